@@ -25,7 +25,7 @@ setup(
         "vision": ["torchvision>=0.16"],
         "dicom": ["pydicom>=2.4", "pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0"],
         "export": ["onnx>=1.15", "onnxruntime>=1.16"],
-        "test": ["pytest>=7.4", "pytest-timeout>=2.2", "pytest-xdist>=3.5", "hypothesis>=6.90", "torchmetrics>=1.2"],
+        "test": ["pytest>=7.4", "pytest-timeout>=2.2", "pytest-xdist>=3.5", "hypothesis>=6.90"],
         "dev": ["ruff==0.14.6", "mypy==1.18.2", "pre-commit>=3.5"],
     },
     classifiers=[

@@ -1,0 +1,118 @@
+"""The flags that mmdet's users type from memory, and what follows from them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.runner import find_latest_checkpoint
+
+from hipdet.checkpoint import read_checkpoint
+from hipdet.errors import ConfigError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what training and testing share."""
+    parser.add_argument("config", help="config file, such as configs/hip_ssd_exp3.py")
+    parser.add_argument("--work-dir", help="folder for logs, checkpoints and reports (default: work_dirs/<config name>)")
+    parser.add_argument("--data-root", help="folder of films and annotations/ (default: $HIPDET_DATA, else data/)")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override settings of the config, such as train_cfg.max_epochs=30 or key='[(a,b),(c,d)]'",
+    )
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="job launcher")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config from any working directory and apply the arguments.
+
+    Raises:
+        ConfigError: a config that isn't there.
+    """
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    if args.data_root:
+        os.environ["HIPDET_DATA"] = str(Path(args.data_root).resolve())
+    path = next((p for p in (Path(args.config), REPOSITORY / args.config) if p.is_file()), None)
+    if path is None:
+        raise ConfigError(f"{args.config}: no such config; see {REPOSITORY.name}/configs")
+    cfg = Config.fromfile(path)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif not cfg.get("work_dir"):
+        cfg.work_dir = f"work_dirs/{path.stem}"
+    return cfg
+
+
+def start_distributed(cfg: Config) -> None:
+    """Without a GPU, start a gloo group and wrap the model without device ids: mmengine assumes CUDA for both."""
+    if cfg.launcher == "none" or torch.cuda.is_available():
+        return
+    if cfg.launcher != "pytorch":
+        raise ConfigError(f"--launcher {cfg.launcher} needs a GPU; on CPUs use --launcher pytorch (torchrun)")
+    torch.distributed.init_process_group("gloo")
+    cfg.model_wrapper_cfg = dict(
+        type="MMDistributedDataParallel",
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get("find_unused_parameters", False),
+    )
+
+
+def use_amp(cfg: Config) -> None:
+    """Train in mixed precision.
+
+    Raises:
+        ConfigError: no GPU.
+    """
+    if not torch.cuda.is_available():
+        raise ConfigError("--amp needs a CUDA GPU and there is none: leave it out to train in full precision")
+    cfg.optim_wrapper.type = "AmpOptimWrapper"
+    cfg.optim_wrapper.loss_scale = "dynamic"
+
+
+def use_auto_scale_lr(cfg: Config) -> None:
+    """Scale learning rates by batch size.
+
+    Raises:
+        ConfigError: a config without a base batch size.
+    """
+    if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
+        raise ConfigError("--auto-scale-lr: the config has no auto_scale_lr.base_batch_size")
+    cfg.auto_scale_lr.enable = True
+
+
+def use_resume(cfg: Config, resume: str) -> None:
+    """Resume from a checkpoint, or with ``auto`` from the last one of the work dir, after reading it safely.
+
+    Raises:
+        CheckpointError: a checkpoint that can't be read.
+    """
+    cfg.resume = True
+    cfg.load_from = None if resume == "auto" else resume
+    checkpoint = find_latest_checkpoint(cfg.work_dir) if resume == "auto" else resume
+    if checkpoint is not None:
+        read_checkpoint(checkpoint)
+
+
+def use_flip_averaging(cfg: Config) -> None:
+    """Test time augmentation: average a film and its mirror image with mmdet's ``DetTTAModel``."""
+    nms = cfg.model.test_cfg.nms
+    cfg.model = ConfigDict(
+        type="DetTTAModel", tta_cfg=dict(nms=nms, max_per_img=cfg.model.test_cfg.max_per_img), module=cfg.model
+    )
+    *geometry, pack = cfg.test_dataloader.dataset.pipeline
+    pack.meta_keys = (*pack.meta_keys, "flip", "flip_direction")
+    flips = [dict(type="RandomFlip", prob=1.0), dict(type="RandomFlip", prob=0.0)]
+    cfg.test_dataloader.dataset.pipeline = [*geometry, dict(type="TestTimeAug", transforms=[flips, [pack]])]

@@ -1,0 +1,103 @@
+"""mmdet on mmcv-lite: a stand-in for the compiled extension ``mmcv._ext``.
+
+``mmdet.models`` imports ``mmcv.ops``, which wants ``mmcv._ext``.  The finder below stands *last* on ``sys.meta_path``, so
+that a compiled mmcv always wins, and answers for that one name.  A single-stage detector calls one operator of it, ``nms``;
+every other one raises an error that says what to install.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+EXTENSION = "mmcv._ext"
+
+
+def install() -> None:
+    """Put the finder on ``sys.meta_path``, once.  Cheap: nothing is imported until mmcv asks."""
+    if not any(isinstance(finder, ExtensionFinder) for finder in sys.meta_path):
+        sys.meta_path.append(ExtensionFinder())
+
+
+class ExtensionFinder:
+    """Finds ``mmcv._ext`` when nothing before it on ``sys.meta_path`` did."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
+        """Answer for ``mmcv._ext`` alone."""
+        return importlib.util.spec_from_loader(name, self) if name == EXTENSION else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Make the stand-in module."""
+        return ExtensionModule(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing to run: the operators are looked up by name."""
+
+
+class ExtensionModule(ModuleType):
+    """``mmcv._ext`` with ``nms``; any other operator can be looked up but not called."""
+
+    nms = staticmethod(lambda *args, **kwargs: _nms()(*args, **kwargs))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # Python's own questions, such as __path__
+            raise AttributeError(name)
+
+        def missing_operator(*args: Any, **kwargs: Any) -> Any:
+            raise NotImplementedError(
+                f"mmcv.ops.{name} needs compiled mmcv, and this environment has mmcv-lite, for which hipdet offers "
+                f"only `nms`. Install the full package (pip install mmcv==2.1.0, compiles for about 20 minutes) or "
+                f"use a model without this operator."
+            )
+
+        return missing_operator
+
+
+def _nms() -> Any:
+    torchvision = import_torchvision()
+    return _torch_nms if torchvision is None else _torchvision_nms
+
+
+def _torchvision_nms(boxes: Any, scores: Any, iou_threshold: float, offset: int) -> Any:
+    if offset:  # mmcv's legacy +1 pixel convention, which torchvision lacks
+        return _torch_nms(boxes, scores, iou_threshold, offset)
+    return sys.modules["torchvision"].ops.nms(boxes, scores, iou_threshold)
+
+
+def _torch_nms(boxes: Any, scores: Any, iou_threshold: float, offset: int) -> Any:
+    """Greedy non-maximum suppression of xyxy `boxes` ``[N, 4]`` by `scores` ``[N]``; kept indices, best first."""
+    import torch
+
+    order = torch.argsort(scores, descending=True, stable=True)
+    area = (boxes[:, 2:] - boxes[:, :2] + offset).prod(dim=1)
+    kept: list[int] = []
+    while order.numel():
+        best, order = int(order[0]), order[1:]
+        kept.append(best)
+        top_left = torch.maximum(boxes[best, :2], boxes[order, :2])
+        bottom_right = torch.minimum(boxes[best, 2:], boxes[order, 2:])
+        overlap = (bottom_right - top_left + offset).clamp(min=0).prod(dim=1)
+        order = order[overlap / (area[best] + area[order] - overlap) <= iou_threshold]
+    return torch.tensor(kept, dtype=torch.long, device=boxes.device)
+
+
+def import_torchvision() -> ModuleType | None:
+    """torchvision, or None where it is missing or can't be imported.
+
+    A torchvision built for another torch raises RuntimeError on import; mmengine and mmdet only expect it to be *missing*
+    (ModuleNotFoundError), so such a one is marked as missing for the rest of the process.
+    """
+    try:
+        return importlib.import_module("torchvision")
+    except ImportError:
+        return None
+    except Exception:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        sys.modules["torchvision"] = None  # type: ignore[assignment]
+        return None

@@ -1,0 +1,39 @@
+"""A COCO data set that is verified before anything is trained on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmdet.datasets import CocoDataset
+from mmdet.registry import DATASETS
+
+from hipdet.coco import require_valid
+from hipdet.errors import DatasetError
+
+
+@DATASETS.register_module()
+class RoiDataset(CocoDataset):
+    """``CocoDataset`` that lists every fault of its annotation file and films instead of dropping them silently.
+
+    Args:
+        verify_films: Also look at every film: there, whole, upright size as declared.  Headers only, so thousands of films
+            take seconds.
+
+    Raises:
+        DatasetError: with all faults, each naming file, id, what was found and what was expected.
+    """
+
+    METAINFO = dict(classes=("hip",), palette=[(220, 20, 60)])
+
+    def __init__(self, *args: Any, verify_films: bool = True, **kwargs: Any) -> None:
+        self.verify_films = verify_films
+        super().__init__(*args, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Verify, then load as CocoDataset does."""
+        classes = self.metainfo["classes"]
+        if isinstance(classes, str):
+            raise DatasetError(f"classes={classes!r} is a text; for one class write a tuple: classes=({classes!r},)")
+        root = self.data_prefix.get("img") if self.verify_films else None
+        require_valid(self.ann_file, image_root=root, classes=classes)
+        return super().load_data_list()

@@ -1,0 +1,143 @@
+"""One-to-one matching of detections to ground-truth ROIs, and the figures of the paper's tables.  Pure numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from hipdet.boxes import Boxes, iou_matrix
+
+UNMATCHED = -1
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Boxes ``[N, 4]`` xyxy in pixels of the film with scores ``[N]`` and class indices ``[N]``."""
+
+    boxes: Boxes
+    scores: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+    def top(self, count: int) -> Detections:
+        """The `count` highest scores, best first; equal scores in the order of their boxes, so that input order is moot."""
+        order = np.lexsort((*self.boxes.T[::-1], self.labels, -self.scores))[:count]
+        return Detections(self.boxes[order], self.scores[order], self.labels[order])
+
+
+@dataclass(frozen=True)
+class RoiResult:
+    """What became of one ground-truth ROI: an unmatched one has IoU 0, confidence 0 and no detection."""
+
+    iou: float
+    confidence: float
+    detection: int  # index into the top detections, or UNMATCHED
+    oracle_iou: float
+    oracle_confidence: float
+
+
+@dataclass(frozen=True)
+class FilmResult:
+    """The ROIs of one film in the order of the ground truth, and the top detections they were matched with."""
+
+    rois: tuple[RoiResult, ...]
+    top: Detections
+
+    @property
+    def extra(self) -> int:
+        """Top detections that found no ROI at IoU 0.5."""
+        return len(self.top.scores) - sum(roi.iou >= 0.5 for roi in self.rois)
+
+    @property
+    def missed(self) -> int:
+        """ROIs that no top detection found at IoU 0.5."""
+        return sum(roi.iou < 0.5 for roi in self.rois)
+
+
+def match(iou: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Match rows to columns one to one with the largest total IoU.
+
+    Args:
+        iou: ``[G, D]``.
+
+    Returns:
+        ``[G]``: the column of every row, or -1 where it overlaps none of those left to it.
+    """
+    partner = np.full(iou.shape[0], UNMATCHED, dtype=np.int64)
+    rows, columns = linear_sum_assignment(iou, maximize=True)
+    overlapping = iou[rows, columns] > 0
+    partner[rows[overlapping]] = columns[overlapping]
+    return partner
+
+
+def evaluate_film(truth: Boxes, labels: NDArray[np.int64], detections: Detections, rois_per_image: int) -> FilmResult:
+    """Match the top `rois_per_image` detections of a film, chosen without a look at the ground truth.
+
+    Beside them stands the oracle: for every ROI the best of *all* detections of its class, however often it is used.
+
+    Args:
+        truth: Ground-truth boxes ``[G, 4]``.
+        labels: Their class indices ``[G]``; a detection of another class overlaps nothing.
+        detections: All detections of the film.
+        rois_per_image: How many of them the second stage would get.
+    """
+    top = detections.top(rois_per_image)
+    iou = class_iou(truth, labels, top)
+    every = detections.top(len(detections.scores))
+    oracle = class_iou(truth, labels, every)
+    rois = []
+    for g, d in enumerate(match(iou)):
+        best = int(oracle[g].argmax()) if oracle.shape[1] and oracle[g].max() > 0 else UNMATCHED
+        rois.append(
+            RoiResult(
+                iou=float(iou[g, d]) if d != UNMATCHED else 0.0,
+                confidence=float(top.scores[d]) if d != UNMATCHED else 0.0,
+                detection=int(d),
+                oracle_iou=float(oracle[g, best]) if best != UNMATCHED else 0.0,
+                oracle_confidence=float(every.scores[best]) if best != UNMATCHED else 0.0,
+            )
+        )
+    return FilmResult(tuple(rois), top)
+
+
+def class_iou(truth: Boxes, labels: NDArray[np.int64], detections: Detections) -> NDArray[np.float64]:
+    """IoU ``[G, D]`` that is 0 between different classes."""
+    return iou_matrix(truth, detections.boxes) * (labels[:, None] == detections.labels[None, :])
+
+
+def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
+    """The figures of the paper's Tables 2 and 3 over all ROIs, and extra and missed detections per image.
+
+    ``acc50`` is the paper's hit rate, (ROIs with IoU >= 0.5) / (all ROIs), printed there as "AP50"; it is not COCO's AP50.
+
+    Raises:
+        ValueError: no ROI at all: there is nothing to average.
+    """
+    rois = [roi for film in films for roi in film.rois]
+    if not rois:
+        raise ValueError("no ground-truth ROI to evaluate")
+    iou = np.array([roi.iou for roi in rois])
+    confidence = np.array([roi.confidence for roi in rois])
+    oracle = np.array([roi.oracle_iou for roi in rois])
+    oracle_confidence = np.array([roi.oracle_confidence for roi in rois])
+    figures = {
+        "avg_iou": iou.mean(),
+        "min_iou": iou.min(),
+        "avg_conf": confidence.mean(),
+        "min_conf": confidence.min(),
+        "acc50": (iou >= 0.5).mean(),
+        "acc75": (iou >= 0.75).mean(),
+        "below50": (iou < 0.5).sum(),
+        "num_images": len(films),
+        "num_rois": len(rois),
+        "extra_per_image": np.mean([film.extra for film in films]),
+        "missed_per_image": np.mean([film.missed for film in films]),
+        "oracle_avg_iou": oracle.mean(),
+        "oracle_min_iou": oracle.min(),
+        "oracle_avg_conf": oracle_confidence.mean(),
+        "oracle_acc50": (oracle >= 0.5).mean(),
+    }
+    return {name: float(value) for name, value in figures.items()}

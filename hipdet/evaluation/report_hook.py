@@ -1,0 +1,74 @@
+"""Prints the final table of training and testing and writes it beside the checkpoints."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Optional
+
+from mmdet.registry import HOOKS
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from hipdet.evaluation.report import table
+from hipdet.files import write_json
+from hipdet.training.safe_checkpoint_hook import plain
+from hipdet.version import __version__
+
+
+def versions() -> dict[str, str]:
+    """Versions of hipdet and of what it runs on, by distribution."""
+    found = {"hipdet": __version__}
+    for name in ("torch", "mmengine", "mmcv", "mmcv-lite", "mmdet", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@HOOKS.register_module()
+class ReportHook(Hook):
+    """Writes ``val_report.json`` at the end of training and ``test_report.json`` after testing into the work dir."""
+
+    priority = "LOWEST"
+
+    def __init__(self) -> None:
+        self.started = time.time()
+        self.validated: Optional[dict[str, float]] = None
+
+    def after_val_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
+        """Keep the figures of the latest validation."""
+        self.validated = metrics
+
+    def after_train(self, runner: Runner) -> None:
+        """Report the last validation."""
+        if self.validated:
+            self._report(runner, "val", self.validated)
+
+    def after_test_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
+        """Report the test."""
+        if metrics:
+            self._report(runner, "test", metrics)
+
+    @master_only
+    def _report(self, runner: Runner, what: str, metrics: dict[str, Any]) -> None:
+        path = Path(runner.work_dir) / f"{what}_report.json"
+        dataset = (runner.val_dataloader if what == "val" else runner.test_dataloader).dataset
+        write_json(
+            path,
+            dict(
+                experiment=runner.experiment_name,
+                ann_file=Path(dataset.ann_file).name,
+                checkpoint=Path(runner._load_from).name if runner._load_from else None,
+                epoch=runner.epoch,
+                seed=runner.seed,
+                seconds=round(time.time() - self.started, 1),
+                parameters=sum(p.numel() for p in runner.model.parameters()),
+                versions=versions(),
+                figures=plain(metrics),
+            ),
+        )
+        runner.logger.info(f"{Path(dataset.ann_file).name}: {table(metrics)}\nwritten to {path}")

@@ -1,0 +1,135 @@
+"""The paper's figures as an mmdet metric."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from typing import Any, Optional
+
+import numpy as np
+from mmdet.registry import METRICS
+from mmengine.dist import is_main_process
+from mmengine.evaluator import BaseMetric
+from mmengine.fileio import get_text
+from mmengine.logging import MMLogger
+
+from hipdet.boxes import as_boxes, xywh_to_xyxy
+from hipdet.errors import ConfigError, DatasetError
+from hipdet.evaluation.matching import UNMATCHED, Detections, FilmResult, evaluate_film, summarize
+from hipdet.files import replacing, write_json
+
+
+@METRICS.register_module()
+class RoiMetric(BaseMetric):
+    """Mean and minimum IoU, confidence and hit rates per ROI, as ``roi/avg_iou``, ``roi/acc50``, ...
+
+    Ground truth comes from the annotation file by image id: the samples' boxes may have been resized by the pipeline.  The
+    figures don't depend on order, batch size or number of ranks.
+
+    Args:
+        ann_file: COCO annotation file of the evaluated films.
+        rois_per_image: Detections taken per image, by score alone (two hips).
+        outfile_prefix: Where to write ``<prefix>.roi.json`` and ``<prefix>.roi.csv``, one row per ROI, worst first.
+
+    Raises:
+        DatasetError: a film without an entry in `ann_file`, or no ground truth at all.
+    """
+
+    default_prefix = "roi"
+
+    def __init__(
+        self,
+        ann_file: str,
+        rois_per_image: int = 2,
+        outfile_prefix: Optional[str] = None,
+        backend_args: Optional[dict] = None,
+        collect_device: str = "cpu",
+        prefix: Optional[str] = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        if rois_per_image < 1:
+            raise ConfigError(f"RoiMetric: rois_per_image must be at least 1, found {rois_per_image}")
+        self.ann_file = ann_file
+        self.rois_per_image = rois_per_image
+        self.outfile_prefix = outfile_prefix
+        self.coco = json.loads(get_text(ann_file, backend_args=backend_args))
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep every film's detections as numpy arrays in pixels of the film."""
+        for sample in data_samples:
+            found = sample["pred_instances"]
+            detections = Detections(
+                as_boxes(found["bboxes"].cpu().numpy()),
+                found["scores"].cpu().numpy().astype(np.float64),
+                found["labels"].cpu().numpy().astype(np.int64),
+            )
+            self.results.append((sample["img_id"], detections))
+
+    def compute_metrics(self, results: list[tuple[int, Detections]]) -> dict[str, float]:
+        """Figures over all films, each counted once however often a sampler repeated it."""
+        truth = self._truth()
+        films: dict[int, FilmResult] = {}
+        for image_id, detections in sorted(dict(results).items()):
+            if image_id not in truth:
+                raise DatasetError(f"{self.ann_file}: has no image with id {image_id}; is it the file of this test set?")
+            boxes, labels = truth[image_id]
+            films[image_id] = evaluate_film(boxes, labels, detections, self.rois_per_image)
+        if not any(film.rois for film in films.values()):
+            raise DatasetError(f"{self.ann_file}: no ground truth boxes for the {len(films)} films that were evaluated")
+        figures = summarize(list(films.values()))
+        if self.outfile_prefix is not None and is_main_process():
+            self._write(films, figures)
+        return figures
+
+    def _truth(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Boxes and class indices by image id; crowd regions are no ROIs."""
+        classes = (self.dataset_meta or {}).get("classes") or [c["name"] for c in self.coco["categories"]]
+        index = {c["id"]: classes.index(c["name"]) for c in self.coco["categories"] if c["name"] in classes}
+        grouped: dict[int, list[dict]] = {image["id"]: [] for image in self.coco["images"]}
+        for annotation in self.coco["annotations"]:
+            if not annotation.get("iscrowd") and annotation["category_id"] in index:
+                grouped[annotation["image_id"]].append(annotation)
+        self._annotations = grouped
+        return {
+            image_id: (
+                xywh_to_xyxy([a["bbox"] for a in annotations]),
+                np.array([index[a["category_id"]] for a in annotations], dtype=np.int64),
+            )
+            for image_id, annotations in grouped.items()
+        }
+
+    def _write(self, films: dict[int, FilmResult], figures: dict[str, float]) -> None:
+        images = {image["id"]: image for image in self.coco["images"]}
+        rows = [row for image_id, film in films.items() for row in self._rows(images[image_id], film)]
+        rows.sort(key=lambda row: (row["iou"], row["confidence"], row["annotation_id"]))
+        write_json(f"{self.outfile_prefix}.roi.json", dict(figures=figures, ann_file=str(self.ann_file), rois=rows))
+        with (
+            replacing(f"{self.outfile_prefix}.roi.csv") as path,
+            path.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        MMLogger.get_current_instance().info(f"ROI table, worst first: {self.outfile_prefix}.roi.csv")
+
+    def _rows(self, image: dict, film: FilmResult) -> list[dict[str, Any]]:
+        """One row per ROI; boxes as x0, y0, x1, y1 in pixels of the film."""
+        rows = []
+        for annotation, roi in zip(self._annotations[image["id"]], film.rois):
+            found = [None] * 4 if roi.detection == UNMATCHED else film.top.boxes[roi.detection].round(2).tolist()
+            label = xywh_to_xyxy([annotation["bbox"]])[0].round(2).tolist()
+            rows.append(
+                dict(
+                    image_id=image["id"],
+                    file_name=image["file_name"],
+                    source=image.get("source", ""),
+                    annotation_id=annotation["id"],
+                    iou=round(roi.iou, 4),
+                    confidence=round(roi.confidence, 4),
+                    oracle_iou=round(roi.oracle_iou, 4),
+                    **dict(zip(("x0", "y0", "x1", "y1"), label)),
+                    **dict(zip(("found_x0", "found_y0", "found_x1", "found_y1"), found)),
+                )
+            )
+        return rows

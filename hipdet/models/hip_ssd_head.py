@@ -1,0 +1,169 @@
+"""The paper's simplified SSD head: one map, one aspect ratio, a few scales."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Optional
+
+import torch
+from mmdet.models.dense_heads import AnchorHead
+from mmdet.registry import MODELS
+from mmdet.structures.bbox import get_box_tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hipdet.errors import ConfigError
+
+
+def conv_block(in_channels: int, out_channels: int, stride: int, dropout: float) -> nn.Sequential:
+    """3x3 convolution with bias -> ReLU -> BatchNorm -> dropout: fastai's order, which mmcv's ConvModule can't express."""
+    conv = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1)
+    return nn.Sequential(conv, nn.ReLU(inplace=True), nn.BatchNorm2d(out_channels), nn.Dropout(dropout))
+
+
+def bounded_deltas(raw: Tensor, cell: Tensor, anchor: Tensor) -> Tensor:
+    """Tanh-bounded box predictions, written as the deltas of ``DeltaXYWHBBoxCoder`` (recipe, "Decoding").
+
+    The centre moves by at most half a cell and the sides change by a factor within (0.5, 1.5).
+
+    Args:
+        raw: Network output ``[N, A, 4, H, W]``.
+        cell: Cell width and height in pixels ``[2]``.
+        anchor: Anchor widths and heights in pixels ``[A, 2]``.
+
+    Returns:
+        Deltas ``[N, A, 4, H, W]``: (dx, dy) in anchor sides, (dw, dh) as logarithms.
+    """
+    half = 0.5 * torch.tanh(raw)
+    shift = half[:, :, :2] * (cell / anchor)[None, :, :, None, None]
+    return torch.cat([shift, torch.log1p(half[:, :, 2:])], dim=2)
+
+
+@MODELS.register_module()
+class HipSSDHead(AnchorHead):
+    """Dropout -> 3x3 conv -> ReLU -> BN -> dropout -> class and box convolutions (paper, section 3.3; recipe, "Head").
+
+    Reads the last feature map.  Test time is mmdet's stock path.  The loss of a batch is the *sum* over its images of the
+    mean L1 distance of decoded corners in [0, 1] image units plus the focal sum over all anchors by number of classes.
+
+    Args:
+        downsamples: For every anchor level the number of stride-2 convolutions before it: ``(0,)`` is the paper's single
+            map, ``(1, 2, 3)`` gives 4x4, 2x2 and 1x1 on a 7x7 map (experiment 1).
+        dropout: Dropout before and after each convolution.
+        class_bias: Initial bias of the class convolutions; -4 means that nearly everything is background.
+        init_cfg: None keeps PyTorch's initialisation, as fastai did.
+
+    Raises:
+        ConfigError: numbers of levels that differ, a class loss without sigmoid, or a coder that isn't plain DeltaXYWH.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        *args: Any,
+        downsamples: Sequence[int] = (0,),
+        dropout: float = 0.4,
+        class_bias: float = -4.0,
+        init_cfg: Optional[dict] = None,
+        **kwargs: Any,
+    ) -> None:
+        self.downsamples = tuple(downsamples)
+        self.dropout = dropout
+        self.class_bias = class_bias
+        kwargs["reg_decoded_bbox"] = True  # targets are corners: the loss compares decoded boxes
+        super().__init__(num_classes, in_channels, *args, init_cfg=init_cfg, **kwargs)
+        if not self.use_sigmoid_cls:
+            raise ConfigError("HipSSDHead: loss_cls must have use_sigmoid=True")
+        if tuple(self.bbox_coder.means) != (0,) * 4 or tuple(self.bbox_coder.stds) != (1,) * 4:
+            raise ConfigError("HipSSDHead: bbox_coder must keep target_means 0 and target_stds 1: tanh bounds the boxes")
+
+    def _init_layers(self) -> None:
+        levels = self.prior_generator.num_levels
+        if len(self.downsamples) != levels or sorted(self.downsamples) != list(self.downsamples):
+            raise ConfigError(
+                f"HipSSDHead: downsamples={self.downsamples} must ascend and have one number for each of the {levels} "
+                f"levels of the anchor generator"
+            )
+        width = self.feat_channels
+        self.drop = nn.Dropout(self.dropout)
+        self.stem = conv_block(self.in_channels, width, 1, self.dropout)
+        self.down = nn.ModuleList(conv_block(width, width, 2, self.dropout) for _ in range(self.downsamples[-1]))
+        anchors = self.prior_generator.num_base_priors
+        self.conv_cls = nn.ModuleList(nn.Conv2d(width, n * self.cls_out_channels, 3, padding=1) for n in anchors)
+        self.conv_reg = nn.ModuleList(nn.Conv2d(width, n * 4, 3, padding=1) for n in anchors)
+        for conv in self.conv_cls:
+            nn.init.constant_(conv.bias, self.class_bias)
+        for level, base in enumerate(self.prior_generator.base_anchors):
+            cell = torch.tensor(self.prior_generator.strides[level], dtype=torch.float32)
+            self.register_buffer(f"cell_{level}", cell, persistent=False)
+            self.register_buffer(f"anchor_{level}", base[:, 2:] - base[:, :2], persistent=False)
+
+    def forward(self, feats: tuple[Tensor, ...]) -> tuple[list[Tensor], list[Tensor]]:
+        """Class logits ``[N, A*C, H, W]`` and box deltas ``[N, A*4, H, W]`` of every anchor level."""
+        x = self.stem(self.drop(feats[-1]))
+        scores, deltas, depth = [], [], 0
+        for level, downsample in enumerate(self.downsamples):
+            for block in self.down[depth:downsample]:
+                x = block(x)
+            depth = downsample
+            raw = self.conv_reg[level](x).float()  # [N, A*4, H, W]; mixed precision ends here
+            n, _, h, w = raw.shape
+            bounded = bounded_deltas(
+                raw.view(n, -1, 4, h, w), getattr(self, f"cell_{level}"), getattr(self, f"anchor_{level}")
+            )
+            scores.append(self.conv_cls[level](x).float())
+            deltas.append(bounded.flatten(1, 2))
+        return scores, deltas
+
+    def loss_by_feat(
+        self,
+        cls_scores: list[Tensor],
+        bbox_preds: list[Tensor],
+        batch_gt_instances: list,
+        batch_img_metas: list[dict],
+        batch_gt_instances_ignore: Optional[list] = None,
+    ) -> dict[str, Tensor]:
+        """The two losses of a batch, each a scalar with a gradient even where no anchor is positive."""
+        sizes = [tuple(score.shape[-2:]) for score in cls_scores]
+        anchor_list, valid_flags = self.get_anchors(sizes, batch_img_metas, device=cls_scores[0].device)
+        labels, label_weights, targets, *_ = self.get_targets(
+            anchor_list, valid_flags, batch_gt_instances, batch_img_metas, batch_gt_instances_ignore
+        )
+        label = torch.cat(labels, dim=1)  # [N, anchors]; num_classes is background
+        logits = flatten_levels(cls_scores, self.cls_out_channels)  # [N, anchors, C]
+        # one-hot targets make mmdet take its PyTorch focal loss, on a GPU too: the other one needs compiled mmcv
+        one_hot = F.one_hot(label, self.num_classes + 1)[..., : self.num_classes]
+        focal = self.loss_cls(
+            logits.flatten(0, 1),
+            one_hot.flatten(0, 1),
+            torch.cat(label_weights, dim=1).flatten(),
+            reduction_override="sum",
+        )
+        height, width = batch_img_metas[0]["batch_input_shape"]
+        sides = logits.new_tensor([width, height, width, height])
+        deltas, target = flatten_levels(bbox_preds, 4), torch.cat(targets, dim=1)
+        return dict(
+            loss_cls=focal / self.num_classes, loss_bbox=self._box_loss(deltas, label, target / sides, anchor_list, sides)
+        )
+
+    def _box_loss(
+        self, deltas: Tensor, label: Tensor, targets: Tensor, anchor_list: list[list[Tensor]], sides: Tensor
+    ) -> Tensor:
+        """Sum over images of the mean L1 of decoded corners in [0, 1] units.
+
+        `deltas` and `targets` are ``[N, anchors, 4]``, `label` is ``[N, anchors]``, `sides` the image's w, h, w, h in pixels.
+        """
+        positive = label < self.num_classes  # [N, anchors]
+        if not positive.any():
+            return deltas.sum() * 0
+        anchors = torch.cat([get_box_tensor(level) for level in anchor_list[0]]).expand_as(deltas)
+        decoded = get_box_tensor(self.bbox_coder.decode(anchors[positive], deltas[positive]))  # [P, 4] pixels
+        share = 1 / (4 * positive.sum(dim=1, keepdim=True).clamp(min=1))  # [N, 1]
+        weight = share.expand_as(label)[positive][:, None].expand(-1, 4)  # [P, 4]
+        return self.loss_bbox(decoded / sides, targets[positive], weight, reduction_override="sum")
+
+
+def flatten_levels(maps: list[Tensor], channels: int) -> Tensor:
+    """Maps ``[N, A*channels, H, W]`` of all levels to ``[N, anchors, channels]`` in the anchors' order."""
+    return torch.cat([m.permute(0, 2, 3, 1).reshape(m.shape[0], -1, channels) for m in maps], dim=1)

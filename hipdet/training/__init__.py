@@ -1,0 +1,14 @@
+"""Staged one-cycle training, exact resuming, safe checkpoints."""
+
+from hipdet.training.epoch_seed_hook import EpochSeedHook, seed_worker
+from hipdet.training.layer_groups import LayerGroupOptimWrapperConstructor
+from hipdet.training.safe_checkpoint_hook import SafeCheckpointHook
+from hipdet.training.staged_one_cycle_hook import StagedOneCycleHook
+
+__all__ = [
+    "EpochSeedHook",
+    "LayerGroupOptimWrapperConstructor",
+    "SafeCheckpointHook",
+    "StagedOneCycleHook",
+    "seed_worker",
+]

@@ -1,0 +1,113 @@
+"""The stand-in for mmcv's compiled extension, in processes of their own: imports can't be taken back."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hipdet import compat
+from hipdet.boxes import iou_matrix
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+
+
+def compiled_mmcv():
+    import mmcv._ext
+
+    return not isinstance(mmcv._ext, compat.ExtensionModule)
+
+
+lite_only = pytest.mark.skipif(compiled_mmcv(), reason="this environment has compiled mmcv")
+
+
+@lite_only
+def test_without_hipdet_mmdet_does_not_import():
+    # if this fails, the fallback has become unnecessary
+    assert "mmcv._ext" in run("import mmdet.models").stderr
+
+
+def test_importing_hipdet_alone_loads_neither_torch_nor_mm():
+    found = run("import sys, hipdet; print(sorted(m for m in ('torch', 'mmengine', 'mmcv', 'mmdet') if m in sys.modules))")
+    assert found.stdout.strip() == "[]"
+
+
+def test_mmengine_first_then_hipdet_registers():
+    code = "import mmengine, hipdet; from mmdet.registry import MODELS; print(MODELS.get('HipSSDHead').__name__)"
+    assert run(code).stdout.strip() == "HipSSDHead"
+
+
+def test_hipdet_first_then_the_plugin_registers():
+    code = "import hipdet, hipdet.plugin; from mmdet.registry import MODELS; print(MODELS.get('HipSSDHead').__name__)"
+    assert run(code).stdout.strip() == "HipSSDHead"
+
+
+@lite_only
+def test_other_operators_say_what_to_install():
+    from mmcv.ops import deform_conv2d
+
+    with pytest.raises(NotImplementedError, match=r"mmcv==2\.1\.0"):
+        deform_conv2d(torch.ones(1, 1, 4, 4), torch.zeros(1, 18, 4, 4), torch.ones(1, 1, 3, 3), 1, 1)
+
+
+def test_a_real_extension_wins(tmp_path):
+    (tmp_path / "_ext.py").write_text("NAME = 'compiled'")
+    code = f"import hipdet, mmcv; mmcv.__path__.insert(0, {str(tmp_path)!r}); import mmcv._ext; print(mmcv._ext.NAME)"
+    assert run(code).stdout.strip() == "compiled"
+
+
+def test_installs_once():
+    compat.install()
+    assert sum(isinstance(finder, compat.ExtensionFinder) for finder in sys.meta_path) == 1
+
+
+BROKEN_TORCHVISION = """
+import sys
+class Broken:
+    def find_spec(self, name, path=None, target=None):
+        if name == 'torchvision':
+            raise RuntimeError('operator torchvision::nms does not exist')
+sys.meta_path.insert(0, Broken())
+import hipdet.plugin
+from mmengine.utils.dl_utils import collect_env
+collect_env()
+import torch
+from mmcv.ops import nms
+kept = nms(torch.tensor([[0., 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10]]), torch.tensor([.8, .9, .1]), 0.5)[1]
+print(kept.tolist())
+"""
+
+
+def test_a_torchvision_that_does_not_import_is_as_good_as_none():
+    found = run(BROKEN_TORCHVISION)
+    assert found.stdout.strip().endswith("[1, 2]"), found.stderr
+
+
+def brute_force_nms(boxes, scores, threshold):
+    kept = []
+    for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
+        if all(iou_matrix([boxes[i]], [boxes[k]])[0, 0] <= threshold for k in kept):
+            kept.append(i)
+    return kept
+
+
+@given(st.integers(0, 2**31), st.integers(0, 12), st.sampled_from([0.0, 0.3, 0.5]))
+@settings(max_examples=60, deadline=None)
+def test_nms_against_brute_force(seed, count, threshold):
+    generator = np.random.default_rng(seed)
+    corner, side = generator.uniform(0, 40, (count, 2)), generator.uniform(5, 30, (count, 2))
+    boxes, scores = np.concatenate([corner, corner + side], axis=1), generator.permutation(count) / 20
+    found = compat._torch_nms(torch.tensor(boxes), torch.tensor(scores), threshold, 0)
+    assert found.tolist() == brute_force_nms(boxes, scores, threshold)
+
+
+def test_nms_with_mmcvs_pixel_offset():
+    # 10 px wide with offset 1: [0, 9] and [5, 14] overlap 5 of 15 columns, IoU 1/3
+    boxes, scores = torch.tensor([[0.0, 0, 9, 9], [5.0, 0, 14, 9]]), torch.tensor([0.9, 0.8])
+    assert compat._torch_nms(boxes, scores, 0.33, 1).tolist() == [0]
+    assert compat._torch_nms(boxes, scores, 0.34, 1).tolist() == [0, 1]

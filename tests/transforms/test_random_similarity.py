@@ -1,0 +1,92 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmdet.structures.bbox import HorizontalBoxes
+
+from hipdet.errors import ConfigError
+from hipdet.transforms.random_similarity import RandomSimilarity, Similarity, warp, warp_boxes
+
+
+@pytest.mark.parametrize(
+    ("transform", "point", "expected"),
+    [
+        (Similarity(), (10, 20), (10, 20)),
+        (Similarity(flip=True), (10, 20), (90, 20)),  # x -> 100 - x on continuous edges
+        (Similarity(angle=90), (60, 40), (40, 40)),  # counter-clockwise: right of the centre goes up
+        (Similarity(scale=2), (60, 40), (70, 30)),
+        (Similarity(dx=5, dy=-3), (60, 40), (65, 37)),
+    ],
+)
+def test_points_by_hand(transform, point, expected):
+    found = transform.matrix(100, 100) @ [*point, 1]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+@given(
+    st.floats(-20, 20), st.floats(0.7, 1.4), st.floats(-15, 15), st.floats(-15, 15), st.booleans(), st.integers(0, 10**6)
+)
+@settings(max_examples=40, deadline=None)
+def test_boxes_go_where_the_pixels_go(angle, scale, dx, dy, flip, seed):
+    generator = np.random.default_rng(seed)
+    x, y, radius = generator.uniform(80, 140), generator.uniform(80, 140), 20.0
+    rows, columns = np.mgrid[:224, :224] + 0.5
+    disc = np.clip(radius - np.hypot(columns - x, rows - y) + 0.5, 0, 1).astype(np.float32)[..., None].repeat(3, axis=2)
+    matrix = Similarity(angle, scale, dx, dy, flip).matrix(224, 224)
+    moved = warp(disc, matrix)
+    if moved.ndim == 3:
+        moved = moved[..., 0]
+    box = warp_boxes(np.array([[x - radius, y - radius, x + radius, y + radius]]), matrix)[0]
+    total = moved.sum()
+    centre = (moved * columns).sum() / total, (moved * rows).sum() / total
+    assert (box[0] + box[2]) / 2 == pytest.approx(centre[0], abs=0.1)
+    assert (box[1] + box[3]) / 2 == pytest.approx(centre[1], abs=0.1)
+    # a round thing keeps its square: side = diameter
+    assert box[2] - box[0] == pytest.approx(2 * math.sqrt(total / math.pi), rel=0.02)
+    assert box[2] - box[0] == pytest.approx(box[3] - box[1])
+
+
+def results():
+    return dict(
+        img=np.full((100, 100, 3), 7, np.uint8),
+        gt_bboxes=HorizontalBoxes(np.array([[40, 40, 60, 60], [0, 0, 10, 10]], np.float32)),
+        gt_bboxes_labels=np.array([0, 1]),
+        gt_ignore_flags=np.array([False, False]),
+    )
+
+
+def test_a_box_that_leaves_the_picture_goes_with_its_label():
+    transform = RandomSimilarity(max_degrees=0)
+    transform.draw = lambda width, height: Similarity(dx=-20)
+    found = transform(results())
+    assert found["gt_bboxes"].numpy().tolist() == [[20, 40, 40, 60]]
+    assert found["gt_bboxes_labels"].tolist() == [0]
+    assert found["gt_ignore_flags"].tolist() == [False]
+    assert (found["img"][:, 80:] == 0).all()
+
+
+def test_draws_stay_within_their_limits_and_follow_the_seed():
+    transform = RandomSimilarity(10, 0.9, (0.8, 1.25), 0.1, 0.5)
+    np.random.seed(0)
+    drawn = [transform.draw(200, 100) for _ in range(2000)]
+    np.random.seed(0)
+    assert drawn == [transform.draw(200, 100) for _ in range(2000)]
+    assert all(abs(d.angle) <= 10 and 0.8 <= d.scale <= 1.25 and abs(d.dx) <= 20 and abs(d.dy) <= 10 for d in drawn)
+    assert 0.87 < np.mean([d.angle != 0 for d in drawn]) < 0.93
+    assert 0.45 < np.mean([d.flip for d in drawn]) < 0.55
+
+
+def test_the_papers_setting():
+    # up to 3 degrees with probability 0.9, nothing else
+    np.random.seed(0)
+    drawn = [RandomSimilarity().draw(224, 224) for _ in range(500)]
+    assert max(abs(d.angle) for d in drawn) <= 3
+    assert all(d._replace(angle=0.0) == Similarity() for d in drawn)
+
+
+@pytest.mark.parametrize("scale", [(0, 1), (1.2, 0.8), (-1, 1)])
+def test_bad_scale(scale):
+    with pytest.raises(ConfigError, match="scale"):
+        RandomSimilarity(scale=scale)
