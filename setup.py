@@ -1,11 +1,27 @@
 """Package metadata.  No mm* package is a hard requirement: an existing deployment keeps the ones it has."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
-VERSION = (HERE / "hipdet" / "version.py").read_text().split('"')[1]
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "hipdet" / "version.py").read_text())[1]
+
+
+class BuildWithStartup(build_py):
+    """Adds a line that Python runs at start.
+
+    It makes mmcv-lite usable (hipdet/compat.py) for programs that import mmdet before hipdet, such as mmdet's own tools.
+    Editable installs don't get it: there, import hipdet first.
+    """
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            self.copy_file(str(HERE / "hipdet-mmcv-lite.pth"), self.build_lib)
+
 
 setup(
     name="hipdet",
@@ -16,8 +32,9 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["hipdet", "hipdet.*"]),
     package_data={"hipdet": ["py.typed"]},
+    cmdclass={"build_py": BuildWithStartup},
     python_requires=">=3.9,<3.14",
-    install_requires=["torch>=2.1", "numpy>=1.22", "pillow>=9.2", "pycocotools>=2.0.6", "tqdm>=4.60"],
+    install_requires=["torch>=2.1", "numpy>=1.22", "pillow>=9.2", "pycocotools>=2.0.6", "scipy>=1.7", "tqdm>=4.60"],
     extras_require={
         # the set that is tested; mmdet 3.3.0 refuses mmcv >= 2.2
         "mm": ["mmengine==0.10.7", "mmcv-lite==2.1.0", "mmdet==3.3.0"],
@@ -26,10 +43,9 @@ setup(
         "dicom": ["pydicom>=2.4", "pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0"],
         "export": ["onnx>=1.15", "onnxruntime>=1.16"],
         "test": ["pytest>=7.4", "pytest-timeout>=2.2", "pytest-xdist>=3.5", "hypothesis>=6.90"],
-        "dev": ["ruff==0.14.6", "mypy==1.18.2", "pre-commit>=3.5"],
+        "dev": ["ruff>=0.14", "mypy>=1.11", "pre-commit>=3.5"],
     },
     classifiers=[
-        "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Medical Science Apps.",
     ],

@@ -19,8 +19,11 @@ EXTENSION = "mmcv._ext"
 
 
 def install() -> None:
-    """Put the finder on ``sys.meta_path``, once.  Cheap: nothing is imported until mmcv asks."""
-    if not any(isinstance(finder, ExtensionFinder) for finder in sys.meta_path):
+    """Put the finder on ``sys.meta_path``, once.  Cheap: nothing is imported until mmcv asks.
+
+    ``hipdet-mmcv-lite.pth`` runs this file at Python's start under another module name, hence the comparison by name.
+    """
+    if not any(type(finder).__name__ == ExtensionFinder.__name__ for finder in sys.meta_path):
         sys.meta_path.append(ExtensionFinder())
 
 

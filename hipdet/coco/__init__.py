@@ -1,0 +1,26 @@
+"""COCO annotation files: written, verified, split by patient."""
+
+from hipdet.coco.build import build_coco
+from hipdet.coco.faults import raise_faults
+from hipdet.coco.film import Film, Roi
+from hipdet.coco.require import require_valid
+from hipdet.coco.split import grouped_folds, near_duplicate_groups, split_by_patient
+from hipdet.coco.summary import Spread, Summary, summarise
+from hipdet.coco.verify import verify_annotations
+from hipdet.coco.verify_films import verify_films
+
+__all__ = [
+    "Film",
+    "Roi",
+    "Spread",
+    "Summary",
+    "build_coco",
+    "grouped_folds",
+    "near_duplicate_groups",
+    "raise_faults",
+    "require_valid",
+    "split_by_patient",
+    "summarise",
+    "verify_annotations",
+    "verify_films",
+]

@@ -1,0 +1,118 @@
+"""What lies on a film beside the patient: collimation, letters, shields; captions, arrows and JPEG on web pictures."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hipdet.boxes import Boxes
+from hipdet.phantom.exposure import Pixels
+from hipdet.phantom.plan import Plan
+from hipdet.phantom.sources import Source
+
+FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX)
+CAPTIONS = ("AP PELVIS", "Figure 2", "Pelvis a.p.", "Case 14", "HIP OA", "www.example.org", "(A)", "WB", "2012", "PRE-OP")
+
+
+def mark(film: Pixels, plan: Plan, look: Source, rng: np.random.Generator) -> Pixels:
+    """Put the source's marks on `film` ``[H, W]``, in place; the hips stay in sight."""
+    if rng.random() < look.collimation:
+        _collimate(film, plan.hips, rng)
+    if rng.random() < look.letters:
+        _letters(film, plan, rng)
+    if look.web:
+        film = _web(film, plan, rng)
+    return film
+
+
+def _collimate(film: Pixels, hips: Boxes, rng: np.random.Generator) -> None:
+    """Shutters: straight, slightly turned edges in black, white or grey outside of the hips' boxes."""
+    height, width = film.shape
+    x0, y0, x1, y1 = (*hips[:, :2].min(axis=0), *hips[:, 2:].max(axis=0))
+    share = rng.uniform(0, 0.6, 4) * (rng.random(4) < 0.6)  # of the way from the film's edge to the hips
+    left, top = x0 * share[0], y0 * share[1]
+    right, bottom = width - (width - x1) * share[2], height - (height - y1) * share[3]
+    turn = np.tan(np.clip(rng.normal(0, 0.015), -0.04, 0.04))
+    dx, dy = turn * height / 2, turn * width / 2
+    corners = np.array([(left + dx, top - dy), (right + dx, top + dy), (right - dx, bottom + dy), (left - dx, bottom - dy)])
+    # the turn must not bring an edge over a hip: move the corners out by what it takes
+    reach = np.array([abs(dx), abs(dy)])
+    corners += np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * reach
+    outside = np.full(film.shape, 255, dtype=np.uint8)
+    cv2.fillConvexPoly(outside, np.round(corners).astype(np.int32), 0)
+    grey = int(rng.choice([0, 0, 0, 255, rng.integers(0, 80)]))
+    film[outside > 0] = grey
+
+
+def _letters(film: Pixels, plan: Plan, rng: np.random.Generator) -> None:
+    """Lead letters: R at the patient's right (picture-left), L at the other side, or one of them."""
+    height, width = film.shape
+    for text, place in (("R", rng.uniform(0.02, 0.12)), ("L", rng.uniform(0.86, 0.95))):
+        if rng.random() < 0.65:
+            size = rng.uniform(0.03, 0.06) * width
+            where = (place * width, rng.uniform(0.06, 0.95) * height)
+            _write(film, text, where, size, rng, plan.hips)
+    if rng.random() < 0.3:
+        text = f"{rng.integers(10, 99)} {rng.choice(['SUPINE', 'kV 75', 'AP', 'TABLE'])}"
+        _write(film, text, (rng.uniform(0.02, 0.7) * width, rng.uniform(0.03, 0.1) * height), 0.022 * width, rng, plan.hips)
+
+
+def _write(
+    film: Pixels, text: str, where: tuple[float, float], size: float, rng: np.random.Generator, hips: Boxes
+) -> None:
+    """White `text` of letter height `size` (pixels) with its lower left corner at `where`, unless over a hip."""
+    font, weight = int(rng.choice(FONTS)), max(1, round(size / 8))
+    scale = size / 22  # the Hershey fonts' capitals are about 22 units high
+    (w, h), _ = cv2.getTextSize(text, font, scale, weight)
+    x, y = where
+    clear = (x > hips[:, 2]) | (x + w < hips[:, 0]) | (y - h > hips[:, 3]) | (y < hips[:, 1])
+    if not clear.all():
+        return
+    cv2.putText(film, text, (round(x), round(y)), font, scale, int(rng.integers(190, 256)), weight, cv2.LINE_AA)
+    if rng.random() < 0.2 and len(text) == 1:
+        cv2.circle(film, (round(x + w / 2), round(y - h / 2)), round(max(w, h) * 0.95), 230, weight, cv2.LINE_AA)
+
+
+def _web(film: Pixels, plan: Plan, rng: np.random.Generator) -> Pixels:
+    """Captions, a strip, a watermark, arrows, and JPEG at some web quality."""
+    height, width = film.shape
+    if rng.random() < 0.3:
+        _strip(film, plan.hips, rng)
+    for _ in range(rng.integers(0, 3)):
+        where = (rng.uniform(0.01, 0.75) * width, rng.uniform(0.06, 0.99) * height)
+        _write(film, str(rng.choice(CAPTIONS)), where, rng.uniform(0.025, 0.06) * width, rng, plan.hips)
+    if rng.random() < 0.15:
+        layer = film.copy()
+        where = (round(width * rng.uniform(0, 0.3)), round(height * rng.uniform(0.3, 0.8)))
+        cv2.putText(layer, "example images", where, FONTS[0], width / 330, 255, max(1, width // 130), cv2.LINE_AA)
+        film = cv2.addWeighted(layer, share := rng.uniform(0.15, 0.4), film, 1 - share, 0)
+    if rng.random() < 0.2:
+        hip = plan.hips[rng.integers(2)]
+        tip = (hip[:2] + hip[2:]) / 2 + rng.normal(0, 0.35, 2) * (hip[2] - hip[0])
+        tail = tip + rng.uniform(0.3, 0.8) * (hip[2] - hip[0]) * _direction(rng)
+        ends = np.round([tail, tip]).astype(int).tolist()
+        cv2.arrowedLine(film, ends[0], ends[1], int(rng.choice([255, 255, 0])), max(1, width // 150), cv2.LINE_AA, 0, 0.3)
+    _, data = cv2.imencode(".jpg", film, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 91))])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
+
+
+def _strip(film: Pixels, hips: Boxes, rng: np.random.Generator) -> None:
+    """A black or white strip with text at the top or bottom, as high as the hips leave room for, if they do."""
+    height, width = film.shape
+    at_top = rng.random() < 0.5
+    room = hips[:, 1].min() if at_top else height - hips[:, 3].max()
+    thick = int(min(room * 0.8, rng.uniform(0.05, 0.12) * height))
+    if thick < 0.03 * height:
+        return
+    paper = int(rng.choice([0, 255]))
+    band = film[:thick] if at_top else film[height - thick :]
+    band[:] = paper
+    text = " ".join(str(word) for word in rng.choice(CAPTIONS, 3))
+    where = (round(width * rng.uniform(0.01, 0.2)), round(thick * 0.75))
+    cv2.putText(band, text, where, FONTS[0], thick * 0.5 / 22, 255 - paper, max(1, thick // 18), cv2.LINE_AA)
+
+
+def _direction(rng: np.random.Generator) -> NDArray[np.float64]:
+    angle = rng.uniform(0, 2 * np.pi)
+    return np.array([np.cos(angle), np.sin(angle)])

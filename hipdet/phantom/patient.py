@@ -1,0 +1,106 @@
+"""Who lies on the table: the anatomy that all films of one patient share, and the pose that changes from film to film."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hipdet.phantom.outline import Points
+
+Pair = tuple[float, float]  # picture-left hip, picture-right hip
+
+
+@dataclass(frozen=True)
+class Patient:
+    """Anatomy, lengths in head diameters, amounts between 0 and 1."""
+
+    female: float  # 0 a narrow, tall male pelvis .. 1 a wide, flat female one
+    half_distance: float  # midline to femoral head centre
+    height: float  # of the iliac wings, relative to average
+    flare: float  # width of the iliac wings, relative to average
+    girth: float  # half the width of the body at the hips
+    fat: float  # optical depth of the body
+    density: float  # optical depth of bone, relative to average
+    neck: float  # lateral extent of the proximal femur, relative to average
+    valgus: float  # rise of the trochanter relative to average
+    osteoarthritis: Pair
+    collapse: Pair
+    scoliosis: float
+    waves: NDArray[np.float64]  # [6, 4]: kx, ky, phase, amplitude of the outlines' deformation
+    disease_side: int  # index of the worse hip
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How the patient lies, angles in radians."""
+
+    tilt: float  # pelvic tilt: vertical stretch of the obturator ring
+    turn: float  # rotation about the long axis: one wing and foramen wider, the other narrower
+    magnification: Pair  # of the femoral heads, mean 1: the hip nearer to the tube is larger
+    abduction: Pair
+    rotation: Pair  # external rotation of the leg, 0..1: shows the lesser trochanter
+
+
+def normal(rng: np.random.Generator, mean: float, sd: float, low: float, high: float) -> float:
+    """A draw from the normal distribution cut off at `low` and `high`."""
+    while not low <= (value := float(rng.normal(mean, sd))) <= high:
+        pass
+    return value
+
+
+def draw_patient(rng: np.random.Generator, disease: float = 0.3) -> Patient:
+    """A random patient; `disease` is the chance of osteoarthritis or a collapsed head."""
+    sick = rng.random() < disease
+    side = int(rng.integers(2))
+    grades = np.where(np.arange(2) == side, rng.uniform(0.3, 1), rng.uniform(0, 0.6)) * sick
+    collapse = np.where(np.arange(2) == side, rng.uniform(0, 1), 0) * (sick and rng.random() < 0.35)
+    waves = np.column_stack(
+        [rng.normal(0, 1.3, (6, 2)), rng.uniform(0, 2 * np.pi, 6), rng.normal(0, 0.05, 6)]
+    )  # [6, 4]
+    female = float(np.clip(rng.normal(rng.choice([0.2, 0.8]), 0.2), 0, 1))
+    return Patient(
+        female=female,
+        half_distance=normal(rng, 1.88 + 0.08 * female, 0.07, 1.7, 2.05),
+        height=float(rng.normal(1.04 - 0.06 * female, 0.05)),
+        flare=float(rng.normal(0.97, 0.06)),
+        girth=float(rng.uniform(3.7, 4.6) + rng.exponential(0.25)),
+        fat=float(rng.uniform(0.9, 2.0)),
+        density=float(rng.uniform(0.5, 1.1)),
+        neck=float(rng.normal(1, 0.06)),
+        valgus=float(rng.normal(0, 0.1)),
+        osteoarthritis=(float(grades[0]), float(grades[1])),
+        collapse=(float(collapse[0]), float(collapse[1])),
+        scoliosis=float(rng.normal(0, 0.04)),
+        waves=waves,
+        disease_side=side,
+    )
+
+
+def draw_pose(rng: np.random.Generator) -> Pose:
+    """A random pose of a patient lying on the back."""
+    near = float(np.clip(rng.normal(0, 0.012), -0.03, 0.03))
+    abduction = rng.normal(0.02, 0.05, 2) + rng.normal(0, 0.04)
+    rotation = np.clip(rng.uniform(-0.2, 1, 2), 0, 1)
+    return Pose(
+        tilt=float(np.clip(rng.normal(1, 0.13), 0.7, 1.35)),
+        turn=float(np.clip(rng.normal(0, 0.05), -0.15, 0.15)),
+        magnification=(1 + near, 1 - near),
+        abduction=(float(abduction[0]), float(abduction[1])),
+        rotation=(float(rotation[0]), float(rotation[1])),
+    )
+
+
+def hip_centres(patient: Patient) -> Points:
+    """Femoral head centres ``[2, 2]`` in head diameters, picture-left first."""
+    return np.array([[-patient.half_distance, 0.0], [patient.half_distance, 0.0]])
+
+
+def deform(patient: Patient, points: Points) -> Points:
+    """Bend `points` ``[N, 2]`` by the patient's smooth waves, which fade out at the hip centres: labels stay exact."""
+    shift = np.zeros_like(points)
+    for index, (kx, ky, phase, amplitude) in enumerate(patient.waves):
+        shift[:, index % 2] += amplitude * np.sin(points @ (kx, ky) + phase)
+    distance = np.linalg.norm(points[:, None] - hip_centres(patient)[None], axis=2).min(axis=1)
+    return points + shift * (1 - np.exp(-((distance / 1.1) ** 4)))[:, None]

@@ -1,0 +1,51 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def convert(*arguments, cwd):
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, str(REPOSITORY / "tools/convert.py"), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_fracatlas_from_another_folder(shared, tmp_path):
+    done = convert("fracatlas", shared / "data/fracatlas_hips", "--out", "made", "--folds", 2, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "made").iterdir()} == {
+        "hips.json", "fold0_train.json", "fold0_test.json", "fold1_train.json", "fold1_test.json"
+    }  # fmt: skip
+    # 100 films with 200 hips; sizes as its README has them: mostly 454 px, one of 2880 px
+    line = next(line for line in done.stdout.splitlines() if line.startswith("hips.json"))
+    assert line.split()[1:4] == ["100", "200", "68"]
+    assert "0.170 / 0.194 / 0.242" in line
+    assert "4 boxes reached over the edge of their film" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("fracatlas", "none"), "error: none/hips.csv: hip table can't be read: No such file"),
+        (("phantom", "none"), "error: none: found none of the folders cgoa, oaih, gis"),
+        ((), "the following arguments are required"),
+        (("cgoa", "x"), "invalid choice: 'cgoa'"),
+    ],
+)
+def test_errors_are_one_message_and_status_2(tmp_path, arguments, expected):
+    done = convert(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("fracatlas", "--help"), ("phantom", "--help")])
+def test_help_shows_examples(tmp_path, arguments):
+    done = convert(*arguments, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "examples:\n  python tools/convert.py fracatlas" in done.stdout
