@@ -1,5 +1,7 @@
-# The same shape on ResNet-18, from scratch: for two CPU cores.
-_base_ = ['hip_ssd_exp3.py']
+# The paper's head on a ResNet-18 of half width, from scratch: for phantoms and two CPU cores.
+_base_ = [
+    '_base_/hip_ssd_r101.py', '_base_/hips_augmented.py', '_base_/from_scratch.py', '_base_/runtime.py'
+]
 
-model = dict(
-    backbone=dict(depth=18, init_cfg=None), bbox_head=dict(in_channels=512))
+model = dict(backbone=dict(depth=18, base_channels=32, init_cfg=None), bbox_head=dict(in_channels=256))
+default_hooks = dict(checkpoint=dict(interval=10, max_keep_ckpts=1, save_best=None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
@@ -103,7 +104,7 @@ class RoiMetric(BaseMetric):
         images = {image["id"]: image for image in self.coco["images"]}
         rows = [row for image_id, film in films.items() for row in self._rows(images[image_id], film)]
         rows.sort(key=lambda row: (row["iou"], row["confidence"], row["annotation_id"]))
-        write_json(f"{self.outfile_prefix}.roi.json", dict(figures=figures, ann_file=str(self.ann_file), rois=rows))
+        write_json(f"{self.outfile_prefix}.roi.json", dict(figures=figures, ann_file=Path(self.ann_file).name, rois=rows))
         with (
             replacing(f"{self.outfile_prefix}.roi.csv") as path,
             path.open("w", newline="", encoding="utf-8") as file,

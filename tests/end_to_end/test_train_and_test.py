@@ -1,0 +1,79 @@
+"""The road of a user: train, test, look."""
+
+import csv
+import json
+
+import pytest
+from PIL import Image
+
+from conftest import SMALL, run_tool
+from hipdet.checkpoint import read_checkpoint
+
+pytestmark = pytest.mark.slow
+
+
+def test_training_goes_through_three_stages_and_reports(trained):
+    work_dir, done = trained
+    log = done.stdout + done.stderr
+    for words in ("Stage 1 of 3: epochs 1 to 1", "Stage 2 of 3: epochs 2 to 3", "Stage 3 of 3: epochs 4 to 4", "eta: "):
+        assert words in log
+    assert 'ROIs with IoU >= 0.5 (the paper\'s "AP50")' in log
+    assert "COCO mAP" in log
+    report = json.loads((work_dir / "val_report.json").read_text())
+    assert report["epoch"] == 4
+    assert report["seed"] == 0
+    assert report["figures"]["roi/num_rois"] == 8  # 20 films, a fifth for validation, two hips each
+    assert "coco/bbox_mAP" in report["figures"]
+    assert report["versions"]["mmdet"]
+
+
+def test_checkpoints_load_safely(trained):
+    checkpoint = read_checkpoint(trained[0] / "epoch_4.pth")  # weights_only=True
+    assert checkpoint["meta"]["dataset_meta"]["classes"] == ("hip",)
+    # one state per group, and the groups know their parts: resuming needs them
+    assert [group["prefixes"][0] for group in checkpoint["optimizer"]["param_groups"]][0] == "bbox_head"
+
+
+def test_test_writes_figures_rois_and_a_gallery(trained, phantoms, tmp_path):
+    work_dir, _ = trained
+    options = ["--cfg-options", *SMALL]
+    arguments = ["configs/hip_ssd_exp3.py", work_dir / "epoch_4.pth", "--data-root", phantoms, "--work-dir", "out"]
+    done = run_tool("test.py", *arguments, "--out", "dump.pkl", "--show-dir", "painted", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "6 films, 12 ROIs" in done.stdout + done.stderr
+    out = tmp_path / "out"
+    report = json.loads((out / "test_report.json").read_text())
+    assert report["ann_file"] == "gis.json"
+    assert report["checkpoint"] == "epoch_4.pth"
+    assert len(list(csv.DictReader((out / "test.roi.csv").open()))) == 12
+    assert (tmp_path / "dump.pkl").exists()
+    assert len(list(out.rglob("painted/*.jpg"))) == 6
+
+    made = run_tool("gallery.py", out / "test.roi.json", "--data-root", phantoms, "--films", 4, "--side", 200, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    sheet = Image.open(out / "gallery.png")
+    assert sheet.size == (800, 200)
+    colours = {colour for _, colour in sheet.getcolors(1 << 20)}
+    assert (255, 212, 0) in colours  # labels in yellow
+    assert (255, 32, 32) in colours  # detections in red
+
+    flipped = run_tool("test.py", *arguments, "--tta", *options, cwd=tmp_path)
+    assert flipped.returncode == 0, flipped.stderr
+    averaged = json.loads((out / "test_report.json").read_text())["figures"]
+    assert averaged["roi/num_rois"] == 12
+    assert averaged["roi/avg_conf"] != report["figures"]["roi/avg_conf"]
+
+
+def test_the_true_resnet_101_recipe_trains_in_every_stage(phantoms, tmp_path):
+    few = ["train_dataloader.batch_size=4", "train_dataloader.dataset.indices=8", "train_cfg.max_epochs=3"]
+    options = [*few, "model.backbone.init_cfg=None", "train_cfg.val_interval=3", "default_hooks.checkpoint.interval=3"]
+    done = run_tool(
+        "train.py", "configs/hip_ssd_exp3.py", "--data-root", phantoms, "--cfg-options", *options,
+        cwd=tmp_path, OMP_NUM_THREADS=2,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    log = done.stdout + done.stderr
+    assert all(f"Stage {stage} of 3" in log for stage in (1, 2, 3))
+    report = json.loads((tmp_path / "work_dirs/hip_ssd_exp3/val_report.json").read_text())
+    # ResNet-101 without its classifier, and the head
+    assert report["parameters"] == 42500160 + 4788510

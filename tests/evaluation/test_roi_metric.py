@@ -1,0 +1,156 @@
+"""RoiMetric and CocoMetric on the same constructed detections."""
+
+import csv
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+from mmdet.evaluation import CocoMetric
+
+from hipdet.errors import ConfigError, DatasetError
+from hipdet.evaluation import RoiMetric
+
+META = dict(classes=("hip",))
+
+
+@pytest.fixture
+def ann_file(tmp_path):
+    """101 films with two hips each, 100x100 px."""
+    images = [dict(id=i, file_name=f"{i}.png", width=100, height=100, source="gis") for i in range(1, 102)]
+    annotations = []
+    for image in images:
+        for x in (10, 60):
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=image["id"],
+                    category_id=1,
+                    bbox=[x, 40, 20, 20],
+                    area=400,
+                    iscrowd=0,
+                )
+            )
+    path = tmp_path / "gis.json"
+    path.write_text(
+        json.dumps(dict(images=images, annotations=annotations, categories=[dict(id=1, name="hip")])), encoding="utf-8"
+    )
+    return path
+
+
+def sample(image_id, boxes, scores):
+    return dict(
+        img_id=image_id,
+        ori_shape=(100, 100),
+        pred_instances=dict(
+            bboxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+            scores=torch.tensor(scores, dtype=torch.float32),
+            labels=torch.zeros(len(scores), dtype=torch.long),
+        ),
+    )
+
+
+def predictions(misses=2):
+    """Perfect but for `misses` films whose right box lies beside the hip; a third, worse box everywhere."""
+    found = []
+    for i in range(1, 102):
+        right = [80, 40, 100, 60] if i <= misses else [60, 40, 80, 60]
+        found.append(sample(i, [[10, 40, 30, 60], right, [0, 0, 9, 9]], [0.9, 0.5 + i / 1000, 0.1]))
+    return found
+
+
+def evaluate(metric, samples, batch_size=7):
+    metric.dataset_meta = META
+    for start in range(0, len(samples), batch_size):
+        metric.process({}, samples[start : start + batch_size])
+    return metric.evaluate(len(samples))
+
+
+def test_202_rois_and_two_misses(ann_file):
+    figures = evaluate(RoiMetric(str(ann_file)), predictions())
+    assert figures["roi/num_rois"] == 202
+    assert figures["roi/num_images"] == 101
+    assert round(figures["roi/acc50"], 4) == 0.9901  # Table 2: 2 of 202
+    assert figures["roi/below50"] == 2
+    assert figures["roi/avg_iou"] == pytest.approx(200 / 202)
+    assert figures["roi/min_iou"] == figures["roi/min_conf"] == 0
+    assert figures["roi/extra_per_image"] == figures["roi/missed_per_image"] == pytest.approx(2 / 101)
+    assert figures["roi/avg_conf"] == pytest.approx((0.9 * 101 + sum(0.5 + i / 1000 for i in range(3, 102))) / 202)
+
+
+def test_acc50_is_not_coco_ap50(ann_file):
+    # one miss of 202: COCO's 101-point AP50 can't show the paper's .9950
+    coco = CocoMetric(ann_file=str(ann_file), metric="bbox")
+    assert evaluate(coco, predictions(misses=1))["coco/bbox_mAP_50"] == pytest.approx(0.990, abs=1e-3)
+    assert round(evaluate(RoiMetric(str(ann_file)), predictions(misses=1))["roi/acc50"], 4) == 0.9950
+
+
+@pytest.mark.parametrize("metric", [RoiMetric, lambda ann_file: CocoMetric(ann_file=ann_file, metric="bbox")])
+def test_order_and_batch_size_are_moot(ann_file, metric):
+    samples = predictions()
+    expected = evaluate(metric(str(ann_file)), samples)
+    shuffled = random.Random(0).sample(samples, len(samples))
+    for found in shuffled:  # and the order of the boxes of a film
+        order = torch.randperm(3, generator=torch.Generator().manual_seed(1))
+        found["pred_instances"] = {name: value[order] for name, value in found["pred_instances"].items()}
+    for batch_size in (1, 16, 101):
+        assert evaluate(metric(str(ann_file)), shuffled, batch_size) == expected
+
+
+def test_a_film_repeated_by_a_sampler_counts_once(ann_file):
+    samples = predictions()
+    once = evaluate(RoiMetric(str(ann_file)), samples)
+    assert evaluate(RoiMetric(str(ann_file)), [*samples, samples[0]]) == once
+
+
+def test_no_detections_at_all(ann_file):
+    figures = evaluate(RoiMetric(str(ann_file)), [sample(i, [], []) for i in range(1, 102)])
+    assert figures["roi/avg_iou"] == figures["roi/acc50"] == 0
+    assert figures["roi/missed_per_image"] == 2
+    assert all(np.isfinite(value) for value in figures.values())
+
+
+def test_any_number_of_rois(ann_file, tmp_path):
+    coco = json.loads(ann_file.read_text())
+    coco["annotations"] = [a for a in coco["annotations"] if a["image_id"] != 1][:3]  # films 2: two, 3: one, others none
+    crowd = dict(coco["annotations"][-1], id=99, iscrowd=1, bbox=[0, 0, 5, 5])
+    coco["annotations"].append(crowd)
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(coco))
+    figures = evaluate(RoiMetric(str(other), rois_per_image=1), predictions(0)[:4])
+    assert figures["roi/num_rois"] == 3
+    assert figures["roi/avg_iou"] == pytest.approx(2 / 3)
+    assert figures["roi/extra_per_image"] == pytest.approx(2 / 4)
+
+
+def test_table_of_rois_worst_first_and_nothing_of_the_machine(ann_file, tmp_path):
+    evaluate(RoiMetric(str(ann_file), outfile_prefix=str(tmp_path / "out" / "test")), predictions())
+    written = json.loads((tmp_path / "out" / "test.roi.json").read_text())
+    rows = list(csv.DictReader((tmp_path / "out" / "test.roi.csv").open()))
+    assert len(rows) == len(written["rois"]) == 202
+    assert [row["file_name"] for row in rows[:2]] == ["1.png", "2.png"]
+    assert [row["iou"] for row in written["rois"]] == sorted(row["iou"] for row in written["rois"])
+    assert rows[0]["found_x0"] == ""  # nothing was found there
+    assert [float(rows[-1][key]) for key in ("x0", "y0", "x1", "y1")] == [10, 40, 30, 60]
+    assert written["figures"]["below50"] == 2
+    assert str(tmp_path) not in (tmp_path / "out" / "test.roi.json").read_text()
+
+
+def test_a_film_of_another_set(ann_file):
+    with pytest.raises(DatasetError, match=r"gis\.json.*no image with id 500"):
+        evaluate(RoiMetric(str(ann_file)), [sample(500, [], [])])
+
+
+def test_no_ground_truth(ann_file, tmp_path):
+    coco = json.loads(ann_file.read_text())
+    coco["annotations"] = []
+    empty = tmp_path / "empty.json"
+    empty.write_text(json.dumps(coco))
+    with pytest.raises(DatasetError, match=r"empty\.json: no ground truth"):
+        evaluate(RoiMetric(str(empty)), predictions())
+
+
+def test_bad_setting(ann_file):
+    with pytest.raises(ConfigError, match="rois_per_image"):
+        RoiMetric(str(ann_file), rois_per_image=0)

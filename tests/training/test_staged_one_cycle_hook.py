@@ -1,0 +1,149 @@
+"""The staged hook in a real mmengine runner, on a model small enough to watch every tensor."""
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import nn
+
+from hipdet.errors import ConfigError
+from hipdet.training import LayerGroupOptimWrapperConstructor
+from hipdet.training.one_cycle import triangle
+
+GROUPS = [dict(prefixes=["head"]), dict(prefixes=["top"], lr_mult=0.1), dict(prefixes=["bottom"], lr_mult=0.01)]
+STAGES = [dict(train_groups=1), dict(train_groups=2, lr_mult=0.25), dict(train_groups=3, lr_mult=0.25)]
+ITERATIONS = 20  # per epoch
+
+
+class Toy(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.bottom = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+        self.top = nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2))
+        self.head = nn.Sequential(nn.Conv2d(2, 1, 1), nn.BatchNorm2d(1))
+
+    def forward(self, inputs, mode="tensor"):
+        out = self.head(self.top(self.bottom(inputs)))
+        return dict(loss=(out - 1).square().mean()) if mode == "loss" else out
+
+
+class Watch(Hook):
+    """Writes down what each iteration trained with."""
+
+    priority = "LOWEST"
+
+    def __init__(self):
+        self.rates, self.trainable, self.training_norms, self.state_sizes, self.steps = [], [], [], [], []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        optimizer = runner.optim_wrapper.optimizer
+        self.rates.append([group["lr"] for group in optimizer.param_groups])
+        self.trainable.append([name for name, p in runner.model.named_parameters() if p.requires_grad])
+        self.training_norms.append(
+            [n for n, m in runner.model.named_modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+        )
+        self.state_sizes.append(len(optimizer.state))
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        state = runner.optim_wrapper.optimizer.state
+        self.steps.append(max(int(entry["step"]) for entry in state.values()))
+
+
+def make_runner(work_dir, hook=None, max_epochs=3, **changes):
+    settings = dict(
+        model=Toy(),
+        work_dir=str(work_dir),
+        train_dataloader=dict(
+            batch_size=2,
+            dataset=[torch.randn(1, 4, 4) for _ in range(2 * ITERATIONS)],
+            sampler=dict(type="DefaultSampler", shuffle=True),
+            collate_fn=lambda batch: dict(inputs=torch.stack(batch)),
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=max_epochs),
+        optim_wrapper=dict(
+            optimizer=dict(type="Adam", lr=0.01, betas=(0.9, 0.99)),
+            constructor="LayerGroupOptimWrapperConstructor",
+            paramwise_cfg=dict(groups=GROUPS),
+        ),
+        custom_hooks=[hook or dict(type="StagedOneCycleHook", stages=STAGES)],
+        default_scope="mmdet",
+        experiment_name=f"toy{make_runner.count}",
+        randomness=dict(seed=0),
+    )
+    make_runner.count += 1
+    return Runner(**{**settings, **changes})
+
+
+make_runner.count = 0
+
+
+def test_every_iteration(tmp_path):
+    runner, watch = make_runner(tmp_path), Watch()
+    runner.register_hook(watch)
+    before = {name: p.detach().clone() for name, p in runner.model.named_parameters()}
+    runner.train()
+
+    # learning rates against the triangle, per group
+    for stage, mult in enumerate((1.0, 0.25, 0.25)):
+        for i in range(ITERATIONS):
+            expected = [mult * rate * triangle(i, ITERATIONS) for rate in (0.01, 0.001, 0.0001)]
+            assert watch.rates[stage * ITERATIONS + i] == pytest.approx(expected)
+    # literally: each stage starts at lr / 20 and peaks after a tenth, two iterations
+    assert watch.rates[0][0] == pytest.approx(0.0005)
+    assert watch.rates[2][0] == pytest.approx(0.01)
+    assert watch.rates[22] == pytest.approx([2.5e-3, 2.5e-4, 2.5e-5])
+    assert watch.rates[42] == pytest.approx([2.5e-3, 2.5e-4, 2.5e-5])
+
+    # what trains, and which BatchNorm follows the batch
+    for stage, parts in enumerate((["head"], ["top", "head"], ["bottom", "top", "head"])):
+        for i in range(stage * ITERATIONS, (stage + 1) * ITERATIONS):
+            assert {name.split(".")[0] for name in watch.trainable[i]} == set(parts)
+            assert {name.split(".")[0] for name in watch.training_norms[i]} == set(parts)
+
+    # a fresh optimizer per stage: its state is empty before the first step and counts from 1
+    assert [watch.state_sizes[stage * ITERATIONS] for stage in range(3)] == [0, 0, 0]
+    assert watch.steps == [*range(1, ITERATIONS + 1)] * 3
+    moved = {name.split(".")[0] for name, p in runner.model.named_parameters() if not torch.equal(before[name], p)}
+    assert moved == {"bottom", "top", "head"}
+
+
+def test_frozen_groups_do_not_move(tmp_path):
+    runner = make_runner(tmp_path, hook=dict(type="StagedOneCycleHook", stages=[dict(train_groups=1)]), max_epochs=1)
+    before = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    runner.train()
+    for name, value in runner.model.state_dict().items():
+        assert torch.equal(before[name], value) == (not name.startswith("head")), name  # running statistics included
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(max_epochs=2), "leaves one of the 3 stages"),
+        (dict(hook=dict(type="StagedOneCycleHook", stages=[dict(train_groups=4)])), "must be 1 to 3"),
+        (dict(param_scheduler=dict(type="ConstantLR", factor=1)), "remove param_scheduler"),
+        (dict(optim_wrapper=dict(optimizer=dict(type="Adam", lr=0.01))), "LayerGroupOptimWrapperConstructor"),
+        (dict(train_cfg=dict(by_epoch=False, max_iters=5)), "EpochBasedTrainLoop"),
+    ],
+)
+def test_configs_that_contradict_themselves(tmp_path, changes, message):
+    runner = make_runner(tmp_path, **changes)
+    with pytest.raises(ConfigError, match=message):
+        runner.train()
+
+
+def test_layer_groups_of_the_true_recipe():
+    cfg = Config.fromfile("configs/hip_ssd_exp3.py")
+    cfg.model.backbone.init_cfg = None
+    model = MODELS.build(cfg.model)
+    constructor = LayerGroupOptimWrapperConstructor(dict(optimizer=cfg.optim_wrapper.optimizer), cfg.optim_wrapper.paramwise_cfg)
+    optimizer = constructor(model).optimizer
+    # head: conv, BN, class and box conv, two tensors each.  ResNet-101 has 104 convolutions and BNs: layer3 (23 blocks) and
+    # layer4 (3) have 26 * 3 + 2 shortcuts = 80 of them, 240 tensors; conv1, layer1 (3) and layer2 (4) 1 + 21 + 2 = 24, 72
+    assert [len(group["params"]) for group in optimizer.param_groups] == [8, 240, 72]
+    # 2048*256*9+256 + 2*256 + (256*9+1)*6 + (256*9+1)*24
+    assert sum(p.numel() for p in optimizer.param_groups[0]["params"]) == 4788510
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.01, 0.001, 0.0001])
+    assert optimizer.defaults["betas"] == (0.9, 0.99)
