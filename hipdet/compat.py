@@ -8,7 +8,6 @@ every other one raises an error that says what to install.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
@@ -32,7 +31,7 @@ class ExtensionFinder:
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
         """Answer for ``mmcv._ext`` alone."""
-        return importlib.util.spec_from_loader(name, self) if name == EXTENSION else None
+        return ModuleSpec(name, self) if name == EXTENSION else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Make the stand-in module."""

@@ -30,8 +30,8 @@ lite_only = pytest.mark.skipif(compiled_mmcv(), reason="this environment has com
 @lite_only
 def test_without_the_finder_mmdet_does_not_import():
     # if this fails, the fallback has become unnecessary
-    code = "import sys; sys.meta_path = [f for f in sys.meta_path if type(f).__name__ != 'ExtensionFinder']; import mmdet.models"
-    assert "mmcv._ext" in run(code).stderr
+    without = "import sys; sys.meta_path = [f for f in sys.meta_path if type(f).__name__ != 'ExtensionFinder']"
+    assert "mmcv._ext" in run(f"{without}; import mmdet.models").stderr
 
 
 def test_installed_it_works_for_programs_that_import_mmdet_first():
@@ -44,7 +44,9 @@ def test_installed_it_works_for_programs_that_import_mmdet_first():
 
 
 def test_importing_hipdet_alone_loads_neither_torch_nor_mm():
-    found = run("import sys, hipdet; print(sorted(m for m in ('torch', 'mmengine', 'mmcv', 'mmdet') if m in sys.modules))")
+    found = run(
+        "import sys, hipdet; print(sorted(m for m in ('torch', 'mmengine', 'mmcv', 'mmdet') if m in sys.modules))"
+    )
     assert found.stdout.strip() == "[]"
 
 

@@ -15,7 +15,10 @@ def test_release(text, expected):
     ("versions", "message"),
     [
         (dict(mmengine="0.10.7", mmdet="3.3.0"), "mmcv is not installed"),
-        ({"mmengine": "0.10.7", "mmcv-lite": "2.2.0", "mmdet": "3.3.0"}, "mmcv-lite is 2.2.0, which mmdet 3.3.0 refuses"),
+        (
+            {"mmengine": "0.10.7", "mmcv-lite": "2.2.0", "mmdet": "3.3.0"},
+            "mmcv-lite is 2.2.0, which mmdet 3.3.0 refuses",
+        ),
         ({"mmengine": "0.10.7", "mmcv": "1.7.2", "mmdet": "2.28.2"}, "mmcv is 1.7.2 .*; mmdet is 2.28.2"),
         ({"mmengine": "0.7.1", "mmcv": "2.1.0", "mmdet": "3.3.0"}, "mmengine is 0.7.1"),
         ({}, "mmengine is not installed"),

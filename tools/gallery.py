@@ -10,9 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hipdet.cli.errors import reports_errors  # noqa: E402
-from hipdet.errors import DatasetError  # noqa: E402
-from hipdet.visualization.gallery import write_gallery  # noqa: E402
+from hipdet.cli.errors import reports_errors
+from hipdet.errors import DatasetError
+from hipdet.visualization.gallery import write_gallery
 
 EXAMPLES = """examples:
   tools/gallery.py work_dirs/hip_ssd_exp3/test.roi.json --data-root data --out gallery.png
@@ -26,7 +26,9 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("table", type=Path, help="test.roi.json of tools/test.py")
-    parser.add_argument("--data-root", help="folder that the file names are relative to (default: $HIPDET_DATA, else data)")
+    parser.add_argument(
+        "--data-root", help="folder that the file names are relative to (default: $HIPDET_DATA, else data)"
+    )
     parser.add_argument("--out", type=Path, help="PNG to write (default: gallery.png beside the table)")
     parser.add_argument("--films", type=int, default=24, help="number of films, 0 for all (default: 24)")
     parser.add_argument("--columns", type=int, default=6, help="films in a row (default: 6)")

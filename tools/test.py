@@ -8,15 +8,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import hipdet  # noqa: E402, F401, I001  (before mmdet: makes mmcv-lite usable)
-from mmdet.engine.hooks.utils import trigger_visualization_hook  # noqa: E402
-from mmdet.evaluation import DumpDetResults  # noqa: E402
-from mmengine.runner import Runner  # noqa: E402
+import hipdet  # noqa: F401, I001  (before mmdet: makes mmcv-lite usable)
+from mmdet.engine.hooks.utils import trigger_visualization_hook
+from mmdet.evaluation import DumpDetResults
+from mmengine.runner import Runner
 
-from hipdet.checkpoint import read_checkpoint  # noqa: E402
-from hipdet.cli import mm_arguments  # noqa: E402
-from hipdet.cli.errors import reports_errors  # noqa: E402
-from hipdet.errors import ConfigError  # noqa: E402
+from hipdet.checkpoint import read_checkpoint
+from hipdet.cli import mm_arguments
+from hipdet.cli.errors import reports_errors
+from hipdet.errors import ConfigError
 
 EXAMPLES = """examples:
   tools/test.py configs/hip_ssd_exp3.py work_dirs/hip_ssd_exp3/epoch_120.pth

@@ -8,12 +8,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import hipdet  # noqa: E402, F401, I001  (before mmdet: makes mmcv-lite usable)
-from mmengine.runner import Runner  # noqa: E402
+import hipdet  # noqa: F401, I001  (before mmdet: makes mmcv-lite usable)
+from mmengine.runner import Runner
 
-from hipdet.checkpoint import read_checkpoint  # noqa: E402
-from hipdet.cli import mm_arguments  # noqa: E402
-from hipdet.cli.errors import reports_errors  # noqa: E402
+from hipdet.checkpoint import read_checkpoint
+from hipdet.cli import mm_arguments
+from hipdet.cli.errors import reports_errors
 
 EXAMPLES = """examples:
   tools/train.py configs/hip_ssd_exp3.py
@@ -32,7 +32,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--amp", action="store_true", help="mixed precision (GPU only)")
     parser.add_argument("--auto-scale-lr", action="store_true", help="scale the learning rate by the batch size")
     parser.add_argument(
-        "--resume", nargs="?", const="auto", help="checkpoint to resume from; without a path the last one of the work dir"
+        "--resume",
+        nargs="?",
+        const="auto",
+        help="checkpoint to resume from; without a path the last one of the work dir",
     )
     return parser.parse_args()
 

@@ -19,7 +19,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what training and testing share."""
     parser.add_argument("config", help="config file, such as configs/hip_ssd_exp3.py")
-    parser.add_argument("--work-dir", help="folder for logs, checkpoints and reports (default: work_dirs/<config name>)")
+    parser.add_argument(
+        "--work-dir", help="folder for logs, checkpoints and reports (default: work_dirs/<config name>)"
+    )
     parser.add_argument("--data-root", help="folder of films and annotations/ (default: $HIPDET_DATA, else data/)")
     parser.add_argument(
         "--cfg-options",

@@ -9,7 +9,7 @@ ROWS = (
     ("roi/min_iou", "minimum IoU"),
     ("roi/avg_conf", "average confidence"),
     ("roi/min_conf", "minimum confidence"),
-    ("roi/acc50", "ROIs with IoU >= 0.5 (the paper's \"AP50\")"),
+    ("roi/acc50", 'ROIs with IoU >= 0.5 (the paper\'s "AP50")'),
     ("roi/acc75", "ROIs with IoU >= 0.75"),
     ("roi/below50", "ROIs with IoU < 0.5"),
     ("roi/extra_per_image", "extra detections per image"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from mmdet.registry import HOOKS
 from mmengine.dist import master_only
@@ -37,9 +37,9 @@ class ReportHook(Hook):
 
     def __init__(self) -> None:
         self.started = time.time()
-        self.validated: Optional[dict[str, float]] = None
+        self.validated: dict[str, float] | None = None
 
-    def after_val_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Keep the figures of the latest validation."""
         self.validated = metrics
 
@@ -48,7 +48,7 @@ class ReportHook(Hook):
         if self.validated:
             self._report(runner, "val", self.validated)
 
-    def after_test_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Report the test."""
         if metrics:
             self._report(runner, "test", metrics)

@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 from mmdet.registry import METRICS
@@ -43,10 +43,10 @@ class RoiMetric(BaseMetric):
         self,
         ann_file: str,
         rois_per_image: int = 2,
-        outfile_prefix: Optional[str] = None,
-        backend_args: Optional[dict] = None,
+        outfile_prefix: str | None = None,
+        backend_args: dict | None = None,
         collect_device: str = "cpu",
-        prefix: Optional[str] = None,
+        prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if rois_per_image < 1:
@@ -73,7 +73,9 @@ class RoiMetric(BaseMetric):
         films: dict[int, FilmResult] = {}
         for image_id, detections in sorted(dict(results).items()):
             if image_id not in truth:
-                raise DatasetError(f"{self.ann_file}: has no image with id {image_id}; is it the file of this test set?")
+                raise DatasetError(
+                    f"{self.ann_file}: has no image with id {image_id}; is it the file of this test set?"
+                )
             boxes, labels = truth[image_id]
             films[image_id] = evaluate_film(boxes, labels, detections, self.rois_per_image)
         if not any(film.rois for film in films.values()):
@@ -104,7 +106,9 @@ class RoiMetric(BaseMetric):
         images = {image["id"]: image for image in self.coco["images"]}
         rows = [row for image_id, film in films.items() for row in self._rows(images[image_id], film)]
         rows.sort(key=lambda row: (row["iou"], row["confidence"], row["annotation_id"]))
-        write_json(f"{self.outfile_prefix}.roi.json", dict(figures=figures, ann_file=Path(self.ann_file).name, rois=rows))
+        write_json(
+            f"{self.outfile_prefix}.roi.json", dict(figures=figures, ann_file=Path(self.ann_file).name, rois=rows)
+        )
         with (
             replacing(f"{self.outfile_prefix}.roi.csv") as path,
             path.open("w", newline="", encoding="utf-8") as file,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from mmdet.models.dense_heads import AnchorHead
@@ -65,7 +65,7 @@ class HipSSDHead(AnchorHead):
         downsamples: Sequence[int] = (0,),
         dropout: float = 0.4,
         class_bias: float = -4.0,
-        init_cfg: Optional[dict] = None,
+        init_cfg: dict | None = None,
         **kwargs: Any,
     ) -> None:
         self.downsamples = tuple(downsamples)
@@ -76,7 +76,9 @@ class HipSSDHead(AnchorHead):
         if not self.use_sigmoid_cls:
             raise ConfigError("HipSSDHead: loss_cls must have use_sigmoid=True")
         if tuple(self.bbox_coder.means) != (0,) * 4 or tuple(self.bbox_coder.stds) != (1,) * 4:
-            raise ConfigError("HipSSDHead: bbox_coder must keep target_means 0 and target_stds 1: tanh bounds the boxes")
+            raise ConfigError(
+                "HipSSDHead: bbox_coder must keep target_means 0 and target_stds 1: tanh bounds the boxes"
+            )
 
     def _init_layers(self) -> None:
         levels = self.prior_generator.num_levels
@@ -93,7 +95,7 @@ class HipSSDHead(AnchorHead):
         self.conv_cls = nn.ModuleList(nn.Conv2d(width, n * self.cls_out_channels, 3, padding=1) for n in anchors)
         self.conv_reg = nn.ModuleList(nn.Conv2d(width, n * 4, 3, padding=1) for n in anchors)
         for conv in self.conv_cls:
-            nn.init.constant_(conv.bias, self.class_bias)
+            nn.init.constant_(conv.get_parameter("bias"), self.class_bias)
         for level, base in enumerate(self.prior_generator.base_anchors):
             cell = torch.tensor(self.prior_generator.strides[level], dtype=torch.float32)
             self.register_buffer(f"cell_{level}", cell, persistent=False)
@@ -122,7 +124,7 @@ class HipSSDHead(AnchorHead):
         bbox_preds: list[Tensor],
         batch_gt_instances: list,
         batch_img_metas: list[dict],
-        batch_gt_instances_ignore: Optional[list] = None,
+        batch_gt_instances_ignore: list | None = None,
     ) -> dict[str, Tensor]:
         """The two losses of a batch, each a scalar with a gradient even where no anchor is positive."""
         sizes = [tuple(score.shape[-2:]) for score in cls_scores]
@@ -144,7 +146,8 @@ class HipSSDHead(AnchorHead):
         sides = logits.new_tensor([width, height, width, height])
         deltas, target = flatten_levels(bbox_preds, 4), torch.cat(targets, dim=1)
         return dict(
-            loss_cls=focal / self.num_classes, loss_bbox=self._box_loss(deltas, label, target / sides, anchor_list, sides)
+            loss_cls=focal / self.num_classes,
+            loss_bbox=self._box_loss(deltas, label, target / sides, anchor_list, sides),
         )
 
     def _box_loss(

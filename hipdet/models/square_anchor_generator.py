@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Union
+from typing import Any
 
 from mmdet.models.task_modules import AnchorGenerator
 from mmdet.registry import TASK_UTILS
@@ -27,7 +27,7 @@ class SquareAnchorGenerator(AnchorGenerator):
         ConfigError: no scale, or one that isn't positive.
     """
 
-    def __init__(self, strides: Sequence[int], scales: Union[Sequence[float], Mapping[str, float]], **kwargs: Any) -> None:
+    def __init__(self, strides: Sequence[int], scales: Sequence[float] | Mapping[str, float], **kwargs: Any) -> None:
         if isinstance(scales, Mapping):
             scales = arithmetic_scales(**scales)
         if not scales or min(scales) <= 0:

@@ -72,7 +72,11 @@ def bones(plan: Plan) -> Map:
     depth = draw(_bent(patient, ring), size, transform)
     for side in sides:  # the hollow of the socket leaves only thin walls before and behind the head
         hollow = (0.56 - 0.05 * patient.osteoarthritis[side]) * pose.magnification[side] * unit
-        depth *= 1 - 0.45 * disc(size, centres[side], hollow, 0.05 * unit) - 0.12 * disc(size, centres[side], hollow, 0.3 * unit)
+        depth *= (
+            1
+            - 0.45 * disc(size, centres[side], hollow, 0.05 * unit)
+            - 0.12 * disc(size, centres[side], hollow, 0.3 * unit)
+        )
     depth += draw(_bent(patient, [*pelvis.sacrum(patient), *pelvis.spine(patient)]), size, transform)
     depth += draw([shape for side in sides for shape in pelvis.socket(patient, side)], size, transform)
     replaced = [kind in REPLACEMENTS for kind in plan.kinds]
@@ -81,7 +85,9 @@ def bones(plan: Plan) -> Map:
     for side in sides:
         if replaced[side]:  # the neck is cut as well
             thigh *= 1 - disc(size, centres[side], 0.62 * unit, 0.06 * unit)
-    depth += draw([s for side in sides if not replaced[side] for s in femur.disease(patient, pose, side)], size, transform)
+    depth += draw(
+        [s for side in sides if not replaced[side] for s in femur.disease(patient, pose, side)], size, transform
+    )
     return np.asarray(np.maximum(depth + thigh, 0), dtype=np.float32)
 
 

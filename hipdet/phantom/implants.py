@@ -30,7 +30,9 @@ def implant(kind: str, patient: Patient, pose: Pose, side: int, rng: np.random.G
 def gonad_shield(patient: Patient, rng: np.random.Generator) -> Shape:
     """Lead over the midline: low and heart-shaped for men, higher and broader for women; the hips stay in sight."""
     if patient.female < 0.5:
-        outline = np.array([(0, 0.45), (0.35, 0.3), (0.55, 0.7), (0.4, 1.6), (0, 2.0), (-0.4, 1.6), (-0.55, 0.7), (-0.35, 0.3)])
+        outline = np.array(
+            [(0, 0.45), (0.35, 0.3), (0.55, 0.7), (0.4, 1.6), (0, 2.0), (-0.4, 1.6), (-0.55, 0.7), (-0.35, 0.3)]
+        )
     else:
         outline = np.array([(0.85, -1.4), (0.5, -0.1), (0.0, 0.1), (-0.5, -0.1), (-0.85, -1.4), (0, -1.6)])
     return Shape((curve(outline * rng.uniform(0.7, 1.0) + rng.normal(0, 0.06, 2)),), METAL, 0.04)

@@ -12,7 +12,18 @@ from hipdet.phantom.plan import Plan
 from hipdet.phantom.sources import Source
 
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX)
-CAPTIONS = ("AP PELVIS", "Figure 2", "Pelvis a.p.", "Case 14", "HIP OA", "www.example.org", "(A)", "WB", "2012", "PRE-OP")
+CAPTIONS = (
+    "AP PELVIS",
+    "Figure 2",
+    "Pelvis a.p.",
+    "Case 14",
+    "HIP OA",
+    "www.example.org",
+    "(A)",
+    "WB",
+    "2012",
+    "PRE-OP",
+)
 
 
 def mark(film: Pixels, plan: Plan, look: Source, rng: np.random.Generator) -> Pixels:
@@ -35,7 +46,9 @@ def _collimate(film: Pixels, hips: Boxes, rng: np.random.Generator) -> None:
     right, bottom = width - (width - x1) * share[2], height - (height - y1) * share[3]
     turn = np.tan(np.clip(rng.normal(0, 0.015), -0.04, 0.04))
     dx, dy = turn * height / 2, turn * width / 2
-    corners = np.array([(left + dx, top - dy), (right + dx, top + dy), (right - dx, bottom + dy), (left - dx, bottom - dy)])
+    corners = np.array(
+        [(left + dx, top - dy), (right + dx, top + dy), (right - dx, bottom + dy), (left - dx, bottom - dy)]
+    )
     # the turn must not bring an edge over a hip: move the corners out by what it takes
     reach = np.array([abs(dx), abs(dy)])
     corners += np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * reach
@@ -55,7 +68,9 @@ def _letters(film: Pixels, plan: Plan, rng: np.random.Generator) -> None:
             _write(film, text, where, size, rng, plan.hips)
     if rng.random() < 0.3:
         text = f"{rng.integers(10, 99)} {rng.choice(['SUPINE', 'kV 75', 'AP', 'TABLE'])}"
-        _write(film, text, (rng.uniform(0.02, 0.7) * width, rng.uniform(0.03, 0.1) * height), 0.022 * width, rng, plan.hips)
+        _write(
+            film, text, (rng.uniform(0.02, 0.7) * width, rng.uniform(0.03, 0.1) * height), 0.022 * width, rng, plan.hips
+        )
 
 
 def _write(
@@ -92,7 +107,9 @@ def _web(film: Pixels, plan: Plan, rng: np.random.Generator) -> Pixels:
         tip = (hip[:2] + hip[2:]) / 2 + rng.normal(0, 0.35, 2) * (hip[2] - hip[0])
         tail = tip + rng.uniform(0.3, 0.8) * (hip[2] - hip[0]) * _direction(rng)
         ends = np.round([tail, tip]).astype(int).tolist()
-        cv2.arrowedLine(film, ends[0], ends[1], int(rng.choice([255, 255, 0])), max(1, width // 150), cv2.LINE_AA, 0, 0.3)
+        cv2.arrowedLine(
+            film, ends[0], ends[1], int(rng.choice([255, 255, 0])), max(1, width // 150), cv2.LINE_AA, 0, 0.3
+        )
     _, data = cv2.imencode(".jpg", film, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 91))])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
 

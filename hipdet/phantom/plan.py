@@ -65,9 +65,7 @@ def plan_film(source: str, index: int, seed: int = 0, max_side: int | None = Non
     )
 
 
-def _metal(
-    look: Source, visit: int, patient: Patient, person: np.random.Generator
-) -> tuple[str | None, str | None]:
+def _metal(look: Source, visit: int, patient: Patient, person: np.random.Generator) -> tuple[str | None, str | None]:
     """Metal in either hip; on the second film of a hospital's patient the worse hip is replaced."""
     chances = person.random(2)
     kinds = person.choice(KINDS, 2, p=(0.5, 0.2, 0.12, 0.1, 0.08))
@@ -79,9 +77,7 @@ def _metal(
     return metal[0], metal[1]
 
 
-def _framing(
-    patient: Patient, pose: Pose, ratio: float, width: int, height: int, rng: np.random.Generator
-) -> Points:
+def _framing(patient: Patient, pose: Pose, ratio: float, width: int, height: int, rng: np.random.Generator) -> Points:
     """Affine ``[2, 3]`` from the body to the film, with both labels inside the film."""
     spread = max(pose.magnification) - 1
     ratio = float(np.clip(ratio, RATIO_MIN / (1 - spread), RATIO_MAX / (1 + spread)))  # of either hip

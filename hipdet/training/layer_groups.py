@@ -34,7 +34,9 @@ def assign_groups(names: Iterable[str], groups: Sequence[Sequence[str]]) -> dict
         assigned[name] = owners.pop()
     for prefix in (prefix for group in groups for prefix in group):
         if not any(is_under(name, prefix) for name in assigned):
-            raise ConfigError(f"paramwise_cfg.groups: no parameter is under {prefix}; there are {sorted(assigned)[:3]}, ...")
+            raise ConfigError(
+                f"paramwise_cfg.groups: no parameter is under {prefix}; there are {sorted(assigned)[:3]}, ..."
+            )
     return assigned
 
 
@@ -49,7 +51,9 @@ class LayerGroupOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def _validate_cfg(self) -> None:
         groups = self.paramwise_cfg.get("groups")
         if not groups or any(not group.get("prefixes") for group in groups) or self.base_lr is None:
-            raise ConfigError("LayerGroupOptimWrapperConstructor: give optimizer.lr and paramwise_cfg.groups with prefixes")
+            raise ConfigError(
+                "LayerGroupOptimWrapperConstructor: give optimizer.lr and paramwise_cfg.groups with prefixes"
+            )
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the optimizer over all parameters of `model`, frozen or not: a later stage may train them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
@@ -44,12 +44,16 @@ class StagedOneCycleHook(Hook):
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ConfigError("StagedOneCycleHook: needs train_cfg of type EpochBasedTrainLoop")
         if runner.param_schedulers:
-            raise ConfigError("StagedOneCycleHook sets the learning rate itself: remove param_scheduler from the config")
+            raise ConfigError(
+                "StagedOneCycleHook sets the learning rate itself: remove param_scheduler from the config"
+            )
         groups = self._groups(runner)
         if any("prefixes" not in group for group in groups):
             raise ConfigError("StagedOneCycleHook: needs optim_wrapper.constructor='LayerGroupOptimWrapperConstructor'")
         if any(not 1 <= stage.train_groups <= len(groups) for stage in self.stages):
-            raise ConfigError(f"StagedOneCycleHook: train_groups must be 1 to {len(groups)}, the number of layer groups")
+            raise ConfigError(
+                f"StagedOneCycleHook: train_groups must be 1 to {len(groups)}, the number of layer groups"
+            )
         self.starts = stage_starts(self.stages, runner.max_epochs)
         for group in groups:
             group.setdefault("initial_lr", group["lr"])  # kept in checkpoints
@@ -71,7 +75,7 @@ class StagedOneCycleHook(Hook):
                 f"{stage.train_groups} of {len(groups)} layer groups at {stage.lr_mult} times their rates"
             )
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Optional[Any] = None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any | None = None) -> None:
         """Set this iteration's learning rates and, as the loop has just called ``model.train()``, the frozen BatchNorms."""
         for norm in self.frozen_norms:
             norm.eval()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Union
 
 from mmengine.fileio.backends import LocalBackend, register_backend
 
@@ -18,7 +17,7 @@ class RadiographBackend(LocalBackend):
     ``dict(type='LoadImageFromFile', backend_args=dict(backend='radiograph'))``.
     """
 
-    def get(self, filepath: Union[str, Path]) -> bytes:
+    def get(self, filepath: str | Path) -> bytes:
         """The film as a binary portable grey map, which any decoder reads without loss.
 
         Raises:

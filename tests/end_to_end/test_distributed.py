@@ -6,7 +6,6 @@ import socket
 import subprocess
 
 import pytest
-
 from conftest import REPOSITORY, SMALL, run_tool
 
 pytestmark = pytest.mark.slow
@@ -34,7 +33,9 @@ def test_two_ranks_give_the_metrics_of_one(trained, phantoms, tmp_path):
     options += ["test_dataloader.dataset.indices=5", "test_dataloader.batch_size=2"]
     one = run_tool("test.py", "configs/hip_ssd_exp3.py", checkpoint, "--work-dir", "one", *options, cwd=tmp_path)
     assert one.returncode == 0, one.stderr
-    two = run_distributed("dist_test.sh", "configs/hip_ssd_exp3.py", checkpoint, 2, "--work-dir", "two", *options, cwd=tmp_path)
+    two = run_distributed(
+        "dist_test.sh", "configs/hip_ssd_exp3.py", checkpoint, 2, "--work-dir", "two", *options, cwd=tmp_path
+    )
     assert two.returncode == 0, two.stdout + two.stderr
     figures = [json.loads((tmp_path / name / "test_report.json").read_text())["figures"] for name in ("one", "two")]
     assert figures[0]["roi/num_rois"] == 10

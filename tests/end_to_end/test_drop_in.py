@@ -10,8 +10,8 @@ from pathlib import Path
 import mmdet
 import numpy as np
 import pytest
-
 from conftest import REPOSITORY, SMALL
+
 from hipdet.radiograph import read_radiograph
 
 CONFIG = REPOSITORY / "configs/hip_ssd_exp3.py"
@@ -31,21 +31,39 @@ def run(*command, cwd, data_root):
     """A process that knows hipdet only as an installed package."""
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     env.update(HIPDET_DATA=str(data_root), OMP_NUM_THREADS="1")
-    return subprocess.run([sys.executable, *map(str, command)], cwd=cwd, env=env, capture_output=True, text=True, timeout=600)
+    return subprocess.run(
+        [sys.executable, *map(str, command)], cwd=cwd, env=env, capture_output=True, text=True, timeout=600
+    )
 
 
 def test_mmdets_own_train_and_test(phantoms, tmp_path):
     options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=3", "train_cfg.val_interval=3"]
-    done = run(MMDET_TOOLS / "train.py", CONFIG, "--work-dir", tmp_path / "w", *options, cwd=tmp_path, data_root=phantoms)
+    done = run(
+        MMDET_TOOLS / "train.py", CONFIG, "--work-dir", tmp_path / "w", *options, cwd=tmp_path, data_root=phantoms
+    )
     assert done.returncode == 0, done.stderr
     assert "Stage 3 of 3" in done.stdout + done.stderr
     done = run(
-        MMDET_TOOLS / "train.py", CONFIG, "--work-dir", tmp_path / "w", "--resume", *options, cwd=tmp_path, data_root=phantoms
+        MMDET_TOOLS / "train.py",
+        CONFIG,
+        "--work-dir",
+        tmp_path / "w",
+        "--resume",
+        *options,
+        cwd=tmp_path,
+        data_root=phantoms,
     )
     assert done.returncode == 0, done.stderr
     checkpoint = tmp_path / "w/epoch_3.pth"
     done = run(
-        MMDET_TOOLS / "test.py", CONFIG, checkpoint, "--work-dir", tmp_path / "t", *options, cwd=tmp_path, data_root=phantoms
+        MMDET_TOOLS / "test.py",
+        CONFIG,
+        checkpoint,
+        "--work-dir",
+        tmp_path / "t",
+        *options,
+        cwd=tmp_path,
+        data_root=phantoms,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "t/test_report.json").read_text())["figures"]["roi/num_rois"] == 12

@@ -8,8 +8,8 @@ import time
 
 import pytest
 import torch
-
 from conftest import REPOSITORY, SMALL, run_tool
+
 from hipdet.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,13 @@ def assert_equal(found, expected, path=""):
 
 def test_killed_in_the_third_epoch_and_resumed_equals_straight(trained, phantoms, tmp_path):
     straight, _ = trained
-    options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=4", "train_cfg.val_interval=2", "default_hooks.logger.interval=1"]
+    options = [
+        "--cfg-options",
+        *SMALL,
+        "train_cfg.max_epochs=4",
+        "train_cfg.val_interval=2",
+        "default_hooks.logger.interval=1",
+    ]
     arguments = ["configs/hip_ssd_exp3.py", "--data-root", phantoms, "--work-dir", tmp_path / "killed", *options]
     log = tmp_path / "log"
     with log.open("w") as file:

@@ -4,9 +4,9 @@ import csv
 import json
 
 import pytest
+from conftest import SMALL, run_tool
 from PIL import Image
 
-from conftest import SMALL, run_tool
 from hipdet.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ def test_checkpoints_load_safely(trained):
     checkpoint = read_checkpoint(trained[0] / "epoch_4.pth")  # weights_only=True
     assert checkpoint["meta"]["dataset_meta"]["classes"] == ("hip",)
     # one state per group, and the groups know their parts: resuming needs them
-    assert [group["prefixes"][0] for group in checkpoint["optimizer"]["param_groups"]][0] == "bbox_head"
+    assert next(group["prefixes"][0] for group in checkpoint["optimizer"]["param_groups"]) == "bbox_head"
 
 
 def test_test_writes_figures_rois_and_a_gallery(trained, phantoms, tmp_path):
@@ -49,7 +49,9 @@ def test_test_writes_figures_rois_and_a_gallery(trained, phantoms, tmp_path):
     assert (tmp_path / "dump.pkl").exists()
     assert len(list(out.rglob("painted/*.jpg"))) == 6
 
-    made = run_tool("gallery.py", out / "test.roi.json", "--data-root", phantoms, "--films", 4, "--side", 200, cwd=tmp_path)
+    made = run_tool(
+        "gallery.py", out / "test.roi.json", "--data-root", phantoms, "--films", 4, "--side", 200, cwd=tmp_path
+    )
     assert made.returncode == 0, made.stderr
     sheet = Image.open(out / "gallery.png")
     assert sheet.size == (800, 200)

@@ -113,7 +113,9 @@ def test_no_detections_at_all(ann_file):
 
 def test_any_number_of_rois(ann_file, tmp_path):
     coco = json.loads(ann_file.read_text())
-    coco["annotations"] = [a for a in coco["annotations"] if a["image_id"] != 1][:3]  # films 2: two, 3: one, others none
+    coco["annotations"] = [a for a in coco["annotations"] if a["image_id"] != 1][
+        :3
+    ]  # films 2: two, 3: one, others none
     crowd = dict(coco["annotations"][-1], id=99, iscrowd=1, bbox=[0, 0, 5, 5])
     coco["annotations"].append(crowd)
     other = tmp_path / "other.json"

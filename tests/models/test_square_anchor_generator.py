@@ -22,9 +22,7 @@ def test_experiment_3():
     torch.testing.assert_close(centres, expected, atol=3e-5, rtol=0)
     torch.testing.assert_close(sides[:, 0], sides[:, 1])
     # 0.7 * 32 = 22.4 ... 2.2 * 32 = 70.4
-    torch.testing.assert_close(
-        sides[:6, 0], torch.tensor([22.4, 32.0, 41.6, 51.2, 60.8, 70.4]), atol=3e-5, rtol=0
-    )
+    torch.testing.assert_close(sides[:6, 0], torch.tensor([22.4, 32.0, 41.6, 51.2, 60.8, 70.4]), atol=3e-5, rtol=0)
 
 
 def test_first_and_last_anchor_literally():

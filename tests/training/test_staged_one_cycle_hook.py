@@ -138,7 +138,9 @@ def test_layer_groups_of_the_true_recipe():
     cfg = Config.fromfile("configs/hip_ssd_exp3.py")
     cfg.model.backbone.init_cfg = None
     model = MODELS.build(cfg.model)
-    constructor = LayerGroupOptimWrapperConstructor(dict(optimizer=cfg.optim_wrapper.optimizer), cfg.optim_wrapper.paramwise_cfg)
+    constructor = LayerGroupOptimWrapperConstructor(
+        dict(optimizer=cfg.optim_wrapper.optimizer), cfg.optim_wrapper.paramwise_cfg
+    )
     optimizer = constructor(model).optimizer
     # head: conv, BN, class and box conv, two tensors each.  ResNet-101 has 104 convolutions and BNs: layer3 (23 blocks) and
     # layer4 (3) have 26 * 3 + 2 shortcuts = 80 of them, 240 tensors; conv1, layer1 (3) and layer2 (4) 1 + 21 + 2 = 24, 72

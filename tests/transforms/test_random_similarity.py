@@ -26,7 +26,12 @@ def test_points_by_hand(transform, point, expected):
 
 
 @given(
-    st.floats(-20, 20), st.floats(0.7, 1.4), st.floats(-15, 15), st.floats(-15, 15), st.booleans(), st.integers(0, 10**6)
+    st.floats(-20, 20),
+    st.floats(0.7, 1.4),
+    st.floats(-15, 15),
+    st.floats(-15, 15),
+    st.booleans(),
+    st.integers(0, 10**6),
 )
 @settings(max_examples=40, deadline=None)
 def test_boxes_go_where_the_pixels_go(angle, scale, dx, dy, flip, seed):

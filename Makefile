@@ -1,0 +1,50 @@
+# Two commands do everything: make demo, make test.
+# Variables: PYTHON (3.9 to 3.13), VENV, DEMO, PIP_ARGS (for instance --index-url of a mirror).
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= work_dirs/demo
+BIN := $(VENV)/bin
+RUN := $(DEMO)/run
+CONFIG := configs/hip_ssd_r18_demo.py
+FILMS ?= cgoa=240 oaih=120 gis=60
+MAX_SIDE ?= 320
+DEMO_OPTIONS ?=
+STAMP := $(VENV)/installed
+
+.PHONY: help install demo phantoms test lint clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+# one environment per set of pins: a change of setup.py or constraints.txt rebuilds what it must
+$(STAMP): setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip $(PIP_ARGS)
+	$(BIN)/python -m pip install -q -c constraints.txt ".[mm,test,dev]" $(PIP_ARGS)
+	@touch $@
+
+install: $(STAMP)  ## environment with the tested versions, no compiler
+	@rm -rf build
+	@$(BIN)/python -m pip install -q --no-deps --force-reinstall . $(PIP_ARGS)
+
+phantoms: install  ## synthetic films with known hips, as COCO
+	$(BIN)/python tools/make_phantoms.py $(DEMO)/phantoms --films $(FILMS) --max-side $(MAX_SIDE)
+	$(BIN)/python tools/convert.py phantom $(DEMO)/phantoms
+
+demo: phantoms  ## films, training, test, table and gallery: about 12 minutes on 2 cores
+	$(BIN)/python tools/train.py $(CONFIG) --data-root $(DEMO)/phantoms --work-dir $(RUN) --resume $(DEMO_OPTIONS)
+	$(BIN)/python tools/test.py $(CONFIG) $$(cat $(RUN)/last_checkpoint) --data-root $(DEMO)/phantoms --work-dir $(RUN)
+	$(BIN)/python tools/gallery.py $(RUN)/test.roi.json --data-root $(DEMO)/phantoms
+	@echo "Figures: $(RUN)/test_report.json   ROIs, worst first: $(RUN)/test.roi.csv   Picture: $(RUN)/gallery.png"
+
+test: install  ## lint, types and all tests, about 8 minutes on 2 cores
+	$(MAKE) lint
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+lint: $(STAMP)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check hipdet tools tests setup.py
+	$(BIN)/mypy
+
+clean:  ## remove what the commands above made
+	rm -rf $(VENV) $(DEMO) build *.egg-info

@@ -1,0 +1,160 @@
+"""Bad input to the tools: exit code 2, one clear message, nothing half-written.  Details are tested beside each part."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from conftest import SMALL, run_tool
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def data(phantoms, tmp_path):
+    """A copy of the phantoms to damage."""
+    return shutil.copytree(phantoms, tmp_path / "data")
+
+
+def edit(path, change):
+    coco = json.loads(path.read_text())
+    change(coco)
+    path.write_text(json.dumps(coco))
+
+
+def no_images(data):
+    edit(data / "annotations/cgoa_oaih_train.json", lambda coco: coco.update(images=[], annotations=[]))
+
+
+def no_boxes(data):
+    edit(data / "annotations/cgoa_oaih_train.json", lambda coco: coco.update(annotations=[]))
+
+
+def other_class(data):
+    edit(data / "annotations/cgoa_oaih_train.json", lambda coco: coco["categories"][0].update(name="hip "))
+
+
+def no_annotations(data):
+    (data / "annotations/cgoa_oaih_train.json").unlink()
+
+
+def a_film(data):
+    return data / json.loads((data / "annotations/cgoa_oaih_train.json").read_text())["images"][3]["file_name"]
+
+
+def missing_film(data):
+    a_film(data).unlink()
+
+
+def truncated_film(data):
+    a_film(data).write_bytes(a_film(data).read_bytes()[:2000])
+
+
+def garbled_film(data):
+    """Whole by its header and its end, and yet no picture: found when it is read."""
+    content = a_film(data).read_bytes()
+    a_film(data).write_bytes(content[:700] + b"\xff\xc4" * 400 + content[-2:])
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (no_images, ["cgoa_oaih_train.json", "empty"]),
+        (no_boxes, ["cgoa_oaih_train.json", "no ground truth"]),
+        (other_class, ["cgoa_oaih_train.json", "hip "]),
+        (no_annotations, ["cgoa_oaih_train.json"]),
+        (missing_film, [".jpg"]),
+        (truncated_film, [".jpg"]),
+        (garbled_film, [".jpg"]),
+    ],
+)
+def test_data(data, tmp_path, damage, words):
+    film = a_film(data).name
+    damage(data)
+    options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=3"]
+    done = run_tool(
+        "train.py", "configs/hip_ssd_exp3.py", "--data-root", data, "--work-dir", tmp_path / "w", *options, cwd=tmp_path
+    )
+    assert done.returncode == 2, done.stderr
+    message = done.stderr[done.stderr.rindex("error: ") :]
+    assert all(word in message for word in words), message
+    assert film in message or words[0] != ".jpg"
+    assert "Traceback" not in message
+    assert not list((tmp_path / "w").glob("*.pth"))
+
+
+def bad_checkpoint(kind, checkpoint, folder):
+    target = folder / f"{kind}.pth"
+    if kind == "truncated":
+        target.write_bytes(checkpoint.read_bytes()[:100_000])
+    elif kind == "malicious":
+
+        class Evil:
+            def __reduce__(self):
+                return open, (str(folder / "evil.txt"), "w")
+
+        torch.save(dict(state_dict=Evil()), target)
+    elif kind == "other":
+        content = torch.load(checkpoint, weights_only=True)
+        weights = content["state_dict"]
+        weights["bbox_head.conv_cls.0.weight"] = weights["bbox_head.conv_cls.0.weight"][:3]
+        torch.save(content, target)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("missing", "no such checkpoint"),
+        ("truncated", "damaged"),
+        ("malicious", "refused"),
+        ("other", "conv_cls.0.weight"),
+    ],
+)
+@pytest.mark.parametrize("tool", ["test.py", "train.py"])
+def test_checkpoints(trained, phantoms, tmp_path, kind, words, tool):
+    path = bad_checkpoint(kind, trained[0] / "epoch_4.pth", tmp_path)
+    named = ["configs/hip_ssd_exp3.py", path] if tool == "test.py" else ["configs/hip_ssd_exp3.py", "--resume", path]
+    options = ["--data-root", phantoms, "--work-dir", tmp_path / "w", "--cfg-options", *SMALL, "train_cfg.max_epochs=4"]
+    done = run_tool(tool, *named, *options, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    message = done.stderr[done.stderr.rindex("error: ") :]
+    assert f"{kind}.pth" in message
+    assert words in message
+    assert not (tmp_path / "evil.txt").exists()
+    assert not list((tmp_path / "w").glob("*report.json"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train.py", "configs/none.py"], "no such config"),
+        (["train.py", "configs/hip_ssd_exp3.py", "--amp"], "--amp needs a CUDA GPU"),
+        (["test.py", "configs/hip_ssd_exp3.py", "x.pth", "--out", "x.json"], ".pkl"),
+        (["gallery.py", "none.json"], "none.json"),
+    ],
+)
+def test_arguments(tmp_path, arguments, words):
+    if "--amp" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU: --amp works")
+    done = run_tool(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_weights_that_can_not_be_downloaded(phantoms, tmp_path):
+    missing = "model.backbone.init_cfg.checkpoint=http://127.0.0.1:9/resnet101.pth"
+    done = run_tool(
+        "train.py", "configs/hip_ssd_exp3.py", "--data-root", phantoms, "--work-dir", tmp_path, "--cfg-options", missing,
+        cwd=tmp_path, TORCH_HOME=tmp_path / "cache",
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    for words in ("can't get the pretrained weights", "init_cfg.checkpoint=FILE", "init_cfg=None"):
+        assert words in done.stderr
+
+
+@pytest.mark.parametrize("tool", ["train.py", "test.py", "gallery.py", "convert.py", "make_phantoms.py"])
+def test_help_has_examples(tmp_path, tool):
+    done = run_tool(tool, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "examples:" in done.stdout
