@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Turn a data set's released films and its table of hips into COCO files for training and testing."""
 
 from __future__ import annotations
@@ -8,20 +9,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from hipdet.cli.errors import reports_errors
 from hipdet.coco import Film, summarise
 from hipdet.converters import convert_fracatlas, convert_phantoms
-from hipdet.errors import HipdetError
 
 EXAMPLES = """examples:
-  python tools/convert.py fracatlas data/FracAtlas --table hips.csv --out data/FracAtlas/annotations
-  python tools/convert.py phantom data/phantoms --val-fraction 0.1
+  tools/convert.py fracatlas data/FracAtlas --table hips.csv --out data/FracAtlas/annotations
+  tools/convert.py phantom data/phantoms --val-fraction 0.1
 
 ROOT/annotations holds the files if --out is not given.
 Prints per file: films, ROIs, patients, ratio_ROI/image, and the long side of the films in pixels.
 """
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parse_args() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -36,7 +39,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     fracatlas.add_argument("--folds", type=int, default=5, help="of the cross-validation (default: %(default)s)")
     phantom = _command(commands, shared, "phantom", "synthetic films: ROOT/<cgoa|oaih|gis>/{images,hips.csv}")
     phantom.add_argument("--val-fraction", type=float, default=0.1, help="part for validation (default: %(default)s)")
-    return parser.parse_args(argv)
+    return parser.parse_args()
 
 
 def _command(commands: Any, shared: argparse.ArgumentParser, name: str, text: str) -> argparse.ArgumentParser:
@@ -65,25 +68,21 @@ def table(written: Mapping[Path, Sequence[Film]]) -> str:
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Convert, print what was written, return the exit status."""
-    args = parse_args(argv)
-    try:
-        if args.command == "fracatlas":
-            written = convert_fracatlas(args.root, args.table, args.out, args.folds, args.seed)
-        else:
-            written = convert_phantoms(args.root, args.out, args.val_fraction, args.seed)
-    except (HipdetError, OSError) as error:  # OSError: the output can't be written
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+@reports_errors
+def main() -> None:
+    """Convert and print what was written."""
+    args = parse_args()
+    if args.command == "fracatlas":
+        written = convert_fracatlas(args.root, args.table, args.out, args.folds, args.seed)
+    else:
+        written = convert_phantoms(args.root, args.out, args.val_fraction, args.seed)
     print(table(written))
     films = set().union(*written.values())
     cut = sum(not roi.is_square for film in films for roi in film.rois)
     if cut:
         print(f"{cut} boxes reached over the edge of their film and were clipped to it")
     print(f"written to {next(iter(written)).parent}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

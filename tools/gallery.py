@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Draw the films of a test, the worst first: yellow = label, red = detection, with IoU and score."""
 
 from __future__ import annotations
@@ -41,12 +42,13 @@ def main() -> None:
     """Run it."""
     args = parse_arguments()
     try:
-        rows = json.loads(args.table.read_text(encoding="utf-8"))["rois"]
+        table = json.loads(args.table.read_text(encoding="utf-8"))
+        table["rois"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{args.table}: expected test.roi.json as tools/test.py writes it ({error!r})") from error
     out = args.out or args.table.with_name("gallery.png")
     root = args.data_root or os.environ.get("HIPDET_DATA", "data")
-    films = write_gallery(rows, root, out, args.films, args.columns, args.side)
+    films = write_gallery(table, root, out, args.films, args.columns, args.side)
     print(f"{out}: {films} films, the worst first (yellow = label, red = detection)")
 
 

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Test a detector: COCO mAP and the ROI figures, as a table, JSON and a list of ROIs with the worst on top."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Train a detector with mmengine's runner."""
 
 from __future__ import annotations

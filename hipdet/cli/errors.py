@@ -12,7 +12,10 @@ USER_ERROR = 2
 
 
 def reports_errors(main: Callable[[], None]) -> Callable[[], None]:
-    """Print a :class:`HipdetError` of `main` to stderr and exit with 2; other errors keep their traceback."""
+    """Print a :class:`HipdetError` of `main`, or a path that can't be used, to stderr and exit with 2.
+
+    Other errors keep their traceback: they are ours.
+    """
 
     @functools.wraps(main)
     def wrapper() -> None:
@@ -20,6 +23,9 @@ def reports_errors(main: Callable[[], None]) -> Callable[[], None]:
             main()
         except HipdetError as error:
             print(f"error: {cause(error)}", file=sys.stderr)
+            sys.exit(USER_ERROR)
+        except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
             sys.exit(USER_ERROR)
 
     return wrapper

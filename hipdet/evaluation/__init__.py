@@ -1,6 +1,1 @@
-"""ROI figures: matching, summary, and the registered metric."""
-
-from hipdet.evaluation.report_hook import ReportHook
-from hipdet.evaluation.roi_metric import RoiMetric
-
-__all__ = ["ReportHook", "RoiMetric"]
+"""ROI figures.  Matching, table and report are free of mm*; ``roi_metric`` and ``report_hook`` register."""

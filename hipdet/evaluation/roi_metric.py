@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +16,8 @@ from mmengine.logging import MMLogger
 
 from hipdet.boxes import as_boxes, xywh_to_xyxy
 from hipdet.errors import ConfigError, DatasetError
-from hipdet.evaluation.matching import UNMATCHED, Detections, FilmResult, evaluate_film, summarize
-from hipdet.files import replacing, write_json
+from hipdet.evaluation.matching import Detections, FilmResult, evaluate_film, summarize
+from hipdet.evaluation.roi_table import extra_rows, roi_rows, write_table
 
 
 @METRICS.register_module()
@@ -104,37 +103,7 @@ class RoiMetric(BaseMetric):
 
     def _write(self, films: dict[int, FilmResult], figures: dict[str, float]) -> None:
         images = {image["id"]: image for image in self.coco["images"]}
-        rows = [row for image_id, film in films.items() for row in self._rows(images[image_id], film)]
-        rows.sort(key=lambda row: (row["iou"], row["confidence"], row["annotation_id"]))
-        write_json(
-            f"{self.outfile_prefix}.roi.json", dict(figures=figures, ann_file=Path(self.ann_file).name, rois=rows)
-        )
-        with (
-            replacing(f"{self.outfile_prefix}.roi.csv") as path,
-            path.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        rois = [row for i, film in films.items() for row in roi_rows(images[i], self._annotations[i], film)]
+        extras = [row for i, film in films.items() for row in extra_rows(images[i], film)]
+        write_table(str(self.outfile_prefix), dict(figures=figures, ann_file=Path(self.ann_file).name), rois, extras)
         MMLogger.get_current_instance().info(f"ROI table, worst first: {self.outfile_prefix}.roi.csv")
-
-    def _rows(self, image: dict, film: FilmResult) -> list[dict[str, Any]]:
-        """One row per ROI; boxes as x0, y0, x1, y1 in pixels of the film."""
-        rows = []
-        for annotation, roi in zip(self._annotations[image["id"]], film.rois):
-            found = [None] * 4 if roi.detection == UNMATCHED else film.top.boxes[roi.detection].round(2).tolist()
-            label = xywh_to_xyxy([annotation["bbox"]])[0].round(2).tolist()
-            rows.append(
-                dict(
-                    image_id=image["id"],
-                    file_name=image["file_name"],
-                    source=image.get("source", ""),
-                    annotation_id=annotation["id"],
-                    iou=round(roi.iou, 4),
-                    confidence=round(roi.confidence, 4),
-                    oracle_iou=round(roi.oracle_iou, 4),
-                    **dict(zip(("x0", "y0", "x1", "y1"), label)),
-                    **dict(zip(("found_x0", "found_y0", "found_x1", "found_y1"), found)),
-                )
-            )
-        return rows

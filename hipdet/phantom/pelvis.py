@@ -149,7 +149,7 @@ def spine(patient: Patient, levels: int = 10) -> Iterator[Shape]:
         body = np.array(
             [(-w, -0.3), (-w * 0.92, 0), (-w, 0.3), (0, 0.27), (w, 0.3), (w * 0.92, 0), (w, -0.3), (0, -0.27)]
         )
-        yield Shape((curve((*body, x, y)),), 0.4 * d, 0.2, 0.12 * d, 0.04)
+        yield Shape((curve(body + np.array((x, y))),), 0.4 * d, 0.2, 0.12 * d, 0.04)
         yield Shape((ellipse((x, y + 0.28), (0.09, 0.24)),), 0.12 * d, 0.06, 0.1 * d, 0.03)
         for sign in (-1, 1):
             yield Shape((ellipse((x + sign * w * 0.62, y - 0.06), (0.1, 0.15)),), 0.04 * d, 0.05, 0.14 * d, 0.03)

@@ -10,7 +10,7 @@ import torch
 from mmdet.evaluation import CocoMetric
 
 from hipdet.errors import ConfigError, DatasetError
-from hipdet.evaluation import RoiMetric
+from hipdet.evaluation.roi_metric import RoiMetric
 
 META = dict(classes=("hip",))
 

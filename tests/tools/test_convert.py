@@ -48,4 +48,4 @@ def test_errors_are_one_message_and_status_2(tmp_path, arguments, expected):
 def test_help_shows_examples(tmp_path, arguments):
     done = convert(*arguments, cwd=tmp_path)
     assert done.returncode == 0
-    assert "examples:\n  python tools/convert.py fracatlas" in done.stdout
+    assert "examples:\n  tools/convert.py fracatlas" in done.stdout

@@ -1,0 +1,97 @@
+"""Phantom films as files: ``<out>/<source>/images/*.jpg`` with ``<out>/<source>/hips.csv``."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from hipdet.errors import DatasetError
+from hipdet.files import replacing, write_json
+from hipdet.phantom.film import render
+from hipdet.phantom.plan import Plan, plan_film
+from hipdet.version import __version__
+
+COLUMNS = ("image", "x", "y", "side", "picture_side", "implant", "patient")
+
+
+def write_phantoms(
+    out: str | os.PathLike[str],
+    source: str,
+    films: int,
+    seed: int = 0,
+    max_side: int | None = None,
+    workers: int | None = None,
+) -> int:
+    """Write films 1 to `films` of `source` and their table of hips; what is there already is kept.
+
+    Interrupted, it carries on: a film is written whole or not at all, and the table comes last.
+
+    Args:
+        out: Folder of all sources.
+        source: ``cgoa``, ``oaih`` or ``gis``.
+        films: Number of films.
+        seed: Of all random draws.
+        max_side: Larger films are made at this long side, in pixels.
+        workers: Processes; None for one per core.
+
+    Returns:
+        Number of films that were made, 0 if all were there.
+
+    Raises:
+        DatasetError: the folder holds films made with other settings.
+    """
+    folder = Path(out) / source
+    _check_provenance(folder, dict(hipdet=__version__, seed=seed, max_side=max_side))
+    plans = [plan_film(source, index, seed, max_side) for index in range(films)]
+    paths = [folder / "images" / f"{source}_{index + 1:06d}.jpg" for index in range(films)]
+    missing = [(plan, path) for plan, path in zip(plans, paths) if not path.exists()]
+    for _ in tqdm(
+        _make_all(missing, workers), total=len(missing), desc=f"{source} phantoms", unit="film", disable=not missing
+    ):
+        pass
+    with replacing(folder / "hips.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for plan, film in zip(plans, paths):
+            writer.writerows(_hip_rows(plan, film.name))
+    return len(missing)
+
+
+def _make_all(missing: list[tuple[Plan, Path]], workers: int | None) -> Iterator[None]:
+    if workers == 1 or len(missing) < 2:
+        yield from map(_make, missing)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield from pool.map(_make, missing, chunksize=4)
+
+
+def _make(task: tuple[Plan, Path]) -> None:
+    plan, path = task
+    with replacing(path) as temporary:
+        Image.fromarray(render(plan).pixels).save(temporary, format="JPEG", quality=90)
+
+
+def _hip_rows(plan: Plan, image: str) -> Iterable[list]:
+    for box, side, metal in zip(plan.hips, ("left", "right"), plan.kinds):
+        x, y, width = (f"{value:.3f}" for value in (box[0], box[1], box[2] - box[0]))
+        yield [image, x, y, width, side, int(metal is not None), plan.name]
+
+
+def _check_provenance(folder: Path, settings: dict) -> None:
+    """Write `settings` beside new films; refuse to mix them with others."""
+    path = folder / "provenance.json"
+    if not path.exists():
+        write_json(path, settings)
+        return
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if found != settings:
+        raise DatasetError(
+            f"{folder}: holds phantoms made with {found}, and these would be {settings}; remove the folder or choose another"
+        )

@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""Make synthetic AP pelvis films with exactly known hips, in three sources whose sizes follow the paper's Table 1."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from hipdet.cli.errors import reports_errors
+from hipdet.phantom import SOURCES
+from hipdet.phantom.write import write_phantoms
+
+EXAMPLES = """examples:
+  tools/make_phantoms.py data/phantoms --films cgoa=600 oaih=400 gis=100 --max-side 320
+  tools/make_phantoms.py data/phantoms --films gis=101             full size: 225 to 4256 px
+  tools/convert.py phantom data/phantoms                           then: COCO files for training
+
+Run again, it makes what is missing.
+"""
+
+
+def source_and_count(text: str) -> tuple[str, int]:
+    """``cgoa=40`` as a source and a number of films."""
+    source, _, count = text.partition("=")
+    if source not in SOURCES or not count.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected SOURCE=NUMBER with SOURCE one of {', '.join(SOURCES)}")
+    return source, int(count)
+
+
+def side(text: str) -> int:
+    """A number of pixels that a film can have."""
+    if not text.isdigit() or int(text) < 32:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected at least 32 pixels")
+    return int(text)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write to: OUT/<source>/{images,hips.csv}")
+    parser.add_argument(
+        "--films", nargs="+", type=source_and_count, metavar="SOURCE=NUMBER",
+        default=[("cgoa", 40), ("oaih", 40), ("gis", 10)], help="films per source (default: cgoa=40 oaih=40 gis=10)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of all random draws (default: %(default)s)")
+    parser.add_argument("--max-side", type=side, help="make larger films at this long side, in pixels")
+    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    return parser.parse_args()
+
+
+@reports_errors
+def main() -> None:
+    """Make the films."""
+    args = parse_arguments()
+    for source, films in args.films:
+        made = write_phantoms(args.out, source, films, args.seed, args.max_side, args.workers)
+        kept = f", {films - made} were there" if made < films else ""
+        print(f"{args.out / source}: {made} films made{kept}")
+
+
+if __name__ == "__main__":
+    main()
