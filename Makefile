@@ -6,7 +6,7 @@ DEMO ?= work_dirs/demo
 BIN := $(VENV)/bin
 RUN := $(DEMO)/run
 CONFIG := configs/hip_ssd_r18_demo.py
-FILMS ?= cgoa=240 oaih=120 gis=60
+FILMS ?= cgoa=600 oaih=400 gis=101
 MAX_SIDE ?= 320
 DEMO_OPTIONS ?=
 STAMP := $(VENV)/installed

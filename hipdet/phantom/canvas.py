@@ -59,4 +59,4 @@ def disc(size: tuple[int, int], centre: Points, radius: float, soft: float) -> M
 def clouds(rng: np.random.Generator, size: tuple[int, int], cells: float) -> Map:
     """Smooth noise with standard deviation about 1 and blobs of `cells` pixels."""
     coarse = rng.standard_normal((int(size[0] / cells) + 3, int(size[1] / cells) + 3), dtype=np.float32)
-    return cv2.resize(coarse, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.resize(coarse, (size[1], size[0]), interpolation=cv2.INTER_CUBIC), dtype=np.float32)

@@ -48,7 +48,7 @@ def expose(plan: Plan, rng: np.random.Generator) -> Depths:
     size, transform = working_frame(plan)
     unit = float(np.linalg.norm(transform[:, 0]))  # working pixels per head diameter
     soft = draw(soft_tissue.body(plan.patient, plan.pose, rng), size, transform)
-    soft = cv2.GaussianBlur(soft, (0, 0), 0.12 * unit) if unit < 120 else soft
+    soft = np.asarray(cv2.GaussianBlur(soft, (0, 0), 0.12 * unit) if unit < 120 else soft)
     bubbles = draw(soft_tissue.gas(rng), size, transform)
     texture = 0.7 * clouds(rng, size, 0.5 * unit) + 0.5 * clouds(rng, size, max(0.14 * unit, 2))
     soft = np.maximum(soft * (1 + np.float32(rng.uniform(0.003, 0.022)) * texture) + bubbles * (soft > 0.5), 0)

@@ -19,11 +19,12 @@ def develop(depths: Depths, look: Source, size: tuple[int, int], rng: np.random.
     soft = depths.soft + _slope(depths.soft.shape, rng)
     depth = _scattered(soft + depths.bone + depths.metal, scatter)
     low, high = _window(_scattered(soft + depths.bone, scatter), depths.soft, look, rng)
-    depth = cv2.GaussianBlur(depth, (0, 0), rng.uniform(0.5, 1.1))
+    depth = np.asarray(cv2.GaussianBlur(depth, (0, 0), rng.uniform(0.5, 1.1)))
     amount = rng.uniform(*look.sharpen)
     if amount > 0.1:  # the edge enhancement of computed radiography
         depth = depth + np.float32(amount) * (depth - cv2.GaussianBlur(depth, (0, 0), depth.shape[1] / 40))
-    film = cv2.resize(depth, size[::-1], interpolation=cv2.INTER_AREA if depths.scale > 1 else cv2.INTER_CUBIC)
+    interpolation = cv2.INTER_AREA if depths.scale > 1 else cv2.INTER_CUBIC
+    film = np.asarray(cv2.resize(depth, size[::-1], interpolation=interpolation), dtype=np.float32)
     # quantum noise: the standard deviation of -log(count) is 1 / sqrt(count)
     noise = np.exp(np.minimum(film, 6) * np.float32(0.5))
     noise *= np.float32(10 ** (-0.5 * rng.uniform(*look.photons)))

@@ -40,7 +40,7 @@ def mark(film: Pixels, plan: Plan, look: Source, rng: np.random.Generator) -> Pi
 def _collimate(film: Pixels, hips: Boxes, rng: np.random.Generator) -> None:
     """Shutters: straight, slightly turned edges in black, white or grey outside of the hips' boxes."""
     height, width = film.shape
-    x0, y0, x1, y1 = (*hips[:, :2].min(axis=0), *hips[:, 2:].max(axis=0))
+    (x0, y0), (x1, y1) = hips[:, :2].min(axis=0), hips[:, 2:].max(axis=0)
     share = rng.uniform(0, 0.6, 4) * (rng.random(4) < 0.6)  # of the way from the film's edge to the hips
     left, top = x0 * share[0], y0 * share[1]
     right, bottom = width - (width - x1) * share[2], height - (height - y1) * share[3]
@@ -54,7 +54,7 @@ def _collimate(film: Pixels, hips: Boxes, rng: np.random.Generator) -> None:
     corners += np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * reach
     outside = np.full(film.shape, 255, dtype=np.uint8)
     cv2.fillConvexPoly(outside, np.round(corners).astype(np.int32), 0)
-    grey = int(rng.choice([0, 0, 0, 255, rng.integers(0, 80)]))
+    grey = int(rng.choice([0, 0, 0, 255, int(rng.integers(0, 80))]))
     film[outside > 0] = grey
 
 
@@ -101,7 +101,8 @@ def _web(film: Pixels, plan: Plan, rng: np.random.Generator) -> Pixels:
         layer = film.copy()
         where = (round(width * rng.uniform(0, 0.3)), round(height * rng.uniform(0.3, 0.8)))
         cv2.putText(layer, "example images", where, FONTS[0], width / 330, 255, max(1, width // 130), cv2.LINE_AA)
-        film = cv2.addWeighted(layer, share := rng.uniform(0.15, 0.4), film, 1 - share, 0)
+        share = rng.uniform(0.15, 0.4)
+        film = np.asarray(cv2.addWeighted(layer, share, film, 1 - share, 0), dtype=np.uint8)
     if rng.random() < 0.2:
         hip = plan.hips[rng.integers(2)]
         tip = (hip[:2] + hip[2:]) / 2 + rng.normal(0, 0.35, 2) * (hip[2] - hip[0])

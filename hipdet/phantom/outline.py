@@ -19,8 +19,8 @@ Points = NDArray[np.float64]
 class Shape:
     """A body seen from the front.  Thickness is optical depth (natural logarithm of the attenuation).
 
-    `contours` are filled even-odd, so that a second one is a hole, or all of them if they are `joined`.  The depth grows from the rim to `body` over the
-    distance `taper`; within `shell` of the rim the cortex adds up to `cortex`.
+    `contours` are filled even-odd, so that a second one is a hole, or all of them if they are `joined`.  The depth grows from
+    the rim to `body` over the distance `taper`; within `shell` of the rim the cortex adds up to `cortex`.
     """
 
     contours: tuple[Points, ...]  # each [N, 2]
@@ -40,10 +40,11 @@ def affine(transform: Points, points: ArrayLike) -> Points:
     return np.asarray(points, dtype=np.float64) @ transform[:, :2].T + transform[:, 2]
 
 
-def placing(centre: Sequence[float], mirror: int = 1, scale: float = 1.0, angle: float = 0.0) -> Points:
+def placing(centre: ArrayLike, mirror: int = 1, scale: float = 1.0, angle: float = 0.0) -> Points:
     """Affine ``[2, 3]``: scale, turn by `angle` (radians, +x towards +y), mirror x if `mirror` is -1, move to `centre`."""
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-    return np.array([[mirror * cos, -mirror * sin, centre[0]], [sin, cos, centre[1]]])
+    linear = np.array([[mirror * cos, -mirror * sin], [sin, cos]])
+    return np.column_stack([linear, np.asarray(centre)])
 
 
 def curve(landmarks: ArrayLike, steps: int = 6) -> Points:
@@ -56,14 +57,14 @@ def curve(landmarks: ArrayLike, steps: int = 6) -> Points:
     return points.reshape(-1, 2)
 
 
-def ellipse(centre: Sequence[float], radii: Sequence[float], angle: float = 0.0, steps: int = 48) -> Points:
+def ellipse(centre: ArrayLike, radii: ArrayLike, angle: float = 0.0, steps: int = 48) -> Points:
     """An ellipse ``[steps, 2]`` turned by `angle` (radians)."""
     t = np.linspace(0, 2 * np.pi, steps, endpoint=False)
-    circle = np.stack([np.cos(t) * radii[0], np.sin(t) * radii[1]], axis=1)
+    circle = np.stack([np.cos(t), np.sin(t)], axis=1) * np.asarray(radii)
     return affine(placing(centre, angle=angle), circle)
 
 
-def band(line: ArrayLike, width: float | Sequence[float]) -> Points:
+def band(line: ArrayLike, width: ArrayLike) -> Points:
     """The outline ``[2 * N, 2]`` of a strip of `width` (one, or one for each point) along `line` ``[N, 2]``."""
     line = np.asarray(line, dtype=np.float64)
     along = np.gradient(line, axis=0)

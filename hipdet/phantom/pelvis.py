@@ -12,13 +12,15 @@ from hipdet.phantom.patient import Patient, Pose
 AVERAGE_HALF_DISTANCE = 1.95  # for which the landmarks below are written down
 
 ILIUM = np.array(
-    # crest, from the sacroiliac joint to the anterior superior spine
-    [(0.82, -2.5), (1.2, -2.98), (1.7, -3.26), (2.4, -3.2), (2.98, -2.86), (3.36, -2.4), (3.44, -2.02)]
-    # down to the lateral lip of the acetabulum
-    + [(3.24, -1.62), (2.98, -1.3), (2.8, -1.05), (2.66, -0.8), (2.55, -0.5)]
-    # behind the head and up the pelvic brim
-    + [(2.3, -0.12), (1.95, 0.12), (1.58, 0.22), (1.47, -0.1), (1.57, -0.55), (1.66, -0.97), (1.5, -1.36)]
-    + [(1.2, -1.62), (1.0, -1.74), (0.86, -2.1)]
+    [
+        # crest, from the sacroiliac joint to the anterior superior spine
+        *[(0.82, -2.5), (1.2, -2.98), (1.7, -3.26), (2.4, -3.2), (2.98, -2.86), (3.36, -2.4), (3.44, -2.02)],
+        # down to the lateral lip of the acetabulum
+        *[(3.24, -1.62), (2.98, -1.3), (2.8, -1.05), (2.66, -0.8), (2.55, -0.5)],
+        # behind the head and up the pelvic brim
+        *[(2.3, -0.12), (1.95, 0.12), (1.58, 0.22), (1.47, -0.1), (1.57, -0.55), (1.66, -0.97), (1.5, -1.36)],
+        *[(1.2, -1.62), (1.0, -1.74), (0.86, -2.1)],
+    ]
 )
 # the thick beam that carries the weight from the sacroiliac joint to the acetabulum
 COLUMN = np.array(

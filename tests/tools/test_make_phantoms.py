@@ -1,0 +1,49 @@
+import csv
+import json
+
+import pytest
+from PIL import Image
+
+from conftest import run_tool
+from hipdet.phantom import make_film
+
+
+def test_films_table_and_resuming(tmp_path):
+    made = run_tool("make_phantoms.py", "out", "--films", "oaih=3", "gis=2", "--max-side", 160, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    folder = tmp_path / "out/oaih"
+    rows = list(csv.DictReader((folder / "hips.csv").open()))
+    assert list(rows[0]) == ["image", "x", "y", "side", "picture_side", "implant", "patient"]
+    assert [row["image"] for row in rows] == [f"oaih_00000{i}.jpg" for i in (1, 1, 2, 2, 3, 3)]
+    expected = make_film("oaih", 2, 0, 160)
+    x, y, side = (float(rows[4][key]) for key in ("x", "y", "side"))
+    assert [x, y, x + side] == pytest.approx(expected.hips[0, :3], abs=2e-3)
+    assert Image.open(folder / "images/oaih_000003.jpg").size == expected.pixels.shape[::-1]
+    assert json.loads((folder / "provenance.json").read_text())["max_side"] == 160
+
+    # interrupted: one film is gone, and more are wanted
+    before = {path.name: path.stat().st_mtime_ns for path in (folder / "images").iterdir()}
+    gone = (folder / "images/oaih_000002.jpg").read_bytes()
+    (folder / "images/oaih_000002.jpg").unlink()
+    again = run_tool("make_phantoms.py", "out", "--films", "oaih=4", "--max-side", 160, "--workers", 1, cwd=tmp_path)
+    assert "2 films made, 2 were there" in again.stdout
+    assert (folder / "images/oaih_000002.jpg").read_bytes() == gone
+    after = {path.name: path.stat().st_mtime_ns for path in (folder / "images").iterdir()}
+    assert after["oaih_000001.jpg"] == before["oaih_000001.jpg"]
+    assert len(list(csv.DictReader((folder / "hips.csv").open()))) == 8
+
+
+def test_other_settings_are_refused(tmp_path):
+    for seed, status in ((0, 0), (1, 2)):
+        done = run_tool("make_phantoms.py", "out", "--films", "gis=1", "--max-side", 64, "--seed", seed, cwd=tmp_path)
+        assert done.returncode == status
+    assert "remove the folder or choose another" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("films", ["gis", "mri=3", "gis=-1", "gis=x"])
+def test_bad_counts(tmp_path, films):
+    done = run_tool("make_phantoms.py", "out", "--films", films, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "expected SOURCE=NUMBER" in done.stderr
+    assert not (tmp_path / "out").exists()
