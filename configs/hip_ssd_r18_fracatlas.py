@@ -1,12 +1,9 @@
-# The paper's head on ResNet-18, trained from scratch on FracAtlas hips: fold $HIPDET_FOLD of what tools/convert.py wrote.
+# The demo's model on FracAtlas hips, from scratch: fold $HIPDET_FOLD of what tools/convert.py fracatlas wrote.
 # Validation shows the fold that is left out; nothing is chosen by it: the last checkpoint is the result.
-_base_ = [
-    '_base_/hip_ssd_r101.py', '_base_/hips_augmented.py', '_base_/from_scratch.py', '_base_/runtime.py'
-]
+_base_ = ['hip_ssd_r18_demo.py']
 
 data_root = '{{$HIPDET_DATA:data}}'
 fold = 'fold{{$HIPDET_FOLD:0}}'
-model = dict(backbone=dict(depth=18, init_cfg=None), bbox_head=dict(in_channels=512))
 train_dataloader = dict(batch_size=8, dataset=dict(ann_file=f'annotations/{fold}_train.json'))
 val_dataloader = dict(dataset=dict(ann_file=f'annotations/{fold}_test.json'))
 test_dataloader = dict(dataset=dict(ann_file=f'annotations/{fold}_test.json'))
@@ -17,4 +14,4 @@ val_evaluator = [
 test_evaluator = val_evaluator
 
 train_cfg = dict(max_epochs=200, val_interval=50)
-default_hooks = dict(checkpoint=dict(interval=10, max_keep_ckpts=1, save_best=None))
+default_hooks = dict(checkpoint=dict(interval=10))

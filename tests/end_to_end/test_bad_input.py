@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+
 from conftest import SMALL, run_tool
 
 pytestmark = pytest.mark.slow

@@ -6,6 +6,7 @@ import socket
 import subprocess
 
 import pytest
+
 from conftest import REPOSITORY, SMALL, run_tool
 
 pytestmark = pytest.mark.slow

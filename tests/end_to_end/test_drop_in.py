@@ -10,8 +10,8 @@ from pathlib import Path
 import mmdet
 import numpy as np
 import pytest
-from conftest import REPOSITORY, SMALL
 
+from conftest import REPOSITORY, SMALL
 from hipdet.radiograph import read_radiograph
 
 CONFIG = REPOSITORY / "configs/hip_ssd_exp3.py"

@@ -8,8 +8,8 @@ import time
 
 import pytest
 import torch
-from conftest import REPOSITORY, SMALL, run_tool
 
+from conftest import REPOSITORY, SMALL, run_tool
 from hipdet.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.slow

@@ -4,9 +4,9 @@ import csv
 import json
 
 import pytest
-from conftest import SMALL, run_tool
 from PIL import Image
 
+from conftest import SMALL, run_tool
 from hipdet.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.slow
