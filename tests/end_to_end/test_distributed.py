@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -20,7 +21,7 @@ def run_distributed(script, *arguments, cwd):
     return subprocess.run(
         ["bash", str(REPOSITORY / "tools" / script), *map(str, arguments)],
         cwd=cwd,
-        env={**os.environ, "PORT": str(port), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PORT": str(port), "OMP_NUM_THREADS": "1", "PYTHON": sys.executable},
         capture_output=True,
         text=True,
         timeout=600,
