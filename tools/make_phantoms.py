@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -30,11 +31,15 @@ def source_and_count(text: str) -> tuple[str, int]:
     return source, int(count)
 
 
-def side(text: str) -> int:
-    """A number of pixels that a film can have."""
-    if not text.isdigit() or int(text) < 32:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected at least 32 pixels")
-    return int(text)
+def at_least(low: int) -> Callable[[str], int]:
+    """An argument type: a whole number from `low`."""
+
+    def number(text: str) -> int:
+        if not text.isdigit() or int(text) < low:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, at least {low}")
+        return int(text)
+
+    return number
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -47,9 +52,9 @@ def parse_arguments() -> argparse.Namespace:
         "--films", nargs="+", type=source_and_count, metavar="SOURCE=NUMBER",
         default=[("cgoa", 40), ("oaih", 40), ("gis", 10)], help="films per source (default: cgoa=40 oaih=40 gis=10)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of all random draws (default: %(default)s)")
-    parser.add_argument("--max-side", type=side, help="make larger films at this long side, in pixels")
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of all random draws (default: %(default)s)")
+    parser.add_argument("--max-side", type=at_least(32), help="make larger films at this long side, in pixels")
+    parser.add_argument("--workers", type=at_least(1), help="processes (default: one per core)")
     return parser.parse_args()
 
 
@@ -59,8 +64,7 @@ def main() -> None:
     args = parse_arguments()
     for source, films in args.films:
         made = write_phantoms(args.out, source, films, args.seed, args.max_side, args.workers)
-        kept = f", {films - made} were there" if made < films else ""
-        print(f"{args.out / source}: {made} films made{kept}")
+        print(f"{args.out / source}: {made} films made" + (", the others were there" if made < films else ""))
 
 
 if __name__ == "__main__":

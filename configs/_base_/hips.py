@@ -1,5 +1,4 @@
 # Hip films in COCO form: verified before training, square-padded to 224 px.  Paths are overridden by what builds on this.
-dataset_type = 'RoiDataset'
 data_root = '{{$HIPDET_DATA:data}}'
 classes = ('hip', )
 metainfo = dict(classes=classes, palette=[(220, 20, 60)])
@@ -27,48 +26,25 @@ test_pipeline = [
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 
+films = dict(type='RoiDataset', data_root=data_root, metainfo=metainfo, data_prefix=dict(img=''))
+loader = dict(batch_size=16, num_workers=2, persistent_workers=False)  # workers start anew, and are seeded, every epoch
 train_dataloader = dict(
-    batch_size=16,
-    num_workers=2,
-    persistent_workers=False,  # workers start anew, and are seeded, every epoch
+    **loader,
     worker_init_fn=dict(type='seed_worker'),
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        metainfo=metainfo,
+        **films,
         ann_file='annotations/cgoa_oaih_train.json',
-        data_prefix=dict(img=''),
         filter_cfg=dict(filter_empty_gt=True),
         pipeline=train_pipeline))
 val_dataloader = dict(
-    batch_size=16,
-    num_workers=2,
-    persistent_workers=False,
-    drop_last=False,
+    **loader,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        metainfo=metainfo,
-        ann_file='annotations/cgoa_oaih_val.json',
-        data_prefix=dict(img=''),
-        test_mode=True,
-        pipeline=test_pipeline))
+    dataset=dict(**films, ann_file='annotations/cgoa_oaih_val.json', test_mode=True, pipeline=test_pipeline))
 test_dataloader = dict(
-    batch_size=16,
-    num_workers=2,
-    persistent_workers=False,
-    drop_last=False,
+    **loader,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        metainfo=metainfo,
-        ann_file='annotations/gis.json',
-        data_prefix=dict(img=''),
-        test_mode=True,
-        pipeline=test_pipeline))
+    dataset=dict(**films, ann_file='annotations/gis.json', test_mode=True, pipeline=test_pipeline))
 
 val_evaluator = [
     dict(type='CocoMetric', ann_file=f'{data_root}/annotations/cgoa_oaih_val.json', metric='bbox'),

@@ -13,15 +13,14 @@ optim_wrapper = dict(
         dict(prefixes=['backbone.conv1', 'backbone.bn1', 'backbone.layer1', 'backbone.layer2'], lr_mult=0.01),
     ]))
 param_scheduler = []
-staged_hook = dict(
-    type='StagedOneCycleHook',
-    stages=[
-        dict(train_groups=1, lr_mult=1.0),  # head .01
-        dict(train_groups=2, lr_mult=0.25),  # 2.5e-5, 2.5e-4, 2.5e-3
-        dict(train_groups=3, lr_mult=0.25),
-    ])
 custom_hooks = [
-    staged_hook,
+    dict(
+        type='StagedOneCycleHook',
+        stages=[
+            dict(train_groups=1, lr_mult=1.0),  # head .01
+            dict(train_groups=2, lr_mult=0.25),  # 2.5e-5, 2.5e-4, 2.5e-3
+            dict(train_groups=3, lr_mult=0.25),
+        ]),
     dict(type='EpochSeedHook'),
     dict(type='SafeCheckpointHook'),
     dict(type='ReportHook'),

@@ -29,7 +29,7 @@ def write_phantoms(
     max_side: int | None = None,
     workers: int | None = None,
 ) -> int:
-    """Write films 1 to `films` of `source` and their table of hips; what is there already is kept.
+    """Write films 1 to `films` of `source` and their table of hips; what is there already is kept, also beyond `films`.
 
     Interrupted, it carries on: a film is written whole or not at all, and the table comes last.
 
@@ -48,9 +48,10 @@ def write_phantoms(
         DatasetError: the folder holds films made with other settings.
     """
     folder = Path(out) / source
-    _check_provenance(folder, dict(hipdet=__version__, seed=seed, max_side=max_side))
+    films = max(films, len(list(folder.glob("images/[!.]*.jpg"))))  # the table keeps what an earlier run made
     plans = [plan_film(source, index, seed, max_side) for index in range(films)]
     paths = [folder / "images" / f"{source}_{index + 1:06d}.jpg" for index in range(films)]
+    _check_provenance(folder, dict(hipdet=__version__, seed=seed, max_side=max_side))
     missing = [(plan, path) for plan, path in zip(plans, paths) if not path.exists()]
     for _ in tqdm(
         _make_all(missing, workers), total=len(missing), desc=f"{source} phantoms", unit="film", disable=not missing
@@ -90,7 +91,10 @@ def _check_provenance(folder: Path, settings: dict) -> None:
     if not path.exists():
         write_json(path, settings)
         return
-    found = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = "unknown settings"
     if found != settings:
         raise DatasetError(
             f"{folder}: holds phantoms made with {found}, and these would be {settings}; remove the folder or choose another"

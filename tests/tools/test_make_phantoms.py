@@ -26,11 +26,24 @@ def test_films_table_and_resuming(tmp_path):
     gone = (folder / "images/oaih_000002.jpg").read_bytes()
     (folder / "images/oaih_000002.jpg").unlink()
     again = run_tool("make_phantoms.py", "out", "--films", "oaih=4", "--max-side", 160, "--workers", 1, cwd=tmp_path)
-    assert "2 films made, 2 were there" in again.stdout
+    assert "2 films made, the others were there" in again.stdout
     assert (folder / "images/oaih_000002.jpg").read_bytes() == gone
     after = {path.name: path.stat().st_mtime_ns for path in (folder / "images").iterdir()}
     assert after["oaih_000001.jpg"] == before["oaih_000001.jpg"]
     assert len(list(csv.DictReader((folder / "hips.csv").open()))) == 8
+    fewer = run_tool("make_phantoms.py", "out", "--films", "oaih=1", "--max-side", 160, cwd=tmp_path)
+    assert "0 films made" in fewer.stdout
+    assert (
+        len(list(csv.DictReader((folder / "hips.csv").open()))) == 8
+    )  # the films are still there, and so is their table
+
+
+def test_damaged_provenance(tmp_path):
+    (tmp_path / "out/gis").mkdir(parents=True)
+    (tmp_path / "out/gis/provenance.json").write_text("{")
+    done = run_tool("make_phantoms.py", "out", "--films", "gis=1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "unknown settings" in done.stderr
 
 
 def test_other_settings_are_refused(tmp_path):
@@ -41,9 +54,19 @@ def test_other_settings_are_refused(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("films", ["gis", "mri=3", "gis=-1", "gis=x"])
-def test_bad_counts(tmp_path, films):
-    done = run_tool("make_phantoms.py", "out", "--films", films, cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--films", "gis"], "expected SOURCE=NUMBER"),
+        (["--films", "mri=3"], "expected SOURCE=NUMBER"),
+        (["--films", "gis=-1"], "expected SOURCE=NUMBER"),
+        (["--seed", "-1"], "at least 0"),
+        (["--max-side", "8"], "at least 32"),
+        (["--workers", "0"], "at least 1"),
+    ],
+)
+def test_bad_arguments(tmp_path, arguments, words):
+    done = run_tool("make_phantoms.py", "out", *arguments, cwd=tmp_path)
     assert done.returncode == 2
-    assert "expected SOURCE=NUMBER" in done.stderr
+    assert words in done.stderr
     assert not (tmp_path / "out").exists()

@@ -9,6 +9,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
+from conftest import REPOSITORY
 from hipdet.errors import ConfigError
 from hipdet.training import LayerGroupOptimWrapperConstructor
 from hipdet.training.one_cycle import triangle
@@ -53,6 +54,7 @@ class Watch(Hook):
 
 
 def make_runner(work_dir, hook=None, max_epochs=3, **changes):
+    scaling = changes.pop("auto_scale_lr", None)
     settings = dict(
         model=Toy(),
         work_dir=str(work_dir),
@@ -74,7 +76,7 @@ def make_runner(work_dir, hook=None, max_epochs=3, **changes):
         randomness=dict(seed=0),
     )
     make_runner.count += 1
-    return Runner(**{**settings, **changes})
+    return Runner(**{**settings, **changes}, auto_scale_lr=scaling)
 
 
 make_runner.count = 0
@@ -110,6 +112,15 @@ def test_every_iteration(tmp_path):
     assert moved == {"bottom", "top", "head"}
 
 
+def test_rates_scaled_by_the_batch_size(tmp_path):
+    # --auto-scale-lr: batch 2 instead of 16 divides every rate by 8
+    runner = make_runner(tmp_path, auto_scale_lr=dict(enable=True, base_batch_size=16))
+    watch = Watch()
+    runner.register_hook(watch)
+    runner.train()
+    assert watch.rates[2][0] == pytest.approx(0.01 / 8)
+
+
 def test_frozen_groups_do_not_move(tmp_path):
     runner = make_runner(tmp_path, hook=dict(type="StagedOneCycleHook", stages=[dict(train_groups=1)]), max_epochs=1)
     before = {name: value.clone() for name, value in runner.model.state_dict().items()}
@@ -135,7 +146,7 @@ def test_configs_that_contradict_themselves(tmp_path, changes, message):
 
 
 def test_layer_groups_of_the_true_recipe():
-    cfg = Config.fromfile("configs/hip_ssd_exp3.py")
+    cfg = Config.fromfile(REPOSITORY / "configs/hip_ssd_exp3.py")
     cfg.model.backbone.init_cfg = None
     model = MODELS.build(cfg.model)
     constructor = LayerGroupOptimWrapperConstructor(
