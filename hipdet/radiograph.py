@@ -21,23 +21,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from hipdet.errors import RadiographError
+from hipdet.picture_files import AGAIN, checked_kind, has_late_metadata
 
 Source = Union[str, "os.PathLike[str]", bytes]
 
 MAX_SIDE = 20_000  # px; a 43 cm film at 50 um, the finest digitiser, has 8,600
 WINDOW_PERCENTILES = (0.5, 99.5)  # leaves out burnt-in letters and the few hottest pixels of a deep picture
 
-_SIGNATURES = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"II+\0": "TIFF",  # BigTIFF
-    b"MM\0+": "TIFF",
-    b"BM": "BMP",
-}
 _ORIENTATION = 0x0112  # EXIF and TIFF tag
-_AGAIN = "copy or download the film again"
 _TOO_LARGE = f"larger than {MAX_SIDE} px a side, which no radiograph is: crop or shrink it"
 # what Pillow's decoders raise on damaged files, over and above OSError
 _DECODER_ERRORS = (
@@ -91,7 +82,7 @@ def check_radiograph(source: Source) -> str | None:
     """
     try:
         with _opened(source) as file:
-            if _checked_kind(file) in ("JPEG", "PNG"):
+            if checked_kind(file) in ("JPEG", "PNG"):
                 _open(file)
             else:
                 _read(file)
@@ -109,17 +100,17 @@ def _opened(source: Source) -> Iterator[BinaryIO]:
     except FileNotFoundError as error:
         raise RadiographError("no such file: check the path") from error
     except UnidentifiedImageError as error:
-        raise RadiographError(f"header is damaged: {_AGAIN}") from error
+        raise RadiographError(f"header is damaged: {AGAIN}") from error
     except Image.DecompressionBombError as error:
         raise RadiographError(_TOO_LARGE) from error
     except _DECODER_ERRORS as error:
         if isinstance(error, OSError) and error.errno:
             raise RadiographError(f"can't be read: {error.strerror}") from error
-        raise RadiographError(f"damaged ({error or type(error).__name__}): {_AGAIN}") from error
+        raise RadiographError(f"damaged ({error or type(error).__name__}): {AGAIN}") from error
 
 
 def _read(file: BinaryIO) -> NDArray[np.uint8]:
-    kind = _checked_kind(file)
+    kind = checked_kind(file)
     image = _open(file)
     if kind == "TIFF":
         _require_one_page(image)
@@ -154,25 +145,6 @@ def _windowed(values: NDArray[Any], inverted: bool) -> NDArray[np.uint8]:
     return np.where(finite, np.rint(255 * (1 - grey if inverted else grey)), 0).astype(np.uint8)
 
 
-def _checked_kind(file: BinaryIO) -> str:
-    """JPEG, PNG, TIFF or BMP, after making sure that JPEG and PNG reach their end; `file` is rewound."""
-    file.seek(0)
-    head = file.read(132)
-    if not head:
-        raise RadiographError(f"empty file: {_AGAIN}")
-    if head[128:] == b"DICM":
-        raise RadiographError("DICOM is not supported yet: export the film as 16-bit PNG or TIFF")
-    kind = next((kind for signature, kind in _SIGNATURES.items() if head.startswith(signature)), None)
-    if kind is None:
-        raise RadiographError("not a JPEG, PNG, TIFF or BMP picture: save it as one of these")
-    if kind == "JPEG" and not _jpeg_ends(file):
-        raise RadiographError(f"cut short (the JPEG has no end marker): {_AGAIN}")
-    if kind == "PNG":
-        _png_chunks(file)
-    file.seek(0)
-    return kind
-
-
 def _open(file: BinaryIO) -> ImageFile.ImageFile:
     """The film with only its header read."""
     with _limit_lock:  # Pillow's limit is global; 20,000 px a side is beyond its default
@@ -193,61 +165,18 @@ def _sizes(source: Source) -> tuple[tuple[int, int], tuple[int, int]]:
     name = "radiograph in memory" if isinstance(source, bytes) else os.fspath(source)
     try:
         with _opened(source) as file:
-            kind = _checked_kind(file)
+            kind = checked_kind(file)
             image = _open(file)
             width, height = image.size
             if kind == "TIFF":  # Pillow versions differ in whether image.size is stored or upright
                 width, height = (image.tag_v2[tag] for tag in (256, 257))  # type: ignore[attr-defined]
             # PngImageFile's getexif decodes the film first, as metadata may follow the pixels
-            header_only = kind == "PNG" and not _late_metadata(file)
+            header_only = kind == "PNG" and not has_late_metadata(file)
             exif = Image.Image.getexif(image) if header_only else image.getexif()
             turned = exif.get(_ORIENTATION) in (5, 6, 7, 8)
             return (width, height), ((height, width) if turned else (width, height))
     except RadiographError as fault:
         raise RadiographError(f"{name}: {fault}") from fault
-
-
-def _jpeg_ends(file: BinaryIO) -> bool:
-    """Whether an end-of-image marker closes the picture; zeros or a maker's trailer may follow it."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - 4096))
-    if file.read().rstrip(b"\0").endswith(b"\xff\xd9"):
-        return True
-    file.seek(0)
-    data = file.read()
-    at = 2
-    while data[at : at + 1] == b"\xff":
-        marker = data[at + 1 : at + 2]
-        if marker == b"\xda":  # the scan: in it ff is always followed by 00 or a restart, so ffd9 is the end
-            return data.find(b"\xff\xd9", at) >= 0
-        # segments are stepped over, as a preview inside one has an end marker too; ff may be repeated as filling
-        at += 1 if marker == b"\xff" else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return False
-
-
-def _png_chunks(file: BinaryIO) -> list[bytes]:
-    """Names of the chunks up to IEND; `file` is rewound."""
-    size = file.seek(0, os.SEEK_END)
-    names: list[bytes] = []
-    at = 8
-    while not names or names[-1] != b"IEND":
-        file.seek(at)
-        head = file.read(8)
-        at += 12 + int.from_bytes(head[:4], "big")  # length, name, content, checksum
-        if len(head) < 8 or at > size or not head[4:].isalpha():
-            raise RadiographError(f"cut short or damaged (the PNG has no end chunk): {_AGAIN}")
-        names.append(head[4:])
-    file.seek(0)
-    return names
-
-
-def _late_metadata(file: BinaryIO) -> bool:
-    """Whether something that can hold an orientation stands behind the pixels of a PNG."""
-    position = file.tell()
-    names = _png_chunks(file)
-    file.seek(position)
-    behind = names[names.index(b"IDAT") :] if b"IDAT" in names else []
-    return any(name in (b"eXIf", b"tEXt", b"zTXt", b"iTXt") for name in behind)
 
 
 def _require_one_page(image: ImageFile.ImageFile) -> None:

@@ -38,6 +38,11 @@ class ReportHook(Hook):
     def __init__(self) -> None:
         self.started = time.time()
         self.validated: dict[str, float] | None = None
+        self.tested_epoch: int | None = None
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep the epoch of the weights: asking the runner for it would build the training set, which a tester may lack."""
+        self.tested_epoch = checkpoint.get("meta", {}).get("epoch")
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Keep the figures of the latest validation."""
@@ -46,15 +51,15 @@ class ReportHook(Hook):
     def after_train(self, runner: Runner) -> None:
         """Report the last validation."""
         if self.validated:
-            self._report(runner, "val", self.validated)
+            self._report(runner, "val", self.validated, runner.epoch)
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Report the test."""
         if metrics:
-            self._report(runner, "test", metrics)
+            self._report(runner, "test", metrics, self.tested_epoch)
 
     @master_only
-    def _report(self, runner: Runner, what: str, metrics: dict[str, Any]) -> None:
+    def _report(self, runner: Runner, what: str, metrics: dict[str, Any], epoch: int | None) -> None:
         path = Path(runner.work_dir) / f"{what}_report.json"
         dataset = (runner.val_dataloader if what == "val" else runner.test_dataloader).dataset
         write_json(
@@ -63,7 +68,7 @@ class ReportHook(Hook):
                 experiment=runner.experiment_name,
                 ann_file=Path(dataset.ann_file).name,
                 checkpoint=Path(runner._load_from).name if runner._load_from else None,
-                epoch=runner.epoch,
+                epoch=epoch,
                 seed=runner.seed,
                 seconds=round(time.time() - self.started, 1),
                 parameters=sum(p.numel() for p in runner.model.parameters()),

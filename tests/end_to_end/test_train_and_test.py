@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 from PIL import Image
@@ -37,20 +38,24 @@ def test_checkpoints_load_safely(trained):
 def test_test_writes_figures_rois_and_a_gallery(trained, phantoms, tmp_path):
     work_dir, _ = trained
     options = ["--cfg-options", *SMALL]
-    arguments = ["configs/hip_ssd_exp3.py", work_dir / "epoch_4.pth", "--data-root", phantoms, "--work-dir", "out"]
+    # a tester has the test films and nothing to train on
+    (tmp_path / "data/annotations").mkdir(parents=True)
+    shutil.copy(phantoms / "annotations/gis.json", tmp_path / "data/annotations")
+    shutil.copytree(phantoms / "gis", tmp_path / "data/gis")
+    arguments = ["configs/hip_ssd_exp3.py", work_dir / "epoch_4.pth", "--data-root", "data", "--work-dir", "out"]
     done = run_tool("test.py", *arguments, "--out", "dump.pkl", "--show-dir", "painted", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "6 films, 12 ROIs" in done.stdout + done.stderr
     out = tmp_path / "out"
     report = json.loads((out / "test_report.json").read_text())
     assert report["ann_file"] == "gis.json"
-    assert report["checkpoint"] == "epoch_4.pth"
+    assert (report["checkpoint"], report["epoch"]) == ("epoch_4.pth", 4)
     assert len(list(csv.DictReader((out / "test.roi.csv").open()))) == 12
     assert (tmp_path / "dump.pkl").exists()
     assert len(list(out.rglob("painted/*.jpg"))) == 6
 
     made = run_tool(
-        "gallery.py", out / "test.roi.json", "--data-root", phantoms, "--films", 4, "--side", 200, cwd=tmp_path
+        "gallery.py", out / "test.roi.json", "--data-root", "data", "--films", 4, "--side", 200, cwd=tmp_path
     )
     assert made.returncode == 0, made.stderr
     sheet = Image.open(out / "gallery.png")

@@ -1,0 +1,82 @@
+"""What kind of picture a file is, and whether it is all there, from its signature and its end: nothing is decoded."""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO
+
+from hipdet.errors import RadiographError
+
+AGAIN = "copy or download the film again"
+
+SIGNATURES = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",  # BigTIFF
+    b"MM\0+": "TIFF",
+    b"BM": "BMP",
+}
+
+
+def checked_kind(file: BinaryIO) -> str:
+    """JPEG, PNG, TIFF or BMP, after making sure that JPEG and PNG reach their end; `file` is rewound."""
+    file.seek(0)
+    head = file.read(132)
+    if not head:
+        raise RadiographError(f"empty file: {AGAIN}")
+    if head[128:] == b"DICM":
+        raise RadiographError("DICOM is not supported yet: export the film as 16-bit PNG or TIFF")
+    kind = next((kind for signature, kind in SIGNATURES.items() if head.startswith(signature)), None)
+    if kind is None:
+        raise RadiographError("not a JPEG, PNG, TIFF or BMP picture: save it as one of these")
+    if kind == "JPEG" and not _jpeg_ends(file):
+        raise RadiographError(f"cut short (the JPEG has no end marker): {AGAIN}")
+    if kind == "PNG":
+        _png_chunks(file)
+    file.seek(0)
+    return kind
+
+
+def _jpeg_ends(file: BinaryIO) -> bool:
+    """Whether an end-of-image marker closes the picture; zeros or a maker's trailer may follow it."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 4096))
+    if file.read().rstrip(b"\0").endswith(b"\xff\xd9"):
+        return True
+    file.seek(0)
+    data = file.read()
+    at = 2
+    while data[at : at + 1] == b"\xff":
+        marker = data[at + 1 : at + 2]
+        if marker == b"\xda":  # the scan: in it ff is always followed by 00 or a restart, so ffd9 is the end
+            return data.find(b"\xff\xd9", at) >= 0
+        # segments are stepped over, as a preview inside one has an end marker too; ff may be repeated as filling
+        at += 1 if marker == b"\xff" else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return False
+
+
+def _png_chunks(file: BinaryIO) -> list[bytes]:
+    """Names of the chunks up to IEND; `file` is rewound."""
+    size = file.seek(0, os.SEEK_END)
+    names: list[bytes] = []
+    at = 8
+    while not names or names[-1] != b"IEND":
+        file.seek(at)
+        head = file.read(8)
+        at += 12 + int.from_bytes(head[:4], "big")  # length, name, content, checksum
+        if len(head) < 8 or at > size or not head[4:].isalpha():
+            raise RadiographError(f"cut short or damaged (the PNG has no end chunk): {AGAIN}")
+        names.append(head[4:])
+    file.seek(0)
+    return names
+
+
+def has_late_metadata(file: BinaryIO) -> bool:
+    """Whether something that can hold an orientation stands behind the pixels of a PNG."""
+    position = file.tell()
+    names = _png_chunks(file)
+    file.seek(position)
+    behind = names[names.index(b"IDAT") :] if b"IDAT" in names else []
+    return any(name in (b"eXIf", b"tEXt", b"zTXt", b"iTXt") for name in behind)
