@@ -1,25 +1,12 @@
 """Shared by all tests."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import hipdet.plugin  # noqa: F401  (before any mmdet import: makes mmcv-lite usable)
-
-REPOSITORY = Path(__file__).parents[1]
-
-# the recipe of experiment 3 with its three stages, on a backbone and data that a test can afford
-SMALL = [
-    "model.backbone.depth=18",
-    "model.backbone.base_channels=8",
-    "model.backbone.init_cfg=None",
-    "model.bbox_head.in_channels=64",
-    "model.bbox_head.feat_channels=16",
-    "train_dataloader.batch_size=4",
-]
+from tool_runs import REPOSITORY, SMALL, run_tool
 
 
 @pytest.fixture(scope="session")
@@ -29,14 +16,6 @@ def shared() -> Path:
     if not (folder / "data/fracatlas_hips").is_dir():
         pytest.skip(f"no data/fracatlas_hips in {folder}: set HIPDET_SHARED to the folder that holds it")
     return folder
-
-
-def run_tool(name, *arguments, cwd, timeout=600, **environment):
-    """Run a tool as a user does, from another working directory."""
-    command = [sys.executable, str(REPOSITORY / "tools" / name), *map(str, arguments)]
-    # one thread: results don't depend on the machine, and tests may run side by side
-    env = {**os.environ, "OMP_NUM_THREADS": "1", **{key: str(value) for key, value in environment.items()}}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout)
 
 
 @pytest.fixture(scope="session")

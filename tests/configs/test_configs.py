@@ -5,7 +5,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from conftest import REPOSITORY
+from tool_runs import REPOSITORY
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.py"))
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from conftest import SMALL, run_tool
+from tool_runs import SMALL, run_tool
 
 pytestmark = pytest.mark.slow
 

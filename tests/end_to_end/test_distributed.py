@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from conftest import REPOSITORY, SMALL, run_tool
+from tool_runs import REPOSITORY, SMALL, run_tool
 
 pytestmark = pytest.mark.slow
 

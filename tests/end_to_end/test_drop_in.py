@@ -11,8 +11,8 @@ import mmdet
 import numpy as np
 import pytest
 
-from conftest import REPOSITORY, SMALL
 from hipdet.radiograph import read_radiograph
+from tool_runs import REPOSITORY, SMALL
 
 CONFIG = REPOSITORY / "configs/hip_ssd_exp3.py"
 MMDET_TOOLS = Path(mmdet.__file__).parent / ".mim/tools"

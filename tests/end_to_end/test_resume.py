@@ -9,8 +9,8 @@ import time
 import pytest
 import torch
 
-from conftest import REPOSITORY, SMALL, run_tool
 from hipdet.checkpoint import read_checkpoint
+from tool_runs import REPOSITORY, SMALL, run_tool
 
 pytestmark = pytest.mark.slow
 

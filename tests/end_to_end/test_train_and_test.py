@@ -7,8 +7,8 @@ import shutil
 import pytest
 from PIL import Image
 
-from conftest import SMALL, run_tool
 from hipdet.checkpoint import read_checkpoint
+from tool_runs import SMALL, run_tool
 
 pytestmark = pytest.mark.slow
 

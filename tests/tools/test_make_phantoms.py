@@ -4,8 +4,8 @@ import json
 import pytest
 from PIL import Image
 
-from conftest import run_tool
 from hipdet.phantom import make_film
+from tool_runs import run_tool
 
 
 def test_films_table_and_resuming(tmp_path):

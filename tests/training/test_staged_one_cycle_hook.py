@@ -9,10 +9,10 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from conftest import REPOSITORY
 from hipdet.errors import ConfigError
 from hipdet.training import LayerGroupOptimWrapperConstructor
 from hipdet.training.one_cycle import triangle
+from tool_runs import REPOSITORY
 
 GROUPS = [dict(prefixes=["head"]), dict(prefixes=["top"], lr_mult=0.1), dict(prefixes=["bottom"], lr_mult=0.01)]
 STAGES = [dict(train_groups=1), dict(train_groups=2, lr_mult=0.25), dict(train_groups=3, lr_mult=0.25)]
