@@ -31,7 +31,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["hipdet", "hipdet.*"]),
-    package_data={"hipdet": ["py.typed"]},
+    package_data={"hipdet": ["py.typed", "converters/*.csv"]},
     cmdclass={"build_py": BuildWithStartup},
     python_requires=">=3.9,<3.14",
     install_requires=["torch>=2.1", "numpy>=1.22", "pillow>=9.2", "pycocotools>=2.0.6", "scipy>=1.7", "tqdm>=4.60"],

@@ -16,7 +16,7 @@ from hipdet.coco import Film, summarise
 from hipdet.converters import convert_fracatlas, convert_phantoms
 
 EXAMPLES = """examples:
-  tools/convert.py fracatlas data/FracAtlas --table hips.csv --out data/FracAtlas/annotations
+  tools/convert.py fracatlas data/FracAtlas --folds 3
   tools/convert.py phantom data/phantoms --val-fraction 0.1
 
 ROOT/annotations holds the files if --out is not given.
@@ -35,7 +35,9 @@ def parse_args() -> argparse.Namespace:
     shared.add_argument("--out", type=Path, help="folder for the JSON files (default: ROOT/annotations)")
     shared.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
     fracatlas = _command(commands, shared, "fracatlas", "the released FracAtlas folder")
-    fracatlas.add_argument("--table", type=Path, help="table of hips (default: ROOT/hips.csv)")
+    fracatlas.add_argument(
+        "--table", type=Path, help="table of hips (default: ROOT/hips.csv, else that of 100 films which comes with hipdet)"
+    )
     fracatlas.add_argument("--folds", type=int, default=5, help="of the cross-validation (default: %(default)s)")
     phantom = _command(commands, shared, "phantom", "synthetic films: ROOT/<cgoa|oaih|gis>/{images,hips.csv}")
     phantom.add_argument("--val-fraction", type=float, default=0.1, help="part for validation (default: %(default)s)")

@@ -15,6 +15,7 @@ from hipdet.converters.hip_table import HIP, HipRow, film_in, films_of_table, re
 from hipdet.errors import DatasetError
 from hipdet.files import write_json
 
+OUR_TABLE = Path(__file__).with_name("fracatlas_hips.csv")  # labels of 100 films, CC BY 4.0
 FOLDERS = ("images", "images/Fractured", "images/Non_fractured")
 INFO = {
     "description": "Hips in AP pelvic radiographs of FracAtlas; boxes in the upright frame, 0-based",
@@ -38,7 +39,7 @@ def convert_fracatlas(
 
     Args:
         root: The released folder, with the films in ``images``, ``images/Fractured`` or ``images/Non_fractured``.
-        table: The table of hips; ``root/hips.csv`` if not given.
+        table: The table of hips; ``root/hips.csv`` if not given, and without such a file ours, of 100 films.
         out: Where the files go; ``root/annotations`` if not given.
         folds: Number of folds.
         seed: Of the draw of folds.
@@ -50,7 +51,10 @@ def convert_fracatlas(
         DatasetError: the list of faults of the table or the films.
     """
     root = Path(root)
-    table = Path(table) if table is not None else root / "hips.csv"
+    if not root.is_dir():
+        raise DatasetError(f"{root}: no such folder; expected the released FracAtlas folder, which holds images/")
+    own_table = root / "hips.csv"
+    table = Path(table) if table is not None else own_table if own_table.exists() else OUR_TABLE
     out = Path(out) if out is not None else root / "annotations"
     rows = read_hip_table(table)
     group_of = _groups(rows, table)

@@ -102,3 +102,14 @@ def test_the_real_set(shared, tmp_path):
     numbers = {int(film.file_name[-11:-4]): film.patient for film in films}
     for number, patient in numbers.items():
         assert all(numbers.get(number + gap, patient) == patient for gap in (1, 2))
+
+
+def test_our_own_table_serves_a_release_without_one(shared, tmp_path):
+    films = shared / "data/fracatlas_hips"
+    (tmp_path / "images").symlink_to(films / "images")
+    ours = convert_fracatlas(tmp_path, out=tmp_path / "ours", folds=2)
+    theirs = convert_fracatlas(films, out=tmp_path / "theirs", folds=2)
+    assert [path.name for path in ours] == [path.name for path in theirs]
+    for name in ("hips.json", "fold1_test.json"):
+        assert (tmp_path / "ours" / name).read_bytes() == (tmp_path / "theirs" / name).read_bytes()
+    assert len(ours[tmp_path / "ours/hips.json"]) == 100

@@ -30,7 +30,7 @@ def test_fracatlas_from_another_folder(shared, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("fracatlas", "none"), "error: none/hips.csv: hip table can't be read: No such file"),
+        (("fracatlas", "none"), "error: none: no such folder"),
         (("phantom", "none"), "error: none: found none of the folders cgoa, oaih, gis"),
         ((), "the following arguments are required"),
         (("cgoa", "x"), "invalid choice: 'cgoa'"),
