@@ -36,7 +36,9 @@ def parse_args() -> argparse.Namespace:
     shared.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
     fracatlas = _command(commands, shared, "fracatlas", "the released FracAtlas folder")
     fracatlas.add_argument(
-        "--table", type=Path, help="table of hips (default: ROOT/hips.csv, else that of 100 films which comes with hipdet)"
+        "--table",
+        type=Path,
+        help="table of hips (default: ROOT/hips.csv, else that of 100 films which comes with hipdet)",
     )
     fracatlas.add_argument("--folds", type=int, default=5, help="of the cross-validation (default: %(default)s)")
     phantom = _command(commands, shared, "phantom", "synthetic films: ROOT/<cgoa|oaih|gis>/{images,hips.csv}")
