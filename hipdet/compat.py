@@ -41,10 +41,18 @@ class ExtensionFinder:
         """Nothing to run: the operators are looked up by name."""
 
 
+def _nms(boxes: Any, scores: Any, iou_threshold: float, offset: int) -> Any:
+    """torchvision's kernel where there is one; it lacks `offset`, mmcv's legacy +1 pixel convention."""
+    torchvision = import_torchvision()
+    if torchvision is None or offset:
+        return _torch_nms(boxes, scores, iou_threshold, offset)
+    return torchvision.ops.nms(boxes, scores, iou_threshold)
+
+
 class ExtensionModule(ModuleType):
     """``mmcv._ext`` with ``nms``; any other operator can be looked up but not called."""
 
-    nms = staticmethod(lambda *args, **kwargs: _nms()(*args, **kwargs))
+    nms = staticmethod(_nms)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # Python's own questions, such as __path__
@@ -58,17 +66,6 @@ class ExtensionModule(ModuleType):
             )
 
         return missing_operator
-
-
-def _nms() -> Any:
-    torchvision = import_torchvision()
-    return _torch_nms if torchvision is None else _torchvision_nms
-
-
-def _torchvision_nms(boxes: Any, scores: Any, iou_threshold: float, offset: int) -> Any:
-    if offset:  # mmcv's legacy +1 pixel convention, which torchvision lacks
-        return _torch_nms(boxes, scores, iou_threshold, offset)
-    return sys.modules["torchvision"].ops.nms(boxes, scores, iou_threshold)
 
 
 def _torch_nms(boxes: Any, scores: Any, iou_threshold: float, offset: int) -> Any:

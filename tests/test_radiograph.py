@@ -1,4 +1,3 @@
-import io
 import struct
 import zlib
 
@@ -8,12 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from film_bytes import BMP, JPEG, PNG, TIFF, UPRIGHT, encoded
 from hipdet import radiograph
 from hipdet.errors import RadiographError
 from hipdet.radiograph import check_radiograph, read_radiograph, stored_size, upright_size
-
-# An upright film whose four quarters differ, 24 high and 40 wide: any wrong turn or mirror shows.
-UPRIGHT = np.kron(np.array([[10, 80], [150, 230]], np.uint8), np.ones((12, 20), np.uint8))
 
 # How a film must be stored so that a viewer that obeys the orientation shows UPRIGHT (EXIF 2.3, tag 274).
 STORED = {
@@ -26,17 +23,6 @@ STORED = {
     7: lambda a: a[::-1, ::-1].T,
     8: lambda a: np.rot90(a, -1),
 }
-
-
-def encoded(array, kind, orientation=None, **options):
-    image = array if isinstance(array, Image.Image) else Image.fromarray(np.ascontiguousarray(array))
-    if orientation is not None:
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        options["exif"] = exif
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -152,57 +138,6 @@ def test_path_and_bytes_agree(tmp_path):
     path.write_bytes(encoded(UPRIGHT, "JPEG", 6))
     for source in (path, str(path)):
         np.testing.assert_array_equal(read_radiograph(source), read_radiograph(path.read_bytes()))
-
-
-JPEG = encoded(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8), "JPEG")
-PNG = encoded(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8), "PNG")
-TIFF = encoded(UPRIGHT, "TIFF")
-BMP = encoded(UPRIGHT, "BMP")
-WITH_PREVIEW = JPEG[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(JPEG)) + JPEG + JPEG[2:]
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"", "empty file"),
-        (b"\x00" * 128 + b"DICM" + b"\x00" * 50, "DICOM is not supported yet"),
-        (b"version https://git-lfs", "not a JPEG, PNG, TIFF or BMP"),  # a pointer in place of the film
-        (encoded(UPRIGHT, "GIF"), "not a JPEG, PNG, TIFF or BMP"),
-        (JPEG[:-2], "cut short"),  # only the end marker is missing
-        (JPEG[: len(JPEG) // 2], "cut short"),
-        (JPEG[: len(JPEG) // 2] + bytes(9000), "cut short"),  # a download that reserved its space; Pillow reads it
-        (WITH_PREVIEW[: -len(JPEG) // 2], "cut short"),  # the preview's end marker isn't the film's
-        (JPEG[:30], "cut short"),
-        (PNG[:-12], "cut short or damaged"),  # without IEND
-        (PNG[: len(PNG) // 2], "cut short or damaged"),
-        (PNG[: len(PNG) // 2] + bytes(9000), "cut short or damaged"),
-        (PNG[:8], "cut short or damaged"),
-        (TIFF[: len(TIFF) // 2], "damaged"),
-        (BMP[: len(BMP) // 2], "damaged"),
-        (b"\xff\xd8\xff\xd9", "header is damaged"),
-    ],
-)
-def test_faulty_films(data, message, tmp_path):
-    path = tmp_path / "film.jpg"
-    path.write_bytes(data)
-    fault = check_radiograph(path)
-    assert fault is not None
-    assert message in fault
-    with pytest.raises(RadiographError, match=message) as caught:
-        read_radiograph(path)
-    assert str(caught.value).startswith(f"{path}: ")
-
-
-def test_truncated_is_refused_where_a_library_told_pillow_to_accept(monkeypatch):
-    monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True)
-    with pytest.raises(RadiographError, match="cut short"):
-        read_radiograph(JPEG[: len(JPEG) // 2], name="half")
-
-
-@pytest.mark.parametrize("data", [JPEG + bytes(5000), JPEG + b"a maker's trailer" * 500, WITH_PREVIEW, PNG + b"junk"])
-def test_whole_films_with_more_behind_or_inside(data):
-    assert check_radiograph(data) is None
-    assert read_radiograph(data).shape == (64, 64)
 
 
 def test_missing_file_and_folder(tmp_path):

@@ -12,7 +12,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hipdet.cli.errors import reports_errors
-from hipdet.coco import Film, summarise
+from hipdet.coco import Film, summarize
 from hipdet.converters import convert_fracatlas, convert_phantoms
 
 EXAMPLES = """examples:
@@ -64,7 +64,7 @@ def table(written: Mapping[Path, Sequence[Film]]) -> str:
     head = f"{'file':{width}}  films   ROIs  patients  ratio min/median/max     px max    min  median    mean   s.d."
     lines = [head]
     for path, films in written.items():
-        s = summarise(films)
+        s = summarize(films)
         ratio = f"{s.ratio.minimum:.3f} / {s.ratio.median:.3f} / {s.ratio.maximum:.3f}"
         px = s.long_side
         sizes = f"{px.maximum:9.0f} {px.minimum:6.0f} {px.median:7.0f} {px.mean:7.1f} {px.sd:6.1f}"

@@ -5,7 +5,7 @@ from hipdet.coco.faults import raise_faults
 from hipdet.coco.film import Film, Roi
 from hipdet.coco.require import require_valid
 from hipdet.coco.split import grouped_folds, near_duplicate_groups, split_by_patient
-from hipdet.coco.summary import Spread, Summary, summarise
+from hipdet.coco.summary import Spread, Summary, summarize
 from hipdet.coco.verify import verify_annotations
 from hipdet.coco.verify_films import verify_films
 
@@ -20,7 +20,7 @@ __all__ = [
     "raise_faults",
     "require_valid",
     "split_by_patient",
-    "summarise",
+    "summarize",
     "verify_annotations",
     "verify_films",
 ]

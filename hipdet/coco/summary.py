@@ -42,7 +42,7 @@ class Summary:
     long_side: Spread
 
 
-def summarise(films: Sequence[Film]) -> Summary:
+def summarize(films: Sequence[Film]) -> Summary:
     """The figures of `films`."""
     ratios = [ratio for film in films for ratio in film.ratios]
     return Summary(

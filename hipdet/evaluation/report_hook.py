@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,17 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from hipdet.environment import installed
 from hipdet.evaluation.report import table
 from hipdet.files import write_json
-from hipdet.training.safe_checkpoint_hook import plain
+from hipdet.plain import plain
 from hipdet.version import __version__
 
 
 def versions() -> dict[str, str]:
     """Versions of hipdet and of what it runs on, by distribution."""
-    found = {"hipdet": __version__}
-    for name in ("torch", "mmengine", "mmcv", "mmcv-lite", "mmdet", "numpy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    names = ("torch", "mmengine", "mmcv", "mmcv-lite", "mmdet", "numpy")
+    return {"hipdet": __version__, **dict(filter(None, (installed((name,)) for name in names)))}
 
 
 @HOOKS.register_module()

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
 from hipdet.checkpoint import state_dict_faults
 from hipdet.errors import CheckpointError
-
-
-def plain(value: Any) -> Any:
-    """`value` with numpy scalars as Python's numbers: ``torch.load(weights_only=True)`` refuses the former."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Mapping) and type(value) is dict:
-        return {key: plain(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(plain(item) for item in value)
-    return value
+from hipdet.plain import plain
 
 
 @HOOKS.register_module()

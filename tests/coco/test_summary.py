@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from hipdet.coco import Film, Roi, summarise
+from hipdet.coco import Film, Roi, summarize
 
 
 def film(name, width, height, patient, *sides):
@@ -10,7 +10,7 @@ def film(name, width, height, patient, *sides):
 
 
 def test_figures():
-    summary = summarise([film("a", 100, 80, "1", 10, 20), film("b", 150, 200, "1", 60)])
+    summary = summarize([film("a", 100, 80, "1", 10, 20), film("b", 150, 200, "1", 60)])
     assert (summary.films, summary.rois, summary.patients) == (2, 3, 1)
     # 10/100, 20/100, 60/200
     assert (summary.ratio.minimum, summary.ratio.median, summary.ratio.maximum) == pytest.approx((0.1, 0.2, 0.3))
@@ -25,10 +25,10 @@ def test_clipped_square_keeps_its_side():
 
 
 def test_nothing():
-    summary = summarise([])
+    summary = summarize([])
     assert summary.films == 0
     assert math.isnan(summary.ratio.median)
 
 
 def test_one_film_has_no_spread():
-    assert summarise([film("a", 100, 80, "1", 10)]).long_side.sd == 0
+    assert summarize([film("a", 100, 80, "1", 10)]).long_side.sd == 0

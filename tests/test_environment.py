@@ -1,6 +1,6 @@
 import pytest
 
-from hipdet import plugin
+from hipdet import environment
 
 
 @pytest.mark.parametrize(
@@ -8,7 +8,7 @@ from hipdet import plugin
     [("3.3.0", (3, 3, 0)), ("2.1.0rc1+cpu", (2, 1, 0)), ("0.10.7", (0, 10, 7)), ("4.0b2", (4, 0))],
 )
 def test_release(text, expected):
-    assert plugin.release(text) == expected
+    assert environment.release(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -26,10 +26,12 @@ def test_release(text, expected):
 )
 def test_wrong_versions_name_what_was_found_and_the_line_to_install(versions, message, monkeypatch):
     monkeypatch.setattr(
-        plugin, "installed", lambda names: next(((name, versions[name]) for name in names if name in versions), None)
+        environment,
+        "installed",
+        lambda names: next(((name, versions[name]) for name in names if name in versions), None),
     )
     with pytest.raises(ImportError, match=f"{message}.*pip install mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0"):
-        plugin.check_versions()
+        environment.check_versions()
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,8 @@ def test_wrong_versions_name_what_was_found_and_the_line_to_install(versions, me
 )
 def test_right_versions(versions, monkeypatch):
     monkeypatch.setattr(
-        plugin, "installed", lambda names: next(((name, versions[name]) for name in names if name in versions), None)
+        environment,
+        "installed",
+        lambda names: next(((name, versions[name]) for name in names if name in versions), None),
     )
-    plugin.check_versions()
+    environment.check_versions()

@@ -1,0 +1,53 @@
+"""Which versions are installed, and whether hipdet works with them."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+INSTALL_LINE = "pip install mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0"
+
+# distributions that provide a module, and the versions hipdet works with: [first, first that doesn't)
+REQUIREMENTS = {
+    "mmengine": (("mmengine", "mmengine-lite", "onedl-mmengine"), (0, 10), (1,)),
+    "mmcv": (("mmcv", "mmcv-lite", "onedl-mmcv"), (2, 0), (3,)),
+    "mmdet": (("mmdet", "onedl-mmdetection"), (3, 2), (4,)),
+}
+
+
+def installed(names: tuple[str, ...]) -> tuple[str, str] | None:
+    """Name and version of the first distribution of `names` that is installed."""
+    for name in names:
+        try:
+            return name, version(name)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def check_versions() -> None:
+    """Raise ImportError naming what was found, what is needed and the line to install, unless all of mm* fits."""
+    found = {module: installed(names) for module, (names, _, _) in REQUIREMENTS.items()}
+    faults = []
+    for module, (_, first, end) in REQUIREMENTS.items():
+        wanted = f">={'.'.join(map(str, first))},<{'.'.join(map(str, end))}"
+        package = found[module]
+        if package is None:
+            faults.append(f"{module} is not installed (needed: {wanted})")
+        elif not first <= release(package[1]) < end:
+            faults.append(f"{package[0]} is {package[1]} (needed: {wanted})")
+    mmdet, mmcv = found["mmdet"], found["mmcv"]
+    if not faults and mmdet and mmcv and mmdet[0] == "mmdet" and release(mmcv[1]) >= (2, 2):
+        faults.append(f"{mmcv[0]} is {mmcv[1]}, which mmdet {mmdet[1]} refuses (needed: >=2.0,<2.2)")
+    if faults:
+        raise ImportError(f"hipdet can't work with this environment: {'; '.join(faults)}. Install: {INSTALL_LINE}")
+
+
+def release(text: str) -> tuple[int, ...]:
+    """``'2.1.0rc1+cpu'`` to ``(2, 1, 0)``: enough to compare releases."""
+    numbers = []
+    for part in text.split("+")[0].split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        numbers.append(int(digits))
+    return tuple(numbers)

@@ -1,0 +1,28 @@
+"""Small films as bytes."""
+
+import io
+import struct
+
+import numpy as np
+from PIL import Image
+
+# An upright film whose four quarters differ, 24 high and 40 wide: any wrong turn or mirror shows.
+UPRIGHT = np.kron(np.array([[10, 80], [150, 230]], np.uint8), np.ones((12, 20), np.uint8))
+
+
+def encoded(array, kind, orientation=None, **options):
+    image = array if isinstance(array, Image.Image) else Image.fromarray(np.ascontiguousarray(array))
+    if orientation is not None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        options["exif"] = exif
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+JPEG = encoded(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8), "JPEG")
+PNG = encoded(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8), "PNG")
+TIFF = encoded(UPRIGHT, "TIFF")
+BMP = encoded(UPRIGHT, "BMP")
+WITH_PREVIEW = JPEG[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(JPEG)) + JPEG + JPEG[2:]
