@@ -8,4 +8,4 @@ model = dict(
     backbone=dict(depth=18, base_channels=32, init_cfg=None),
     bbox_head=dict(in_channels=256, dropout=0.1, loss_bbox=dict(loss_weight=5.0)))
 train_cfg = dict(max_epochs=26, val_interval=13)
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=1, save_best=None))
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=2, save_best=None))

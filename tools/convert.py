@@ -12,7 +12,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hipdet.cli.errors import reports_errors
-from hipdet.coco import Film, summarize
+from hipdet.coco import SPLIT_BY, Film, summarize
 from hipdet.converters import convert_fracatlas, convert_phantoms
 
 EXAMPLES = """examples:
@@ -43,6 +43,12 @@ def parse_args() -> argparse.Namespace:
     fracatlas.add_argument("--folds", type=int, default=5, help="of the cross-validation (default: %(default)s)")
     phantom = _command(commands, shared, "phantom", "synthetic films: ROOT/<cgoa|oaih|gis>/{images,hips.csv}")
     phantom.add_argument("--val-fraction", type=float, default=0.1, help="part for validation (default: %(default)s)")
+    phantom.add_argument(
+        "--split",
+        choices=SPLIT_BY,
+        default="patient",
+        help="films of a patient stay together, or film by film as in the paper, which leaks (default: %(default)s)",
+    )
     return parser.parse_args()
 
 
@@ -79,7 +85,7 @@ def main() -> None:
     if args.command == "fracatlas":
         written = convert_fracatlas(args.root, args.table, args.out, args.folds, args.seed)
     else:
-        written = convert_phantoms(args.root, args.out, args.val_fraction, args.seed)
+        written = convert_phantoms(args.root, args.out, args.val_fraction, args.seed, args.split)
     print(table(written))
     films = set().union(*written.values())
     cut = sum(not roi.is_square for film in films for roi in film.rois)

@@ -43,18 +43,27 @@ def load_config(args: argparse.Namespace) -> Config:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     if args.data_root:
         os.environ["HIPDET_DATA"] = str(Path(args.data_root).resolve())
-    path = next((p for p in (Path(args.config), REPOSITORY / args.config) if p.is_file()), None)
-    if path is None:
-        raise ConfigError(f"{args.config}: no such config; see {REPOSITORY.name}/configs")
-    cfg = Config.fromfile(path)
+    cfg = read_config(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = args.launcher
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif not cfg.get("work_dir"):
-        cfg.work_dir = f"work_dirs/{path.stem}"
+        cfg.work_dir = f"work_dirs/{Path(args.config).stem}"
     return cfg
+
+
+def read_config(name: str) -> Config:
+    """The config at `name`, relative to the working directory or to this repository.
+
+    Raises:
+        ConfigError: a config that isn't there.
+    """
+    path = next((p for p in (Path(name), REPOSITORY / name) if p.is_file()), None)
+    if path is None:
+        raise ConfigError(f"{name}: no such config; see {REPOSITORY.name}/configs")
+    return Config.fromfile(path)
 
 
 def start_distributed(cfg: Config) -> None:

@@ -1,42 +1,77 @@
-"""Splits that never put films of one patient on two sides."""
+"""Splits that don't put films of one patient on two sides, unless asked to."""
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
-from typing import TypeVar
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from hipdet.coco.film import Film
 from hipdet.errors import DatasetError
 
 Group = TypeVar("Group", bound=Hashable)
+SPLIT_BY = ("patient", "image")
 
 
-def split_by_patient(films: Sequence[Film], fraction: float, seed: int) -> tuple[list[Film], list[Film]]:
-    """Training and validation films, each in the given order; about `fraction` of the films are for validation.
+def split_films(
+    films: Sequence[Film], fraction: float, seed: int, by: str = "patient"
+) -> tuple[list[Film], list[Film]]:
+    """Training and validation films, each in the given order; see :func:`validation_part`.
 
-    Patients are drawn at random until one more would not bring the number of films closer to `fraction`.  Which patient
-    goes where depends on the films and the seed, not on the order of the films.
+    Args:
+        films: To divide.
+        fraction: Part of them for validation.
+        seed: Of the draw.
+        by: ``patient`` keeps the films of a patient together; ``image`` draws film by film, as the paper did, and leaks.
 
     Raises:
-        DatasetError: `fraction` outside 0..1, or fewer than two patients.
+        DatasetError: as :func:`validation_part`, or another `by`.
+    """
+    records = [dict(file_name=film.file_name, source=film.source, patient=film.patient) for film in films]
+    chosen = validation_part([split_key(record, by) for record in records], fraction, seed)
+    train = [film for film, validate in zip(films, chosen) if not validate]
+    return train, [film for film, validate in zip(films, chosen) if validate]
+
+
+def split_key(image: Mapping[str, Any], by: str) -> tuple[str, str]:
+    """What must not be divided: the patient of a COCO image record, or the film itself.
+
+    Raises:
+        DatasetError: another `by`, or a record without a patient.
+    """
+    if by not in SPLIT_BY:
+        raise DatasetError(f"split by {by!r}: expected one of {', '.join(SPLIT_BY)}")
+    if by == "patient" and not image.get("patient"):
+        raise DatasetError(
+            f"{image['file_name']} has no patient, so films of one patient can't be kept together: add 'patient' to the "
+            f"image records, or split by image, where validation may hold patients of training"
+        )
+    return image.get("source", ""), image["patient" if by == "patient" else "file_name"]
+
+
+def validation_part(groups: Sequence[Hashable], fraction: float, seed: int) -> list[bool]:
+    """Whether each film is for validation; about `fraction` of the films are, and no group is divided.
+
+    Groups are drawn at random until one more would not bring the number of films closer to `fraction`.  Which group
+    goes where depends on the groups and the seed, not on their order.
+
+    Raises:
+        DatasetError: `fraction` outside 0..1, or fewer than two groups.
     """
     if not 0 < fraction < 1:
         raise DatasetError(f"validation fraction is {fraction}, expected more than 0 and less than 1")
-    keys = [(film.source, film.patient) for film in films]
-    groups = _shuffled(keys, seed)
-    if len(groups) < 2:
-        raise DatasetError(f"{len(films)} films of {len(groups)} patients can't be split, expected 2 patients or more")
-    wanted = fraction * len(films)
-    chosen = {groups[0][0]}
-    count = groups[0][1]
-    for key, size in groups[1:-1]:  # one patient is always left for training
+    sizes = _shuffled(groups, seed)
+    if len(sizes) < 2:
+        raise DatasetError(f"{len(groups)} films of {len(sizes)} patients can't be split, expected 2 patients or more")
+    wanted = fraction * len(groups)
+    chosen = {sizes[0][0]}
+    count = sizes[0][1]
+    for group, size in sizes[1:-1]:  # one group is always left for training
         if abs(count + size - wanted) < abs(count - wanted):
-            chosen.add(key)
+            chosen.add(group)
             count += size
-    train = [film for film, key in zip(films, keys) if key not in chosen]
-    return train, [film for film, key in zip(films, keys) if key in chosen]
+    return [group in chosen for group in groups]
 
 
 def grouped_folds(groups: Sequence[Hashable], folds: int, seed: int) -> list[int]:

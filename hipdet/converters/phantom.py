@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hipdet.coco.build import build_coco
 from hipdet.coco.film import Film
-from hipdet.coco.split import split_by_patient
+from hipdet.coco.split import split_films
 from hipdet.converters.hip_table import HIP, HipRow, film_in, films_of_table, read_hip_table
 from hipdet.errors import DatasetError
 from hipdet.files import write_json
@@ -22,8 +22,9 @@ def convert_phantoms(
     out: str | os.PathLike[str] | None = None,
     val_fraction: float = 0.1,
     seed: int = 0,
+    split: str = "patient",
 ) -> dict[Path, list[Film]]:
-    """Write ``cgoa``, ``oaih`` and ``gis`` whole, the first two split by patient, and the two together.
+    """Write ``cgoa``, ``oaih`` and ``gis`` whole, the first two split into training and validation, and the two together.
 
     ``cgoa_oaih_train.json`` is the union of ``cgoa_train.json`` and ``oaih_train.json``, and so for ``val``.  File
     names are relative to `root`.  A source without a folder is left out, and so is what needs it.
@@ -33,6 +34,7 @@ def convert_phantoms(
         out: Where the files go; ``root/annotations`` if not given.
         val_fraction: Part of the films for validation.
         seed: Of the draw of patients.
+        split: ``patient``, or ``image`` as the paper did (:func:`hipdet.coco.split_films`).
 
     Returns:
         The films of every written file.
@@ -47,8 +49,8 @@ def convert_phantoms(
         if (root / source).is_dir():
             subsets[source] = _films(root, source)
             if source in SPLIT_SOURCES:
-                subsets[f"{source}_train"], subsets[f"{source}_val"] = split_by_patient(
-                    subsets[source], val_fraction, seed
+                subsets[f"{source}_train"], subsets[f"{source}_val"] = split_films(
+                    subsets[source], val_fraction, seed, split
                 )
     if not subsets:
         raise DatasetError(f"{root}: found none of the folders {', '.join((*SPLIT_SOURCES, *TEST_SOURCES))}")

@@ -1,8 +1,7 @@
-"""One-to-one matching of detections to ground-truth ROIs, and the figures of the paper's tables.  Pure numpy."""
+"""One-to-one matching of detections to ground-truth ROIs.  Pure numpy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,38 +105,3 @@ def evaluate_film(truth: Boxes, labels: NDArray[np.int64], detections: Detection
 def class_iou(truth: Boxes, labels: NDArray[np.int64], detections: Detections) -> NDArray[np.float64]:
     """IoU ``[G, D]`` that is 0 between different classes."""
     return iou_matrix(truth, detections.boxes) * (labels[:, None] == detections.labels[None, :])
-
-
-def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
-    """The figures of the paper's Tables 2 and 3 over all ROIs, and extra and missed detections per image.
-
-    ``acc50`` is the paper's hit rate, (ROIs with IoU >= 0.5) / (all ROIs), printed there as "AP50"; it is not COCO's AP50.
-
-    Raises:
-        ValueError: no ROI at all: there is nothing to average.
-    """
-    rois = [roi for film in films for roi in film.rois]
-    if not rois:
-        raise ValueError("no ground-truth ROI to evaluate")
-    iou = np.array([roi.iou for roi in rois])
-    confidence = np.array([roi.confidence for roi in rois])
-    oracle = np.array([roi.oracle_iou for roi in rois])
-    oracle_confidence = np.array([roi.oracle_confidence for roi in rois])
-    figures = {
-        "avg_iou": iou.mean(),
-        "min_iou": iou.min(),
-        "avg_conf": confidence.mean(),
-        "min_conf": confidence.min(),
-        "acc50": (iou >= 0.5).mean(),
-        "acc75": (iou >= 0.75).mean(),
-        "below50": (iou < 0.5).sum(),
-        "num_images": len(films),
-        "num_rois": len(rois),
-        "extra_per_image": np.mean([film.extra for film in films]),
-        "missed_per_image": np.mean([film.missed for film in films]),
-        "oracle_avg_iou": oracle.mean(),
-        "oracle_min_iou": oracle.min(),
-        "oracle_avg_conf": oracle_confidence.mean(),
-        "oracle_acc50": (oracle >= 0.5).mean(),
-    }
-    return {name: float(value) for name, value in figures.items()}

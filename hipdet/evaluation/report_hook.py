@@ -26,7 +26,10 @@ def versions() -> dict[str, str]:
 
 @HOOKS.register_module()
 class ReportHook(Hook):
-    """Writes ``val_report.json`` at the end of training and ``test_report.json`` after testing into the work dir."""
+    """Writes ``val_report.json`` at the end of training and ``test_report.json`` after testing into the work dir.
+
+    Checkpoints carry the seconds of training until then, also those before an interruption (``meta.seconds``).
+    """
 
     priority = "LOWEST"
 
@@ -37,7 +40,14 @@ class ReportHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep the epoch of the weights: asking the runner for it would build the training set, which a tester may lack."""
-        self.tested_epoch = checkpoint.get("meta", {}).get("epoch")
+        meta = checkpoint.get("meta", {})
+        self.tested_epoch = meta.get("epoch")
+        if runner._resume:
+            self.started = time.time() - meta.get("seconds", 0.0)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Note how long training has taken."""
+        checkpoint["meta"]["seconds"] = self._seconds()
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Keep the figures of the latest validation."""
@@ -53,6 +63,9 @@ class ReportHook(Hook):
         if metrics:
             self._report(runner, "test", metrics, self.tested_epoch)
 
+    def _seconds(self) -> float:
+        return round(time.time() - self.started, 1)
+
     @master_only
     def _report(self, runner: Runner, what: str, metrics: dict[str, Any], epoch: int | None) -> None:
         path = Path(runner.work_dir) / f"{what}_report.json"
@@ -65,7 +78,7 @@ class ReportHook(Hook):
                 checkpoint=Path(runner._load_from).name if runner._load_from else None,
                 epoch=epoch,
                 seed=runner.seed,
-                seconds=round(time.time() - self.started, 1),
+                seconds=self._seconds(),
                 parameters=sum(p.numel() for p in runner.model.parameters()),
                 versions=versions(),
                 figures=plain(metrics),

@@ -16,7 +16,8 @@ from mmengine.logging import MMLogger
 
 from hipdet.boxes import as_boxes, xywh_to_xyxy
 from hipdet.errors import ConfigError, DatasetError
-from hipdet.evaluation.matching import Detections, FilmResult, evaluate_film, summarize
+from hipdet.evaluation.figures import summarize
+from hipdet.evaluation.matching import Detections, FilmResult, evaluate_film
 from hipdet.evaluation.roi_table import extra_rows, roi_rows, write_table
 
 

@@ -30,8 +30,14 @@ TEST = {
 # Table 3: experiment 3 in detail
 DETAIL_OF = 3
 DETAIL = {
-    "all": dict(num_images=7399, num_rois=14798, avg_iou=0.9176, avg_conf=0.9688, min_iou=0.3861, below50=2, acc50=0.9999),
-    "train": dict(num_images=6568, num_rois=13136, avg_iou=0.9260, avg_conf=0.9698, min_iou=0.5955, below50=0, acc50=1.0),
+    "all": dict(
+        num_images=7399, num_rois=14798, avg_iou=0.9176, avg_conf=0.9688, min_iou=0.3861, below50=2, acc50=0.9999
+    ),
+    "train": dict(
+        num_images=6568, num_rois=13136, avg_iou=0.9260, avg_conf=0.9698, min_iou=0.5955, below50=0, acc50=1.0
+    ),
     "val": dict(num_images=730, num_rois=1460, avg_iou=0.8571, avg_conf=0.9582, min_iou=0.5907, below50=0, acc50=1.0),
-    "test": dict(num_images=101, num_rois=202, avg_iou=0.8115, avg_conf=0.9812, min_iou=0.3861, below50=2, acc50=0.9901),
+    "test": dict(
+        num_images=101, num_rois=202, avg_iou=0.8115, avg_conf=0.9812, min_iou=0.3861, below50=2, acc50=0.9901
+    ),
 }

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hipdet.coco import Film, grouped_folds, near_duplicate_groups, split_by_patient
+from hipdet.coco import Film, grouped_folds, near_duplicate_groups, split_films
 from hipdet.errors import DatasetError
 
 
@@ -20,7 +20,7 @@ PATIENTS = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("123456")),
 @given(patients=PATIENTS, fraction=st.floats(0.01, 0.99), seed=st.integers(0, 99))
 def test_a_patient_is_on_one_side(patients, fraction, seed):
     films = films_of(patients)
-    train, val = split_by_patient(films, fraction, seed)
+    train, val = split_films(films, fraction, seed)
     assert sorted(train + val, key=films.index) == films
     assert train
     assert val
@@ -33,19 +33,19 @@ def test_split_does_not_depend_on_the_order(patients, seed, order):
     films = films_of(patients)
     shuffled = list(films)
     order.shuffle(shuffled)
-    assert set(split_by_patient(films, 0.3, seed)[1]) == set(split_by_patient(shuffled, 0.3, seed)[1])
+    assert set(split_films(films, 0.3, seed)[1]) == set(split_films(shuffled, 0.3, seed)[1])
 
 
 def test_fraction_is_met_and_the_seed_matters():
     films = films_of(("cgoa", str(i // 2)) for i in range(1000))  # 500 patients of 2 films
-    train, val = split_by_patient(films, 0.1, seed=0)
+    train, val = split_films(films, 0.1, seed=0)
     assert (len(train), len(val)) == (900, 100)
-    assert val == split_by_patient(films, 0.1, seed=0)[1]
-    assert val != split_by_patient(films, 0.1, seed=1)[1]
+    assert val == split_films(films, 0.1, seed=0)[1]
+    assert val != split_films(films, 0.1, seed=1)[1]
 
 
 def test_same_name_in_two_sources_is_two_patients():
-    train, val = split_by_patient(films_of([("cgoa", "7"), ("oaih", "7")]), 0.5, 0)
+    train, val = split_films(films_of([("cgoa", "7"), ("oaih", "7")]), 0.5, 0)
     assert len(train) == len(val) == 1
 
 
@@ -61,7 +61,7 @@ def test_same_name_in_two_sources_is_two_patients():
 )
 def test_impossible_split(patients, fraction, message):
     with pytest.raises(DatasetError, match=message):
-        split_by_patient(films_of(patients), fraction, 0)
+        split_films(films_of(patients), fraction, 0)
 
 
 @given(

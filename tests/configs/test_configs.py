@@ -45,8 +45,7 @@ def test_every_config_builds_its_model_and_fits_together(path):
     init_default_scope("mmdet")
     cfg = Config.fromfile(path)
     cfg.model.backbone.init_cfg = None
-    model = MODELS.build(cfg.model)
-    assert sum(model.bbox_head.prior_generator.num_base_priors) * 49 == 294
+    assert MODELS.build(cfg.model).bbox_head.num_classes == 1
     for loader, evaluators in (
         (cfg.val_dataloader, cfg.val_evaluator),
         (cfg.test_dataloader, cfg.test_evaluator),

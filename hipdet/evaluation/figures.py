@@ -1,0 +1,93 @@
+"""The figures of the paper's Tables 2 and 3, and how sure they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import bootstrap
+
+from hipdet.evaluation.matching import FilmResult
+
+RESAMPLES = 2000
+Interval = tuple[float, float]
+
+
+def roi_figures(iou: ArrayLike, confidence: ArrayLike) -> dict[str, float]:
+    """Figures over ROIs, each with its IoU and confidence ``[R]``; an ROI without a detection has 0 for both.
+
+    ``acc50`` is the paper's hit rate, (ROIs with IoU >= 0.5) / (all ROIs), printed there as "AP50"; it is not COCO's AP50.
+
+    Raises:
+        ValueError: no ROI at all: there is nothing to average.
+    """
+    overlap, score = np.asarray(iou, dtype=np.float64), np.asarray(confidence, dtype=np.float64)
+    if not overlap.size:
+        raise ValueError("no ground-truth ROI to evaluate")
+    figures = {
+        "avg_iou": overlap.mean(),
+        "min_iou": overlap.min(),
+        "avg_conf": score.mean(),
+        "min_conf": score.min(),
+        "acc50": (overlap >= 0.5).mean(),
+        "acc75": (overlap >= 0.75).mean(),
+        "below50": (overlap < 0.5).sum(),
+        "num_rois": overlap.size,
+    }
+    return {name: float(value) for name, value in figures.items()}
+
+
+def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
+    """:func:`roi_figures` over all ROIs of `films`, the oracle's, and extra and missed detections per image.
+
+    Raises:
+        ValueError: no ROI at all.
+    """
+    rois = [roi for film in films for roi in film.rois]
+    figures = roi_figures([roi.iou for roi in rois], [roi.confidence for roi in rois])
+    oracle = roi_figures([roi.oracle_iou for roi in rois], [roi.oracle_confidence for roi in rois])
+    return {
+        **figures,
+        "num_images": float(len(films)),
+        "extra_per_image": float(np.mean([film.extra for film in films])),
+        "missed_per_image": float(np.mean([film.missed for film in films])),
+        **{f"oracle_{name}": oracle[name] for name in ("avg_iou", "min_iou", "avg_conf", "acc50")},
+    }
+
+
+def bootstrap_intervals(iou: ArrayLike, image_ids: ArrayLike, seed: int = 0) -> dict[str, Interval]:
+    """95% percentile intervals of ``avg_iou`` and ``acc50``, resampling *images*: the ROIs of a film stay together.
+
+    Where every ROI is a hit, resampling can't show doubt and the interval of ``acc50`` is a point.
+
+    Args:
+        iou: Of every ROI ``[R]``, or of every seed and ROI ``[S, R]``: the interval of the mean over seeds.
+        image_ids: The image of every ROI ``[R]``.
+        seed: Of the resampling.
+    """
+    overlap = np.atleast_2d(np.asarray(iou, dtype=np.float64))
+    _, image = np.unique(np.asarray(image_ids), return_inverse=True)
+    count = np.bincount(image).astype(np.float64)  # [images]
+    per_roi = dict(avg_iou=overlap.mean(axis=0), acc50=(overlap >= 0.5).mean(axis=0))
+    return {
+        name: _interval(np.bincount(image, weights=value).astype(np.float64), count, seed)
+        for name, value in per_roi.items()
+    }
+
+
+def _interval(total: NDArray[np.float64], count: NDArray[np.float64], seed: int) -> Interval:
+    if len(count) < 2:  # one image: no resample differs
+        mean = float(total.sum() / count.sum())
+        return mean, mean
+    drawn = bootstrap(
+        (total, count),
+        lambda t, c, axis=-1: t.sum(axis=axis) / c.sum(axis=axis),
+        n_resamples=RESAMPLES,
+        batch=100,
+        vectorized=True,
+        paired=True,
+        method="percentile",
+        random_state=seed,
+    ).confidence_interval
+    return float(drawn.low), float(drawn.high)

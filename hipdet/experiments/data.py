@@ -1,0 +1,132 @@
+"""The films of a run: data sets from anywhere, joined in one data root with the splits that the experiments need."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hipdet.coco import require_valid, split_key, validation_part
+from hipdet.errors import DatasetError
+from hipdet.files import write_json
+
+Coco = dict[str, Any]
+EVERYTHING = "everything"
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Annotations of one data set and the folder that their file names are relative to."""
+
+    name: str
+    annotations: Path
+    films: Path
+
+    @classmethod
+    def at(cls, name: str, annotations: Path, films: Path | None = None) -> DataSet:
+        """Films lie beside the folder ``annotations`` unless `films` says where."""
+        folder = annotations.parent
+        return cls(name, annotations, films or (folder.parent if folder.name == "annotations" else folder))
+
+
+@dataclass(frozen=True)
+class Split:
+    """How films are divided into training and validation: by ``patient`` or by ``image``, part for validation, seed."""
+
+    by: str = "patient"
+    fraction: float = 0.1
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Films:
+    """All films of a run.
+
+    Attributes:
+        coco: Every data set in one dictionary; image records carry ``data_set``.
+        subsets: Image ids by name: ``gis``, ``cgoa_oaih_train``, ...
+        shared_patients: Per pool, validation films whose patient has films in training too: 0 if split by patient.
+    """
+
+    coco: Coco
+    subsets: dict[str, list[int]]
+    shared_patients: dict[str, int]
+
+
+def gather(data_sets: Sequence[DataSet], pools: Iterable[Sequence[str]], split: Split) -> Films:
+    """Join `data_sets` and divide every pool of them; each data set is divided by itself, so pools agree.
+
+    Raises:
+        DatasetError: faults of an annotation file, classes that differ, or films that can't be split.
+    """
+    coco: Coco = dict(images=[], annotations=[], categories=[])
+    for data_set in data_sets:
+        _append(coco, data_set)
+    names = [data_set.name for data_set in data_sets]
+    subsets = {name: [image["id"] for image in coco["images"] if image["data_set"] == name] for name in names}
+    images = {image["id"]: image for image in coco["images"]}
+    shared: dict[str, int] = {}
+    for pool in pools:
+        parts: dict[str, list[int]] = dict(train=[], val=[])
+        for name in pool:
+            keys = [split_key(images[image_id], split.by) for image_id in subsets[name]]
+            for image_id, validate in zip(subsets[name], validation_part(keys, split.fraction, split.seed)):
+                parts["val" if validate else "train"].append(image_id)
+        pool_name = "_".join(pool)
+        subsets[f"{pool_name}_train"], subsets[f"{pool_name}_val"] = parts["train"], parts["val"]
+        trained = {_patient(images[image_id]) for image_id in parts["train"]} - {None}
+        shared[pool_name] = sum(_patient(images[image_id]) in trained for image_id in parts["val"])
+    return Films(coco, subsets, shared)
+
+
+def write_data_root(films: Films, data_sets: Sequence[DataSet], root: Path) -> None:
+    """Write ``annotations/<subset>.json`` and ``everything.json`` below `root`, and link the films there."""
+    for data_set in data_sets:
+        link, target = root / data_set.name, data_set.films.resolve()
+        root.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink() or Path(os.readlink(link)) != target:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target, target_is_directory=True)
+    write_json(root / f"annotations/{EVERYTHING}.json", films.coco)
+    for name, image_ids in films.subsets.items():
+        write_json(root / f"annotations/{name}.json", subset(films.coco, image_ids))
+
+
+def subset(coco: Coco, image_ids: Iterable[int]) -> Coco:
+    """The part of `coco` with these images; ids stay."""
+    wanted = set(image_ids)
+    return dict(
+        coco,
+        images=[image for image in coco["images"] if image["id"] in wanted],
+        annotations=[annotation for annotation in coco["annotations"] if annotation["image_id"] in wanted],
+    )
+
+
+def _append(coco: Coco, data_set: DataSet) -> None:
+    """Add a data set with ids of its own and file names below its link."""
+    added = require_valid(data_set.annotations)
+    classes = [category["name"] for category in added["categories"]]
+    coco["categories"] = coco["categories"] or [dict(id=i, name=name) for i, name in enumerate(classes, 1)]
+    expected = [category["name"] for category in coco["categories"]]
+    if classes != expected:
+        raise DatasetError(f"{data_set.annotations}: classes are {classes}, those of the other data sets {expected}")
+    category_ids = {category["id"]: number for number, category in enumerate(added["categories"], 1)}
+    image_ids: dict[int, int] = {}
+    for image in added["images"]:
+        image_ids[image["id"]] = len(coco["images"]) + 1
+        name = f"{data_set.name}/{image['file_name']}"
+        record = dict(image, id=image_ids[image["id"]], file_name=name, data_set=data_set.name)
+        coco["images"].append({"source": data_set.name, **record})
+    for annotation in added["annotations"]:
+        ids = dict(
+            id=len(coco["annotations"]) + 1,
+            image_id=image_ids[annotation["image_id"]],
+            category_id=category_ids[annotation["category_id"]],
+        )
+        coco["annotations"].append({**annotation, **ids})
+
+
+def _patient(image: Mapping[str, Any]) -> tuple[str, str] | None:
+    return (image["source"], image["patient"]) if image.get("patient") else None

@@ -1,0 +1,176 @@
+"""The experiments as one command: a small backbone, few films, two epochs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tool_runs import REPOSITORY, SMALL, run_tool
+
+pytestmark = pytest.mark.slow
+
+OPTIONS = [
+    "--cfg-options",
+    *SMALL,
+    "train_cfg.max_epochs=3",
+    "train_cfg.val_interval=3",
+    "default_hooks.logger.interval=1",
+]
+NUMBERS = ["1", "7-8", "10"]  # three trainings: 1, 7 (for 7 and 8), 9 (for 10)
+
+
+def arguments(out, phantoms, *more):
+    return [*NUMBERS, "--data-root", phantoms, "--val-fraction", 0.2, "--out", out, *more, *OPTIONS]
+
+
+@pytest.fixture(scope="module")
+def straight(phantoms, tmp_path_factory):
+    """An uninterrupted run."""
+    folder = tmp_path_factory.mktemp("straight")
+    done = run_tool("run_experiments.py", *arguments("out", phantoms), cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "out", done
+
+
+def tables(out):
+    """Both tables without what differs from run to run: the seconds of the clock."""
+    found = [json.loads((out / f"table{number}.json").read_text()) for number in (2, 3)]
+    for table in found:
+        for run in table["runs"]:
+            assert run.pop("seconds") > 0
+    return found
+
+
+def test_one_training_for_each_training_set(straight):
+    out, done = straight
+    assert sorted(path.name for path in (out / "seed0").iterdir()) == ["exp1", "exp7", "exp9"]
+    table2, table3 = tables(out)
+    assert [(row["experiment"], row["tested_on"], row["anchors"]) for row in table2["rows"]] == [
+        (1, "gis", 63), (7, "oaih", 294), (8, "gis", 294), (10, "gis", 294),
+    ]  # fmt: skip
+    seven, eight = table2["rows"][1:3]
+    assert seven["val_avg_iou"] == eight["val_avg_iou"]
+    assert (seven["test_num_rois"], eight["test_num_rois"]) == (16, 12)
+    assert [run["training"] for run in table2["runs"]] == [1, 7, 9]
+    assert table2["runs"][0]["shared_patients"] == 0
+    assert table2["versions"]["mmdet"]
+    assert {row["set"] for row in table3["rows"]} == {"all", "train", "val", "test"}
+    for number in (2, 3):
+        for suffix in (".md", ".csv", ".json"):
+            assert str(out.parent) not in (out / f"table{number}").with_suffix(suffix).read_text()
+    assert "# Table 2" in done.stdout
+    assert "experiment 7 on oaih: average IoU" in done.stdout
+    assert "experiment 1, seed 0" in done.stderr  # the progress line
+
+
+def test_figures_are_those_of_the_test_tool(straight, phantoms, tmp_path):
+    out, _ = straight
+    trained = out / "seed0/exp7"
+    done = run_tool("test.py", trained / "config.py", trained / "epoch_3.pth", "--work-dir", tmp_path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "test_report.json").read_text())
+    assert report["ann_file"] == "oaih.json"
+    row = next(row for row in tables(out)[0]["rows"] if row["experiment"] == 7)
+    for name in ("avg_iou", "avg_conf", "min_iou", "acc50", "num_rois"):
+        assert row[f"test_{name}"] == pytest.approx(report["figures"][f"roi/{name}"], abs=1e-4), name
+    assert row["test_coco_map"] == pytest.approx(report["figures"]["coco/bbox_mAP"], abs=1e-3)
+
+
+def test_killed_in_the_second_training_and_run_again(straight, phantoms, tmp_path):
+    command = [sys.executable, str(REPOSITORY / "tools/run_experiments.py"), *map(str, arguments("out", phantoms))]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True
+    )
+    log, deadline = tmp_path / "out/seed0/exp7/train.log", time.time() + 300
+    while not (log.exists() and "Epoch(train) [2]" in log.read_text()):
+        assert process.poll() is None
+        assert time.time() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)  # the training it started ends by itself
+    process.wait()
+    first = tmp_path / "out/seed0/exp1"
+    before = {path: path.stat().st_mtime_ns for path in first.rglob("*")}
+    assert (first / "record.json").exists()
+    assert not (tmp_path / "out/seed0/exp7/record.json").exists()
+
+    again = run_tool("run_experiments.py", *arguments("out", phantoms), cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in first.rglob("*")} == before  # not even touched
+    assert "experiment 1 on gis" in again.stdout
+    assert again.stdout.count("done before") == 1
+    assert log.read_text().count("Epoch(train) [1][1/3]") == 1  # resumed, not begun anew
+    assert tables(tmp_path / "out") == tables(straight[0])
+
+
+def test_other_settings_are_refused_and_further_films_only_tested(straight, phantoms, tmp_path):
+    out, _ = straight
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("epoch_*.pth")}
+    refused = run_tool("run_experiments.py", *arguments(out, phantoms), "train_cfg.max_epochs=4", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "exp1: holds a training with other settings (config differ" in refused.stderr
+    split = run_tool("run_experiments.py", *arguments(out, phantoms, "--split", "image"), cwd=tmp_path)
+    assert split.returncode == 2
+    assert "(films differ" in split.stderr
+
+    elsewhere = f"elsewhere={phantoms}/annotations/oaih.json"
+    done = run_tool("run_experiments.py", *arguments(out, phantoms, "--data", elsewhere), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = tables(out)[0]["rows"]
+    assert [(row["experiment"], row["tested_on"]) for row in rows][:2] == [(1, "gis"), (1, "elsewhere")]
+    seven = [row for row in rows if row["experiment"] == 7]
+    assert seven[0]["test_avg_iou"] == seven[1]["test_avg_iou"]  # the same films under another name
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("epoch_*.pth")} == before
+
+
+def test_two_seeds_on_two_ranks(phantoms, tmp_path):
+    more = ["--data-root", phantoms, "--val-fraction", 0.2, "--out", "out", "--seeds", 2, "--processes", 2, *OPTIONS]
+    done = run_tool("run_experiments.py", 7, *more, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table2, _ = tables(tmp_path / "out")
+    (row,) = table2["rows"]
+    assert row["test_avg_iou_sd"] > 0
+    assert [run["seed"] for run in table2["runs"]] == [0, 1]
+    log = (tmp_path / "out/seed1/exp7/train.log").read_text()
+    assert "[1][2/3]" in log  # 10 films, a batch of 4 divided between two ranks
+    assert " ± " in (tmp_path / "out/table2.md").read_text()
+
+
+def test_real_films_as_the_test_set(shared, phantoms, straight, tmp_path):
+    films = shared / "data/fracatlas_hips"
+    made = run_tool("convert.py", "fracatlas", films, "--out", tmp_path / "fracatlas", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    data = f"gis={tmp_path}/fracatlas/hips.json@{films}"
+    done = run_tool(
+        "run_experiments.py", 10, "--data-root", phantoms, "--data", data, "--val-fraction", 0.2, "--out", "out", *OPTIONS,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (row,) = tables(tmp_path / "out")[0]["rows"]
+    assert (row["test_num_images"], row["test_num_rois"]) == (100, 200)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["11"], "the paper has experiments 1 to 10"),
+        (["0"], "the paper has experiments 1 to 10"),
+        (["x"], "expected a number or a range"),
+        (["9-7"], "the paper has experiments 1 to 10"),
+        (["--data", "gis"], "expected NAME=FILE"),
+        (["--seeds", "0"], "at least 1"),
+        (["--data-root", "none"], "need the data sets ['cgoa', 'gis', 'oaih']"),
+        (["--config", "none.py"], "no such config"),
+        (["--processes", "3", "--quick", "--data-root", "PHANTOMS"], "a batch of 16 films can't be divided among 3"),
+        (["--val-fraction", "1", "--data-root", "PHANTOMS"], "validation fraction is 1"),
+    ],
+)
+def test_bad_arguments(phantoms, tmp_path, given, words):
+    given = [str(phantoms) if word == "PHANTOMS" else word for word in given]
+    done = run_tool("run_experiments.py", *given, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,115 @@
+"""Figures of any part of the films, from what a tested model wrote."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmdet.evaluation import CocoMetric
+
+from hipdet.errors import DatasetError
+from hipdet.evaluation.roi_metric import RoiMetric
+from hipdet.experiments.data import Split, gather
+from hipdet.experiments.scores import Scores, coco_ap
+
+
+@pytest.fixture
+def films(data_set):
+    return gather([data_set("cgoa", 20), data_set("gis", 15)], [("cgoa",)], Split())
+
+
+def predict(films, folder, seed):
+    """Noisy detections of all films as tools/test.py writes them."""
+    rng = np.random.default_rng(seed)
+    path = folder / "everything.json"
+    path.write_text(json.dumps(films.coco))
+    roi = RoiMetric(str(path), outfile_prefix=str(folder / f"seed{seed}"))
+    coco = CocoMetric(ann_file=str(path), metric="bbox", outfile_prefix=str(folder / f"seed{seed}"))
+    samples = []
+    for image in films.coco["images"]:
+        boxes = np.array([[10, 30, 30, 50], [70, 30, 90, 50], [40, 40, 60, 60]]) + rng.normal(0, 3, (3, 4))
+        found = dict(
+            bboxes=torch.tensor(boxes, dtype=torch.float32),
+            scores=torch.tensor(rng.uniform(0, 1, 3), dtype=torch.float32),
+            labels=torch.zeros(3, dtype=torch.long),
+        )
+        samples.append(dict(img_id=image["id"], ori_shape=(80, 100), pred_instances=found))
+    for metric in (roi, coco):
+        metric.dataset_meta = dict(classes=("hip",))
+        metric.process({}, samples)
+    return roi.evaluate(len(samples)), coco.evaluate(len(samples))
+
+
+def test_all_films_have_the_metrics_own_figures(films, tmp_path):
+    metric, _ = predict(films, tmp_path, 0)
+    scores = Scores.read([tmp_path / "seed0.roi.json"], films.coco)
+    figures = scores.figures(scores.within(range(1, 36)))
+    for name in ("avg_iou", "min_iou", "avg_conf", "min_conf", "acc50", "acc75", "below50", "num_rois", "num_images"):
+        assert figures[name] == pytest.approx(metric[f"roi/{name}"], abs=1e-6), name
+    assert figures["avg_iou_low"] < figures["avg_iou"] < figures["avg_iou_high"]
+    assert figures["acc50_low"] < figures["acc50"] < figures["acc50_high"]
+    assert figures["seeds"] == 1
+    assert "avg_iou_sd" not in figures
+
+
+def test_several_seeds(films, tmp_path):
+    for seed in (0, 1):
+        predict(films, tmp_path, seed)
+    paths = [tmp_path / f"seed{seed}.roi.json" for seed in (0, 1)]
+    ids = films.subsets["gis"]
+    one, other = (Scores.read([path], films.coco) for path in paths)
+    singles = [scores.figures(scores.within(ids)) for scores in (one, other)]
+    both = Scores.read(paths, films.coco)
+    figures = both.figures(both.within(ids))
+    means = [single["avg_iou"] for single in singles]
+    assert figures["avg_iou"] == pytest.approx(np.mean(means))
+    assert figures["avg_iou_sd"] == pytest.approx(abs(means[0] - means[1]) / 2**0.5)
+    assert figures["min_iou"] == min(single["min_iou"] for single in singles)
+    assert figures["num_rois"] == 30
+
+
+def test_a_breakdown_counts_every_roi_once(films, tmp_path):
+    predict(films, tmp_path, 0)
+    films.coco["annotations"][0]["picture_side"] = "right"  # the label knows better than the half of the film
+    for annotation, width in zip(films.coco["annotations"], (14.9, 15, 20, 25, 100)):
+        annotation["bbox"][2] = width  # of 100 px; 20 px high
+    scores = Scores.read([tmp_path / "seed0.roi.json"], films.coco)
+    everything = np.ones(70, dtype=bool)
+    parts = scores.breakdown(everything)
+    counts = {name: part["num_rois"] for name, part in parts.items()}
+    assert counts == {
+        "data set cgoa": 40,
+        "data set gis": 30,
+        "picture side left": 33,  # 35, less the first one, less the fifth, whose centre has moved
+        "picture side right": 37,
+        "ratio 0.20 to 0.25": 68,
+        "ratio from 0.25": 2,
+    }
+    total = sum(part["avg_iou"] * part["num_rois"] for name, part in parts.items() if name.startswith("ratio"))
+    assert total / 70 == pytest.approx(scores.figures(everything)["avg_iou"])
+    assert not any(name.startswith("data set") for name in scores.breakdown(scores.within(films.subsets["gis"])))
+
+
+def test_coco_ap_is_cocos_and_leaves_the_films_as_they_are(films, tmp_path):
+    _, metric = predict(films, tmp_path, 0)
+    before = copy.deepcopy(films.coco)
+    detections = json.loads((tmp_path / "seed0.bbox.json").read_text())
+    found = coco_ap(films.coco, detections, range(1, 36))
+    assert found["coco_map"] == pytest.approx(metric["coco/bbox_mAP"], abs=1e-3)  # mmdet rounds to 3 digits
+    assert found["coco_ap50"] == pytest.approx(metric["coco/bbox_mAP_50"], abs=1e-3)
+    assert films.coco == before
+    # part of the films: as if there were no others
+    gis = set(films.subsets["gis"])
+    alone = dict(films.coco, images=[i for i in films.coco["images"] if i["id"] in gis])
+    alone["annotations"] = [a for a in films.coco["annotations"] if a["image_id"] in gis]
+    only = [d for d in detections if d["image_id"] in gis]
+    assert coco_ap(films.coco, detections, gis) == coco_ap(alone, only, gis)
+    assert coco_ap(films.coco, [], gis) == dict(coco_map=0.0, coco_ap50=0.0)
+
+
+def test_a_table_of_other_films(films, tmp_path):
+    predict(films, tmp_path, 0)
+    films.coco["annotations"].pop()
+    with pytest.raises(DatasetError, match=r"seed0\.roi\.json: its ROIs aren't those of these films"):
+        Scores.read([tmp_path / "seed0.roi.json"], films.coco)
