@@ -7,20 +7,29 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
+MIM = ("configs", "tools", "model-index.yml")
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "hipdet" / "version.py").read_text())[1]
 
 
 class BuildWithStartup(build_py):
-    """Adds a line that Python runs at start.
+    """Adds a line that Python runs at start, and configs and tools where mim looks for them (hipdet/.mim).
 
-    It makes mmcv-lite usable (hipdet/compat.py) for programs that import mmdet before hipdet, such as mmdet's own tools.
-    Editable installs don't get it: there, import hipdet first.
+    The line makes mmcv-lite usable (hipdet/compat.py) for programs that import mmdet before hipdet, such as mmdet's own
+    tools.  Editable installs get neither: there, import hipdet first.
     """
 
     def run(self) -> None:
         super().run()
-        if not self.editable_mode:
-            self.copy_file(str(HERE / "hipdet-mmcv-lite.pth"), self.build_lib)
+        if self.editable_mode:
+            return
+        self.copy_file(str(HERE / "hipdet-mmcv-lite.pth"), self.build_lib)
+        target = Path(self.build_lib) / "hipdet" / ".mim"
+        files = [path for name in MIM for path in (HERE / name, *(HERE / name).rglob("*")) if path.is_file()]
+        for path in files:
+            if "__pycache__" not in path.parts:
+                copy = target / path.relative_to(HERE)
+                self.mkpath(str(copy.parent))
+                self.copy_file(str(path), str(copy))
 
 
 setup(
@@ -41,6 +50,7 @@ setup(
         # a speed-up for non-maximum suppression and nothing more: hipdet runs without it
         "vision": ["torchvision>=0.16"],
         "dicom": ["pydicom>=2.4", "pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0"],
+        "publish": ["safetensors>=0.4"],
         "export": ["onnx>=1.15", "onnxruntime>=1.16"],
         "test": ["pytest>=7.4", "pytest-timeout>=2.2", "pytest-xdist>=3.5", "hypothesis>=6.90"],
         "dev": ["ruff>=0.14", "mypy>=1.11", "pre-commit>=3.5"],

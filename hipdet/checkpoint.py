@@ -12,11 +12,12 @@ from zipfile import BadZipFile
 import torch
 from torch import Tensor
 
+from hipdet import safetensors_file
 from hipdet.errors import CheckpointError
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Load a checkpoint on the CPU with ``weights_only=True``: no code in it is run.
+    """Load a ``.pth`` (with ``weights_only=True``) or ``.safetensors`` checkpoint on the CPU: no code in it is run.
 
     Raises:
         CheckpointError: a file that is missing, empty, damaged, unsafe, or has no weights.
@@ -24,6 +25,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; expected a .pth file written by training")
+    if path.suffix == safetensors_file.SUFFIX:
+        return safetensors_file.read(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

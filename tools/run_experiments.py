@@ -18,7 +18,6 @@ from hipdet.cli import mm_arguments
 from hipdet.cli.errors import reports_errors
 from hipdet.coco import SPLIT_BY
 from hipdet.converters import convert_phantoms
-from hipdet.errors import ConfigError
 from hipdet.experiments.data import DataSet, Split
 from hipdet.experiments.experiment import CGOA, EXPERIMENTS, GIS, OAIH
 from hipdet.experiments.run import Run
@@ -120,8 +119,8 @@ def data_sets(args: argparse.Namespace) -> dict[str, DataSet]:
 def main() -> None:
     """Run them."""
     args = parse_arguments()
-    if args.amp and not torch.cuda.is_available():
-        raise ConfigError("--amp needs a CUDA GPU and there is none: leave it out to train in full precision")
+    if args.amp:
+        mm_arguments.require_gpu_for_amp()
     base = mm_arguments.read_config(QUICK_CONFIG if args.quick else args.config)
     base.merge_from_dict({**(QUICK_OPTIONS if args.quick else {}), **args.cfg_options})
     run = Run(

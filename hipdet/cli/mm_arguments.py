@@ -11,9 +11,10 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.runner import find_latest_checkpoint
 
 from hipdet.checkpoint import read_checkpoint
-from hipdet.errors import ConfigError
+from hipdet.errors import CheckpointError, ConfigError
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = Path(__file__).resolve().parents[1]
+PLACES = (Path(), PACKAGE.parent, PACKAGE / ".mim")  # of configs: the working directory, a clone, an installed package
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,14 +56,15 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def read_config(name: str) -> Config:
-    """The config at `name`, relative to the working directory or to this repository.
+    """The config at `name`, relative to the working directory, the clone or the installed package.
 
     Raises:
         ConfigError: a config that isn't there.
     """
-    path = next((p for p in (Path(name), REPOSITORY / name) if p.is_file()), None)
+    path = next((path for place in PLACES if (path := place / name).is_file()), None)
     if path is None:
-        raise ConfigError(f"{name}: no such config; see {REPOSITORY.name}/configs")
+        known = next((place / "configs" for place in PLACES[1:] if (place / "configs").is_dir()), "configs")
+        raise ConfigError(f"{name}: no such config; see {known}")
     return Config.fromfile(path)
 
 
@@ -81,14 +83,19 @@ def start_distributed(cfg: Config) -> None:
     )
 
 
+def require_gpu_for_amp() -> None:
+    """Raise ConfigError where mixed precision can't work."""
+    if not torch.cuda.is_available():
+        raise ConfigError("--amp needs a CUDA GPU and there is none: leave it out to train in full precision")
+
+
 def use_amp(cfg: Config) -> None:
     """Train in mixed precision.
 
     Raises:
         ConfigError: no GPU.
     """
-    if not torch.cuda.is_available():
-        raise ConfigError("--amp needs a CUDA GPU and there is none: leave it out to train in full precision")
+    require_gpu_for_amp()
     cfg.optim_wrapper.type = "AmpOptimWrapper"
     cfg.optim_wrapper.loss_scale = "dynamic"
 
@@ -113,8 +120,11 @@ def use_resume(cfg: Config, resume: str) -> None:
     cfg.resume = True
     cfg.load_from = None if resume == "auto" else resume
     checkpoint = find_latest_checkpoint(cfg.work_dir) if resume == "auto" else resume
-    if checkpoint is not None:
-        read_checkpoint(checkpoint)
+    if checkpoint is not None and "optimizer" not in read_checkpoint(checkpoint):
+        raise CheckpointError(
+            f"{checkpoint}: published weights can't be resumed, as they lack the optimizer's state; start a new training "
+            f"from them with --cfg-options load_from={checkpoint}"
+        )
 
 
 def use_flip_averaging(cfg: Config) -> None:

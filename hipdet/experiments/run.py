@@ -92,7 +92,7 @@ class Run:
     def model(self, number: int, seeds: Sequence[int], films: Films) -> TrainedModel:
         """The trained model of experiment `number` with the scores of all `seeds`."""
         trainings = [self._training(EXPERIMENTS[number].training, seed) for seed in seeds]
-        scores = Scores.read([training.folder / TABLE for training in trainings], films.coco)
+        scores = Scores.read([training.tested / TABLE for training in trainings], films.coco)
         return TrainedModel(trainings[0].number, scores, [training.read_record() for training in trainings])
 
     def write_tables(self, films: Films) -> list[Path]:

@@ -20,7 +20,7 @@ from hipdet.experiments.scores import coco_ap
 from hipdet.experiments.settings import settings
 from hipdet.files import write_json, write_text
 
-CONFIG, TEST_CONFIG = "config.py", "test_config.py"
+CONFIG = "config.py"
 INPUTS, RECORD = "inputs.json", "record.json"
 TABLE = "test.roi.json"
 DETECTIONS = "detections"  # CocoMetric adds .bbox.json
@@ -46,6 +46,11 @@ class Training:
     data_root: Path
     tools: Path
     processes: int = 1
+
+    @property
+    def tested(self) -> Path:
+        """Folder for what was found on all films of the run, those of the training too."""
+        return self.folder / "tested"
 
     def run(self, base: Config, films: Films, flags: Sequence[str] = ()) -> bool:
         """Train, resuming what was interrupted, then test on all films; ``record.json`` comes last.
@@ -74,8 +79,8 @@ class Training:
         if self._last_checkpoint() != checkpoint.name:
             arguments = [self.folder / CONFIG, "--work-dir", self.folder, "--resume", *flags]
             run_tool(self.tools / "train.py", arguments, self.processes, self.folder / "train.log", title, epochs)
-        write_text(self.folder / TEST_CONFIG, self.test_config(cfg).pretty_text)
-        arguments = [self.folder / TEST_CONFIG, checkpoint, "--work-dir", self.folder]
+        write_text(self.tested / CONFIG, self.test_config(cfg).pretty_text)
+        arguments = [self.tested / CONFIG, checkpoint, "--work-dir", self.tested]
         run_tool(self.tools / "test.py", arguments, self.processes, self.folder / "test.log", f"{title}, test")
         write_json(self.folder / RECORD, self._record(checkpoint, films))
         return True
@@ -121,6 +126,7 @@ class Training:
             raise ConfigError(f"a batch of {batch} films can't be divided among {self.processes} processes")
         cfg.train_dataloader.batch_size = batch // self.processes
         cfg.randomness = dict(cfg.get("randomness") or {}, seed=self.seed)
+        cfg.experiment_name = f"exp{self.number}_seed{self.seed}"
         # the last epoch is the result: nothing is chosen by validation.  mmengine removes the oldest before it writes
         cfg.default_hooks.checkpoint.update(max_keep_ckpts=2, save_best=None, save_last=True)
         return cfg
@@ -134,12 +140,12 @@ class Training:
         for evaluator in cfg.test_evaluator:
             evaluator.ann_file = path
             if evaluator.type == "CocoMetric":
-                evaluator.update(format_only=True, outfile_prefix=str(self.folder / DETECTIONS))
+                evaluator.update(format_only=True, outfile_prefix=str(self.tested / DETECTIONS))
         return cfg
 
     def _record(self, checkpoint: Path, films: Films) -> dict[str, Any]:
         experiment = EXPERIMENTS[self.number]
-        report = json.loads((self.folder / "test_report.json").read_text(encoding="utf-8"))
+        report = json.loads((self.tested / "test_report.json").read_text(encoding="utf-8"))
         meta = read_checkpoint(checkpoint)["meta"]
         return dict(
             films=fingerprint(films.coco),
@@ -157,7 +163,7 @@ class Training:
         )
 
     def _coco(self, films: Films) -> Mapping[str, dict[str, float]]:
-        detections = json.loads((self.folder / f"{DETECTIONS}.bbox.json").read_text(encoding="utf-8"))
+        detections = json.loads((self.tested / f"{DETECTIONS}.bbox.json").read_text(encoding="utf-8"))
         return {name: coco_ap(films.coco, detections, ids) for name, ids in films.subsets.items()}
 
     def read_record(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Staged one-cycle training, exact resuming, safe checkpoints."""
 
+from hipdet.training.checkpoint_loader import load_safetensors
 from hipdet.training.epoch_seed_hook import EpochSeedHook, seed_worker
 from hipdet.training.layer_groups import LayerGroupOptimWrapperConstructor
 from hipdet.training.safe_checkpoint_hook import SafeCheckpointHook
@@ -10,5 +11,6 @@ __all__ = [
     "LayerGroupOptimWrapperConstructor",
     "SafeCheckpointHook",
     "StagedOneCycleHook",
+    "load_safetensors",
     "seed_worker",
 ]

@@ -154,7 +154,10 @@ def test_weights_that_can_not_be_downloaded(phantoms, tmp_path):
         assert words in done.stderr
 
 
-@pytest.mark.parametrize("tool", ["train.py", "test.py", "gallery.py", "convert.py", "make_phantoms.py"])
+TOOLS = ["train.py", "test.py", "gallery.py", "convert.py", "make_phantoms.py", "run_experiments.py", "publish_model.py"]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
 def test_help_has_examples(tmp_path, tool):
     done = run_tool(tool, "--help", cwd=tmp_path)
     assert done.returncode == 0

@@ -36,6 +36,23 @@ def run(*command, cwd, data_root):
     )
 
 
+def test_mims_copy_of_configs_and_tools(phantoms, tmp_path):
+    """``pip install .`` brings them to where ``mim search``, ``mim train`` and ``mim test`` look."""
+    mim = Path(str(distribution("hipdet").locate_file("hipdet/.mim")))
+    if not mim.is_dir():
+        pytest.skip("an editable install has none")
+    names = [
+        "model-index.yml",
+        *(path.relative_to(REPOSITORY) for path in (REPOSITORY / "configs").rglob("*.*") if "__" not in str(path)),
+    ]
+    for name in names:
+        assert (mim / name).read_bytes() == (REPOSITORY / name).read_bytes(), f"{name}: install hipdet again"
+    options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=3", "train_cfg.val_interval=3"]
+    done = run(mim / "tools/train.py", "configs/hip_ssd_exp7.py", *options, cwd=tmp_path, data_root=phantoms)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "work_dirs/hip_ssd_exp7/epoch_3.pth").exists()
+
+
 def test_mmdets_own_train_and_test(phantoms, tmp_path):
     options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=3", "train_cfg.val_interval=3"]
     done = run(

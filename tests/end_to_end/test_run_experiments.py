@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+import torch
 
 from tool_runs import REPOSITORY, SMALL, run_tool
 
@@ -20,6 +21,7 @@ OPTIONS = [
     "train_cfg.val_interval=3",
     "default_hooks.logger.interval=1",
 ]
+NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU: --amp works")
 NUMBERS = ["1", "7-8", "10"]  # three trainings: 1, 7 (for 7 and 8), 9 (for 10)
 
 
@@ -164,6 +166,7 @@ def test_real_films_as_the_test_set(shared, phantoms, straight, tmp_path):
         (["--seeds", "0"], "at least 1"),
         (["--data-root", "none"], "need the data sets ['cgoa', 'gis', 'oaih']"),
         (["--config", "none.py"], "no such config"),
+        pytest.param(["--amp"], "--amp needs a CUDA GPU", marks=NO_GPU),
         (["--processes", "3", "--quick", "--data-root", "PHANTOMS"], "a batch of 16 films can't be divided among 3"),
         (["--val-fraction", "1", "--data-root", "PHANTOMS"], "validation fraction is 1"),
     ],

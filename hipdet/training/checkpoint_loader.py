@@ -1,0 +1,20 @@
+"""Lets mmengine, and so ``tools/test.py``, ``DetInferencer`` and ``load_from``, take ``.safetensors`` files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.runner import CheckpointLoader
+
+from hipdet import safetensors_file
+
+
+@CheckpointLoader.register_scheme(prefixes=rf".*\{safetensors_file.SUFFIX}$", force=True)
+def load_safetensors(filename: str, map_location: Any = None, **_: Any) -> dict[str, Any]:
+    """The checkpoint in a local ``.safetensors`` file, on the CPU.
+
+    Raises:
+        CheckpointError: as :func:`hipdet.safetensors_file.read`.
+    """
+    return safetensors_file.read(Path(filename))

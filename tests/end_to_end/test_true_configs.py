@@ -1,0 +1,63 @@
+"""Each of the ten true configs, ResNet-101 and all: built, trained one step, and asked for boxes."""
+
+import pytest
+import torch
+from mmdet.registry import DATASETS, MODELS
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+
+from tool_runs import REPOSITORY
+
+pytestmark = pytest.mark.slow
+
+# experiment: anchors, (scales, cells, cells) of every level, parameters, training and test films of the phantoms fixture
+TRUE = {
+    1: (63, [(3, 4, 4), (3, 2, 2), (3, 1, 1)], 49095021, 16, 6),
+    2: (147, [(3, 7, 7)], 47254095, 16, 6),
+    3: (294, [(6, 7, 7)], 47288670, 16, 6),
+    4: (784, [(16, 7, 7)], 47403920, 16, 6),
+    5: (1519, [(31, 7, 7)], 47576795, 16, 6),
+    6: (6076, [(31, 14, 14)], 30252763, 16, 6),
+    7: (294, [(6, 7, 7)], 47288670, 10, 8),
+    8: (294, [(6, 7, 7)], 47288670, 10, 6),
+    9: (294, [(6, 7, 7)], 47288670, 6, 12),
+    10: (294, [(6, 7, 7)], 47288670, 6, 6),
+}
+
+
+@pytest.mark.parametrize("number", TRUE)
+def test_true_config(number, phantoms, monkeypatch):
+    anchors, levels, parameters, train_films, test_films = TRUE[number]
+    monkeypatch.setenv("HIPDET_DATA", str(phantoms))
+    init_default_scope("mmdet")
+    torch.manual_seed(0)
+    cfg = Config.fromfile(REPOSITORY / f"configs/hip_ssd_exp{number}.py")
+    cfg.model.backbone.init_cfg = None  # no download
+    model = MODELS.build(cfg.model)
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+    train, test = (DATASETS.build(cfg[f"{part}_dataloader"].dataset) for part in ("train", "test"))
+    assert (len(train), len(test)) == (train_films, test_films)
+
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    model.train()
+    before = model.bbox_head.conv_cls[0].weight.detach().clone()
+    losses = model.train_step(pseudo_collate([train[0], train[1]]), optimizer)
+    assert torch.isfinite(losses["loss"])
+    assert losses["loss_bbox"] > 0
+    assert not torch.equal(model.bbox_head.conv_cls[0].weight, before)
+
+    model.eval()
+    batch = model.data_preprocessor(pseudo_collate([test[0]]))
+    with torch.no_grad():
+        scores, boxes = model(batch["inputs"], batch["data_samples"], mode="tensor")
+    assert [tuple(score.shape[1:]) for score in scores] == levels
+    assert [tuple(box.shape[1:]) for box in boxes] == [(4 * scales, h, w) for scales, h, w in levels]
+    assert sum(score[0].numel() for score in scores) == anchors
+    with torch.no_grad():
+        (found,) = model.test_step(pseudo_collate([test[0]]))
+    height, width = found.ori_shape
+    assert 2 <= len(found.pred_instances) <= 10
+    assert found.pred_instances.bboxes.min() >= 0
+    assert found.pred_instances.bboxes.max() <= max(height, width) + 1

@@ -1,0 +1,48 @@
+"""model-index.yml and the metafiles, as mim reads them."""
+
+import pytest
+import yaml
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from hipdet.experiments import EXPERIMENTS
+from tool_runs import REPOSITORY
+
+INDEX = yaml.safe_load((REPOSITORY / "model-index.yml").read_text())["Import"]
+CONTENTS = [yaml.safe_load((REPOSITORY / name).read_text()) for name in INDEX]
+MODELS_BY_NAME = {model["Name"]: model for content in CONTENTS for model in content.get("Models", [])}
+COLLECTIONS = {collection["Name"] for content in CONTENTS for collection in content.get("Collections", [])}
+CONFIGS = sorted(path.stem for path in (REPOSITORY / "configs").glob("*.py"))
+
+
+def test_one_metafile_per_config_and_none_besides():
+    assert sorted(MODELS_BY_NAME) == CONFIGS
+    files = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "configs/metafiles").iterdir()}
+    assert sorted(INDEX) == sorted(files)
+    assert {model["In Collection"] for model in MODELS_BY_NAME.values()} == COLLECTIONS == {"hipdet"}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_metafile_tells_the_facts(name):
+    model, metadata = MODELS_BY_NAME[name], MODELS_BY_NAME[name]["Metadata"]
+    cfg = Config.fromfile(REPOSITORY / model["Config"])
+    assert model["Config"] == f"configs/{name}.py"
+    init_default_scope("mmdet")
+    cfg.model.backbone.init_cfg = None
+    built = MODELS.build(cfg.model)
+    assert metadata["Parameters"] == sum(p.numel() for p in built.parameters())
+    assert metadata["Epochs"] == cfg.train_cfg.max_epochs
+    assert metadata["Batch Size"] == cfg.train_dataloader.batch_size
+    number = int(name.rpartition("exp")[2]) if "exp" in name else 3
+    assert metadata["Anchors per Image"] == EXPERIMENTS[number].anchors.per_image
+    if "exp" in name:
+        assert metadata["Training Data"] == "+".join(EXPERIMENTS[number].trained_on).upper()
+
+
+def test_results_are_those_of_the_readme():
+    readme = (REPOSITORY / "README.md").read_text()
+    for model in MODELS_BY_NAME.values():
+        for result in model.get("Results", []):
+            assert f"{result['Metrics']['average IoU']}" in readme
+            assert f"{result['Metrics']['acc50']}" in readme

@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+"""Strip a checkpoint to weights and what one needs to know of them, as .pth and .safetensors with a SHA-256 in the name."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import hipdet  # noqa: F401, I001  (before mmdet: makes mmcv-lite usable)
+
+from hipdet.cli.errors import reports_errors
+from hipdet.publish import publish
+
+EXAMPLES = """examples:
+  tools/publish_model.py work_dirs/hip_ssd_exp3/epoch_120.pth
+  tools/publish_model.py work_dirs/experiments/seed0/exp3/epoch_120.pth --name hip_ssd_exp3 --out published
+  tools/test.py configs/hip_ssd_exp3.py published/hip_ssd_exp3-1a2b3c4d.safetensors           used like any checkpoint
+
+Kept: weights (the moving average, if training kept one), config without paths of this machine, classes, names of the
+annotation files, epoch, seed, and the figures of the reports beside the checkpoint if they are of its epoch.
+"""
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", type=Path, help="checkpoint of tools/train.py, or one published before")
+    parser.add_argument("--out", type=Path, default=Path("published"), help="output folder (default: %(default)s)")
+    parser.add_argument("--name", help="of the model (default: that of its config)")
+    parser.add_argument(
+        "--report", type=Path, nargs="+", metavar="FILE", help="reports of this checkpoint (default: those beside it)"
+    )
+    return parser.parse_args()
+
+
+@reports_errors
+def main() -> None:
+    """Run it."""
+    args = parse_arguments()
+    before = args.checkpoint.stat().st_size if args.checkpoint.is_file() else 0
+    for path in publish(args.checkpoint, args.out, args.name, args.report):
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    print(f"from {args.checkpoint}: {before / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
