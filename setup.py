@@ -43,7 +43,15 @@ setup(
     package_data={"hipdet": ["py.typed", "converters/*.csv"]},
     cmdclass={"build_py": BuildWithStartup},
     python_requires=">=3.9,<3.14",
-    install_requires=["torch>=2.1", "numpy>=1.22", "pillow>=9.2", "pycocotools>=2.0.6", "scipy>=1.7", "tqdm>=4.60"],
+    install_requires=[
+        "torch>=2.1",
+        "numpy>=1.22",
+        "pillow>=9.2",
+        "pycocotools>=2.0.6",
+        "scipy>=1.7",
+        "tqdm>=4.60",
+        "filelock>=3.10",
+    ],
     extras_require={
         # the set that is tested; mmdet 3.3.0 refuses mmcv >= 2.2
         "mm": ["mmengine==0.10.7", "mmcv-lite==2.1.0", "mmdet==3.3.0"],
@@ -52,7 +60,7 @@ setup(
         "dicom": ["pydicom>=2.4", "pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0"],
         "publish": ["safetensors>=0.4"],
         "export": ["onnx>=1.15", "onnxruntime>=1.16"],
-        "test": ["pytest>=7.4", "pytest-timeout>=2.2", "pytest-xdist>=3.5", "hypothesis>=6.90"],
+        "test": ["pytest>=7.4", "pytest-timeout>=2.2", "pytest-xdist>=3.5", "hypothesis>=6.90", "safetensors>=0.4"],
         "dev": ["ruff>=0.14", "mypy>=1.11", "pre-commit>=3.5"],
     },
     classifiers=[
