@@ -154,7 +154,15 @@ def test_weights_that_can_not_be_downloaded(phantoms, tmp_path):
         assert words in done.stderr
 
 
-TOOLS = ["train.py", "test.py", "gallery.py", "convert.py", "make_phantoms.py", "run_experiments.py", "publish_model.py"]
+TOOLS = [
+    "train.py",
+    "test.py",
+    "gallery.py",
+    "convert.py",
+    "make_phantoms.py",
+    "run_experiments.py",
+    "publish_model.py",
+]
 
 
 @pytest.mark.parametrize("tool", TOOLS)
