@@ -39,7 +39,7 @@ demo: phantoms  ## films, training, test, table and gallery: about 13 minutes on
 
 test: install  ## lint, types and all tests, about 5 minutes on 2 cores
 	$(MAKE) lint
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 10 $(PYTEST_ARGS)
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

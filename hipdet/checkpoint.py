@@ -24,11 +24,18 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint; expected a .pth file written by training")
-    if path.suffix == safetensors_file.SUFFIX:
-        return safetensors_file.read(path)
+        raise CheckpointError(f"{path}: no such checkpoint; expected a .pth or .safetensors file written by training")
+    content = safetensors_file.read(path) if path.suffix == safetensors_file.SUFFIX else _read_pth(path)
+    weights = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    tensors = isinstance(weights, Mapping) and all(isinstance(value, Tensor) for value in weights.values())
+    if not weights or not tensors:
+        raise CheckpointError(f"{path}: has no weights; expected a dict with 'state_dict'")
+    return dict(content)
+
+
+def _read_pth(path: Path) -> Any:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(
@@ -40,10 +47,6 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: damaged, perhaps cut short ({path.stat().st_size} bytes; {reason}). Copy or train it again."
         ) from error
-    weights = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise CheckpointError(f"{path}: has no weights; expected a dict with 'state_dict'")
-    return dict(content)
 
 
 def state_dict_faults(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 import torch
@@ -15,19 +14,21 @@ from torch import Tensor
 
 from hipdet import safetensors_file
 from hipdet.checkpoint import read_checkpoint
-from hipdet.config_text import portable, read_settings
-from hipdet.errors import CheckpointError, ConfigError, DatasetError
+from hipdet.config_text import annotation_files, portable, read_settings
+from hipdet.environment import REQUIREMENTS, installed
+from hipdet.errors import CheckpointError, ConfigError
 from hipdet.files import replacing, write_json
 from hipdet.plain import plain
+from hipdet.publish_reports import reports_of
+from hipdet.version import __version__
 
 HASH_DIGITS = 8  # in file names, as mim checks them
-REPORTS = ("val_report.json", "test_report.json")
 
 
 def publish(checkpoint: Path, out: Path, name: str | None = None, reports: Sequence[Path] | None = None) -> list[Path]:
-    """Write ``<name>-<hash>.pth``, ``<name>-<hash>.safetensors`` and their card ``<name>.json`` into `out`.
+    """Write ``<name>-<hash>.pth``, ``<name>-<hash>.safetensors`` and their card ``<name>-<hash of .pth>.json`` into `out`.
 
-    The hash is the beginning of each file's own SHA-256; same input, same bytes.
+    The hash is the beginning of each file's own SHA-256; same input and same versions, same bytes.
 
     Args:
         checkpoint: Written by training, or published before.
@@ -37,38 +38,29 @@ def publish(checkpoint: Path, out: Path, name: str | None = None, reports: Seque
 
     Raises:
         CheckpointError: a checkpoint that can't be read, or without config or classes.
+        ConfigError: a name that can't be that of a file.
         DatasetError: a report that can't be read or belongs to another checkpoint.
     """
     content = read_checkpoint(checkpoint)
-    meta = _meta(checkpoint, content.get("meta", {}))
-    if reports is None:
-        beside = [checkpoint.with_name(report) for report in REPORTS]
-        found = [read_report(path) for path in beside if path.is_file()]
-        measured = [report for report in found if is_of(report, checkpoint, meta)]
-    else:
-        measured = [read_report(path) for path in reports]
-        for path, report in zip(reports, measured):
-            if not is_of(report, checkpoint, meta):
-                raise DatasetError(
-                    f"{path}: measured on {report.get('checkpoint')} at epoch {report.get('epoch')}, and this is "
-                    f"{checkpoint.name} at epoch {meta['epoch']}; test this checkpoint with tools/test.py"
-                )
-    keys = ("ann_file", "figures", "versions")
-    meta["measured"] = [{key: report.get(key) for key in keys} for report in measured] or meta["measured"]
+    meta = _meta(checkpoint, content.get("meta"))
+    meta["measured"] = reports_of(checkpoint, meta, reports) or meta["measured"]
+    meta["name"] = name = _file_name(name or meta["name"] or checkpoint.stem)
+    try:  # the way there and back, as pickle's bytes depend on which strings are one object
+        meta = safetensors_file.from_json(safetensors_file.to_json(meta))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{checkpoint}: its metadata can't be written as JSON ({error})") from error
     weights = weights_of(content)
-    name = name or meta["name"] or checkpoint.stem
-    meta["name"] = name
-    meta = safetensors_file.from_json(
-        safetensors_file.to_json(meta)
-    )  # pickle's bytes depend on which strings are one object
     files = {".pth": pth_bytes(weights, meta), safetensors_file.SUFFIX: safetensors_file.to_bytes(weights, meta)}
     return _write(out, name, files, meta)
 
 
 def weights_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights to hand on: the moving average where training kept one, which is what it validated; sorted by name."""
-    weights = content.get("ema_state_dict") or content.get("state_dict", content)
-    named = {key.removeprefix("module."): value for key, value in weights.items() if key != "steps"}
+    """The weights that were validated, sorted by name.
+
+    Where training kept a moving average, mmengine's ``EMAHook`` puts it in ``state_dict`` and the latest weights, which
+    only resuming needs, in ``ema_state_dict``.
+    """
+    named = {key.removeprefix("module."): value for key, value in content.get("state_dict", content).items()}
     return {key: named[key].detach().cpu().contiguous().clone() for key in sorted(named)}
 
 
@@ -79,46 +71,48 @@ def pth_bytes(weights: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
     return memory.getvalue()
 
 
-def read_report(path: Path) -> dict[str, Any]:
-    """A report of tools/train.py or tools/test.py.
-
-    Raises:
-        DatasetError: something else.
-    """
-    try:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        report["figures"], report["epoch"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path}: expected a report as tools/test.py writes it ({error!r})") from error
-    return report
-
-
-def is_of(report: Mapping[str, Any], checkpoint: Path, meta: Mapping[str, Any]) -> bool:
-    """Whether `report` was measured on this checkpoint: same epoch, and same name where one is given."""
-    return report["epoch"] == meta["epoch"] and report.get("checkpoint") in (None, checkpoint.name)
-
-
-def _meta(checkpoint: Path, found: Mapping[str, Any]) -> dict[str, Any]:
+def _meta(checkpoint: Path, found: Any) -> dict[str, Any]:
     """What is handed on of a checkpoint's own metadata: nothing of the machine, no time of day."""
-    classes = (found.get("dataset_meta") or {}).get("classes")
-    if not found.get("cfg") or not classes:
+    try:
+        dataset_meta, text = plain(dict(found["dataset_meta"])), found["cfg"]
+        if not dataset_meta["classes"] or not text:
+            raise ValueError("empty")
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{checkpoint}: has no config and classes; publish a checkpoint that tools/train.py wrote"
-        )
+        ) from error
     try:
-        settings = portable(read_settings(found["cfg"]))
-    except ConfigError as error:
+        settings = portable(read_settings(text))
+        cfg = Config(settings).pretty_text
+    except (ConfigError, KeyError) as error:
         raise CheckpointError(f"{checkpoint}: {error}; publish a checkpoint that tools/train.py wrote") from error
-    loaders = {part: settings.get(f"{part}_dataloader") or {} for part in ("train", "val", "test")}
-    experiment = PurePath(found.get("experiment_name") or "").name
+    experiment = PurePath(str(found.get("experiment_name") or "")).name
     return dict(
         name=found.get("name") or "_".join(experiment.split("_")[:-2]),  # less date and time
-        cfg=Config(settings).pretty_text,
-        dataset_meta=plain(dict(found["dataset_meta"])),
-        films={part: loader["dataset"].get("ann_file") for part, loader in loaders.items() if "dataset" in loader},
-        measured=list(found.get("measured", [])),
+        cfg=cfg,
+        dataset_meta=dataset_meta,
+        films={part: annotation_files(settings.get(f"{part}_dataloader")) for part in ("train", "val", "test")},
+        measured=found.get("measured") or [],
+        published_with=found.get("published_with") or _versions(),
         **{key: found.get(key) for key in ("epoch", "iter", "seed", "mmengine_version")},
     )
+
+
+def _versions() -> dict[str, str]:
+    """Of hipdet and the mm packages."""
+    return {"hipdet": __version__, **dict(filter(None, (installed(names) for names, _, _ in REQUIREMENTS.values())))}
+
+
+def _file_name(name: Any) -> str:
+    """`name`, if it can be the beginning of a file's: a published file may come from anywhere and must not choose a folder.
+
+    Raises:
+        ConfigError: it can't.
+    """
+    plain_name = isinstance(name, str) and name.isprintable() and not name.startswith(".")
+    if not plain_name or PureWindowsPath(name).name != name:  # it knows both kinds of slashes
+        raise ConfigError(f"{name!r} can't be a model's name, as files are called after it; give another with --name")
+    return name
 
 
 def _write(out: Path, name: str, files: Mapping[str, bytes], meta: Mapping[str, Any]) -> list[Path]:
@@ -130,5 +124,6 @@ def _write(out: Path, name: str, files: Mapping[str, bytes], meta: Mapping[str, 
             temporary.write_bytes(content)
         card["files"][path.name] = dict(sha256=digest, bytes=len(content))
         written.append(path)
-    write_json(out / f"{name}.json", card)
-    return [*written, out / f"{name}.json"]
+    described = written[0].with_suffix(".json")
+    write_json(described, card)
+    return [*written, described]

@@ -17,7 +17,7 @@ KEY = "hipdet"  # of the header's metadata
 
 def to_bytes(weights: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
     """The file's content; same input, same bytes."""
-    content: bytes = _library().torch.save(dict(weights), metadata={KEY: to_json(meta)})
+    content: bytes = _library(SUFFIX).torch.save(dict(weights), metadata={KEY: to_json(meta)})
     return content
 
 
@@ -27,7 +27,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: a damaged file, one that hipdet didn't publish, or no safetensors package.
     """
-    library = _library()
+    library = _library(path)
     try:
         with library.safe_open(path, framework="pt", device="cpu") as file:
             header = file.metadata() or {}
@@ -36,7 +36,9 @@ def read(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: damaged, perhaps cut short ({error}). Get it again from its source.") from error
     try:
         meta = from_json(header[KEY])
-    except (KeyError, TypeError, ValueError) as error:
+        if not isinstance(meta["cfg"], str):
+            raise TypeError("cfg is no text")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: has weights, but not the config and classes that tools/publish_model.py adds; publish the .pth again"
         ) from error
@@ -44,8 +46,12 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def to_json(meta: Mapping[str, Any]) -> str:
-    """Metadata as text."""
-    return json.dumps(meta, sort_keys=True)
+    """Metadata as text.
+
+    Raises:
+        TypeError, ValueError: something that isn't plain, or not a number.
+    """
+    return json.dumps(meta, sort_keys=True, allow_nan=False)
 
 
 def from_json(text: str) -> dict[str, Any]:
@@ -58,10 +64,10 @@ def from_json(text: str) -> dict[str, Any]:
     return meta
 
 
-def _library() -> Any:
+def _library(wanted_for: str | Path) -> Any:
     try:
         import safetensors
         import safetensors.torch
     except ImportError as error:
-        raise CheckpointError(f"{SUFFIX} files need the package safetensors: pip install safetensors") from error
+        raise CheckpointError(f"{wanted_for}: needs the package safetensors: pip install 'safetensors>=0.4'") from error
     return safetensors

@@ -27,6 +27,7 @@ def bad_files(folder):
     torch.save([1, 2], folder / "list.pth")
     torch.save(dict(state_dict=dict()), folder / "hollow.pth")
     torch.save(dict(state_dict=dict(a=1.0)), folder / "numbers.pth")
+    torch.save(dict(state_dict=[1]), folder / "listed.pth")
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,7 @@ def bad_files(folder):
         ("list.pth", "no weights"),
         ("hollow.pth", "no weights"),
         ("numbers.pth", "no weights"),
+        ("listed.pth", "no weights"),
     ],
 )
 def test_bad_checkpoints_are_named(tmp_path, capsys, name, message):

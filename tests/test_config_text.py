@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from hipdet.config_text import portable, read_settings
+from hipdet.config_text import annotation_files, portable, read_settings
 from hipdet.errors import ConfigError
 from tool_runs import REPOSITORY
 
@@ -27,6 +27,9 @@ def test_literals():
         "a = __import__('os').system('true')",
         "a = open('x')",
         "a = dict(open('x'))",
+        "a = dict(**dict(b=1))",
+        "a = {**dict(b=1)}",
+        7,
         "a = [x for x in ()]",
         "a = b",
         "a.b = 1",
@@ -53,6 +56,8 @@ def test_no_path_of_the_machine_stays():
         ],
         model=dict(backbone=dict(depth=18, init_cfg=dict(checkpoint="/home/eve/resnet.pth"))),
         other=["C:\\eve\\a.txt", "~/b.txt", "https://example.org/a", "relative/c", ("/home/eve/filmstar",)],
+        backend=dict(path_mapping={"/home/eve/films/": "s3://bucket/", "file:///home/eve/x": "s3://b:/home/eve/y"}),
+        command="run --log=/home/eve/log.txt ~/eve/a C:\\eve\\b and/or 1 / 2 https://example.org/eve",
     )
     assert portable(settings) == dict(
         data_root="data",
@@ -62,4 +67,12 @@ def test_no_path_of_the_machine_stays():
         test_evaluator=[dict(type="RoiMetric", ann_file="data/annotations/gis.json", outfile_prefix="test")],
         model=dict(backbone=dict(depth=18, init_cfg=None)),
         other=["a.txt", "b.txt", "https://example.org/a", "relative/c", ("filmstar",)],
+        backend=dict(path_mapping={"data/": "s3://bucket/", "x": "s3://b:y"}),
+        command="run --log=log.txt a b and/or 1 / 2 https://example.org/eve",
     )
+
+
+def test_annotation_files_at_any_depth():
+    datasets = [dict(ann_file="/home/eve/a.json"), dict(dataset=dict(ann_file="annotations/b.json"))]
+    assert annotation_files(dict(dataset=dict(type="ConcatDataset", datasets=datasets))) == ["a.json", "b.json"]
+    assert annotation_files(None) == annotation_files(dict(dataset="x")) == []

@@ -23,6 +23,17 @@ def test_one_metafile_per_config_and_none_besides():
     assert {model["In Collection"] for model in MODELS_BY_NAME.values()} == COLLECTIONS == {"hipdet"}
 
 
+def test_paper_and_code_of_the_collection():
+    (collection,) = CONTENTS[0]["Collections"]
+    assert collection["Paper"]["URL"] == "https://doi.org/10.3390/jpm11060522"
+    assert "class HipSSDHead" in (REPOSITORY / collection["Code"]).read_text()
+    assert (REPOSITORY / collection["README"]).is_file()
+
+
+def test_no_weights_are_promised():
+    assert not [name for name, model in MODELS_BY_NAME.items() if "Weights" in model]
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_metafile_tells_the_facts(name):
     model, metadata = MODELS_BY_NAME[name], MODELS_BY_NAME[name]["Metadata"]

@@ -2,13 +2,17 @@
 
 import hashlib
 import json
+import sys
 
 import pytest
 import torch
+from mmengine.hooks import EMAHook
+from mmengine.model import ExponentialMovingAverage
 
 from hipdet.checkpoint import read_checkpoint
-from hipdet.errors import CheckpointError, DatasetError
-from hipdet.publish import publish
+from hipdet.errors import CheckpointError, ConfigError, DatasetError
+from hipdet.publish import publish, weights_of
+from hipdet.version import __version__
 
 CFG = (
     "model = dict(type='SingleStageDetector')\nwork_dir = '/home/eve/run'\n"
@@ -59,10 +63,13 @@ def test_weights_and_what_one_needs_to_know(checkpoint, tmp_path):
         meta = found["meta"]
         assert meta["dataset_meta"]["classes"] == ("hip",)
         assert (meta["epoch"], meta["iter"], meta["seed"]) == (4, 16, 7)
-        assert meta["films"] == dict(train="annotations/cgoa_train.json")
+        assert meta["films"] == dict(train=["cgoa_train.json"], val=[], test=[])
+        assert meta["published_with"]["hipdet"] == __version__
+        assert "mmdet" in meta["published_with"]
         assert meta["measured"] == [dict(ann_file="gis.json", figures={"roi/avg_iou": 0.8}, versions={})]
         assert b"eve" not in file.read_bytes()
         assert b"20261123" not in file.read_bytes()
+    assert card.name == f"{pth.stem}.json"
     content = json.loads(card.read_text())
     assert content["files"][pth.name]["sha256"] == hashlib.sha256(pth.read_bytes()).hexdigest()
     assert content["files"][safe.name]["bytes"] == safe.stat().st_size
@@ -82,10 +89,51 @@ def test_same_input_same_bytes_and_publishing_again_changes_nothing(checkpoint, 
 
 
 def test_the_moving_average_is_what_was_validated(checkpoint, tmp_path):
-    average = {"module.a": torch.tensor(4), "module.b": WEIGHTS["b"] + 1, "steps": torch.tensor(9)}
-    found = read_checkpoint(publish(checkpoint(ema_state_dict=average), tmp_path)[0])
-    assert found["state_dict"]["a"] == 4
-    assert list(found["state_dict"]) == ["a", "b"]
+    """As mmengine's own hook writes it: the average in place of the weights, and those beside it."""
+    model = torch.nn.Linear(1, 1, bias=False)
+    hook = EMAHook()
+    hook.src_model, hook.ema_model = model, ExponentialMovingAverage(model, momentum=0.5)
+    for value in (0.0, 8.0):
+        with torch.no_grad():
+            model.weight.fill_(value)
+        hook.ema_model.update_parameters(model)
+    saved = dict(state_dict=model.state_dict())
+    hook.before_save_checkpoint(None, saved)
+    assert saved["ema_state_dict"]["module.weight"].item() == 8
+    for path in publish(checkpoint(**saved), tmp_path)[:2]:
+        found = read_checkpoint(path)
+        assert set(found) == {"meta", "state_dict"}
+        assert {name: value.item() for name, value in found["state_dict"].items()} == {"weight": 4}
+
+
+def test_a_wrapper_leaves_no_trace():
+    assert list(weights_of(dict(state_dict={"module.b": torch.ones(1), "module.a": torch.ones(1)}))) == ["a", "b"]
+
+
+def test_a_validation_names_the_checkpoint_that_training_started_from(checkpoint, tmp_path):
+    path = checkpoint()
+    report(path.parent, "val_report.json", checkpoint="resnet.pth", seed=7)
+    card = publish(path, tmp_path / "a")[2]
+    assert [found["ann_file"] for found in json.loads(card.read_text())["measured"]] == ["gis.json"]
+    report(path.parent, "val_report.json", checkpoint="resnet.pth", seed=8)
+    assert json.loads(publish(path, tmp_path / "b")[2].read_text())["measured"] == []
+
+
+def test_no_path_of_a_report_stays(checkpoint, tmp_path):
+    path = checkpoint()
+    report(path.parent, ann_file="/home/eve/gis.json")
+    for file in publish(path, tmp_path / "out"):
+        assert b"gis.json" in file.read_bytes()
+        assert b"eve" not in file.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "a\\b", "/x", "c:x", "..", "a\nb", 7])
+def test_names_that_would_choose_a_folder(checkpoint, tmp_path, name):
+    """Given, or found in a file that was published elsewhere."""
+    for changes, given in ((dict(), name), (dict(meta=dict(name=name)), None)):
+        with pytest.raises(ConfigError, match=r"can't be a model's name.* give another with --name"):
+            publish(checkpoint(**changes), tmp_path / "a/b", name=given)
+    assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +141,13 @@ def test_the_moving_average_is_what_was_validated(checkpoint, tmp_path):
     [
         (dict(meta=dict(cfg=None)), r"epoch_4\.pth: has no config and classes"),
         (dict(meta=dict(dataset_meta=None)), r"epoch_4\.pth: has no config and classes"),
+        (dict(meta=dict(dataset_meta="hip")), r"epoch_4\.pth: has no config and classes"),
+        (dict(meta=dict(dataset_meta=dict(classes=()))), r"epoch_4\.pth: has no config and classes"),
         (dict(meta=dict(cfg="import os")), r"epoch_4\.pth: its config isn't one that mmengine dumped"),
+        (dict(meta=dict(cfg=7)), r"epoch_4\.pth: its config isn't one that mmengine dumped"),
+        (dict(meta=dict(cfg="text = 'reserved'")), r"epoch_4\.pth: 'text is reserved"),
+        (dict(meta=dict(epoch=float("nan"))), r"epoch_4\.pth: its metadata can't be written as JSON"),
+        (dict(meta=dict(seed=torch.ones(1))), r"epoch_4\.pth: its metadata can't be written as JSON"),
         (dict(state_dict={}), r"epoch_4\.pth: has no weights"),
     ],
 )
@@ -103,35 +157,39 @@ def test_checkpoints_that_training_did_not_write(checkpoint, tmp_path, changes, 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("meta", [None, [1], "x"])
+def test_checkpoints_without_metadata(tmp_path, meta):
+    torch.save(dict(state_dict=WEIGHTS, meta=meta), tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=r"x\.pth: has no config and classes"):
+        publish(tmp_path / "x.pth", tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (dict(epoch=3), r"test_report\.json: measured on epoch_4\.pth at epoch 3, and this is epoch_4\.pth at epoch 4"),
-        (dict(checkpoint="best.pth"), r"test_report\.json: measured on best\.pth"),
-        (None, r"test_report\.json: expected a report"),
+        (dict(epoch=3), r"measured on epoch_4\.pth at epoch 3, and this is epoch_4\.pth at epoch 4"),
+        (dict(checkpoint="best.pth"), r"measured on best\.pth"),
+        (dict(checkpoint=None), r"measured on None"),  # weights that were never trained
+        (dict(figures=3), "expected a report"),
+        ("{}", "expected a report"),
+        ("[]", "expected a report"),
+        ("no JSON", "expected a report"),
+        (None, "expected a report"),
     ],
 )
-def test_reports_of_another_checkpoint(checkpoint, tmp_path, content, message):
+def test_reports_of_something_else(checkpoint, tmp_path, content, message):
     path = checkpoint()
-    given = tmp_path / "test_report.json"
-    if content is None:
-        given.write_text("{}")
-    else:
+    if isinstance(content, dict):
         report(tmp_path, **content)
-    with pytest.raises(DatasetError, match=message):
-        publish(path, tmp_path / "out", reports=[given])
+    elif content:
+        (tmp_path / "test_report.json").write_text(content)
+    with pytest.raises(DatasetError, match=rf"test_report\.json: {message}"):
+        publish(path, tmp_path / "out", reports=[tmp_path / "test_report.json"])
     assert not (tmp_path / "out").exists()
 
 
-def test_damaged_and_foreign_safetensors(checkpoint, tmp_path):
-    from safetensors.torch import save_file
-
-    _, safe, _ = publish(checkpoint(), tmp_path / "out")
-    safe.write_bytes(safe.read_bytes()[:-3])
-    with pytest.raises(CheckpointError, match=r"\.safetensors: damaged, perhaps cut short"):
-        read_checkpoint(safe)
-    save_file(dict(a=torch.zeros(2)), tmp_path / "foreign.safetensors")
-    with pytest.raises(CheckpointError, match=r"foreign\.safetensors: has weights, but not the config"):
-        read_checkpoint(tmp_path / "foreign.safetensors")
-    with pytest.raises(CheckpointError, match="no such checkpoint"):
-        read_checkpoint(tmp_path / "none.safetensors")
+def test_without_the_safetensors_package_nothing_is_written(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(CheckpointError, match=r"\.safetensors: needs the package safetensors: pip install"):
+        publish(checkpoint(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

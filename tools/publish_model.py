@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -20,7 +21,8 @@ EXAMPLES = """examples:
   tools/test.py configs/hip_ssd_exp3.py published/hip_ssd_exp3-1a2b3c4d.safetensors           used like any checkpoint
 
 Kept: weights (the moving average, if training kept one), config without paths of this machine, classes, names of the
-annotation files, epoch, seed, and the figures of the reports beside the checkpoint if they are of its epoch.
+annotation files, epoch, seed, versions, and the figures of val_report.json and test_report.json beside the checkpoint if
+they are of its epoch.  .safetensors files need "pip install safetensors".
 """
 
 
@@ -43,8 +45,11 @@ def main() -> None:
     """Run it."""
     args = parse_arguments()
     before = args.checkpoint.stat().st_size if args.checkpoint.is_file() else 0
-    for path in publish(args.checkpoint, args.out, args.name, args.report):
+    *files, card = publish(args.checkpoint, args.out, args.name, args.report)
+    for path in files:
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    measured = [report["ann_file"] for report in json.loads(card.read_text(encoding="utf-8"))["measured"]]
+    print(f"{card}: figures of {', '.join(measured) or 'no report, as none of this checkpoint lies beside it'}")
     print(f"from {args.checkpoint}: {before / 1e6:.1f} MB")
 
 

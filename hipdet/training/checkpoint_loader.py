@@ -7,14 +7,15 @@ from typing import Any
 
 from mmengine.runner import CheckpointLoader
 
-from hipdet import safetensors_file
+from hipdet.checkpoint import read_checkpoint
+from hipdet.safetensors_file import SUFFIX
 
 
-@CheckpointLoader.register_scheme(prefixes=rf".*\{safetensors_file.SUFFIX}$", force=True)
+@CheckpointLoader.register_scheme(prefixes=rf".*\{SUFFIX}$", force=True)
 def load_safetensors(filename: str, map_location: Any = None, **_: Any) -> dict[str, Any]:
     """The checkpoint in a local ``.safetensors`` file, on the CPU.
 
     Raises:
-        CheckpointError: as :func:`hipdet.safetensors_file.read`.
+        CheckpointError: as :func:`hipdet.checkpoint.read_checkpoint`.
     """
-    return safetensors_file.read(Path(filename))
+    return read_checkpoint(Path(filename).expanduser())

@@ -49,6 +49,25 @@ def test_same_name_in_two_sources_is_two_patients():
     assert len(train) == len(val) == 1
 
 
+def test_film_by_film_as_in_the_paper():
+    films = films_of(("cgoa", str(i // 2)) for i in range(4290))
+    train, val = split_films(films, 0.1, 0, by="image")
+    assert (len(train), len(val)) == (3861, 429)
+    assert {film.patient for film in train} & {film.patient for film in val}  # it leaks
+
+
+@pytest.mark.parametrize(
+    ("films", "by", "message"),
+    [
+        (films_of([("a", "1"), ("a", "")]), "patient", r"1\.jpg has no patient.*split by image"),
+        (films_of([("a", "1"), ("a", "2")]), "hospital", "split by 'hospital': expected one of patient, image"),
+    ],
+)
+def test_what_can_not_be_kept_together(films, by, message):
+    with pytest.raises(DatasetError, match=message):
+        split_films(films, 0.5, 0, by)
+
+
 @pytest.mark.parametrize(
     ("patients", "fraction", "message"),
     [

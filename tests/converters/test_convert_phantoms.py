@@ -82,3 +82,11 @@ def test_faults(root):
 def test_no_source(tmp_path):
     with pytest.raises(DatasetError, match="none of the folders cgoa, oaih, gis"):
         convert_phantoms(tmp_path)
+
+
+def test_split_by_image_is_the_papers_and_divides_patients(root):
+    convert_phantoms(root, val_fraction=0.5, split="image")
+    coco = {part: json.loads((root / f"annotations/cgoa_{part}.json").read_text()) for part in ("train", "val")}
+    assert [len(part["images"]) for part in coco.values()] == [10, 10]
+    train, val = ({image["patient"] for image in part["images"]} for part in coco.values())
+    assert train & val

@@ -1,12 +1,16 @@
 """A published model is used like the checkpoint it was made of."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from hipdet.checkpoint import read_checkpoint
-from tool_runs import SMALL, run_tool
+from tool_runs import REPOSITORY, SMALL, run_tool
 
 pytestmark = pytest.mark.slow
 
@@ -29,8 +33,22 @@ def test_small_and_of_the_same_weights(trained, published):
         assert all(torch.equal(found["state_dict"][name], straight[name]) for name in straight)
         assert found["meta"]["measured"][0]["ann_file"] == "cgoa_oaih_val.json"
         assert path.stat().st_size < 0.6 * (trained[0] / "epoch_4.pth").stat().st_size
-        assert str(trained[0]).encode() not in path.read_bytes()
     assert " MB" in published[2].stdout
+    assert "figures of cgoa_oaih_val.json" in published[2].stdout
+
+
+def test_no_path_of_this_machine(trained, phantoms, published):
+    straight = read_checkpoint(trained[0] / "epoch_4.pth")["meta"]["cfg"]
+    assert str(phantoms) in straight  # there is something to take out
+    assert str(trained[0]) in straight
+    for path in (*published[:2], next(published[0].parent.glob("*.json"))):
+        content = path.read_bytes()
+        for folder in (phantoms, trained[0], REPOSITORY):
+            assert str(folder).encode() not in content
+        card = json.loads(content) if path.suffix == ".json" else read_checkpoint(path)["meta"]
+        assert not re.search(r"""['"= ](/|~|[A-Z]:)""", card["cfg"])
+        assert "data_root='data'" in card["cfg"]
+        assert card["films"] == dict(train=["cgoa_oaih_train.json"], val=["cgoa_oaih_val.json"], test=["gis.json"])
 
 
 def test_the_test_tool_takes_both(trained, phantoms, published, tmp_path):
@@ -48,7 +66,7 @@ def test_the_test_tool_takes_both(trained, phantoms, published, tmp_path):
 def test_mmdets_inferencer_needs_the_file_alone(phantoms, published):
     from mmdet.apis import DetInferencer
 
-    film = sorted(phantoms.glob("gis/images/*.jpg"))[0]
+    film = min(phantoms.glob("gis/images/*.jpg"))
     boxes = []
     for path in published[:2]:
         inferencer = DetInferencer(weights=str(path), device="cpu", show_progress=False)
@@ -56,6 +74,32 @@ def test_mmdets_inferencer_needs_the_file_alone(phantoms, published):
         boxes.append(inferencer(str(film))["predictions"][0]["bboxes"])
     assert boxes[0] == boxes[1]
     assert len(boxes[0]) > 1
+
+
+def test_a_deployment_with_a_config_of_its_own(trained, phantoms, published):
+    from mmdet.apis import inference_detector, init_detector
+
+    film = min(phantoms.glob("gis/images/*.jpg"))
+    found = []
+    for path in (trained[0] / "epoch_4.pth", *published[:2]):
+        model = init_detector(str(trained[0] / "hip_ssd_exp3.py"), str(path), device="cpu")
+        assert model.dataset_meta["classes"] == ("hip",)
+        found.append(inference_detector(model, str(film)).pred_instances.bboxes)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize(("suffix", "first"), [(".pth", "import hipdet"), (".safetensors", "import hipdet.plugin")])
+def test_a_fresh_process(published, tmp_path, suffix, first):
+    """Nothing is registered yet, other than in this one."""
+    path = next(path for path in published[:2] if path.suffix == suffix)
+    code = f"{first}; from mmdet.apis import DetInferencer; model = DetInferencer(weights={str(path)!r}, device='cpu').model"
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; print(model.dataset_meta['classes'])"], cwd=tmp_path, env=env,
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1:] == ["('hip',)"], done.stderr
 
 
 def test_training_starts_from_published_weights_and_does_not_resume_from_them(phantoms, published, tmp_path):
@@ -69,11 +113,64 @@ def test_training_starts_from_published_weights_and_does_not_resume_from_them(ph
     assert f"Load checkpoint from {path}" in done.stdout + done.stderr
 
 
-def test_bad_input(tmp_path):
-    (tmp_path / "x.pth").write_bytes(b"x")
-    for name, words in (("none.pth", "no such checkpoint"), ("x.pth", "x.pth")):
-        done = run_tool("publish_model.py", name, cwd=tmp_path)
-        assert done.returncode == 2
-        assert words in done.stderr
-        assert "Traceback" not in done.stderr
-    assert not (tmp_path / "published").exists()
+def missing(checkpoint, folder):
+    return [folder / "none.pth"]
+
+
+def damaged(checkpoint, folder):
+    (folder / "x.pth").write_bytes(checkpoint.read_bytes()[:100_000])
+    return [folder / "x.pth"]
+
+
+def without_config(checkpoint, folder):
+    torch.save(dict(state_dict=torch.load(checkpoint, weights_only=True)["state_dict"]), folder / "bare.pth")
+    return [folder / "bare.pth"]
+
+
+def report_of_another_epoch(checkpoint, folder):
+    (folder / "test_report.json").write_text(json.dumps(dict(epoch=3, checkpoint="epoch_4.pth", figures={})))
+    return [checkpoint, "--report", folder / "test_report.json"]
+
+
+def report_that_is_no_json(checkpoint, folder):
+    (folder / "test_report.json").write_text("average IoU 0.9")
+    return [checkpoint, "--report", folder / "test_report.json"]
+
+
+def output_that_is_a_file(checkpoint, folder):
+    (folder / "file").write_text("")
+    return [checkpoint, "--out", folder / "file"]
+
+
+def output_below_a_file(checkpoint, folder):
+    (folder / "file").write_text("")
+    return [checkpoint, "--out", folder / "file/published"]
+
+
+def name_with_a_folder(checkpoint, folder):
+    return [checkpoint, "--name", "../hip"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (missing, ["none.pth: no such checkpoint"]),
+        (damaged, ["x.pth: damaged"]),
+        (without_config, ["bare.pth: has no config and classes", "tools/train.py"]),
+        (report_of_another_epoch, ["test_report.json: measured on epoch_4.pth at epoch 3", "tools/test.py"]),
+        (report_that_is_no_json, ["test_report.json: expected a report"]),
+        (output_that_is_a_file, ["file: File exists"]),
+        (output_below_a_file, ["file/published: Not a directory"]),
+        (name_with_a_folder, ["'../hip' can't be a model's name", "--name"]),
+    ],
+)
+def test_bad_input(trained, tmp_path, arguments, words):
+    work = tmp_path / "work"
+    work.mkdir()
+    done = run_tool("publish_model.py", *arguments(trained[0] / "epoch_4.pth", tmp_path), cwd=work)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert all(word in done.stderr for word in words), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(work.iterdir())
+    assert not list(tmp_path.glob("hip*"))

@@ -1,0 +1,39 @@
+"""mmengine's loader takes .safetensors files and leaves all others to whom they were."""
+
+import pytest
+import torch
+from mmengine.runner import CheckpointLoader, load_checkpoint
+from mmengine.runner.checkpoint import load_from_http, load_from_local
+
+from hipdet.errors import CheckpointError
+from hipdet.safetensors_file import to_bytes
+from hipdet.training import load_safetensors
+
+
+@pytest.mark.parametrize(
+    ("name", "loader"),
+    [
+        ("a.safetensors", load_safetensors),
+        ("/home/x y/a-1a2b3c4d.safetensors", load_safetensors),
+        ("a.pth", load_from_local),
+        ("a.safetensors.pth", load_from_local),
+        ("https://example.org/a.pth", load_from_http),
+    ],
+)
+def test_loaders_by_name(name, loader):
+    assert CheckpointLoader._get_checkpoint_loader(name) is loader
+
+
+def test_into_a_model(tmp_path):
+    weights = dict(weight=torch.tensor([[2.0]]), bias=torch.tensor([3.0]))
+    meta = dict(cfg="a = 1", dataset_meta=dict(classes=("hip",)))
+    (tmp_path / "a.safetensors").write_bytes(to_bytes(weights, meta))
+    model = torch.nn.Linear(1, 1)
+    found = load_checkpoint(model, str(tmp_path / "a.safetensors"), map_location="cpu", strict=True)
+    assert (model.weight.item(), model.bias.item()) == (2, 3)
+    assert found["meta"] == meta
+
+
+def test_a_missing_file_is_called_missing(tmp_path):
+    with pytest.raises(CheckpointError, match=r"none\.safetensors: no such checkpoint"):
+        load_checkpoint(torch.nn.Linear(1, 1), str(tmp_path / "none.safetensors"))
