@@ -105,7 +105,10 @@ class Run:
             split=asdict(self.split),
             seeds=list(self.seeds),
             versions=next(iter(models.values())).records[0]["versions"],
-            data_sets={name: len(films.subsets[name]) for name in self.data_sets},
+            data_sets={
+                name: f"{len(films.subsets[name])} films of {data_set.annotations.name}"
+                for name, data_set in self.data_sets.items()
+            },
         )
         rows = table2(self.numbers, models, films.subsets, further)
         write_table(self.out / "table2", "Table 2: the experiments", TABLE2, rows, rows, facts, how)

@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from hipdet.checkpoint import read_checkpoint
 from hipdet.errors import ConfigError
-from hipdet.experiments.data import EVERYTHING, Films, subset
+from hipdet.experiments.data import EVERYTHING, Coco, Films, subset
 from hipdet.experiments.experiment import EXPERIMENTS
 from hipdet.experiments.process import run_tool
 from hipdet.experiments.scores import coco_ap
@@ -94,8 +94,8 @@ class Training:
         """Write config and inputs into a new folder; refuse one that holds another training."""
         text = cfg.pretty_text
         pool = EXPERIMENTS[self.number].pool
-        parts = (subset(films.coco, films.subsets[f"{pool}_{part}"]) for part in ("train", "val"))
-        inputs = dict(config=fingerprint(text), films=[fingerprint(part) for part in parts], flags=list(flags))
+        parts = [without_ids(subset(films.coco, films.subsets[f"{pool}_{part}"])) for part in ("train", "val")]
+        inputs = dict(config=fingerprint(text), films=fingerprint(parts), flags=list(flags))
         path = self.folder / INPUTS
         if not path.is_file():
             write_text(self.folder / CONFIG, text)
@@ -170,6 +170,12 @@ class Training:
         """What ``run`` noted at its end."""
         record: dict[str, Any] = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
         return record
+
+
+def without_ids(coco: Coco) -> list[dict[str, Any]]:
+    """Films and boxes of `coco` but for their numbers, which depend on the other data sets of the run."""
+    records = [*coco["images"], *coco["annotations"]]
+    return [{key: value for key, value in record.items() if key not in ("id", "image_id")} for record in records]
 
 
 def fingerprint(content: Any) -> str:

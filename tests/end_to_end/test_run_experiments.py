@@ -60,6 +60,9 @@ def test_one_training_for_each_training_set(straight):
     assert [run["training"] for run in table2["runs"]] == [1, 7]
     assert table2["runs"][0]["shared_patients"] == 0
     assert table2["versions"]["mmdet"]
+    assert table2["data_sets"] == dict(
+        cgoa="12 films of cgoa.json", oaih="8 films of oaih.json", gis="6 films of gis.json"
+    )
     assert {row["set"] for row in table3["rows"]} == {"all", "train", "val", "test"}
     for number in (2, 3):
         for suffix in (".md", ".csv", ".json"):
