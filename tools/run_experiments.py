@@ -24,6 +24,7 @@ from hipdet.experiments.run import Run
 from hipdet.phantom.write import write_phantoms
 
 TOOLS = Path(__file__).resolve().parent
+CONFIG = "configs/hip_ssd_exp3.py"
 QUICK_CONFIG = "configs/hip_ssd_r18_demo.py"
 QUICK_FILMS = {CGOA: 360, OAIH: 240, GIS: 200}
 QUICK_OPTIONS = {"train_cfg.max_epochs": 16, "train_cfg.val_interval": 16}
@@ -87,9 +88,7 @@ def parse_arguments() -> argparse.Namespace:
         "and gis are further test sets",
     )  # fmt: skip
     add("--out", type=Path, default=Path("work_dirs/experiments"), help="output folder (default: %(default)s)")
-    add(
-        "--config", default="configs/hip_ssd_exp3.py", help="what the experiments are applied to (default: %(default)s)"
-    )
+    add("--config", help=f"what the experiments are applied to (default: {CONFIG}, with --quick {QUICK_CONFIG})")
     add("--quick", action="store_true", help="small backbone from scratch; synthetic films unless data are given")
     add("--seeds", type=positive, default=1, help="number of trainings of each, with seeds 0, 1, ... (default: 1)")
     add("--split", choices=SPLIT_BY, default="patient", help="of training and validation (default: %(default)s)")
@@ -121,7 +120,7 @@ def main() -> None:
     args = parse_arguments()
     if args.amp:
         mm_arguments.require_gpu_for_amp()
-    base = mm_arguments.read_config(QUICK_CONFIG if args.quick else args.config)
+    base = mm_arguments.read_config(args.config or (QUICK_CONFIG if args.quick else CONFIG))
     base.merge_from_dict({**(QUICK_OPTIONS if args.quick else {}), **args.cfg_options})
     run = Run(
         numbers=sorted({number for numbers in args.experiments for number in numbers}) or list(EXPERIMENTS),
