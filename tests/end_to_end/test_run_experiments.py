@@ -12,7 +12,7 @@ import torch
 
 from tool_runs import REPOSITORY, SMALL, run_tool
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("experiments")]  # one uninterrupted run for all of them
+pytestmark = pytest.mark.slow
 
 OPTIONS = [
     "--cfg-options",
