@@ -28,5 +28,6 @@ class LabelOptions:
             raise DatasetError(f"origin is {self.origin!r}, expected 0, 1 or 'auto'")
         if self.rotated not in ("refuse", "enclose"):
             raise DatasetError(f"rotated is {self.rotated!r}, expected 'refuse' or 'enclose'")
-        if self.classes is not None and not all(isinstance(name, str) and name for name in self.classes):
+        good = self.classes is None or (self.classes and all(isinstance(name, str) and name for name in self.classes))
+        if not good:
             raise DatasetError(f"classes are {self.classes!r}, expected the names of the classes")

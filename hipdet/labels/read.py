@@ -56,6 +56,8 @@ def read_labels(
         DatasetError: nothing to read, or the list of all faults: file, place, what was found, what was expected.
     """
     path = Path(path)
+    if isinstance(classes, str):  # a text is a sequence of letters
+        raise DatasetError(f"classes are {classes!r}, expected a list of the names of the classes")
     names = None if classes is None else tuple(classes)
     author = None if annotator is None else str(annotator)
     options = LabelOptions(origin, rotated, film_size, names, author, attribute)
@@ -63,7 +65,7 @@ def read_labels(
         raise DatasetError(f"format is {format!r}, expected one of {', '.join(FORMATS)}")
     faults = Faults()
     files = _load(path, format, faults)
-    kind = format or _common_format(path, files, faults)
+    kind, files = (format, files) if format else _detected(path, files, faults)
     films = FORMATS[kind].read(_of_kind(files, kind, faults), options, faults) if kind else []
     faults.found += repeat_faults(films, {file.path: file.shown for file in files})
     raise_faults(path, faults.found)
@@ -91,16 +93,16 @@ def _load(path: Path, format: str | None, faults: Faults) -> list[LabelFile]:
     return files
 
 
-def _common_format(path: Path, files: Sequence[LabelFile], faults: Faults) -> str | None:
-    """The format of all `files`; None if none is known, with the faults of those whose format isn't."""
-    first: dict[str, str] = {}
+def _detected(path: Path, files: Sequence[LabelFile], faults: Faults) -> tuple[str | None, list[LabelFile]]:
+    """The one format of `files` and those that have it; the others, of no known format, are faults."""
+    kinds: dict[str, list[LabelFile]] = {}
     for file in files:
         with faults.at(file.shown):
-            first.setdefault(detect_format(file), file.shown)
-    if len(first) > 1:
-        found = ", ".join(f"{FORMATS[kind].title} ({shown})" for kind, shown in first.items())
-        raise DatasetError(f"{path}: several formats, {found}, expected one: name it with format={'|'.join(first)}")
-    return next(iter(first), None)
+            kinds.setdefault(detect_format(file), []).append(file)
+    if len(kinds) > 1:
+        found = ", ".join(f"{FORMATS[kind].title} ({same[0].shown})" for kind, same in kinds.items())
+        raise DatasetError(f"{path}: several formats, {found}, expected one: name it with format={'|'.join(kinds)}")
+    return next(iter(kinds.items()), (None, []))
 
 
 def _of_kind(files: Sequence[LabelFile], kind: str, faults: Faults) -> list[LabelFile]:
