@@ -51,6 +51,7 @@ setup(
         "scipy>=1.7",
         "tqdm>=4.60",
         "filelock>=3.10",
+        "defusedxml>=0.7.1",
     ],
     extras_require={
         # the set that is tested; mmdet 3.3.0 refuses mmcv >= 2.2

@@ -1,0 +1,339 @@
+"""Every kind of bad input is one DatasetError that says where and what; never a bare traceback."""
+
+import json
+
+import pytest
+from label_text import read_text
+
+from hipdet.errors import DatasetError
+
+
+def coco(**changes):
+    """A COCO file with these keys changed: of the file, or of its only annotation or image."""
+    image = {"id": 1, "file_name": "a.jpg", "width": 100, "height": 80}
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 20, 30, 40]}
+    image.update({key: changes.pop(key) for key in list(changes) if key in image and key != "id"})
+    annotation.update(
+        {key: changes.pop(key) for key in list(changes) if key in ("bbox", "image_id", "category_id", "iscrowd")}
+    )
+    document = {"images": [image], "annotations": [annotation], "categories": [{"id": 1, "name": "hip"}], **changes}
+    return {key: value for key, value in document.items() if value is not ...}
+
+
+def voc(body, head="", size="<size><width>100</width><height>80</height></size>"):
+    return f"{head}<annotation><filename>a.jpg</filename>{size}{body}</annotation>"
+
+
+def thing(edges="<xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax>", name="<name>hip</name>"):
+    return f"<object>{name}<bndbox>{edges}</bndbox></object>"
+
+
+def labelme(**changes):
+    shape = {"label": "hip", "points": [[1, 2], [3, 4]], "shape_type": "rectangle"}
+    shape.update({key: changes.pop(key) for key in list(changes) if key in shape})
+    document = {"shapes": [shape], "imagePath": "a.jpg", "imageWidth": 100, "imageHeight": 80, **changes}
+    return {key: value for key, value in document.items() if value is not ...}
+
+
+def cvat(
+    attributes='label="hip" xtl="1" ytl="2" xbr="3" ybr="4"', image='name="a.jpg" width="100" height="80"', tag="box"
+):
+    return f"<annotations><image {image}><{tag} {attributes}/></image></annotations>"
+
+
+def studio(value=None, **changes):
+    box = {"x": 10, "y": 20, "width": 30, "height": 40, "rectanglelabels": ["hip"], **(value or {})}
+    region = {"type": "rectanglelabels", "original_width": 100, "original_height": 80, "value": box}
+    region.update({key: changes.pop(key) for key in list(changes) if key in region})
+    task = {"data": {"image": "a.jpg"}, "annotations": [{"completed_by": 1, "result": [region]}], **changes}
+    return [task]
+
+
+def via(shape, regions=None, **attributes):
+    region = {"shape_attributes": shape, "region_attributes": attributes}
+    return {"a.jpg1": {"filename": "a.jpg", "size": 1, "regions": [region] if regions is None else regions}}
+
+
+RECT = {"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4}
+VIA_HEAD = "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n"
+CSV_HEAD = "image,x,y,side\n"
+LAUGHS = '<!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
+EXTERNAL = '<!DOCTYPE a [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
+
+BAD = [
+    # any format
+    ("a.json", b"", "no known format, found text that begins with ''"),
+    ("a.dat", b"", "no known format"),
+    ("a.json", b"hello", "no known format, found text that begins with 'hello'"),
+    ("a.json", b"\xff\xd8\xff\xe0JFIF\0", "not UTF-8 (byte 0), expected UTF-8"),
+    ("a.txt", b"0 0.5\0", "not text, expected an annotation file"),
+    ("a.csv", "größe".encode("latin-1"), "not UTF-8 (byte 2), expected UTF-8: save it as UTF-8"),
+    ("a.csv", CSV_HEAD.encode("utf-16"), "UTF-16, expected UTF-8"),
+    ("a.xml", voc("").encode("utf-16"), "UTF-16, expected UTF-8"),
+    # JSON
+    ("a.json", json.dumps(coco())[:-20], "not JSON (Expecting"),
+    ("a.json", "[" * 100_000, "nested too deeply"),
+    ("a.json", '{"a":' * 100_000, "nested too deeply"),
+    ("a.json", json.dumps(coco(bbox=[float("nan"), 2, 3, 4])), "NaN found, which is no JSON number"),
+    ("a.json", json.dumps(coco(bbox=[1, 2, float("inf"), 4])), "Infinity found, which is no JSON number"),
+    ("a.json", json.dumps(coco(bbox=[1, 2, 777, 4])).replace("777", "-Infinity"), "-Infinity found"),
+    ("a.json", json.dumps(coco(bbox=[1, 2, 777, 4])).replace("777", "9" * 5000), "not JSON (Exceeds the limit"),
+    ("a.json", '{"shapes": [], "shapes": []}', "key 'shapes' stands twice in an object, expected once"),
+    ("a.json", "{}", "no known format, found a JSON object with []"),
+    ("a.json", "[]", "no known format, found a JSON list of 0"),
+    ("a.json", "[1, null]", "no known format, found a JSON list of 2"),
+    ("a.json", {"hello": 1}, "no known format, found a JSON object with ['hello']"),
+    # COCO
+    ("a.json", coco(categories=...), "a.json: categories is missing, found ['annotations', 'images']"),
+    ("a.json", coco(images={}), "a.json: images is {}, expected a list"),
+    ("a.json", coco(images=[3], annotations=[]), "image 1: the image is 3, expected an object"),
+    ("a.json", coco(categories=[{"id": 1}]), "category 1: name is missing"),
+    ("a.json", coco(categories=[{"id": 1, "name": " "}]), "category 1: name is ' ', expected the name of a class"),
+    ("a.json", coco(bbox=[1, 2, 3]), "annotation 1: bbox is [1, 2, 3], expected 4 numbers"),
+    ("a.json", coco(bbox=None), "annotation 1: bbox is None, expected a list"),
+    ("a.json", coco(bbox=[1, "2", 3, 4]), "annotation 1: bbox[1] is '2', expected a number"),
+    ("a.json", coco(bbox=[True, 2, 3, 4]), "bbox[0] is True, expected a number"),
+    ("a.json", json.dumps(coco(bbox=[777, 2, 3, 4])).replace("777", "1e999"), "bbox[0] is inf, expected a number"),
+    ("a.json", coco(bbox=[10**400, 2, 3, 4]), "bbox[0] is 1000"),
+    ("a.json", coco(bbox=[1, 2, -3, 4]), "annotation 1: box is -3 px wide and 4 px high, expected more than 0"),
+    ("a.json", coco(bbox=[1, 2, 0, 4]), "annotation 1: box is 0 px wide"),
+    ("a.json", coco(bbox=[200, 2, 3, 4]), "box [200, 2, 203, 6] [x0, y0, x1, y1] is outside the film of 100x80 px"),
+    ("a.json", coco(width=-100), "image 1: width of the film is -100, expected a whole number of pixels above 0"),
+    ("a.json", coco(height=80.5), "height of the film is 80.5, expected a whole number"),
+    ("a.json", coco(height="80"), "height of the film is '80', expected a number"),
+    ("a.json", coco(file_name=None), "image 1: file_name is None, expected the file name of a film"),
+    ("a.json", coco(file_name="films/.."), "file_name is 'films/..', expected the file name of a film"),
+    ("a.json", coco(image_id=2), "annotation 1: image_id 2 is no image of this file"),
+    ("a.json", coco(image_id=[1]), "annotation 1: image_id [1] is no image of this file"),
+    ("a.json", coco(category_id=7), "annotation 1: category_id 7 is no category of this file"),
+    ("a.json", coco(category_id=True), "category_id True is no category of this file"),
+    ("a.json", coco(iscrowd=1), "annotation 1: iscrowd is set, expected the box of one thing"),
+    ("a.json", coco(images=[{"id": 1, "file_name": "a.jpg"}] * 2), "image 2: id 1 is used before, expected once"),
+    (
+        "a.json",
+        coco(images=[{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "a.jpg"}]),
+        "image 2: a.jpg is labelled in a.json: image 1 too, expected once",
+    ),
+    (
+        "a.json",
+        coco(annotations=coco()["annotations"] * 2),
+        "annotation 2: the same box of a.jpg is annotation 1: remove",
+    ),
+    ("a.json", coco(images=[], annotations=[]), "no labelled film, expected at least one"),
+    # XML
+    ("a.xml", voc("")[:-5], "not XML ("),
+    ("a.xml", "<", "not XML ("),
+    ("a.xml", voc("&b;", LAUGHS), "has a DTD or entities, which no annotation tool writes"),
+    ("a.xml", voc("&a;", EXTERNAL), "has a DTD or entities"),
+    ("a.xml", voc("", '<!DOCTYPE annotation SYSTEM "http://127.0.0.1:9/a.dtd">'), "has a DTD or entities"),
+    ("a.xml", "<annotation>" * 100_000, "not XML ("),
+    ("a.xml", '<?xml version="1.0" encoding="nonsense"?><annotation/>', "not XML ("),
+    ("a.xml", '<?xml version="1.0" encoding="utf-7"?><annotation/>', "not XML ("),
+    ("a.xml", b"<annotation>\xff</annotation>", "not XML ("),
+    ("a.xml", "<html><body/></html>", "no known format, found XML with the root element <html>"),
+    # Pascal VOC
+    ("a.xml", "<annotation/>", "a.xml: filename is None, expected the file name of a film"),
+    ("a.xml", voc("<object><name>hip</name></object>"), "object 1: bndbox is missing, expected the edges of a box"),
+    ("a.xml", voc(thing("<xmin>1</xmin>")), "object 1: ymin is missing, expected a number"),
+    ("a.xml", voc(thing("<xmin>x</xmin>")), "object 1: xmin is 'x', expected a number"),
+    ("a.xml", voc(thing("<xmin>nan</xmin>")), "object 1: xmin is 'nan', expected a number"),
+    ("a.xml", voc(thing("<xmin>inf</xmin>")), "object 1: xmin is 'inf', expected a number"),
+    ("a.xml", voc(thing("<xmin>1e999</xmin>")), "object 1: xmin is inf, expected a number from"),
+    ("a.xml", voc(thing("<xmin>1_0</xmin>")), "object 1: xmin is '1_0', expected a number"),
+    ("a.xml", voc(thing("<xmin>1</xmin><xmin>1</xmin>")), "object 1: <xmin> stands 2 times, expected once"),
+    (
+        "a.xml",
+        voc(thing("<xmin>9</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax>")),
+        "object 1: box is -5 px wide and 3 px high",
+    ),
+    ("a.xml", voc(thing(name="")), "object 1: name is missing, expected the name of a class"),
+    ("a.xml", voc("", size="<size><width>-1</width><height>5</height></size>"), "width of the film is -1"),
+    ("a.xml", voc("", size="<size><width>wide</width></size>"), "width of the film is 'wide', expected a number"),
+    ("a.xml", voc(thing() * 2), "object 2: the same box of a.jpg is object 1: remove one"),
+    # LabelMe
+    ("a.json", labelme(imagePath=...), "a.json: imagePath is missing, found ['imageHeight', 'imageWidth', 'shapes']"),
+    ("a.json", labelme(shapes={}), "a.json: shapes is {}, expected a list"),
+    ("a.json", labelme(shapes=["x"]), "shape 1: the shape is 'x', expected an object"),
+    ("a.json", labelme(label=""), "shape 1: label is '', expected the name of a class"),
+    ("a.json", labelme(shape_type="polygon"), "shape 1: shape_type is 'polygon', expected rectangle or circle"),
+    ("a.json", labelme(shape_type=["x"]), "shape 1: shape_type is ['x'], expected rectangle or circle"),
+    ("a.json", labelme(points=[[1, 2]]), "shape 1: rectangle has 1 points, expected 2"),
+    ("a.json", labelme(points=[[1, 2], [3, 4]], shape_type="rotation"), "rotation has 2 points, expected 4"),
+    ("a.json", labelme(points=[[1, 2], [3]]), "shape 1: points[1] is [3], expected 2 numbers"),
+    ("a.json", labelme(points=[[1, 2], [3, None]]), "shape 1: points[1][1] is None, expected a number"),
+    ("a.json", labelme(points=[[1, 2], [1, 2]], shape_type="circle"), "shape 1: box is 0 px wide"),
+    ("a.json", labelme(points=[[0, 9], [9, 0], [18, 9], [9, 18]]), "shape 1: box is turned, expected an upright one"),
+    ("a.json", labelme(imageWidth=[100]), "width of the film is [100], expected a number"),
+    # CVAT
+    ("a.xml", cvat('label="hip" xtl="1"'), "image 1, shape 1: ytl is missing, expected a number"),
+    (
+        "a.xml",
+        cvat('xtl="1" ytl="2" xbr="3" ybr="4"'),
+        "image 1, shape 1: label is missing, expected the name of a class",
+    ),
+    ("a.xml", cvat('label="hip" xtl="1" ytl="2" xbr="1" ybr="4"'), "image 1, shape 1: box is 0 px wide"),
+    ("a.xml", cvat('label="hip" xtl="1" ytl="2" xbr="3" ybr="4" rotation="x"'), "rotation is 'x', expected a number"),
+    ("a.xml", cvat('label="hip" points="1,2;3,4"', tag="polygon"), "image 1, shape 1: <polygon> found, expected <box>"),
+    ("a.xml", cvat(image='width="100" height="80"'), "image 1: name is None, expected the file name of a film"),
+    (
+        "a.xml",
+        cvat(image='name="a.jpg" width="1e9" height="80"'),
+        "width of the film is 1000000000.0, expected a number",
+    ),
+    ("a.xml", "<annotations/>", "no labelled film"),
+    (
+        "a.xml",
+        '<annotations><track label="hip"><box frame="-1"/></track></annotations>',
+        "frame is '-1', expected a whole",
+    ),
+    # Label Studio
+    (
+        "a.json",
+        studio({"x": 120}),
+        "task 1, annotation 1, region 1: x is 120, expected a percentage of the film from 0 to 100",
+    ),
+    ("a.json", studio({"width": -5}), "region 1: width is -5, expected a percentage"),
+    ("a.json", studio({"width": 0}), "region 1: box is 0 px wide"),
+    ("a.json", studio({"x": None}), "region 1: x is None, expected a number"),
+    ("a.json", studio({"rotation": "x"}), "region 1: rotation is 'x', expected a number"),
+    ("a.json", studio({"rotation": 30}), "region 1: box is turned, expected an upright one"),
+    ("a.json", studio({"rectanglelabels": []}), "region 1: rectanglelabels are [], expected one label"),
+    ("a.json", studio({"rectanglelabels": ["a", "b"]}), "rectanglelabels are ['a', 'b'], expected one label"),
+    ("a.json", studio(original_width=None), "original_width or original_height is null or 0"),
+    ("a.json", studio(value={"x": 1}, type="polygonlabels"), "type is 'polygonlabels', expected rectanglelabels"),
+    ("a.json", studio(data={}), "task 1: image is missing, expected the address of one film"),
+    ("a.json", studio(data={"image": ["a.jpg"]}), "task 1: image is ['a.jpg'], expected the address of one film"),
+    ("a.json", studio(data={"image": "data:image/png;base64,AAAA"}), "a picture stands in place of its address"),
+    ("a.json", studio(data={"image": "http://[a/b.jpg"}), "address 'http://[a/b.jpg' can't be read"),
+    ("a.json", studio(data={"image": "/data/local-files/"}), "the image's address is '', expected the file name"),
+    ("a.json", studio(annotations=None), "task 1: annotations is None, expected a list"),
+    ("a.json", studio(annotations=[{}]), "task 1, annotation 1: result is missing"),
+    # VIA
+    ("a.json", via({**RECT, "name": "polygon"}), "film 1, region 1: shape is 'polygon', expected rect or circle"),
+    ("a.json", via({"name": "rect"}), "film 1, region 1: x is missing, found ['name']"),
+    ("a.json", via({**RECT, "width": -3}), "film 1, region 1: box is -3 px wide"),
+    ("a.json", via(RECT, a="1", b="2"), "region has the attributes ['a', 'b'], expected one: name that of the label"),
+    ("a.json", via(RECT, a=3), "film 1, region 1: a is 3, expected the name of a class"),
+    ("a.json", via(RECT, a={"x": True, "y": True}), "a has ['x', 'y'] ticked, expected one label"),
+    ("a.json", via(RECT, regions="x"), "film 1: regions are 'x', expected a list, or VIA 1's object"),
+    ("a.json", via(RECT, regions=[None]), "film 1, region 1: the region is None, expected an object"),
+    ("a.json", {"_via_img_metadata": []}, "_via_img_metadata is [], expected an object"),
+    ("a.csv", VIA_HEAD + 'a.jpg,1,"{}",1,0,"{","{}"\n', "line 2: column region_shape_attributes: not JSON"),
+    ("a.csv", VIA_HEAD + 'a.jpg,1,"{}",1,0,"[]","{}"\n', "column region_shape_attributes is [], expected an object"),
+    ("a.csv", VIA_HEAD + 'a.jpg,1,"{}",x,0,"{}","{}"\n', "line 2: region_count is 'x', expected a number"),
+    # YOLO
+    ("a.txt", "0 0.5 0.5 0.1", "a.txt: line 1: 4 numbers, expected 5 (class cx cy width height) or 9"),
+    (
+        "a.txt",
+        "0 0.5 0.5 0.1 0.1 0.9",
+        "line 1: 6 numbers, expected 5 (class cx cy width height) or 9 (corners): a det",
+    ),
+    ("a.txt", "0 .1 .1 .2 .1 .2 .2", "line 1: 7 numbers, expected 5"),
+    ("a.txt", "\n0 0.5 0.5 0.1 x", "line 2: number 5 is 'x', expected a number"),
+    ("a.txt", "0 nan 0.5 0.1 0.1", "line 1: number 2 is 'nan', expected a number"),
+    ("a.txt", "0 0.5 0.5 inf 0.1", "line 1: number 4 is 'inf', expected a number"),
+    (
+        "a.txt",
+        "0 50 50 10 10",
+        "line 1: number 2 is 50, expected a fraction of the film from 0 to 1: are these pixels?",
+    ),
+    ("a.txt", "0 0.5 0.5 -0.1 0.1", "line 1: number 4 is -0.1, expected a fraction"),
+    ("a.txt", "0 0.5 0.5 0 0.1", "line 1: box is 0 px wide"),
+    ("a.txt", "1 0.5 0.5 0.1 0.1", "line 1: class is '1', expected a whole number from 0 to 0 (1 classes: ['hip'])"),
+    ("a.txt", "-1 0.5 0.5 0.1 0.1", "line 1: class is '-1', expected a whole number"),
+    ("a.txt", "0.5 0.5 0.5 0.1 0.1", "line 1: class is '0.5', expected a whole number"),
+    ("a.txt", "hip 0.5 0.5 0.1 0.1", "line 1: class is 'hip', expected a number"),
+    ("a.txt", "0 .5 .5 .1 .1\n0 .5 .5 .1 .1", "line 2: the same box of a is line 1: remove one"),
+    # plain CSV
+    ("a.csv", "image,x,y\na.jpg,1,2\n", "columns are ['image', 'x', 'y'], expected image and one group of x,y,side or"),
+    ("a.csv", "image,x,y,side,w,h\n", "expected image and one group of"),
+    ("a.csv", "film,x,y,side\na.jpg,1,2,3\n", "columns image are missing, found ['film', 'x', 'y', 'side']"),
+    ("a.csv", "image,x,y,side,x\n", "a column stands twice in ["),
+    ("a.csv", "image|x|y|side\na.jpg|1|2|3\n", "columns are ['image|x|y|side'], expected image and one group"),
+    ("a.csv", CSV_HEAD, "no labelled film"),
+    ("a.csv", CSV_HEAD + "a.jpg,1,2\n", "line 2: 3 fields, expected 4 as the header has: check the ','"),
+    ("a.csv", CSV_HEAD + "a.jpg,1,5,2,3\n", "line 2: 5 fields, expected 4"),  # a decimal comma
+    ("a.csv", CSV_HEAD + '"a.jpg,1,2,3\n', "not CSV (unexpected end of data)"),
+    ("a.csv", CSV_HEAD + "a.jpg,one,2,3\n", "line 2: column x is 'one', expected a number"),
+    ("a.csv", CSV_HEAD + "a.jpg,1,,3\n", "line 2: column y is '', expected a number"),
+    ("a.csv", CSV_HEAD + "a.jpg,nan,2,3\n", "line 2: column x is 'nan', expected a number"),
+    ("a.csv", CSV_HEAD + "a.jpg,1,inf,3\n", "line 2: column y is 'inf', expected a number"),
+    ("a.csv", CSV_HEAD + "a.jpg,1.2E+03,2,3\n", "line 2: column x is '1.2E+03', rounded by a spreadsheet"),
+    ("a.csv", CSV_HEAD + "a.jpg,12. Mai,2,3\n", "line 2: column x is '12. Mai', expected a number"),
+    ("a.csv", CSV_HEAD + "a.jpg,####,2,3\n", "line 2: column x is '####', expected a number"),
+    ("a.csv", CSV_HEAD.replace(",", ";") + "a.jpg;1.234,5;2;3\n", "column x is '1.234,5', expected a number"),
+    ("a.csv", CSV_HEAD + "a.jpg,1,2,-3\n", "line 2: box is -3 px wide"),
+    ("a.csv", CSV_HEAD + ",1,2,3\n", "line 2: column image is '', expected the file name of a film"),
+    ("a.csv", CSV_HEAD + "a.jpg,1,2,3\na.jpg,1,2,3\n", "line 3: the same box of a.jpg is line 2: remove one"),
+    ("a.csv", CSV_HEAD + "a.jpg,,,\na.jpg,1,2,3\n", "line 3: a.jpg is in line 2 too, once without a box"),
+    (
+        "a.csv",
+        "image,x,y,side,width,height\na.jpg,1,2,3,9,9\na.jpg,2,2,3,8,9\n",
+        "line 3: size of a.jpg is (8, 9), expected (9, 9)",
+    ),
+]
+
+
+def test_enough_kinds():
+    assert len(BAD) >= 40
+    assert len({(name, str(content)) for name, content, _ in BAD}) == len(BAD)
+
+
+@pytest.mark.parametrize(("name", "content", "expected"), BAD, ids=range(len(BAD)))
+def test_bad_input(tmp_path, name, content, expected):
+    with pytest.raises(DatasetError) as caught:
+        read_text(tmp_path, name, content, film_size=lambda film: (100, 80), classes=["hip"])
+    message = str(caught.value)
+    assert expected in message
+    assert message.startswith(f"{tmp_path / name}: ")
+    assert len(message) < 1000
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            {"format": "pascal"},
+            "format is 'pascal', expected one of coco, voc, labelme, cvat, labelstudio, via, yolo, csv",
+        ),
+        ({"origin": 2}, "origin is 2, expected 0, 1 or 'auto'"),
+        ({"origin": True}, "origin is True, expected 0, 1 or 'auto'"),
+        ({"rotated": "yes"}, "rotated is 'yes', expected 'refuse' or 'enclose'"),
+        ({"classes": [""]}, r"classes are \(\'\',\), expected the names of the classes"),
+        ({"classes": []}, r"classes are \(\), expected the names of the classes"),
+        ({"classes": "hip"}, "classes are 'hip', expected a list of the names of the classes"),
+        ({"format": "voc"}, r"a\.json: is json, expected Pascal VOC XML: name another format="),
+        ({"format": "labelme"}, r"a\.json: shapes is missing"),
+        ({"format": "via"}, r"a\.json: film 1: the film is \["),
+        ({"format": "labelstudio"}, r"a\.json: the file is .*, expected a list"),
+    ],
+)
+def test_bad_options(tmp_path, options, expected):
+    with pytest.raises(DatasetError, match=expected):
+        read_text(tmp_path, "a.json", coco(), **options)
+
+
+@pytest.mark.parametrize(("format", "root"), [("voc", "annotations"), ("cvat", "annotation")])
+def test_other_xml_than_named(tmp_path, format, root):
+    with pytest.raises(DatasetError, match=f"root element is <{root}>, expected <annotation"):
+        read_text(tmp_path, "a.xml", f"<{root}/>", format=format)
+
+
+def test_all_faults_at_once(tmp_path):
+    annotations = [{"image_id": 1, "category_id": 1, "bbox": [index, 0, -1, 5]} for index in range(30)]
+    with pytest.raises(DatasetError) as caught:
+        read_text(tmp_path, "a.json", coco(annotations=annotations, categories=[{"id": 1, "name": "hip"}, {"id": 2}]))
+    lines = str(caught.value).split("\n  ")
+    assert lines[0].endswith("a.json: 31 faults")
+    assert lines[1] == "a.json: category 2: name is missing, found ['id']"
+    assert lines[2] == "a.json: annotation 1: box is -1 px wide and 5 px high, expected more than 0: draw it again"
+    assert lines[-1] == "... and 11 more"
+
+
+def test_entities_of_another_file_are_never_read(tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("SECRET")
+    head = f'<!DOCTYPE a [<!ENTITY a SYSTEM "{secret.as_uri()}">]>'
+    with pytest.raises(DatasetError) as caught:
+        read_text(tmp_path, "a.xml", voc("&a;", head))
+    assert "SECRET" not in str(caught.value)
