@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from hipdet.labels.box_shapes import checked_box
+from hipdet.labels.each_file import films_of_each
 from hipdet.labels.fault import Faults, LabelFault
 from hipdet.labels.film_name import film_name
 from hipdet.labels.label_file import LabelFile
@@ -21,11 +22,7 @@ from hipdet.labels.values import field, film_size, label_name, mapping, number, 
 
 def read_coco(files: Sequence[LabelFile], options: LabelOptions, faults: Faults) -> list[FilmLabels]:
     """The films of all `files`; their faults go to `faults`."""
-    films: list[FilmLabels] = []
-    for file in files:
-        with faults.at(file.shown):
-            films += _films(file, faults)
-    return films
+    return films_of_each(files, faults, lambda file: _films(file, faults))
 
 
 def _films(file: LabelFile, faults: Faults) -> list[FilmLabels]:

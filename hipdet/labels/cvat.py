@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
 from hipdet.labels.box_shapes import Size, box_of_corners, checked_box, turned_corners
+from hipdet.labels.each_file import films_of_each
 from hipdet.labels.fault import Faults, LabelFault
 from hipdet.labels.film_name import film_name
 from hipdet.labels.label_file import LabelFile
@@ -25,14 +26,13 @@ _SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skelet
 
 def read_cvat(files: Sequence[LabelFile], options: LabelOptions, faults: Faults) -> list[FilmLabels]:
     """The films of all `files`; their faults go to `faults`."""
-    films: list[FilmLabels] = []
-    for file in files:
-        with faults.at(file.shown):
-            if file.document.tag != "annotations":
-                raise LabelFault(f"root element is <{file.document.tag}>, expected <annotations>: is it CVAT's XML?")
-            films += _images(file, options.rotated, faults)
-            films += _tracks(file, options.rotated, faults)
-    return films
+    return films_of_each(files, faults, lambda file: _films(file, options.rotated, faults))
+
+
+def _films(file: LabelFile, rotated: str, faults: Faults) -> list[FilmLabels]:
+    if file.document.tag != "annotations":
+        raise LabelFault(f"root element is <{file.document.tag}>, expected <annotations>: is it CVAT's XML?")
+    return [*_images(file, rotated, faults), *_tracks(file, rotated, faults)]
 
 
 def _images(file: LabelFile, rotated: str, faults: Faults) -> Iterator[FilmLabels]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hipdet.labels.box_shapes import Point, Size, around_circle, box_of_corners, checked_box, enclosing
+from hipdet.labels.each_file import films_of_each
 from hipdet.labels.fault import Faults, LabelFault
 from hipdet.labels.film_name import film_name
 from hipdet.labels.label_file import LabelFile
@@ -21,11 +22,7 @@ from hipdet.labels.values import field, film_size, label_name, mapping, number, 
 
 def read_labelme(files: Sequence[LabelFile], options: LabelOptions, faults: Faults) -> list[FilmLabels]:
     """The film of each of `files`; their faults go to `faults`."""
-    films: list[FilmLabels] = []
-    for file in files:
-        with faults.at(file.shown):
-            films.append(_film(file, options.rotated, faults))
-    return films
+    return films_of_each(files, faults, lambda file: [_film(file, options.rotated, faults)])
 
 
 def _film(file: LabelFile, rotated: str, faults: Faults) -> FilmLabels:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hipdet.labels.each_file import films_of_each
 from hipdet.labels.fault import Faults, LabelFault
 from hipdet.labels.film_name import film_name
 from hipdet.labels.label_file import LabelFile
@@ -27,14 +28,11 @@ PROJECT_KEY = "_via_img_metadata"
 
 def read_via(files: Sequence[LabelFile], options: LabelOptions, faults: Faults) -> list[FilmLabels]:
     """The films of all `files`, JSON or CSV; their faults go to `faults`."""
-    films: list[FilmLabels] = []
-    for file in files:
-        with faults.at(file.shown):
-            if file.kind == "text":
-                films += read_via_csv(file, options.attribute, faults)
-            else:
-                films += _films(file, options.attribute, faults)
-    return films
+
+    def read(file: LabelFile) -> Iterator[FilmLabels] | list[FilmLabels]:
+        return (read_via_csv if file.kind == "text" else _films)(file, options.attribute, faults)
+
+    return films_of_each(files, faults, read)
 
 
 def _films(file: LabelFile, attribute: str | None, faults: Faults) -> Iterator[FilmLabels]:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
 from hipdet.labels.box_shapes import checked_box
+from hipdet.labels.each_file import films_of_each
 from hipdet.labels.fault import Faults, LabelFault
 from hipdet.labels.film_name import film_name, last_part
 from hipdet.labels.label_file import LabelFile
@@ -27,11 +28,7 @@ from hipdet.labels.xml_text import child_text
 def read_voc(files: Sequence[LabelFile], options: LabelOptions, faults: Faults) -> list[FilmLabels]:
     """The film of each of `files`; their faults go to `faults`."""
     origin = options.origin if isinstance(options.origin, int) else _likely_origin(files)
-    films: list[FilmLabels] = []
-    for file in files:
-        with faults.at(file.shown):
-            films.append(_film(file, origin, faults))
-    return films
+    return films_of_each(files, faults, lambda file: [_film(file, origin, faults)])
 
 
 def _likely_origin(files: Sequence[LabelFile]) -> int:
