@@ -8,7 +8,20 @@ class HipdetError(Exception):
 
 
 class RadiographError(HipdetError):
-    """A radiograph that can't be read: missing, truncated, not a picture."""
+    """A radiograph that can't be read: missing, truncated, not a picture.
+
+    Attributes:
+        reason: What is wrong, and how to mend it.
+        film: Its path or name; empty where that isn't known yet.
+    """
+
+    def __init__(self, reason: str, film: str = "") -> None:
+        super().__init__(reason, film)  # both, so that the error survives the way back from another process
+        self.reason = reason
+        self.film = film
+
+    def __str__(self) -> str:
+        return f"{self.film}: {self.reason}" if self.film else self.reason
 
 
 class DatasetError(HipdetError):

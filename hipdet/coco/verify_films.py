@@ -8,7 +8,7 @@ from typing import Any
 
 from hipdet.coco.verify import file_name_fault
 from hipdet.errors import RadiographError
-from hipdet.radiograph import check_radiograph, stored_size, upright_size
+from hipdet.radiograph import read_header
 
 
 def verify_films(coco: dict[str, Any], image_root: str | os.PathLike[str]) -> list[str]:
@@ -34,16 +34,14 @@ def verify_films(coco: dict[str, Any], image_root: str | os.PathLike[str]) -> li
 def _film_fault(path: Path, declared: tuple[object, object]) -> str | None:
     if not path.is_file():
         return f"film not found at {path}: check the image root, or drop the image"
-    fault = check_radiograph(path)
-    if fault:
-        return fault
     try:
-        stored, upright = stored_size(path), upright_size(path)
+        header = read_header(path)
     except RadiographError as error:
-        return str(error)
+        return error.reason
+    upright = header.upright
     if declared == upright:
         return None
     text = f"declared {declared[0]}x{declared[1]}, but the upright film is {upright[0]}x{upright[1]}"
-    if declared == stored:
+    if declared == header.stored:
         return f"{text}: EXIF orientation was ignored when it was labelled, so turn its boxes to the upright film"
     return f"{text}: label this very file, not a resized or turned copy"

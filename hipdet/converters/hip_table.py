@@ -16,7 +16,7 @@ from pathlib import Path, PureWindowsPath
 from hipdet.coco.faults import raise_faults
 from hipdet.coco.film import Film, Roi
 from hipdet.errors import DatasetError, RadiographError
-from hipdet.radiograph import check_radiograph, upright_size
+from hipdet.radiograph import read_header
 
 HIP = "hip"
 # A square around a hip at the edge of a film reaches over it: FracAtlas has 4 of 200, by up to 20% of the side.  More
@@ -107,10 +107,7 @@ def films_of_table(
     for image, hips in by_image.items():
         try:
             path = find(image)
-            fault = check_radiograph(path)
-            if fault:
-                raise DatasetError(f"{path}: {fault}")
-            width, height = upright_size(path)
+            width, height = read_header(path).upright
         except (DatasetError, RadiographError) as error:
             faults.append(f"line {hips[0].line}: {error}")
             continue

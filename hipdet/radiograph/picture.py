@@ -1,0 +1,79 @@
+"""JPEG, PNG, TIFF and BMP through Pillow."""
+
+from __future__ import annotations
+
+import threading
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps
+
+from hipdet.errors import RadiographError
+from hipdet.radiograph.header import MAX_SIDE, RadiographHeader, require_size
+from hipdet.radiograph.kind import has_late_metadata
+from hipdet.radiograph.window import windowed
+
+_ORIENTATION = 0x0112  # EXIF and TIFF tag
+_limit_lock = threading.Lock()
+
+
+def read(file: BinaryIO, kind: str) -> NDArray[np.uint8]:
+    """The film as upright 8-bit grey ``[H, W]``; see :func:`hipdet.radiograph.read_radiograph`."""
+    image = _open(file)
+    if kind == "TIFF":
+        _require_one_page(image)
+    inverted = kind == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]  # WhiteIsZero
+    image.load()
+    return _grey(ImageOps.exif_transpose(image), inverted)
+
+
+def header(file: BinaryIO, kind: str) -> RadiographHeader:
+    """Kind, size and orientation; TIFF and BMP, which have no end marker, are decoded."""
+    image = _open(file)
+    width, height = image.size
+    if kind == "TIFF":  # Pillow versions differ in whether image.size is stored or upright
+        width, height = (image.tag_v2[tag] for tag in (256, 257))  # type: ignore[attr-defined]
+    # PngImageFile's getexif decodes the film first, as metadata may follow the pixels
+    header_only = kind == "PNG" and not has_late_metadata(file)
+    exif = Image.Image.getexif(image) if header_only else image.getexif()
+    orientation: int = exif.get(_ORIENTATION, 1)
+    if kind in ("TIFF", "BMP"):
+        file.seek(0)
+        read(file, kind)
+    return RadiographHeader(kind, (width, height), orientation if orientation in range(1, 9) else 1)
+
+
+def _grey(image: Image.Image, inverted: bool) -> NDArray[np.uint8]:
+    if image.mode.startswith("I") or image.mode == "F":
+        return windowed(np.asarray(image), inverted)
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        backdrop = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(backdrop, image.convert("RGBA"))
+    if image.mode not in ("1", "L", "P", "RGB", "RGBA"):
+        image = image.convert("RGB")
+    return np.array(image.convert("L"))
+
+
+def _open(file: BinaryIO) -> ImageFile.ImageFile:
+    """The film with only its header read."""
+    with _limit_lock:  # Pillow's limit is global; 20,000 px a side is beyond its default
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_SIDE**2
+        try:
+            image: ImageFile.ImageFile = Image.open(file, formats=("JPEG", "PNG", "TIFF", "BMP"))
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    require_size(*image.size)
+    if image.mode in ("RGB", "RGBA", "LA", "CMYK") and any(";16" in str(tile[3]) for tile in image.tile):
+        raise RadiographError("16-bit colour, of which only the high byte could be read: save it as 16-bit grey")
+    return image
+
+
+def _require_one_page(image: ImageFile.ImageFile) -> None:
+    """Refuse a TIFF whose further pages are more than previews of the first."""
+    pages = getattr(image, "n_frames", 1)
+    for page in range(1, pages):
+        image.seek(page)
+        if not image.tag_v2.get(254, 0) & 1:  # type: ignore[attr-defined]  # NewSubfileType: reduced resolution
+            raise RadiographError(f"{pages} pages: save each film as a file of its own")
+    image.seek(0)

@@ -1,0 +1,85 @@
+"""The one entrance to radiographs of every kind."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Union
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from hipdet.errors import RadiographError
+from hipdet.radiograph import picture
+from hipdet.radiograph.header import TOO_LARGE, RadiographHeader
+from hipdet.radiograph.kind import AGAIN, checked_kind
+
+Source = Union[str, "os.PathLike[str]", bytes]
+
+# what decoders raise on damaged files, over and above OSError
+_DECODER_ERRORS = (
+    OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError,
+    MemoryError, ZeroDivisionError, struct.error, zlib.error, NotImplementedError,
+)  # fmt: skip
+
+
+def read_radiograph(source: Source, name: str | None = None) -> NDArray[np.uint8]:
+    """The film as upright 8-bit grey ``[H, W]``.
+
+    EXIF orientation is applied, colour becomes luminance and transparent parts black.  Deeper films (16-bit, 32-bit,
+    float) are windowed from their 0.5 to their 99.5 percentile onto 0..255: keeping only the high byte, as many readers
+    do, would leave a 12-bit film nearly black.
+
+    Args:
+        source: Path of the film, or its bytes.
+        name: What errors call the film; by default its path.
+
+    Raises:
+        RadiographError: missing, cut short, damaged, larger than 20,000 px a side, or not a picture.
+    """
+    with _opened(source, name) as file:
+        return picture.read(file, checked_kind(file))
+
+
+def read_header(source: Source, name: str | None = None) -> RadiographHeader:
+    """What the film is, with as little reading as shows whether it is all there: no pixel is decoded if possible.
+
+    Cheap for JPEG and PNG: the header must open and the file must reach its end marker, so damage in the middle stays
+    unseen.  TIFF and BMP have no end marker and are decoded.
+
+    Args:
+        source: Path of the film, or its bytes.
+        name: What errors call the film; by default its path.
+
+    Raises:
+        RadiographError: as :func:`read_radiograph`, as far as the header and the end show it.
+    """
+    with _opened(source, name) as file:
+        return picture.header(file, checked_kind(file))
+
+
+@contextmanager
+def _opened(source: Source, name: str | None) -> Iterator[BinaryIO]:
+    """Open `source`; whatever its decoding raises becomes a RadiographError that names the film."""
+    name = name or ("radiograph in memory" if isinstance(source, bytes) else os.fspath(source))
+    try:
+        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
+            yield file
+    except RadiographError as fault:
+        raise RadiographError(fault.reason, name) from fault
+    except FileNotFoundError as error:
+        raise RadiographError("no such file: check the path", name) from error
+    except UnidentifiedImageError as error:
+        raise RadiographError(f"header is damaged: {AGAIN}", name) from error
+    except Image.DecompressionBombError as error:
+        raise RadiographError(TOO_LARGE, name) from error
+    except _DECODER_ERRORS as error:
+        if isinstance(error, OSError) and error.errno:
+            raise RadiographError(f"can't be read: {error.strerror}", name) from error
+        raise RadiographError(f"damaged ({error or type(error).__name__}): {AGAIN}", name) from error
