@@ -1,26 +1,39 @@
 #!/usr/bin/env python3
-"""Turn a data set's released films and its table of hips into COCO files for training and testing."""
+"""Turn films and their label files into COCO files for training and testing."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from hipdet.cli.collection_arguments import add_collection_arguments, label_source, noted_options, output, rules
+from hipdet.cli.conversion_report import report, table1
 from hipdet.cli.errors import reports_errors
-from hipdet.coco import SPLIT_BY, Film, summarize
-from hipdet.converters import convert_fracatlas, convert_phantoms
+from hipdet.coco import SPLIT_BY, summarize
+from hipdet.collection.candidate import Found
+from hipdet.collection.convert_found import convert_found
+from hipdet.collection.rules import Rules
+from hipdet.converters import convert_fracatlas, convert_phantoms, find_cgoa, find_folder, find_gis, find_oaih
+from hipdet.converters.cgoa import PHASES
+from hipdet.converters.gis import MIN_SIDE
+from hipdet.converters.oai_series import VISITS
+from hipdet.converters.oaih import PAPER_VISITS, ROUTES
 
 EXAMPLES = """examples:
   tools/convert.py fracatlas data/FracAtlas --folds 3
+  tools/convert.py cgoa data/CGOA --labels RL=data/CGOA/labels_RL SC=data/CGOA/labels_SC
+  tools/convert.py oaih data/OAI --labels oai_hips.json --data-root data --copies 448
+  tools/convert.py gis data/GIS --labels gis.xml --exclude exclude.csv
+  tools/convert.py folder data/knees --labels knees.json --rois 2 --patient-from '(P[0-9]+)_'
   tools/convert.py phantom data/phantoms --val-fraction 0.1
 
-ROOT/annotations holds the files if --out is not given.
-Prints per file: films, ROIs, patients, ratio_ROI/image, and the long side of the films in pixels.
+Labels: COCO, Pascal VOC, LabelMe, CVAT, Label Studio, VGG VIA, YOLO or CSV; the format is told from the content.
+Writes SOURCE.json with SOURCE.exclusions.csv (every film that was left out, and why) and SOURCE.provenance.json, and prints
+films, ROIs, patients, ratio_ROI/image, and the long side of the films in pixels.  Then: tools/validate.py, tools/split.py.
 """
 
 
@@ -29,19 +42,19 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{fracatlas,phantom}")
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set")
-    shared.add_argument("--out", type=Path, help="folder for the JSON files (default: ROOT/annotations)")
-    shared.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
-    fracatlas = _command(commands, shared, "fracatlas", "the released FracAtlas folder")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{cgoa,oaih,gis,folder,fracatlas,phantom}")
+    _add_cgoa(_command(commands, "cgoa", "films under serial numbers, with a table film,patient,group,fracture"))
+    _add_oaih(_command(commands, "oaih", "AP pelvis films of the Osteoarthritis Initiative: its folders or zips"))
+    _add_gis(_command(commands, "gis", "a folder of pictures, such as an image search finds"))
+    _add_folder(_command(commands, "folder", "any folder of films with any ROI"))
+    fracatlas = _command(commands, "fracatlas", "the released FracAtlas folder")
     fracatlas.add_argument(
         "--table",
         type=Path,
         help="table of hips (default: ROOT/hips.csv, else that of 100 films which comes with hipdet)",
     )
     fracatlas.add_argument("--folds", type=int, default=5, help="of the cross-validation (default: %(default)s)")
-    phantom = _command(commands, shared, "phantom", "synthetic films: ROOT/<cgoa|oaih|gis>/{images,hips.csv}")
+    phantom = _command(commands, "phantom", "synthetic films: ROOT/<cgoa|oaih|gis>/{images,hips.csv}")
     phantom.add_argument("--val-fraction", type=float, default=0.1, help="part for validation (default: %(default)s)")
     phantom.add_argument(
         "--split",
@@ -49,48 +62,105 @@ def parse_args() -> argparse.Namespace:
         default="patient",
         help="films of a patient stay together, or film by film as in the paper, which leaks (default: %(default)s)",
     )
+    for made in (fracatlas, phantom):
+        made.add_argument("--out", type=Path, help="folder for the JSON files (default: ROOT/annotations)")
+        made.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
     return parser.parse_args()
 
 
-def _command(commands: Any, shared: argparse.ArgumentParser, name: str, text: str) -> argparse.ArgumentParser:
+def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        parents=[shared],
-        help=text,
-        description=text,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        name, help=text, description=text, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set")
     return parser
 
 
-def table(written: Mapping[Path, Sequence[Film]]) -> str:
-    """One line per written file."""
-    width = max(len(path.name) for path in written)
-    head = f"{'file':{width}}  films   ROIs  patients  ratio min/median/max     px max    min  median    mean   s.d."
-    lines = [head]
-    for path, films in written.items():
-        s = summarize(films)
-        ratio = f"{s.ratio.minimum:.3f} / {s.ratio.median:.3f} / {s.ratio.maximum:.3f}"
-        px = s.long_side
-        sizes = f"{px.maximum:9.0f} {px.minimum:6.0f} {px.median:7.0f} {px.mean:7.1f} {px.sd:6.1f}"
-        lines.append(f"{path.name:{width}}  {s.films:5}  {s.rois:5}  {s.patients:8}  {ratio}  {sizes}")
-    return "\n".join(lines)
+def _add_cgoa(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--table", type=Path, help="film,patient,group,fracture (default: ROOT/films.csv)")
+    parser.add_argument("--phases", nargs="+", choices=PHASES, default=list(PHASES), help="of a pair (default: both)")
+    parser.add_argument(
+        "--crop",
+        nargs=2,
+        type=int,
+        default=[0, 0],
+        metavar=("TOP", "BOTTOM"),
+        help="pixel rows to cut off films, where patient data are burnt in; needs --copies",
+    )
+    add_collection_arguments(parser, rois=2)
+
+
+def _add_oaih(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--visits",
+        nargs="+",
+        choices=VISITS,
+        default=list(PAPER_VISITS),
+        metavar="VISIT",
+        help=f"{', '.join(VISITS)} (default: 12m 96m, as in the paper)",
+    )
+    parser.add_argument(
+        "--route",
+        choices=ROUTES,
+        default="dicom",
+        help="the DICOM films, or the previews <series>_1x1.jpg that the paper used (default: dicom)",
+    )
+    add_collection_arguments(parser, rois=2)
+
+
+def _add_gis(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--exclude", type=Path, help="table film,reason (default: ROOT/exclude.csv if it is there)")
+    parser.add_argument("--table", type=Path, help="film,patient (default: each film is a patient)")
+    add_collection_arguments(parser, rois=2, min_side=MIN_SIDE)
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--source", default="folder", help="name of the data set (default: %(default)s)")
+    parser.add_argument("--classes", nargs="+", default=[], help="class names in order (default: those of the labels)")
+    parser.add_argument(
+        "--patient-from",
+        default="film",
+        metavar="film|folder|REGEX",
+        help="each film is a patient, or each folder, or what a group of REGEX finds in the name",
+    )
+    parser.add_argument("--table", type=Path, help="film,patient; goes before --patient-from")
+    parser.add_argument("--exclude", type=Path, help="table film,reason")
+    parser.add_argument("--near-duplicates", action="store_true", help="look for them: decodes every film")
+    add_collection_arguments(parser, rois=None)
+
+
+def _find(args: argparse.Namespace) -> tuple[Found, Rules, bool]:
+    """The films, the rules, and whether near duplicates are looked for."""
+    if args.command == "cgoa":
+        return find_cgoa(args.root, args.table, args.phases, tuple(args.crop)), rules(args, "cgoa"), False
+    if args.command == "oaih":
+        # who labelled the previews can train on the films
+        scaled = args.route == "dicom"
+        return find_oaih(args.root, args.visits, args.route), rules(args, "oaih", scaled_labels=scaled), False
+    if args.command == "gis":
+        return find_gis(args.root, args.exclude, args.table), rules(args, "gis"), True
+    found = find_folder(args.root, args.source, args.patient_from, args.table, args.exclude)
+    return found, rules(args, args.source, classes=tuple(args.classes)), args.near_duplicates
 
 
 @reports_errors
 def main() -> None:
     """Convert and print what was written."""
     args = parse_args()
+    if args.command not in ("fracatlas", "phantom"):
+        labels = label_source(args)
+        found, its_rules, near_duplicates = _find(args)
+        out = output(args, near_duplicates)
+        print(report(convert_found(args.root, found, labels, its_rules, out, noted_options(args))))
+        return
     if args.command == "fracatlas":
         written = convert_fracatlas(args.root, args.table, args.out, args.folds, args.seed)
     else:
         written = convert_phantoms(args.root, args.out, args.val_fraction, args.seed, args.split)
-    print(table(written))
-    films = set().union(*written.values())
-    cut = sum(not roi.is_square for film in films for roi in film.rois)
+    print(table1({path: summarize(films) for path, films in written.items()}))
+    cut = {roi for films in written.values() for film in films for roi in film.rois if not roi.is_square}
     if cut:
-        print(f"{cut} boxes reached over the edge of their film and were clipped to it")
+        print(f"{len(cut)} boxes reached over the edge of their film and were clipped to it")
     print(f"written to {next(iter(written)).parent}")
 
 

@@ -31,6 +31,7 @@ def build_coco(films: Iterable[Film], classes: Sequence[str], info: Mapping[str,
                 "height": film.height,
                 "source": film.source,
                 "patient": film.patient,
+                **film.extra,
             }
         )
         for roi in film.rois:
@@ -53,6 +54,7 @@ def _annotation(number: int, image_id: int, category_id: int, roi: Roi) -> dict[
     }
     if roi.picture_side is not None:
         annotation["picture_side"] = roi.picture_side
+        annotation["laterality"] = roi.laterality
     if roi.implant is not None:
         annotation["implant"] = roi.implant
     return annotation

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,11 @@ class Roi:
     label: str
     picture_side: str | None = None
     implant: bool | None = None
+
+    @property
+    def laterality(self) -> str | None:
+        """``left`` or ``right`` of the patient: radiographs are shown as if the patient faced the reader."""
+        return {"left": "right", "right": "left"}.get(self.picture_side or "")
 
     @property
     def side(self) -> float:
@@ -43,6 +50,7 @@ class Film:
         source: Data set it comes from, such as ``fracatlas``.
         patient: Pseudonym, unique within the source: films of one patient are never split.
         rois: In the order of the labels.
+        extra: Further fields of its image record, such as ``label_file``.
     """
 
     file_name: str
@@ -51,6 +59,7 @@ class Film:
     source: str
     patient: str
     rois: tuple[Roi, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def long_side(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -13,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from hipdet.errors import DatasetError
-from hipdet.files import replacing, write_json
+from hipdet.files import replacing, write_csv, write_json
 from hipdet.phantom.film import render
 from hipdet.phantom.plan import Plan, plan_film
 from hipdet.version import __version__
@@ -57,11 +56,8 @@ def write_phantoms(
         _make_all(missing, workers), total=len(missing), desc=f"{source} phantoms", unit="film", disable=not missing
     ):
         pass
-    with replacing(folder / "hips.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for plan, film in zip(plans, paths):
-            writer.writerows(_hip_rows(plan, film.name))
+    rows = (row for plan, film in zip(plans, paths) for row in _hip_rows(plan, film.name))
+    write_csv(folder / "hips.csv", [COLUMNS, *rows])
     return len(missing)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import BinaryIO
 
 from hipdet.errors import RadiographError
@@ -37,6 +38,16 @@ def checked_kind(file: BinaryIO) -> str:
         _png_chunks(file)
     file.seek(0)
     return kind
+
+
+def is_radiograph(path: Path) -> bool:
+    """Whether the file begins as a film of a known kind does; False where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+    except OSError:
+        return False
+    return head[128:] == b"DICM" or any(head.startswith(signature) for signature in SIGNATURES)
 
 
 def _jpeg_ends(file: BinaryIO) -> bool:

@@ -1,0 +1,1 @@
+"""Films and label files of any origin, brought together into COCO annotations."""

@@ -1,0 +1,163 @@
+"""Upright 8-bit copies of films: whole, or shrunk and padded to the square that training makes of them.
+
+Training decodes a film anew in every epoch; from copies of a few hundred pixels it does so many times faster, and films
+inside zips can be trained on only as copies.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from tqdm import tqdm
+
+from hipdet.coco.film import Film, Roi
+from hipdet.collection.candidate import Candidate, Exclusion, fault_of
+from hipdet.collection.stored_file import StoredFile
+from hipdet.errors import HipdetError
+from hipdet.files import replacing
+from hipdet.radiograph import read_radiograph
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Where copies go and how large they are.
+
+    Attributes:
+        root: The data root that they are below.
+        side: Long side in pixels to which larger films are shrunk, then padded with black at the right or the bottom to
+            a square; None for copies as they are.
+        workers: Processes; None for one per core.
+    """
+
+    root: Path
+    side: int | None = None
+    workers: int | None = None
+
+    def folder(self, source: str) -> str:
+        """Folder below `root`: ``cgoa_upright`` or ``cgoa_448``."""
+        return f"{source}_{self.side or 'upright'}"
+
+
+@dataclass(frozen=True)
+class _Task:
+    file: StoredFile
+    crop: tuple[int, int]
+    size: tuple[int, int]  # of the picture in the copy
+    squared: bool
+    path: Path
+
+
+def copy_films(
+    films: Sequence[tuple[Film, Candidate]], copies: Copies
+) -> tuple[list[tuple[Film, Candidate]], list[Exclusion]]:
+    """Write the copies; what is there and not older than its film is kept, so an interrupted run carries on.
+
+    Returns:
+        The films as they are in their copies, with boxes to match, and the faults of films that can't be decoded.
+    """
+    names = _names(films, copies)
+    made, tasks = [], []
+    for (film, candidate), name in zip(films, names):
+        copy = _in_copy(film, name, copies.side)
+        squared = copies.side is not None
+        scale = copy.long_side / film.long_side
+        size = _scaled(film.width, scale), _scaled(film.height, scale)
+        tasks.append(_Task(candidate.file, candidate.crop, size, squared, copies.root / name))
+        made.append((copy, candidate))
+    errors = tqdm(_write_all(tasks, copies.workers), total=len(tasks), desc="copies", unit="film", disable=None)
+    good, faults = [], []
+    for (copy, candidate), error in zip(made, errors):
+        if error is None:
+            good.append((copy, candidate))
+        else:
+            faults.append(fault_of(candidate, error))
+    return good, faults
+
+
+def _names(films: Sequence[tuple[Film, Candidate]], copies: Copies) -> list[str]:
+    """Names of the copies; films of the same short name, such as a.jpg and a.png, keep their extensions."""
+    count: dict[str, int] = {}
+    for _, candidate in films:
+        count[candidate.short_name] = count.get(candidate.short_name, 0) + 1
+    return [
+        f"{copies.folder(film.source)}/{candidate.short_name if count[candidate.short_name] == 1 else film.file_name}.png"
+        for film, candidate in films
+    ]
+
+
+def _in_copy(film: Film, name: str, side: int | None) -> Film:
+    original = {"original": film.file_name} if "original" not in film.extra else {}
+    if side is None:
+        return replace(film, file_name=name, extra={**film.extra, **original})
+    scale = min(1.0, side / film.long_side)
+    square = max(_scaled(film.width, scale), _scaled(film.height, scale))
+    # pixels map by the rounded sizes, as in mmdet's Resize
+    fx, fy = _scaled(film.width, scale) / film.width, _scaled(film.height, scale) / film.height
+    rois = tuple(
+        Roi((r.box[0] * fx, r.box[1] * fy, r.box[2] * fx, r.box[3] * fy), r.label, r.picture_side, r.implant)
+        for r in film.rois
+    )
+    size = {"original_width": film.width, "original_height": film.height}
+    extra = {**film.extra, **original, **size}
+    return replace(film, file_name=name, width=square, height=square, rois=rois, extra=extra)
+
+
+def _scaled(pixels: int, scale: float) -> int:
+    return max(1, int(pixels * scale + 0.5))
+
+
+def _write_all(tasks: Sequence[_Task], workers: int | None) -> Iterator[HipdetError | None]:
+    if workers == 1 or len(tasks) < 2:
+        yield from map(_write, tasks)
+        return
+    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+        yield from pool.map(_write, tasks, chunksize=4)
+
+
+def _write(task: _Task) -> HipdetError | None:
+    """Write one copy; returns the fault of a film that can't be decoded."""
+    if _is_there(task):
+        return None
+    try:
+        pixels = read_radiograph(task.file.source(), task.file.name)
+    except HipdetError as error:
+        return error
+    top, bottom = task.crop
+    pixels = pixels[top : pixels.shape[0] - bottom]
+    stamp = PngInfo()
+    stamp.add_text("Comment", _stamp(task))
+    with replacing(task.path) as temporary:
+        picture = Image.fromarray(_squared(pixels, task.size) if task.squared else pixels)
+        picture.save(temporary, format="PNG", pnginfo=stamp)
+    return None
+
+
+def _is_there(task: _Task) -> bool:
+    """Whether the copy was made in this way of this film, or of one that is older."""
+    if not task.path.is_file() or task.path.stat().st_mtime < task.file.path.stat().st_mtime:
+        return False
+    try:
+        with Image.open(task.path) as copy:
+            return bool(copy.info.get("Comment") == _stamp(task))
+    except (OSError, SyntaxError, ValueError):  # what Pillow raises on damaged headers
+        return False
+
+
+def _stamp(task: _Task) -> str:
+    top, bottom = task.crop
+    return f"hipdet copy, {task.size[0]}x{task.size[1]}, rows cut off: {top} and {bottom}"
+
+
+def _squared(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    square = np.zeros((max(size), max(size)), np.uint8)
+    # the mean over the area of a pixel, as the configs resize: anything sharper aliases
+    square[: size[1], : size[0]] = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
+    return square

@@ -1,0 +1,67 @@
+"""What a data set asks of its films and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hipdet.errors import DatasetError
+
+HIP = "hip"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules.
+
+    Attributes:
+        source: Name of the data set, which every image record carries.
+        classes: Names in the order of their ids; empty to take those of the labels, sorted.
+        rename: Class by the name that the labels give it.
+        rois: Number of ROIs that a film must have; None for any number.
+        min_side: Films whose long side has fewer pixels are excluded.
+        scaled_labels: Whether labels may be of a smaller or larger copy of a film, whose declared size shows the scale.
+        disagreement: What becomes of a film whose annotators differ in the number of ROIs or overlap by less than
+            `min_agreement`: ``exclude`` it or take the ``first`` annotator.
+        min_agreement: IoU.
+    """
+
+    source: str
+    classes: tuple[str, ...] = (HIP,)
+    rename: Mapping[str, str] = field(default_factory=dict)
+    rois: int | None = 2
+    min_side: int = 0
+    scaled_labels: bool = False
+    disagreement: str = "exclude"
+    min_agreement: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.rois is not None and self.rois < 1:
+            raise DatasetError(f"rois is {self.rois}, expected at least 1, or None for any number")
+        if self.disagreement not in ("exclude", "first"):
+            raise DatasetError(f"disagreement is {self.disagreement!r}, expected 'exclude' or 'first'")
+        if not 0 <= self.min_agreement <= 1:
+            raise DatasetError(f"min_agreement is {self.min_agreement}, expected an IoU from 0 to 1")
+        if len(set(self.classes)) < len(self.classes):
+            raise DatasetError(f"classes are {self.classes}, expected every name once")
+
+    def class_of(self, label: str | None) -> str:
+        """The class of a box with this label; without one, that of a data set of one class.
+
+        Raises:
+            DatasetError: no class of the data set.
+        """
+        if label is None:
+            if len(self.classes) == 1:
+                return self.classes[0]
+            raise DatasetError("box without label: name the class with --classes, or label it")
+        name = self.rename.get(label, label)
+        if not self.classes or name in self.classes:
+            return name
+        same = [known for known in self.classes if known.casefold() == name.casefold()]
+        if same:
+            return same[0]
+        raise DatasetError(
+            f"label {label!r} found, expected one of {', '.join(self.classes)}: add --rename {label!r}={self.classes[0]} "
+            f"or --classes"
+        )

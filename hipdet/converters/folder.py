@@ -1,0 +1,60 @@
+"""Any folder of films, any ROI: knees, hearts, lungs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from hipdet.collection.candidate import Candidate, Found
+from hipdet.collection.film_finder import exclude_listed, find_films, rows_of_films, with_patients
+from hipdet.errors import DatasetError
+
+PATIENT_FROM = ("film", "folder")
+
+
+def find_folder(
+    root: Path, source: str, patient_from: str = "film", table: Path | None = None, exclude: Path | None = None
+) -> Found:
+    """The films of a folder with their patients.
+
+    Args:
+        root: Folder of films.
+        source: Name of the data set.
+        patient_from: ``film`` makes each film a patient; ``folder`` takes the name of the folder that it is in; anything else
+            is a regular expression that is searched in the film's name, whose first group is the patient.
+        table: Table ``film, patient``; films that it lacks have their patient from `patient_from`.
+        exclude: Table ``film, reason``.
+
+    Raises:
+        DatasetError: no films, a name in which the expression finds nothing, or the list of faults of a table.
+    """
+    films = find_films(root, source)
+    if patient_from != "film":
+        films = with_patients(films, _patients(films, patient_from))
+    if table is not None:
+        rows = rows_of_films(films, table, ["patient"])
+        films = with_patients(films, {name: row.text["patient"] for name, row in rows.items()})
+    return exclude_listed(films, exclude)
+
+
+def _patients(films: Iterable[Candidate], patient_from: str) -> dict[str, str]:
+    if patient_from == "folder":
+        parents = {film.name: PurePosixPath(film.name).parent.as_posix() for film in films}
+        outside = [name for name, parent in parents.items() if parent == "."]
+        if outside:
+            raise DatasetError(f"{outside[0]}: in no folder, expected one for each patient (--patient-from folder)")
+        return parents
+    try:
+        pattern = re.compile(patient_from)
+    except re.error as error:
+        raise DatasetError(f"--patient-from {patient_from!r}: not a regular expression ({error})") from error
+    if pattern.groups < 1:
+        raise DatasetError(f"--patient-from {patient_from!r}: has no group, expected one such as '(P[0-9]+)_'")
+    patients = {}
+    for film in films:
+        match = pattern.search(film.name)
+        if not match or not match[1]:
+            raise DatasetError(f"{film.name}: --patient-from {patient_from!r} finds no patient in this name")
+        patients[film.name] = match[1]
+    return patients

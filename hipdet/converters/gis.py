@@ -1,0 +1,32 @@
+"""GIS: films that an image search found, as a test set (paper, 2.1 and appendix)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hipdet.collection.candidate import Found
+from hipdet.collection.film_finder import exclude_listed, find_films, rows_of_films, with_patients
+
+SOURCE = "gis"
+# px; the paper's text drops films below 255, but its table has one of 225
+MIN_SIDE = 225
+
+
+def find_gis(root: Path, exclude: Path | None = None, table: Path | None = None) -> Found:
+    """The films of a folder but those that a person excluded.
+
+    Args:
+        root: Folder of films.
+        exclude: Table ``film, reason`` of films that aren't to be used: children, drawings and bandages over the hip in the
+            paper; ``root/exclude.csv`` if there is one.
+        table: Table ``film, patient`` where patients are known; otherwise each film is a patient.
+
+    Raises:
+        DatasetError: no films, or the list of faults of a table.
+    """
+    films = find_films(root, SOURCE)
+    if table is not None:
+        rows = rows_of_films(films, table, ["patient"])
+        films = with_patients(films, {name: row.text["patient"] for name, row in rows.items()})
+    listed = root / "exclude.csv"
+    return exclude_listed(films, exclude or (listed if listed.is_file() else None))
