@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 
 from hipdet.errors import HipdetError
 
 USER_ERROR = 2
+INTERRUPTED = 130  # as shells have it
 
 
 def reports_errors(main: Callable[[], None]) -> Callable[[], None]:
@@ -27,6 +29,12 @@ def reports_errors(main: Callable[[], None]) -> Callable[[], None]:
         except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
             print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
             sys.exit(USER_ERROR)
+        except KeyboardInterrupt:
+            print("interrupted: files that were begun are not there, what was finished is", file=sys.stderr)
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python flushes into the pipe at its end
+            sys.exit(0)
 
     return wrapper
 

@@ -34,6 +34,11 @@ class Candidate:
         """Path below the root of the data set."""
         return self.file.name
 
+    @property
+    def shown(self) -> str:
+        """What reports call it: the ``original`` of `extra` where the path says more of the patient than it should."""
+        return self.extra.get("original", self.name)
+
 
 @dataclass(frozen=True, order=True)
 class Exclusion:
@@ -46,7 +51,7 @@ class Exclusion:
 
 def fault_of(candidate: Candidate, error: HipdetError) -> Exclusion:
     """What is wrong with a film, without its name before it."""
-    return Exclusion(candidate.name, str(error).removeprefix(f"{candidate.name}: "), candidate.other_names)
+    return Exclusion(candidate.shown, str(error).removeprefix(f"{candidate.shown}: "), candidate.other_names)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class _Collector:
                 self.faults.append(fault_of(candidate, error))
                 continue
             if exclusion:
-                self.exclusions.append(Exclusion(candidate.name, exclusion))
+                self.exclusions.append(Exclusion(candidate.shown, exclusion))
         return Collected(
             tuple(self.films),
             tuple(sorted(set(self.exclusions))),
@@ -76,7 +76,7 @@ class _Collector:
 
     def _convert(self, candidate: Candidate, labels: Sequence[FilmLabels]) -> str | None:
         """Convert one film; returns the reason if it is excluded."""
-        name, rules = candidate.name, self.rules
+        name, rules = candidate.shown, self.rules
         if not labels:
             return "not labelled"
         header = read_header(candidate.file.source(), name)
@@ -100,13 +100,15 @@ class _Collector:
         rois = with_sides(merged.rois, width) if rules.rois == 2 else merged.rois
         label_files = sorted({each.file.relative_to(self.source.root_of(each)).as_posix() for each in labels})
         extra = {**candidate.extra, "label_file": ", ".join(label_files)}
-        self.films.append((Film(name, width, height, rules.source, candidate.patient, rois, extra), candidate))
+        self.films.append(
+            (Film(candidate.name, width, height, rules.source, candidate.patient, rois, extra), candidate)
+        )
         return None
 
     def _film_size(self, film: str) -> tuple[int, int] | None:
         """Upright size of the film that a YOLO file means; None, which is a fault there, if there is none."""
         found = self.index.find(film)
-        return read_header(found[0].file.source(), found[0].name).upright if len(found) == 1 else None
+        return read_header(found[0].file.source(), found[0].shown).upright if len(found) == 1 else None
 
 
 def collect(found: Found, source: LabelSource, rules: Rules) -> Collected:

@@ -45,6 +45,8 @@ def convert_found(
     Raises:
         DatasetError: no film is left, or the list of films that can't be converted.
     """
+    if output.copies is None:
+        _require_films_as_they_are(found.candidates)
     collected = collect(found, labels, rules)
     films, faults = list(collected.films), list(collected.faults)
     _refuse(root, faults, output)  # before the steps that take long
@@ -83,15 +85,19 @@ def _refuse(root: Path, faults: Sequence[Exclusion], output: Output) -> None:
         raise_faults(f"{root} ({hint})", [f"{fault.name}: {fault.reason}" for fault in faults])
 
 
-def _in_place(films: Films, root: Path, data_root: Path) -> Films:
-    packed = [candidate.name for _, candidate in films if candidate.file.member is not None]
+def _require_films_as_they_are(candidates: Sequence[Candidate]) -> None:
+    """Without copies, training reads the films where they lie, as they are."""
+    packed = [candidate.shown for candidate in candidates if candidate.file.member is not None]
     if packed:
         raise DatasetError(
             f"{packed[0]} and {len(packed) - 1} more films are inside zips, where training can't read them: add "
             f"--copies upright or --copies 448"
         )
-    if any(candidate.crop != (0, 0) for _, candidate in films):
-        raise DatasetError(f"{root}: films can be cropped only in copies: add --copies upright or --copies 448")
+    if any(candidate.crop != (0, 0) for candidate in candidates):
+        raise DatasetError("films can be cropped only in copies: add --copies upright or --copies 448")
+
+
+def _in_place(films: Films, root: Path, data_root: Path) -> Films:
     try:
         prefix = root.resolve().relative_to(data_root.resolve())
     except ValueError as error:
@@ -104,13 +110,13 @@ def _join_near_duplicates(films: Films) -> tuple[Films, list[NearDuplicate], lis
     good, hashes, faults = [], [], []
     for film, candidate in tqdm(films, "near duplicates", unit="film", disable=None):
         try:
-            hashes.append(difference_hash(read_radiograph(candidate.file.source(), candidate.name)))
+            hashes.append(difference_hash(read_radiograph(candidate.file.source(), candidate.shown)))
             good.append((film, candidate))
         except HipdetError as error:
             faults.append(fault_of(candidate, error))
-    names = [candidate.name for _, candidate in good]
+    names = [candidate.shown for _, candidate in good]
     pairs = near_duplicates(names, hashes)
     first = groups(names, pairs)
-    patient = {candidate.name: film.patient for film, candidate in good}
-    joined = [(replace(film, patient=patient[first[each.name]]), each) for film, each in good]
+    patient = {candidate.shown: film.patient for film, candidate in good}
+    joined = [(replace(film, patient=patient[first[each.shown]]), each) for film, each in good]
     return joined, pairs, faults

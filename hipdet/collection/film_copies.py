@@ -49,6 +49,7 @@ class Copies:
 @dataclass(frozen=True)
 class _Task:
     file: StoredFile
+    name: str
     crop: tuple[int, int]
     size: tuple[int, int]  # of the picture in the copy
     squared: bool
@@ -70,7 +71,7 @@ def copy_films(
         squared = copies.side is not None
         scale = copy.long_side / film.long_side
         size = _scaled(film.width, scale), _scaled(film.height, scale)
-        tasks.append(_Task(candidate.file, candidate.crop, size, squared, copies.root / name))
+        tasks.append(_Task(candidate.file, candidate.shown, candidate.crop, size, squared, copies.root / name))
         made.append((copy, candidate))
     errors = tqdm(_write_all(tasks, copies.workers), total=len(tasks), desc="copies", unit="film", disable=None)
     good, faults = [], []
@@ -127,7 +128,7 @@ def _write(task: _Task) -> HipdetError | None:
     if _is_there(task):
         return None
     try:
-        pixels = read_radiograph(task.file.source(), task.file.name)
+        pixels = read_radiograph(task.file.source(), task.name)
     except HipdetError as error:
         return error
     top, bottom = task.crop

@@ -38,7 +38,7 @@ def difference_hash(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 def near_duplicates(names: Sequence[str], hashes: Iterable[NDArray[np.bool_]]) -> list[NearDuplicate]:
     """All pairs of films whose hashes differ in at most 7% of their bits, the closest first."""
-    bits = np.array(list(hashes), dtype=np.float32).reshape(len(names), -1)
+    bits = np.array(list(hashes), dtype=np.float32).reshape(len(names), SIDE * SIDE)
     ones = bits.sum(axis=1)
     found = []
     for start in range(0, len(names), _BLOCK):  # blocks bound the memory: all pairs of 60,000 films would be 14 GB

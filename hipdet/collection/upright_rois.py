@@ -31,7 +31,7 @@ def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candid
     Raises:
         DatasetError: labels of another size, an unknown class, or a box that isn't on the film.
     """
-    film = candidate.file.name
+    film = candidate.shown
     scale = _scale(labels.declared, header) if rules.scaled_labels else 1.0
     declared = None if scale != 1 else labels.declared
     frame = decide_frame(film, declared, header.stored, header.upright, header.orientation)

@@ -1,0 +1,106 @@
+"""Any ROI of any folder."""
+
+import json
+
+import pytest
+
+from film_sources import film, table, write
+from hipdet.collection.conversion import Output
+from hipdet.collection.convert_found import convert_found
+from hipdet.collection.label_source import LabelSource
+from hipdet.collection.rules import Rules
+from hipdet.converters import find_folder
+from hipdet.errors import DatasetError
+
+
+@pytest.fixture
+def lungs(tmp_path):
+    """Two films of chests, of which one has no heart; lungs are twice as high as wide."""
+    write(tmp_path / "P1_a.png", film(200, 180, "PNG"))
+    write(tmp_path / "P2_a.png", film(160, 180, "PNG"))
+    write(tmp_path / "P2_b.tif", film(160, 180, "TIFF"))
+    rows = [
+        ["P1_a.png", 20, 30, 60, 110, "lung"], ["P1_a.png", 120, 30, 160, 110, "lung"],
+        ["P1_a.png", 80, 60, 120, 100, "heart"], ["P2_a.png", 20, 30, 60, 110, "lung"], ["P2_b.tif", "", "", "", "", ""],
+    ]  # fmt: skip
+    write(tmp_path / "labels.csv", table("image,x0,y0,x1,y1,label", *rows))
+    return tmp_path
+
+
+def convert(root, rules=None, **finder):
+    source = LabelSource({"": root / "labels.csv"})
+    found = find_folder(root, "chests", **finder)
+    return convert_found(root, found, source, rules or Rules("chests", (), rois=None), Output(root), {})
+
+
+def test_several_classes_and_films_without_roi(lungs):
+    convert(lungs, patient_from="(P[0-9]+)_")
+    coco = json.loads((lungs / "annotations/chests.json").read_text())
+    assert [category["name"] for category in coco["categories"]] == ["heart", "lung"]
+    assert [(image["file_name"], image["patient"]) for image in coco["images"]] == [
+        ("P1_a.png", "P1"), ("P2_a.png", "P2"), ("P2_b.tif", "P2")
+    ]  # fmt: skip
+    assert [(a["image_id"], a["category_id"], a["bbox"]) for a in coco["annotations"]] == [
+        (1, 2, [20, 30, 40, 80]), (1, 1, [80, 60, 40, 40]), (1, 2, [120, 30, 40, 80]), (2, 2, [20, 30, 40, 80])
+    ]  # fmt: skip
+    assert "picture_side" not in coco["annotations"][0]  # only pairs have sides
+
+
+def test_classes_in_the_order_given_and_renamed(lungs):
+    convert(lungs, Rules("chests", ("Lung", "cor"), {"heart": "cor"}, rois=None))
+    coco = json.loads((lungs / "annotations/chests.json").read_text())
+    assert coco["categories"] == [{"id": 1, "name": "Lung"}, {"id": 2, "name": "cor"}]
+    assert [annotation["category_id"] for annotation in coco["annotations"]] == [1, 2, 1, 1]
+
+
+def test_a_label_that_is_no_class(lungs):
+    found = r"P1_a\.png: label 'heart' found, expected one of lung: add --rename 'heart'=lung"
+    with pytest.raises(DatasetError, match=rf"(?s){found}.*labels\.csv, line 2, line 4"):
+        convert(lungs, Rules("chests", ("lung",), rois=None))
+
+
+def test_patient_from_folder(lungs):
+    write(lungs / "P3/a.png", film(90, 90, "PNG"))
+    with pytest.raises(DatasetError, match=r"P1_a\.png: in no folder, expected one for each patient"):
+        find_folder(lungs, "chests", "folder")
+    for name in ("P1_a.png", "P2_a.png", "P2_b.tif"):
+        (lungs / name).unlink()
+    assert [each.patient for each in find_folder(lungs, "chests", "folder").candidates] == ["P3"]
+
+
+def test_a_table_goes_before_the_name(lungs):
+    write(lungs / "patients.csv", table("image,patient", ["P2_b.tif", "P9"]))
+    found = find_folder(lungs, "chests", "(P[0-9]+)_", lungs / "patients.csv")
+    assert [each.patient for each in found.candidates] == ["P1", "P2", "P9"]
+
+
+@pytest.mark.parametrize(
+    ("patient_from", "message"),
+    [
+        ("(P", r"--patient-from '\(P': not a regular expression"),
+        ("P.", r"has no group, expected one such as '\(P\[0-9\]\+\)_'"),
+        ("(Q.)", r"P1_a\.png: --patient-from '\(Q\.\)' finds no patient in this name"),
+        ("P1(x?)", "finds no patient in this name"),
+    ],
+)
+def test_bad_patient_from(lungs, patient_from, message):
+    with pytest.raises(DatasetError, match=message):
+        find_folder(lungs, "chests", patient_from)
+
+
+def test_files_that_are_no_films_are_passed_over(tmp_path):
+    for name in ("a.jpg", "sub/001", ".hidden.jpg", "sub/._b.jpg", "chests_upright/a.png", "chests_448/a.png"):
+        write(tmp_path / name, film(90, 60))
+    for name in ("notes", "notes.txt", "sub/002", "Thumbs.db"):
+        write(tmp_path / name, "not a film")
+    assert [each.name for each in find_folder(tmp_path, "chests").candidates] == ["a.jpg", "sub/001"]
+
+
+def test_links_out_of_the_folder_are_refused(tmp_path):
+    outside = write(tmp_path / "outside.jpg", film(90, 60))
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films/a.jpg").symlink_to(outside)
+    with pytest.raises(DatasetError, match=r"a\.jpg is a link out of its folder: put the file itself there"):
+        find_folder(tmp_path / "films", "chests")
+    with pytest.raises(DatasetError, match="none: no such folder"):
+        find_folder(tmp_path / "none", "chests")
