@@ -148,23 +148,8 @@ def make_gis(root):
 
 
 def dicom_film(width, height, seed, description=None):
-    """A 12-bit CR film with the tags of a patient."""
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
+    """A 12-bit film with the tags of a patient."""
+    from dicom_bytes import dicom  # which needs pydicom
 
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
-    meta.MediaStorageSOPInstanceUID = "1.2.3"
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
-    dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, "1.2.3"
-    dataset.PatientName, dataset.PatientBirthDate, dataset.PatientID = "Doe^Jane", "19420815", "secret-id"
-    if description is not None:
-        dataset.SeriesDescription = description
-    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = height, width, 1
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
-    dataset.PhotometricInterpretation = "MONOCHROME2"
-    dataset.PixelData = np.random.default_rng(seed).integers(0, 4096, (height, width), np.uint16).tobytes()
-    content = io.BytesIO()
-    dataset.save_as(content, enforce_file_format=True)
-    return content.getvalue()
+    stored = np.random.default_rng(seed).integers(0, 4096, (height, width), np.uint16)
+    return dicom(stored, bits=12, **({} if description is None else {"SeriesDescription": description}))

@@ -5,7 +5,6 @@ the upright frame, which is the frame of the labels.
 """
 
 from hipdet.radiograph.header import RadiographHeader
-from hipdet.radiograph.read import read_header, read_radiograph
-from hipdet.radiograph.series_description import read_series_description
+from hipdet.radiograph.read import read_header, read_radiograph, read_series_description
 
 __all__ = ["RadiographHeader", "read_header", "read_radiograph", "read_series_description"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 from typing import BinaryIO
 
 from hipdet.errors import RadiographError
 
+HEAD = 132  # bytes that tell the kind
 AGAIN = "copy or download the film again"
 
 SIGNATURES = {
@@ -21,17 +23,18 @@ SIGNATURES = {
 }
 
 
+_EXPLICIT = {b"AE", b"CS", b"DA", b"DT", b"LO", b"OB", b"PN", b"SH", b"ST", b"TM", b"UI", b"UL", b"UN", b"US", b"SQ"}
+
+
 def checked_kind(file: BinaryIO) -> str:
-    """JPEG, PNG, TIFF or BMP, after making sure that JPEG and PNG reach their end; `file` is rewound."""
+    """JPEG, PNG, TIFF, BMP or DICOM, after making sure that JPEG and PNG reach their end; `file` is rewound."""
     file.seek(0)
-    head = file.read(132)
+    head = file.read(HEAD)
     if not head:
         raise RadiographError(f"empty file: {AGAIN}")
-    if head[128:] == b"DICM":
-        raise RadiographError("DICOM is not supported yet: export the film as 16-bit PNG or TIFF")
-    kind = next((kind for signature, kind in SIGNATURES.items() if head.startswith(signature)), None)
+    kind = kind_of(head)
     if kind is None:
-        raise RadiographError("not a JPEG, PNG, TIFF or BMP picture: save it as one of these")
+        raise RadiographError("not a JPEG, PNG, TIFF, BMP or DICOM picture: save it as one of these")
     if kind == "JPEG" and not _jpeg_ends(file):
         raise RadiographError(f"cut short (the JPEG has no end marker): {AGAIN}")
     if kind == "PNG":
@@ -40,14 +43,35 @@ def checked_kind(file: BinaryIO) -> str:
     return kind
 
 
+def kind_of(head: bytes) -> str | None:
+    """The kind of a film by its first 132 bytes, None if it is none; extensions play no part."""
+    if head[128:] == b"DICM" or _is_bare_dicom(head):
+        return "DICOM"
+    return next((kind for signature, kind in SIGNATURES.items() if head.startswith(signature)), None)
+
+
 def is_radiograph(path: Path) -> bool:
     """Whether the file begins as a film of a known kind does; False where it can't be read."""
     try:
         with path.open("rb") as file:
-            head = file.read(132)
+            return kind_of(file.read(HEAD)) is not None
     except OSError:
         return False
-    return head[128:] == b"DICM" or any(head.startswith(signature) for signature in SIGNATURES)
+
+
+def _is_bare_dicom(head: bytes) -> bool:
+    """Whether two elements of group 2 or 8 follow each other at the start, as in DICOM without a preamble."""
+    if len(head) < 16:
+        return False
+    group, element = struct.unpack("<HH", head[:4])
+    if head[4:6] in _EXPLICIT - {b"OB", b"UN", b"SQ"}:
+        length = 8 + struct.unpack("<H", head[6:8])[0]
+    elif head[4:6] in _EXPLICIT:
+        length = 12 + struct.unpack("<I", head[8:12])[0]
+    else:
+        length = 8 + struct.unpack("<I", head[4:8])[0]
+    following = struct.unpack("<HH", head[length : length + 4]) if len(head) >= length + 4 else None
+    return group in (2, 8) and following is not None and following[0] in (2, 8) and following > (group, element)
 
 
 def _jpeg_ends(file: BinaryIO) -> bool:
