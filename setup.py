@@ -62,7 +62,14 @@ setup(
         "dicom": ["pydicom>=2.4", "pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0", "pyjpegls>=1.2"],
         "publish": ["safetensors>=0.4"],
         "export": ["onnx>=1.15", "onnxruntime>=1.16"],
-        "test": ["pytest>=7.4", "pytest-timeout>=2.2", "pytest-xdist>=3.5", "hypothesis>=6.90", "safetensors>=0.4", "pydicom-data"],
+        "test": [
+            "pytest>=7.4",
+            "pytest-timeout>=2.2",
+            "pytest-xdist>=3.5",
+            "hypothesis>=6.90",
+            "safetensors>=0.4",
+            "pydicom-data",
+        ],
         "dev": ["ruff>=0.14", "mypy>=1.11", "pre-commit>=3.5"],
     },
     classifiers=[

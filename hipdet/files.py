@@ -6,8 +6,8 @@ import csv
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,4 +48,16 @@ def write_csv(path: str | os.PathLike[str], rows: Iterable[Sequence[object]]) ->
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write `content` as strict JSON (no NaN) to `path`, whole or not at all; same content, same bytes."""
-    write_text(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, _json(content))
+
+
+def write_json_files(contents: Mapping[Path, Any]) -> None:
+    """Write every value as :func:`write_json` does, none of them taking its place before all are written."""
+    with ExitStack() as stack:
+        for path, content in contents.items():
+            with stack.enter_context(replacing(path)).open("w", encoding="utf-8", newline="\n") as file:
+                file.write(_json(content))
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"

@@ -7,8 +7,8 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 
-from hipdet.coco import require_valid
 from hipdet.errors import DatasetError
+from hipdet.validation import require_valid
 
 
 @DATASETS.register_module()

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hipdet.coco import require_valid, split_key, validation_part
-from hipdet.errors import DatasetError
+from hipdet.coco import split_key, validation_part
+from hipdet.coco.subset import append, subset
 from hipdet.files import write_json
+from hipdet.validation import require_valid
 
 Coco = dict[str, Any]
 EVERYTHING = "everything"
@@ -94,38 +95,14 @@ def write_data_root(films: Films, data_sets: Sequence[DataSet], root: Path) -> N
         write_json(root / f"annotations/{name}.json", subset(films.coco, image_ids))
 
 
-def subset(coco: Coco, image_ids: Iterable[int]) -> Coco:
-    """The part of `coco` with these images; ids stay."""
-    wanted = set(image_ids)
-    return dict(
-        coco,
-        images=[image for image in coco["images"] if image["id"] in wanted],
-        annotations=[annotation for annotation in coco["annotations"] if annotation["image_id"] in wanted],
-    )
-
-
 def _append(coco: Coco, data_set: DataSet) -> None:
     """Add a data set with ids of its own and file names below its link."""
     added = require_valid(data_set.annotations)
-    classes = [category["name"] for category in added["categories"]]
-    coco["categories"] = coco["categories"] or [dict(id=i, name=name) for i, name in enumerate(classes, 1)]
-    expected = [category["name"] for category in coco["categories"]]
-    if classes != expected:
-        raise DatasetError(f"{data_set.annotations}: classes are {classes}, those of the other data sets {expected}")
-    category_ids = {category["id"]: number for number, category in enumerate(added["categories"], 1)}
-    image_ids: dict[int, int] = {}
+    images = []
     for image in added["images"]:
-        image_ids[image["id"]] = len(coco["images"]) + 1
         name = f"{data_set.name}/{image['file_name']}"
-        record = dict(image, id=image_ids[image["id"]], file_name=name, data_set=data_set.name)
-        coco["images"].append({"source": data_set.name, **record})
-    for annotation in added["annotations"]:
-        ids = dict(
-            id=len(coco["annotations"]) + 1,
-            image_id=image_ids[annotation["image_id"]],
-            category_id=category_ids[annotation["category_id"]],
-        )
-        coco["annotations"].append({**annotation, **ids})
+        images.append({"source": data_set.name, **image, "file_name": name, "data_set": data_set.name})
+    append(coco, {**added, "images": images}, str(data_set.annotations))
 
 
 def _patient(image: Mapping[str, Any]) -> tuple[str, str] | None:

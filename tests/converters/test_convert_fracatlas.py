@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from hipdet.coco import require_valid
 from hipdet.converters import convert_fracatlas
 from hipdet.errors import DatasetError
+from hipdet.validation import require_valid
 
 HEADER = "image,x,y,side,picture_side,implant\n"
 

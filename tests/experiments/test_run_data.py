@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from hipdet.coco import verify_annotations
 from hipdet.errors import DatasetError
 from hipdet.experiments import EXPERIMENTS
 from hipdet.experiments.data import DataSet, Split, gather, write_data_root
+from hipdet.validation import Expected, validate
 
 POOLS = {experiment.pool: experiment.trained_on for experiment in EXPERIMENTS.values()}.values()
 
@@ -64,7 +64,7 @@ def test_data_root(data_set, tmp_path):
     films = gather(sets, [("cgoa",)], Split())
     for _ in range(2):  # again: the same bytes
         write_data_root(films, sets, tmp_path / "root")
-        coco, faults = verify_annotations(tmp_path / "root/annotations/cgoa_train.json", ["hip"])
+        coco, faults = validate(tmp_path / "root/annotations/cgoa_train.json", expected=Expected(("hip",)))
         assert not faults
     assert [image["id"] for image in coco["images"]] == films.subsets["cgoa_train"]
     assert (tmp_path / "root/gis/images/gis0.png").read_text() == "x"

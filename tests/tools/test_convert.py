@@ -33,7 +33,7 @@ def test_fracatlas_from_another_folder(shared, tmp_path):
         (("fracatlas", "none"), "error: none: no such folder"),
         (("phantom", "none"), "error: none: found none of the folders cgoa, oaih, gis"),
         ((), "the following arguments are required"),
-        (("cgoa", "x"), "invalid choice: 'cgoa'"),
+        (("mura", "x"), "invalid choice: 'mura'"),
     ],
 )
 def test_errors_are_one_message_and_status_2(tmp_path, arguments, expected):

@@ -1,0 +1,121 @@
+"""COCO files divided into files of their parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hipdet.coco.leak import find_leaks
+from hipdet.coco.partition import Partition, divide, fold_ids
+from hipdet.coco.subset import Coco, append, subset
+from hipdet.errors import DatasetError
+from hipdet.files import write_json_files
+from hipdet.validation import require_valid
+
+
+@dataclass(frozen=True)
+class Division:
+    """How to divide: into `folds`, or without them by `fractions` of the parts beside training."""
+
+    fractions: Mapping[str, float] = field(default_factory=lambda: {"val": 0.1})
+    folds: int | None = None
+    seed: int = 0
+    by: str = "patient"
+
+    def __call__(self, coco: Coco) -> Partition:
+        """Image ids of every part of `coco`."""
+        if self.folds is None:
+            return divide(coco["images"], self.fractions, self.seed, self.by)
+        everything = [image["id"] for image in coco["images"]]
+        parts = {}
+        for number, test in enumerate(fold_ids(coco["images"], self.folds, self.seed, self.by)):
+            tested = set(test)
+            parts[f"fold{number}_train"] = [image_id for image_id in everything if image_id not in tested]
+            parts[f"fold{number}_test"] = test
+        return Partition(parts)
+
+    def sides(self) -> list[tuple[str, ...]]:
+        """The parts that must not share a patient, for each of the splits."""
+        if self.folds is None:
+            return [("train", *self.fractions)]
+        return [(f"fold{number}_train", f"fold{number}_test") for number in range(self.folds)]
+
+    def record(self, part: str, of: Any) -> dict[str, Any]:
+        """For the ``info`` of a part."""
+        how = dict(self.fractions) if self.folds is None else {"folds": self.folds}
+        return {"part": part, "of": of, **how, "seed": self.seed, "by": self.by}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one file, or of all files joined."""
+
+    name: str
+    files: dict[Path, Coco]
+    notes: list[str]
+    leak: str
+
+
+def split_files(
+    paths: Sequence[Path], division: Division, out: Path | None = None, merge: str | None = None
+) -> list[Parts]:
+    """Write ``<stem>_<part>.json`` for each part of each file, all of them or none.
+
+    Args:
+        paths: COCO files of different names.
+        division: How.
+        out: Folder to write to; None for that of each file.
+        merge: Also write ``<merge>_<part>.json`` with the parts of all files, whose ids count anew.
+
+    Returns:
+        What was written, by input.
+
+    Raises:
+        DatasetError: faults of a file, names that collide, classes that differ, a part without films, or as
+            :func:`hipdet.coco.partition.divide`.
+    """
+    names = [*(path.stem for path in paths), *([merge] if merge else [])]
+    if len(set(names)) < len(names):
+        raise DatasetError(f"names are {', '.join(names)}, expected each once: the parts are called so")
+    made: list[Parts] = []
+    merged: dict[str, Coco] = {}
+    for path in paths:
+        coco = require_valid(path)
+        partition = division(coco)
+        parts: dict[str, Coco] = {}
+        for part, image_ids in partition.parts.items():
+            info = {**coco.get("info", {}), "split": division.record(part, path.name)}
+            parts[part] = {**subset(coco, image_ids), "info": info}
+            if merge:
+                start = dict(info={"split": division.record(part, [each.name for each in paths])}, **_empty())
+                append(merged.setdefault(part, start), parts[part], str(path))
+        made.append(_parts(path.stem, out or path.parent, parts, partition.notes, division))
+    if merge:
+        made.append(_parts(merge, out or paths[0].parent, merged, [], division))
+    write_json_files({path: coco for each in made for path, coco in each.files.items()})
+    return made
+
+
+def _parts(name: str, folder: Path, parts: Mapping[str, Coco], notes: list[str], division: Division) -> Parts:
+    empty = [part for part, coco in parts.items() if not coco["images"]]
+    if empty:
+        raise DatasetError(f"{name}_{empty[0]} would have no films, expected at least one: choose larger parts")
+    files = {folder / f"{name}_{part}.json": coco for part, coco in parts.items()}
+    return Parts(name, files, notes, _leak_line(parts, division))
+
+
+def _leak_line(parts: Mapping[str, Coco], division: Division) -> str:
+    patients = unknown = 0
+    for side in division.sides():
+        leaks = find_leaks({part: parts[part]["images"] for part in side})
+        patients += len(leaks.patients)
+        unknown += leaks.without_patient
+    if patients:
+        return f"{patients} patients stand on two sides: figures will flatter"
+    return "films without patient: a leak can't be excluded" if unknown else "no patient stands on two sides"
+
+
+def _empty() -> Coco:
+    return dict(images=[], annotations=[], categories=[])

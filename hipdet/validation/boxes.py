@@ -1,0 +1,100 @@
+"""Boxes of a COCO file: all that CocoDataset drops, and pycocotools takes, without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hipdet.validation.fault import Faults
+from hipdet.validation.values import finite, finite_box, is_whole, shown
+
+TOLERANCE = 1.0  # px that a box may reach over the edge of its film: rounding of labelling tools
+AREA_TOLERANCE = 0.02  # of the box: areas of masks and of rounded boxes differ by less
+_DRAW = "draw it again"
+
+Record = dict[str, Any]
+
+
+def check_annotations(
+    annotations: Sequence[Record], images: Sequence[Record], categories: Sequence[Record], faults: Faults
+) -> None:
+    """Each box is of an image and a category of the file, a box, and on its film."""
+    by_id = {image["id"]: image for image in images if is_whole(image["id"])}
+    category_ids = sorted({category["id"] for category in categories if is_whole(category["id"])})
+    seen: dict[tuple[object, ...], object] = {}
+    for annotation in annotations:
+        where = f"annotation {shown(annotation['id'])}"
+        image_id, category_id = annotation["image_id"], annotation["category_id"]
+        image = by_id.get(image_id) if is_whole(image_id) else None
+        film = image["file_name"] if image else ""
+        if image is None:
+            found, mend = f"image_id {shown(image_id)}", "add the image, or drop the box"
+            faults.error("image-unknown", where, found, "the id of an image of this file", mend)
+        if not is_whole(category_id) or category_id not in category_ids:
+            found, expected = f"category_id {shown(category_id)}", f"one of {category_ids}"
+            faults.error("category-unknown", where, found, expected, "add the category, or mend the id", film)
+        _check_flags(annotation, where, film, faults)
+        if _check_box(annotation, image, where, film, faults) and image is not None:
+            key = (image_id, shown(category_id), *annotation["bbox"])
+            if key in seen:
+                found = f"the same box as annotation {seen[key]}"
+                faults.error("box-twice", where, found, "each ROI once", "remove one", film)
+            seen.setdefault(key, annotation["id"])
+
+
+def _check_flags(annotation: Record, where: str, film: str, faults: Faults) -> None:
+    """iscrowd and ignore take a box out of training and of the figures."""
+    crowd = annotation.get("iscrowd", 0)
+    if crowd not in (0, 1) or isinstance(crowd, float):
+        faults.error("iscrowd-invalid", where, f"iscrowd is {shown(crowd)}", "0 or 1", "write 0 for a ROI", film)
+    elif crowd or annotation.get("ignore"):
+        key = "iscrowd" if crowd else "ignore"
+        found, mend = f"{key} is set, so the box isn't trained on", "write 0 if it is a ROI like others"
+        faults.warn("box-ignored", where, found, "0 for a ROI", mend, film)
+
+
+def _check_box(annotation: Record, image: Record | None, where: str, film: str, faults: Faults) -> bool:
+    """Whether it is a box that training can use."""
+    shown_box = f"bbox {shown(annotation['bbox'])}"
+    box = finite_box(annotation["bbox"])
+    if box is None:
+        faults.error("box-not-numbers", where, shown_box, "4 finite numbers [x, y, width, height]", _DRAW, film)
+        return False
+    _, _, w, h = box
+    if w < 1 or h < 1:
+        faults.error("box-too-small", where, f"{shown_box}, {w:g} wide and {h:g} high", "at least 1 px", _DRAW, film)
+        return False
+    if image is not None and not _check_place(box, image, f"{shown_box} [x, y, width, height]", where, faults):
+        return False
+    area = finite(annotation["area"])
+    if area is None or area <= 0:  # CocoDataset drops the box
+        faults.error(
+            "area-invalid", where, f"area {shown(annotation['area'])}", f"{w * h:g}", "write width x height", film
+        )
+        return False
+    if abs(area - w * h) > AREA_TOLERANCE * w * h and not annotation.get("segmentation"):
+        faults.warn("area-differs", where, f"area {area:g}", f"{w * h:g}", "write width x height", film)
+    return True
+
+
+def _check_place(
+    box: tuple[float, float, float, float], image: Record, shown_box: str, where: str, faults: Faults
+) -> bool:
+    width, height = image["width"], image["height"]
+    if not all(is_whole(side) and side > 0 for side in (width, height)):
+        return True
+    x, y, w, h = box
+    over = max(-x, -y, x + w - width, y + h - height)
+    found = f"{shown_box} reaches {over:g} px out of the film of {width}x{height}"
+    if over <= 0:
+        return True
+    if over <= TOLERANCE:
+        faults.warn("box-over-edge", where, found, "a box on the film", "clip it", image["file_name"])
+        return True
+    if 0 <= x < w <= width + TOLERANCE and 0 <= y < h <= height + TOLERANCE:
+        mend = f"it is probably [x0, y0, x1, y1]: write [{x:g}, {y:g}, {w - x:g}, {h - y:g}]"
+        faults.error("box-corners", where, found, "[x, y, width, height]", mend, image["file_name"])
+    else:
+        mend = "clip or redraw it, and check that it was drawn on the upright film of this size"
+        faults.error("box-outside", where, found, "a box on the film", mend, image["file_name"])
+    return False

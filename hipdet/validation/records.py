@@ -1,0 +1,122 @@
+"""Ids, images and categories of a COCO file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+from hipdet.validation.fault import Faults
+from hipdet.validation.values import is_whole, shown
+
+_RENUMBER = "number them anew"
+
+
+def check_ids(kind: str, records: Sequence[dict[str, Any]], first: int, faults: Faults) -> None:
+    """Ids are whole numbers from `first` up, each used once."""
+    ids = [record["id"] for record in records]
+    for number in ids:
+        if not is_whole(number) or number < first:
+            expected = f"a whole number from {first or 1} up"
+            faults.error("id-invalid", f"{kind} {shown(number)}", f"id {shown(number)}", expected, _RENUMBER)
+    for number, count in Counter(number for number in ids if is_whole(number)).items():
+        if count > 1:
+            faults.error("id-twice", f"{kind} {number}", f"id used {count} times", "once", _RENUMBER)
+
+
+def check_images(images: Sequence[dict[str, Any]], faults: Faults) -> None:
+    """Sizes are whole pixels; names lead to one film each, below the image root."""
+    first: dict[str, Any] = {}
+    folded: dict[str, str] = {}
+    for image in images:
+        where, name = f"image {shown(image['id'])}", image["file_name"]
+        for key in ("width", "height"):
+            if not is_whole(image[key]) or image[key] <= 0:
+                found = f"{key} is {shown(image[key])}"
+                faults.error(
+                    "size-invalid", where, found, "the pixels of the upright film", "read them from the film", name
+                )
+        if check_file_name(name, where, faults):
+            if name in first:
+                found = f"file_name is that of image {first[name]} too"
+                faults.error("film-twice", where, found, "one record for a film", "remove one", name)
+            elif folded.setdefault(name.casefold(), name) != name:
+                found = f"differs from {folded[name.casefold()]!r} by case only"
+                mend = "rename one, as some disks don't tell them apart"
+                faults.warn("name-case", where, found, "names that differ", mend, name)
+            first.setdefault(name, image["id"])
+
+
+def check_file_name(name: object, where: str, faults: Faults) -> bool:
+    """Whether `name` can be followed below an image root."""
+    fault = file_name_fault(name)
+    if fault:
+        faults.error(
+            "name-invalid", where, f"file_name {fault}", "the path of a film below the image root", "mend it", name
+        )
+    return fault is None
+
+
+def file_name_fault(name: object) -> str | None:
+    """Why `name` can't be followed below an image root, or None."""
+    if not isinstance(name, str) or not name.strip():
+        return f"is {shown(name)}"
+    if "\\" in name:
+        return f"{name!r} has a backslash in place of '/'"
+    if PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive:
+        return f"{name!r} is absolute"
+    if ".." in PurePosixPath(name).parts or "\0" in name:
+        return f"{name!r} leads out of the image root"
+    return None
+
+
+def check_categories(
+    categories: Sequence[dict[str, Any]],
+    annotations: Sequence[dict[str, Any]],
+    classes: Sequence[str] | None,
+    faults: Faults,
+) -> None:
+    """Names are texts, each used once, and with `classes` these, in their order."""
+    for category in categories:
+        if not isinstance(category["name"], str) or not category["name"]:
+            where = f"category {shown(category['id'])}"
+            faults.error("class-name", where, f"name is {shown(category['name'])}", "a text", "name the class")
+    names = [category["name"] for category in categories if isinstance(category["name"], str)]
+    for name, count in Counter(names).items():
+        if count > 1:
+            faults.error("class-twice", f"category {name!r}", f"name stands {count} times", "once", "remove the others")
+    if classes is not None:
+        _check_classes(categories, names, annotations, classes, faults)
+
+
+def _check_classes(
+    categories: Sequence[dict[str, Any]],
+    names: Sequence[str],
+    annotations: Sequence[dict[str, Any]],
+    classes: Sequence[str],
+    faults: Faults,
+) -> None:
+    near = {name.strip().casefold(): name for name in names if name not in classes}
+    for expected in classes:
+        if expected in names:
+            continue
+        similar = near.pop(expected.strip().casefold(), None)
+        if similar is not None:
+            faults.error("class-name", f"category {similar!r}", f"{similar!r}", f"{expected!r}", "rename it")
+        else:
+            mend = "rename one, or set the config's `classes`"
+            faults.error(
+                "class-missing", f"category {expected!r}", f"categories {shown(list(names))}", f"{expected!r}", mend
+            )
+    # CocoDataset numbers classes in the order of the file and names them in the order of the config
+    order = [name for name in names if name in classes]
+    if order != [name for name in classes if name in names] and len(set(order)) == len(order):
+        mend = "write the config's `classes` in the order of the file"
+        faults.error("class-order", "", f"categories in the order {order}", f"{list(classes)}", mend)
+    # a further category only matters when boxes would be dropped with it
+    used = {annotation["category_id"] for annotation in annotations if is_whole(annotation["category_id"])}
+    for category in categories:
+        if category["name"] in near.values() and is_whole(category["id"]) and category["id"] in used:
+            found, mend = "boxes of a class that is dropped", "add it to `classes`, or drop its boxes"
+            faults.error("class-unknown", f"category {category['name']!r}", found, f"one of {list(classes)}", mend)
