@@ -48,7 +48,7 @@ def write_csv(path: str | os.PathLike[str], rows: Iterable[Sequence[object]]) ->
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write `content` as strict JSON (no NaN) to `path`, whole or not at all; same content, same bytes."""
-    write_text(path, _json(content))
+    write_json_files({Path(path): content})
 
 
 def write_json_files(contents: Mapping[Path, Any]) -> None:
@@ -56,8 +56,6 @@ def write_json_files(contents: Mapping[Path, Any]) -> None:
     with ExitStack() as stack:
         for path, content in contents.items():
             with stack.enter_context(replacing(path)).open("w", encoding="utf-8", newline="\n") as file:
-                file.write(_json(content))
-
-
-def _json(content: Any) -> str:
-    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+                # piece by piece: the text of 60,000 films takes several times the memory of their records
+                json.dump(content, file, indent=1, allow_nan=False, ensure_ascii=False)
+                file.write("\n")

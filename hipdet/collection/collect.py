@@ -53,14 +53,14 @@ class _Collector:
         self.agreements: list[Agreement] = []
 
     def run(self) -> Collected:
-        labels = self.source.read(self._film_size)
-        matches = match_labels(labels, self.index, FilmIndex(self.exclusions))
+        # no name for the list: each film's labels go when it is converted
+        matches = match_labels(self.source.read(self._film_size), self.index, FilmIndex(self.exclusions))
         self.faults += matches.faults
         for each in matches.without_film:
             self.exclusions.append(Exclusion(each.relative or each.name, "labelled, but there is no such film"))
         for candidate in tqdm(self.candidates, desc=f"{self.rules.source} films", unit="film", disable=None):
             try:
-                exclusion = self._convert(candidate, matches.of_film.get(candidate.name, ()))
+                exclusion = self._convert(candidate, matches.of_film.pop(candidate.name, ()))
             except HipdetError as error:
                 self.faults.append(fault_of(candidate, error))
                 continue

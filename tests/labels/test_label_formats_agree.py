@@ -1,12 +1,12 @@
 """The same ten films in every format are the same boxes."""
 
 import pytest
-from label_writers import TEN, WRITERS, items
 from PIL import Image, ImageOps
 
 from hipdet.labels import FORMATS, decide_frame, read_labels, turn_upright
 from hipdet.labels.detect import detect_format
 from hipdet.labels.label_file import load_label_file
+from label_writers import TEN, WRITERS, items
 
 STEMS = {sample.name.rpartition(".")[0]: sample for sample in TEN}
 NO_SIZE = ("via", "yolo")

@@ -1,10 +1,10 @@
 import os
 
 import pytest
-from label_writers import TEN, items, write_coco, write_labelme, write_voc
 
 from hipdet.errors import DatasetError
 from hipdet.labels import read_labels
+from label_writers import TEN, items, write_coco, write_labelme, write_voc
 
 VOC = "<annotation><filename>{}</filename></annotation>"
 

@@ -2,9 +2,9 @@ import math
 
 import pytest
 from label_text import boxes, read_text
-from label_writers import percent_region
 
 from hipdet.errors import DatasetError
+from label_writers import percent_region
 
 SIZE = (400, 200)
 

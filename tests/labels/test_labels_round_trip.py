@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_writers import TEN, WRITERS, items
 
 from hipdet.errors import DatasetError
 from hipdet.labels import read_labels
+from label_writers import TEN, WRITERS, items
 
 ANY = pytest.mark.parametrize("format", WRITERS)
 

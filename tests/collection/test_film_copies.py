@@ -1,0 +1,100 @@
+import os
+
+import numpy as np
+import pytest
+from mmcv.transforms import Resize
+from PIL import Image
+
+from film_sources import film, write
+from hipdet.coco.film import Film, Roi
+from hipdet.collection.candidate import Candidate
+from hipdet.collection.film_copies import Copies, copy_films
+from hipdet.collection.stored_file import StoredFile
+from hipdet.radiograph import read_radiograph
+
+
+def pair(root, name="a.jpg", size=(300, 200), box=(30, 40, 90, 100), orientation=None, short="a"):
+    stored = size[::-1] if orientation else size
+    path = write(root / name, film(*stored, "JPEG", orientation, 3))
+    return Film(name, *size, "s", "P", (Roi(box, "hip", "left"),)), Candidate(StoredFile(name, path), "P", short)
+
+
+def test_upright_copies_are_the_films(tmp_path):
+    ((copy, _),), faults = copy_films([pair(tmp_path, orientation=6)], Copies(tmp_path, workers=1))
+    assert faults == []
+    assert (copy.file_name, copy.width, copy.height) == ("s_upright/a.png", 300, 200)
+    assert copy.extra == {"original": "a.jpg"}
+    np.testing.assert_array_equal(read_radiograph(tmp_path / copy.file_name), read_radiograph(tmp_path / "a.jpg"))
+    assert np.asarray(Image.open(tmp_path / copy.file_name)).shape == (200, 300)
+
+
+def test_compact_copies_are_what_the_pipeline_makes(tmp_path):
+    """mmdet's Resize with area interpolation, then padding at the bottom."""
+    ((copy, _),), _ = copy_films([pair(tmp_path)], Copies(tmp_path, 112, 1))
+    pixels = read_radiograph(tmp_path / copy.file_name)
+    assert pixels.shape == (112, 112)
+    assert not pixels[75:].any()  # 200 x 112 / 300 = 74.7
+    grey = read_radiograph(tmp_path / "a.jpg")
+    resized = Resize((112, 112), keep_ratio=True, interpolation="area")({"img": grey})["img"]
+    assert resized.shape == (75, 112)
+    np.testing.assert_allclose(pixels[:75].astype(int), resized, atol=1)
+    assert copy.rois[0].box == pytest.approx((11.2, 15, 33.6, 37.5))
+    assert copy.rois[0].picture_side == "left"
+    assert (copy.extra["original_width"], copy.extra["original_height"]) == (300, 200)
+
+
+def test_small_films_are_padded_but_not_enlarged(tmp_path):
+    ((copy, _),), _ = copy_films([pair(tmp_path)], Copies(tmp_path, 1024, 1))
+    assert (copy.width, copy.height, copy.rois[0].box) == (300, 300, (30, 40, 90, 100))
+
+
+def test_what_is_there_is_kept_and_what_is_old_is_made_anew(tmp_path):
+    films = [pair(tmp_path)]
+    copies = Copies(tmp_path, 112, 1)
+    path = tmp_path / "s_112/a.png"
+    copy_films(films, copies)
+    first = path.stat().st_mtime_ns
+    copy_films(films, copies)
+    assert path.stat().st_mtime_ns == first
+    os.utime(tmp_path / "a.jpg", ns=(first + 10**9, first + 10**9))  # the film was exchanged
+    copy_films(films, copies)
+    second = path.stat().st_mtime_ns
+    assert second > first
+    path.write_bytes(path.read_bytes()[:20])  # not by us
+    copy_films(films, copies)
+    assert read_radiograph(path).shape == (112, 112)
+
+
+def test_other_cropping_makes_them_anew(tmp_path):
+    name, candidate = pair(tmp_path)[0], pair(tmp_path)[1]
+    for crop in ((10, 0), (0, 10)):  # the same size
+        cropped = Candidate(candidate.file, "P", "a", crop=crop)
+        ((copy, _),), _ = copy_films(
+            [(Film("a.jpg", 300, 190, "s", "P", name.rois), cropped)], Copies(tmp_path, workers=1)
+        )
+        expected = read_radiograph(tmp_path / "a.jpg")[crop[0] : 200 - crop[1]]
+        np.testing.assert_array_equal(read_radiograph(tmp_path / copy.file_name), expected)
+
+
+def test_equal_short_names_keep_their_extensions(tmp_path):
+    films = [
+        pair(tmp_path, "x/a.jpg", short="x/a"),
+        pair(tmp_path, "x/a.jpeg", short="x/a"),
+        pair(tmp_path, "b.jpg", short="b"),
+    ]
+    made, _ = copy_films(films, Copies(tmp_path, workers=2))
+    assert [copy.file_name for copy, _ in made] == [
+        "s_upright/x/a.jpg.png",
+        "s_upright/x/a.jpeg.png",
+        "s_upright/b.png",
+    ]
+
+
+def test_undecodable_films_are_faults(tmp_path):
+    films = [pair(tmp_path), pair(tmp_path, "b.jpg", short="b")]
+    write(tmp_path / "b.jpg", (tmp_path / "b.jpg").read_bytes()[:-30])
+    made, (fault,) = copy_films(films, Copies(tmp_path, workers=2))
+    assert [copy.file_name for copy, _ in made] == ["s_upright/a.png"]
+    assert fault.name == "b.jpg"
+    assert fault.reason.startswith("cut short")
+    assert not (tmp_path / "s_upright/b.png").exists()
