@@ -17,7 +17,7 @@ class RadiographHeader:
     """Kind and sizes of a film.
 
     Attributes:
-        kind: ``JPEG``, ``PNG``, ``TIFF`` or ``BMP``.
+        kind: ``JPEG``, ``PNG``, ``TIFF``, ``BMP`` or ``DICOM``.
         stored: ``(width, height)`` in pixels as stored: what tools that ignore EXIF orientation declare.
         orientation: EXIF orientation 1 to 8; 1 where there is none or an impossible one.
     """

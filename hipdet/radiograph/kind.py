@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from typing import BinaryIO
 
 from hipdet.errors import RadiographError
@@ -18,25 +19,51 @@ SIGNATURES = {
     b"MM\0+": "TIFF",
     b"BM": "BMP",
 }
+_LONG_LENGTH = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+_SHORT_LENGTH = (
+    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
+    b"ST", b"TM", b"UI", b"UL", b"US",
+)  # fmt: skip
 
 
 def checked_kind(file: BinaryIO) -> str:
-    """JPEG, PNG, TIFF or BMP, after making sure that JPEG and PNG reach their end; `file` is rewound."""
+    """JPEG, PNG, TIFF, BMP or DICOM, after making sure that JPEG and PNG reach their end; `file` is rewound."""
     file.seek(0)
-    head = file.read(132)
+    head = file.read(512)
     if not head:
         raise RadiographError(f"empty file: {AGAIN}")
-    if head[128:] == b"DICM":
-        raise RadiographError("DICOM is not supported yet: export the film as 16-bit PNG or TIFF")
+    if head[128:132] == b"DICM" or _starts_with_elements(head):
+        file.seek(0)
+        return "DICOM"
     kind = next((kind for signature, kind in SIGNATURES.items() if head.startswith(signature)), None)
     if kind is None:
-        raise RadiographError("not a JPEG, PNG, TIFF or BMP picture: save it as one of these")
+        raise RadiographError("not a JPEG, PNG, TIFF, BMP or DICOM film: save it as one of these")
     if kind == "JPEG" and not _jpeg_ends(file):
         raise RadiographError(f"cut short (the JPEG has no end marker): {AGAIN}")
     if kind == "PNG":
         _png_chunks(file)
     file.seek(0)
     return kind
+
+
+def _starts_with_elements(head: bytes) -> bool:
+    """Whether two little endian DICOM elements in order begin the file, the first of group 2 or 8: no preamble."""
+    first, at = _element(head, 0)
+    second, _ = _element(head, at)
+    return first[0] in (0x0002, 0x0008) and first < second and second[0] <= 0x0020
+
+
+def _element(head: bytes, at: int) -> tuple[tuple[int, int], int]:
+    """Group and element that stand at `at`, and where the next one stands; no group and 0 where there is none."""
+    if len(head) < at + 12:
+        return (0, 0), 0
+    group, element = struct.unpack_from("<HH", head, at)
+    representation = head[at + 4 : at + 6]
+    if representation in _LONG_LENGTH:
+        return (group, element), at + 12 + int.from_bytes(head[at + 8 : at + 12], "little")
+    if representation in _SHORT_LENGTH:
+        return (group, element), at + 8 + int.from_bytes(head[at + 6 : at + 8], "little")
+    return (group, element), at + 8 + int.from_bytes(head[at + 4 : at + 8], "little")
 
 
 def _jpeg_ends(file: BinaryIO) -> bool:

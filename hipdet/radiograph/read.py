@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from hipdet.errors import RadiographError
-from hipdet.radiograph import picture
+from hipdet.radiograph import dicom, picture
 from hipdet.radiograph.header import TOO_LARGE, RadiographHeader
 from hipdet.radiograph.kind import AGAIN, checked_kind
 
@@ -34,24 +34,28 @@ def read_radiograph(source: Source, name: str | None = None) -> NDArray[np.uint8
 
     EXIF orientation is applied, colour becomes luminance and transparent parts black.  Deeper films (16-bit, 32-bit,
     float) are windowed from their 0.5 to their 99.5 percentile onto 0..255: keeping only the high byte, as many readers
-    do, would leave a 12-bit film nearly black.
+    do, would leave a 12-bit film nearly black.  DICOM, with or without preamble and whatever its file is called, is
+    rescaled, shown by its VOI LUT or first window (by the percentiles where it has none that shows anything), and
+    inverted if MONOCHROME1; padding becomes black.
 
     Args:
         source: Path of the film, or its bytes.
         name: What errors call the film; by default its path.
 
     Raises:
-        RadiographError: missing, cut short, damaged, larger than 20,000 px a side, or not a picture.
+        RadiographError: missing, cut short, damaged, larger than 20,000 px a side, or not a picture; DICOM without pixels,
+            in colour, of several frames, or compressed in a way for which a package is missing.
     """
     with _opened(source, name) as file:
-        return picture.read(file, checked_kind(file))
+        kind = checked_kind(file)
+        return dicom.read(file) if kind == "DICOM" else picture.read(file, kind)
 
 
 def read_header(source: Source, name: str | None = None) -> RadiographHeader:
     """What the film is, with as little reading as shows whether it is all there: no pixel is decoded if possible.
 
-    Cheap for JPEG and PNG: the header must open and the file must reach its end marker, so damage in the middle stays
-    unseen.  TIFF and BMP have no end marker and are decoded.
+    Cheap for JPEG, PNG and DICOM: the header must open and the file must reach its end marker, or hold as many pixels as
+    its header says, so damage in the middle stays unseen.  TIFF and BMP have no end marker and are decoded.
 
     Args:
         source: Path of the film, or its bytes.
@@ -61,7 +65,8 @@ def read_header(source: Source, name: str | None = None) -> RadiographHeader:
         RadiographError: as :func:`read_radiograph`, as far as the header and the end show it.
     """
     with _opened(source, name) as file:
-        return picture.header(file, checked_kind(file))
+        kind = checked_kind(file)
+        return dicom.header(file) if kind == "DICOM" else picture.header(file, kind)
 
 
 @contextmanager

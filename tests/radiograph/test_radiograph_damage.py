@@ -11,9 +11,8 @@ from hipdet.radiograph import read_header, read_radiograph
     ("data", "message"),
     [
         (b"", "empty file"),
-        (b"\x00" * 128 + b"DICM" + b"\x00" * 50, "DICOM is not supported yet"),
-        (b"version https://git-lfs", "not a JPEG, PNG, TIFF or BMP"),  # a pointer in place of the film
-        (encoded(UPRIGHT, "GIF"), "not a JPEG, PNG, TIFF or BMP"),
+        (b"version https://git-lfs", "not a JPEG, PNG, TIFF, BMP or DICOM"),  # a pointer in place of the film
+        (encoded(UPRIGHT, "GIF"), "not a JPEG, PNG, TIFF, BMP or DICOM"),
         (JPEG[:-2], "cut short"),  # only the end marker is missing
         (JPEG[: len(JPEG) // 2], "cut short"),
         (JPEG[: len(JPEG) // 2] + bytes(9000), "cut short"),  # a download that reserved its space; Pillow reads it

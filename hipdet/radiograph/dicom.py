@@ -1,0 +1,150 @@
+"""DICOM through pydicom: films of one grey frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hipdet.errors import RadiographError
+from hipdet.radiograph.dicom_grey import grey
+from hipdet.radiograph.dicom_pixels import (
+    DEFLATED,
+    INSTALL,
+    UNDEFINED,
+    PixelElement,
+    other_remedy,
+    require_decoder,
+    syntax_name,
+    whole_length,
+)
+from hipdet.radiograph.header import RadiographHeader, require_size
+from hipdet.radiograph.kind import AGAIN
+from hipdet.radiograph.quiet import quiet
+
+_NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
+# nothing else is taken from the file: no name, number or date
+_TAKEN = (
+    *_NEEDED, "HighBit", "SamplesPerPixel", "NumberOfFrames", "ModalityLUTSequence", "RescaleSlope", "RescaleIntercept",
+    "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth", "PixelPaddingValue", "PixelPaddingRangeLimit",
+    "PixelData",
+)  # fmt: skip
+_COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
+
+
+def read(file: BinaryIO) -> NDArray[np.uint8]:
+    """The film as 8-bit grey ``[H, W]``; see :func:`hipdet.radiograph.read_radiograph`."""
+    with _reading():
+        dataset, element, length = _checked(file)
+        _add_pixels(dataset, file, element, length)
+        return grey(dataset, _decoded(dataset))
+
+
+def header(file: BinaryIO) -> RadiographHeader:
+    """Kind and size; the pixel data are stepped over, so that a film of any size takes a few small reads."""
+    with _reading():
+        dataset, _, _ = _checked(file)
+        return RadiographHeader("DICOM", (int(dataset.Columns), int(dataset.Rows)))
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """pydicom and its plug-ins raise nearly everything, and with tags in the text: only the type is passed on."""
+    try:
+        import pydicom  # noqa: F401
+    except Exception as error:  # a broken plug-in of pydicom stops its import with other errors
+        raise RadiographError(f"DICOM needs the package pydicom, which is missing or broken: {INSTALL}") from error
+    try:
+        with quiet():
+            yield
+    except RadiographError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise RadiographError(f"damaged DICOM ({type(error).__name__}): {AGAIN}") from None
+
+
+def _parsed(file: BinaryIO, stop_when: Any = None) -> Any:
+    """The elements we take, as a pydicom Dataset."""
+    from pydicom.filereader import read_partial
+    from pydicom.tag import Tag
+
+    file.seek(0)
+    return read_partial(file, stop_when, force=True, specific_tags=[Tag(keyword) for keyword in _TAKEN])
+
+
+def _checked(file: BinaryIO) -> tuple[Any, PixelElement, int]:
+    """The film without its pixels, and where they stand in how many bytes; raises unless it is whole and readable."""
+    found: list[PixelElement] = []
+
+    def at_pixels(tag: int, representation: str | None, length: int) -> bool:
+        if tag != 0x7FE00010:
+            return False
+        found[:] = [PixelElement(file.tell(), length, representation)]
+        return True
+
+    dataset = _parsed(file, at_pixels)
+    if not found:
+        raise RadiographError(
+            "DICOM without pixel data: a report, a presentation state, a DICOMDIR or a damaged file, not a film"
+        )
+    missing = [keyword for keyword in _NEEDED if dataset.get(keyword) in (None, "")]
+    if missing:
+        raise RadiographError(f"DICOM without {' and '.join(missing)}: export the film again")
+    _require_film(dataset)
+    uid = _set_transfer_syntax(dataset, found[0])
+    require_decoder(uid)
+    expected = dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
+    return dataset, found[0], whole_length(file, found[0], uid, expected)
+
+
+def _require_film(dataset: Any) -> None:
+    """Raise RadiographError for what isn't one grey frame of a film's size."""
+    frames, colour = dataset.get("NumberOfFrames"), dataset.PhotometricInterpretation
+    if frames is not None and frames > 1:
+        raise RadiographError(f"{int(frames)} frames: save each film as a file of its own")
+    if colour not in ("MONOCHROME1", "MONOCHROME2") or (dataset.get("SamplesPerPixel") or 1) != 1:
+        name = f"colour ({colour})" if colour in _COLOURS else "not MONOCHROME1 or MONOCHROME2"
+        raise RadiographError(f"{name}, so a screen shot or secondary capture: export the film itself, in grey")
+    if min(dataset.Rows, dataset.Columns) < 1:
+        raise RadiographError(f"{dataset.Columns}x{dataset.Rows} px: {AGAIN}")
+    require_size(dataset.Columns, dataset.Rows)
+    if dataset.BitsAllocated not in (8, 16, 32):
+        raise RadiographError(
+            f"{dataset.BitsAllocated} bits allocated for a pixel, expected 8, 16 or 32: export it again"
+        )
+
+
+def _set_transfer_syntax(dataset: Any, element: PixelElement) -> Any:
+    """The transfer syntax, which `dataset` is given where its file names none."""
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    if not dataset.file_meta.get("TransferSyntaxUID"):
+        implicit = element.representation is None
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    return dataset.file_meta.TransferSyntaxUID
+
+
+def _add_pixels(dataset: Any, file: BinaryIO, element: PixelElement, length: int) -> None:
+    if dataset.file_meta.TransferSyntaxUID == DEFLATED:  # their place in the inflated stream is pydicom's to know
+        dataset.PixelData = _parsed(file).PixelData
+        return
+    file.seek(element.start)
+    dataset.add_new("PixelData", element.representation or "OW", file.read(length))
+    dataset["PixelData"].is_undefined_length = element.length == UNDEFINED
+
+
+def _decoded(dataset: Any) -> NDArray[Any]:
+    """``[H, W]`` stored values."""
+    uid, shape = dataset.file_meta.TransferSyntaxUID, (dataset.Rows, dataset.Columns)
+    try:
+        pixels: NDArray[Any] = dataset.pixel_array
+    except Exception:
+        raise RadiographError(f"pixels can't be decoded as {syntax_name(uid)}: {AGAIN}{other_remedy(uid)}") from None
+    if pixels.shape != shape:
+        raise RadiographError(f"pixels are {pixels.shape}, but the header says {shape}: {AGAIN}")
+    return pixels
