@@ -113,10 +113,11 @@ def _require_film(dataset: Any) -> None:
     if min(dataset.Rows, dataset.Columns) < 1:
         raise RadiographError(f"{dataset.Columns}x{dataset.Rows} px: {AGAIN}")
     require_size(dataset.Columns, dataset.Rows)
-    if dataset.BitsAllocated not in (8, 16, 32):
-        raise RadiographError(
-            f"{dataset.BitsAllocated} bits allocated for a pixel, expected 8, 16 or 32: export it again"
-        )
+    allocated, stored = dataset.BitsAllocated, dataset.BitsStored
+    if allocated not in (8, 16, 32):
+        raise RadiographError(f"BitsAllocated is {allocated}, expected 8, 16 or 32: export it again")
+    if not 1 <= stored <= allocated:
+        raise RadiographError(f"BitsStored is {stored}, expected 1 to {allocated}: export it again")
 
 
 def _set_transfer_syntax(dataset: Any, element: PixelElement) -> Any:

@@ -23,7 +23,7 @@ from dicom_bytes import (  # noqa: E402
     fragments,
     jpeg_2000,
     run_length,
-)  # fmt: skip
+)
 from film_bytes import UPRIGHT, encoded  # noqa: E402
 from hipdet.radiograph import RadiographHeader, read_header, read_radiograph  # noqa: E402
 from hipdet.radiograph.dicom import header  # noqa: E402
@@ -46,12 +46,16 @@ DEEP = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
         (dict(WindowCenter="301", WindowWidth="400", VOILUTFunction="SIGMOID"), [5, 30, 68, 127, 186, 224, 250]),
         # MONOCHROME1 is inverted behind the window: 255 - 63.75 = 191.25 and so on
         (
-            dict(WindowCenter="300", WindowWidth="400", VOILUTFunction="LINEAR_EXACT",
-                 PhotometricInterpretation="MONOCHROME1"),
+            dict(
+                WindowCenter="300",
+                WindowWidth="400",
+                VOILUTFunction="LINEAR_EXACT",
+                PhotometricInterpretation="MONOCHROME1",
+            ),
             [255, 255, 191, 128, 64, 0, 0],
         ),
     ],
-)  # fmt: skip
+)
 def test_rescale_and_window(tags, expected):
     assert read_radiograph(film(ROW, **RESCALE, **tags)).tolist() == [expected]
 
@@ -190,10 +194,8 @@ def test_jpeg():
 
 
 def real(name):
-    data_manager = pytest.importorskip("pydicom.data.data_manager")
-    store = pytest.importorskip("data_store")
-    assert data_manager
-    return f"{store.__path__[0]}/data/{name}.dcm"
+    films = pytest.importorskip("data_store", reason="pydicom-data isn't installed")
+    return f"{films.__path__[0]}/data/{name}.dcm"
 
 
 @pytest.mark.parametrize(("film_name", "size"), [("RG1", (1841, 1955)), ("RG3", (1760, 1760))])
