@@ -58,7 +58,7 @@ setup(
         "mm": ["mmengine==0.10.7", "mmcv-lite==2.1.0", "mmdet==3.3.0"],
         # a speed-up for non-maximum suppression and nothing more: hipdet runs without it
         "vision": ["torchvision>=0.16"],
-        # permissive codecs: OpenJPEG and CharLS; pylibjpeg-libjpeg is GPL
+        # JPEG 2000 and JPEG-LS by MIT-licensed codecs; pylibjpeg-libjpeg, for the older JPEGs, is GPL
         "dicom": ["pydicom>=2.4", "pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0", "pyjpegls>=1.2"],
         "publish": ["safetensors>=0.4"],
         "export": ["onnx>=1.15", "onnxruntime>=1.16"],
@@ -68,7 +68,7 @@ setup(
             "pytest-xdist>=3.5",
             "hypothesis>=6.90",
             "safetensors>=0.4",
-            "pydicom-data",
+            "pydicom-data>=1.0",
         ],
         "dev": ["ruff>=0.14", "mypy>=1.11", "pre-commit>=3.5"],
     },

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+import dicom_bytes
 from film_bytes import encoded
 
 
@@ -149,7 +150,5 @@ def make_gis(root):
 
 def dicom_film(width, height, seed, description=None):
     """A 12-bit film with the tags of a patient."""
-    from dicom_bytes import dicom  # which needs pydicom
-
     stored = np.random.default_rng(seed).integers(0, 4096, (height, width), np.uint16)
-    return dicom(stored, bits=12, **({} if description is None else {"SeriesDescription": description}))
+    return dicom_bytes.film(stored, BitsStored=12, HighBit=11, SeriesDescription=description)

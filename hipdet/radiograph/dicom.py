@@ -1,11 +1,7 @@
-"""DICOM films through pydicom.  Nothing but what the picture needs is read, and no value of a tag enters a message."""
+"""DICOM through pydicom: films of one grey frame."""
 
 from __future__ import annotations
 
-import logging
-import os
-import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -14,150 +10,152 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.errors import RadiographError
-from hipdet.radiograph.dicom_grey import to_grey
+from hipdet.radiograph.dicom_grey import grey
+from hipdet.radiograph.dicom_pixels import (
+    DEFLATED,
+    INSTALL,
+    UNDEFINED,
+    PixelElement,
+    other_remedy,
+    require_decoder,
+    syntax_name,
+    whole_length,
+)
 from hipdet.radiograph.header import RadiographHeader, require_size
 from hipdet.radiograph.kind import AGAIN
+from hipdet.radiograph.quiet import quiet
 
-INSTALL = "pip install 'hipdet[dicom]'"
-_SHAPE = ["Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "NumberOfFrames", "PhotometricInterpretation"]
-_GREY = ("MONOCHROME1", "MONOCHROME2")
-_DEFLATED = "1.2.840.10008.1.2.1.99"
-_JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
-_PIXEL_DATA = (struct.pack("<HH", 0x7FE0, 0x0010), struct.pack(">HH", 0x7FE0, 0x0010))
-_SEQUENCE_END = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+_NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
+# nothing else is taken from the file: no name, number or date
+_TAKEN = (
+    *_NEEDED, "HighBit", "SamplesPerPixel", "NumberOfFrames", "ModalityLUTSequence", "RescaleSlope", "RescaleIntercept",
+    "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth", "PixelPaddingValue", "PixelPaddingRangeLimit",
+    "PixelData",
+)  # fmt: skip
+_COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 
 
 def read(file: BinaryIO) -> NDArray[np.uint8]:
     """The film as 8-bit grey ``[H, W]``; see :func:`hipdet.radiograph.read_radiograph`."""
-    with _pydicom() as pydicom:
-        dataset = pydicom.dcmread(file, force=True)
-        _complete_meta(dataset)
-        _require_film(dataset)
-        if "PixelData" not in dataset:
-            raise RadiographError("no pixel data: is it a report, or was only its header copied?")
-        _require_codec(dataset)
-        stored = dataset.pixel_array
-        expected = (dataset.Rows, dataset.Columns)
-        if stored.shape != expected:
-            raise RadiographError(f"pixels are {stored.shape}, expected {expected} as its header says: {AGAIN}")
-        return to_grey(dataset, stored)
+    with _reading():
+        dataset, element, length = _checked(file)
+        _add_pixels(dataset, file, element, length)
+        return grey(dataset, _decoded(dataset))
 
 
 def header(file: BinaryIO) -> RadiographHeader:
-    """Kind and size, after making sure that all pixels are there; they are neither read nor decoded."""
-    with _pydicom() as pydicom:
-        dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=_SHAPE)
-        _complete_meta(dataset)
-        _require_film(dataset)
-        _require_codec(dataset)
-        if dataset.file_meta.TransferSyntaxUID != _DEFLATED:  # which would have to be unpacked
-            _require_pixels(file, dataset)
+    """Kind and size; the pixel data are stepped over, so that a film of any size takes a few small reads."""
+    with _reading():
+        dataset, _, _ = _checked(file)
         return RadiographHeader("DICOM", (int(dataset.Columns), int(dataset.Rows)))
 
 
 def series_description(file: BinaryIO) -> str | None:
     """SeriesDescription, such as ``AP Pelvis``; None without one."""
-    with _pydicom() as pydicom:
+    with _reading():
+        import pydicom
+
         dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=["SeriesDescription"])
         value = dataset.get("SeriesDescription")
         return None if value is None else str(value)
 
 
 @contextmanager
-def _pydicom() -> Iterator[Any]:
-    """pydicom, with its warnings, which quote tags, kept back and its errors without them."""
+def _reading() -> Iterator[None]:
+    """pydicom and its plug-ins raise nearly everything, and with tags in the text: only the type is passed on."""
     try:
-        import pydicom
-    except ImportError as error:
-        raise RadiographError(f"DICOM needs pydicom: {INSTALL}") from error
-    logger = logging.getLogger("pydicom")
-    disabled, logger.disabled = logger.disabled, True
+        import pydicom  # noqa: F401
+    except Exception as error:  # a broken plug-in of pydicom stops its import with other errors
+        raise RadiographError(f"DICOM needs the package pydicom, which is missing or broken: {INSTALL}") from error
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield pydicom
-    except (RadiographError, OSError):
+        with quiet():
+            yield
+    except RadiographError:
         raise
-    except Exception as error:  # codecs raise what they like, and the text may hold a patient's data
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
         raise RadiographError(f"damaged DICOM ({type(error).__name__}): {AGAIN}") from None
-    finally:
-        logger.disabled = disabled
 
 
-def _complete_meta(dataset: Any) -> None:
-    """Name the transfer syntax of an old file without meta information, which pydicom has told from its content."""
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+def _parsed(file: BinaryIO, stop_when: Any = None) -> Any:
+    """The elements we take, as a pydicom Dataset."""
+    from pydicom.filereader import read_partial
+    from pydicom.tag import Tag
 
-    if not hasattr(dataset, "file_meta"):
-        dataset.file_meta = FileMetaDataset()
-    if "TransferSyntaxUID" not in dataset.file_meta:
-        implicit = dataset.original_encoding[0]
-        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    file.seek(0)
+    return read_partial(file, stop_when, force=True, specific_tags=[Tag(keyword) for keyword in _TAKEN])
+
+
+def _checked(file: BinaryIO) -> tuple[Any, PixelElement, int]:
+    """The film without its pixels, and where they stand in how many bytes; raises unless it is whole and readable."""
+    found: list[PixelElement] = []
+
+    def at_pixels(tag: int, representation: str | None, length: int) -> bool:
+        if tag != 0x7FE00010:
+            return False
+        found[:] = [PixelElement(file.tell(), length, representation)]
+        return True
+
+    dataset = _parsed(file, at_pixels)
+    if not found:
+        raise RadiographError(
+            "DICOM without pixel data: a report, a presentation state, a DICOMDIR or a damaged file, not a film"
+        )
+    missing = [keyword for keyword in _NEEDED if dataset.get(keyword) in (None, "")]
+    if missing:
+        raise RadiographError(f"DICOM without {' and '.join(missing)}: export the film again")
+    _require_film(dataset)
+    uid = _set_transfer_syntax(dataset, found[0])
+    require_decoder(uid)
+    expected = dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
+    return dataset, found[0], whole_length(file, found[0], uid, expected)
 
 
 def _require_film(dataset: Any) -> None:
-    """Raise RadiographError for anything but one grey picture."""
-    sides = [dataset.get(key) for key in ("Rows", "Columns")]
-    if None in sides:
-        raise RadiographError("DICOM without a picture (no Rows and Columns), expected a film")
-    rows, columns = (int(side) for side in sides)
-    if rows < 1 or columns < 1:
-        raise RadiographError(f"DICOM of {columns}x{rows} px, expected a picture")
-    require_size(columns, rows)
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    if frames != 1:
-        raise RadiographError(f"DICOM with {frames} frames, expected one: export each film as a file of its own")
-    kind = dataset.get("PhotometricInterpretation")
-    if kind not in _GREY or dataset.get("SamplesPerPixel", 1) != 1:
-        shown = (
-            kind if kind in ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT") else "unknown"
-        )
-        raise RadiographError(
-            f"colour DICOM ({shown}), expected {' or '.join(_GREY)}: is it a screen capture? Export the film itself"
-        )
+    """Raise RadiographError for what isn't one grey frame of a film's size."""
+    frames, colour = dataset.get("NumberOfFrames"), dataset.PhotometricInterpretation
+    if frames is not None and frames > 1:
+        raise RadiographError(f"{int(frames)} frames: save each film as a file of its own")
+    if colour not in ("MONOCHROME1", "MONOCHROME2") or (dataset.get("SamplesPerPixel") or 1) != 1:
+        name = f"colour ({colour})" if colour in _COLOURS else "not MONOCHROME1 or MONOCHROME2"
+        raise RadiographError(f"{name}, so a screen shot or secondary capture: export the film itself, in grey")
+    if min(dataset.Rows, dataset.Columns) < 1:
+        raise RadiographError(f"{dataset.Columns}x{dataset.Rows} px: {AGAIN}")
+    require_size(dataset.Columns, dataset.Rows)
+    allocated, stored = dataset.BitsAllocated, dataset.BitsStored
+    if allocated not in (8, 16, 32):
+        raise RadiographError(f"BitsAllocated is {allocated}, expected 8, 16 or 32: export it again")
+    if not 1 <= stored <= allocated:
+        raise RadiographError(f"BitsStored is {stored}, expected 1 to {allocated}: export it again")
 
 
-def _require_codec(dataset: Any) -> None:
-    """Raise RadiographError where no installed package decodes the transfer syntax."""
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if not syntax.is_compressed or syntax == _DEFLATED or _is_decodable(syntax):
+def _set_transfer_syntax(dataset: Any, element: PixelElement) -> Any:
+    """The transfer syntax, which `dataset` is given where its file names none."""
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    if not dataset.file_meta.get("TransferSyntaxUID"):
+        implicit = element.representation is None
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    return dataset.file_meta.TransferSyntaxUID
+
+
+def _add_pixels(dataset: Any, file: BinaryIO, element: PixelElement, length: int) -> None:
+    if dataset.file_meta.TransferSyntaxUID == DEFLATED:  # their place in the inflated stream is pydicom's to know
+        dataset.PixelData = _parsed(file).PixelData
         return
-    package = "pip install python-gdcm" if syntax in _JPEG_LOSSLESS else INSTALL
-    known = syntax.name if syntax.name != str(syntax) else "unknown"
-    raise RadiographError(f"DICOM compressed as {known} ({syntax}), which nothing installed decodes: {package}")
+    file.seek(element.start)
+    dataset.add_new("PixelData", element.representation or "OW", file.read(length))
+    dataset["PixelData"].is_undefined_length = element.length == UNDEFINED
 
 
-def _is_decodable(syntax: Any) -> bool:
+def _decoded(dataset: Any) -> NDArray[Any]:
+    """``[H, W]`` stored values."""
+    uid, shape = dataset.file_meta.TransferSyntaxUID, (dataset.Rows, dataset.Columns)
     try:
-        from pydicom.pixels import get_decoder
-    except ImportError:  # pydicom 2
-        from pydicom import config
-
-        handlers = config.pixel_data_handlers
-        return any(each.is_available() and each.supports_transfer_syntax(syntax) for each in handlers)
-    try:
-        return bool(get_decoder(syntax).is_available)
-    except NotImplementedError:
-        return False
-
-
-def _require_pixels(file: BinaryIO, dataset: Any) -> None:
-    """Raise RadiographError unless `file`, which stands at the pixels, holds them all."""
-    start = file.tell()
-    if file.read(4) not in _PIXEL_DATA:
-        raise RadiographError("no pixel data: is it a report, or was only its header copied?")
-    size = file.seek(0, os.SEEK_END)
-    if dataset.file_meta.TransferSyntaxUID.is_compressed:
-        file.seek(max(start, size - 4096))
-        whole = _SEQUENCE_END in file.read()
-        if not whole:  # something long may follow the pixels
-            file.seek(start)
-            whole = _SEQUENCE_END in file.read()
-        found, expected = f"{size - start} bytes of pixels without an end", "an end marker"
-    else:
-        bits = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("BitsAllocated", 16))
-        whole = size - start >= bits // 8
-        found, expected = f"{size - start} bytes of pixels", f"{bits // 8}"
-    if not whole:
-        raise RadiographError(f"cut short ({found}, expected {expected}): {AGAIN}")
+        pixels: NDArray[Any] = dataset.pixel_array
+    except Exception:
+        raise RadiographError(f"pixels can't be decoded as {syntax_name(uid)}: {AGAIN}{other_remedy(uid)}") from None
+    if pixels.shape != shape:
+        raise RadiographError(f"pixels are {pixels.shape}, but the header says {shape}: {AGAIN}")
+    return pixels

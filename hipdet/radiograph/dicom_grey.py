@@ -1,4 +1,4 @@
-"""Stored values of a DICOM film to 8-bit grey, in the order of the standard (PS3.4 N.2.1): modality, VOI, presentation."""
+"""From the stored values of a DICOM film to 8-bit greys, by pydicom's own tables and windows."""
 
 from __future__ import annotations
 
@@ -10,83 +10,110 @@ from numpy.typing import NDArray
 from hipdet.errors import RadiographError
 from hipdet.radiograph.window import windowed
 
-INSIDE = 0.01  # a window that leaves fewer pixels than this part between black and white shows no film
-_BEYOND = 1e9  # more than any stored value
+_TABLE = 1 << 16
+_LEAST_GREYS = 16  # of 256, between the 0.5 and the 99.5 percentile
 
 
-def to_grey(dataset: Any, stored: NDArray[Any]) -> NDArray[np.uint8]:
-    """`stored` values ``[H, W]`` as a viewer would show them, white bone on black.
+def grey(dataset: Any, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Modality LUT or rescale, VOI LUT or first window or percentiles, inversion of MONOCHROME1; padding becomes black.
 
-    Rescaled, then by VOI LUT or the first window; without either, or with one that shows next to nothing, from the 0.5 to
-    the 99.5 percentile.  MONOCHROME1 is inverted and padding is black.
+    Args:
+        dataset: The film's elements, a pydicom Dataset.
+        pixels: ``[H, W]`` stored values, any integer type.
+
+    Returns:
+        ``[H, W]``, bone bright.
 
     Raises:
-        RadiographError: rescaling makes no numbers of the values.
+        RadiographError: a rescale that leaves nothing of the film.
     """
+    stored, place = _levels(pixels)
+    blank = _padding(dataset, stored)
+    values = _modality(dataset, stored)
     inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
-    padding = _padding(dataset, stored)
-    values = _rescaled(dataset, stored)
-    grey = _by_voi(dataset, values, inverted, padding)
-    if grey is None:
-        grey = windowed(np.where(padding, np.nan, values) if padding.any() else values, inverted)
-    grey[padding] = 0
-    return grey
-
-
-def _rescaled(dataset: Any, stored: NDArray[Any]) -> NDArray[Any]:
-    values: NDArray[Any] = _processing().apply_modality_lut(stored, dataset)
-    if not np.isfinite(values).all():
-        raise RadiographError("rescale slope or intercept is no number: export the film again")
-    whole = np.rint(values).astype(np.int64)
-    return whole if (whole == values).all() else values  # a VOI LUT takes whole numbers
-
-
-def _by_voi(dataset: Any, values: NDArray[Any], inverted: bool, padding: NDArray[np.bool_]) -> NDArray[np.uint8] | None:
-    """By VOI LUT or window; None without either, where they are unusable, and where they show next to nothing."""
-    if not dataset.get("VOILUTSequence") and None in (dataset.get("WindowCenter"), dataset.get("WindowWidth")):
-        return None
-    apply = _processing().apply_voi_lut
-    try:
-        ends = _lut_ends(dataset) or (-_BEYOND, _BEYOND)
-        # what black and white become: these, and not the range of the values, are the ends of the grey scale
-        low, high = (float(end) for end in apply(np.array(ends, dtype=values.dtype), dataset))
-        shown = (apply(values, dataset).astype(np.float64) - low) / (high - low)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, ZeroDivisionError):
-        return None
-    if not np.isfinite(shown).all():
-        return None
-    grey = np.rint(255 * np.clip(1 - shown if inverted else shown, 0, 1)).astype(np.uint8)
-    film = grey[~padding]
-    inside = np.count_nonzero((film > 0) & (film < 255))
-    return grey if inside >= INSIDE * film.size else None
-
-
-def _lut_ends(dataset: Any) -> tuple[int, int] | None:
-    """First and last value that the VOI LUT maps; None where there is none and a window counts."""
-    if not dataset.get("VOILUTSequence"):
-        return None
-    item = dataset.VOILUTSequence[0]
-    entries, first, bits = item.LUTDescriptor
-    if bits == 8 and entries > 256:  # pydicom would look entries up by 8-bit numbers
-        item.LUTDescriptor = [entries, first, 16]
-    return int(first), int(first) + (int(entries) or 1 << 16) - 1
-
-
-def _padding(dataset: Any, stored: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where the film is filled up around what was exposed."""
-    value = dataset.get("PixelPaddingValue")
-    if value is None:
-        return np.zeros(stored.shape, bool)
-    limit = dataset.get("PixelPaddingRangeLimit")
-    low, high = sorted((int(value), int(value if limit is None else limit)))
-    padding = (stored >= low) & (stored <= high)
-    return padding if not padding.all() else np.zeros(stored.shape, bool)
+    shades = _voi(dataset, values)
+    if shades is not None:
+        greys = np.rint(255 * (1 - shades if inverted else shades)).astype(np.uint8)
+        greys[blank] = 0
+        film = greys[place]
+        if _shows(film[~blank[place]] if blank.any() else film):
+            return film
+    return windowed((np.where(blank, np.nan, values) if blank.any() else values)[place], inverted)
 
 
 def _processing() -> Any:
-    """The module of pydicom that has the steps: it moved in pydicom 3."""
     try:
-        from pydicom.pixels import processing
-    except ImportError:
-        from pydicom.pixel_data_handlers import util as processing  # type: ignore[no-redef]
-    return processing
+        from pydicom import pixels
+    except ImportError:  # pydicom 2.4
+        from pydicom import pixel_data_handlers as pixels  # type: ignore[no-redef]
+    return pixels
+
+
+def _levels(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Ascending stored values, and for each pixel its place among them: all steps work on this short list."""
+    low, high = int(pixels.min()), int(pixels.max())
+    if high - low < _TABLE:
+        return np.arange(low, high + 1), pixels.astype(np.int64 if pixels.itemsize > 2 else np.int32) - low
+    stored, place = np.unique(pixels, return_inverse=True)
+    return stored.astype(np.int64), place.reshape(pixels.shape)
+
+
+def _padding(dataset: Any, stored: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which stored values stand for "no film here"."""
+    value, limit = dataset.get("PixelPaddingValue"), dataset.get("PixelPaddingRangeLimit")
+    if value is None:
+        return np.zeros(stored.shape, np.bool_)
+    ends = [int(value), int(value if limit is None else limit)]
+    if dataset.PixelRepresentation == 1:  # often written as unsigned nevertheless
+        ends = [end - (1 << dataset.BitsAllocated if end >> (dataset.BitsAllocated - 1) == 1 else 0) for end in ends]
+    return (stored >= min(ends)) & (stored <= max(ends))
+
+
+def _modality(dataset: Any, stored: NDArray[Any]) -> NDArray[Any]:
+    values: NDArray[Any] = _processing().apply_modality_lut(stored, dataset)
+    slope = dataset.get("RescaleSlope")
+    rescaled = not dataset.get("ModalityLUTSequence") and slope is not None
+    if not np.isfinite(values).all() or (rescaled and slope == 0):
+        raise RadiographError("rescale slope or intercept is 0 or not a number: export the film again")
+    return values
+
+
+def _voi(dataset: Any, values: NDArray[Any]) -> NDArray[np.float64] | None:
+    """Shades 0 to 1 by the VOI LUT or the first window; None where there is none, or none that the standard allows."""
+    try:
+        if dataset.get("VOILUTSequence"):
+            shades = _voi_table(dataset, values)
+        elif dataset.get("WindowCenter") is not None and dataset.get("WindowWidth") is not None:
+            shades = _voi_window(dataset, values)
+        else:
+            return None
+    except Exception:  # such as a width of 0, or a table without data: percentiles serve
+        return None
+    return shades if np.isfinite(shades).all() else None
+
+
+def _voi_window(dataset: Any, values: NDArray[Any]) -> NDArray[np.float64]:
+    # the range of the result depends on depth, rescale and tables: what lies beyond the window shows it
+    apply_windowing = _processing().apply_windowing
+    dark, bright = apply_windowing(np.array([-np.inf, np.inf]), dataset)
+    shades: NDArray[np.float64] = np.clip((apply_windowing(values, dataset) - dark) / (bright - dark), 0, 1)
+    return shades
+
+
+def _voi_table(dataset: Any, values: NDArray[Any]) -> NDArray[np.float64]:
+    table = dataset.VOILUTSequence[0]
+    entries, first, depth = table.LUTDescriptor
+    if depth == 8:
+        table.LUTDescriptor = [entries, first, 16]  # pydicom would count more than 256 entries in 8 bits
+    inside = np.clip(np.rint(values), first, first + (entries or 1 << 16) - 1).astype(np.int64)
+    shades: NDArray[np.float64] = _processing().apply_voi(inside, dataset) / (2.0**depth - 1)
+    return np.clip(shades, 0, 1)
+
+
+def _shows(film: NDArray[np.uint8]) -> bool:
+    """Whether the film is visible: a window of other units or a placeholder leaves it uniform, or black and white."""
+    sample = film.ravel()[:: max(1, film.size // 1_000_000)]
+    if not sample.size:
+        return True
+    low, high = np.percentile(sample, (0.5, 99.5))
+    return bool(high - low >= _LEAST_GREYS and np.mean((sample > 0) & (sample < 255)) >= 0.01)

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from hipdet.errors import RadiographError
 
-HEAD = 132  # bytes that tell the kind
+HEAD = 512  # bytes that tell the kind
 AGAIN = "copy or download the film again"
 
 SIGNATURES = {
@@ -21,9 +21,11 @@ SIGNATURES = {
     b"MM\0+": "TIFF",
     b"BM": "BMP",
 }
-
-
-_EXPLICIT = {b"AE", b"CS", b"DA", b"DT", b"LO", b"OB", b"PN", b"SH", b"ST", b"TM", b"UI", b"UL", b"UN", b"US", b"SQ"}
+_LONG_LENGTH = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+_SHORT_LENGTH = (
+    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
+    b"ST", b"TM", b"UI", b"UL", b"US",
+)  # fmt: skip
 
 
 def checked_kind(file: BinaryIO) -> str:
@@ -34,7 +36,7 @@ def checked_kind(file: BinaryIO) -> str:
         raise RadiographError(f"empty file: {AGAIN}")
     kind = kind_of(head)
     if kind is None:
-        raise RadiographError("not a JPEG, PNG, TIFF, BMP or DICOM picture: save it as one of these")
+        raise RadiographError("not a JPEG, PNG, TIFF, BMP or DICOM film: save it as one of these")
     if kind == "JPEG" and not _jpeg_ends(file):
         raise RadiographError(f"cut short (the JPEG has no end marker): {AGAIN}")
     if kind == "PNG":
@@ -44,8 +46,8 @@ def checked_kind(file: BinaryIO) -> str:
 
 
 def kind_of(head: bytes) -> str | None:
-    """The kind of a film by its first 132 bytes, None if it is none; extensions play no part."""
-    if head[128:] == b"DICM" or _is_bare_dicom(head):
+    """The kind of a film by its first 512 bytes, None if it is none; its name plays no part."""
+    if head[128:132] == b"DICM" or _starts_with_elements(head):
         return "DICOM"
     return next((kind for signature, kind in SIGNATURES.items() if head.startswith(signature)), None)
 
@@ -59,19 +61,24 @@ def is_radiograph(path: Path) -> bool:
         return False
 
 
-def _is_bare_dicom(head: bytes) -> bool:
-    """Whether two elements of group 2 or 8 follow each other at the start, as in DICOM without a preamble."""
-    if len(head) < 16:
-        return False
-    group, element = struct.unpack("<HH", head[:4])
-    if head[4:6] in _EXPLICIT - {b"OB", b"UN", b"SQ"}:
-        length = 8 + struct.unpack("<H", head[6:8])[0]
-    elif head[4:6] in _EXPLICIT:
-        length = 12 + struct.unpack("<I", head[8:12])[0]
-    else:
-        length = 8 + struct.unpack("<I", head[4:8])[0]
-    following = struct.unpack("<HH", head[length : length + 4]) if len(head) >= length + 4 else None
-    return group in (2, 8) and following is not None and following[0] in (2, 8) and following > (group, element)
+def _starts_with_elements(head: bytes) -> bool:
+    """Whether two little endian DICOM elements in order begin the file, the first of group 2 or 8: no preamble."""
+    first, at = _element(head, 0)
+    second, _ = _element(head, at)
+    return first[0] in (0x0002, 0x0008) and first < second and second[0] <= 0x0020
+
+
+def _element(head: bytes, at: int) -> tuple[tuple[int, int], int]:
+    """Group and element that stand at `at`, and where the next one stands; no group and 0 where there is none."""
+    if len(head) < at + 12:
+        return (0, 0), 0
+    group, element = struct.unpack_from("<HH", head, at)
+    representation = head[at + 4 : at + 6]
+    if representation in _LONG_LENGTH:
+        return (group, element), at + 12 + int.from_bytes(head[at + 8 : at + 12], "little")
+    if representation in _SHORT_LENGTH:
+        return (group, element), at + 8 + int.from_bytes(head[at + 6 : at + 8], "little")
+    return (group, element), at + 8 + int.from_bytes(head[at + 4 : at + 8], "little")
 
 
 def _jpeg_ends(file: BinaryIO) -> bool:

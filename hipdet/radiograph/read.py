@@ -34,16 +34,17 @@ def read_radiograph(source: Source, name: str | None = None) -> NDArray[np.uint8
 
     EXIF orientation is applied, colour becomes luminance and transparent parts black.  Deeper films (16-bit, 32-bit,
     float) are windowed from their 0.5 to their 99.5 percentile onto 0..255: keeping only the high byte, as many readers
-    do, would leave a 12-bit film nearly black.  DICOM, with or without extension, is rescaled, windowed as it says itself,
-    and MONOCHROME1 inverted.
+    do, would leave a 12-bit film nearly black.  DICOM, with or without preamble and whatever its file is called, is
+    rescaled, shown by its VOI LUT or first window (by the percentiles where it has none that shows anything), and
+    inverted if MONOCHROME1; padding becomes black.
 
     Args:
         source: Path of the film, or its bytes.
         name: What errors call the film; by default its path.
 
     Raises:
-        RadiographError: missing, cut short, damaged, larger than 20,000 px a side, not a picture, or a DICOM file for which a
-            package is missing.
+        RadiographError: missing, cut short, damaged, larger than 20,000 px a side, or not a picture; DICOM without pixels,
+            in colour, of several frames, or compressed in a way for which a package is missing.
     """
     with _opened(source, name) as file:
         kind = checked_kind(file)
@@ -53,8 +54,8 @@ def read_radiograph(source: Source, name: str | None = None) -> NDArray[np.uint8
 def read_header(source: Source, name: str | None = None) -> RadiographHeader:
     """What the film is, with as little reading as shows whether it is all there: no pixel is decoded if possible.
 
-    Cheap for JPEG, PNG and DICOM: the header must open and the file must reach its end, so damage in the middle stays
-    unseen.  TIFF and BMP have no end marker and are decoded.
+    Cheap for JPEG, PNG and DICOM: the header must open and the file must reach its end marker, or hold as many pixels as
+    its header says, so damage in the middle stays unseen.  TIFF and BMP have no end marker and are decoded.
 
     Args:
         source: Path of the film, or its bytes.

@@ -13,8 +13,7 @@ from hipdet.collection.label_source import LabelSource
 from hipdet.collection.rules import Rules
 from hipdet.converters import find_folder
 from hipdet.validation import validate
-from label_writers import TEN, WRITERS, items
-from test_label_formats_agree import WHOLE, raw_box
+from label_writers import TEN, WHOLE, WRITERS, items, raw_box
 
 KINDS = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "tif": "TIFF"}
 NINE = [sample for sample in TEN if not sample.name.endswith(".bmp")]  # which has no EXIF

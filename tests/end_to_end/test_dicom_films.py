@@ -1,62 +1,74 @@
-"""Training, testing and DetInferencer take DICOM as they take JPEG."""
+"""A data set of DICOM films without file name extension, from verification to predictions."""
 
+import csv
 import json
-import shutil
 
 import numpy as np
 import pytest
 
-pytest.importorskip("pydicom")
-
-from dicom_bytes import dicom
+from dicom_bytes import IMPLICIT, film
 from hipdet.radiograph import read_radiograph
 from tool_runs import SMALL, run_tool
 
+pytest.importorskip("pydicom")
 pytestmark = pytest.mark.slow
 
 
-def as_dicom(path):
-    """The film as MONOCHROME1 of 12 bits whose window shows the very same greys."""
-    grey = read_radiograph(path).astype(np.uint16)
-    tags = dict(
-        PhotometricInterpretation="MONOCHROME1", WindowCenter=2040, WindowWidth=4080, VOILUTFunction="LINEAR_EXACT"
-    )
-    content = dicom((255 - grey) * 16, bits=12, **tags)
-    np.testing.assert_array_equal(read_radiograph(content), grey)
-    return content
-
-
 @pytest.fixture(scope="module")
-def dicom_root(phantoms, tmp_path_factory):
-    """The phantoms with every film of CGOA as DICOM without extension."""
-    root = tmp_path_factory.mktemp("dicom") / "data"
-    shutil.copytree(phantoms, root)
-    for path in (root / "cgoa/images").glob("*.jpg"):
-        path.with_suffix("").write_bytes(as_dicom(path))
-        path.unlink()
-    for path in (root / "annotations").glob("*.json"):
-        coco = json.loads(path.read_text())
+def dicoms(phantoms, tmp_path_factory):
+    """The phantoms as 12-bit DICOM films called 001, each in a folder of its own as the OAI's are."""
+    root = tmp_path_factory.mktemp("dicoms")
+    (root / "annotations").mkdir()
+    for annotations in (phantoms / "annotations").glob("*.json"):
+        coco = json.loads(annotations.read_text())
         for image in coco["images"]:
-            if image["file_name"].startswith("cgoa/"):
-                image["file_name"] = image["file_name"].removesuffix(".jpg")
-        path.write_text(json.dumps(coco))
+            pixels = read_radiograph(phantoms / image["file_name"]).astype(np.uint16) * 16
+            image["file_name"] = image["file_name"].replace(".jpg", "/001")
+            path = root / image["file_name"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            bare = image["id"] % 2 == 1
+            path.write_bytes(
+                film(
+                    4095 - pixels, **(dict(syntax=IMPLICIT, with_preamble=False) if bare else {}), BitsStored=12,
+                    HighBit=11, PhotometricInterpretation="MONOCHROME1",
+                )
+            )  # fmt: skip
+        (root / "annotations" / annotations.name).write_text(json.dumps(coco))
     return root
 
 
-def test_training_and_testing_give_what_they_give_with_jpeg(phantoms, dicom_root, trained, tmp_path):
-    options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=4", "train_cfg.val_interval=2"]
-    arguments = ["configs/hip_ssd_exp3.py", "--data-root", dicom_root, "--work-dir", tmp_path / "w", *options]
-    done = run_tool("train.py", *arguments, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    figures = [json.loads((path / "val_report.json").read_text())["figures"] for path in (tmp_path / "w", trained[0])]
-    assert figures[0] == pytest.approx(figures[1])
-
-
-def test_det_inferencer(phantoms, dicom_root, trained):
+def test_train_test_gallery_and_inferencer(dicoms, tmp_path):
     from mmdet.apis import DetInferencer
 
-    infer = DetInferencer(str(trained[0] / "hip_ssd_exp3.py"), str(trained[0] / "epoch_4.pth"), device="cpu")
-    jpeg = next((phantoms / "cgoa/images").glob("*.jpg"))
-    found = [infer(str(path))["predictions"][0] for path in (jpeg, dicom_root / "cgoa/images" / jpeg.stem)]
-    assert found[0]["bboxes"]
-    assert found[0] == found[1]
+    config = "configs/hip_ssd_exp3.py"
+    options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=3", "train_cfg.val_interval=3"]
+    done = run_tool("train.py", config, "--data-root", dicoms, "--work-dir", "run", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    checkpoint = tmp_path / "run/epoch_3.pth"
+    done = run_tool(
+        "test.py", config, checkpoint, "--data-root", dicoms, "--work-dir", "out", "--cfg-options", *SMALL, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list(csv.DictReader((tmp_path / "out/test.roi.csv").open()))) == 12
+    done = run_tool("gallery.py", "out/test.roi.json", "--data-root", dicoms, "--films", 4, "--side", 200, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+    films = [str(path) for path in sorted(dicoms.glob("gis/**/001"))[:2]]
+    inferencer = DetInferencer(
+        str(tmp_path / "run/hip_ssd_exp3.py"), str(checkpoint), device="cpu", show_progress=False
+    )
+    assert all(len(found["bboxes"]) > 1 for found in inferencer(films)["predictions"])
+
+
+def test_a_film_that_is_cut_short_is_named_before_training(dicoms, tmp_path):
+    coco = json.loads((dicoms / "annotations/cgoa_oaih_train.json").read_text())
+    path = dicoms / coco["images"][0]["file_name"]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    try:
+        options = ["--data-root", dicoms, "--cfg-options", *SMALL]
+        done = run_tool("train.py", "configs/hip_ssd_exp3.py", *options, cwd=tmp_path)
+    finally:
+        path.write_bytes(whole)
+    assert done.returncode == 2
+    assert f"image {coco['images'][0]['id']} ({coco['images'][0]['file_name']}): cut short" in done.stderr

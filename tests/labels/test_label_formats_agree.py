@@ -1,12 +1,11 @@
 """The same ten films in every format are the same boxes."""
 
 import pytest
-from PIL import Image, ImageOps
 
 from hipdet.labels import FORMATS, decide_frame, read_labels, turn_upright
 from hipdet.labels.detect import detect_format
 from hipdet.labels.label_file import load_label_file
-from label_writers import TEN, WRITERS, items
+from label_writers import TEN, WHOLE, WRITERS, items, raw_box
 
 STEMS = {sample.name.rpartition(".")[0]: sample for sample in TEN}
 NO_SIZE = ("via", "yolo")
@@ -50,21 +49,6 @@ def test_detected_from_content(tmp_path, write, format, tolerance):
     path = path if path.is_file() else next(path.glob("IMG0000*"))
     odd = path.rename(path.with_name("odd.txt" if format == "yolo" else "odd.dat"))
     assert detect_format(load_label_file(odd, "odd")) == format
-
-
-def raw_box(sample, box):
-    """`box` of the upright film in the raw frame, by Pillow: a mark of its pixels, turned back.
-
-    Whole pixels only; the fractions come back through tests of their own.
-    """
-    inverse = {6: 8, 8: 6}.get(sample.orientation, sample.orientation)
-    mark = Image.new("L", sample.upright)
-    mark.paste(255, box)
-    mark.getexif()[0x0112] = inverse
-    return tuple(float(value) for value in ImageOps.exif_transpose(mark).getbbox())
-
-
-WHOLE = {sample: [tuple(round(value) for value in box) for box in sample.boxes] for sample in TEN}
 
 
 @ANY

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from label_text import read_text
 
 from hipdet.errors import DatasetError
+from label_text import read_text
 
 
 def coco(**changes):

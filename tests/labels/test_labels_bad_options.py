@@ -1,9 +1,9 @@
 """Options that can't be, or that don't fit the file."""
 
 import pytest
-from label_text import read_text
 
 from hipdet.errors import DatasetError
+from label_text import read_text
 
 COCO = {
     "images": [{"id": 1, "file_name": "a.jpg", "width": 100, "height": 80}],

@@ -1,4 +1,5 @@
 import pytest
+
 from label_text import boxes, read_text
 
 

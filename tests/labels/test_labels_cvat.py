@@ -1,7 +1,7 @@
 import pytest
-from label_text import boxes, read_text
 
 from hipdet.errors import DatasetError
+from label_text import boxes, read_text
 
 
 def cvat(shapes, rest=""):

@@ -1,9 +1,9 @@
 import math
 
 import pytest
-from label_text import boxes, read_text
 
 from hipdet.errors import DatasetError
+from label_text import boxes, read_text
 from label_writers import percent_region
 
 SIZE = (400, 200)

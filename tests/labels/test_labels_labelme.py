@@ -1,7 +1,7 @@
 import pytest
-from label_text import read_text
 
 from hipdet.labels.label_file import load_label_file
+from label_text import read_text
 
 
 def labelme(points, shape_type="rectangle", **changes):

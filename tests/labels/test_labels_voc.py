@@ -1,7 +1,7 @@
 import pytest
-from label_text import read_text
 
 from hipdet.labels import read_labels
+from label_text import read_text
 
 BOX = "<object><name>hip</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
 SIZE = "<size><width>100</width><height>80</height><depth>1</depth></size>"

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
 
+from PIL import Image, ImageOps
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -38,6 +40,21 @@ TEN = (
 def items(samples, boxes_of=lambda sample: sample.boxes, size_of=lambda sample: sample.upright):
     """What writers take: name, size and boxes of each film, in the frame that the tool saw."""
     return [(sample.name, size_of(sample), boxes_of(sample)) for sample in samples]
+
+
+def raw_box(sample, box):
+    """`box` of the upright film in the raw frame, by Pillow: a mark of its pixels, turned back.
+
+    Whole pixels only; the fractions come back through tests of their own.
+    """
+    inverse = {6: 8, 8: 6}.get(sample.orientation, sample.orientation)
+    mark = Image.new("L", sample.upright)
+    mark.paste(255, box)
+    mark.getexif()[0x0112] = inverse
+    return tuple(float(value) for value in ImageOps.exif_transpose(mark).getbbox())
+
+
+WHOLE = {sample: [tuple(round(value) for value in box) for box in sample.boxes] for sample in TEN}
 
 
 def write_coco(folder, films):
