@@ -80,7 +80,7 @@ def add_collection_arguments(parser: argparse.ArgumentParser, rois: int | None, 
         help="write 8-bit PNG copies to DATA_ROOT/<source>_*: upright at full size, or shrunk to PX and "
         "padded to the square of training",
     )
-    output.add_argument("--workers", type=int, help="processes that write copies (default: one per core)")
+    output.add_argument("--workers", type=_number, help="processes that write copies (default: one per core)")
     output.add_argument(
         "--skip-faulty",
         action="store_true",
@@ -126,6 +126,12 @@ def rules(args: argparse.Namespace, source: str, **options: Any) -> Rules:
 def noted_options(args: argparse.Namespace) -> dict[str, Any]:
     """The choices of a run for its provenance file."""
     return {name: getattr(args, name) for name in NOTED if getattr(args, name, None) not in (None, [], False)}
+
+
+def _number(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 1 up")
+    return int(text)
 
 
 def _number_or_any(text: str) -> int | None:

@@ -6,7 +6,7 @@ inside zips can be trained on only as copies.
 
 from __future__ import annotations
 
-import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -120,8 +120,13 @@ def _write_all(tasks: Sequence[_Task], workers: int | None) -> Iterator[HipdetEr
     if workers == 1 or len(tasks) < 2:
         yield from map(_write, tasks)
         return
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        yield from pool.map(_write, tasks, chunksize=4)
+    # an interruption is the parent's to report
+    with ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+        try:
+            yield from pool.map(_write, tasks, chunksize=4)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _write(task: _Task) -> HipdetError | None:

@@ -1,0 +1,37 @@
+import pytest
+
+from hipdet.coco import Film, Roi, build_coco
+from hipdet.coco.load import films_of
+from hipdet.coco.subset import append, subset
+from hipdet.errors import DatasetError
+
+FILMS = [
+    Film("a.jpg", 90, 60, "s", "P1", (Roi((1, 2, 11, 12), "hip", "left", True), Roi((50, 2, 60, 12), "hip"))),
+    Film("b.jpg", 80, 60, "s", "P2", (), {"visit": "12m"}),
+    Film("c.jpg", 80, 60, "s", "P3", (Roi((1, 2, 11, 12), "hip"),)),
+]
+
+
+def test_built_and_loaded_films_are_the_same():
+    assert films_of(build_coco(FILMS, ["hip"], {})) == FILMS
+
+
+def test_crowds_are_no_rois():
+    coco = build_coco(FILMS, ["hip"], {})
+    coco["annotations"][0]["iscrowd"] = 1
+    assert len(films_of(coco)[0].rois) == 1
+
+
+def test_ids_stay_in_a_subset_and_count_anew_in_a_union():
+    coco = build_coco(FILMS, ["hip"], {"year": 2026})
+    part = subset(coco, [3, 1])
+    assert [image["id"] for image in part["images"]] == [1, 3]
+    assert [annotation["id"] for annotation in part["annotations"]] == [1, 2, 3]
+    assert part["info"] == {"year": 2026}
+    whole = dict(images=[], annotations=[], categories=[])
+    for name in ("one", "two"):
+        append(whole, subset(coco, [3]), name)
+    assert [(image["id"], image["file_name"]) for image in whole["images"]] == [(1, "c.jpg"), (2, "c.jpg")]
+    assert [(each["id"], each["image_id"]) for each in whole["annotations"]] == [(1, 1), (2, 2)]
+    with pytest.raises(DatasetError, match=r"three: classes are \['knee'\], those of the other data sets \['hip'\]"):
+        append(whole, build_coco([], ["knee"], {}), "three")

@@ -1,0 +1,157 @@
+"""The converters of films and label files as a user runs them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from film_sources import dicom_film, film, make_cgoa, make_gis, make_oai_zips, oai_labels, table, write
+from tool_runs import REPOSITORY, run_tool
+
+
+def test_cgoa(tmp_path):
+    make_cgoa(tmp_path / "CGOA")
+    done = run_tool("convert.py", "cgoa", "CGOA", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[1].split()[:4] == ["cgoa.json", "4", "8", "3"]
+    assert lines[2] == "4 films excluded:"
+    assert lines[3].split(maxsplit=1) == ["2", "fracture"]
+    assert "annotators: 1 films read by several, mean IoU 0.833, lowest 0.667 (images/0001_post.jpg)" in lines
+    assert run_tool("validate.py", "CGOA/annotations/cgoa.json", "--data-root", "CGOA", cwd=tmp_path).returncode == 0
+    record = json.loads((tmp_path / "CGOA/annotations/cgoa.provenance.json").read_text())
+    assert record["options"] == {
+        "rois": 2, "origin": "auto", "rotated": "refuse", "disagreement": "exclude", "phases": ["pre", "post"], "crop": [0, 0]
+    }  # fmt: skip
+
+
+def test_oaih_from_zips_into_the_data_root_of_all(tmp_path):
+    pytest.importorskip("pydicom")
+    make_oai_zips(tmp_path / "OAI", dicom_film)
+    oai_labels(tmp_path / "hips.json", "00100002", "00100004", "00100005")
+    arguments = ["oaih", "OAI", "--labels", "hips.json", "--data-root", "data", "--copies", 96]
+    done = run_tool("convert.py", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "series that aren't AP Pelvis: 1 x Bilateral PA Fixed Flexion Knee" in done.stdout
+    assert sorted(path.name for path in (tmp_path / "data/oaih_96").iterdir()) == [
+        "9000001_12m_00100002.png", "9000002_12m_00100004.png", "9000002_96m_00100005.png"
+    ]  # fmt: skip
+    done = run_tool("validate.py", "data/annotations/oaih.json", "--data-root", "data", "--strict", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+def test_gis(tmp_path):
+    make_gis(tmp_path / "GIS")
+    done = run_tool("convert.py", "gis", "GIS", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1 pairs of nearly the same film, the closest a again.jpg and a.jpg" in done.stdout
+    assert "     1  age 3" in done.stdout
+
+
+def test_folder_of_any_roi(tmp_path):
+    for name in ("P1_a.png", "P2_a.png"):
+        write(tmp_path / "hearts" / name, film(200, 180, "PNG"))
+    rows = [[name, 50, 60, 120, 130, "Heart"] for name in ("P1_a.png", "P2_a.png")]
+    write(tmp_path / "hearts/labels.csv", table("image,x0,y0,x1,y1,label", *rows))
+    options = ["--source", "hearts", "--rename", "Heart=heart", "--patient-from", "(P[0-9])", "--rois", 1]
+    done = run_tool("convert.py", "folder", "hearts", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    path = "hearts/annotations/hearts.json"
+    done = run_tool("validate.py", path, "--data-root", "hearts", "--classes", "heart", "--strict", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gis", "none"], "error: none: "),
+        (["gis", "empty", "--labels", "l.csv"], "error: empty: no films, expected JPEG"),
+        (["gis", "GIS", "--labels", "none.csv"], "error: none.csv: no such file or folder: check the path"),
+        (["gis", "GIS", "--labels", "l.csv"], "l.csv: columns are ['film', 'hips'], expected image and"),
+        (["gis", "GIS", "--exclude", "none.csv"], "none.csv: can't be read: No such file"),
+        (["gis", "GIS", "--copies", "7"], "'7': expected upright or a side from 32 to 4096 px"),
+        (["gis", "GIS", "--rois", "0"], "'0': expected a number from 1 up, or any"),
+        (["gis", "GIS", "--rename", "hip"], "--rename hip=: expected LABEL=CLASS"),
+        (["gis", "GIS", "--rois", "3"], "error: GIS: no film is left to convert"),
+        (
+            ["gis", "GIS", "--data-root", "empty"],
+            "GIS is not below the data root empty: move it there, or add --copies",
+        ),
+        (["gis", "GIS", "--format", "yolo"], "l"),
+        (["gis", "GIS", "--workers", "0", "--copies", "64"], "'0': expected a number from 1 up"),
+        (["cgoa", "GIS"], "expected a serial number such as 0001"),
+        (["cgoa", "GIS", "--crop", "1"], "expected 2 arguments"),
+        (["oaih", "GIS"], "error: GIS: no AP Pelvis film by route dicom"),
+        (["oaih", "GIS", "--visits", "13m"], "invalid choice: '13m'"),
+        (["folder", "GIS", "--patient-from", "("], "not a regular expression"),
+        (["folder", "GIS", "--classes", "knee"], "label 'hip' found, expected one of knee: add --rename 'hip'=knee"),
+    ],
+)
+def test_bad_input(tmp_path, arguments, message):
+    make_gis(tmp_path / "GIS")
+    (tmp_path / "empty").mkdir()
+    write(tmp_path / "l.csv", "film;hips\n")
+    before = sorted(tmp_path.rglob("*"))
+    done = run_tool("convert.py", *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kill", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_interrupted_and_run_again(tmp_path, kill, status):
+    """No annotations before all is done; the copies that were made stay."""
+    rows = []
+    for number in range(60):
+        write(tmp_path / f"films/{number:03}.png", film(1500, 1200, "PNG", None, number))
+        rows += [[f"{number:03}.png", x, 200, 300, "hip"] for x in (100, 900)]
+    write(tmp_path / "films/labels.csv", table("image,x,y,side,label", *rows))
+    command = [
+        sys.executable,
+        str(REPOSITORY / "tools/convert.py"),
+        "folder",
+        "films",
+        "--copies",
+        "upright",
+        "--workers",
+        "2",
+    ]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    copies = tmp_path / "films/folder_upright"
+    deadline = time.time() + 60
+    while time.time() < deadline and len(list(copies.glob("[!.]*.png")) if copies.exists() else []) < 5:
+        time.sleep(0.02)
+    os.killpg(process.pid, kill)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == status
+    if kill == signal.SIGINT:
+        assert "interrupted" in errors
+        assert "Traceback" not in errors
+    assert not (tmp_path / "films/annotations").exists()
+    made = {path.name: path.stat().st_mtime_ns for path in copies.glob("[!.]*.png")}
+    assert 5 <= len(made) < 60
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert all((copies / name).stat().st_mtime_ns == time_ns for name, time_ns in made.items())
+    coco = json.loads((tmp_path / "films/annotations/folder.json").read_text())
+    assert len(coco["images"]) == 60
+
+
+def test_help(tmp_path):
+    done = run_tool("convert.py", "cgoa", "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "--labels" in done.stdout
+    assert "tools/convert.py oaih data/OAI" in done.stdout
+
+
+def test_a_reader_that_has_seen_enough(tmp_path):
+    make_cgoa(tmp_path / "CGOA")
+    command = f"{sys.executable} {REPOSITORY}/tools/convert.py cgoa CGOA | true"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""

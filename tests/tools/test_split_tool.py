@@ -1,0 +1,130 @@
+import json
+import os
+
+import pytest
+
+from hipdet.coco import Film, Roi, build_coco
+from hipdet.coco.split_files import Division, split_files
+from hipdet.files import write_json
+from tool_runs import run_tool
+
+
+def annotations(path, source="cgoa", count=20, classes=("hip",)):
+    rois = (Roi((1, 2, 31, 32), classes[0]), Roi((50, 2, 80, 32), classes[0]))
+    films = [Film(f"{source}/{n}.jpg", 90, 60, source, f"P{n // 2}", rois) for n in range(count)]
+    write_json(path, build_coco(films, classes, {"description": source}))
+    return path
+
+
+def test_ninety_ten(tmp_path):
+    for name in ("cgoa", "oaih"):
+        annotations(tmp_path / f"{name}.json", name)
+    done = run_tool("split.py", "cgoa.json", "oaih.json", "--merge", "both", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = {
+        line.split()[0]: line.split()[1:4] for line in done.stdout.splitlines() if line.split()[0].endswith(".json")
+    }
+    assert lines == {
+        "cgoa_train.json": ["18", "36", "9"], "cgoa_val.json": ["2", "4", "1"],
+        "oaih_train.json": ["18", "36", "9"], "oaih_val.json": ["2", "4", "1"],
+        "both_train.json": ["36", "72", "18"], "both_val.json": ["4", "8", "2"],
+    }  # fmt: skip
+    assert "both: no patient stands on two sides" in done.stdout
+    part = json.loads((tmp_path / "both_val.json").read_text())
+    assert [image["id"] for image in part["images"]] == [1, 2, 3, 4]
+    assert part["info"] == {
+        "split": {"part": "val", "of": ["cgoa.json", "oaih.json"], "val": 0.1, "seed": 0, "by": "patient"}
+    }
+    one = json.loads((tmp_path / "cgoa_val.json").read_text())
+    assert one["info"]["description"] == "cgoa"
+    whole = json.loads((tmp_path / "cgoa.json").read_text())
+    assert all(image in whole["images"] for image in one["images"])  # ids stay
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.json")}
+    run_tool("split.py", "cgoa.json", "oaih.json", "--merge", "both", cwd=tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.json")} == before
+
+
+def test_folds_and_check(tmp_path):
+    annotations(tmp_path / "a.json")
+    done = run_tool("split.py", "a.json", "--folds", 3, "--out", "folds", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    tests = [json.loads((tmp_path / f"folds/a_fold{n}_test.json").read_text())["images"] for n in range(3)]
+    assert sorted(image["id"] for fold in tests for image in fold) == list(range(1, 21))
+    sides = [f"folds/a_fold0_{part}.json" for part in ("train", "test")]
+    assert run_tool("split.py", "--check", *sides, cwd=tmp_path).returncode == 0
+    done = run_tool("split.py", "--check", sides[0], "folds/a_fold1_test.json", "--json", "leak.json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "patients in more than one file" in done.stdout
+    leak = json.loads((tmp_path / "leak.json").read_text())
+    assert len(leak["films"]) == len(tests[1])
+    assert leak["patients"][0]["files"] == ["a_fold0_train.json", "a_fold1_test.json"]
+
+
+def test_by_image_says_that_it_leaks(tmp_path):
+    annotations(tmp_path / "a.json")
+    done = run_tool("split.py", "a.json", "--by", "image", "--val", 0.5, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "patients stand on two sides: figures will flatter" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.json"], "none.json: 1 fault"),
+        (["a.json", "--val", "0"], "parts are val 0.0, expected each above 0"),
+        (["a.json", "--val", "nan"], "parts are val nan"),
+        (["a.json", "--val", "0.9", "--test", "0.3"], "together below 1"),
+        (["a.json", "--val", "x"], "invalid float value: 'x'"),
+        (["a.json", "--folds", "1"], "folds is 1, expected 2 to 10"),
+        (["a.json", "--folds", "11"], "folds is 11, expected 2 to 10"),
+        (["a.json", "--folds", "3", "--val", "0.2"], "not allowed with argument"),
+        (["a.json", "--folds", "3", "--test", "0.2"], "--test and --folds: expected one of them"),
+        (["a.json", "sub/a.json"], "names are a, a, expected each once"),
+        (["a.json", "--merge", "a"], "names are a, a, expected each once"),
+        (["a.json", "knees.json", "--merge", "all"], "classes are ['knee'], those of the other data sets ['hip']"),
+        (["single.json"], "single_val would have no films"),
+        (["nobody.json"], "has no patient, so films of one patient can't be kept together"),
+        (["broken.json"], "not JSON"),
+        (["a.json", "--check"], "--check: expected two files or more"),
+        (["a.json", "sub/a.json", "--check"], "two files have the same name"),
+        (["a.json", "--json", "x.json"], "--json: only with --check"),
+        (["a.json", "--out", "broken.json/x"], "broken.json"),
+    ],
+)
+def test_bad_input(tmp_path, arguments, message):
+    annotations(tmp_path / "a.json")
+    annotations(tmp_path / "sub/a.json")
+    annotations(tmp_path / "knees.json", "knees", classes=("knee",))
+    annotations(tmp_path / "single.json", count=2)
+    coco = json.loads((tmp_path / "a.json").read_text())
+    for image in coco["images"]:
+        del image["patient"]
+    write_json(tmp_path / "nobody.json", coco)
+    (tmp_path / "broken.json").write_text("{")
+    before = sorted(tmp_path.rglob("*"))
+    done = run_tool("split.py", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_interruption_leaves_no_part_alone(tmp_path, monkeypatch):
+    path = annotations(tmp_path / "a.json")
+    dumps, count = json.dump, []
+
+    def interrupted(*arguments, **options):
+        count.append(1)
+        if len(count) == 2:
+            raise KeyboardInterrupt
+        dumps(*arguments, **options)
+
+    monkeypatch.setattr("hipdet.files.json.dump", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        split_files([path], Division())
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_help_shows_examples(tmp_path):
+    done = run_tool("split.py", "--help", cwd=tmp_path)
+    assert "examples:\n  tools/split.py data/annotations/cgoa.json" in done.stdout

@@ -1,0 +1,109 @@
+import json
+
+import pytest
+
+from hipdet.coco import Film, Roi, build_coco
+from hipdet.files import write_json
+from tool_runs import run_tool
+
+ROIS = (Roi((1, 2, 31, 32), "hip", "left"), Roi((50, 2, 80, 32), "hip", "right"))
+
+
+def annotations(path, names=("1", "2"), rois=ROIS):
+    write_json(path, build_coco([Film(f"{n}.jpg", 90, 60, "s", f"P{n}", rois) for n in names], ["hip"], {}))
+
+
+def run(cwd, *arguments):
+    done = run_tool("validate.py", *arguments, cwd=cwd)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_sound_real_films(shared, tmp_path):
+    films = shared / "data/fracatlas_hips"
+    assert run_tool("convert.py", "fracatlas", films, "--out", "ann", cwd=tmp_path).returncode == 0
+    done = run(tmp_path, "ann/hips.json", "--data-root", films, "--strict")
+    assert done.returncode == 0, done.stdout
+    assert "1 files, 100 films: 0 errors, 0 warnings" in done.stdout
+
+
+def test_errors_in_a_table_and_in_json(tmp_path):
+    annotations(tmp_path / "a.json")
+    coco = json.loads((tmp_path / "a.json").read_text())
+    coco["annotations"][0]["bbox"] = [80, 2, 30, 30]
+    coco["annotations"][2]["laterality"] = "left"
+    write_json(tmp_path / "a.json", coco)
+    done = run(tmp_path, "a.json", "--no-films", "--json", "report.json")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["error", "box-outside", "a.json", "annotation", "1", "1.jpg"]
+    assert lines[1].startswith(
+        "         found bbox [80, 2, 30, 30] [x, y, width, height] reaches 20 px out of the film"
+    )
+    assert "warning  sides-swapped" in done.stdout
+    assert "warning  side-mirrored" in done.stdout
+    assert "1 files, 2 films: 1 errors, 2 warnings" in lines[-1]
+    assert max(map(len, lines)) <= 120
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["schema"], report["errors"], report["warnings"]) == (1, 1, 2)
+    assert report["kinds"] == {"box-outside": 1, "side-mirrored": 1, "sides-swapped": 1}
+    assert report["faults"][0]["id"] == "annotation 1"
+    assert set(report["faults"][0]) == {"severity", "kind", "file", "id", "film", "found", "expected", "mend"}
+
+
+def test_warnings_fail_only_when_strict(tmp_path):
+    annotations(tmp_path / "a.json", rois=ROIS[:1])
+    assert run(tmp_path, "a.json", "--no-films").returncode == 0
+    done = run(tmp_path, "a.json", "--no-films", "--strict")
+    assert done.returncode == 1
+    assert done.stdout.count("too-few-rois") == 2
+    assert run(tmp_path, "a.json", "--no-films", "--strict", "--rois", "1").returncode == 0
+    assert run(tmp_path, "a.json", "--no-films", "--strict", "--rois", "any").returncode == 0
+
+
+def test_missing_films_are_cut_off_in_the_table_but_not_in_json(tmp_path):
+    annotations(tmp_path / "a.json", names=[str(n) for n in range(30)])
+    (tmp_path / "films").mkdir()
+    done = run(tmp_path, "a.json", "--data-root", "films", "--show", 5, "--json", "report.json")
+    assert done.returncode == 1
+    assert done.stdout.count("film-missing") == 6
+    assert "error    film-missing       ... and 25 more" in done.stdout
+    assert len(json.loads((tmp_path / "report.json").read_text())["faults"]) == 30
+
+
+def test_files_that_share_patients(tmp_path):
+    annotations(tmp_path / "train.json", names=("1", "2"))
+    annotations(tmp_path / "val.json", names=("2", "3"))
+    done = run(tmp_path, "train.json", "val.json", "--no-films")
+    assert done.returncode == 0
+    assert "warning  patient-shared     train.json  patient s P2  2.jpg" in done.stdout
+    assert "warning  film-shared        train.json  2.jpg" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.json"], "error: none.json: no such file: check the path, or make it with tools/convert.py"),
+        (["a.json", "sub/a.json"], "two annotation files have the same name"),
+        (["a.json", "--square-tolerance", "nan"], "--square-tolerance nan: expected a part from 0 to 1"),
+        (["a.json", "--rois", "0"], "'0': expected a number from 1 up, or any"),
+        ([], "the following arguments are required"),
+    ],
+)
+def test_bad_arguments(tmp_path, arguments, message):
+    annotations(tmp_path / "a.json")
+    annotations(tmp_path / "sub/a.json")
+    done = run(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_broken_files_are_faults(tmp_path):
+    (tmp_path / "a.json").write_text("{")
+    done = run(tmp_path, "a.json", "--no-films")
+    assert done.returncode == 1
+    assert "error    file-not-json      a.json" in done.stdout
+
+
+def test_help_shows_examples(tmp_path):
+    assert "examples:\n  tools/validate.py data/annotations/cgoa.json" in run(tmp_path, "--help").stdout
