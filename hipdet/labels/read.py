@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from tqdm import tqdm
+
 from hipdet.coco.faults import raise_faults
 from hipdet.errors import DatasetError
 from hipdet.labels.detect import detect_format
@@ -86,7 +88,7 @@ def _load(path: Path, format: str | None, faults: Faults) -> list[LabelFile]:
     else:
         raise DatasetError(f"{path}: no such file or folder: check the path")
     files = []
-    for each in paths:
+    for each in tqdm(paths, "label files", unit="file", disable=None if len(paths) > 1 else True):
         shown = each.name if each == path else each.relative_to(path).as_posix()
         with faults.at(shown):
             files.append(load_label_file(each, shown))
