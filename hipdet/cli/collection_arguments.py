@@ -35,6 +35,11 @@ NOTED = (
 
 def add_collection_arguments(parser: argparse.ArgumentParser, rois: int | None, min_side: int = 0) -> None:
     """Add them to the parser of one converter, whose films have `rois` ROIs and `min_side` px or more."""
+    _add_labels(parser, rois, min_side)
+    _add_output(parser)
+
+
+def _add_labels(parser: argparse.ArgumentParser, rois: int | None, min_side: int) -> None:
     labels = parser.add_argument_group("labels")
     labels.add_argument(
         "--labels",
@@ -70,6 +75,9 @@ def add_collection_arguments(parser: argparse.ArgumentParser, rois: int | None, 
         metavar="PX",
         help="exclude films whose long side is shorter (default: %(default)s)",
     )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
     output.add_argument("--data-root", type=Path, help="what file names are relative to (default: ROOT)")
     output.add_argument("--out", type=Path, help="folder of the JSON files (default: DATA_ROOT/annotations)")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hipdet.coco.summary import Summary
 from hipdet.collection.conversion import Conversion, reasons
 from hipdet.collection.label_source import LabelSource
 from hipdet.labels.find_files import label_files_below
@@ -16,26 +17,18 @@ from hipdet.version import __version__
 
 def provenance(root: Path, conversion: Conversion, labels: LabelSource, options: Mapping[str, Any]) -> dict[str, Any]:
     """The record of a conversion: the same for the same inputs, wherever and whenever it is made."""
-    summary = conversion.summary
-    px, ious = summary.long_side, [row.iou for row in conversion.agreements]
+    ious = [row.iou for row in conversion.agreements]
     record: dict[str, Any] = {
         "hipdet": __version__,
         "options": dict(options),
         "labels": [
-            {"annotator": name, "path": _neutral(path, root), **_checksum(path)} for name, path in labels.paths.items()
+            {"annotator": name, "path": _neutral(path, root), **checksum(path)} for name, path in labels.paths.items()
         ],
-        "films": summary.films,
-        "rois": summary.rois,
-        "patients": summary.patients,
-        "long_side": {
-            "max": px.maximum, "min": px.minimum, "median": px.median, "mean": round(px.mean, 1), "sd": round(px.sd, 1)
-        },
-        "ratio": {"min": round(summary.ratio.minimum, 4), "median": round(summary.ratio.median, 4),
-                  "max": round(summary.ratio.maximum, 4)} if summary.rois else None,
+        **figures(conversion.summary),
         "excluded": dict(reasons(conversion.exclusions)),
         "notes": list(conversion.notes),
         "warnings": list(conversion.warnings),
-    }  # fmt: skip
+    }
     if ious:
         record["agreement"] = {
             "rois": len(ious),
@@ -43,6 +36,21 @@ def provenance(root: Path, conversion: Conversion, labels: LabelSource, options:
             "min_iou": round(min(ious), 4),
         }
     return record
+
+
+def figures(summary: Summary) -> dict[str, Any]:
+    """Counts, the paper's Table 1 (long side in pixels), and ratio_ROI/image; None in its place without ROIs."""
+    px, ratio = summary.long_side, summary.ratio
+    spread = {
+        "max": px.maximum,
+        "min": px.minimum,
+        "median": px.median,
+        "mean": round(px.mean, 1),
+        "sd": round(px.sd, 1),
+    }
+    ends = {"min": round(ratio.minimum, 4), "median": round(ratio.median, 4), "max": round(ratio.maximum, 4)}
+    counts = {"films": summary.films, "rois": summary.rois, "patients": summary.patients}
+    return {**counts, "long_side": spread, "ratio": ends if summary.rois else None}
 
 
 def _neutral(path: Path, root: Path) -> str:
@@ -53,7 +61,7 @@ def _neutral(path: Path, root: Path) -> str:
         return path.name
 
 
-def _checksum(path: Path) -> dict[str, Any]:
+def checksum(path: Path) -> dict[str, Any]:
     """Number of label files and one SHA-256 over their names and contents."""
     if path.is_file():
         return {"files": 1, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

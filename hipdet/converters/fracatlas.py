@@ -11,9 +11,12 @@ from typing import Any
 from hipdet.coco.build import build_coco
 from hipdet.coco.film import Film
 from hipdet.coco.split import grouped_folds, near_duplicate_groups
+from hipdet.coco.summary import summarize
+from hipdet.collection.provenance import checksum, figures
 from hipdet.converters.hip_table import HIP, HipRow, film_in, films_of_table, read_hip_table
 from hipdet.errors import DatasetError
-from hipdet.files import write_json
+from hipdet.files import write_json_files
+from hipdet.version import __version__
 
 OUR_TABLE = Path(__file__).with_name("fracatlas_hips.csv")  # labels of 100 films, CC BY 4.0
 FOLDERS = ("images", "images/Fractured", "images/Non_fractured")
@@ -32,7 +35,7 @@ def convert_fracatlas(
     folds: int = 5,
     seed: int = 0,
 ) -> dict[Path, list[Film]]:
-    """Write ``hips.json`` and ``fold{k}_train.json``, ``fold{k}_test.json`` for every fold.
+    """Write ``hips.json`` with its provenance and ``fold{k}_train.json``, ``fold{k}_test.json`` for every fold.
 
     Consecutive numbers can be the same patient, whom FracAtlas doesn't name: films whose numbers differ by 2 or less
     count as one patient and share a fold.  Every image record carries the ``fold`` in which it is tested.
@@ -67,8 +70,9 @@ def convert_fracatlas(
     for fold in range(folds):
         subsets[f"fold{fold}_train"] = [film for film in films if fold_of[film.file_name] != fold]
         subsets[f"fold{fold}_test"] = [film for film in films if fold_of[film.file_name] == fold]
-    for name, subset in subsets.items():
-        write_json(out / f"{name}.json", _coco(subset, fold_of))
+    origin = {"hipdet": __version__, "options": {"folds": folds, "seed": seed}, "labels": checksum(table), **INFO}
+    contents = {out / f"{name}.json": _coco(subset, fold_of) for name, subset in subsets.items()}
+    write_json_files({out / "hips.provenance.json": {**origin, **figures(summarize(films))}, **contents})
     return {out / f"{name}.json": subset for name, subset in subsets.items()}
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -18,8 +19,15 @@ def test_fracatlas_from_another_folder(shared, tmp_path):
     done = convert("fracatlas", shared / "data/fracatlas_hips", "--out", "made", "--folds", 2, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (tmp_path / "made").iterdir()} == {
-        "hips.json", "fold0_train.json", "fold0_test.json", "fold1_train.json", "fold1_test.json"
+        "hips.json", "hips.provenance.json", "fold0_train.json", "fold0_test.json", "fold1_train.json", "fold1_test.json"
     }  # fmt: skip
+    record = json.loads((tmp_path / "made/hips.provenance.json").read_text())
+    assert (record["films"], record["rois"], record["ratio"]["max"], record["licence"]) == (
+        100,
+        200,
+        0.2419,
+        "CC BY 4.0",
+    )
     # 100 films with 200 hips; sizes as its README has them: mostly 454 px, one of 2880 px
     line = next(line for line in done.stdout.splitlines() if line.startswith("hips.json"))
     assert line.split()[1:4] == ["100", "200", "68"]
