@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hipdet.coco.leak import find_leaks
-from hipdet.coco.partition import Partition, divide, fold_ids
+from hipdet.coco.partition import Image, Partition, divide, fold_ids
 from hipdet.coco.subset import Coco, append, subset
 from hipdet.errors import DatasetError
 from hipdet.files import write_json_files
@@ -24,13 +24,13 @@ class Division:
     seed: int = 0
     by: str = "patient"
 
-    def __call__(self, coco: Coco) -> Partition:
-        """Image ids of every part of `coco`."""
+    def __call__(self, images: Sequence[Image]) -> Partition:
+        """Image ids of every part."""
         if self.folds is None:
-            return divide(coco["images"], self.fractions, self.seed, self.by)
-        everything = [image["id"] for image in coco["images"]]
+            return divide(images, self.fractions, self.seed, self.by)
+        everything = [image["id"] for image in images]
         parts = {}
-        for number, test in enumerate(fold_ids(coco["images"], self.folds, self.seed, self.by)):
+        for number, test in enumerate(fold_ids(images, self.folds, self.seed, self.by)):
             tested = set(test)
             parts[f"fold{number}_train"] = [image_id for image_id in everything if image_id not in tested]
             parts[f"fold{number}_test"] = test
@@ -63,6 +63,8 @@ def split_files(
 ) -> list[Parts]:
     """Write ``<stem>_<part>.json`` for each part of each file, all of them or none.
 
+    Without `merge` each file is divided by itself; with it all together, so that a patient in two files is on one side.
+
     Args:
         paths: COCO files of different names.
         division: How.
@@ -79,23 +81,37 @@ def split_files(
     names = [*(path.stem for path in paths), *([merge] if merge else [])]
     if len(set(names)) < len(names):
         raise DatasetError(f"names are {', '.join(names)}, expected each once: the parts are called so")
+    cocos = {path: require_valid(path) for path in paths}
+    partitions = (
+        _together(cocos, division) if merge else {path: division(coco["images"]) for path, coco in cocos.items()}
+    )
     made: list[Parts] = []
     merged: dict[str, Coco] = {}
-    for path in paths:
-        coco = require_valid(path)
-        partition = division(coco)
+    for path, coco in cocos.items():
         parts: dict[str, Coco] = {}
-        for part, image_ids in partition.parts.items():
+        for part, image_ids in partitions[path].parts.items():
             info = {**coco.get("info", {}), "split": division.record(part, path.name)}
             parts[part] = {**subset(coco, image_ids), "info": info}
             if merge:
                 start = dict(info={"split": division.record(part, [each.name for each in paths])}, **_empty())
                 append(merged.setdefault(part, start), parts[part], str(path))
-        made.append(_parts(path.stem, out or path.parent, parts, partition.notes, division))
+        made.append(_parts(path.stem, out or path.parent, parts, partitions[path].notes, division))
     if merge:
         made.append(_parts(merge, out or paths[0].parent, merged, [], division))
     write_json_files({path: coco for each in made for path, coco in each.files.items()})
     return made
+
+
+def _together(cocos: Mapping[Path, Coco], division: Division) -> dict[Path, Partition]:
+    """The partition of every file, drawn over the images of all."""
+    owners = [(path, image) for path, coco in cocos.items() for image in coco["images"]]
+    whole = division([{**image, "id": number} for number, (_, image) in enumerate(owners)])
+    found = {path: Partition({part: [] for part in whole.parts}, whole.notes) for path in cocos}
+    for part, numbers in whole.parts.items():
+        for number in numbers:
+            path, image = owners[number]
+            found[path].parts[part].append(image["id"])
+    return found
 
 
 def _parts(name: str, folder: Path, parts: Mapping[str, Coco], notes: list[str], division: Division) -> Parts:

@@ -44,6 +44,21 @@ def test_ninety_ten(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.json")} == before
 
 
+def test_a_patient_in_two_files_is_on_one_side_of_the_merged_split(tmp_path):
+    paths = [annotations(tmp_path / f"{name}.json", "cgoa", count) for name, count in (("a", 30), ("b", 20))]
+    for seed in range(5):
+        *alone, _ = split_files(paths, Division(seed=seed), tmp_path / "out", "both")
+        sides = {
+            side: {image["patient"] for parts in alone for path, coco in parts.files.items() if side in path.stem
+                   for image in coco["images"]}
+            for side in ("train", "val")
+        }  # fmt: skip
+        assert not sides["train"] & sides["val"]
+    # by themselves the same patients are drawn apart
+    a, b = split_files(paths, Division(seed=4), tmp_path / "out")
+    assert a.leak == b.leak == "no patient stands on two sides"
+
+
 def test_folds_and_check(tmp_path):
     annotations(tmp_path / "a.json")
     done = run_tool("split.py", "a.json", "--folds", 3, "--out", "folds", cwd=tmp_path)

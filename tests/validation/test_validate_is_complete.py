@@ -37,7 +37,7 @@ def spoiled(changes):
             if value is ...:
                 del parent[place[-1]]
             else:
-                parent[place[-1]] = value
+                parent[place[-1]] = copy.deepcopy(value)  # an example's {} must not be filled by the next change
         except (KeyError, IndexError, TypeError):  # what an earlier change has taken away
             continue
     return content
