@@ -116,7 +116,9 @@ def _join_near_duplicates(films: Films) -> tuple[Films, list[NearDuplicate], lis
             faults.append(fault_of(candidate, error))
     names = [candidate.shown for _, candidate in good]
     pairs = near_duplicates(names, hashes)
-    first = groups(names, pairs)
     patient = {candidate.shown: film.patient for film, candidate in good}
+    film_of = {of: name for name, of in patient.items()}
+    # a patient's other films come along
+    first = groups(names, [*pairs, *(NearDuplicate(0, film_of[patient[name]], name) for name in names)])
     joined = [(replace(film, patient=patient[first[each.shown]]), each) for film, each in good]
     return joined, pairs, faults

@@ -86,6 +86,14 @@ def test_patients_of_a_table(tmp_path):
     assert {film.patient for film in convert(root, table=root / "patients.csv").films} == {"P1"}
 
 
+def test_a_patients_other_films_come_along(tmp_path):
+    """a.jpg is nearly a again.jpg, which is P2's, as b.png is: all three stay together."""
+    root = make_gis(tmp_path)
+    write(root / "patients.csv", table("film,patient", ["a.jpg", "P1"], ["b.png", "P2"], ["a again.jpg", "P2"]))
+    films = {film.file_name: film.patient for film in convert(root, table=root / "patients.csv").films}
+    assert films == {"a again.jpg": "P2", "a.jpg": "P2", "b.png": "P2"}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
