@@ -44,7 +44,7 @@ def check_annotations(
 
 def _check_flags(annotation: Record, where: str, film: str, faults: Faults) -> None:
     """iscrowd and ignore take a box out of training and of the figures."""
-    crowd = annotation.get("iscrowd", 0)
+    crowd = annotation["iscrowd"]
     if crowd not in (0, 1) or isinstance(crowd, float):
         faults.error("iscrowd-invalid", where, f"iscrowd is {shown(crowd)}", "0 or 1", "write 0 for a ROI", film)
     elif crowd or annotation.get("ignore"):
@@ -88,10 +88,11 @@ def _check_place(
     found = f"{shown_box} reaches {over:g} px out of the film of {width}x{height}"
     if over <= 0:
         return True
-    if over <= TOLERANCE:
+    beside = x >= width or y >= height or x + w <= 0 or y + h <= 0  # nothing of it is on the film: CocoDataset drops it
+    if over <= TOLERANCE and not beside:
         faults.warn("box-over-edge", where, found, "a box on the film", "clip it", image["file_name"])
         return True
-    if 0 <= x < w <= width + TOLERANCE and 0 <= y < h <= height + TOLERANCE:
+    if not beside and 0 <= x < w <= width + TOLERANCE and 0 <= y < h <= height + TOLERANCE:
         mend = f"it is probably [x0, y0, x1, y1]: write [{x:g}, {y:g}, {w - x:g}, {h - y:g}]"
         faults.error("box-corners", where, found, "[x, y, width, height]", mend, image["file_name"])
     else:

@@ -12,8 +12,8 @@ from hipdet.validation.values import shown
 _EXPORT = "export the annotations again"
 FIELDS = {
     "images": ("id", "file_name", "width", "height"),
-    # CocoDataset needs the area of a box
-    "annotations": ("id", "image_id", "category_id", "bbox", "area"),
+    # CocoDataset needs the area of a box, COCOeval iscrowd
+    "annotations": ("id", "image_id", "category_id", "bbox", "area", "iscrowd"),
     "categories": ("id", "name"),
 }
 

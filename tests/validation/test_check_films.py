@@ -95,7 +95,9 @@ def test_root_is_no_folder(root):
 
 def test_require_valid_reports_both_kinds_of_fault(root):
     content = images(("films/plain.jpg", 24, 40), ("../x.jpg", 1, 1))
-    content["annotations"] = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9], "area": 81}]
+    content["annotations"] = [
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9], "area": 81, "iscrowd": 0}
+    ]
     content["categories"] = [{"id": 1, "name": "hip"}]
     path = root / "hips.json"
     path.write_text(json.dumps(content))

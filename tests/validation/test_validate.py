@@ -27,7 +27,6 @@ def found(tmp_path, content, expected=HIPS):
         ("annotations.0.area", 2490.5),  # of a mask
         ("annotations.0.bbox", [0, 20, 43, 50]),  # a square that the edge of the film cuts
         ("annotations.0.bbox", [10, 20, 50, 51.5]),  # nearly a square
-        ("annotations.0.iscrowd", ...),
         ("annotations.0.picture_side", ...),
         ("categories", [{"id": 1, "name": "hip"}, {"id": 2, "name": "ignored"}]),  # further class without boxes
         ("categories.0.supercategory", "joint"),
@@ -80,12 +79,21 @@ def test_no_fault(tmp_path, place, value):
         ("annotations.0.bbox", [60, 70, -50, -50], "box-too-small", "-50 wide and -50 high"),
         ("annotations.0.bbox", [380, 20, 50, 50], "box-outside", "reaches 30 px out of the film of 400x300"),
         ("annotations.0.bbox", [10, -2, 50, 50], "box-outside", "reaches 2 px out of the film"),
+        # beside the film: 1 px over its edge, and nothing of it on the film
+        ("annotations.0.bbox", [400, 20, 1, 1], "box-outside", "reaches 1 px out of the film of 400x300"),
+        ("annotations.0.bbox", [20, -1, 1, 1], "box-outside", "reaches 1 px out of the film of 400x300"),
         # hip at 250..300, 200..250 written by its corners: 250 + 300 > 400
         ("annotations.0.bbox", [250, 200, 300, 250], "box-corners", "[x0, y0, x1, y1]: write [250, 200, 50, 50]"),
         ("annotations.0.bbox", [300, 20, 50, 50], "box-twice", "annotation 2 (a/1.jpg): the same box as annotation 1"),
         ("annotations.0.area", 0, "area-invalid", "area 0, expected 2500: write width x height"),
         ("annotations.0.area", "2500", "area-invalid", "area '2500', expected 2500"),
         ("annotations.0.area", ..., "field-missing", "annotations[0] (id 1): area missing"),  # KeyError in CocoDataset
+        (
+            "annotations.0.iscrowd",
+            ...,
+            "field-missing",
+            "annotations[0] (id 1): iscrowd missing",
+        ),  # KeyError in COCOeval
         ("annotations.0.iscrowd", "0", "iscrowd-invalid", "iscrowd is '0', expected 0 or 1"),
         ("annotations.0.iscrowd", 2, "iscrowd-invalid", "iscrowd is 2, expected 0 or 1"),
         # images
@@ -239,7 +247,8 @@ def test_other_rois_have_no_expectations(tmp_path):
 def test_all_errors_are_counted_and_20_shown(tmp_path):
     content = copy.deepcopy(SOUND)
     content["annotations"] = [
-        {"id": number, "image_id": 9, "category_id": 1, "bbox": [1, 1, 5, 5], "area": 25} for number in range(1, 26)
+        {"id": number, "image_id": 9, "category_id": 1, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0}
+        for number in range(1, 26)
     ]
     path = tmp_path / "many.json"
     path.write_text(json.dumps(content))

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.datasets import CocoDataset
 from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from hipdet.validation import Expected, validate
 from sound_coco import SOUND
@@ -68,7 +69,21 @@ def test_without_errors_nothing_is_dropped(changes, tmp_path_factory):
         ]
         np.testing.assert_allclose([each["bbox"] for each in loaded[image["id"]]["instances"]], expected)
         assert {each["bbox_label"] for each in loaded[image["id"]]["instances"]} <= {0}
-    assert len(COCO(str(path)).getAnnIds()) == len(content["annotations"])
+    coco = COCO(str(path))
+    assert len(coco.getAnnIds()) == len(content["annotations"])
+    if any(not annotation["iscrowd"] for annotation in content["annotations"]):
+        assert perfect_ap(coco, content) > 1 - 1e-9
+
+
+def perfect_ap(coco, content):
+    """COCO mAP of the labels as detections."""
+    keys = ("image_id", "category_id", "bbox")
+    found = [{**{key: each[key] for key in keys}, "score": 1.0} for each in content["annotations"]]
+    evaluation = COCOeval(coco, coco.loadRes(found), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return evaluation.stats[0]
 
 
 KEYS = st.sampled_from(["images", "annotations", "categories", "id", "bbox", "name"])
@@ -80,9 +95,7 @@ KEYS = st.sampled_from(["images", "annotations", "categories", "id", "bbox", "na
         st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
         lambda inner: st.one_of(
             st.lists(inner, max_size=4),
-            st.dictionaries(
-                st.sampled_from(["images", "annotations", "categories", "id", "bbox", "name"]), inner, max_size=4
-            ),
+            st.dictionaries(KEYS, inner, max_size=4),
         ),
         max_leaves=20,
     )
