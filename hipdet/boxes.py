@@ -47,3 +47,11 @@ def iou_matrix(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     intersection = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)  # [N, M]
     union = area(a)[:, None] + area(b)[None, :] - intersection
     return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+
+
+def paired_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    """IoU ``[N]`` of each box of `a` ``[N, 4]`` with the box of `b` ``[N, 4]`` in its place; 0 where the union is empty."""
+    a, b = as_boxes(a), as_boxes(b)
+    common = np.prod(np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None), axis=1)
+    union = area(a) + area(b) - common
+    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask
 
-from hipdet.boxes import area, as_boxes, iou_matrix, xywh_to_xyxy, xyxy_to_xywh
+from hipdet.boxes import area, as_boxes, iou_matrix, paired_iou, xywh_to_xyxy, xyxy_to_xywh
 
 corner, side = st.floats(-100, 100), st.floats(0.1, 100)
 box = st.tuples(corner, corner, side, side).map(lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]))
@@ -37,3 +37,11 @@ def test_iou_against_pycocotools(a, b):
 @given(boxes)
 def test_round_trip(a):
     np.testing.assert_allclose(xywh_to_xyxy(xyxy_to_xywh(a)), as_boxes(a), atol=1e-9)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_paired_iou_is_the_diagonal_of_the_matrix(seed):
+    rng = np.random.default_rng(seed)
+    a, b = (np.concatenate([c := rng.uniform(0, 1, (5, 2)), c + rng.uniform(0, 1, (5, 2))], axis=1) for _ in range(2))
+    np.testing.assert_allclose(paired_iou(a, b), np.diag(iou_matrix(a, b)))
+    assert paired_iou([[1, 1, 1, 1]], [[1, 1, 1, 1]]).tolist() == [0]

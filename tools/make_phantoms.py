@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make synthetic AP pelvis films with exactly known hips, in three sources whose sizes follow the paper's Table 1."""
+"""Make synthetic films with exactly known ROIs: pelvis films in three sources as in the paper's Table 1, and chest films."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hipdet.cli.errors import reports_errors
 from hipdet.phantom import SOURCES
-from hipdet.phantom.write import write_phantoms
+from hipdet.phantom.write import CHEST, write_phantoms
 
 EXAMPLES = """examples:
   tools/make_phantoms.py data/phantoms --films cgoa=600 oaih=400 gis=100 --max-side 320
   tools/make_phantoms.py data/phantoms --films gis=101             full size: 225 to 4256 px
   tools/convert.py phantom data/phantoms                           then: COCO files for training
+  tools/make_phantoms.py data --films chest=300                    a heart and two lungs: other ROIs than hips
+  tools/convert.py folder data/chest --labels data/chest/labels.csv
 
 Run again, it makes what is missing.
 """
@@ -26,8 +28,9 @@ Run again, it makes what is missing.
 def source_and_count(text: str) -> tuple[str, int]:
     """``cgoa=40`` as a source and a number of films."""
     source, _, count = text.partition("=")
-    if source not in SOURCES or not count.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r}: expected SOURCE=NUMBER with SOURCE one of {', '.join(SOURCES)}")
+    if source not in (*SOURCES, CHEST) or not count.isdigit():
+        known = ", ".join((*SOURCES, CHEST))
+        raise argparse.ArgumentTypeError(f"{text!r}: expected SOURCE=NUMBER with SOURCE one of {known}")
     return source, int(count)
 
 
@@ -47,7 +50,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write to: OUT/<source>/{images,hips.csv}")
+    parser.add_argument(
+        "out", type=Path, metavar="OUT", help="folder to write to: OUT/<source>/images and a table of labels"
+    )
     parser.add_argument(
         "--films", nargs="+", type=source_and_count, metavar="SOURCE=NUMBER",
         default=[("cgoa", 40), ("oaih", 40), ("gis", 10)], help="films per source (default: cgoa=40 oaih=40 gis=10)",

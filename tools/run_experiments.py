@@ -39,7 +39,8 @@ EXAMPLES = """examples:
   tools/run_experiments.py --data-root data --processes 8        8 GPUs of this machine; without one, 8 CPU ranks
 
 Run again, it carries on: finished trainings are kept, an interrupted one resumes from its last epoch.
-Writes OUT/table2 and OUT/table3 as .md, .csv and .json, and OUT/seed<S>/exp<N>/ with config, logs, weights and every ROI.
+Writes OUT/table2, OUT/table3 and OUT/anchors (what the anchors predict, and what was measured) as .md, .csv and .json, and
+OUT/seed<S>/exp<N>/ with config, logs, weights and every ROI.
 """
 
 
@@ -89,7 +90,11 @@ def parse_arguments() -> argparse.Namespace:
     )  # fmt: skip
     add("--out", type=Path, default=Path("work_dirs/experiments"), help="output folder (default: %(default)s)")
     add("--config", help=f"what the experiments are applied to (default: {CONFIG}, with --quick {QUICK_CONFIG})")
-    add("--quick", action="store_true", help="small backbone from scratch; synthetic films unless data are given")
+    add(
+        "--quick",
+        action="store_true",
+        help="small backbone from scratch; synthetic films unless the paper's sets are given",
+    )
     add("--seeds", type=positive, default=1, help="number of trainings of each, with seeds 0, 1, ... (default: 1)")
     add("--split", choices=SPLIT_BY, default="patient", help="of training and validation (default: %(default)s)")
     add("--val-fraction", type=float, default=0.1, help="part for validation (default: %(default)s)")
@@ -101,9 +106,9 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def data_sets(args: argparse.Namespace) -> dict[str, DataSet]:
-    """The data sets by name, in the paper's order; with ``--quick`` and no data, synthetic ones that are made now."""
+    """The data sets by name, in the paper's order; with ``--quick`` and none of the paper's, synthetic ones made now."""
     root = args.data_root
-    if root is None and args.quick and not args.data:
+    if root is None and args.quick and not {CGOA, OAIH, GIS} & {given.name for given in args.data}:
         root = args.out / "phantoms"
         for source, films in QUICK_FILMS.items():
             write_phantoms(root, source, films, max_side=QUICK_MAX_SIDE)
@@ -134,7 +139,7 @@ def main() -> None:
     )
     tables = run.execute(base)
     print(tables[0].read_text(encoding="utf-8"))
-    print(f"written to {' and '.join(map(str, tables))}, and as .csv and .json")
+    print(f"written to {', '.join(map(str, tables))}, and as .csv and .json")
 
 
 if __name__ == "__main__":

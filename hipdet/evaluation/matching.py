@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,21 @@ class Detections:
     def top(self, count: int) -> Detections:
         """The `count` highest scores, best first; equal scores in the order of their boxes, so that input order is moot."""
         order = np.lexsort((*self.boxes.T[::-1], self.labels, -self.scores))[:count]
-        return Detections(self.boxes[order], self.scores[order], self.labels[order])
+        return self.at(order)
+
+    def at(self, chosen: NDArray[Any]) -> Detections:
+        """Those that `chosen`, indices or a mask, names."""
+        return Detections(self.boxes[chosen], self.scores[chosen], self.labels[chosen])
+
+    def top_of_classes(self, counts: Mapping[int, int]) -> Detections:
+        """The highest scores of each class, as many as `counts` has for it, best first."""
+        best = [self.at(self.labels == label).top(count) for label, count in counts.items()]
+        together = Detections(
+            np.concatenate([each.boxes for each in best]),
+            np.concatenate([each.scores for each in best]),
+            np.concatenate([each.labels for each in best]),
+        )
+        return together.top(len(together.scores))
 
 
 @dataclass(frozen=True)
@@ -72,7 +88,9 @@ def match(iou: NDArray[np.float64]) -> NDArray[np.int64]:
     return partner
 
 
-def evaluate_film(truth: Boxes, labels: NDArray[np.int64], detections: Detections, rois_per_image: int) -> FilmResult:
+def evaluate_film(
+    truth: Boxes, labels: NDArray[np.int64], detections: Detections, rois_per_image: int | Mapping[int, int]
+) -> FilmResult:
     """Match the top `rois_per_image` detections of a film, chosen without a look at the ground truth.
 
     Beside them stands the oracle: for every ROI the best of *all* detections of its class, however often it is used.
@@ -81,11 +99,11 @@ def evaluate_film(truth: Boxes, labels: NDArray[np.int64], detections: Detection
         truth: Ground-truth boxes ``[G, 4]``.
         labels: Their class indices ``[G]``; a detection of another class overlaps nothing.
         detections: All detections of the film.
-        rois_per_image: How many of them the second stage would get.
+        rois_per_image: How many of them the second stage would get, in all or by class index.
     """
-    top = detections.top(rois_per_image)
-    iou = class_iou(truth, labels, top)
     every = detections.top(len(detections.scores))
+    top = every.top(rois_per_image) if isinstance(rois_per_image, int) else every.top_of_classes(rois_per_image)
+    iou = class_iou(truth, labels, top)
     oracle = class_iou(truth, labels, every)
     rois = []
     for g, d in enumerate(match(iou)):

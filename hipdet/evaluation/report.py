@@ -30,4 +30,7 @@ def table(figures: Mapping[str, float]) -> str:
     for key, title in ROWS:
         if key in figures:
             lines.append(f"{title:<46}{figures[key]:>8.{0 if key in COUNTS else 4}f}")
+        for of_class in figures:
+            if of_class.startswith(f"{key}/"):
+                lines.append(f"{f'  {of_class[len(key) + 1 :]}':<46}{figures[of_class]:>8.4f}")
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,21 @@ from hipdet.evaluation.figures import summarize
 from hipdet.evaluation.matching import Detections, FilmResult, evaluate_film
 from hipdet.evaluation.roi_table import extra_rows, roi_rows, write_table
 
+Truth = tuple[np.ndarray, np.ndarray]  # boxes [G, 4] and class indices [G] of a film
+
 
 @METRICS.register_module()
 class RoiMetric(BaseMetric):
     """Mean and minimum IoU, confidence and hit rates per ROI, as ``roi/avg_iou``, ``roi/acc50``, ...
 
     Ground truth comes from the annotation file by image id: the samples' boxes may have been resized by the pipeline.  The
-    figures don't depend on order, batch size or number of ranks.
+    figures don't depend on order, batch size or number of ranks.  Of several classes each has ``avg_iou/<class>`` and
+    ``acc50/<class>`` too.
 
     Args:
         ann_file: COCO annotation file of the evaluated films.
-        rois_per_image: Detections taken per image, by score alone (two hips).
+        rois_per_image: Detections taken per image, by score alone (two hips), or of each class by name, such as
+            ``dict(heart=1, lung=2)``.
         outfile_prefix: Where to write ``<prefix>.roi.json`` and ``<prefix>.roi.csv``, one row per ROI, worst first.
 
     Raises:
@@ -42,14 +46,15 @@ class RoiMetric(BaseMetric):
     def __init__(
         self,
         ann_file: str,
-        rois_per_image: int = 2,
+        rois_per_image: int | Mapping[str, int] = 2,
         outfile_prefix: str | None = None,
         backend_args: dict | None = None,
         collect_device: str = "cpu",
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if rois_per_image < 1:
+        counts = rois_per_image.values() if isinstance(rois_per_image, Mapping) else [rois_per_image]
+        if not counts or min(counts) < 1:
             raise ConfigError(f"RoiMetric: rois_per_image must be at least 1, found {rois_per_image}")
         self.ann_file = ann_file
         self.rois_per_image = rois_per_image
@@ -69,7 +74,7 @@ class RoiMetric(BaseMetric):
 
     def compute_metrics(self, results: list[tuple[int, Detections]]) -> dict[str, float]:
         """Figures over all films, each counted once however often a sampler repeated it."""
-        truth = self._truth()
+        truth, wanted = self._truth(), self._wanted()
         films: dict[int, FilmResult] = {}
         for image_id, detections in sorted(dict(results).items()):
             if image_id not in truth:
@@ -77,17 +82,43 @@ class RoiMetric(BaseMetric):
                     f"{self.ann_file}: has no image with id {image_id}; is it the file of this test set?"
                 )
             boxes, labels = truth[image_id]
-            films[image_id] = evaluate_film(boxes, labels, detections, self.rois_per_image)
+            films[image_id] = evaluate_film(boxes, labels, detections, wanted)
         if not any(film.rois for film in films.values()):
             raise DatasetError(f"{self.ann_file}: no ground truth boxes for the {len(films)} films that were evaluated")
-        figures = summarize(list(films.values()))
+        figures = {**summarize(list(films.values())), **self._per_class(films, truth)}
         if self.outfile_prefix is not None and is_main_process():
             self._write(films, figures)
         return figures
 
-    def _truth(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    def _classes(self) -> list[str]:
+        return list((self.dataset_meta or {}).get("classes") or [each["name"] for each in self.coco["categories"]])
+
+    def _wanted(self) -> int | dict[int, int]:
+        """`rois_per_image` by class index."""
+        if not isinstance(self.rois_per_image, Mapping):
+            return self.rois_per_image
+        classes = self._classes()
+        if set(self.rois_per_image) != set(classes):
+            raise ConfigError(
+                f"RoiMetric: rois_per_image {dict(self.rois_per_image)}: expected a number for each of {classes}"
+            )
+        return {classes.index(name): count for name, count in self.rois_per_image.items()}
+
+    def _per_class(self, films: dict[int, FilmResult], truth: dict[int, Truth]) -> dict[str, float]:
+        classes = self._classes()
+        if len(classes) < 2:
+            return {}
+        iou: dict[int, list[float]] = {}
+        for image_id, film in films.items():
+            for roi, label in zip(film.rois, truth[image_id][1].tolist()):
+                iou.setdefault(label, []).append(roi.iou)
+        means = {f"avg_iou/{classes[label]}": float(np.mean(values)) for label, values in sorted(iou.items())}
+        hits = {f"acc50/{classes[label]}": float(np.mean(np.array(v) >= 0.5)) for label, v in sorted(iou.items())}
+        return {**means, **hits}
+
+    def _truth(self) -> dict[int, Truth]:
         """Boxes and class indices by image id; crowd regions are no ROIs."""
-        classes = (self.dataset_meta or {}).get("classes") or [c["name"] for c in self.coco["categories"]]
+        classes = self._classes()
         index = {c["id"]: classes.index(c["name"]) for c in self.coco["categories"] if c["name"] in classes}
         grouped: dict[int, list[dict]] = {image["id"]: [] for image in self.coco["images"]}
         for annotation in self.coco["annotations"]:
@@ -104,7 +135,8 @@ class RoiMetric(BaseMetric):
 
     def _write(self, films: dict[int, FilmResult], figures: dict[str, float]) -> None:
         images = {image["id"]: image for image in self.coco["images"]}
-        rois = [row for i, film in films.items() for row in roi_rows(images[i], self._annotations[i], film)]
+        names = {category["id"]: category["name"] for category in self.coco["categories"]}
+        rois = [row for i, film in films.items() for row in roi_rows(images[i], self._annotations[i], film, names)]
         extras = [row for i, film in films.items() for row in extra_rows(images[i], film)]
         write_table(str(self.outfile_prefix), dict(figures=figures, ann_file=Path(self.ann_file).name), rois, extras)
         MMLogger.get_current_instance().info(f"ROI table, worst first: {self.outfile_prefix}.roi.csv")

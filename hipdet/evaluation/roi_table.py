@@ -14,8 +14,13 @@ CORNERS = ("x0", "y0", "x1", "y1")
 FOUND_CORNERS = tuple(f"found_{corner}" for corner in CORNERS)
 
 
-def roi_rows(image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]], film: FilmResult) -> list[dict]:
-    """One row per ROI of a film; boxes as x0, y0, x1, y1 in its pixels, of the detection None where there is none."""
+def roi_rows(
+    image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]], film: FilmResult, names: Mapping[int, str]
+) -> list[dict]:
+    """One row per ROI of a film; boxes as x0, y0, x1, y1 in its pixels, of the detection None where there is none.
+
+    `names` are those of the classes by category id.
+    """
     rows = []
     for annotation, roi in zip(annotations, film.rois):
         found = [None] * 4 if roi.detection == UNMATCHED else film.top.boxes[roi.detection].round(2).tolist()
@@ -25,6 +30,7 @@ def roi_rows(image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]],
                 file_name=image["file_name"],
                 source=image.get("source", ""),
                 annotation_id=annotation["id"],
+                label=names[annotation["category_id"]],
                 iou=round(roi.iou, 6),
                 confidence=round(roi.confidence, 6),
                 oracle_iou=round(roi.oracle_iou, 6),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hipdet.coco import split_key, validation_part
+from hipdet.coco.data_root import data_root_of
 from hipdet.coco.subset import append, subset
 from hipdet.files import write_json
 from hipdet.validation import require_valid
@@ -28,8 +29,7 @@ class DataSet:
     @classmethod
     def at(cls, name: str, annotations: Path, films: Path | None = None) -> DataSet:
         """Films lie beside the folder ``annotations`` unless `films` says where."""
-        folder = annotations.parent
-        return cls(name, annotations, films or (folder.parent if folder.name == "annotations" else folder))
+        return cls(name, annotations, films or data_root_of(annotations))
 
 
 @dataclass(frozen=True)

@@ -4,47 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hipdet.anchors import arithmetic_scales
+from hipdet.anchors import AnchorSet
 
-IMAGE_SIDE = 224  # pixels of the padded square
 CGOA, OAIH, GIS = "cgoa", "oaih", "gis"
-
-
-@dataclass(frozen=True)
-class Anchors:
-    """Square anchors: one per cell and scale on every grid; scale 1 is as large as the cell.
-
-    Attributes:
-        grids: Cells along a side, the finest grid first.
-        start: Smallest scale.
-        stop: Largest scale, included.
-        step: Between scales.
-    """
-
-    grids: tuple[int, ...]
-    start: float
-    stop: float
-    step: float
-
-    @property
-    def scales(self) -> list[float]:
-        """All scales, ascending."""
-        return arithmetic_scales(self.start, self.stop, self.step)
-
-    @property
-    def strides(self) -> list[int]:
-        """Side of a cell in pixels of the padded square, for every grid."""
-        return [IMAGE_SIDE // grid for grid in self.grids]
-
-    @property
-    def per_image(self) -> int:
-        """Number of anchors on an image."""
-        return sum(grid * grid for grid in self.grids) * len(self.scales)
-
-    def __str__(self) -> str:
-        scales = self.scales
-        named = " ".join(map(str, scales)) if len(scales) <= 6 else f"{scales[0]} .. {scales[-1]} by {self.step}"
-        return f"grid {','.join(map(str, self.grids))}, {len(scales)} scales {named}, {self.per_image} anchors"
 
 
 @dataclass(frozen=True)
@@ -61,7 +23,7 @@ class Experiment:
     number: int
     trained_on: tuple[str, ...]
     tested_on: str
-    anchors: Anchors
+    anchors: AnchorSet
 
     @property
     def pool(self) -> str:
@@ -89,17 +51,17 @@ class Experiment:
         return f"{self.anchors}; {trained} -> {self.tested_on.upper()}"
 
 
-SIX_SCALES = Anchors((7,), 0.7, 2.2, 0.3)
+SIX_SCALES = AnchorSet.equal_steps((7,), 0.7, 2.2, 0.3)
 BOTH = (CGOA, OAIH)
 EXPERIMENTS = {
     experiment.number: experiment
     for experiment in (
-        Experiment(1, BOTH, GIS, Anchors((4, 2, 1), 0.7, 1.3, 0.3)),
-        Experiment(2, BOTH, GIS, Anchors((7,), 0.7, 2.2, 0.75)),
+        Experiment(1, BOTH, GIS, AnchorSet.equal_steps((4, 2, 1), 0.7, 1.3, 0.3)),
+        Experiment(2, BOTH, GIS, AnchorSet.equal_steps((7,), 0.7, 2.2, 0.75)),
         Experiment(3, BOTH, GIS, SIX_SCALES),
-        Experiment(4, BOTH, GIS, Anchors((7,), 0.7, 2.2, 0.1)),
-        Experiment(5, BOTH, GIS, Anchors((7,), 0.7, 2.2, 0.05)),
-        Experiment(6, BOTH, GIS, Anchors((14,), 0.7, 2.2, 0.05)),
+        Experiment(4, BOTH, GIS, AnchorSet.equal_steps((7,), 0.7, 2.2, 0.1)),
+        Experiment(5, BOTH, GIS, AnchorSet.equal_steps((7,), 0.7, 2.2, 0.05)),
+        Experiment(6, BOTH, GIS, AnchorSet.equal_steps((14,), 0.7, 2.2, 0.05)),
         Experiment(7, (CGOA,), OAIH, SIX_SCALES),
         Experiment(8, (CGOA,), GIS, SIX_SCALES),
         Experiment(9, (OAIH,), CGOA, SIX_SCALES),

@@ -14,6 +14,7 @@ from hipdet.errors import DatasetError
 from hipdet.experiments.data import DataSet, Films, Split, gather, write_data_root
 from hipdet.experiments.experiment import EXPERIMENTS
 from hipdet.experiments.paper import DETAIL_OF
+from hipdet.experiments.predictions import predictions, write_predictions
 from hipdet.experiments.scores import Scores
 from hipdet.experiments.tables import TrainedModel, runs, table2, table3
 from hipdet.experiments.training import TABLE, Training
@@ -96,7 +97,7 @@ class Run:
         return TrainedModel(trainings[0].number, scores, [training.read_record() for training in trainings])
 
     def write_tables(self, films: Films) -> list[Path]:
-        """Write ``table2`` and ``table3`` as ``.md``, ``.csv`` and ``.json``; returns the Markdown files."""
+        """Write ``table2``, ``table3`` and ``anchors`` as ``.md``, ``.csv`` and ``.json``; returns the Markdown files."""
         models = {t.number: self.model(t.number, self.seeds, films) for t in self.trainings()}
         known = {name for e in EXPERIMENTS.values() for name in (*e.trained_on, e.tested_on)}
         further = [name for name in self.data_sets if name not in known]
@@ -116,7 +117,8 @@ class Run:
         rows = [row for n in numbers for row in table3(n, models[EXPERIMENTS[n].training], films.subsets)]
         shown = [row for row in rows if row["experiment"] == numbers[0] or not row["part"]]
         write_table(self.out / "table3", "Table 3: the experiments in detail", TABLE3, shown, rows, facts, how)
-        return [self.out / "table2.md", self.out / "table3.md"]
+        write_predictions(self.out / "anchors", predictions(self.numbers, models, films.coco, films.subsets, further))
+        return [self.out / f"{name}.md" for name in ("table2", "table3", "anchors")]
 
     def _line(self, training: Training, films: Films) -> str:
         """How the experiments of a training came out."""

@@ -106,3 +106,13 @@ def test_order_of_detections_is_moot(order, data):
     ]
     one, other = (film([LEFT, RIGHT], detections(*found)) for found in (rows, [rows[i] for i in order]))
     assert [(roi.iou, roi.confidence) for roi in one.rois] == [(roi.iou, roi.confidence) for roi in other.rois]
+
+
+def test_top_of_classes():
+    """Of class 0 one and of class 1 two, whatever the scores say across classes."""
+    found = Detections(np.arange(20.0).reshape(5, 4), np.array([0.1, 0.9, 0.8, 0.7, 0.6]), np.array([0, 1, 1, 1, 0]))
+    top = found.top_of_classes({0: 1, 1: 2})
+    assert top.scores.tolist() == [0.9, 0.8, 0.6]
+    assert top.labels.tolist() == [1, 1, 0]
+    assert found.top(3).labels.tolist() == [1, 1, 1]
+    assert len(found.at(found.labels == 2).top_of_classes({0: 1, 1: 2}).scores) == 0

@@ -20,3 +20,13 @@ def test_table():
 
 def test_nothing_measured():
     assert table({}) == ""
+
+
+def test_classes_stand_below_their_mean():
+    figures = {"roi/avg_iou": 0.8, "roi/avg_iou/heart": 0.9, "roi/avg_iou/lung": 0.75, "coco/bbox_mAP": 0.5}
+    assert [line.split() for line in table(figures).splitlines()] == [
+        ["average", "IoU", "0.8000"],
+        ["heart", "0.9000"],
+        ["lung", "0.7500"],
+        ["COCO", "mAP", "0.5000"],
+    ]

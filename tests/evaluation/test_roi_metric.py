@@ -156,3 +156,37 @@ def test_no_ground_truth(ann_file, tmp_path):
 def test_bad_setting(ann_file):
     with pytest.raises(ConfigError, match="rois_per_image"):
         RoiMetric(str(ann_file), rois_per_image=0)
+
+
+def test_each_class_has_its_own_number_and_figures(tmp_path):
+    """A heart and two lungs; the heart's detection has the lowest score of four."""
+    boxes = [[40, 40, 20, 20], [5, 10, 20, 40], [70, 10, 20, 40]]
+    annotations = [
+        dict(id=i + 1, image_id=1, category_id=1 + (i > 0), bbox=box, area=box[2] * box[3], iscrowd=0)
+        for i, box in enumerate(boxes)
+    ]
+    path = tmp_path / "chest.json"
+    image = dict(id=1, file_name="1.png", width=100, height=100)
+    categories = [dict(id=1, name="heart"), dict(id=2, name="lung")]
+    path.write_text(json.dumps(dict(images=[image], annotations=annotations, categories=categories)))
+    found = sample(1, [[40, 40, 60, 60], [5, 10, 25, 50], [70, 10, 90, 30], [30, 10, 50, 50]], [0.2, 0.9, 0.8, 0.7])
+    found["pred_instances"]["labels"] = torch.tensor([0, 1, 1, 1])
+
+    def run(rois_per_image, **options):
+        metric = RoiMetric(str(path), rois_per_image, **options)
+        metric.dataset_meta = dict(classes=("heart", "lung"))
+        metric.process({}, [found])
+        return metric.evaluate(1)
+
+    figures = run(dict(heart=1, lung=2), outfile_prefix=str(tmp_path / "test"))
+    assert figures["roi/avg_iou/heart"] == 1
+    assert figures["roi/avg_iou/lung"] == pytest.approx((1 + 0.5) / 2)
+    assert figures["roi/acc50/lung"] == 1
+    assert figures["roi/avg_iou"] == pytest.approx(2.5 / 3)
+    assert run(3)["roi/avg_iou/heart"] == 0  # three lungs score better
+    rows = list(csv.DictReader((tmp_path / "test.roi.csv").open()))
+    assert [row["label"] for row in rows] == ["lung", "heart", "lung"]
+    with pytest.raises(ConfigError, match="expected a number for each of"):
+        run(dict(heart=1))
+    with pytest.raises(ConfigError, match="at least 1"):
+        run(dict(heart=1, lung=0))

@@ -1,4 +1,4 @@
-"""Anchor arithmetic, free of mm* and torch."""
+"""Scales of anchors: their sides in cells of the feature map."""
 
 from __future__ import annotations
 

@@ -1,0 +1,89 @@
+"""A set of anchors, in units of the padded square: what the paper's Table 2 varies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from hipdet.anchors.scales import arithmetic_scales
+from hipdet.boxes import Boxes
+from hipdet.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class AnchorSet:
+    """Anchors centred on the cells of one or several grids: one per cell, scale and aspect on every grid.
+
+    Attributes:
+        grids: Cells along a side of the padded square, the finest grid first; ``(7,)`` is the paper's Layer[7].
+        scales: Sides in cells, ascending; of other aspects than 1 the side of the square of the same area.
+        aspects: Height / width.
+    """
+
+    grids: tuple[int, ...]
+    scales: tuple[float, ...]
+    aspects: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        for name, values in (("grids", self.grids), ("scales", self.scales), ("aspects", self.aspects)):
+            if not values or not all(math.isfinite(value) and value > 0 for value in values):
+                raise ConfigError(f"anchors: {name} must be positive and at least one, found {list(values)}")
+        if any(grid != int(grid) for grid in self.grids) or sorted(self.grids, reverse=True) != list(self.grids):
+            raise ConfigError(f"anchors: grids must be whole numbers, the finest first, found {list(self.grids)}")
+
+    @classmethod
+    def equal_steps(cls, grids: tuple[int, ...], start: float, stop: float, step: float) -> AnchorSet:
+        """Square anchors with the paper's ``range(start, stop, step)`` of scales, `stop` included."""
+        return cls(grids, tuple(arithmetic_scales(start, stop, step)))
+
+    @property
+    def per_image(self) -> int:
+        """Number of anchors on an image."""
+        return sum(grid * grid for grid in self.grids) * len(self.scales) * len(self.aspects)
+
+    @property
+    def steps(self) -> tuple[float, float, float] | None:
+        """``(start, stop, step)`` where at least three scales have equal steps, else None."""
+        start, stop, count = self.scales[0], self.scales[-1], len(self.scales)
+        step = round((stop - start) / max(count - 1, 1), 10)
+        equal = np.allclose(self.scales, start + step * np.arange(count), rtol=0, atol=1e-9)
+        return (start, stop, step) if count > 2 and equal and step > 0 else None
+
+    @property
+    def ratio_range(self) -> tuple[float, float]:
+        """Side of the smallest and of the largest anchor / side of the image: what the paper calls coverage."""
+        return min(self.scales) / max(self.grids), max(self.scales) / min(self.grids)
+
+    def shapes(self) -> Iterator[tuple[int, float, float]]:
+        """Grid, width and height of every kind of anchor; sides in units of the image."""
+        for grid in self.grids:
+            for scale in self.scales:
+                for aspect in self.aspects:
+                    yield grid, scale / grid / math.sqrt(aspect), scale / grid * math.sqrt(aspect)
+
+    def boxes(self) -> Boxes:
+        """All anchors ``[per_image, 4]``, xyxy in units of the image: grid, row, column, scale, aspect."""
+        per_grid = []
+        for grid in self.grids:
+            sides = np.array([(w, h) for g, w, h in self.shapes() if g == grid])  # [K, 2]
+            centre = (np.arange(grid) + 0.5) / grid
+            y, x = np.meshgrid(centre, centre, indexing="ij")
+            centres = np.stack([x, y], axis=-1).reshape(-1, 1, 2)
+            per_grid.append(np.concatenate([centres - sides / 2, centres + sides / 2], axis=-1).reshape(-1, 4))
+        return np.concatenate(per_grid)
+
+    def __str__(self) -> str:
+        text = f"grid {','.join(map(str, self.grids))}, {_scales_in_words(self)}"
+        if self.aspects != (1.0,):
+            text += f", aspects {' '.join(f'{aspect:g}' for aspect in self.aspects)}"
+        return f"{text}, {self.per_image} anchors"
+
+
+def _scales_in_words(anchors: AnchorSet) -> str:
+    scales, steps = anchors.scales, anchors.steps
+    if len(scales) > 6 and steps is not None:
+        return f"{len(scales)} scales {scales[0]} .. {scales[-1]} by {steps[2]}"
+    return f"{len(scales)} scale{'s' if len(scales) > 1 else ''} {' '.join(map(str, scales))}"

@@ -1,0 +1,110 @@
+"""A config that trains a detector with the anchors of a plan."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hipdet.anchors.plan import Plan
+from hipdet.anchors.settings import anchor_settings
+from hipdet.config_source import Name, as_source
+
+PALETTE = [(220, 20, 60), (0, 130, 200), (60, 180, 75), (245, 130, 48), (145, 30, 180), (70, 240, 240), (240, 50, 230)]
+FILMS: dict[str, Any] = {"**": Name("films")}  # what all data sets of the config share
+
+
+@dataclass(frozen=True)
+class PlanData:
+    """Where films and annotations are.
+
+    Attributes:
+        root: Folder that file names are below, as the user wrote it.
+        train: Annotation files, relative to `root`.
+        val: The same, if there is one.
+        test: The same.
+    """
+
+    root: str
+    train: Sequence[str]
+    val: str | None = None
+    test: str | None = None
+
+    @classmethod
+    def at(cls, root: Path, train: Sequence[Path], val: Path | None = None, test: Path | None = None) -> PlanData:
+        """Files anywhere; without `test`, `val` is tested on."""
+
+        def below(path: Path | None) -> str | None:
+            return None if path is None else Path(os.path.relpath(path, root)).as_posix()
+
+        return cls(root.as_posix(), [str(below(path)) for path in train], below(val), below(test or val))
+
+
+def config_text(plan: Plan, base: Mapping[str, Any], base_path: Path, path: Path, data: PlanData) -> str:
+    """The source of a config at `path` that is based on `base`, read from `base_path`.
+
+    Raises:
+        ConfigError: grids that the backbone of `base` can't have.
+    """
+    names = ", ".join(Path(name).name for name in data.train)
+    anchors = str(plan.anchors)
+    lines = [
+        f"# Anchors read off {names} by tools/design_anchors.py; anchor_plan.json has figures and reasons.",
+        f"# {anchors[0].upper()}{anchors[1:]}.",
+    ]
+    if data.val is None:
+        lines.append("# There was no file for validation: after tools/split.py, design again with --val.")
+    above = Path(os.path.relpath(base_path.resolve(), path.parent.resolve())).as_posix()
+    # mmengine's placeholders can't hold a space
+    root = data.root if " " in data.root else "{{$HIPDET_DATA:" + data.root + "}}"
+    palette = [PALETTE[index % len(PALETTE)] for index in range(len(plan.classes))]
+    settings = dict(
+        _base_=above,
+        data_root=root,
+        classes=tuple(plan.classes),
+        metainfo=dict(classes=Name("classes"), palette=palette),
+        films=dict(data_root=Name("data_root"), metainfo=Name("metainfo")),
+        **_model(plan, base),
+        **_training(base, data),
+        **_evaluation("val", data.val, base, plan),
+        **_evaluation("test", data.test, base, plan),
+    )
+    if data.val is None:
+        settings["default_hooks"] = dict(checkpoint=dict(save_best=None))
+    return "\n".join([*lines, *(f"{key} = {as_source(value, 0, len(key) + 3)}" for key, value in settings.items()), ""])
+
+
+def _model(plan: Plan, base: Mapping[str, Any]) -> dict[str, Any]:
+    changed = anchor_settings(plan.anchors, base)
+    head = changed["model"]["bbox_head"]
+    changed["model"]["bbox_head"] = dict(num_classes=len(plan.classes), **head)
+    changed["model"]["test_cfg"] = dict(nms=dict(iou_threshold=plan.nms_threshold))
+    return changed
+
+
+def _training(base: Mapping[str, Any], data: PlanData) -> dict[str, Any]:
+    if len(data.train) == 1:
+        return dict(train_dataloader=dict(dataset=dict(**FILMS, ann_file=data.train[0])))
+    own = ("data_root", "metainfo", "ann_file", "pipeline")
+    inherited = {key: value for key, value in base["train_dataloader"]["dataset"].items() if key not in own}
+    each = dict(inherited, **FILMS, pipeline=Name("_base_.train_dataloader.dataset.pipeline"))
+    datasets = [dict(each, ann_file=ann_file) for ann_file in data.train]
+    return dict(train_dataloader=dict(dataset=dict(_delete_=True, type="ConcatDataset", datasets=datasets)))
+
+
+def _evaluation(part: str, ann_file: str | None, base: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    if ann_file is None:
+        return {f"{part}_dataloader": None, f"{part}_evaluator": None, f"{part}_cfg": None}
+    path = Name(f"data_root + {'/' + ann_file!r}")
+    evaluators = [dict(evaluator, ann_file=path) for evaluator in base[f"{part}_evaluator"]]
+    for evaluator in evaluators:
+        if evaluator["type"] == "RoiMetric":
+            counts = dict(plan.rois_per_image)
+            # names of classes may be no identifiers
+            evaluator["rois_per_image"] = counts[plan.classes[0]] if len(counts) == 1 else Name(repr(counts))
+    return {
+        f"{part}_dataloader": dict(dataset=dict(**FILMS, ann_file=ann_file)),
+        f"{part}_evaluator": evaluators,
+    }

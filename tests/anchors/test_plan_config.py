@@ -1,0 +1,110 @@
+"""The written config says what the plan says, and mmengine reads it from anywhere."""
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from hipdet.anchors.goal import Goal
+from hipdet.anchors.plan import design
+from hipdet.anchors.plan_config import PlanData, config_text
+from roi_sets import placed, rois_of, squares
+from tool_runs import REPOSITORY
+
+EXP3 = REPOSITORY / "configs/hip_ssd_exp3.py"
+
+
+def written(tmp_path, rois, data, base=EXP3, **goal):
+    plan = design({"films": rois}, Goal(**goal))
+    path = tmp_path / "out/ssd.py"
+    path.parent.mkdir()
+    path.write_text(config_text(plan, Config.fromfile(base), base, path, data))
+    return plan, path.read_text(), Config.fromfile(path)
+
+
+def test_hips(tmp_path, monkeypatch):
+    monkeypatch.delenv("HIPDET_DATA", raising=False)
+    data = PlanData("data/knees", ["annotations/train.json"], "annotations/val.json", "annotations/test.json")
+    _, text, cfg = written(tmp_path, squares(np.linspace(0.1, 0.3, 200)), data)
+    assert text.splitlines()[1] == "# Grid 7, 6 scales 0.7 1.0 1.3 1.6 1.9 2.2, 294 anchors."
+    exp3 = Config.fromfile(EXP3)
+    assert cfg.model.bbox_head.anchor_generator == exp3.model.bbox_head.anchor_generator
+    assert cfg.model == exp3.model  # the paper's ratios, the paper's model
+    assert cfg.train_dataloader.dataset.ann_file == "annotations/train.json"
+    assert cfg.train_dataloader.dataset.pipeline == exp3.train_dataloader.dataset.pipeline
+    assert [cfg[f"{part}_dataloader"].dataset.data_root for part in ("train", "val", "test")] == ["data/knees"] * 3
+    assert [evaluator.ann_file for evaluator in cfg.test_evaluator] == ["data/knees/annotations/test.json"] * 2
+    assert cfg.val_evaluator[1].rois_per_image == 1
+
+
+def test_data_root_can_be_given_later(tmp_path, monkeypatch):
+    monkeypatch.setenv("HIPDET_DATA", "/elsewhere")
+    _, _, cfg = written(tmp_path, squares([0.2] * 50), PlanData("data", ["a.json"], "b.json", "b.json"))
+    assert cfg.train_dataloader.dataset.data_root == "/elsewhere"
+    assert cfg.val_evaluator[0].ann_file == "/elsewhere/b.json"
+
+
+def test_a_folder_with_a_space(tmp_path):
+    _, _, cfg = written(tmp_path, squares([0.2] * 50), PlanData("my films", ["it's.json"], "b.json", "b.json"))
+    assert cfg.train_dataloader.dataset.data_root == "my films"
+    assert cfg.train_dataloader.dataset.ann_file == "it's.json"
+
+
+def test_several_classes_and_aspects(tmp_path):
+    width = np.full(90, 0.25)
+    height = np.where(np.arange(90) % 3 == 0, 0.25, 0.5)
+    rois = placed(
+        width, height, np.random.default_rng(0), films=np.arange(90) // 3, labels=np.where(np.arange(90) % 3 == 0, 0, 1),
+        classes=("heart", "lung"),
+    )  # fmt: skip
+    plan, _, cfg = written(tmp_path, rois, PlanData("data", ["a.json"], "b.json", "b.json"))
+    assert cfg.model.bbox_head.num_classes == 2
+    assert cfg.model.bbox_head.anchor_generator.type == "AnchorGenerator"
+    assert tuple(cfg.model.bbox_head.anchor_generator.ratios) == plan.anchors.aspects
+    assert cfg.classes == ("heart", "lung")
+    assert cfg.test_dataloader.dataset.metainfo == dict(
+        classes=("heart", "lung"), palette=[(220, 20, 60), (0, 130, 200)]
+    )
+    assert cfg.test_evaluator[1].rois_per_image == dict(heart=1, lung=2)
+
+
+def test_films_of_two_files_without_validation(tmp_path):
+    _, text, cfg = written(tmp_path, squares([0.2] * 50), PlanData("data", ["a.json", "b.json"]))
+    assert "no file for validation" in text
+    dataset = cfg.train_dataloader.dataset
+    assert dataset.type == "ConcatDataset"
+    assert [part.ann_file for part in dataset.datasets] == ["a.json", "b.json"]
+    exp3 = Config.fromfile(EXP3).train_dataloader.dataset
+    assert all(part.pipeline == exp3.pipeline and part.filter_cfg == exp3.filter_cfg for part in dataset.datasets)
+    assert cfg.val_dataloader is cfg.val_cfg is cfg.val_evaluator is cfg.test_dataloader is None
+    assert cfg.default_hooks.checkpoint.save_best is None
+
+
+def test_a_finer_grid_takes_the_backbone_along(tmp_path):
+    data = PlanData("data", ["a.json"], "b.json", "b.json")
+    plan, _, cfg = written(tmp_path, squares(np.linspace(0.04, 0.1, 99)), data, grids=((14,),))
+    assert plan.anchors.grids == (14,)
+    assert cfg.model.backbone.num_stages == 3
+    assert cfg.model.bbox_head.in_channels == 1024
+    assert [group.prefixes for group in cfg.optim_wrapper.paramwise_cfg.groups][1] == ["backbone.layer3"]
+
+
+def test_rois_that_overlap_survive_suppression(tmp_path):
+    rois = rois_of([[0.1, 0.1, 0.4, 0.4], [0.2, 0.1, 0.5, 0.4]] * 50, np.repeat(np.arange(50), 2))
+    _, _, cfg = written(tmp_path, rois, PlanData("data", ["a.json"], "b.json", "b.json"))
+    assert cfg.model.test_cfg.nms == dict(type="nms", iou_threshold=0.6)
+
+
+def test_paths_are_relative_to_the_data_root(tmp_path):
+    root = tmp_path / "films"
+    data = PlanData.at(root, [root / "annotations/a.json", tmp_path / "b.json"], root / "c.json")
+    assert data.train == ["annotations/a.json", "../b.json"]
+    assert (data.val, data.test) == ("c.json", "c.json")
+
+
+@pytest.mark.parametrize("base", ["hip_ssd_r18_demo.py", "hip_ssd_r18_fracatlas.py", "hip_ssd_exp1.py"])
+def test_other_bases(tmp_path, base):
+    data = PlanData("data", ["a.json"], "b.json", "b.json")
+    plan, _, cfg = written(tmp_path, squares(np.linspace(0.1, 0.3, 200)), data, REPOSITORY / "configs" / base)
+    assert cfg.model.bbox_head.anchor_generator.strides == [32]
+    assert cfg.model.bbox_head.downsamples == [0]
+    assert plan.anchors.grids == (7,)

@@ -1,0 +1,79 @@
+"""From label files to a trained detector where the ROIs aren't hips: one heart, two lungs twice as high as wide, both."""
+
+import csv
+import json
+
+import pytest
+
+from tool_runs import run_tool
+
+pytestmark = pytest.mark.slow
+FEW = ["train_cfg.max_epochs=1", "train_cfg.val_interval=1", "model.backbone.base_channels=8",
+       "model.bbox_head.in_channels=64", "model.bbox_head.feat_channels=16"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def chests(tmp_path_factory):
+    root = tmp_path_factory.mktemp("chests")
+    made = run_tool("make_phantoms.py", root, "--films", "chest=40", "--max-side", 160, cwd=root)
+    assert made.returncode == 0, made.stderr
+    return root / "chest"
+
+
+def ok(name, *arguments, cwd):
+    done = run_tool(name, *arguments, cwd=cwd)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("classes", "rois", "generator"),
+    [
+        (("heart",), 1, "SquareAnchorGenerator"),
+        (("lung",), 2, "AnchorGenerator"),
+        (("heart", "lung"), 3, "AnchorGenerator"),
+    ],
+    ids=["heart", "lungs", "both"],
+)
+def test_from_labels_to_a_detector(chests, tmp_path, classes, rois, generator):
+    with (chests / "labels.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["label"] in classes]
+    labels = tmp_path / "labels.csv"
+    with labels.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    data = tmp_path / "data/annotations"
+    converted = ok(
+        "convert.py",
+        "folder",
+        chests,
+        "--labels",
+        labels,
+        "--rois",
+        rois,
+        "--source",
+        "chest",
+        "--out",
+        data,
+        cwd=tmp_path,
+    )
+    assert "chest.json" in converted
+    ok("split.py", data / "chest.json", "--val", 0.25, cwd=tmp_path)
+    base = ["--base", "configs/hip_ssd_r18_demo.py", "--data-root", chests, "--out", "plan"]
+    ok("design_anchors.py", data / "chest_train.json", *base, cwd=tmp_path)
+    plan = json.loads((tmp_path / "plan/anchor_plan.json").read_text())
+    assert plan["classes"] == list(classes)
+    assert sum(plan["rois_per_image"].values()) == rois
+    assert plan["figures"]["fitted"] >= 0.99
+
+    config = tmp_path / "plan/ssd_chest.py"
+    ok("train.py", config, "--work-dir", "run", "--cfg-options", *FEW, cwd=tmp_path)
+    ok("test.py", config, "run/epoch_1.pth", "--work-dir", "run", "--cfg-options", *FEW, cwd=tmp_path)
+    report = json.loads((tmp_path / "run/test_report.json").read_text())
+    assert report["figures"]["roi/num_rois"] == 10 * rois  # a quarter of 40 films
+    assert report["figures"]["roi/avg_iou"] >= 0
+    text = (tmp_path / "run/ssd_chest.py").read_text()
+    assert f"type='{generator}'" in text
+    found = {row["label"] for row in csv.DictReader((tmp_path / "run/test.roi.csv").open())}
+    assert found == set(classes)

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Read anchors off the data: how large the ROIs are, which grid, scales and aspects they need, and a config with them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import hipdet  # noqa: F401, I001  (before mmdet: makes mmcv-lite usable)
+from mmengine.config import Config
+
+from hipdet.anchors.goal import EQUAL, FITTED, Goal
+from hipdet.anchors.labelled_set import LabelledSet, read_sets, validation_beside
+from hipdet.anchors.plan import Plan, design
+from hipdet.anchors.plan_config import PlanData, config_text
+from hipdet.anchors.plan_table import plan_text
+from hipdet.anchors.settings import image_side
+from hipdet.cli import mm_arguments
+from hipdet.cli.errors import reports_errors
+from hipdet.coco.data_root import data_root_of
+from hipdet.errors import ConfigError, DatasetError, RadiographError
+from hipdet.files import write_json, write_text
+from hipdet.radiograph import read_radiograph
+from hipdet.visualization.anchor_figure import write_anchor_figure
+
+PLAN, FIGURE = "anchor_plan.json", "anchors.png"
+BASE = "configs/hip_ssd_exp3.py"
+EXAMPLES = """examples:
+  tools/design_anchors.py data/annotations/knees_train.json                      validation: knees_val.json beside it
+  tools/design_anchors.py cgoa_train.json oaih_train.json --val cgoa_oaih_val.json --test gis.json
+  tools/design_anchors.py knees.json --scales fitted --coverage 0.95 --grids 7 14 14,7
+  tools/design_anchors.py data/annotations/hearts_train.json --base configs/hip_ssd_r18_demo.py     a small backbone
+
+Columns: number of anchors on a film; their range / side of the film; fit, the share of ROIs with an anchor of their size;
+matched, those that an anchor overlaps by IoU 0.4 where it lies; IoU, the mean with the best anchor; reach, the best IoU
+after regression; positive, anchors of an ROI (median); contested, ROIs that share their best anchor with another.
+Writes OUT/anchor_plan.json, OUT/anchors.png and OUT/ssd_<NAME>.py; then: tools/train.py OUT/ssd_<NAME>.py
+"""
+
+
+def grids(text: str) -> tuple[int, ...]:
+    """``7`` or ``14,7``: cells along a side, of one map or several."""
+    parts = text.split(",")
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a grid such as 7, or several maps such as 14,7")
+    return tuple(sorted(map(int, parts), reverse=True))
+
+
+def share(text: str) -> float:
+    """A share between 0 and 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a share above 0, up to 1")
+    return value
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("annotations", nargs="+", type=Path, metavar="ANN.json", help="COCO files to read anchors off and to train on")
+    add("--val", type=Path, help="COCO file for validation (default: NAME_val.json beside NAME_train.json)")
+    add("--test", type=Path, help="COCO file for the test (default: that of validation)")
+    add("--data-root", type=Path, help="folder that file names are below (default: that above annotations/)")
+    add("--out", type=Path, help="folder to write to (default: work_dirs/anchors/NAME)")
+    add("--coverage", type=share, default=0.99, help="share of ROIs that need an anchor of their size (default: 0.99)")
+    add("--matched", type=share, default=Goal.matched, help="share to be matched by overlap (default: %(default)s)")
+    add(
+        "--scales",
+        choices=[EQUAL, FITTED],
+        default=EQUAL,
+        help="equal steps as in the paper, or fitted (default: equal)",
+    )
+    add(
+        "--grids", nargs="+", type=grids, default=[], metavar="GRID",
+        help="to choose from; 14,7 is two maps together (default: all that the network has: 1 2 4 7 14 28 of 224 px)",
+    )  # fmt: skip
+    add("--base", default=BASE, help="config to build on (default: %(default)s)")
+    return parser.parse_args()
+
+
+def read_base(name: str) -> tuple[Config, int, int]:
+    """The config, the side of its square in pixels, and the depth of its ResNet.
+
+    Raises:
+        ConfigError: no such config, or one without a ResNet and a HipSSDHead.
+    """
+    base = mm_arguments.read_config(name)
+    model = base.get("model", {})
+    if model.get("backbone", {}).get("type") != "ResNet" or model.get("bbox_head", {}).get("type") != "HipSSDHead":
+        raise ConfigError(f"{name}: anchors go into a config with a ResNet and a HipSSDHead, such as {BASE}")
+    return base, image_side(base), base.model.backbone.depth
+
+
+def draw(path: Path, plan: Plan, sets: list[LabelledSet], root: Path) -> None:
+    """The figure, over a typical film of the first set if it can be read."""
+    first = sets[0]
+    index = first.typical_film()
+    try:
+        film = read_radiograph(root / first.file_names[index])
+    except RadiographError as error:
+        print(f"anchors are drawn without a film, as {error}; --data-root says where films are", file=sys.stderr)
+        film = None
+    boxes = first.rois.boxes[first.rois.films == index]
+    write_anchor_figure(path, {each.name: each.rois for each in sets}, plan.anchors, film, boxes)
+
+
+@reports_errors
+def main() -> None:
+    """Design, print, write."""
+    args = parse_arguments()
+    val = args.val or (validation_beside(args.annotations[0]) if len(args.annotations) == 1 else None)
+    for path in filter(None, (val, args.test)):
+        if not path.is_file():
+            raise DatasetError(f"{path}: no such file: check the path, or make it with tools/split.py")
+    base, side, depth = read_base(args.base)
+    sets = read_sets(args.annotations)
+    goal = Goal(args.coverage, args.matched, scales=args.scales, grids=tuple(args.grids))
+    plan = design({each.name: each.rois for each in sets}, goal, side, depth)
+    print(plan_text(plan))
+    name = sets[0].name[: -len("_train")] if sets[0].name.endswith("_train") else sets[0].name
+    out = args.out or Path("work_dirs/anchors") / name
+    root = args.data_root or data_root_of(args.annotations[0])
+    draw(out / FIGURE, plan, sets, root)
+    write_json(out / PLAN, plan.as_json())
+    config = out / f"ssd_{name}.py"
+    data = PlanData.at(root, args.annotations, val, args.test)
+    write_text(config, config_text(plan, base, Path(base.filename), config, data))
+    if val is None:
+        print("\nNo file for validation: divide the films with tools/split.py and design again, or give --val.")
+    print(f"\nwritten: {PLAN}, {FIGURE} and {config.name} in {out}; then: tools/train.py {config}")
+
+
+if __name__ == "__main__":
+    main()
