@@ -55,16 +55,17 @@ def _check_flags(annotation: Record, where: str, film: str, faults: Faults) -> N
 
 def _check_box(annotation: Record, image: Record | None, where: str, film: str, faults: Faults) -> bool:
     """Whether it is a box that training can use."""
-    shown_box = f"bbox {shown(annotation['bbox'])}"
     box = finite_box(annotation["bbox"])
     if box is None:
-        faults.error("box-not-numbers", where, shown_box, "4 finite numbers [x, y, width, height]", _DRAW, film)
+        found = f"bbox {shown(annotation['bbox'])}"
+        faults.error("box-not-numbers", where, found, "4 finite numbers [x, y, width, height]", _DRAW, film)
         return False
     _, _, w, h = box
     if w < 1 or h < 1:
-        faults.error("box-too-small", where, f"{shown_box}, {w:g} wide and {h:g} high", "at least 1 px", _DRAW, film)
+        found = f"bbox {shown(annotation['bbox'])}, {w:g} wide and {h:g} high"
+        faults.error("box-too-small", where, found, "at least 1 px", _DRAW, film)
         return False
-    if image is not None and not _check_place(box, image, f"{shown_box} [x, y, width, height]", where, faults):
+    if image is not None and not _check_place(box, image, annotation["bbox"], where, faults):
         return False
     area = finite(annotation["area"])
     if area is None or area <= 0:  # CocoDataset drops the box
@@ -78,16 +79,16 @@ def _check_box(annotation: Record, image: Record | None, where: str, film: str, 
 
 
 def _check_place(
-    box: tuple[float, float, float, float], image: Record, shown_box: str, where: str, faults: Faults
+    box: tuple[float, float, float, float], image: Record, bbox: object, where: str, faults: Faults
 ) -> bool:
     width, height = image["width"], image["height"]
     if not all(is_whole(side) and side > 0 for side in (width, height)):
         return True
     x, y, w, h = box
     over = max(-x, -y, x + w - width, y + h - height)
-    found = f"{shown_box} reaches {over:g} px out of the film of {width}x{height}"
     if over <= 0:
         return True
+    found = f"bbox {shown(bbox)} [x, y, width, height] reaches {over:g} px out of the film of {width}x{height}"
     beside = x >= width or y >= height or x + w <= 0 or y + h <= 0  # nothing of it is on the film: CocoDataset drops it
     if over <= TOLERANCE and not beside:
         faults.warn("box-over-edge", where, found, "a box on the film", "clip it", image["file_name"])

@@ -64,9 +64,9 @@ def file_name_fault(name: object) -> str | None:
         return f"is {shown(name)}"
     if "\\" in name:
         return f"{name!r} has a backslash in place of '/'"
-    if PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive:
+    if name.startswith("/") or (":" in name and PureWindowsPath(name).drive):
         return f"{name!r} is absolute"
-    if ".." in PurePosixPath(name).parts or "\0" in name:
+    if (".." in name and ".." in PurePosixPath(name).parts) or "\0" in name:
         return f"{name!r} leads out of the image root"
     return None
 

@@ -8,10 +8,13 @@ from reprlib import Repr
 _repr = Repr()
 _repr.maxstring = _repr.maxother = _repr.maxlong = 80
 _repr.maxlevel = 2
+_SHORT = 10**15
 
 
 def shown(value: object) -> str:
     """`value` for a message: short, however large or deep it is."""
+    if type(value) is int and abs(value) < _SHORT:  # ids, by the hundred thousand
+        return str(value)
     return _repr.repr(value)
 
 
