@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-import hipdet  # noqa: F401, I001  (before mmdet: makes mmcv-lite usable)
-from mmengine.config import Config
 
 from hipdet.anchors.goal import EQUAL, FITTED, Goal
 from hipdet.anchors.labelled_set import LabelledSet, read_sets, validation_beside
@@ -18,7 +17,6 @@ from hipdet.anchors.plan import Plan, design
 from hipdet.anchors.plan_config import PlanData, config_text
 from hipdet.anchors.plan_table import plan_text
 from hipdet.anchors.settings import image_side
-from hipdet.cli import mm_arguments
 from hipdet.cli.errors import reports_errors
 from hipdet.coco.data_root import data_root_of
 from hipdet.errors import ConfigError, DatasetError, RadiographError
@@ -81,23 +79,27 @@ def parse_arguments() -> argparse.Namespace:
     )
     add(
         "--grids", nargs="+", type=grids, default=[], metavar="GRID",
-        help="to choose from; 14,7 is two maps together (default: all that the network has: 1 2 4 7 14 28 of 224 px)",
+        help="to choose from; 14,7 is two maps together (default: 7 14 28, the backbone's maps of 224 px; 1 2 4 lie behind "
+        "further convolutions)",
     )  # fmt: skip
     add("--base", default=BASE, help="config to build on (default: %(default)s)")
     return parser.parse_args()
 
 
-def read_base(name: str) -> tuple[Config, int, int]:
-    """The config, the side of its square in pixels, and the depth of its ResNet.
+def read_base(name: str) -> tuple[Mapping[str, Any], Path]:
+    """The config and where it was read from.
 
     Raises:
         ConfigError: no such config, or one without a ResNet and a HipSSDHead.
     """
+    # after the annotations were read: together they would take twice the memory
+    from hipdet.cli import mm_arguments
+
     base = mm_arguments.read_config(name)
     model = base.get("model", {})
     if model.get("backbone", {}).get("type") != "ResNet" or model.get("bbox_head", {}).get("type") != "HipSSDHead":
         raise ConfigError(f"{name}: anchors go into a config with a ResNet and a HipSSDHead, such as {BASE}")
-    return base, image_side(base), base.model.backbone.depth
+    return base, Path(base.filename)
 
 
 def draw(path: Path, plan: Plan, sets: list[LabelledSet], root: Path) -> None:
@@ -121,10 +123,10 @@ def main() -> None:
     for path in filter(None, (val, args.test)):
         if not path.is_file():
             raise DatasetError(f"{path}: no such file: check the path, or make it with tools/split.py")
-    base, side, depth = read_base(args.base)
     sets = read_sets(args.annotations)
+    base, base_path = read_base(args.base)
     goal = Goal(args.coverage, args.matched, scales=args.scales, grids=tuple(args.grids))
-    plan = design({each.name: each.rois for each in sets}, goal, side, depth)
+    plan = design({each.name: each.rois for each in sets}, goal, image_side(base), base["model"]["backbone"]["depth"])
     print(plan_text(plan))
     name = sets[0].name[: -len("_train")] if sets[0].name.endswith("_train") else sets[0].name
     out = args.out or Path("work_dirs/anchors") / name
@@ -133,7 +135,7 @@ def main() -> None:
     write_json(out / PLAN, plan.as_json())
     config = out / f"ssd_{name}.py"
     data = PlanData.at(root, args.annotations, val, args.test)
-    write_text(config, config_text(plan, base, Path(base.filename), config, data))
+    write_text(config, config_text(plan, base, base_path, config, data))
     if val is None:
         print("\nNo file for validation: divide the films with tools/split.py and design again, or give --val.")
     print(f"\nwritten: {PLAN}, {FIGURE} and {config.name} in {out}; then: tools/train.py {config}")

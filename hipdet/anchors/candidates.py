@@ -49,6 +49,8 @@ class Candidate:
                 f"{self.contested:.1%} of the ROIs want the same anchor as another ROI of the film "
                 f"(at most {goal.contested:.0%})"
             )
+        if min(self.anchors.grids) < goal.coarsest:
+            words.append("it lies behind stride-2 convolutions of the head, which cost accuracy")
         return words
 
 

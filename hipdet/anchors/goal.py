@@ -27,6 +27,8 @@ class Goal:
             uniform over 10% .. 30%, its experiment 1, which lost, .42: half lies between.
         contested: Largest share that may have the same best anchor as another ROI of the film.
         scales: ``equal`` steps that span the sizes, as in the paper, or ``fitted`` to the sizes.
+        coarsest: Smallest grid to recommend: the backbone's own.  Behind further stride-2 convolutions detectors were worse:
+            the paper's experiment 1, and chest phantoms (README, "Anchors").
         grids: To choose from, more than one number for several maps together; empty for all that a ResNet has.
     """
 
@@ -34,6 +36,7 @@ class Goal:
     matched: float = 0.5
     contested: float = 0.02
     scales: str = EQUAL
+    coarsest: int = 1
     grids: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:

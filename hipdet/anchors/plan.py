@@ -15,7 +15,7 @@ from hipdet.anchors.neighbours import Neighbour, neighbours_of
 from hipdet.anchors.reasons import reasons_for
 from hipdet.anchors.receptive_field import receptive_field
 from hipdet.anchors.rois import Rois
-from hipdet.anchors.settings import IMAGE_SIDE, all_grids, feature_map
+from hipdet.anchors.settings import IMAGE_SIDE, all_grids, coarsest_of_backbone, feature_map
 from hipdet.anchors.spread import RoiSpread, spreads
 from hipdet.anchors.warnings import nms_threshold, pixel_warnings, usual_overlap, warnings_of
 from hipdet.errors import DatasetError
@@ -80,7 +80,8 @@ def design(
         ConfigError: a grid that a ResNet hasn't.
     """
     goal = goal or Goal()
-    goal = replace(goal, grids=goal.grids or tuple((grid,) for grid in all_grids(side)))
+    if not goal.grids:
+        goal = replace(goal, coarsest=coarsest_of_backbone(side), grids=tuple((grid,) for grid in all_grids(side)))
     maps = {grids: feature_map(grids, side) for grids in goal.grids}
     for name, part in data_sets.items():
         if not len(part):
@@ -100,7 +101,11 @@ def design(
         anchors=chosen.anchors,
         figures=its_figures,
         spreads=spread,
-        reasons=(*remarks, *reasons_for(rois, chosen, its_figures, candidates, goal)),
+        reasons=(
+            *remarks,
+            *reasons_for(rois, chosen, its_figures, candidates, goal),
+            f"A cell sees up to {field} px of {side}; the largest ROI takes {rois.ratios.max() * side:.0f} px.",
+        ),
         warnings=(
             *(f"no grid reaches the goal; of this one {short}" for short in chosen.shortfalls(goal)),
             *warnings_of(rois, its_figures, finest, spread),

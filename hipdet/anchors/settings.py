@@ -30,6 +30,11 @@ def all_grids(side: int = IMAGE_SIDE) -> list[int]:
     return sorted({cells for stage in STRIDES for cells in maps_of(stage, side)})
 
 
+def coarsest_of_backbone(side: int = IMAGE_SIDE) -> int:
+    """Cells along a side of a ResNet's last map: 7."""
+    return side // max(STRIDES.values())
+
+
 def feature_map(grids: tuple[int, ...], side: int = IMAGE_SIDE) -> tuple[int, list[int]]:
     """The deepest stage of a ResNet that is as fine as the finest of `grids`, and the stride-2 convolutions behind it.
 

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from hipdet.anchors import AnchorSet
-from hipdet.anchors.settings import all_grids, anchor_settings, feature_map, image_side
+from hipdet.anchors.settings import all_grids, anchor_settings, coarsest_of_backbone, feature_map, image_side
 from hipdet.errors import ConfigError
 from tool_runs import REPOSITORY
 
@@ -40,6 +40,7 @@ def test_grids_that_no_map_has(grids):
 def test_all_grids():
     assert all_grids() == [1, 2, 4, 7, 14, 28]
     assert all_grids(448) == [1, 2, 4, 7, 14, 28, 56]
+    assert (coarsest_of_backbone(), coarsest_of_backbone(448)) == (7, 14)
     assert image_side({}) == 224
     assert image_side({"image_size": (448, 448)}) == 448
 

@@ -55,7 +55,7 @@ def test_its_reasons_and_what_was_rejected():
     ("sizes", "grids", "scales"),
     [
         (np.linspace(0.05, 0.15, 500), (14,), 6),  # half as large: a grid twice as fine
-        (np.linspace(0.2, 0.6, 500), (4,), 6),
+        (np.linspace(0.2, 0.6, 500), (7,), 6),  # grid 4 would do, but lies behind a convolution
         (np.linspace(0.17, 0.24, 200), (7,), 3),
         ([0.2] * 100, (7,), 1),
     ],
@@ -66,6 +66,13 @@ def test_other_sizes_give_others(sizes, grids, scales):
     assert len(plan.anchors.scales) <= scales
     assert plan.figures.fitted >= 0.99
     assert plan.figures.matched >= 0.5
+
+
+def test_a_coarser_map_than_the_backbones_must_be_asked_for():
+    large = squares(np.linspace(0.2, 0.6, 500))
+    coarser = next(each for each in of(large).neighbours if each.change == "coarser grid")
+    assert coarser.why == "it lies behind stride-2 convolutions of the head, which cost accuracy"
+    assert of(large, grids=((4,), (7,))).anchors.grids == (4,)
 
 
 def test_fitted_scales_and_given_grids():
