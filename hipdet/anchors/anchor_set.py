@@ -57,6 +57,12 @@ class AnchorSet:
         """Side of the smallest and of the largest anchor / side of the image: what the paper calls coverage."""
         return min(self.scales) / max(self.grids), max(self.scales) / min(self.grids)
 
+    @property
+    def worst_fit(self) -> float:
+        """IoU of a square between two neighbouring sizes with either, if they had one centre; 1 where there is one size."""
+        sizes = sorted(scale / grid for grid in self.grids for scale in self.scales)
+        return min((small / large for small, large in zip(sizes, sizes[1:])), default=1.0)
+
     def shapes(self) -> Iterator[tuple[int, float, float]]:
         """Grid, width and height of every kind of anchor; sides in units of the image."""
         for grid in self.grids:

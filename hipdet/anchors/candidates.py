@@ -9,8 +9,8 @@ import numpy as np
 from hipdet.anchors.anchor_set import AnchorSet
 from hipdet.anchors.choose_scales import ScaleChooser
 from hipdet.anchors.cover import tightest_cover
-from hipdet.anchors.figures import fitted_share
-from hipdet.anchors.goal import Goal
+from hipdet.anchors.figures import FIT, ROUNDING, fitted_share
+from hipdet.anchors.goal import EQUAL, Goal
 from hipdet.anchors.overlap import MATCH, best_anchors, contested
 from hipdet.anchors.rois import Rois
 
@@ -39,6 +39,10 @@ class Candidate:
         words = []
         if self.fitted < goal.coverage:
             words.append(f"only {self.fitted:.1%} of the ROIs have an anchor of their size (goal {goal.coverage:.0%})")
+        if goal.scales == EQUAL and self.anchors.worst_fit < FIT - ROUNDING:
+            words.append(
+                f"sizes between two of its anchors fit them by IoU {self.anchors.worst_fit:.2f} only (goal {FIT})"
+            )
         if self.matched < goal.matched:
             words.append(
                 f"its anchors overlap only {self.matched:.0%} of the ROIs by IoU {MATCH} or more; the others are matched by "

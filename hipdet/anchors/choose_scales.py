@@ -9,7 +9,7 @@ import numpy as np
 
 from hipdet.anchors.anchor_set import AnchorSet
 from hipdet.anchors.cover import tightest_cover
-from hipdet.anchors.figures import fitted_share, may_fit
+from hipdet.anchors.figures import FIT, ROUNDING, fitted_share, may_fit
 from hipdet.anchors.goal import EQUAL, Goal
 from hipdet.anchors.rois import SKETCH, Floats, Rois
 
@@ -35,10 +35,15 @@ class ScaleChooser:
         self._fitted: dict[int, Floats] = {}
 
     def fewest(self, grids: tuple[int, ...], aspects: tuple[float, ...]) -> AnchorSet | None:
-        """The smallest set on `grids` with `aspects` that gives the goal's share an anchor of its size, if there is one."""
+        """The smallest set on `grids` with `aspects` that gives the goal's share an anchor of its size, if there is one.
+
+        Equal steps must leave no gap between two sizes either, whether films of this data set lie in it or not.
+        """
         if may_fit(self.rois, aspects) < self.goal.coverage:
             return None
         for anchors in self.growing(grids, aspects):
+            if self.goal.scales == EQUAL and anchors.worst_fit < FIT - ROUNDING:
+                continue
             # the sketch is off by some ROIs; the whole decides
             nearly = fitted_share(self._sketch, anchors) >= self.goal.coverage - 10 / SKETCH
             if nearly and fitted_share(self.rois, anchors) >= self.goal.coverage:

@@ -22,7 +22,7 @@ from hipdet.errors import DatasetError
 FIT = 0.7  # size fit from which on an ROI has an anchor of its size: the worst between the paper's scales 0.7 and 1.0
 # two boxes of one centre whose aspects differ by a factor k have at best, at the best size, IoU 1 / (2 sqrt(k) - 1)
 ASPECT_FIT = ((1 / FIT + 1) / 2) ** 2
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def figures(rois: Rois, anchors: AnchorSet) -> AnchorFigures:
     smallest, largest = anchors.ratio_range
     sizes = rois.sizes
     best, which = best_anchors(rois, anchors)
-    inside = (sizes >= smallest - _ROUNDING) & (sizes <= largest + _ROUNDING)
+    inside = (sizes >= smallest - ROUNDING) & (sizes <= largest + ROUNDING)
     return AnchorFigures(
         anchors=anchors.per_image,
         smallest=smallest,
@@ -90,10 +90,10 @@ def figures(rois: Rois, anchors: AnchorSet) -> AnchorFigures:
 
 def fitted_share(rois: Rois, anchors: AnchorSet) -> float:
     """Share of ROIs with an anchor of their size."""
-    return float((size_fit(rois.sides, anchors) >= FIT - _ROUNDING).mean())
+    return float((size_fit(rois.sides, anchors) >= FIT - ROUNDING).mean())
 
 
 def may_fit(rois: Rois, aspects: tuple[float, ...]) -> float:
     """Share of ROIs that could have an anchor of their size with one of `aspects`, if there were enough scales."""
     apart = np.abs(np.log(rois.aspects[:, None] / np.array(aspects))).min(axis=1)
-    return float((apart <= np.log(ASPECT_FIT) + _ROUNDING).mean())
+    return float((apart <= np.log(ASPECT_FIT) + ROUNDING).mean())

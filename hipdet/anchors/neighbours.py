@@ -36,7 +36,8 @@ def neighbours_of(rois: Rois, chosen: Candidate, candidates: Sequence[Candidate]
     for change, anchors in _changes(rois, chosen, candidates, goal):
         if anchors is not None and anchors not in seen:
             seen.add(anchors)
-            why = _why(Candidate.of(rois, anchors), chosen, goal, fitted=change == f"{FITTED} scales")
+            its_goal = replace(goal, scales=FITTED) if change == f"{FITTED} scales" else goal
+            why = _why(Candidate.of(rois, anchors), chosen, its_goal)
             yield Neighbour(change, anchors, figures(rois, anchors), why)
 
 
@@ -61,13 +62,15 @@ def _changes(
     yield "the paper's experiment 3", PAPER
 
 
-def _why(rejected: Candidate, chosen: Candidate, goal: Goal, fitted: bool) -> str:
+def _why(rejected: Candidate, chosen: Candidate, goal: Goal) -> str:
     short = rejected.shortfalls(goal)
     if short:
         return "; ".join(short)
     count, own = rejected.anchors.per_image, chosen.anchors.per_image
     if count < own:
-        remark = ", but tuned to these films: take it (--scales fitted) if others are alike" if fitted else ""
+        remark = (
+            ", but tuned to these films: take it (--scales fitted) if others are alike" if goal.scales == FITTED else ""
+        )
         return f"reaches the goal with fewer anchors{remark}"
     words = f"reaches the goal too, with {count / own:.1f} times the anchors" if count > own else "reaches the goal too"
     if rejected.matched > chosen.matched + 0.05:

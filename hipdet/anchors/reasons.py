@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from hipdet.anchors.candidates import SQUARE, Candidate
 from hipdet.anchors.choose_scales import ScaleChooser
-from hipdet.anchors.figures import FIT, AnchorFigures, fitted_share
+from hipdet.anchors.figures import FIT, AnchorFigures
 from hipdet.anchors.goal import EQUAL, Goal
 from hipdet.anchors.overlap import MATCH
 from hipdet.anchors.rois import Rois
@@ -68,8 +69,8 @@ def _of_scales(rois: Rois, chosen: Candidate, figures: AnchorFigures, goal: Goal
     fewer = ScaleChooser(rois, goal).scales(chosen.anchors.grids, len(scales) - 1) if len(scales) > 1 else ()
     if not fewer:
         return f"{words}."
-    share = fitted_share(rois, type(chosen.anchors)(chosen.anchors.grids, fewer, chosen.anchors.aspects))
-    return f"{words}. With {len(fewer)} it would be {share:.1%}."
+    short = Candidate.of(rois, replace(chosen.anchors, scales=fewer)).shortfalls(goal)
+    return f"{words}. With {len(fewer)}: {short[0]}." if short else f"{words}."
 
 
 def _grid(candidate: Candidate) -> str:

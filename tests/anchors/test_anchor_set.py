@@ -51,6 +51,9 @@ def test_numbers_and_words():
     assert str(AnchorSet((7,), (1.4,))) == "grid 7, 1 scale 1.4, 49 anchors"
     assert AnchorSet.equal_steps((7,), 0.7, 2.2, 0.3).steps == (0.7, 2.2, 0.3)
     assert AnchorSet((7,), (0.7, 1.0, 1.4)).steps is None
+    assert AnchorSet.equal_steps((7,), 0.7, 2.2, 0.3).worst_fit == pytest.approx(0.7)  # 0.7 / 1.0
+    assert AnchorSet((14, 7), (1.0, 1.5)).worst_fit == pytest.approx(1 / 1.5)  # 1/14, 1.5/14, 1/7, 1.5/7
+    assert AnchorSet((7,), (1.0,)).worst_fit == 1
     assert AnchorSet((7,), (1.4,)).steps is None
 
 
