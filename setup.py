@@ -52,6 +52,7 @@ setup(
         "tqdm>=4.60",
         "filelock>=3.10",
         "defusedxml>=0.7.1",
+        "matplotlib>=3.5",
     ],
     extras_require={
         # the set that is tested; mmdet 3.3.0 refuses mmcv >= 2.2
