@@ -49,6 +49,8 @@ def main() -> None:
     if args.out and not args.out.endswith((".pkl", ".pickle")):
         raise ConfigError(f"--out {args.out}: the dump is a pickle file; let the name end in .pkl")
     cfg = mm_arguments.load_config(args)
+    if not cfg.get("test_dataloader") or not cfg.get("test_evaluator"):
+        raise ConfigError(f"{args.config}: has no films to test on: set test_dataloader, test_evaluator and test_cfg")
     read_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
     cfg.resume = False
@@ -56,7 +58,7 @@ def main() -> None:
         cfg = trigger_visualization_hook(cfg, args)
     if args.tta:
         mm_arguments.use_flip_averaging(cfg)
-    for evaluator in cfg.test_evaluator:
+    for evaluator in cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]:
         if evaluator.type == "RoiMetric":
             evaluator.setdefault("outfile_prefix", f"{cfg.work_dir}/test")
     mm_arguments.start_distributed(cfg)

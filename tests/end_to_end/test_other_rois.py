@@ -77,3 +77,20 @@ def test_from_labels_to_a_detector(chests, tmp_path, classes, rois, generator):
     assert f"type='{generator}'" in text
     found = {row["label"] for row in csv.DictReader((tmp_path / "run/test.roi.csv").open())}
     assert found == set(classes)
+
+
+def test_two_files_and_no_validation(chests, tmp_path):
+    """Trains on both; there is nothing to test on, and the tool says so."""
+    ok("convert.py", "folder", chests, "--rois", 3, "--source", "chest", "--out", "data", cwd=tmp_path)
+    ok("split.py", "data/chest.json", "--folds", 2, cwd=tmp_path)
+    halves = ["data/chest_fold0_test.json", "data/chest_fold1_test.json"]
+    base = ["--base", "configs/hip_ssd_r18_demo.py", "--data-root", chests, "--out", "plan"]
+    assert "No file for validation" in ok("design_anchors.py", *halves, *base, cwd=tmp_path)
+    config = tmp_path / "plan/ssd_chest_fold0_test.py"
+    log = ok(
+        "train.py", config, "--work-dir", "run", "--cfg-options", *FEW, "train_dataloader.batch_size=4", cwd=tmp_path
+    )
+    assert "[10/10]" in log  # 40 films by 4
+    done = run_tool("test.py", config, "run/epoch_1.pth", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "has no films to test on" in done.stderr
