@@ -17,6 +17,7 @@ from hipdet.anchors.plan import Plan, design
 from hipdet.anchors.plan_config import PlanData, config_text
 from hipdet.anchors.plan_table import plan_text
 from hipdet.anchors.settings import image_side
+from hipdet.cli.config_file import read_config
 from hipdet.cli.errors import reports_errors
 from hipdet.coco.data_root import data_root_of
 from hipdet.errors import ConfigError, DatasetError, RadiographError
@@ -92,10 +93,7 @@ def read_base(name: str) -> tuple[Mapping[str, Any], Path]:
     Raises:
         ConfigError: no such config, or one without a ResNet and a HipSSDHead.
     """
-    # after the annotations were read: together they would take twice the memory
-    from hipdet.cli import mm_arguments
-
-    base = mm_arguments.read_config(name)
+    base = read_config(name, components=False)
     model = base.get("model", {})
     if model.get("backbone", {}).get("type") != "ResNet" or model.get("bbox_head", {}).get("type") != "HipSSDHead":
         raise ConfigError(f"{name}: anchors go into a config with a ResNet and a HipSSDHead, such as {BASE}")

@@ -15,6 +15,7 @@ import torch
 from mmengine.config import DictAction
 
 from hipdet.cli import mm_arguments
+from hipdet.cli.config_file import read_config
 from hipdet.cli.errors import reports_errors
 from hipdet.coco import SPLIT_BY
 from hipdet.converters import convert_phantoms
@@ -125,7 +126,7 @@ def main() -> None:
     args = parse_arguments()
     if args.amp:
         mm_arguments.require_gpu_for_amp()
-    base = mm_arguments.read_config(args.config or (QUICK_CONFIG if args.quick else CONFIG))
+    base = read_config(args.config or (QUICK_CONFIG if args.quick else CONFIG))
     base.merge_from_dict({**(QUICK_OPTIONS if args.quick else {}), **args.cfg_options})
     run = Run(
         numbers=sorted({number for numbers in args.experiments for number in numbers}) or list(EXPERIMENTS),

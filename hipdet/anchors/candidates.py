@@ -9,9 +9,9 @@ import numpy as np
 from hipdet.anchors.anchor_set import AnchorSet
 from hipdet.anchors.choose_scales import ScaleChooser
 from hipdet.anchors.cover import tightest_cover
-from hipdet.anchors.figures import FIT, ROUNDING, fitted_share
+from hipdet.anchors.figures import FIT, ROUNDING, AnchorFigures, figures
 from hipdet.anchors.goal import EQUAL, Goal
-from hipdet.anchors.overlap import MATCH, best_anchors, contested
+from hipdet.anchors.overlap import MATCH
 from hipdet.anchors.rois import Rois
 
 MOST_ASPECTS = 6
@@ -20,37 +20,33 @@ SQUARE = 1.05  # aspects within this factor of 1 count as 1:1
 
 @dataclass(frozen=True)
 class Candidate:
-    """A set of anchors and what decides about it; shares of ROIs as in :class:`hipdet.anchors.figures.AnchorFigures`."""
+    """A set of anchors and its figures on all ROIs."""
 
     anchors: AnchorSet
-    fitted: float
-    matched: float
-    contested: float
+    figures: AnchorFigures
 
     @classmethod
     def of(cls, rois: Rois, anchors: AnchorSet) -> Candidate:
         """`anchors` on `rois`."""
-        best, which = best_anchors(rois, anchors)
-        matched = float((best >= MATCH).mean())
-        return cls(anchors, fitted_share(rois, anchors), matched, float(contested(rois, which).mean()))
+        return cls(anchors, figures(rois, anchors))
 
     def shortfalls(self, goal: Goal) -> list[str]:
         """What keeps it from `goal`, in words; nothing where it reaches it."""
-        words = []
-        if self.fitted < goal.coverage:
-            words.append(f"only {self.fitted:.1%} of the ROIs have an anchor of their size (goal {goal.coverage:.0%})")
+        words, found = [], self.figures
+        if found.fitted < goal.coverage:
+            words.append(f"only {found.fitted:.1%} of the ROIs have an anchor of their size (goal {goal.coverage:.0%})")
         if goal.scales == EQUAL and self.anchors.worst_fit < FIT - ROUNDING:
             words.append(
                 f"sizes between two of its anchors fit them by IoU {self.anchors.worst_fit:.2f} only (goal {FIT})"
             )
-        if self.matched < goal.matched:
+        if found.matched < goal.matched:
             words.append(
-                f"its anchors overlap only {self.matched:.0%} of the ROIs by IoU {MATCH} or more; the others are matched by "
+                f"its anchors overlap only {found.matched:.0%} of the ROIs by IoU {MATCH} or more; the others are matched by "
                 f"force (goal {goal.matched:.0%})"
             )
-        if self.contested > goal.contested:
+        if found.contested > goal.contested:
             words.append(
-                f"{self.contested:.1%} of the ROIs want the same anchor as another ROI of the film "
+                f"{found.contested:.1%} of the ROIs want the same anchor as another ROI of the film "
                 f"(at most {goal.contested:.0%})"
             )
         if min(self.anchors.grids) < goal.coarsest:
@@ -72,7 +68,7 @@ def smallest_per_grid(rois: Rois, goal: Goal) -> list[Candidate]:
 def aspect_choices(rois: Rois, goal: Goal) -> list[tuple[float, ...]]:
     """1:1, and 1, 2, ... aspects fitted to the data where it isn't square."""
     choices: list[tuple[float, ...]] = [(1.0,)]
-    logs = np.log(rois.sketch().aspects)
+    logs = np.log(rois.sketch.aspects)
     for count in range(1, MOST_ASPECTS + 1):
         middles = np.exp(tightest_cover(logs, goal.coverage, count))
         aspects = tuple(sorted({1.0 if 1 / SQUARE <= value <= SQUARE else float(f"{value:.2g}") for value in middles}))
@@ -86,6 +82,6 @@ def choose(candidates: list[Candidate], goal: Goal) -> Candidate:
 
     def order(candidate: Candidate) -> tuple[float, ...]:
         short = len(candidate.shortfalls(goal))
-        return short, (1 - candidate.matched) if short else 0, candidate.anchors.per_image
+        return short, (1 - candidate.figures.matched) if short else 0, candidate.anchors.per_image
 
     return min(candidates, key=order)

@@ -29,7 +29,7 @@ class ScaleChooser:
     def __init__(self, rois: Rois, goal: Goal) -> None:
         self.rois = rois
         self.goal = goal
-        self._sketch = rois.sketch()
+        self._sketch = rois.sketch
         tails = [(1 - goal.coverage) / 2, (1 + goal.coverage) / 2]
         self._span = tuple(map(float, np.quantile(rois.sizes, tails)))
         self._fitted: dict[int, Floats] = {}

@@ -82,7 +82,7 @@ def figures(rois: Rois, anchors: AnchorSet) -> AnchorFigures:
         matched=float((best >= MATCH).mean()),
         best_iou=float(best.mean()),
         reachable_iou=float(reachable_iou(rois.sides, anchors).mean()),
-        positives=float(np.median(np.maximum(positives(rois.sketch(), anchors), 1))),
+        positives=float(np.median(np.maximum(positives(rois.sketch, anchors), 1))),
         sharing_a_cell=float(sharing_a_cell(rois, anchors).mean()),
         contested=float(contested(rois, which).mean()),
     )

@@ -9,7 +9,7 @@ from typing import Any
 from hipdet.anchors.anchor_set import AnchorSet
 from hipdet.anchors.candidates import Candidate
 from hipdet.anchors.choose_scales import ScaleChooser
-from hipdet.anchors.figures import AnchorFigures, figures
+from hipdet.anchors.figures import AnchorFigures
 from hipdet.anchors.goal import EQUAL, FITTED, Goal
 from hipdet.anchors.rois import Rois
 
@@ -37,8 +37,8 @@ def neighbours_of(rois: Rois, chosen: Candidate, candidates: Sequence[Candidate]
         if anchors is not None and anchors not in seen:
             seen.add(anchors)
             its_goal = replace(goal, scales=FITTED) if change == f"{FITTED} scales" else goal
-            why = _why(Candidate.of(rois, anchors), chosen, its_goal)
-            yield Neighbour(change, anchors, figures(rois, anchors), why)
+            rejected = Candidate.of(rois, anchors)
+            yield Neighbour(change, anchors, rejected.figures, _why(rejected, chosen, its_goal))
 
 
 def _changes(
@@ -73,6 +73,6 @@ def _why(rejected: Candidate, chosen: Candidate, goal: Goal) -> str:
         )
         return f"reaches the goal with fewer anchors{remark}"
     words = f"reaches the goal too, with {count / own:.1f} times the anchors" if count > own else "reaches the goal too"
-    if rejected.matched > chosen.matched + 0.05:
-        words += f"; it would overlap {rejected.matched:.0%} of the ROIs and not {chosen.matched:.0%}"
+    if rejected.figures.matched > chosen.figures.matched + 0.05:
+        words += f"; it would overlap {rejected.figures.matched:.0%} of the ROIs and not {chosen.figures.matched:.0%}"
     return words

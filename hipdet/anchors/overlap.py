@@ -31,12 +31,17 @@ def reachable_iou(sides: Floats, anchors: AnchorSet) -> Floats:
 
 def _best_concentric(sides: Floats, anchors: AnchorSet, chosen: Callable[[Floats], Floats]) -> Floats:
     best = np.zeros(len(sides))
-    area = sides.prod(axis=1)
+    area = product(sides)
     for _, width, height in anchors.shapes():
         other = chosen(np.array([width, height]))
-        common = np.minimum(sides, other).prod(axis=1)
-        np.maximum(best, common / (area + other.prod(axis=-1) - common), out=best)
+        common = product(np.minimum(sides, other))
+        np.maximum(best, common / (area + product(other) - common), out=best)
     return best
+
+
+def product(sides: Floats) -> Floats:
+    """Width times height of ``[..., 2]``; numpy's own product of so short an axis is five times slower."""
+    return np.asarray(sides[..., 0] * sides[..., 1])
 
 
 def nearest_cells(centres: Floats, grid: int) -> NDArray[np.int64]:
@@ -48,12 +53,12 @@ def best_anchors(rois: Rois, anchors: AnchorSet) -> tuple[Floats, NDArray[np.int
     """Best IoU ``[N]`` of every ROI with an anchor as it is, and which one ``[N]``: a number for kind and cell."""
     best, which = np.zeros(len(rois)), np.full(len(rois), -1, dtype=np.int64)
     sides, centres = rois.sides, rois.centres
-    area = sides.prod(axis=1)
+    area = product(sides)
     cells_of_all = max(anchors.grids) ** 2
     for kind, (grid, width, height) in enumerate(anchors.shapes()):
         anchor = np.array([width, height])
         cells = nearest_cells(centres, grid)
-        common = _common(sides, anchor, np.abs(centres - (cells + 0.5) / grid)).prod(axis=1)
+        common = product(_common(sides, anchor, np.abs(centres - (cells + 0.5) / grid)))
         iou = common / (area + width * height - common)
         better = iou > best
         best[better] = iou[better]
@@ -70,7 +75,7 @@ def positives(rois: Rois, anchors: AnchorSet, threshold: float = MATCH) -> NDArr
     """Anchors ``[N]`` that reach IoU `threshold` with every ROI; where none does, the best one is forced upon it."""
     count = np.zeros(len(rois), dtype=np.int64)
     sides, centres = rois.sides, rois.centres
-    area = sides.prod(axis=1)
+    area = product(sides)
     for grid, width, height in anchors.shapes():
         needed = threshold / (1 + threshold) * (area + width * height)  # the intersection at that IoU
         for column in range(grid):

@@ -9,7 +9,7 @@ from typing import Any
 from hipdet.anchors.anchor_set import AnchorSet
 from hipdet.anchors.candidates import MOST_ASPECTS, Candidate, choose, smallest_per_grid
 from hipdet.anchors.choose_scales import MOST_SCALES
-from hipdet.anchors.figures import AnchorFigures, figures
+from hipdet.anchors.figures import AnchorFigures
 from hipdet.anchors.goal import EQUAL, FITTED, Goal
 from hipdet.anchors.neighbours import Neighbour, neighbours_of
 from hipdet.anchors.reasons import reasons_for
@@ -92,23 +92,22 @@ def design(
     goal, candidates, remarks = _candidates(rois, goal)
     chosen = choose(candidates, goal)
     spread = tuple(each for name, part in data_sets.items() for each in spreads(name, part))
-    its_figures = figures(rois, chosen.anchors)
     stage, downsamples = maps[chosen.anchors.grids]
     field = receptive_field(depth, stage, max(downsamples))
-    finest = min(candidate.contested for candidate in candidates)
+    finest = min(candidate.figures.contested for candidate in candidates)
     return Plan(
         goal=goal,
         anchors=chosen.anchors,
-        figures=its_figures,
+        figures=chosen.figures,
         spreads=spread,
         reasons=(
             *remarks,
-            *reasons_for(rois, chosen, its_figures, candidates, goal),
+            *reasons_for(rois, chosen, candidates, goal),
             f"A cell sees up to {field} px of {side}; the largest ROI takes {rois.ratios.max() * side:.0f} px.",
         ),
         warnings=(
             *(f"no grid reaches the goal; of this one {short}" for short in chosen.shortfalls(goal)),
-            *warnings_of(rois, its_figures, finest, spread),
+            *warnings_of(rois, chosen.figures, finest, spread),
             *pixel_warnings(rois, side, field),
         ),
         neighbours=tuple(neighbours_of(rois, chosen, candidates, goal)),

@@ -9,22 +9,20 @@ import numpy as np
 
 from hipdet.anchors.candidates import SQUARE, Candidate
 from hipdet.anchors.choose_scales import ScaleChooser
-from hipdet.anchors.figures import FIT, AnchorFigures
+from hipdet.anchors.figures import FIT
 from hipdet.anchors.goal import EQUAL, Goal
 from hipdet.anchors.overlap import MATCH
 from hipdet.anchors.rois import Rois
 
 
-def reasons_for(
-    rois: Rois, chosen: Candidate, figures: AnchorFigures, candidates: Sequence[Candidate], goal: Goal
-) -> Iterator[str]:
+def reasons_for(rois: Rois, chosen: Candidate, candidates: Sequence[Candidate], goal: Goal) -> Iterator[str]:
     """Sentences about sizes, aspects, grid and scales."""
     tails = [(1 - goal.coverage) / 2, (1 + goal.coverage) / 2]
     low, high = np.quantile(rois.sizes, tails)
     yield f"{goal.coverage:.0%} of the ROIs take {low:.1%} to {high:.1%} of the long side of their film."
     yield _of_aspects(rois, chosen, tails)
     yield _of_grid(chosen, candidates, goal)
-    yield _of_scales(rois, chosen, figures, goal)
+    yield _of_scales(rois, chosen, goal)
 
 
 def _of_aspects(rois: Rois, chosen: Candidate, tails: list[float]) -> str:
@@ -43,10 +41,8 @@ def _of_aspects(rois: Rois, chosen: Candidate, tails: list[float]) -> str:
 
 
 def _of_grid(chosen: Candidate, candidates: Sequence[Candidate], goal: Goal) -> str:
-    name = _grid(chosen)
-    words = (
-        f"{name}: its anchors overlap {chosen.matched:.0%} of the ROIs by IoU {MATCH} or more (goal {goal.matched:.0%})"
-    )
+    matched = f"{chosen.figures.matched:.0%} of the ROIs by IoU {MATCH} or more (goal {goal.matched:.0%})"
+    words = f"{_grid(chosen)}: its anchors overlap {matched}"
     coarser = [each for each in candidates if each.anchors.grids < chosen.anchors.grids]
     if not coarser:
         return f"{words}; there is no coarser grid to choose."
@@ -54,8 +50,8 @@ def _of_grid(chosen: Candidate, candidates: Sequence[Candidate], goal: Goal) -> 
     return f"{words}. {_grid(last)}, the next coarser: {'; '.join(last.shortfalls(goal)) or 'has more anchors'}."
 
 
-def _of_scales(rois: Rois, chosen: Candidate, figures: AnchorFigures, goal: Goal) -> str:
-    scales = chosen.anchors.scales
+def _of_scales(rois: Rois, chosen: Candidate, goal: Goal) -> str:
+    scales, figures = chosen.anchors.scales, chosen.figures
     kind = "in equal steps" if goal.scales == EQUAL else "fitted to the sizes"
     count = (
         f"{len(scales)} scales {kind}, {scales[0]} to {scales[-1]} cells,"

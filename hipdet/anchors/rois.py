@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,7 @@ class Rois:
         """Those of one class."""
         return self.at(self.labels == label)
 
+    @cached_property
     def sketch(self) -> Rois:
         """At most `SKETCH` of them, evenly spaced by size."""
         if len(self) <= SKETCH:
@@ -111,7 +113,8 @@ class Rois:
     @property
     def sizes(self) -> Floats:
         """Side of the square of the same area ``[N]``: of a square the paper's ratio_ROI/image."""
-        return np.sqrt(self.sides.prod(axis=1))
+        sides = self.sides
+        return np.sqrt(sides[:, 0] * sides[:, 1])
 
     @property
     def ratios(self) -> Floats:

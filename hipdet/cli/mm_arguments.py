@@ -11,10 +11,8 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.runner import find_latest_checkpoint
 
 from hipdet.checkpoint import read_checkpoint
+from hipdet.cli.config_file import read_config
 from hipdet.errors import CheckpointError, ConfigError
-
-PACKAGE = Path(__file__).resolve().parents[1]
-PLACES = (Path(), PACKAGE.parent, PACKAGE / ".mim")  # of configs: the working directory, a clone, an installed package
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,19 +51,6 @@ def load_config(args: argparse.Namespace) -> Config:
     elif not cfg.get("work_dir"):
         cfg.work_dir = f"work_dirs/{Path(args.config).stem}"
     return cfg
-
-
-def read_config(name: str) -> Config:
-    """The config at `name`, relative to the working directory, the clone or the installed package.
-
-    Raises:
-        ConfigError: a config that isn't there.
-    """
-    path = next((path for place in PLACES if (path := place / name).is_file()), None)
-    if path is None:
-        known = next((place / "configs" for place in PLACES[1:] if (place / "configs").is_dir()), "configs")
-        raise ConfigError(f"{name}: no such config; see {known}")
-    return Config.fromfile(path)
 
 
 def start_distributed(cfg: Config) -> None:

@@ -66,11 +66,11 @@ def test_there_and_back():
 
 def test_a_sketch_has_the_same_distribution():
     many = squares(np.random.default_rng(0).uniform(0.1, 0.3, 20_000))
-    assert len(many.sketch()) == SKETCH
+    assert len(many.sketch) == SKETCH
     levels = np.linspace(0, 1, 11)
-    np.testing.assert_allclose(np.quantile(many.sketch().sizes, levels), np.quantile(many.sizes, levels), atol=2e-4)
+    np.testing.assert_allclose(np.quantile(many.sketch.sizes, levels), np.quantile(many.sizes, levels), atol=2e-4)
     few = squares([0.3, 0.2])
-    assert few.sketch() is few
+    assert few.sketch is few
 
 
 def test_spreads():
