@@ -6,11 +6,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from hipdet.anchors.figures import AnchorFigures, figures
 from hipdet.anchors.goal import EQUAL, FITTED, Goal
 from hipdet.anchors.labelled_set import LabelledSet, read_sets, validation_beside
 from hipdet.anchors.plan import Plan, design
@@ -113,6 +115,20 @@ def draw(path: Path, plan: Plan, sets: list[LabelledSet], root: Path) -> None:
     write_anchor_figure(path, {each.name: each.rois for each in sets}, plan.anchors, film, boxes)
 
 
+def check(plan: Plan, path: Path) -> AnchorFigures:
+    """The figures of `plan` on films that it wasn't read off.
+
+    Raises:
+        DatasetError: a faulty file, or one with other classes.
+    """
+    rois = LabelledSet.read(path).rois
+    if rois.classes != plan.classes:
+        raise DatasetError(
+            f"{path}: has the classes {list(rois.classes)}, expected {list(plan.classes)} as for training"
+        )
+    return figures(rois, plan.anchors)
+
+
 @reports_errors
 def main() -> None:
     """Design, print, write."""
@@ -126,11 +142,16 @@ def main() -> None:
     goal = Goal(args.coverage, args.matched, scales=args.scales, grids=tuple(args.grids))
     plan = design({each.name: each.rois for each in sets}, goal, image_side(base), base["model"]["backbone"]["depth"])
     print(plan_text(plan))
+    checks = {path.stem: check(plan, path) for path in dict.fromkeys(filter(None, (val, args.test)))}
+    for where, found in checks.items():
+        print(
+            f"\n{where}: {found.fitted:.1%} of its ROIs have an anchor of their size, {found.matched:.0%} are overlapped"
+        )
     name = sets[0].name[: -len("_train")] if sets[0].name.endswith("_train") else sets[0].name
     out = args.out or Path("work_dirs/anchors") / name
     root = args.data_root or data_root_of(args.annotations[0])
     draw(out / FIGURE, plan, sets, root)
-    write_json(out / PLAN, plan.as_json())
+    write_json(out / PLAN, dict(plan.as_json(), other_films={where: asdict(found) for where, found in checks.items()}))
     config = out / f"ssd_{name}.py"
     data = PlanData.at(root, args.annotations, val, args.test)
     write_text(config, config_text(plan, base, base_path, config, data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +58,9 @@ def config_text(plan: Plan, base: Mapping[str, Any], base_path: Path, path: Path
     if data.val is None:
         lines.append("# There was no file for validation: after tools/split.py, design again with --val.")
     above = Path(os.path.relpath(base_path.resolve(), path.parent.resolve())).as_posix()
-    # mmengine's placeholders can't hold a space
-    root = data.root if " " in data.root else "{{$HIPDET_DATA:" + data.root + "}}"
+    # mmengine's placeholders can't hold everything
+    plain = not re.search(r"[\s{}$]", data.root)
+    root = "{{$HIPDET_DATA:" + data.root + "}}" if plain else data.root
     palette = [PALETTE[index % len(PALETTE)] for index in range(len(plan.classes))]
     settings = dict(
         _base_=above,

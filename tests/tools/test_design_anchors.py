@@ -64,6 +64,8 @@ def test_everything_is_written(run, write, tmp_path):
     )
     assert plan["figures"]["fitted"] == 1
     assert plan["neighbours"][0]["why"]
+    assert plan["other_films"]["hips_val"] == plan["figures"]
+    assert "hips_val: 100.0% of its ROIs have an anchor of their size" in out
     assert str(tmp_path) not in (folder / "anchor_plan.json").read_text()
     assert Image.open(folder / "anchors.png").size == (1500, 500)
     cfg = Config.fromfile(folder / "ssd_hips.py")
@@ -133,6 +135,7 @@ def test_bad_content(run, write, tmp_path, content, words):
         (["a.json", "--val", "none.json"], "none.json: no such file: check the path, or make it with tools/split.py"),
         (["a.json", "sub/a.json"], "two files are called a.json"),
         (["a.json", "knees.json"], "different classes: ['hip']; ['knee']"),
+        (["a.json", "--test", "knees.json"], "knees.json: has the classes ['knee'], expected ['hip'] as for training"),
         (["a.json", "--grids", "5"], "no feature map for grids [5] on 224 px: a ResNet offers [1, 2, 4, 7, 14, 28]"),
         (["a.json", "--grids", "seven"], "'seven': expected a grid such as 7"),
         (["a.json", "--coverage", "99"], "'99': expected a share above 0, up to 1"),
