@@ -12,11 +12,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import hipdet  # noqa: F401, I001  (before mmdet: makes mmcv-lite usable)
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from hipdet.checkpoint import read_checkpoint
 from hipdet.cli import mm_arguments
 from hipdet.cli.errors import reports_errors
+from hipdet.cli.ranks import joined_ranks
 from hipdet.errors import ConfigError
 
 EXAMPLES = """examples:
@@ -61,10 +63,15 @@ def main() -> None:
     for evaluator in cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]:
         if evaluator.type == "RoiMetric":
             evaluator.setdefault("outfile_prefix", f"{cfg.work_dir}/test")
-    mm_arguments.start_distributed(cfg)
+    with joined_ranks(cfg):
+        test(cfg, args.out)
+
+
+def test(cfg: Config, dump: str | None) -> None:
+    """Test, and dump the results to a pickle file where one is named."""
     runner = Runner.from_cfg(cfg)
-    if args.out:
-        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+    if dump:
+        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=dump))
     runner.test()
 
 

@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from hipdet.checkpoint import read_checkpoint
 from hipdet.cli import mm_arguments
 from hipdet.cli.errors import reports_errors
+from hipdet.cli.ranks import joined_ranks
 
 EXAMPLES = """examples:
   tools/train.py configs/hip_ssd_exp3.py
@@ -54,8 +55,8 @@ def main() -> None:
         mm_arguments.use_resume(cfg, args.resume)
     elif cfg.get("load_from") and "://" not in cfg.load_from:
         read_checkpoint(cfg.load_from)
-    mm_arguments.start_distributed(cfg)
-    Runner.from_cfg(cfg).train()
+    with joined_ranks(cfg):
+        Runner.from_cfg(cfg).train()
 
 
 if __name__ == "__main__":

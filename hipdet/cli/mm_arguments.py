@@ -53,21 +53,6 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def start_distributed(cfg: Config) -> None:
-    """Without a GPU, start a gloo group and wrap the model without device ids: mmengine assumes CUDA for both."""
-    if cfg.launcher == "none" or torch.cuda.is_available():
-        return
-    if cfg.launcher != "pytorch":
-        raise ConfigError(f"--launcher {cfg.launcher} needs a GPU; on CPUs use --launcher pytorch (torchrun)")
-    torch.distributed.init_process_group("gloo")
-    cfg.model_wrapper_cfg = dict(
-        type="MMDistributedDataParallel",
-        device_ids=None,
-        broadcast_buffers=False,
-        find_unused_parameters=cfg.get("find_unused_parameters", False),
-    )
-
-
 def require_gpu_for_amp() -> None:
     """Raise ConfigError where mixed precision can't work."""
     if not torch.cuda.is_available():

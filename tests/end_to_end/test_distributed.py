@@ -13,15 +13,19 @@ from tool_runs import REPOSITORY, SMALL, run_tool
 pytestmark = pytest.mark.slow
 
 
-def run_distributed(script, *arguments, cwd):
-    """dist_train.sh or dist_test.sh with two ranks."""
+def free_port():
+    """A port that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return str(free.getsockname()[1])
+
+
+def run_distributed(script, *arguments, cwd):
+    """dist_train.sh or dist_test.sh with two ranks."""
     return subprocess.run(
         ["bash", str(REPOSITORY / "tools" / script), *map(str, arguments)],
         cwd=cwd,
-        env={**os.environ, "PORT": str(port), "OMP_NUM_THREADS": "1", "PYTHON": sys.executable},
+        env={**os.environ, "PORT": free_port(), "OMP_NUM_THREADS": "1", "PYTHON": sys.executable},
         capture_output=True,
         text=True,
         timeout=600,
@@ -56,3 +60,36 @@ def test_two_ranks_train_through_the_stages(phantoms, tmp_path):
     assert "[1][2/2]" in log  # 16 films, batch 4 on each of two ranks
     assert (tmp_path / "w/epoch_3.pth").exists()
     assert json.loads((tmp_path / "w/val_report.json").read_text())["figures"]["roi/num_rois"] == 8
+
+
+def test_gloo_has_ended_before_the_process(phantoms, tmp_path):
+    """A rank that ended under gloo's running threads aborted in one of eight runs (SIGABRT), after its training."""
+    tool = str(REPOSITORY / "tools/train.py")
+    options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=3", "train_cfg.val_interval=3"]
+    arguments = [tool, "configs/hip_ssd_exp3.py", "--launcher", "pytorch", "--data-root", str(phantoms), *options]
+    script = tmp_path / "threads.py"
+    script.write_text(
+        "import glob, runpy, sys, torch\n"
+        "threads = lambda: {open(f).read().strip() for f in glob.glob('/proc/self/task/*/comm')}\n"
+        "start = torch.distributed.init_process_group\n"
+        "def init(*args, **kwargs):\n"
+        "    start(*args, **kwargs)\n"
+        "    print('DURING', *sorted(threads()), flush=True)\n"
+        "torch.distributed.init_process_group = init\n"
+        f"sys.argv = {arguments!r}\n"
+        f"runpy.run_path({tool!r}, run_name='__main__')\n"
+        "print('AFTER', *sorted(threads()), flush=True)\n"
+    )
+    rendezvous = {
+        "RANK": "0",
+        "WORLD_SIZE": "1",
+        "LOCAL_RANK": "0",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": free_port(),
+    }
+    env = {**os.environ, **rendezvous, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    during, after = (next(x for x in done.stdout.splitlines() if x.startswith(key)) for key in ("DURING", "AFTER"))
+    assert "gloo" in during
+    assert "gloo" not in after
