@@ -1,0 +1,168 @@
+"""A second look at each proposed ROI, at a finer scale than the first pass had."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures.bbox import bbox_overlaps
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hipdet.errors import ConfigError
+from hipdet.models.crop_frames import CropFrames, cell_centres, random_frames
+
+
+class Reading(NamedTuple):
+    """What the refiner reads off R crops.
+
+    Fields: `deltas` ``[R, 4]`` in the frames of `CropFrames`; `quality` ``[R]``, logits of the IoU; the cells' `votes`
+    ``[R, 4, cells]``, of which the deltas are the mean, and the logarithms of their weights ``[R, cells]``.
+    """
+
+    deltas: Tensor
+    quality: Tensor
+    votes: Tensor
+    log_weights: Tensor
+
+
+@MODELS.register_module()
+class RoiRefiner(BaseModule):
+    """Crop -> small backbone -> every cell votes for the ROI's centre and sides -> weighted mean of the votes.
+
+    It trains on labels moved as a first pass might miss them, and on background.  The quality is trained to be the IoU of the
+    refined box with the nearest label, so that the score of a detection predicts its IoU.
+
+    Args:
+        backbone: An mmdet backbone; its last map is read.
+        in_channels: Channels of that map.
+        feat_channels: Channels of the 3x3 convolution before the votes.
+        pixels: Side of the crop that the backbone sees.
+        context: Side of the crop in long sides of the proposal.
+        square: Width and height are one: their votes are averaged.
+        flip: Average each crop with its mirror image when predicting.
+        copies: Crops of each label in training.
+        background: Crops of background in training, for each film.
+        shift, zoom, degrees: How far training crops miss the label, see `random_frames`.
+        reach: Standard deviation of the cells that learn to vote about the ROI's centre, in its sides.
+        loss_iou, loss_delta: mmdet losses of boxes ``[R, 4]`` and of deltas ``[R, 4]``.
+
+    Raises:
+        ConfigError: no background.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        in_channels: int,
+        feat_channels: int = 128,
+        pixels: int = 128,
+        context: float = 2.0,
+        square: bool = True,
+        flip: bool = False,
+        copies: int = 2,
+        background: int = 1,
+        shift: float = 0.2,
+        zoom: float = 1.35,
+        degrees: float = 10.0,
+        reach: float = 0.1,
+        loss_iou: dict | None = None,
+        loss_delta: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if background < 1:
+            raise ConfigError(f"RoiRefiner: background must be 1 or more, found {background}: films may have no label")
+        self.pixels, self.context, self.square, self.flip = pixels, context, square, flip
+        self.copies, self.background = copies, background
+        self.shift, self.zoom, self.degrees = shift, zoom, degrees
+        self.reach = reach
+        self.backbone = MODELS.build(backbone)
+        self.stem = nn.Sequential(
+            nn.Conv2d(in_channels, feat_channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(feat_channels),
+            nn.ReLU(inplace=True),
+        )
+        self.vote = nn.Conv2d(feat_channels, 6, 3, padding=1)  # x, y, log w, log h, weight, quality
+        nn.init.zeros_(self.vote.weight)  # begins with the proposal as the mean of equal votes
+        nn.init.zeros_(self.vote.bias)  # type: ignore[arg-type]
+        self.loss_iou = MODELS.build(loss_iou or dict(type="GIoULoss", loss_weight=2.0))
+        self.loss_delta = MODELS.build(loss_delta or dict(type="L1Loss", loss_weight=4.0))
+
+    def forward(self, crops: Tensor) -> Reading:
+        """Read `crops` ``[R, C, pixels, pixels]``."""
+        maps = self.vote(self.stem(self.backbone(crops)[-1])).float()  # [R, 6, h, w]
+        cells = cell_centres(maps.shape[2], maps.shape[3], maps).permute(2, 0, 1) * self.context
+        sides = maps[:, 2:4].mean(1, keepdim=True).expand(-1, 2, -1, -1) if self.square else maps[:, 2:4]
+        votes = torch.cat([cells + maps[:, :2], sides], dim=1).flatten(2)
+        log_weights = maps[:, 4].flatten(1).log_softmax(dim=1)
+        weights = log_weights.exp()
+        quality = (maps[:, 5].flatten(1) * weights).sum(1)
+        return Reading((votes * weights[:, None]).sum(2), quality, votes, log_weights)
+
+    def loss(self, films: Tensor, labels: list[Tensor]) -> dict[str, Tensor]:
+        """Losses on crops of `films` ``[N, C, H, W]`` about their `labels` (``[G, 4]`` pixels for each) and of background."""
+        drawn = [self._training_frames(boxes, films) for boxes in labels]
+        crops = torch.cat([frames.read(film, self.context, self.pixels) for film, (frames, _) in zip(films, drawn)])
+        frames = CropFrames(*map(torch.cat, zip(*(frames for frames, _ in drawn))))
+        nearest = torch.cat([nearest for _, nearest in drawn])  # [R, 4]; NaN where the film has no label
+        found = self(crops)
+        refined = frames.decode(found.deltas)
+        # NaN where a film has no label at all: no overlap
+        overlap = bbox_overlaps(refined.detach(), nearest, is_aligned=True).nan_to_num(0.0)
+        positive = (frames.centre - (nearest[:, :2] + nearest[:, 2:]) / 2).abs().amax(
+            1
+        ) < frames.side * self.shift * self.zoom
+        losses = dict(loss_quality=F.binary_cross_entropy_with_logits(found.quality, overlap))
+        if not positive.any():
+            return {**losses, "loss_refined": found.deltas.sum() * 0, "loss_votes": found.votes.sum() * 0}
+        target = frames.encode(nearest)[positive]
+        losses["loss_refined"] = self.loss_iou(refined[positive], nearest[positive]) + self.loss_delta(
+            found.deltas[positive], target
+        )
+        losses["loss_votes"] = self._vote_loss(found.votes[positive], found.log_weights[positive], target)
+        return losses
+
+    def _vote_loss(self, votes: Tensor, log_weights: Tensor, target: Tensor) -> Tensor:
+        """Cells near the ROI's centre learn to vote, and to weigh: without it the mean of equal votes is hard to leave.
+
+        `votes` is ``[P, 4, cells]``, `log_weights` ``[P, cells]``, `target` ``[P, 4]``.
+        """
+        side = math.isqrt(votes.shape[2])
+        cells = cell_centres(side, side, votes).reshape(-1, 2) * self.context
+        distance = torch.cdist(target[:, :2], cells)  # [P, cells] in sides
+        near = (-0.5 * (distance / self.reach) ** 2).softmax(dim=1)
+        error = (votes - target[:, :, None]).abs().sum(1)
+        return ((error - log_weights) * near).sum(1).mean()
+
+    def _training_frames(self, boxes: Tensor, films: Tensor) -> tuple[CropFrames, Tensor]:
+        """Frames about the labels of a film and its background, and the label nearest to each frame."""
+        about = boxes.repeat(self.copies, 1)
+        frames = random_frames(torch.cat([about, self._background(boxes, films)]), self.shift, self.zoom, self.degrees)
+        if not len(boxes):
+            return frames, torch.full((len(frames.side), 4), torch.nan, device=films.device)
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        return frames, boxes[torch.cdist(frames.centre, centres).argmin(dim=1)]
+
+    def _background(self, boxes: Tensor, films: Tensor) -> Tensor:
+        """Boxes ``[background, 4]`` anywhere on a film, as large as its labels (a fifth of it where it has none)."""
+        extent = films.new_tensor([films.shape[3], films.shape[2]])
+        sides = (boxes[:, 2:] - boxes[:, :2]).amax(1) if len(boxes) else extent.max()[None] / 5
+        half = sides[torch.randint(len(sides), (self.background,), device=films.device)][:, None] / 2
+        centre = torch.rand(self.background, 2, device=films.device) * extent
+        return torch.cat([centre - half, centre + half], dim=1)
+
+    def refine(self, film: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Re-read `boxes` ``[R, 4]`` of one `film` ``[C, H, W]``: better boxes, and the IoU ``[R]`` that they should have."""
+        frames = CropFrames.around(boxes)
+        crops = frames.read(film, self.context, self.pixels)
+        if not self.flip:
+            found = self(crops)
+            return frames.decode(found.deltas), found.quality.sigmoid()
+        found = self(torch.cat([crops, crops.flip(-1)]))
+        straight, mirrored = found.deltas.chunk(2)
+        mirrored = torch.cat([-mirrored[:, :1], mirrored[:, 1:]], dim=1)
+        return frames.decode((straight + mirrored) / 2), found.quality.reshape(2, -1).mean(0).sigmoid()

@@ -1,0 +1,120 @@
+"""The first pass and the second together: what is re-read, in which pixels, and what is given."""
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+
+from hipdet.boxes import iou_matrix
+from hipdet.errors import ConfigError
+
+RESIDUAL = dict(type="mmdet.ResNet", depth=18, base_channels=8)
+
+
+def make_detector(**changes):
+    torch.manual_seed(0)
+    backbone = dict(RESIDUAL, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
+    head = dict(
+        type="HipSSDHead",
+        num_classes=1,
+        in_channels=32,
+        feat_channels=16,
+        anchor_generator=dict(type="SquareAnchorGenerator", strides=[32], scales=[1.4, 2.0, 2.6]),
+        bbox_coder=dict(type="mmdet.DeltaXYWHBBoxCoder"),
+        loss_cls=dict(type="mmdet.FocalLoss", use_sigmoid=True, alpha=0.25, gamma=2.0),
+        loss_bbox=dict(type="mmdet.L1Loss"),
+    )
+    second = dict(RESIDUAL, num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,))
+    settings = dict(
+        type="RefiningDetector",
+        backbone=backbone,
+        bbox_head=head,
+        refiner=dict(type="RoiRefiner", backbone=second, in_channels=16, feat_channels=16, pixels=64),
+        train_cfg=dict(
+            assigner=dict(type="mmdet.MaxIoUAssigner", pos_iou_thr=0.4, neg_iou_thr=0.4, min_pos_iou=0.0),
+            allowed_border=-1,
+            pos_weight=-1,
+        ),
+        test_cfg=ConfigDict(
+            nms_pre=100, score_thr=0.0, min_bbox_size=0, nms=dict(type="nms", iou_threshold=0.3), max_per_img=10
+        ),
+    )
+    return MODELS.build({**settings, **changes})
+
+
+def sample(scale=1.0, boxes=()):
+    meta = dict(img_shape=(256, 256), pad_shape=(256, 256), batch_input_shape=(256, 256), scale_factor=(scale, scale))
+    labels = InstanceData(bboxes=torch.tensor(boxes).reshape(-1, 4), labels=torch.zeros(len(boxes), dtype=torch.long))
+    return DetDataSample(metainfo=meta, gt_instances=labels)
+
+
+def test_first_pass_is_that_of_a_single_stage_detector_on_the_reduced_film():
+    detector = make_detector().eval()
+    film = torch.randn(1, 3, 256, 256)
+    (features,) = detector.extract_feat(film)
+    assert features.shape[-2:] == (8, 8)  # 256 / 2 / 16
+    (expected,) = detector.backbone(film.reshape(1, 3, 128, 2, 128, 2).mean((3, 5)))
+    assert features.allclose(expected, atol=1e-5)
+
+
+def test_untrained_refiner_gives_the_first_pass_back():
+    """It leaves squares where they are, and all scores are one half: order and boxes are those of the head."""
+    detector = make_detector(passes=(4, 2)).eval()
+    film = torch.randn(1, 3, 256, 256)
+    with torch.no_grad():
+        (proposed,) = detector.bbox_head.predict(detector.extract_feat(film), [sample()], rescale=False)
+        found = detector.predict(film, [sample()])[0].pred_instances
+    assert len(found) == 4 < len(proposed)
+    centres = [(boxes[:4, :2] + boxes[:4, 2:]) / 2 for boxes in (proposed.bboxes, found.bboxes)]
+    assert centres[0].sort(0)[0].allclose(centres[1].sort(0)[0], atol=0.1)
+    assert found.scores.eq(0.5).all()
+
+
+@pytest.mark.parametrize("passes", [(3,), (4, 2), (5, 5, 1)])
+def test_detections_are_sorted_few_and_distinct(passes):
+    detector = make_detector(passes=passes).eval()
+    torch.nn.init.normal_(detector.refiner.vote.weight, std=0.1)
+    with torch.no_grad():
+        found = detector.predict(torch.randn(2, 3, 256, 256), [sample(), sample()])
+    for one in found:
+        assert 1 <= len(one.pred_instances) <= passes[0]
+        assert one.pred_instances.scores.tolist() == sorted(one.pred_instances.scores.tolist(), reverse=True)
+        overlap = iou_matrix(one.pred_instances.bboxes.numpy(), one.pred_instances.bboxes.numpy())
+        assert (overlap - torch.eye(len(overlap)).numpy()).max() <= 0.3 + 1e-6
+
+
+def test_each_pass_reads_the_best_so_far():
+    """A stand-in for the network that moves boxes by 1 px and halves quality tells which were read how often."""
+    detector = make_detector(passes=(3, 1))
+    detector.refiner.refine = lambda film, boxes: (boxes + 1, torch.linspace(0.9, 0.5, len(boxes)))
+    boxes = torch.tensor([[0.0, 0, 20, 20], [50, 50, 70, 70], [100, 100, 120, 120], [150, 150, 170, 170]])
+    proposed = InstanceData(bboxes=boxes, scores=torch.tensor([0.4, 0.3, 0.2, 0.1]), labels=torch.zeros(4).long())
+    found = detector.refine(torch.zeros(3, 256, 256), proposed)
+    assert found.bboxes[:, 0].tolist() == [2.0, 51.0, 101.0]
+    assert proposed.bboxes.equal(boxes)  # not touched
+
+
+def test_pixels_of_the_film():
+    detector = make_detector().eval()
+    film = torch.randn(1, 3, 256, 256)
+    with torch.no_grad():
+        as_seen = detector.predict(film, [sample(scale=0.25)], rescale=False)[0].pred_instances.bboxes.clone()
+        on_film = detector.predict(film, [sample(scale=0.25)])[0].pred_instances.bboxes
+    assert on_film.allclose(as_seen * 4, atol=1e-3)
+
+
+def test_losses_of_both_parts():
+    detector = make_detector().train()
+    boxes = [[50.0, 60, 110, 120], [150, 60, 210, 120]]
+    losses = detector.loss(torch.randn(2, 3, 256, 256), [sample(boxes=boxes), sample()])
+    assert set(losses) == {"loss_cls", "loss_bbox", "loss_quality", "loss_refined", "loss_votes"}
+    sum(losses.values()).backward()
+    assert all(p.grad is not None for p in detector.parameters())
+
+
+@pytest.mark.parametrize("passes", [(), (0,), (2, 4)])
+def test_passes_must_descend(passes):
+    with pytest.raises(ConfigError, match="passes must be numbers of ROIs that descend"):
+        make_detector(passes=passes)

@@ -1,0 +1,105 @@
+"""The second look: where it starts, what it learns, and its symmetries."""
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures.bbox import bbox_overlaps
+
+from hipdet.errors import ConfigError
+
+BACKBONE = dict(
+    type="mmdet.ResNet", depth=18, base_channels=8, num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,)
+)
+
+
+def make_refiner(**changes):
+    torch.manual_seed(0)
+    return MODELS.build(
+        dict(type="RoiRefiner", backbone=BACKBONE, in_channels=16, feat_channels=16, pixels=64, **changes)
+    )
+
+
+def discs(boxes, side=160):
+    """A film ``[3, side, side]`` with a bright disc in each box ``[G, 4]``."""
+    y, x = torch.meshgrid(torch.arange(side) + 0.5, torch.arange(side) + 0.5, indexing="ij")
+    film = torch.zeros(side, side)
+    for x0, y0, x1, y1 in boxes.tolist():
+        film[(x - (x0 + x1) / 2) ** 2 + (y - (y0 + y1) / 2) ** 2 < ((x1 - x0) / 2) ** 2] = 1.0
+    return film.expand(3, -1, -1) * 2 - 1
+
+
+LABELS = [torch.tensor([[20.0, 30, 60, 70], [90, 60, 130, 100]]), torch.tensor([[60.0, 70, 110, 120]])]
+
+
+def test_untrained_it_leaves_proposals_alone():
+    refiner = make_refiner().eval()
+    boxes = torch.tensor([[30.0, 40, 70, 80], [80, 60, 120, 100]])
+    refined, quality = refiner.refine(discs(boxes), boxes)
+    assert torch.allclose(refined, boxes, atol=1e-3)
+    assert quality.tolist() == [0.5, 0.5]
+
+
+def test_boxes_are_squares_unless_told_otherwise():
+    for square in (True, False):
+        refiner = make_refiner(square=square).eval()
+        torch.nn.init.normal_(refiner.vote.weight, std=0.1)
+        found = refiner(torch.randn(3, 3, 64, 64)).deltas
+        assert torch.equal(found[:, 2], found[:, 3]) is square
+
+
+def test_deltas_are_the_weighted_mean_of_the_votes():
+    refiner = make_refiner().eval()
+    torch.nn.init.normal_(refiner.vote.weight, std=0.1)
+    found = refiner(torch.randn(2, 3, 64, 64))
+    weights = found.log_weights.exp()
+    assert weights.sum(1).allclose(torch.ones(2))
+    assert found.deltas.allclose((found.votes * weights[:, None]).sum(2), atol=1e-5)
+    assert found.votes.shape == (2, 4, 64)  # stride 8 of 64 pixels: 8 x 8 cells
+
+
+def test_mirrored_film_mirrored_boxes():
+    """Averaged with its mirror image, a reading commutes with mirroring."""
+    refiner = make_refiner(flip=True).eval()
+    torch.nn.init.normal_(refiner.vote.weight, std=0.1)
+    film, boxes = torch.randn(3, 160, 160), torch.tensor([[30.0, 40, 70, 80]])
+    straight, quality = refiner.refine(film, boxes)
+    mirror = torch.tensor([160.0, 0, 160, 0])
+    flipped, same = refiner.refine(film.flip(-1), (mirror - boxes)[:, [2, 1, 0, 3]] * torch.tensor([1.0, -1, 1, -1]))
+    back = (mirror - flipped)[:, [2, 1, 0, 3]] * torch.tensor([1.0, -1, 1, -1])
+    assert straight.allclose(back, atol=1e-3)
+    assert quality.allclose(same, atol=1e-5)
+    assert not straight.allclose(boxes, atol=1.0)
+
+
+def test_it_learns():
+    """Discs, missed by a fifth of their side: after training the boxes fit, and the quality tells discs from background."""
+    refiner = make_refiner().train()
+    optimizer = torch.optim.AdamW(refiner.parameters(), lr=4e-3)
+    films = torch.stack([discs(boxes) for boxes in LABELS])
+    for _ in range(100):
+        losses = refiner.loss(films, LABELS)
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+    refiner.eval()
+    missed = LABELS[0] + torch.tensor([[8.0, -6, 8, -6], [-8, 4, 0, 12]])
+    background = torch.tensor([[15.0, 110, 55, 150]])
+    with torch.no_grad():
+        refined, quality = refiner.refine(films[0], torch.cat([missed, background]))
+    before, after = (bbox_overlaps(boxes, LABELS[0], is_aligned=True) for boxes in (missed, refined[:2]))
+    assert before.max() < 0.65
+    assert after.min() > 0.85
+    assert quality[:2].min() > 0.6 > 0.4 > quality[2]
+
+
+def test_films_without_labels():
+    refiner = make_refiner().train()
+    films = torch.stack([discs(boxes) for boxes in LABELS])
+    some = refiner.loss(films, [LABELS[0], torch.zeros(0, 4)])
+    assert all(torch.isfinite(loss) for loss in some.values())
+    none = refiner.loss(films, [torch.zeros(0, 4)] * 2)
+    assert none["loss_refined"] == none["loss_votes"] == 0
+    sum(none.values()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in refiner.parameters())
+    with pytest.raises(ConfigError, match="background must be 1 or more, found 0"):
+        make_refiner(background=0)
