@@ -27,6 +27,7 @@ class RefiningDetector(SingleStageDetector):
         refiner: A `RoiRefiner`.
         reduction: The backbone sees the film smaller by this whole number.
         passes: How many of the best ROIs of a film are re-read, pass by pass; no more detections than the first are given.
+            Empty: none, the first pass is the result.
         **kwargs: Those of ``SingleStageDetector``.
 
     Raises:
@@ -37,7 +38,7 @@ class RefiningDetector(SingleStageDetector):
         self, *args: Any, refiner: dict, reduction: int = 2, passes: Sequence[int] = (4, 2), **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        if not passes or min(passes) < 1 or sorted(passes, reverse=True) != list(passes):
+        if any(count < 1 for count in passes) or sorted(passes, reverse=True) != list(passes):
             raise ConfigError(f"RefiningDetector: passes must be numbers of ROIs that descend, found {tuple(passes)}")
         self.refiner = MODELS.build(refiner)
         self.reduction = reduction
@@ -66,7 +67,7 @@ class RefiningDetector(SingleStageDetector):
 
     def refine(self, film: Tensor, proposed: InstanceData) -> InstanceData:
         """Re-read the best of `proposed`, best first, on `film` ``[C, H, W]``; duplicates go."""
-        kept = proposed[: self.passes[0]]
+        kept = proposed[: self.passes[0]] if self.passes else proposed
         for count in self.passes:
             if not len(kept):
                 return kept
