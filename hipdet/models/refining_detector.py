@@ -60,6 +60,8 @@ class RefiningDetector(SingleStageDetector):
         results = []
         for film, proposed, sample in zip(batch_inputs, proposals, batch_data_samples):
             refined = self.refine(film, proposed)
+            height, width = sample.img_shape[:2]
+            refined.bboxes = refined.bboxes.clamp(min=0).minimum(refined.bboxes.new_tensor([width, height] * 2))
             if rescale:
                 refined.bboxes = refined.bboxes / refined.bboxes.new_tensor(sample.scale_factor).repeat(2)
             results.append(refined)

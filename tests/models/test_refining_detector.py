@@ -111,6 +111,17 @@ def test_pixels_of_the_film():
     assert on_film.allclose(as_seen * 4, atol=1e-3)
 
 
+def test_boxes_end_with_the_film():
+    detector = make_detector(passes=(1,)).eval()
+    beyond = torch.tensor([[-9.0, 20, 300, 329]])
+    detector.bbox_head.predict = lambda *_, **__: [
+        InstanceData(bboxes=beyond, scores=torch.tensor([0.5]), labels=torch.tensor([0]))
+    ]
+    with torch.no_grad():
+        (found,) = detector.predict(torch.randn(1, 3, 256, 256), [sample()])
+    assert found.pred_instances.bboxes[0].tolist() == pytest.approx([0, 20, 256, 256], abs=0.1)
+
+
 def test_losses_of_both_parts():
     detector = make_detector().train()
     boxes = [[50.0, 60, 110, 120], [150, 60, 210, 120]]
