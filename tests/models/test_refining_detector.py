@@ -65,7 +65,7 @@ def test_untrained_refiner_gives_the_first_pass_back():
     film = torch.randn(1, 3, 256, 256)
     with torch.no_grad():
         (proposed,) = detector.bbox_head.predict(detector.extract_feat(film), [sample()], rescale=False)
-        found = detector.predict(film, [sample()])[0].pred_instances
+        found = detector.refine(film[0], proposed)
     assert len(found) == 4 < len(proposed)
     centres = [(boxes[:4, :2] + boxes[:4, 2:]) / 2 for boxes in (proposed.bboxes, found.bboxes)]
     assert centres[0].sort(0)[0].allclose(centres[1].sort(0)[0], atol=0.1)
