@@ -48,6 +48,7 @@ class RoiRefiner(BaseModule):
         background: Crops of background in training, for each film.
         shift, zoom, degrees: How far training crops miss the label, see `random_frames`.
         reach: Standard deviation of the cells that learn to vote about the ROI's centre, in its sides.
+        vote_weight: Weight of that loss.
         loss_iou, loss_delta: mmdet losses of boxes ``[R, 4]`` and of deltas ``[R, 4]``.
 
     Raises:
@@ -69,6 +70,7 @@ class RoiRefiner(BaseModule):
         zoom: float = 1.35,
         degrees: float = 10.0,
         reach: float = 0.1,
+        vote_weight: float = 1.0,
         loss_iou: dict | None = None,
         loss_delta: dict | None = None,
         init_cfg: dict | None = None,
@@ -79,7 +81,7 @@ class RoiRefiner(BaseModule):
         self.pixels, self.context, self.square, self.flip = pixels, context, square, flip
         self.copies, self.background = copies, background
         self.shift, self.zoom, self.degrees = shift, zoom, degrees
-        self.reach = reach
+        self.reach, self.vote_weight = reach, vote_weight
         self.backbone = MODELS.build(backbone)
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, feat_channels, 3, padding=1, bias=False),
@@ -136,7 +138,7 @@ class RoiRefiner(BaseModule):
         distance = torch.cdist(target[:, :2], cells)  # [P, cells] in sides
         near = (-0.5 * (distance / self.reach) ** 2).softmax(dim=1)
         error = (votes - target[:, :, None]).abs().sum(1)
-        return ((error - log_weights) * near).sum(1).mean()
+        return self.vote_weight * ((error - log_weights) * near).sum(1).mean()
 
     def _training_frames(self, boxes: Tensor, films: Tensor) -> tuple[CropFrames, Tensor]:
         """Frames about the labels of a film and its background, and the label nearest to each frame."""
