@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import hipdet.plugin  # noqa: F401  (before any mmdet import: makes mmcv-lite usable)
-from tool_runs import REPOSITORY, SMALL, run_tool
+from tool_runs import RECIPES, REPOSITORY, run_tool
 
 
 @pytest.fixture(scope="session")
@@ -30,13 +30,17 @@ def phantoms(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session", params=RECIPES, ids=lambda recipe: recipe.name)
+def recipe(request):
+    """The paper's recipe with its three stages, and the recommended one."""
+    return request.param
+
+
 @pytest.fixture(scope="session")
-def trained(phantoms, tmp_path_factory):
-    """The work dir of a small training of experiment 3 through its three stages."""
+def trained(recipe, phantoms, tmp_path_factory):
+    """The work dir of a small training of a recipe, four epochs."""
     work_dir = tmp_path_factory.mktemp("trained")
-    options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=4", "train_cfg.val_interval=2"]
-    done = run_tool(
-        "train.py", "configs/hip_ssd_exp3.py", "--data-root", phantoms, "--work-dir", work_dir, *options, cwd=work_dir
-    )
+    options = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=4", "train_cfg.val_interval=2"]
+    done = run_tool("train.py", recipe.config, "--data-root", phantoms, "--work-dir", work_dir, *options, cwd=work_dir)
     assert done.returncode == 0, done.stdout + done.stderr
     return work_dir, done

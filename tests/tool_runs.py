@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -16,6 +17,32 @@ SMALL = [
     "model.bbox_head.feat_channels=16",
     "train_dataloader.batch_size=4",
 ]
+
+SMALL_ROI = [
+    "model.backbone.base_channels=8",
+    "model.bbox_head.in_channels=32",
+    "model.bbox_head.feat_channels=16",
+    "model.refiner.backbone.base_channels=8",
+    "model.refiner.in_channels=16",
+    "model.refiner.feat_channels=16",
+    "train_dataloader.batch_size=4",
+    "default_hooks.checkpoint.interval=1",
+    "default_hooks.checkpoint.max_keep_ckpts=3",
+]
+
+
+class Recipe(NamedTuple):
+    """A config and what makes it small."""
+
+    config: str
+    small: list[str]
+
+    @property
+    def name(self):
+        return Path(self.config).stem
+
+
+RECIPES = [Recipe("configs/hip_ssd_exp3.py", SMALL), Recipe("configs/hip_roi_medium.py", SMALL_ROI)]
 
 
 def run_tool(name, *arguments, cwd, timeout=600, **environment):

@@ -25,6 +25,7 @@ EXAMPLES = """examples:
   tools/test.py configs/hip_ssd_exp3.py work_dirs/hip_ssd_exp3/epoch_120.pth
   tools/test.py configs/hip_ssd_exp3.py CHECKPOINT --show-dir pictures     painted films too
   tools/test.py configs/hip_ssd_exp3.py CHECKPOINT --tta                   average with the mirror image
+  tools/test.py configs/hip_ssd_exp3.py CHECKPOINT --test-ann annotations/elsewhere.json     other films
   tools/dist_test.sh configs/hip_ssd_exp3.py CHECKPOINT 8                  eight GPUs of this machine
 """
 
@@ -34,7 +35,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    mm_arguments.add_arguments(parser)
+    mm_arguments.add_arguments(parser, parts=("test",))
     parser.add_argument("checkpoint", help="checkpoint file (.pth)")
     parser.add_argument("--out", help="dump predictions to a pickle file, as mmdet's tools do")
     parser.add_argument("--show", action="store_true", help="show painted films")

@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   tools/train.py configs/hip_ssd_exp3.py
   tools/train.py configs/hip_ssd_exp3.py --resume                     carry on from the last epoch
   tools/train.py configs/hip_ssd_r18_demo.py --data-root data/phantoms --cfg-options train_cfg.max_epochs=30
+  tools/train.py configs/hip_roi_medium.py --train-ann annotations/knees_train.json --val-ann annotations/knees_val.json
   tools/dist_train.sh configs/hip_ssd_exp3.py 8                       eight GPUs of this machine
 """
 
@@ -30,7 +31,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    mm_arguments.add_arguments(parser)
+    mm_arguments.add_arguments(parser, parts=("train", "val"))
     parser.add_argument("--amp", action="store_true", help="mixed precision (GPU only)")
     parser.add_argument("--auto-scale-lr", action="store_true", help="scale the learning rate by the batch size")
     parser.add_argument(

@@ -1,6 +1,6 @@
 # The recommended detector: one square-anchor map on the reduced film, then a second look at each ROI at the film's scale.
 # Trains from scratch, on few films, on a CPU.
-_base_ = ['from_scratch.py', 'fracatlas_folds.py', 'runtime.py']
+_base_ = ['from_scratch.py', 'hips_augmented.py', 'runtime.py']
 custom_imports = dict(imports=['hipdet.plugin'], allow_failed_imports=False)
 
 image_size = (448, 448)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,13 +16,17 @@ from hipdet.cli.config_file import read_config
 from hipdet.errors import CheckpointError, ConfigError
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what training and testing share."""
+def add_arguments(parser: argparse.ArgumentParser, parts: Sequence[str]) -> None:
+    """Add what training and testing share; `parts` ("train", "val", "test") are those whose films can be exchanged."""
     parser.add_argument("config", help="config file, such as configs/hip_ssd_exp3.py")
     parser.add_argument(
         "--work-dir", help="folder for logs, checkpoints and reports (default: work_dirs/<config name>)"
     )
     parser.add_argument("--data-root", help="folder of films and annotations/ (default: $HIPDET_DATA, else data/)")
+    for part in parts:
+        parser.add_argument(
+            f"--{part}-ann", metavar="ANN.json", help=f"COCO file of '{part}' under the data root (default: the config's)"
+        )
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -43,6 +48,9 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.data_root:
         os.environ["HIPDET_DATA"] = str(Path(args.data_root).resolve())
     cfg = read_config(args.config)
+    for part in ("train", "val", "test"):
+        if ann_file := getattr(args, f"{part}_ann", None):
+            use_annotations(cfg, part, ann_file)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = args.launcher
@@ -51,6 +59,22 @@ def load_config(args: argparse.Namespace) -> Config:
     elif not cfg.get("work_dir"):
         cfg.work_dir = f"work_dirs/{Path(args.config).stem}"
     return cfg
+
+
+def use_annotations(cfg: Config, part: str, ann_file: str) -> None:
+    """Take the films of `part` ("train", "val" or "test") from another COCO file, `ann_file`, under the data root.
+
+    Raises:
+        ConfigError: a config whose films of this part aren't those of one file.
+    """
+    dataset = (cfg.get(f"{part}_dataloader") or {}).get("dataset", {})
+    if "ann_file" not in dataset:
+        raise ConfigError(f"--{part}-ann {ann_file}: {cfg.filename} doesn't take its films of '{part}' from one file")
+    dataset.ann_file = ann_file
+    evaluators = cfg.get(f"{part}_evaluator") or []
+    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if "ann_file" in evaluator:
+            evaluator.ann_file = str(Path(dataset.data_root, ann_file))
 
 
 def require_gpu_for_amp() -> None:

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from tool_runs import SMALL, run_tool
+from tool_runs import run_tool
 
 pytestmark = pytest.mark.slow
 
@@ -69,12 +69,12 @@ def garbled_film(data):
         (garbled_film, [".jpg"]),
     ],
 )
-def test_data(data, tmp_path, damage, words):
+def test_data(data, recipe, tmp_path, damage, words):
     film = a_film(data).name
     damage(data)
-    options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=3"]
+    options = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=3"]
     done = run_tool(
-        "train.py", "configs/hip_ssd_exp3.py", "--data-root", data, "--work-dir", tmp_path / "w", *options, cwd=tmp_path
+        "train.py", recipe.config, "--data-root", data, "--work-dir", tmp_path / "w", *options, cwd=tmp_path
     )
     assert done.returncode == 2, done.stderr
     message = done.stderr[done.stderr.rindex("error: ") :]
@@ -113,10 +113,18 @@ def bad_checkpoint(kind, checkpoint, folder):
     ],
 )
 @pytest.mark.parametrize("tool", ["test.py", "train.py"])
-def test_checkpoints(trained, phantoms, tmp_path, kind, words, tool):
+def test_checkpoints(trained, recipe, phantoms, tmp_path, kind, words, tool):
     path = bad_checkpoint(kind, trained[0] / "epoch_4.pth", tmp_path)
-    named = ["configs/hip_ssd_exp3.py", path] if tool == "test.py" else ["configs/hip_ssd_exp3.py", "--resume", path]
-    options = ["--data-root", phantoms, "--work-dir", tmp_path / "w", "--cfg-options", *SMALL, "train_cfg.max_epochs=4"]
+    named = [recipe.config, path] if tool == "test.py" else [recipe.config, "--resume", path]
+    options = [
+        "--data-root",
+        phantoms,
+        "--work-dir",
+        tmp_path / "w",
+        "--cfg-options",
+        *recipe.small,
+        "train_cfg.max_epochs=4",
+    ]
     done = run_tool(tool, *named, *options, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     message = done.stderr[done.stderr.rindex("error: ") :]

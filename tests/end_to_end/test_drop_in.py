@@ -54,16 +54,22 @@ def test_mims_copy_of_configs_and_tools(phantoms, tmp_path):
     assert (tmp_path / "work_dirs/hip_ssd_exp7/epoch_3.pth").exists()
 
 
-def test_mmdets_own_train_and_test(phantoms, tmp_path):
-    options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=3", "train_cfg.val_interval=3"]
-    done = run(
-        MMDET_TOOLS / "train.py", CONFIG, "--work-dir", tmp_path / "w", *options, cwd=tmp_path, data_root=phantoms
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Stage 3 of 3" in done.stdout + done.stderr
+def test_mmdets_own_train_and_test(recipe, phantoms, tmp_path):
+    options = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=3", "train_cfg.val_interval=3"]
     done = run(
         MMDET_TOOLS / "train.py",
-        CONFIG,
+        REPOSITORY / recipe.config,
+        "--work-dir",
+        tmp_path / "w",
+        *options,
+        cwd=tmp_path,
+        data_root=phantoms,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Stage 3 of 3" in done.stdout + done.stderr or recipe.name != "hip_ssd_exp3"
+    done = run(
+        MMDET_TOOLS / "train.py",
+        REPOSITORY / recipe.config,
         "--work-dir",
         tmp_path / "w",
         "--resume",
@@ -75,7 +81,7 @@ def test_mmdets_own_train_and_test(phantoms, tmp_path):
     checkpoint = tmp_path / "w/epoch_3.pth"
     done = run(
         MMDET_TOOLS / "test.py",
-        CONFIG,
+        REPOSITORY / recipe.config,
         checkpoint,
         "--work-dir",
         tmp_path / "t",
@@ -88,11 +94,11 @@ def test_mmdets_own_train_and_test(phantoms, tmp_path):
 
 
 @pytest.fixture
-def deployed(trained, phantoms):
+def deployed(trained, recipe, phantoms):
     """A config as a deployment has it (the one dumped beside the checkpoint), a checkpoint, and films."""
     work_dir, _ = trained
     films = sorted((phantoms / "gis/images").glob("*.jpg"))[:3]
-    return work_dir / "hip_ssd_exp3.py", work_dir / "epoch_4.pth", films
+    return work_dir / f"{recipe.name}.py", work_dir / "epoch_4.pth", films
 
 
 def assert_plausible(boxes, scores, film):

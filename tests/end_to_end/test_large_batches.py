@@ -3,7 +3,7 @@
 import pytest
 
 from hipdet.checkpoint import read_checkpoint
-from tool_runs import SMALL, run_tool
+from tool_runs import RECIPES, SMALL, run_tool
 
 pytestmark = pytest.mark.slow
 
@@ -17,6 +17,7 @@ def train(phantoms, folder, *options, flags=()):
     return done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("recipe", RECIPES[:1], indirect=True)
 def test_gradient_accumulation(phantoms, trained, tmp_path):
     """Four batches of 4 films make one step: Adam's state counts one step of the last stage where there were four."""
     log = train(phantoms, tmp_path / "w", "optim_wrapper.accumulative_counts=4")

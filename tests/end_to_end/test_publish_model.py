@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hipdet.checkpoint import read_checkpoint
-from tool_runs import REPOSITORY, SMALL, run_tool
+from tool_runs import RECIPES, REPOSITORY, run_tool
 
 pytestmark = pytest.mark.slow
 
@@ -24,10 +24,10 @@ def published(trained, tmp_path_factory):
     return next(out.glob("*.pth")), next(out.glob("*.safetensors")), done
 
 
-def test_small_and_of_the_same_weights(trained, published):
+def test_small_and_of_the_same_weights(trained, recipe, published):
     straight = read_checkpoint(trained[0] / "epoch_4.pth")["state_dict"]
     for path in published[:2]:
-        assert path.stem.startswith("hip_ssd_exp3-")
+        assert path.stem.startswith(f"{recipe.name}-")
         found = read_checkpoint(path)
         assert found["state_dict"].keys() == straight.keys()
         assert all(torch.equal(found["state_dict"][name], straight[name]) for name in straight)
@@ -51,11 +51,11 @@ def test_no_path_of_this_machine(trained, phantoms, published):
         assert card["films"] == dict(train=["cgoa_oaih_train.json"], val=["cgoa_oaih_val.json"], test=["gis.json"])
 
 
-def test_the_test_tool_takes_both(trained, phantoms, published, tmp_path):
+def test_the_test_tool_takes_both(trained, recipe, phantoms, published, tmp_path):
     figures = []
     for path in (trained[0] / "epoch_4.pth", *published[:2]):
-        options = ["--data-root", phantoms, "--work-dir", tmp_path / path.suffix, "--cfg-options", *SMALL]
-        done = run_tool("test.py", "configs/hip_ssd_exp3.py", path, *options, cwd=tmp_path)
+        options = ["--data-root", phantoms, "--work-dir", tmp_path / path.suffix, "--cfg-options", *recipe.small]
+        done = run_tool("test.py", recipe.config, path, *options, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         report = json.loads((tmp_path / path.suffix / "test_report.json").read_text())
         assert report["epoch"] == 4
@@ -76,13 +76,13 @@ def test_mmdets_inferencer_needs_the_file_alone(phantoms, published):
     assert len(boxes[0]) > 1
 
 
-def test_a_deployment_with_a_config_of_its_own(trained, phantoms, published):
+def test_a_deployment_with_a_config_of_its_own(trained, recipe, phantoms, published):
     from mmdet.apis import inference_detector, init_detector
 
     film = min(phantoms.glob("gis/images/*.jpg"))
     found = []
     for path in (trained[0] / "epoch_4.pth", *published[:2]):
-        model = init_detector(str(trained[0] / "hip_ssd_exp3.py"), str(path), device="cpu")
+        model = init_detector(str(trained[0] / f"{recipe.name}.py"), str(path), device="cpu")
         assert model.dataset_meta["classes"] == ("hip",)
         found.append(inference_detector(model, str(film)).pred_instances.bboxes)
     assert torch.equal(found[0], found[1])
@@ -151,6 +151,7 @@ def name_with_a_folder(checkpoint, folder):
     return [checkpoint, "--name", "../hip"]
 
 
+@pytest.mark.parametrize("recipe", RECIPES[:1], indirect=True)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hipdet.checkpoint import read_checkpoint
-from tool_runs import REPOSITORY, SMALL, run_tool
+from tool_runs import REPOSITORY, run_tool
 
 pytestmark = pytest.mark.slow
 
@@ -32,16 +32,16 @@ def assert_equal(found, expected, path=""):
         assert found == expected, path
 
 
-def test_killed_in_the_third_epoch_and_resumed_equals_straight(trained, phantoms, tmp_path):
+def test_killed_in_the_third_epoch_and_resumed_equals_straight(trained, recipe, phantoms, tmp_path):
     straight, _ = trained
     options = [
         "--cfg-options",
-        *SMALL,
+        *recipe.small,
         "train_cfg.max_epochs=4",
         "train_cfg.val_interval=2",
         "default_hooks.logger.interval=1",
     ]
-    arguments = ["configs/hip_ssd_exp3.py", "--data-root", phantoms, "--work-dir", tmp_path / "killed", *options]
+    arguments = [recipe.config, "--data-root", phantoms, "--work-dir", tmp_path / "killed", *options]
     log = tmp_path / "log"
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -69,14 +69,15 @@ def test_killed_in_the_third_epoch_and_resumed_equals_straight(trained, phantoms
     found, expected = (read_checkpoint(folder / "epoch_4.pth") for folder in (tmp_path / "killed", straight))
     assert_equal(found["state_dict"], expected["state_dict"])
     assert_equal(found["optimizer"], expected["optimizer"])
+    assert_equal(found.get("ema_state_dict"), expected.get("ema_state_dict"))
     assert found["meta"]["iter"] == expected["meta"]["iter"] == 16
 
 
-def test_resume_from_a_named_epoch(trained, phantoms, tmp_path):
+def test_resume_from_a_named_epoch(trained, recipe, phantoms, tmp_path):
     straight, _ = trained
-    options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=4", "train_cfg.val_interval=2"]
+    options = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=4", "train_cfg.val_interval=2"]
     done = run_tool(
-        "train.py", "configs/hip_ssd_exp3.py", "--data-root", phantoms, "--work-dir", tmp_path,
+        "train.py", recipe.config, "--data-root", phantoms, "--work-dir", tmp_path,
         "--resume", straight / "epoch_3.pth", *options, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
