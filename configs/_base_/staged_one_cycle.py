@@ -23,6 +23,7 @@ custom_hooks = [
         ]),
     dict(type='EpochSeedHook'),
     dict(type='SafeCheckpointHook'),
+    dict(type='MatchingCheckpointHook'),
     dict(type='ReportHook'),
 ]
 find_unused_parameters = True  # distributed: a stage leaves the frozen groups without gradients

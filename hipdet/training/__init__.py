@@ -1,14 +1,16 @@
-"""Staged one-cycle training, exact resuming, safe checkpoints."""
+"""Staged one-cycle training, exact resuming, safe and matching checkpoints."""
 
 from hipdet.training.checkpoint_loader import load_safetensors
 from hipdet.training.epoch_seed_hook import EpochSeedHook, seed_worker
 from hipdet.training.layer_groups import LayerGroupOptimWrapperConstructor
+from hipdet.training.matching_checkpoint_hook import MatchingCheckpointHook
 from hipdet.training.safe_checkpoint_hook import SafeCheckpointHook
 from hipdet.training.staged_one_cycle_hook import StagedOneCycleHook
 
 __all__ = [
     "EpochSeedHook",
     "LayerGroupOptimWrapperConstructor",
+    "MatchingCheckpointHook",
     "SafeCheckpointHook",
     "StagedOneCycleHook",
     "load_safetensors",

@@ -102,13 +102,14 @@ def test_a_fresh_process(published, tmp_path, suffix, first):
     assert done.stdout.splitlines()[-1:] == ["('hip',)"], done.stderr
 
 
-def test_training_starts_from_published_weights_and_does_not_resume_from_them(phantoms, published, tmp_path):
-    options = ["--data-root", phantoms, "--work-dir", tmp_path / "w", "--cfg-options", *SMALL, "train_cfg.max_epochs=3"]
+def test_training_starts_from_published_weights_and_does_not_resume_from_them(recipe, phantoms, published, tmp_path):
+    small = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=3"]
+    options = ["--data-root", phantoms, "--work-dir", tmp_path / "w", *small]
     path = published[1]
-    refused = run_tool("train.py", "configs/hip_ssd_exp3.py", "--resume", path, *options, cwd=tmp_path)
+    refused = run_tool("train.py", recipe.config, "--resume", path, *options, cwd=tmp_path)
     assert refused.returncode == 2
     assert "can't be resumed" in refused.stderr
-    done = run_tool("train.py", "configs/hip_ssd_exp3.py", *options, f"load_from={path}", cwd=tmp_path)
+    done = run_tool("train.py", recipe.config, *options, f"load_from={path}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"Load checkpoint from {path}" in done.stdout + done.stderr
 
