@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser, parts: Sequence[str]) -> None
     parser.add_argument("--data-root", help="folder of films and annotations/ (default: $HIPDET_DATA, else data/)")
     for part in parts:
         parser.add_argument(
-            f"--{part}-ann", metavar="ANN.json", help=f"COCO file of '{part}' under the data root (default: the config's)"
+            f"--{part}-ann",
+            metavar="ANN.json",
+            help=f"COCO file of '{part}' under the data root (default: the config's)",
         )
     parser.add_argument(
         "--cfg-options",

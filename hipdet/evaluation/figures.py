@@ -67,13 +67,15 @@ def bootstrap_intervals(iou: ArrayLike, image_ids: ArrayLike, seed: int = 0) -> 
         seed: Of the resampling.
     """
     overlap = np.atleast_2d(np.asarray(iou, dtype=np.float64))
+    per_roi = dict(avg_iou=overlap.mean(axis=0), acc50=(overlap >= 0.5).mean(axis=0))
+    return {name: mean_interval(value, image_ids, seed) for name, value in per_roi.items()}
+
+
+def mean_interval(value: ArrayLike, image_ids: ArrayLike, seed: int = 0) -> Interval:
+    """95% percentile interval of the mean of a `value` per ROI ``[R]``, resampling the images `image_ids` ``[R]``."""
     _, image = np.unique(np.asarray(image_ids), return_inverse=True)
     count = np.bincount(image).astype(np.float64)  # [images]
-    per_roi = dict(avg_iou=overlap.mean(axis=0), acc50=(overlap >= 0.5).mean(axis=0))
-    return {
-        name: _interval(np.bincount(image, weights=value).astype(np.float64), count, seed)
-        for name, value in per_roi.items()
-    }
+    return _interval(np.bincount(image, weights=np.asarray(value)).astype(np.float64), count, seed)
 
 
 def _interval(total: NDArray[np.float64], count: NDArray[np.float64], seed: int) -> Interval:

@@ -12,10 +12,10 @@ from typing import Any
 from mmengine.config import Config
 
 from hipdet.checkpoint import read_checkpoint
+from hipdet.cli.tool_process import run_tool
 from hipdet.errors import ConfigError
 from hipdet.experiments.data import EVERYTHING, Coco, Films, subset
 from hipdet.experiments.experiment import EXPERIMENTS
-from hipdet.experiments.process import run_tool
 from hipdet.experiments.scores import coco_ap
 from hipdet.experiments.settings import settings
 from hipdet.files import write_json, write_text

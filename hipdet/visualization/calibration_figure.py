@@ -1,0 +1,35 @@
+"""Does confidence predict IoU?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from hipdet.files import replacing
+
+
+def write_calibration(path: str | os.PathLike[str], bands: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
+    """Write mean IoU over mean confidence as PNG, a line for each name.
+
+    Args:
+        path: PNG to write.
+        bands: ``avg_confidence`` and ``avg_iou`` of bands of rising confidence, by name.
+    """
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.axline((1, 1), slope=1, color="#808080", linewidth=0.8, linestyle="--", label="confidence = IoU")
+    for name, points in bands.items():
+        x, y = ([point[key] for point in points] for key in ("avg_confidence", "avg_iou"))
+        axes.plot(x, y, marker="o", label=name)
+    axes.set(
+        title="IoU by confidence", xlabel="mean confidence of a band", ylabel="mean IoU of its ROIs", xlim=(0, 1.02)
+    )
+    lowest = min(point["avg_iou"] for points in bands.values() for point in points)
+    axes.set_ylim(max(0.0, lowest - 0.05), 1.0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with replacing(path) as temporary:
+        FigureCanvasAgg(figure).print_png(str(temporary), metadata={"Software": None})

@@ -1,0 +1,100 @@
+"""Tables of folds read together, against figures worked out by hand."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hipdet.cross_validation.result import Result
+from hipdet.cross_validation.summary import summarize_folder
+from hipdet.errors import DatasetError
+
+
+def write_fold(out, variant, fold, rois, record=None):
+    folder = out / variant / f"fold{fold}"
+    (folder / "test").mkdir(parents=True)
+    rows = [
+        dict(file_name=film, annotation_id=number, iou=iou, confidence=confidence)
+        for film, number, iou, confidence in rois
+    ]
+    (folder / "test/test.roi.json").write_text(json.dumps(dict(rois=rows)))
+    if record:
+        (folder / "record.json").write_text(json.dumps(record))
+
+
+@pytest.fixture
+def out(tmp_path):
+    """Two folds of two films with two ROIs; `new` is better by .1, .0, .2, .1 and so on."""
+    (tmp_path / "folds").mkdir()
+    for fold in (0, 1):
+        (tmp_path / f"folds/hips_fold{fold}_test.json").write_text("{}")
+    record = dict(seconds=60.0, parameters=10, figures={"coco/bbox_mAP": 0.5})
+    write_fold(tmp_path, "base", 0, [("b.png", 3, 0.4, 0.1), ("a.png", 1, 0.8, 0.9)], record)
+    write_fold(
+        tmp_path, "base", 1, [("c.png", 5, 0.6, 0.5)], dict(record, seconds=180.0, figures={"coco/bbox_mAP": 0.7})
+    )
+    write_fold(tmp_path, "new", 0, [("a.png", 1, 0.9, 0.8), ("b.png", 3, 0.4, 0.2)])
+    write_fold(tmp_path, "new", 1, [("c.png", 5, 0.8, 0.6)])
+    write_fold(tmp_path, "unfinished", 0, [("a.png", 1, 0.9, 0.8)])
+    return tmp_path
+
+
+def test_rois_stand_in_the_order_of_films(out):
+    result = Result.read(out / "base", 2)
+    assert result.key == [("a.png", 1), ("b.png", 3), ("c.png", 5)]
+    assert result.iou.tolist() == [0.8, 0.4, 0.6]
+    assert result.fold.tolist() == [0, 0, 1]
+    assert Result.read(out / "unfinished", 2) is None
+
+
+def test_figures(out):
+    figures = Result.read(out / "base", 2).figures()
+    assert figures["avg_iou"] == pytest.approx(0.6)
+    assert figures["folds"] == pytest.approx([0.6, 0.6])
+    assert figures["acc50"] == pytest.approx(2 / 3)
+    assert figures["minutes"] == pytest.approx(2.0)
+    assert figures["coco_map"] == pytest.approx(0.6)
+    low, high = figures["avg_iou_interval"]
+    assert 0.4 - 1e-9 <= low < 0.6 < high <= 0.8 + 1e-9
+    assert "minutes" not in Result.read(out / "new", 2).figures()
+
+
+def test_gain_is_paired(out):
+    base, new = Result.read(out / "base", 2), Result.read(out / "new", 2)
+    gain, (low, high) = new.gain(base)
+    assert gain == pytest.approx(0.1)
+    assert -1e-9 <= low < gain < high <= 0.2 + 1e-9
+    same, interval = base.gain(base)
+    assert (same, *interval) == (0, 0, 0)
+
+
+def test_gain_between_different_films_is_refused(out):
+    other = Result.read(out / "new", 2)
+    other.key[0] = ("z.png", 1)
+    with pytest.raises(DatasetError, match="new and base were tested on different films"):
+        other.gain(Result.read(out / "base", 2))
+
+
+def test_calibration_bands():
+    confidence = np.array([0.9, 0.1, 0.5, 0.3, 0.7])
+    result = Result("x", [("f", i) for i in range(5)], np.zeros(5), confidence / 2, confidence, [])
+    bands = result.calibration(2)
+    assert [band["rois"] for band in bands] == [3, 2]  # 0.1 0.3 0.5 | 0.7 0.9
+    assert [band["avg_confidence"] for band in bands] == pytest.approx([0.3, 0.8])
+    assert [band["avg_iou"] for band in bands] == pytest.approx([0.15, 0.4])
+    assert bands[1]["lowest_confidence"] == pytest.approx(0.7)
+
+
+def test_summary(out):
+    table, figure = summarize_folder(out, ["new", "base"], out / "hips.json")
+    lines = table.read_text().splitlines()
+    assert lines[0] == "# hips.json, 2 folds"
+    assert lines[4].startswith("| new | 0.7000 [")
+    assert lines[5].startswith("| base | 0.6000 [")
+    assert "| -0.1000 [-0.2" in lines[5]
+    assert len([line for line in lines if line.startswith("|")]) == 4  # the unfinished one isn't there
+    summary = json.loads((out / "summary.json").read_text())
+    assert [row["variant"] for row in summary["variants"]] == ["new", "base"]
+    assert summary["variants"][1]["worst"][0] == dict(film="b.png", iou=0.4)
+    assert (out / "summary.csv").read_text().startswith("variant,avg_iou,acc50")
+    assert figure.read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Cross-validate a recipe and variants of it on the same folds, and compare them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import hipdet  # noqa: F401, I001  (before mmdet: makes mmcv-lite usable)
+from mmengine.config import DictAction
+
+from hipdet.cli.config_file import read_config
+from hipdet.cli.errors import reports_errors
+from hipdet.cross_validation import CrossValidation, Variant
+from hipdet.errors import ConfigError
+
+TOOLS = Path(__file__).resolve().parent
+EXAMPLES = """examples:
+  tools/cross_validate.py configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json
+  tools/cross_validate.py configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --folds 3 \\
+      --variant once model.passes='(4,)' --variant short train_cfg.max_epochs=100 --jobs 2
+  tools/cross_validate.py configs/hip_roi_medium.py --data-root FracAtlas --ann splits/hips_fold0_train.json --folds 3
+                                       choose by folds of a training part: its test part stays unseen
+
+Films of a patient stay together, and every variant has the same folds and seed.  Run again, it carries on: what is done is
+kept, an interrupted training resumes.  Writes OUT/summary as .md, .csv and .json, OUT/calibration.png, and
+OUT/<variant>/fold<k>/ with config, logs, weights and every ROI.  Folders of that form made by other programs take part in the
+table.
+"""
+
+
+class VariantAction(argparse.Action):
+    """``--variant NAME [KEY=VALUE ...]``, any number of times."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        """Read the settings as ``--cfg-options`` does."""
+        name, *settings = values
+        holder = argparse.Namespace()
+        DictAction([], "options")(parser, holder, settings)
+        try:
+            variant = Variant(name, holder.options)
+        except ConfigError as error:
+            raise argparse.ArgumentError(self, str(error)) from error
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), variant])
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("config", help="config file, such as configs/hip_roi_medium.py")
+    add("--ann", type=Path, required=True, help="COCO file of all films, under the data root or from here")
+    add("--data-root", type=Path, help="folder that the films' names start from (default: $HIPDET_DATA, else data)")
+    add("--out", type=Path, help="output folder (default: work_dirs/cross_validation/<config name>)")
+    add("--folds", type=int, default=5, help="number of folds (default: %(default)s)")
+    add("--seed", type=int, default=0, help="of the folds and of every training (default: %(default)s)")
+    add("--jobs", type=int, default=1, help="trainings side by side, which share the cores (default: %(default)s)")
+    add("--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE", help="override settings of all")
+    add(
+        "--variant", nargs="+", action=VariantAction, default=[], metavar=("NAME", "KEY=VALUE"),
+        help="the config with other settings; the table compares it with the config as it is",
+    )  # fmt: skip
+    return parser.parse_args()
+
+
+@reports_errors
+def main() -> None:
+    """Run it."""
+    args = parse_arguments()
+    root = args.data_root or Path(os.environ.get("HIPDET_DATA", "data"))
+    annotations = next((path for path in (root / args.ann, args.ann) if path.is_file()), None)
+    if annotations is None:
+        raise ConfigError(f"--ann {args.ann}: no such file, neither in {root} nor here")
+    if args.folds < 2 or args.jobs < 1:
+        raise ConfigError(f"--folds {args.folds} --jobs {args.jobs}: expected at least 2 folds and 1 job")
+    variants = [Variant("base"), *args.variant]
+    if len({variant.name for variant in variants}) < len(variants):
+        raise ConfigError(
+            f"variants are called {', '.join(v.name for v in variants)}; expected each once ('base' is taken)"
+        )
+    base = read_config(args.config)
+    base.merge_from_dict(args.cfg_options)
+    out = args.out or Path("work_dirs/cross_validation") / Path(args.config).stem
+    run = CrossValidation(annotations, root, out, variants, args.folds, args.seed, args.jobs)
+    table, *others = run.execute(base, TOOLS)
+    print(table.read_text(encoding="utf-8"))
+    print(f"written: {', '.join(map(str, (table, *others)))}")
+
+
+if __name__ == "__main__":
+    main()
