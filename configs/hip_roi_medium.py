@@ -1,2 +1,2 @@
-# Recommended: few films, a CPU, 10 minutes.
+# Recommended: few films, from scratch, 20 minutes on two CPU cores for 80 films.
 _base_ = ['_base_/hip_roi.py']

@@ -45,7 +45,7 @@ def test_a_metafile_tells_the_facts(name):
     assert metadata["Parameters"] == sum(p.numel() for p in built.parameters())
     assert metadata["Epochs"] == cfg.train_cfg.max_epochs
     assert metadata["Batch Size"] == cfg.train_dataloader.batch_size
-    number = int(name.rpartition("exp")[2]) if "exp" in name else 3
+    number = int(name.rpartition("exp")[2]) if "exp" in name else 4 if "roi" in name else 3
     assert metadata["Anchors per Image"] == EXPERIMENTS[number].anchors.per_image
     if "exp" in name:
         assert metadata["Training Data"] == "+".join(EXPERIMENTS[number].trained_on).upper()

@@ -63,7 +63,7 @@ model = dict(
         debug=False),
     test_cfg=dict(nms_pre=100, score_thr=0.0, min_bbox_size=0, nms=dict(type='nms', iou_threshold=0.3), max_per_img=10))
 
-train_cfg = dict(max_epochs=100, val_interval=25)
+train_cfg = dict(max_epochs=250, val_interval=50)
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=0.002, weight_decay=0.01),
     paramwise_cfg=dict(_delete_=True, groups=[dict(prefixes=['backbone', 'bbox_head', 'refiner'])]))

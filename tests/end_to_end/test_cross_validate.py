@@ -80,7 +80,7 @@ def test_other_settings_are_refused(done, phantoms):
         (["--folds", 1], "expected at least 2 folds"),
         (["--variant", "../x"], "variant '../x': expected a name of letters"),
         (["--variant", "base", "model.passes=(1,)"], "expected each once"),
-        (["--folds", 9], "8"),
+        (["--folds", 9], "folds is 9, expected 2 to 4"),
     ],
 )
 def test_bad_input(phantoms, tmp_path, more, words):
