@@ -1,5 +1,7 @@
 """model-index.yml and the metafiles, as mim reads them."""
 
+import math
+
 import pytest
 import yaml
 from mmdet.registry import MODELS
@@ -45,9 +47,14 @@ def test_a_metafile_tells_the_facts(name):
     assert metadata["Parameters"] == sum(p.numel() for p in built.parameters())
     assert metadata["Epochs"] == cfg.train_cfg.max_epochs
     assert metadata["Batch Size"] == cfg.train_dataloader.batch_size
-    number = int(name.rpartition("exp")[2]) if "exp" in name else 4 if "roi" in name else 3
-    assert metadata["Anchors per Image"] == EXPERIMENTS[number].anchors.per_image
+    generator = built.bbox_head.prior_generator
+    (side, _), *_ = [step.scale for step in cfg.train_dataloader.dataset.pipeline if step.type == "Resize"]
+    cells = [math.ceil(side / stride[0]) ** 2 for stride in generator.strides]
+    anchors = sum(count * each for count, each in zip(cells, generator.num_base_priors))
+    assert metadata["Anchors per Image"] == anchors
     if "exp" in name:
+        number = int(name.rpartition("exp")[2])
+        assert anchors == EXPERIMENTS[number].anchors.per_image
         assert metadata["Training Data"] == "+".join(EXPERIMENTS[number].trained_on).upper()
 
 
