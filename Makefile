@@ -43,7 +43,7 @@ test: install  ## lint, types and all tests, about 9 minutes on 2 cores
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check hipdet tools tests setup.py
+	$(BIN)/ruff format --check hipdet tools tests benchmarks setup.py
 	$(BIN)/mypy
 
 clean:  ## remove what the commands above made

@@ -63,7 +63,8 @@ class Result:
         figures["folds"] = [float(self.iou[self.fold == fold].mean()) for fold in np.unique(self.fold)]
         if self.records:
             figures["minutes"] = float(np.mean([record["seconds"] for record in self.records])) / 60
-            figures["parameters"] = self.records[0]["parameters"]
+            if "parameters" in self.records[0]:
+                figures["parameters"] = self.records[0]["parameters"]
             maps = [record["figures"].get("coco/bbox_mAP") for record in self.records]
             if None not in maps:
                 figures["coco_map"] = float(np.mean(maps))  # per fold: scores of different models don't share a scale

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Train YOLO on the folds of tools/cross_validate.py and score it as hipdet is scored, for its table.
+
+Ultralytics is AGPL-3.0 and no dependency: this calls its command line, in an environment of its own, and imports none of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from PIL import Image
+
+from hipdet.boxes import as_boxes, xywh_to_xyxy
+from hipdet.cli.errors import reports_errors
+from hipdet.errors import HipdetError
+from hipdet.evaluation.matching import Detections, evaluate_film
+from hipdet.evaluation.roi_table import roi_rows, write_table
+from hipdet.files import write_json, write_text
+from hipdet.radiograph import read_radiograph
+
+EXAMPLES = """examples:
+  tools/cross_validate.py configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --out OUT
+  python -m venv yolo; yolo/bin/pip install ultralytics
+  benchmarks/yolo_folds.py OUT --data-root FracAtlas --yolo yolo/bin/yolo --epochs 300
+  tools/cross_validate.py configs/hip_roi_medium.py ... --out OUT       nothing is trained again; YOLO is in the table
+
+The last epoch is the result (Ultralytics' best.pt would be chosen by the fold left out).  Films are given upright, as PNG.
+"""
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, help="output folder of tools/cross_validate.py")
+    parser.add_argument("--data-root", type=Path, required=True, help="folder that the films' names start from")
+    parser.add_argument("--yolo", default="yolo", help="Ultralytics' command (default: %(default)s)")
+    parser.add_argument("--model", default="yolo11n", help="architecture, from scratch (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, required=True, help="choose them for equal training time")
+    parser.add_argument("--side", type=int, default=320, help="pixels that the network sees (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rois", type=int, default=2, help="detections taken per film (default: %(default)s)")
+    return parser.parse_args()
+
+
+def write_films(coco: dict, data_root: Path, folder: Path) -> None:
+    """Films as upright PNG and labels as YOLO text, ``images/<id>.png`` and ``labels/<id>.txt``."""
+    boxes: dict[int, list] = {}
+    for annotation in coco["annotations"]:
+        boxes.setdefault(annotation["image_id"], []).append(annotation["bbox"])
+    for image in coco["images"]:
+        picture = folder / f"images/{image['id']}.png"
+        if not picture.exists():
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(read_radiograph(data_root / image["file_name"])).save(picture)
+        sides = np.array([image["width"], image["height"]] * 2)
+        corners = xywh_to_xyxy(boxes.get(image["id"], [])) / sides
+        centre, size = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
+        lines = [" ".join(["0", *(f"{value:.6f}" for value in row)]) for row in np.hstack([centre, size])]
+        write_text(folder / f"labels/{image['id']}.txt", "\n".join(lines) + "\n")
+
+
+def train(args: argparse.Namespace, fold: Path) -> float:
+    """Train from scratch; returns seconds."""
+    data = dict(path=str(fold / "films"), train="train/images", val="test/images", names={0: "hip"})
+    write_text(fold / "data.yaml", json.dumps(data))  # JSON is YAML
+    settings = dict(
+        model=f"{args.model}.yaml", pretrained=False, data=fold / "data.yaml", epochs=args.epochs, imgsz=args.side,
+        seed=args.seed, device="cpu", val=False, plots=False, workers=2, project=fold, name="train", exist_ok=True,
+    )  # fmt: skip
+    start = time.time()
+    run(args.yolo, "detect", "train", settings, fold / "train.log")
+    return time.time() - start
+
+
+def run(yolo: str, task: str, mode: str, settings: dict, log: Path) -> None:
+    """One command of Ultralytics."""
+    with log.open("w", encoding="utf-8") as file:
+        command = [yolo, task, mode, *(f"{key}={value}" for key, value in settings.items())]
+        if subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode:
+            raise HipdetError(f"{yolo} {task} {mode} failed; all it said is in {log}")
+
+
+def score(args: argparse.Namespace, fold: Path, coco: dict) -> dict[str, float]:
+    """Detect on the films left out and write ``test/test.roi.json``."""
+    settings = dict(
+        model=fold / "train/weights/last.pt", source=fold / "films/test/images", imgsz=args.side, conf=0.001, max_det=10,
+        save=False, save_txt=True, save_conf=True, device="cpu", project=fold, name="predict", exist_ok=True,
+    )  # fmt: skip
+    run(args.yolo, "detect", "predict", settings, fold / "predict.log")
+    rows, names = [], {category["id"]: category["name"] for category in coco["categories"]}
+    for image in coco["images"]:
+        truth = [annotation for annotation in coco["annotations"] if annotation["image_id"] == image["id"]]
+        found = fold / f"predict/labels/{image['id']}.txt"
+        values = np.loadtxt(found, ndmin=2) if found.is_file() else np.zeros((0, 6))
+        centre, size = values[:, 1:3], values[:, 3:5]
+        corners = np.hstack([centre - size / 2, centre + size / 2]) * ([image["width"], image["height"]] * 2)
+        detections = Detections(as_boxes(corners), values[:, 5], np.zeros(len(values), dtype=np.int64))
+        boxes = xywh_to_xyxy([annotation["bbox"] for annotation in truth])
+        film = evaluate_film(boxes, np.zeros(len(boxes), dtype=np.int64), detections, args.rois)
+        rows += roi_rows(image, truth, film, names)
+    write_table(str(fold / "test/test"), {}, rows, [])
+    return dict(avg_iou=float(np.mean([row["iou"] for row in rows])), min_iou=min(row["iou"] for row in rows))
+
+
+@reports_errors
+def main() -> None:
+    """Run it."""
+    args = parse_arguments()
+    tests = sorted((args.out / "folds").glob("*_test.json"))
+    if not tests:
+        raise HipdetError(f"{args.out}: has no folds; run tools/cross_validate.py first")
+    for number, test in enumerate(tests):
+        fold = (args.out / f"{args.model}_{args.side}" / f"fold{number}").resolve()
+        if (fold / "record.json").is_file():
+            continue
+        parts = {}
+        for part, file in (("train", Path(str(test).replace("_test.json", "_train.json"))), ("test", test)):
+            parts[part] = json.loads(file.read_text(encoding="utf-8"))
+            write_films(parts[part], args.data_root, fold / "films" / part)
+        seconds = train(args, fold)
+        figures = score(args, fold, parts["test"])
+        write_json(fold / "record.json", dict(seconds=seconds, figures=figures))
+        print(f"fold {number}: {figures}, {seconds / 60:.1f} min")
+
+
+if __name__ == "__main__":
+    main()
