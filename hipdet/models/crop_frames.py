@@ -13,6 +13,8 @@ from torch.nn import functional as F
 class CropFrames(NamedTuple):
     """Coordinate frames of proposals: origin in the centre, unit the proposal's long side, perhaps turned or mirrored.
 
+    No matrix products here: mixed precision would round them to thousandths, which is whole pixels.
+
     Fields: `centre` ``[R, 2]`` and `side` ``[R]`` in pixels of the film, `axes` ``[R, 2, 2]``, whose columns are the unit
     vectors of the frame's x and y on the film, at right angles.
     """
@@ -37,12 +39,12 @@ class CropFrames(NamedTuple):
         A turned frame takes the width and height as they are: a square stands for a round thing.
         """
         offset = (boxes[:, :2] + boxes[:, 2:]) / 2 - self.centre
-        shift = (self.axes.transpose(1, 2) @ offset[:, :, None])[:, :, 0] / self.side[:, None]
+        shift = (self.axes * offset[:, :, None]).sum(1) / self.side[:, None]
         return torch.cat([shift, ((boxes[:, 2:] - boxes[:, :2]) / self.side[:, None]).log()], dim=1)
 
     def decode(self, deltas: Tensor) -> Tensor:
         """The inverse of `encode`."""
-        centre = self.centre + (self.axes @ deltas[:, :2, None])[:, :, 0] * self.side[:, None]
+        centre = self.centre + (self.axes * deltas[:, None, :2]).sum(2) * self.side[:, None]
         half = deltas[:, 2:].exp() * self.side[:, None] / 2
         return torch.cat([centre - half, centre + half], dim=1)
 
@@ -50,7 +52,8 @@ class CropFrames(NamedTuple):
         """Read the windows, `context` sides wide, off one `film` ``[C, H, W]`` as ``[R, C, pixels, pixels]``."""
         count, (height, width) = len(self.side), film.shape[1:]
         points = cell_centres(pixels, pixels, film).reshape(-1, 2) * context  # [P, 2] in sides
-        where = self.centre[:, None] + points @ self.axes.transpose(1, 2) * self.side[:, None, None]  # [R, P, 2]
+        turned = points[:, :1] * self.axes[:, None, :, 0] + points[:, 1:] * self.axes[:, None, :, 1]  # [R, P, 2]
+        where = self.centre[:, None] + turned * self.side[:, None, None]
         grid = where / where.new_tensor([width, height]) * 2 - 1
         black = film.amin(dim=(1, 2), keepdim=True)  # what lies outside
         # the windows stacked in one tall picture: the film isn't copied for each

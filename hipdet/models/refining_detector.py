@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 from hipdet.errors import ConfigError
 
+Suppress = Callable[[InstanceData], InstanceData]
+
 
 @MODELS.register_module()
 class RefiningDetector(SingleStageDetector):
@@ -26,8 +28,10 @@ class RefiningDetector(SingleStageDetector):
     Args:
         refiner: A `RoiRefiner`.
         reduction: The backbone sees the film smaller by this whole number.
-        passes: How many of the best ROIs of a film are re-read, pass by pass; no more detections than the first are given.
-            Empty: none, the first pass is the result.
+        passes: How many of the best ROIs of a film are re-read, reading by reading; no more detections than the first are
+            given.  Every other reading sees the mirror image, and the box is the mean of its readings.  Empty: none, the
+            detector's own boxes are the result.
+        one_size: ROIs of a class on a film get one size, see `share_size`; those of the last reading alone.
         **kwargs: Those of ``SingleStageDetector``.
 
     Raises:
@@ -35,7 +39,13 @@ class RefiningDetector(SingleStageDetector):
     """
 
     def __init__(
-        self, *args: Any, refiner: dict, reduction: int = 2, passes: Sequence[int] = (4, 2), **kwargs: Any
+        self,
+        *args: Any,
+        refiner: dict,
+        reduction: int = 2,
+        passes: Sequence[int] = (3, 2),
+        one_size: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         if any(count < 1 for count in passes) or sorted(passes, reverse=True) != list(passes):
@@ -43,16 +53,19 @@ class RefiningDetector(SingleStageDetector):
         self.refiner = MODELS.build(refiner)
         self.reduction = reduction
         self.passes = tuple(passes)
+        self.one_size = one_size
+        self.to(memory_format=torch.channels_last)  # a quarter faster on a CPU
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor]:
         """Features of the reduced films ``[N, C, H, W]``."""
         return super().extract_feat(F.avg_pool2d(batch_inputs, self.reduction) if self.reduction > 1 else batch_inputs)
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
-        """Losses of the head and of the refiner, which trains on labels, not on what the head proposes."""
-        losses = super().loss(batch_inputs, batch_data_samples)
+        """Losses of the head and of the refiner, which learns from labels and from what the head takes for a ROI."""
+        features = self.extract_feat(batch_inputs)
+        losses, proposals = self.bbox_head.loss_and_predict(features, batch_data_samples, proposal_cfg=self.test_cfg)
         labels = [sample.gt_instances.bboxes for sample in batch_data_samples]
-        return {**losses, **self.refiner.loss(batch_inputs, labels)}
+        return {**losses, **self.refiner.loss(batch_inputs, labels, [found.bboxes.detach() for found in proposals])}
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: list, rescale: bool = True) -> list:
         """Detect, re-read, and give the boxes in pixels of the film as stored where `rescale` is set."""
@@ -67,19 +80,57 @@ class RefiningDetector(SingleStageDetector):
             results.append(refined)
         return self.add_pred_to_datasample(batch_data_samples, results)
 
-    def refine(self, film: Tensor, proposed: InstanceData) -> InstanceData:
-        """Re-read the best of `proposed`, best first, on `film` ``[C, H, W]``; duplicates go."""
-        kept = proposed[: self.passes[0]] if self.passes else proposed
-        for count in self.passes:
+    def refine(self, film: Tensor, proposed: InstanceData, suppress: Suppress | None = None) -> InstanceData:
+        """Re-read the best of `proposed`, best first, on `film` ``[C, H, W]``; duplicates go.
+
+        `suppress` sorts by score and drops what has moved onto a better ROI of its class (default: mmcv's suppression).
+        """
+        suppress = suppress or self._suppress
+        kept = proposed[: self.passes[0]] if self.passes else proposed[:]
+        kept.readings = torch.zeros_like(kept.scores)
+        for turn, count in enumerate(self.passes):
             if not len(kept):
-                return kept
-            boxes, quality = self.refiner.refine(film, kept.bboxes[:count])
-            kept.bboxes = torch.cat([boxes, kept.bboxes[count:]])
-            kept.scores = torch.cat([quality, kept.scores[count:]])
-            kept = self._best_first(kept)
+                break
+            kept = suppress(self._read(film, kept, count, mirrored=turn % 2 == 1))
+        del kept.readings
+        if self.one_size:
+            few = kept[: self.passes[-1]] if self.passes else kept
+            kept.bboxes = torch.cat([share_size(few.bboxes, few.scores, few.labels), kept.bboxes[len(few) :]])
         return kept
 
-    def _best_first(self, found: InstanceData) -> InstanceData:
-        """Sort by score and drop what has moved onto a better ROI of its class."""
+    def _read(self, film: Tensor, kept: InstanceData, count: int, mirrored: bool) -> InstanceData:
+        """Read the first `count` once more, and take the mean of each one's readings."""
+        boxes, quality = self.refiner.refine(film, kept.bboxes[:count], mirrored)
+        times = kept.readings[:count]
+        boxes = (kept.bboxes[:count] * times[:, None] + boxes) / (times[:, None] + 1)
+        quality = (kept.scores[:count] * times + quality) / (times + 1)
+        return InstanceData(
+            bboxes=torch.cat([boxes, kept.bboxes[count:]]),
+            scores=torch.cat([quality, kept.scores[count:]]),
+            labels=kept.labels,
+            readings=torch.cat([times + 1, kept.readings[count:]]),
+        )
+
+    def _suppress(self, found: InstanceData) -> InstanceData:
         keep = batched_nms(found.bboxes, found.scores, found.labels, self.test_cfg.nms)[1]
         return found[keep]
+
+
+def share_size(boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
+    """Give the ROIs of a class on a film the geometric mean of their sides; centres stay.
+
+    Both hips of a film are one patient's, at one magnification.  Only ROIs that score .5 or more take part.
+
+    Args:
+        boxes: ``[R, 4]``.
+        scores: IoU that is expected of them, ``[R]``.
+        labels: ``[R]``.
+    """
+    sure = scores >= 0.5
+    same = (labels[:, None] == labels) & sure & sure[:, None] | torch.eye(
+        len(boxes), dtype=torch.bool, device=boxes.device
+    )
+    weights = same / same.sum(dim=1, keepdim=True)
+    centre, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    half = (weights[:, :, None] * sides.clamp(min=1e-6).log()).sum(1).exp() / 2
+    return torch.cat([centre - half, centre + half], dim=1)

@@ -33,8 +33,8 @@ class Reading(NamedTuple):
 class RoiRefiner(BaseModule):
     """Crop -> small backbone -> every cell votes for the ROI's centre and sides -> weighted mean of the votes.
 
-    It trains on labels moved as a first pass might miss them, and on background.  The quality is trained to be the IoU of the
-    refined box with the nearest label, so that the score of a detection predicts its IoU.
+    It trains on labels moved as a first pass might miss them, and on background that the first pass proposes.  The quality is
+    trained to be the IoU of the refined box with the nearest label, so that the score of a detection predicts its IoU.
 
     Args:
         backbone: An mmdet backbone; its last map is read.
@@ -43,9 +43,9 @@ class RoiRefiner(BaseModule):
         pixels: Side of the crop that the backbone sees.
         context: Side of the crop in long sides of the proposal.
         square: Width and height are one: their votes are averaged.
-        flip: Average each crop with its mirror image when predicting.
         copies: Crops of each label in training.
-        background: Crops of background in training, for each film.
+        background: Crops of background in training, for each film: the best proposals that hardly overlap a label (IoU below
+            .3), and places at random where there are too few.
         shift, zoom, degrees: How far training crops miss the label, see `random_frames`.
         reach: Standard deviation of the cells that learn to vote about the ROI's centre, in its sides.
         vote_weight: Weight of that loss.
@@ -63,7 +63,6 @@ class RoiRefiner(BaseModule):
         pixels: int = 128,
         context: float = 2.0,
         square: bool = True,
-        flip: bool = False,
         copies: int = 2,
         background: int = 1,
         shift: float = 0.2,
@@ -78,7 +77,7 @@ class RoiRefiner(BaseModule):
         super().__init__(init_cfg)
         if background < 1:
             raise ConfigError(f"RoiRefiner: background must be 1 or more, found {background}: films may have no label")
-        self.pixels, self.context, self.square, self.flip = pixels, context, square, flip
+        self.pixels, self.context, self.square = pixels, context, square
         self.copies, self.background = copies, background
         self.shift, self.zoom, self.degrees = shift, zoom, degrees
         self.reach, self.vote_weight = reach, vote_weight
@@ -105,9 +104,12 @@ class RoiRefiner(BaseModule):
         quality = (maps[:, 5].flatten(1) * weights).sum(1)
         return Reading((votes * weights[:, None]).sum(2), quality, votes, log_weights)
 
-    def loss(self, films: Tensor, labels: list[Tensor]) -> dict[str, Tensor]:
-        """Losses on crops of `films` ``[N, C, H, W]`` about their `labels` (``[G, 4]`` pixels for each) and of background."""
-        drawn = [self._training_frames(boxes, films) for boxes in labels]
+    def loss(self, films: Tensor, labels: list[Tensor], proposals: list[Tensor]) -> dict[str, Tensor]:
+        """Losses on crops of `films` ``[N, C, H, W]`` about their `labels` and of background.
+
+        `labels` and `proposals`, best first, are ``[G, 4]`` and ``[P, 4]`` pixels for each film.
+        """
+        drawn = [self._training_frames(boxes, found, films) for boxes, found in zip(labels, proposals)]
         crops = torch.cat([frames.read(film, self.context, self.pixels) for film, (frames, _) in zip(films, drawn)])
         frames = CropFrames(*map(torch.cat, zip(*(frames for frames, _ in drawn))))
         nearest = torch.cat([nearest for _, nearest in drawn])  # [R, 4]; NaN where the film has no label
@@ -115,9 +117,8 @@ class RoiRefiner(BaseModule):
         refined = frames.decode(found.deltas)
         # NaN where a film has no label at all: no overlap
         overlap = bbox_overlaps(refined.detach(), nearest, is_aligned=True).nan_to_num(0.0)
-        positive = (frames.centre - (nearest[:, :2] + nearest[:, 2:]) / 2).abs().amax(
-            1
-        ) < frames.side * self.shift * self.zoom
+        offset = (frames.centre - (nearest[:, :2] + nearest[:, 2:]) / 2).abs().amax(1)
+        positive = offset < frames.side * self.shift * self.zoom
         losses = dict(loss_quality=F.binary_cross_entropy_with_logits(found.quality, overlap))
         if not positive.any():
             return {**losses, "loss_refined": found.deltas.sum() * 0, "loss_votes": found.votes.sum() * 0}
@@ -135,36 +136,36 @@ class RoiRefiner(BaseModule):
         """
         side = math.isqrt(votes.shape[2])
         cells = cell_centres(side, side, votes).reshape(-1, 2) * self.context
-        distance = torch.cdist(target[:, :2], cells)  # [P, cells] in sides
+        distance = (target[:, None, :2] - cells).norm(dim=2)  # [P, cells] in sides
         near = (-0.5 * (distance / self.reach) ** 2).softmax(dim=1)
         error = (votes - target[:, :, None]).abs().sum(1)
         return self.vote_weight * ((error - log_weights) * near).sum(1).mean()
 
-    def _training_frames(self, boxes: Tensor, films: Tensor) -> tuple[CropFrames, Tensor]:
+    def _training_frames(self, boxes: Tensor, proposals: Tensor, films: Tensor) -> tuple[CropFrames, Tensor]:
         """Frames about the labels of a film and its background, and the label nearest to each frame."""
-        about = boxes.repeat(self.copies, 1)
-        frames = random_frames(torch.cat([about, self._background(boxes, films)]), self.shift, self.zoom, self.degrees)
+        about = [boxes.repeat(self.copies, 1), self._background(boxes, proposals, films)]
+        frames = random_frames(torch.cat(about), self.shift, self.zoom, self.degrees)
         if not len(boxes):
             return frames, torch.full((len(frames.side), 4), torch.nan, device=films.device)
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-        return frames, boxes[torch.cdist(frames.centre, centres).argmin(dim=1)]
+        return frames, boxes[(frames.centre[:, None] - centres).norm(dim=2).argmin(dim=1)]
 
-    def _background(self, boxes: Tensor, films: Tensor) -> Tensor:
-        """Boxes ``[background, 4]`` anywhere on a film, as large as its labels (a fifth of it where it has none)."""
+    def _background(self, boxes: Tensor, proposals: Tensor, films: Tensor) -> Tensor:
+        """Boxes ``[background, 4]``: of `proposals`, then anywhere, as large as the labels (a fifth of a film without)."""
+        wrong = proposals[(bbox_overlaps(proposals, boxes) < 0.3).all(dim=1)][: self.background]
+        missing = self.background - len(wrong)
         extent = films.new_tensor([films.shape[3], films.shape[2]])
         sides = (boxes[:, 2:] - boxes[:, :2]).amax(1) if len(boxes) else extent.max()[None] / 5
-        half = sides[torch.randint(len(sides), (self.background,), device=films.device)][:, None] / 2
-        centre = torch.rand(self.background, 2, device=films.device) * extent
-        return torch.cat([centre - half, centre + half], dim=1)
+        half = sides[torch.randint(len(sides), (missing,), device=films.device)][:, None] / 2
+        centre = torch.rand(missing, 2, device=films.device) * extent
+        anywhere = torch.cat([centre - half, centre + half], dim=1)
+        return torch.cat([wrong, anywhere])
 
-    def refine(self, film: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Re-read `boxes` ``[R, 4]`` of one `film` ``[C, H, W]``: better boxes, and the IoU ``[R]`` that they should have."""
-        frames = CropFrames.around(boxes)
-        crops = frames.read(film, self.context, self.pixels)
-        if not self.flip:
-            found = self(crops)
-            return frames.decode(found.deltas), found.quality.sigmoid()
-        found = self(torch.cat([crops, crops.flip(-1)]))
-        straight, mirrored = found.deltas.chunk(2)
-        mirrored = torch.cat([-mirrored[:, :1], mirrored[:, 1:]], dim=1)
-        return frames.decode((straight + mirrored) / 2), found.quality.reshape(2, -1).mean(0).sigmoid()
+    def refine(self, film: Tensor, boxes: Tensor, mirrored: bool = False) -> tuple[Tensor, Tensor]:
+        """Re-read `boxes` ``[R, 4]`` of one `film` ``[C, H, W]``: better boxes, and the IoU ``[R]`` that they should have.
+
+        `mirrored`: the network sees the crops' mirror images; the boxes are those of the film all the same.
+        """
+        frames = CropFrames.around(boxes, mirror=-torch.ones_like(boxes[:, 0]) if mirrored else None)
+        found = self(frames.read(film, self.context, self.pixels))
+        return frames.decode(found.deltas), found.quality.sigmoid()

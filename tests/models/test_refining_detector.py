@@ -9,6 +9,7 @@ from mmengine.structures import InstanceData
 
 from hipdet.boxes import iou_matrix
 from hipdet.errors import ConfigError
+from hipdet.models.refining_detector import share_size
 
 RESIDUAL = dict(type="mmdet.ResNet", depth=18, base_channels=8)
 
@@ -91,15 +92,47 @@ def test_detections_are_sorted_few_and_distinct(passes):
         assert (overlap - torch.eye(len(overlap)).numpy()).max() <= 0.3 + 1e-6
 
 
-def test_each_pass_reads_the_best_so_far():
-    """A stand-in for the network that moves boxes by 1 px and halves quality tells which were read how often."""
-    detector = make_detector(passes=(3, 1))
-    detector.refiner.refine = lambda film, boxes: (boxes + 1, torch.linspace(0.9, 0.5, len(boxes)))
+def test_each_reading_is_of_the_best_so_far_and_the_mean_is_given():
+    """A stand-in for the network moves boxes by 2 px, 8 px if mirrored, and turns the order round."""
+    detector = make_detector(passes=(3, 1, 1))
+    seen = []
+
+    def refine(film, boxes, mirrored):
+        seen.append((boxes[:, 0].tolist(), mirrored))
+        return boxes + (8 if mirrored else 2), torch.linspace(0.4, 0.8, len(boxes)) if not mirrored else torch.tensor(
+            [0.1]
+        )
+
+    detector.refiner.refine = refine
     boxes = torch.tensor([[0.0, 0, 20, 20], [50, 50, 70, 70], [100, 100, 120, 120], [150, 150, 170, 170]])
     proposed = InstanceData(bboxes=boxes, scores=torch.tensor([0.4, 0.3, 0.2, 0.1]), labels=torch.zeros(4).long())
     found = detector.refine(torch.zeros(3, 256, 256), proposed)
-    assert found.bboxes[:, 0].tolist() == [2.0, 51.0, 101.0]
+    # first: 2 52 102 with .4 .6 .8; then 102 -> 110, mean 106, score (.8 + .1) / 2 = .45: behind 52
+    assert seen == [([0.0, 50.0, 100.0], False), ([102.0], True), ([52.0], False)]
+    # then 52 -> 54, the mean of its two readings 53, score (.6 + .4) / 2
+    assert found.bboxes[:, 0].tolist() == pytest.approx([53.0, 106.0, 2.0])
+    assert found.scores.tolist() == pytest.approx([0.5, 0.45, 0.4])
     assert proposed.bboxes.equal(boxes)  # not touched
+    assert set(found.keys()) == {"bboxes", "scores", "labels"}
+
+
+def test_rois_of_a_class_share_their_size():
+    boxes = torch.tensor([[0.0, 0, 40, 20], [100, 0, 190, 45], [0, 100, 10, 110], [200, 200, 210, 210]])
+    scores, labels = torch.tensor([0.9, 0.5, 0.9, 0.49]), torch.tensor([0, 0, 1, 0])
+    found = share_size(boxes, scores, labels)
+    # sqrt(40 * 90) = 60 wide, sqrt(20 * 45) = 30 high about (20, 10) and (145, 22.5); another class and a doubtful one stay
+    expected = [[-10, -5, 50, 25], [115, 7.5, 175, 37.5], [0, 100, 10, 110], [200, 200, 210, 210]]
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32))
+    assert share_size(boxes[:0], scores[:0], labels[:0]).shape == (0, 4)
+
+
+def test_one_size_is_applied_last():
+    detector = make_detector(passes=(2,), one_size=True)
+    detector.refiner.refine = lambda film, boxes, mirrored: (boxes, torch.full((len(boxes),), 0.7))
+    boxes = torch.tensor([[0.0, 0, 10, 10], [50, 50, 90, 90]])
+    proposed = InstanceData(bboxes=boxes, scores=torch.tensor([0.4, 0.3]), labels=torch.zeros(2).long())
+    found = detector.refine(torch.zeros(3, 256, 256), proposed).bboxes
+    assert (found[:, 2:] - found[:, :2]).flatten().tolist() == pytest.approx([20.0] * 4)
 
 
 def test_pixels_of_the_film():

@@ -29,6 +29,7 @@ def discs(boxes, side=160):
 
 
 LABELS = [torch.tensor([[20.0, 30, 60, 70], [90, 60, 130, 100]]), torch.tensor([[60.0, 70, 110, 120]])]
+NOTHING = [torch.zeros(0, 4)] * 2
 
 
 def test_untrained_it_leaves_proposals_alone():
@@ -57,18 +58,20 @@ def test_deltas_are_the_weighted_mean_of_the_votes():
     assert found.votes.shape == (2, 4, 64)  # stride 8 of 64 pixels: 8 x 8 cells
 
 
-def test_mirrored_film_mirrored_boxes():
-    """Averaged with its mirror image, a reading commutes with mirroring."""
-    refiner = make_refiner(flip=True).eval()
+def test_a_mirrored_reading_is_that_of_the_mirrored_film():
+    refiner = make_refiner().eval()
     torch.nn.init.normal_(refiner.vote.weight, std=0.1)
     film, boxes = torch.randn(3, 160, 160), torch.tensor([[30.0, 40, 70, 80]])
-    straight, quality = refiner.refine(film, boxes)
-    mirror = torch.tensor([160.0, 0, 160, 0])
-    flipped, same = refiner.refine(film.flip(-1), (mirror - boxes)[:, [2, 1, 0, 3]] * torch.tensor([1.0, -1, 1, -1]))
-    back = (mirror - flipped)[:, [2, 1, 0, 3]] * torch.tensor([1.0, -1, 1, -1])
-    assert straight.allclose(back, atol=1e-3)
+    found, quality = refiner.refine(film, boxes, mirrored=True)
+    other, same = refiner.refine(film.flip(-1), mirror(boxes))
+    assert found.allclose(mirror(other), atol=1e-3)
     assert quality.allclose(same, atol=1e-5)
-    assert not straight.allclose(boxes, atol=1.0)
+    assert not found.allclose(refiner.refine(film, boxes)[0], atol=1.0)
+
+
+def mirror(boxes):
+    """`boxes` on a film 160 px wide in its mirror image."""
+    return (torch.tensor([160.0, 0, 160, 0]) - boxes * torch.tensor([1.0, -1, 1, -1]))[:, [2, 1, 0, 3]]
 
 
 def test_it_learns():
@@ -77,7 +80,7 @@ def test_it_learns():
     optimizer = torch.optim.AdamW(refiner.parameters(), lr=4e-3)
     films = torch.stack([discs(boxes) for boxes in LABELS])
     for _ in range(100):
-        losses = refiner.loss(films, LABELS)
+        losses = refiner.loss(films, LABELS, NOTHING)
         optimizer.zero_grad()
         sum(losses.values()).backward()
         optimizer.step()
@@ -92,12 +95,30 @@ def test_it_learns():
     assert quality[:2].min() > 0.6 > 0.4 > quality[2]
 
 
+def test_background_is_what_the_first_pass_takes_for_a_roi():
+    refiner = make_refiner(background=3)
+    films = torch.zeros(1, 3, 160, 200)
+    label = LABELS[0][:1]  # 20, 30, 60, 70
+    # IoU 1, 1/3 (half of it: 800 / 2400), 0, 0.6 / 1.4, 0.2 / 1.8, 0
+    moved = torch.tensor([[0.0, 0], [20, 0], [80, 0], [0, 16], [32, 0], [0, 60]])
+    proposals = label + moved.repeat(1, 2)
+    found = refiner._background(label, proposals, films)
+    assert found.tolist() == proposals[[2, 4, 5]].tolist()
+    assert refiner._background(label, proposals[:0], films).shape == (3, 4)
+    mixed = refiner._background(label, proposals[:3], films)
+    assert mixed[0].tolist() == proposals[2].tolist()
+    assert (mixed[1:, 2] - mixed[1:, 0]).tolist() == pytest.approx([40.0, 40.0])  # as large as the label
+    unlabelled = refiner._background(label[:0], proposals[:1], films)
+    assert unlabelled[0].tolist() == proposals[0].tolist()
+    assert (unlabelled[1:, 3] - unlabelled[1:, 1]).tolist() == pytest.approx([40.0, 40.0])  # a fifth of 200
+
+
 def test_films_without_labels():
     refiner = make_refiner().train()
     films = torch.stack([discs(boxes) for boxes in LABELS])
-    some = refiner.loss(films, [LABELS[0], torch.zeros(0, 4)])
+    some = refiner.loss(films, [LABELS[0], torch.zeros(0, 4)], NOTHING)
     assert all(torch.isfinite(loss) for loss in some.values())
-    none = refiner.loss(films, [torch.zeros(0, 4)] * 2)
+    none = refiner.loss(films, NOTHING, NOTHING)
     assert none["loss_refined"] == none["loss_votes"] == 0
     sum(none.values()).backward()
     assert all(torch.isfinite(p.grad).all() for p in refiner.parameters())

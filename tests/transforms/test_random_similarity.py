@@ -53,6 +53,26 @@ def test_boxes_go_where_the_pixels_go(angle, scale, dx, dy, flip, seed):
     assert box[2] - box[0] == pytest.approx(box[3] - box[1])
 
 
+@pytest.mark.parametrize(
+    ("angle", "expected"),
+    # centre (45, 30) of a film 100 x 100, that is (-5, -20) from its middle: counter-clockwise (x, y) -> (y, -x)
+    [(90, [20, 50, 40, 60]), (180, [50, 60, 60, 80]), (270, [60, 40, 80, 50])],
+)
+def test_on_its_side_width_and_height_change_places(angle, expected):
+    found = warp_boxes(np.array([[40.0, 20, 50, 40]]), Similarity(angle=angle).matrix(100, 100))[0]
+    assert found.tolist() == pytest.approx(expected)
+
+
+def test_quarter_turns_come_as_often_as_asked():
+    transform = RandomSimilarity(5, quarter_turn_prob=0.3)
+    np.random.seed(0)
+    angles = np.array([transform.draw(100, 100).angle for _ in range(4000)])
+    quarters = np.round(angles / 90).astype(int)
+    assert np.abs(angles - 90 * quarters).max() <= 5
+    shares = np.bincount(quarters, minlength=4) / len(angles)
+    np.testing.assert_allclose(shares, [0.7, 0.1, 0.1, 0.1], atol=0.02)  # sd .005 to .007
+
+
 def results():
     return dict(
         img=np.full((100, 100, 3), 7, np.uint8),
