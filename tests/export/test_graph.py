@@ -1,0 +1,104 @@
+"""The traceable graph, and the ONNX file of it, against the detector's own predict."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from hipdet.errors import ConfigError
+from hipdet.export import DetectorGraph, write_onnx
+
+ROOT = Path(__file__).parents[2]
+SIDES = {"hip_roi_medium": 448, "hip_ssd_r18_demo": 224}
+
+
+def make_detector(name, **changes):
+    """Of the project's own config, with weights that find something everywhere."""
+    torch.manual_seed(0)
+    init_default_scope("mmdet")
+    cfg = Config.fromfile(ROOT / f"configs/{name}.py")
+    model = MODELS.build({**cfg.model, **changes}).eval()
+    for conv in model.bbox_head.conv_reg:
+        torch.nn.init.normal_(conv.weight, std=0.05)
+    for conv in model.bbox_head.conv_cls:
+        torch.nn.init.normal_(conv.weight, std=0.05)  # more would saturate: ties
+    if hasattr(model, "refiner"):
+        torch.nn.init.normal_(model.refiner.vote.weight, std=0.05)
+    return model
+
+
+def films(side, count=3):
+    """Blurred noise on part of the square, and the extent of that part."""
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        width, height = side - 40 * number, side - 24
+        film = np.zeros((side, side), np.uint8)
+        coarse = generator.integers(0, 255, (height // 8 + 1, width // 8 + 1), dtype=np.uint8)
+        film[:height, :width] = np.kron(coarse, np.ones((8, 8), np.uint8))[:height, :width]
+        yield torch.from_numpy(film)[None, None], (width, height)
+
+
+def predicted(detector, film, extent):
+    """By the detector's own way, from the grey film."""
+    sample = DetDataSample(metainfo=dict(img_shape=extent[::-1], scale_factor=(1.0, 1.0)))
+    batch = detector.data_preprocessor(dict(inputs=[film[0].expand(3, -1, -1)], data_samples=[sample]))
+    batch["data_samples"][0].set_metainfo(dict(img_shape=extent[::-1]))
+    with torch.no_grad():
+        found = detector.predict(batch["inputs"], batch["data_samples"], rescale=False)[0].pred_instances
+    return found.bboxes.numpy(), found.scores.numpy()
+
+
+CASES = [
+    ("hip_roi_medium", {}),
+    ("hip_roi_medium", dict(passes=(4, 2, 1), one_size=True)),
+    ("hip_roi_medium", dict(passes=())),
+    ("hip_ssd_r18_demo", {}),
+]
+
+
+@pytest.mark.parametrize(("name", "changes"), CASES)
+def test_graph_is_the_detector(name, changes):
+    detector = make_detector(name, **changes)
+    graph = DetectorGraph(detector, SIDES[name])
+    for film, extent in films(SIDES[name]):
+        boxes, scores = predicted(detector, film, extent)
+        with torch.no_grad():
+            found, confidence, labels = graph(film, torch.tensor(extent, dtype=torch.float32))
+        count = min(len(boxes), graph.rois)
+        np.testing.assert_allclose(found.numpy()[:count], boxes[:count], atol=1e-3)
+        np.testing.assert_allclose(confidence.numpy()[:count], scores[:count], atol=1e-5)
+        assert (confidence[count:] == 0).all()
+        assert labels.eq(0).all()
+
+
+@pytest.mark.parametrize(("name", "changes"), CASES[:2])
+def test_onnx_file_is_the_graph(name, changes, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    detector = make_detector(name, **changes)
+    graph = DetectorGraph(detector, SIDES[name])
+    write_onnx(graph, tmp_path / "new/model.onnx")
+    session = runtime.InferenceSession(tmp_path / "new/model.onnx", providers=["CPUExecutionProvider"])
+    for film, extent in films(SIDES[name]):
+        inputs = dict(film=film.numpy(), extent=np.array(extent, np.float32))
+        boxes, scores, labels = session.run(["boxes", "scores", "labels"], inputs)
+        with torch.no_grad():
+            expected = graph(film, torch.tensor(extent, dtype=torch.float32))
+        np.testing.assert_allclose(boxes, expected[0].numpy(), atol=1e-3)
+        np.testing.assert_allclose(scores, expected[1].numpy(), atol=1e-5)
+        assert labels.tolist() == expected[2].tolist()
+
+
+def test_other_detectors_are_refused():
+    detector = make_detector("hip_roi_medium")
+    detector.test_cfg.score_thr = 0.1
+    with pytest.raises(ConfigError, match="score_thr=0"):
+        DetectorGraph(detector, 448)
+    detector.bbox_head = torch.nn.Identity()
+    with pytest.raises(ConfigError, match="expected a HipSSDHead, found Identity"):
+        DetectorGraph(detector, 448)
