@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
@@ -44,12 +45,14 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read the config from any working directory and apply the arguments.
 
     Raises:
-        ConfigError: a config that isn't there.
+        ConfigError: a config that isn't there, or can't do what the arguments ask for.
     """
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     if args.data_root:
         os.environ["HIPDET_DATA"] = str(Path(args.data_root).resolve())
     cfg = read_config(args.config)
+    if args.data_root:
+        use_data_root(cfg, os.environ["HIPDET_DATA"])
     for part in ("train", "val", "test"):
         if ann_file := getattr(args, f"{part}_ann", None):
             use_annotations(cfg, part, ann_file)
@@ -61,6 +64,34 @@ def load_config(args: argparse.Namespace) -> Config:
     elif not cfg.get("work_dir"):
         cfg.work_dir = f"work_dirs/{Path(args.config).stem}"
     return cfg
+
+
+def use_data_root(cfg: Config, root: str) -> None:
+    """Move the films and annotations of a config to `root`: one that training saved has its folder written in it.
+
+    Raises:
+        ConfigError: a config without a data root.
+    """
+    datasets = [(cfg.get(f"{part}_dataloader") or {}).get("dataset", {}) for part in ("train", "val", "test")]
+    old = {each.data_root for each in (cfg, *datasets) if each.get("data_root")} - {root}
+    if not old and not cfg.get("data_root"):
+        raise ConfigError(f"--data-root {root}: {cfg.filename} has no data_root")
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: moved(each) for key, each in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(moved(each) for each in value)
+        if isinstance(value, str):
+            for folder in old:
+                if value == folder or value.startswith(f"{folder.rstrip('/')}/"):
+                    return root + value[len(folder.rstrip("/")) :]
+        return value
+
+    parts = [f"{part}_{what}" for part in ("train", "val", "test") for what in ("dataloader", "evaluator")]
+    for key in ("data_root", *parts):
+        if key in cfg:
+            cfg[key] = moved(cfg[key])
 
 
 def use_annotations(cfg: Config, part: str, ann_file: str) -> None:
