@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""Make odd films and their labels of ordinary ones: lying, upside down, inverted, one hip, small, implant, badly exposed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from hipdet.boxes import as_boxes
+from hipdet.cli.errors import reports_errors
+from hipdet.coco.build import build_coco
+from hipdet.coco.film import Film
+from hipdet.coco.load import films_of
+from hipdet.files import write_json
+from hipdet.radiograph import read_radiograph
+from hipdet.transforms.random_similarity import Similarity, warp_boxes
+
+EXAMPLES = """examples:
+  benchmarks/odd_films.py OUT/folds/hips_fold0_test.json --data-root FracAtlas --out odd/fold0
+  for odd in odd/fold0/*.json; do
+      tools/test.py OUT/hip_roi_medium/fold0/config.py OUT/hip_roi_medium/fold0/epoch_250.pth \\
+          --data-root odd/fold0 --test-ann $odd
+  done
+"""
+
+Made = tuple[np.ndarray, np.ndarray]  # grey values [H, W] and boxes [N, 4]
+
+
+def turned(quarters: int) -> Callable[[np.ndarray, np.ndarray, int], Made]:
+    """By 90 degrees counter-clockwise, so many times."""
+
+    def turn(film: np.ndarray, boxes: np.ndarray, number: int) -> Made:
+        height, width = film.shape
+        matrix = Similarity(angle=90.0 * quarters).matrix(width, height)
+        found = np.rot90(film, quarters)
+        matrix[:, 2] += (np.array(found.shape[::-1]) - [width, height]) / 2  # the middle of the film has moved
+        return found, warp_boxes(boxes, matrix)
+
+    return turn
+
+
+def inverted(film: np.ndarray, boxes: np.ndarray, number: int) -> Made:
+    """Bone is black."""
+    return 255 - film, boxes
+
+
+def one_hip(film: np.ndarray, boxes: np.ndarray, number: int) -> Made:
+    """Cut between the hips; the left half of every other film is kept."""
+    centre = (boxes[:, 0] + boxes[:, 2]) / 2
+    cut = round(float(centre.mean()))
+    if number % 2:
+        return film[:, :cut], boxes[centre < cut]
+    return film[:, cut:], boxes[centre >= cut] - [cut, 0, cut, 0]
+
+
+def small(film: np.ndarray, boxes: np.ndarray, number: int) -> Made:
+    """Half as large, as a child's, in the middle of a black film."""
+    height, width = film.shape
+    found = np.zeros_like(film)
+    top, left = height // 4, width // 4
+    found[top : top + height // 2, left : left + width // 2] = cv2.resize(
+        film, (width // 2, height // 2), interpolation=cv2.INTER_AREA
+    )
+    return found, boxes / 2 + [left, top, left, top]
+
+
+def implant(film: np.ndarray, boxes: np.ndarray, number: int) -> Made:
+    """A prosthesis of the hip on the left or right of the film: head, neck and stem, white."""
+    found, box = film.copy(), boxes[number % len(boxes)]
+    centre, head = (box[:2] + box[2:]) / 2, (box[2] - box[0]) / 1.8
+    outward = -1 if centre[0] < film.shape[1] / 2 else 1
+    neck = centre + head * np.array([0.75 * outward, 0.6])
+    tip = neck + head * np.array([-0.1 * outward, 2.6])
+    white = int(film.max())
+    for start, end, thick in ((centre, neck, 0.3), (neck, tip, 0.4)):
+        cv2.line(found, pixel(start), pixel(end), white, max(1, round(head * thick)), cv2.LINE_AA)
+    cv2.circle(found, pixel(centre), round(head / 2), white, -1, cv2.LINE_AA)
+    return found, boxes
+
+
+def pixel(point: np.ndarray) -> tuple[int, int]:
+    """The pixel at `point`."""
+    return round(float(point[0])), round(float(point[1]))
+
+
+def exposed(gain: float, offset: float) -> Callable[[np.ndarray, np.ndarray, int], Made]:
+    """Grey values multiplied and moved; what leaves the range is lost."""
+
+    def expose(film: np.ndarray, boxes: np.ndarray, number: int) -> Made:
+        return np.clip(film.astype(np.float32) * gain + offset, 0, 255).astype(np.uint8), boxes
+
+    return expose
+
+
+KINDS: dict[str, Callable[[np.ndarray, np.ndarray, int], Made]] = dict(
+    ordinary=exposed(1, 0),
+    lying=turned(1),
+    upside_down=turned(2),
+    inverted=inverted,
+    one_hip=one_hip,
+    small=small,
+    implant=implant,
+    dark=exposed(1, -80),
+    burnt=exposed(2.2, 0),
+)
+
+
+def make(film: Film, grey: np.ndarray, kind: str, number: int, out: Path) -> Film:
+    """Write one odd film; returns it with its ROIs."""
+    found, boxes = KINDS[kind](grey, as_boxes([roi.box for roi in film.rois]), number)
+    name = f"images/{kind}/{Path(film.file_name).stem}.png"
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.ascontiguousarray(found)).save(out / name)
+    rois = tuple(replace(film.rois[0], box=tuple(box)) for box in boxes.tolist())
+    return replace(film, file_name=name, height=found.shape[0], width=found.shape[1], rois=rois)
+
+
+@reports_errors
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("annotations", type=Path, help="COCO file")
+    parser.add_argument("--data-root", type=Path, required=True, help="folder that the films' names start from")
+    parser.add_argument("--out", type=Path, required=True, help="folder for films and <kind>.json")
+    args = parser.parse_args()
+    coco = json.loads(args.annotations.read_text(encoding="utf-8"))
+    films = [film for film in films_of(coco) if film.rois]
+    made: dict[str, list[Film]] = {kind: [] for kind in KINDS}
+    for number, film in enumerate(films):
+        read = read_radiograph(args.data_root / film.file_name)
+        grey = np.asarray(read if read.ndim == 2 else cv2.cvtColor(read, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+        for kind, its in made.items():
+            its.append(make(film, grey, kind, number, args.out))
+    for kind, its in made.items():
+        classes = [category["name"] for category in coco["categories"]]
+        write_json(args.out / f"{kind}.json", build_coco(its, classes, dict(description=f"odd films: {kind}")))
+    print(f"{len(films)} films of {len(KINDS)} kinds: {args.out}")
+
+
+if __name__ == "__main__":
+    main()
