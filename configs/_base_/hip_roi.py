@@ -11,8 +11,17 @@ to_square = [
 train_pipeline = [
     _base_.load_film,
     dict(type='LoadAnnotations', with_bbox=True),
+    # odd films: a tenth inverted, a tenth on their side or head
+    dict(type='Invert', prob=0.1),
     *to_square,
-    dict(type='RandomSimilarity', max_degrees=10.0, rotate_prob=0.9, scale=(0.7, 1.4), max_shift=0.15, flip_prob=0.5),
+    dict(
+        type='RandomSimilarity',
+        max_degrees=10.0,
+        rotate_prob=0.9,
+        scale=(0.7, 1.4),
+        max_shift=0.15,
+        flip_prob=0.5,
+        quarter_turn_prob=0.1),
     dict(type='RandomGamma', limit=1.8),
     dict(type='RandomLighting', balance=0.2, contrast=0.3),
     dict(type='PackDetInputs'),
@@ -38,6 +47,7 @@ model = dict(
         pad_size_divisor=32),
     # the film at half its scale: 14x14 cells of 16 px there, 32 px of the input
     reduction=2,
+    one_size=True,
     backbone=dict(**residual, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2, )),
     bbox_head=dict(
         type='HipSSDHead',
@@ -65,6 +75,7 @@ model = dict(
 
 train_cfg = dict(max_epochs=250, val_interval=50)
 optim_wrapper = dict(
+    type='Bfloat16OptimWrapper',
     optimizer=dict(_delete_=True, type='AdamW', lr=0.002, weight_decay=0.01),
     paramwise_cfg=dict(_delete_=True, groups=[dict(prefixes=['backbone', 'bbox_head', 'refiner'])]))
 custom_hooks = [

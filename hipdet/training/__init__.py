@@ -1,5 +1,6 @@
 """Staged one-cycle training, exact resuming, safe and matching checkpoints."""
 
+from hipdet.training.bfloat16_optim_wrapper import Bfloat16OptimWrapper
 from hipdet.training.checkpoint_loader import load_safetensors
 from hipdet.training.epoch_seed_hook import EpochSeedHook, seed_worker
 from hipdet.training.layer_groups import LayerGroupOptimWrapperConstructor
@@ -8,6 +9,7 @@ from hipdet.training.safe_checkpoint_hook import SafeCheckpointHook
 from hipdet.training.staged_one_cycle_hook import StagedOneCycleHook
 
 __all__ = [
+    "Bfloat16OptimWrapper",
     "EpochSeedHook",
     "LayerGroupOptimWrapperConstructor",
     "MatchingCheckpointHook",
