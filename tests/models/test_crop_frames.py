@@ -35,6 +35,16 @@ def test_mirrored_and_turned():
     assert turned[0, 0, :, 0].tolist() == pytest.approx([35, 25, 15, 5], abs=1e-3)
 
 
+def test_mixed_precision_rounds_no_places():
+    """A matrix product would be done in bfloat16, which knows 256 pixels from 258 and nothing between."""
+    frames = CropFrames.around(BOX + 200.3, angle=torch.tensor([0.1]))
+    film, label = ramp(400, 400), BOX + 201.0
+    exact = frames.read(film, 2.0, 8), frames.encode(label), frames.decode(frames.encode(label))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = frames.read(film, 2.0, 8), frames.encode(label), frames.decode(frames.encode(label))
+    assert all(torch.equal(*pair) for pair in zip(exact, mixed))
+
+
 def test_outside_is_as_black_as_the_film_gets():
     film = torch.full((1, 50, 50), 0.25)
     film[0, 0, 0] = -2.0
