@@ -26,11 +26,10 @@ from hipdet.radiograph import read_radiograph
 from hipdet.transforms.random_similarity import Similarity, warp_boxes
 
 EXAMPLES = """examples:
-  benchmarks/odd_films.py OUT/folds/hips_fold0_test.json --data-root FracAtlas --out odd/fold0
-  for odd in odd/fold0/*.json; do
-      tools/test.py OUT/hip_roi_medium/fold0/config.py OUT/hip_roi_medium/fold0/epoch_250.pth \\
-          --data-root odd/fold0 --test-ann $odd
-  done
+  benchmarks/odd_films.py FracAtlas/annotations/fold0_test.json --data-root FracAtlas --out odd/fold0
+  tools/test.py CONFIG WEIGHTS --data-root odd/fold0 --test-ann lying.json
+
+benchmarks/odd_table.py makes and tests them for all that tools/cross_validate.py has trained.
 """
 
 Made = tuple[np.ndarray, np.ndarray]  # grey values [H, W] and boxes [N, 4]
@@ -125,6 +124,22 @@ def make(film: Film, grey: np.ndarray, kind: str, number: int, out: Path) -> Fil
     return replace(film, file_name=name, height=found.shape[0], width=found.shape[1], rois=rois)
 
 
+def make_kinds(annotations: Path, data_root: Path, out: Path) -> int:
+    """Make all kinds of the films in a COCO file that have labels: ``<kind>.json`` and ``images/<kind>/``; their number."""
+    coco = json.loads(annotations.read_text(encoding="utf-8"))
+    films = [film for film in films_of(coco) if film.rois]
+    made: dict[str, list[Film]] = {kind: [] for kind in KINDS}
+    for number, film in enumerate(films):
+        read = read_radiograph(data_root / film.file_name)
+        grey = np.asarray(read if read.ndim == 2 else cv2.cvtColor(read, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+        for kind, its in made.items():
+            its.append(make(film, grey, kind, number, out))
+    classes = [category["name"] for category in coco["categories"]]
+    for kind, its in made.items():
+        write_json(out / f"{kind}.json", build_coco(its, classes, dict(description=f"odd films: {kind}")))
+    return len(films)
+
+
 @reports_errors
 def main() -> None:
     """Run it."""
@@ -135,18 +150,8 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, required=True, help="folder that the films' names start from")
     parser.add_argument("--out", type=Path, required=True, help="folder for films and <kind>.json")
     args = parser.parse_args()
-    coco = json.loads(args.annotations.read_text(encoding="utf-8"))
-    films = [film for film in films_of(coco) if film.rois]
-    made: dict[str, list[Film]] = {kind: [] for kind in KINDS}
-    for number, film in enumerate(films):
-        read = read_radiograph(args.data_root / film.file_name)
-        grey = np.asarray(read if read.ndim == 2 else cv2.cvtColor(read, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-        for kind, its in made.items():
-            its.append(make(film, grey, kind, number, args.out))
-    for kind, its in made.items():
-        classes = [category["name"] for category in coco["categories"]]
-        write_json(args.out / f"{kind}.json", build_coco(its, classes, dict(description=f"odd films: {kind}")))
-    print(f"{len(films)} films of {len(KINDS)} kinds: {args.out}")
+    count = make_kinds(args.annotations, args.data_root, args.out)
+    print(f"{count} films of {len(KINDS)} kinds: {args.out}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Test what tools/cross_validate.py trained on odd films made of those left out: IoU, hits and false alarms by kind."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import hipdet.plugin  # noqa: F401, I001  (before mmdet)
+import numpy as np
+from mmdet.apis import inference_detector, init_detector
+from odd_films import KINDS, make_kinds
+from tqdm import tqdm
+
+from hipdet.boxes import as_boxes
+from hipdet.cli.errors import reports_errors
+from hipdet.coco.load import films_of
+from hipdet.errors import DatasetError
+from hipdet.evaluation.matching import Detections, FilmResult, evaluate_film
+from hipdet.files import write_text
+
+EXAMPLES = """examples:
+  tools/cross_validate.py configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --out OUT
+  benchmarks/odd_table.py OUT --data-root FracAtlas
+
+Writes OUT/odd_films.md and the films into OUT/odd_films/.  Each cell: average IoU / acc50 of as many detections as the film
+has hips, and in brackets false alarms: detections among the best two that score .5 or more and are no hip, per film.
+"""
+SURE = 0.5
+
+
+def checkpoint_of(fold: Path) -> Path:
+    """The weights that the training of `fold` ended with."""
+    return fold / Path((fold / "last_checkpoint").read_text(encoding="utf-8").strip()).name
+
+
+def test(films: Path, kind: str, detector: object) -> list[tuple[FilmResult, int]]:
+    """Result and number of false alarms of every film of `kind` in `films`."""
+    results = []
+    for film in films_of(json.loads((films / f"{kind}.json").read_text(encoding="utf-8"))):
+        found = inference_detector(detector, str(films / film.file_name)).pred_instances.numpy()
+        every = Detections(as_boxes(found.bboxes), found.scores.astype(np.float64), found.labels.astype(np.int64))
+        sure = every.top(int((every.scores >= SURE).sum()))
+        truth = as_boxes([roi.box for roi in film.rois])
+        hips = np.zeros(len(truth), np.int64)
+        alarms = evaluate_film(truth, hips, sure, 2).extra
+        results.append((evaluate_film(truth, hips, every, len(truth)), alarms))
+    return results
+
+
+def row(name: str, results: dict[str, list[tuple[FilmResult, int]]]) -> str:
+    """A row of the table."""
+    cells = [name]
+    for films in results.values():
+        iou = np.array([roi.iou for film, _ in films for roi in film.rois])
+        alarms = np.mean([number for _, number in films])
+        cells.append(f"{iou.mean():.3f} / {(iou >= 0.5).mean():.3f} ({alarms:.2f})")
+    return "| " + " | ".join(cells) + " |"
+
+
+@reports_errors
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, help="output folder of tools/cross_validate.py")
+    parser.add_argument("--data-root", type=Path, required=True, help="folder that the films' names start from")
+    parser.add_argument("--variants", nargs="+", help="(default: all that hipdet trained)")
+    args = parser.parse_args()
+    parts = sorted((args.out / "folds").glob("*_fold*_test.json"))
+    names = args.variants or sorted({path.parents[1].name for path in args.out.glob("*/fold*/last_checkpoint")})
+    if not parts or not names:
+        raise DatasetError(
+            f"{args.out}: no folds/*_fold*_test.json or no training; is it a folder of tools/cross_validate.py?"
+        )
+    results: dict[str, dict[str, list[tuple[FilmResult, int]]]] = {name: {kind: [] for kind in KINDS} for name in names}
+    for number, part in enumerate(parts):
+        films = args.out / "odd_films" / f"fold{number}"
+        make_kinds(part, args.data_root, films)
+        for name in names:
+            fold = args.out / name / f"fold{number}"
+            detector = init_detector(str(fold / "config.py"), str(checkpoint_of(fold)), device="cpu")
+            for kind in tqdm(KINDS, desc=f"{name}, fold {number}"):
+                results[name][kind] += test(films, kind, detector)
+    head = ["", *(kind.replace("_", " ") for kind in KINDS)]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *(row(*item) for item in results.items())]
+    write_text(args.out / "odd_films.md", "\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
