@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -49,6 +52,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--side", type=int, default=320, help="pixels that the network sees (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rois", type=int, default=2, help="detections taken per film (default: %(default)s)")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="trainings side by side, which share the cores (default: 1)"
+    )
     return parser.parse_args()
 
 
@@ -112,6 +118,21 @@ def score(args: argparse.Namespace, fold: Path, coco: dict) -> dict[str, float]:
     return dict(avg_iou=float(np.mean([row["iou"] for row in rows])), min_iou=min(row["iou"] for row in rows))
 
 
+def do_fold(args: argparse.Namespace, number: int, test: Path) -> str:
+    """Train and score, if that isn't done yet; returns what to say about it."""
+    fold = (args.out / f"{args.model}_{args.side}" / f"fold{number}").resolve()
+    if (fold / "record.json").is_file():
+        return f"fold {number}: done before"
+    parts = {}
+    for part, file in (("train", Path(str(test).replace("_test.json", "_train.json"))), ("test", test)):
+        parts[part] = json.loads(file.read_text(encoding="utf-8"))
+        write_films(parts[part], args.data_root, fold / "films" / part)
+    seconds = train(args, fold)
+    figures = score(args, fold, parts["test"])
+    write_json(fold / "record.json", dict(seconds=seconds, figures=figures))
+    return f"fold {number}: {figures}, {seconds / 60:.1f} min"
+
+
 @reports_errors
 def main() -> None:
     """Run it."""
@@ -119,18 +140,10 @@ def main() -> None:
     tests = sorted((args.out / "folds").glob("*_test.json"))
     if not tests:
         raise HipdetError(f"{args.out}: has no folds; run tools/cross_validate.py first")
-    for number, test in enumerate(tests):
-        fold = (args.out / f"{args.model}_{args.side}" / f"fold{number}").resolve()
-        if (fold / "record.json").is_file():
-            continue
-        parts = {}
-        for part, file in (("train", Path(str(test).replace("_test.json", "_train.json"))), ("test", test)):
-            parts[part] = json.loads(file.read_text(encoding="utf-8"))
-            write_films(parts[part], args.data_root, fold / "films" / part)
-        seconds = train(args, fold)
-        figures = score(args, fold, parts["test"])
-        write_json(fold / "record.json", dict(seconds=seconds, figures=figures))
-        print(f"fold {number}: {figures}, {seconds / 60:.1f} min")
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.jobs)))
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for line in pool.map(partial(do_fold, args), range(len(tests)), tests):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":
