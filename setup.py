@@ -62,7 +62,7 @@ setup(
         # JPEG 2000 and JPEG-LS by MIT-licensed codecs; pylibjpeg-libjpeg, for the older JPEGs, is GPL
         "dicom": ["pydicom>=2.4", "pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0", "pyjpegls>=1.2"],
         "publish": ["safetensors>=0.4"],
-        "export": ["onnx>=1.15", "onnxruntime>=1.16"],
+        "export": ["onnx>=1.15", "onnxruntime>=1.16", "onnxscript>=0.1"],
         "test": [
             "pytest>=7.4",
             "pytest-timeout>=2.2",

@@ -13,7 +13,8 @@ from hipdet.errors import CheckpointError
 
 WAYS_OUT = (
     "Fetch the file on another machine and pass --cfg-options model.backbone.init_cfg.checkpoint=FILE, "
-    "or start from random weights with --cfg-options model.backbone.init_cfg=None (accuracy will be lower)."
+    "or start from random weights with --cfg-options model.backbone.init_cfg=None (accuracy will be lower). "
+    "A model with a refiner has a second backbone, model.refiner.backbone: do the same for it."
 )
 
 
