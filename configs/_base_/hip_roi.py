@@ -18,7 +18,7 @@ train_pipeline = [
         type='RandomSimilarity',
         max_degrees=10.0,
         rotate_prob=0.9,
-        scale=(0.7, 1.4),
+        scale=(0.5, 1.4),
         max_shift=0.15,
         flip_prob=0.5,
         quarter_turn_prob=0.1),
@@ -64,7 +64,9 @@ model = dict(
     refiner=dict(
         type='RoiRefiner',
         backbone=dict(**residual, num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1, )),
-        in_channels=64),
+        in_channels=64,
+        pixels=96,
+        context=1.5),
     train_cfg=dict(
         assigner=dict(
             type='MaxIoUAssigner', pos_iou_thr=0.4, neg_iou_thr=0.4, min_pos_iou=0.0, gt_max_assign_all=False),
@@ -73,7 +75,7 @@ model = dict(
         debug=False),
     test_cfg=dict(nms_pre=100, score_thr=0.0, min_bbox_size=0, nms=dict(type='nms', iou_threshold=0.3), max_per_img=10))
 
-train_cfg = dict(max_epochs=250, val_interval=50)
+train_cfg = dict(max_epochs=150, val_interval=50)
 optim_wrapper = dict(
     type='Bfloat16OptimWrapper',
     optimizer=dict(_delete_=True, type='AdamW', lr=0.002, weight_decay=0.01),

@@ -1,4 +1,4 @@
-"""The larger members of the recommended family, which differ from medium in size and in where they begin."""
+"""The members of the recommended family beside medium, which differ from it in size and in where they begin."""
 
 import json
 
@@ -10,8 +10,9 @@ from tool_runs import SMALL_ROI, run_tool
 pytestmark = pytest.mark.slow
 
 OFFLINE = ["model.backbone.init_cfg=None", "model.refiner.backbone.init_cfg=None"]
-FAMILY = {"hip_roi_large": SMALL_ROI, "hip_roi_imagenet": [*SMALL_ROI, *OFFLINE]}
+FAMILY = {"hip_roi_small": SMALL_ROI, "hip_roi_large": SMALL_ROI, "hip_roi_imagenet": [*SMALL_ROI, *OFFLINE]}
 GROUPS = {
+    "hip_roi_small": [["backbone", "bbox_head", "refiner"]],
     "hip_roi_large": [["backbone", "bbox_head", "refiner"]],
     "hip_roi_imagenet": [["bbox_head", "refiner.stem", "refiner.vote"], ["backbone", "refiner.backbone"]],
 }

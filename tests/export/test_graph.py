@@ -14,7 +14,7 @@ from hipdet.errors import ConfigError
 from hipdet.export import DetectorGraph, write_onnx
 
 ROOT = Path(__file__).parents[2]
-SIDES = {"hip_roi_medium": 448, "hip_ssd_r18_demo": 224}
+SIDES = {"hip_roi_small": 448, "hip_roi_medium": 448, "hip_ssd_r18_demo": 224}
 
 
 def make_detector(name, **changes):
@@ -55,6 +55,7 @@ def predicted(detector, film, extent):
 
 CASES = [
     ("hip_roi_medium", {}),
+    ("hip_roi_small", {}),
     ("hip_roi_medium", dict(passes=(4, 2, 1), one_size=True)),
     ("hip_roi_medium", dict(passes=())),
     ("hip_ssd_r18_demo", {}),
