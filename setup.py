@@ -40,7 +40,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["hipdet", "hipdet.*"]),
-    package_data={"hipdet": ["py.typed", "converters/*.csv"]},
+    package_data={"hipdet": ["py.typed", "converters/*.csv", "visualization/page_files/*"]},
     cmdclass={"build_py": BuildWithStartup},
     python_requires=">=3.9,<3.14",
     install_requires=[
