@@ -59,7 +59,7 @@ def read_films(path: Path, root: Path) -> tuple[list[PicturedFilm], list[Fault]]
     if coco:  # what is expected depends on the classes
         classes = [category["name"] for category in coco["categories"]]
         coco, faults = validate(path, root, Expected.of_classes(classes), progress=True)
-    films = labelled_films(coco, faults)
+    films = labelled_films(coco, faults, root)
     if not films:
         raise DatasetError(f"{path}: no film to draw; the first fault: {faults[0]}")
     return films, faults
@@ -106,7 +106,7 @@ def main() -> None:
     if args.draws < 1 or args.seed < 0:
         raise ConfigError(f"--draws {args.draws} --seed {args.seed}: expected at least 1 draw and a seed from 0 up")
     written = browse_augmented(args) if args.augmented else browse(args)
-    print(f"written: {', '.join(map(str, written))}")
+    print(f"written: {picture_arguments.listed(written)}")
 
 
 if __name__ == "__main__":

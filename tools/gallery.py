@@ -13,10 +13,10 @@ from hipdet.cli import picture_arguments
 from hipdet.cli.errors import reports_errors
 from hipdet.errors import DatasetError
 from hipdet.validation import validate
+from hipdet.visualization.evaluated_films import evaluated_films, is_table, read_table
 from hipdet.visualization.pictured_film import PicturedFilm
 from hipdet.visualization.predicted_films import predicted_films, read_predictions
 from hipdet.visualization.select_films import below, worst_first
-from hipdet.visualization.tested_films import is_table, read_table, tested_films
 
 EXAMPLES = """examples:
   tools/gallery.py work_dirs/hip_ssd_exp3/test.roi.json --data-root data                     the 24 worst films
@@ -54,7 +54,7 @@ def read_films(path: Path, ann: Path | None, rois: int) -> list[PicturedFilm]:
         DatasetError: a file of another kind, or a faulty COCO file.
     """
     if is_table(path):
-        return list(tested_films(read_table(path)).values())
+        return list(evaluated_films(read_table(path)).values())
     return predicted_films(read_predictions(path), None if ann is None else read_annotations(ann), rois)
 
 
@@ -83,7 +83,7 @@ def main() -> None:
             return
     title = f"{', '.join(dict.fromkeys(path.name for path in args.results))}: {len(drawn)} films, the worst first"
     written = picture_arguments.draw(args, drawn, args.results[0].with_name("gallery"), title)
-    print(f"{', '.join(map(str, written))}: the worst first (yellow = label, red = detection)")
+    print(f"{picture_arguments.listed(written)}: {title} (yellow = label, red = detection)")
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ from hipdet.errors import DatasetError
 from hipdet.evaluation.calibration import calibration
 from hipdet.validation import validate
 from hipdet.visualization.calibration_figure import write_calibration
+from hipdet.visualization.evaluated_rois import read_rois
 from hipdet.visualization.iou_figure import write_iou_histogram
 from hipdet.visualization.learning_figure import write_learning_curves
 from hipdet.visualization.ratio_figure import write_iou_by_ratio
-from hipdet.visualization.tested_rois import read_rois
 from hipdet.visualization.training_log import read_log, runs_of
 
 EXAMPLES = """examples:

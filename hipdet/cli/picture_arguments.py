@@ -15,6 +15,7 @@ from hipdet.visualization.select_films import by_source, named
 from hipdet.visualization.sheets import write_sheets
 
 SHEET_FILMS = 24
+MOST_LISTED = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser, out: str) -> None:
@@ -95,6 +96,12 @@ def draw(
         heading = f"{title}, {source or 'no data set'}" if args.by_source else title
         written += write_sheets(groups[source], root, path, heading, args.columns, args.side, strict)
     return written
+
+
+def listed(written: Sequence[Path]) -> str:
+    """The files for a message, however many."""
+    names = [str(path) for path in written]
+    return ", ".join(names) if len(names) <= MOST_LISTED else f"{names[0]} to {names[-1]}, {len(names)} sheets"
 
 
 def _outs(groups: Mapping[str, Sequence[PicturedFilm]], out: Path) -> dict[str, Path]:

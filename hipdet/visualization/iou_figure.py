@@ -9,14 +9,14 @@ import numpy as np
 
 from hipdet.evaluation.figures import roi_figures
 from hipdet.visualization.colours import BARS, QUIET_LINE, RANGE
+from hipdet.visualization.evaluated_rois import EvaluatedRois
 from hipdet.visualization.figure_frame import panels, write_figure
-from hipdet.visualization.tested_rois import TestedRois
 
 BINS = np.linspace(0, 1, 41)
 HIT = 0.5
 
 
-def write_iou_histogram(path: str | os.PathLike[str], series: Mapping[str, TestedRois]) -> None:
+def write_iou_histogram(path: str | os.PathLike[str], series: Mapping[str, EvaluatedRois]) -> None:
     """Write a histogram of IoU as PNG, a panel for each name, with the share of ROIs and the paper's figures.
 
     Args:

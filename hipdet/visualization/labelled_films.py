@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hipdet.boxes import xywh_to_xyxy
@@ -12,12 +13,15 @@ from hipdet.validation.plausibility import sound, sound_images
 from hipdet.visualization.pictured_film import Mark, PicturedFilm
 
 
-def labelled_films(coco: Mapping[str, Any], faults: Sequence[Fault] = ()) -> list[PicturedFilm]:
+def labelled_films(
+    coco: Mapping[str, Any], faults: Sequence[Fault] = (), root: Path | None = None
+) -> list[PicturedFilm]:
     """Films in the order of `coco`, with the boxes that can be drawn, and each film's faults as flags and notes.
 
     Args:
         coco: As :func:`hipdet.validation.validate` returns it, faults and all.
         faults: What that function found.
+        root: Folder of the films: notes leave it out, as pictures name no path of the machine.
     """
     images = sound_images(coco.get("images", ()))
     classes = {category["id"]: category["name"] for category in coco.get("categories", ())}
@@ -34,7 +38,7 @@ def labelled_films(coco: Mapping[str, Any], faults: Sequence[Fault] = ()) -> lis
             image.get("source") or "",
             tuple(marks[image["id"]]),
             flags=tuple(dict.fromkeys(fault.kind for fault in of_film[image["file_name"]])),
-            notes=tuple(_note(fault) for fault in of_film[image["file_name"]]),
+            notes=tuple(_note(fault, root) for fault in of_film[image["file_name"]]),
         )
         for image in images
     ]
@@ -56,6 +60,7 @@ def _text(annotation: Mapping[str, Any], classes: Mapping[Any, Any]) -> str:
     return " ".join(filter(None, parts))
 
 
-def _note(fault: Fault) -> str:
+def _note(fault: Fault, root: Path | None) -> str:
     where = f"{fault.id}: " if fault.id else ""
-    return f"{fault.severity}: {where}found {fault.found}, expected {fault.expected}: {fault.mend}"
+    note = f"{fault.severity}: {where}found {fault.found}, expected {fault.expected}: {fault.mend}"
+    return note if root is None else note.replace(f"{root}/", "")

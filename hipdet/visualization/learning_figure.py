@@ -39,7 +39,7 @@ def write_learning_curves(path: str | os.PathLike[str], runs: Mapping[str, Train
             values, style = log.validation.get(name, {}), f"C{number % 10}{FIGURES[name]}"
             axes[2].plot(list(values), list(values.values()), style, markersize=4)
     if validated:
-        axes[2].set(title="validation", ylim=(None, 1.0))
+        axes[2].set(title="validation", ylim=(None, 1.02))
         for name in validated:
             axes[2].plot([], [], FIGURES[name], markersize=4, color=QUIET_LINE, label=name)
         axes[2].legend()

@@ -12,8 +12,8 @@ from typing import Any
 from hipdet.boxes import xywh_to_xyxy
 from hipdet.errors import DatasetError
 from hipdet.validation.values import finite, finite_box, is_whole, shown
+from hipdet.visualization.evaluated_films import evaluated_films
 from hipdet.visualization.pictured_film import Mark, PicturedFilm
-from hipdet.visualization.tested_films import tested_films
 
 Prediction = Mapping[str, Any]
 
@@ -105,7 +105,7 @@ def _compared(
     """Films with labels are compared as RoiMetric does; others are drawn as without."""
     from hipdet.visualization.compare import compared_table  # scipy is needed for no other picture
 
-    labelled = tested_films(compared_table(coco, found))
+    labelled = evaluated_films(compared_table(coco, found))
     films = []
     for image_id, image in images.items():
         plain = _film(image, found.get(image_id, ()))

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.visualization.colours import BARS, QUIET_LINE, RANGE
+from hipdet.visualization.evaluated_rois import EvaluatedRois
 from hipdet.visualization.figure_frame import panels, write_figure
-from hipdet.visualization.tested_rois import TestedRois
 
 BANDS = 8
 Floats = NDArray[np.float64]
 
 
-def write_iou_by_ratio(path: str | os.PathLike[str], series: Mapping[str, TestedRois]) -> None:
+def write_iou_by_ratio(path: str | os.PathLike[str], series: Mapping[str, EvaluatedRois]) -> None:
     """Write IoU over ratio_ROI/image as PNG, a panel for each name: every ROI, and the mean of bands of equal number.
 
     Args:

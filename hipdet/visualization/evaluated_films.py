@@ -45,7 +45,7 @@ def read_table(path: Path) -> dict[str, Any]:
     return dict(table, rois=rois, extras=table.get("extras", []))
 
 
-def tested_films(table: Table) -> dict[int, PicturedFilm]:
+def evaluated_films(table: Table) -> dict[int, PicturedFilm]:
     """Films by image id, in its order, with labels, detections, IoU and score.
 
     Flags: ``missed``, a ROI without, and ``extra``, a detection without a partner at IoU 0.5.

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.errors import DatasetError
-from hipdet.visualization.tested_films import read_table
+from hipdet.visualization.evaluated_films import read_table
 
 TABLE = "test.roi.json"
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class TestedRois:
+class EvaluatedRois:
     """One entry per ROI ``[R]``.
 
     Attributes:
@@ -26,8 +26,6 @@ class TestedRois:
         confidence: Of that detection.
         ratio: ratio_ROI/image: longer side of the label / long side of the film; NaN where the film's size isn't known.
     """
-
-    __test__ = False  # not a test, whatever pytest makes of the name
 
     iou: Floats
     confidence: Floats
@@ -48,7 +46,7 @@ def tables_of(path: Path) -> list[Path]:
     return found
 
 
-def read_rois(path: Path, long_sides: Mapping[str, int] | None = None) -> TestedRois:
+def read_rois(path: Path, long_sides: Mapping[str, int] | None = None) -> EvaluatedRois:
     """The ROIs of a ``test.roi.json``, or of all below a folder.
 
     Args:
@@ -69,7 +67,7 @@ def read_rois(path: Path, long_sides: Mapping[str, int] | None = None) -> Tested
                 )
             seen[key] = table
             rows.append(row)
-    return TestedRois(
+    return EvaluatedRois(
         np.array([row["iou"] for row in rows]),
         np.array([row["confidence"] for row in rows]),
         np.full(len(rows), np.nan) if long_sides is None else _ratios(rows, long_sides),
