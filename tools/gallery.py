@@ -18,12 +18,13 @@ from hipdet.visualization.pictured_film import PicturedFilm
 from hipdet.visualization.predicted_films import predicted_films, read_predictions
 from hipdet.visualization.select_films import below, worst_first
 
+FILMS = "films.json"
 EXAMPLES = """examples:
   tools/gallery.py work_dirs/hip_ssd_exp3/test.roi.json --data-root data                     the 24 worst films
   tools/gallery.py work_dirs/hip_ssd_exp3/test.roi.json --data-root data --films 0           all films, 48 on a sheet
   tools/gallery.py work_dirs/hip_ssd_exp3/test.roi.json --data-root data --below 0.5         films with an ROI below 0.5
   tools/gallery.py cv/base/fold*/test/test.roi.json --data-root FracAtlas --html --out worst.html
-  tools/gallery.py predictions.json --ann films.json --data-root films --html                no labels: lowest score first
+  tools/gallery.py predictions/predictions.json --data-root films --html        of tools/predict.py: lowest score first
   tools/gallery.py predictions.json --ann data/annotations/gis.json --data-root data --by-source
 
 Beside a label stands IoU (score) of the detection it was matched with one to one, or "not found"; "extra" is a detection
@@ -40,7 +41,11 @@ def parse_arguments() -> argparse.Namespace:
         "results", nargs="+", type=Path, metavar="RESULTS.json",
         help="test.roi.json of tools/test.py, or predictions in COCO results form",
     )  # fmt: skip
-    parser.add_argument("--ann", type=Path, help="COCO file of the predictions' films; its labels are compared with")
+    parser.add_argument(
+        "--ann",
+        type=Path,
+        help="COCO file of the predictions' films; its labels are compared with (default: films.json beside)",
+    )
     parser.add_argument("--rois", type=int, default=2, help="detections of a film to draw, 0 for all (default: 2)")
     parser.add_argument("--below", type=float, metavar="IOU", help="only films with an ROI whose IoU is below this")
     picture_arguments.add_arguments(parser, "gallery.png or gallery.html beside the first file")
@@ -55,6 +60,8 @@ def read_films(path: Path, ann: Path | None, rois: int) -> list[PicturedFilm]:
     """
     if is_table(path):
         return list(evaluated_films(read_table(path)).values())
+    beside = path.with_name(FILMS)
+    ann = ann or (beside if beside.is_file() else None)
     return predicted_films(read_predictions(path), None if ann is None else read_annotations(ann), rois)
 
 

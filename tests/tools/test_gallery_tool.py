@@ -1,6 +1,9 @@
 """tools/gallery.py as users run it: a test, predictions with and without labels, sheets and page."""
 
 import json
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ from PIL import Image
 
 from hipdet.files import write_json
 from page_films import page_films
-from tool_runs import run_tool_here
+from tool_runs import REPOSITORY, run_tool_here
 
 CORNERS = ("x0", "y0", "x1", "y1")
 
@@ -74,6 +77,35 @@ def test_predictions_alone(results, phantoms, tmp_path):
     assert sheet.shape[1] == 3 * 104
     assert (sheet == (255, 32, 32)).all(axis=2).any()
     assert not (sheet == (255, 212, 0)).all(axis=2).any()
+
+
+LIGHT = """
+import runpy, sys
+class Missing:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in ("torch", "scipy", "matplotlib", "pycocotools", "cv2", "mmengine", "mmcv", "mmdet"):
+            raise ModuleNotFoundError(f"no {name} here")
+sys.meta_path.insert(0, Missing())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_predictions_need_numpy_and_pillow_only(results, phantoms, tmp_path):
+    """Also, films in which nothing was found are known from the films.json beside."""
+    shutil.copy(results / "cgoa.json", tmp_path / "predictions.json")
+    coco = json.loads((phantoms / "annotations/cgoa.json").read_text())
+    extra = dict(coco["images"][0], id=99, file_name=json.loads((results / "oaih.json").read_text())[0]["file_name"])
+    films = dict(coco, images=[*coco["images"], extra], annotations=[])
+    (tmp_path / "films.json").write_text(json.dumps(films))
+    command = [sys.executable, "-c", LIGHT, str(REPOSITORY / "tools/gallery.py"), "predictions.json", "--html"]
+    done = subprocess.run(
+        [*command, "--data-root", str(phantoms)], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    found = page_films(tmp_path / "gallery.html")
+    assert len(found) == 13
+    assert found[0]["flags"] == ["nothing found"]
 
 
 def test_several_tables_by_data_set(results, phantoms, tmp_path):
