@@ -27,8 +27,14 @@ def test_lowest_iou_first_then_flags_then_score():
 
 
 def test_without_labels_nothing_found_then_flags_then_score():
-    films = [film("a", None, 0.9), film("b", None, 0.3), film("c", None, 0.95, ("low score",)), film("d")]
-    assert names(worst_first(films)) == ["d", "c", "b", "a"]
+    films = [
+        film("a", None, 0.9),
+        film("b", None, 0.3),
+        film("c", None, 0.5, ("x",)),
+        film("d", None, 0.95, ("x", "y")),
+        film("e"),
+    ]
+    assert names(worst_first(films)) == ["e", "d", "c", "b", "a"]
 
 
 maybe = st.none() | st.floats(0, 1)
