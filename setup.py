@@ -40,7 +40,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["hipdet", "hipdet.*"]),
-    package_data={"hipdet": ["py.typed", "converters/*.csv"]},
+    package_data={"hipdet": ["py.typed", "converters/*.csv", "visualization/page_files/*"]},
     cmdclass={"build_py": BuildWithStartup},
     python_requires=">=3.9,<3.14",
     install_requires=[
@@ -70,6 +70,7 @@ setup(
             "hypothesis>=6.90",
             "safetensors>=0.4",
             "pydicom-data>=1.0",
+            "selenium>=4.15",
         ],
         "dev": ["ruff>=0.14", "mypy>=1.11", "pre-commit>=3.5"],
     },
