@@ -3,7 +3,7 @@ _base_ = [
     '_base_/hip_ssd_r101.py', '_base_/hips_augmented.py', '_base_/from_scratch.py', '_base_/runtime.py'
 ]
 
-# without pretrained weights the boxes learn slowly: more weight for them, less dropout (README, "Results")
+# without pretrained weights the boxes learn slowly: more weight for them, less dropout (docs/experiments.md)
 model = dict(
     backbone=dict(depth=18, base_channels=32, init_cfg=None),
     bbox_head=dict(in_channels=256, dropout=0.1, loss_bbox=dict(loss_weight=5.0)))

@@ -28,7 +28,7 @@ class Goal:
         contested: Largest share that may have the same best anchor as another ROI of the film.
         scales: ``equal`` steps that span the sizes, as in the paper, or ``fitted`` to the sizes.
         coarsest: Smallest grid to recommend: the backbone's own.  Behind further stride-2 convolutions detectors were worse:
-            the paper's experiment 1, and chest phantoms (README, "Anchors").
+            the paper's experiment 1, and chest phantoms (docs/anchors.md).
         grids: To choose from, more than one number for several maps together; empty for all that a ResNet has.
     """
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hipdet.errors import ConfigError
+from hipdet.models.film_shape import film_shape
 
 
 def conv_block(in_channels: int, out_channels: int, stride: int, dropout: float) -> nn.Sequential:
@@ -43,8 +44,9 @@ def bounded_deltas(raw: Tensor, cell: Tensor, anchor: Tensor) -> Tensor:
 class HipSSDHead(AnchorHead):
     """Dropout -> 3x3 conv -> ReLU -> BN -> dropout -> class and box convolutions (paper, section 3.3; recipe, "Head").
 
-    Reads the last feature map.  Test time is mmdet's stock path.  The loss of a batch is the *sum* over its images of the
-    mean L1 distance of decoded corners in [0, 1] image units plus the focal sum over all anchors by number of classes.
+    Reads the last feature map.  Test time is mmdet's stock path, but that boxes end with the film.  The loss of a batch is the
+    *sum* over its images of the mean L1 distance of decoded corners in [0, 1] image units plus the focal sum over all anchors
+    by number of classes.
 
     Args:
         downsamples: For every anchor level the number of stride-2 convolutions before it: ``(0,)`` is the paper's single
@@ -117,6 +119,11 @@ class HipSSDHead(AnchorHead):
             scores.append(self.conv_cls[level](x).float())
             deltas.append(bounded.flatten(1, 2))
         return scores, deltas
+
+    def predict(self, x: tuple[Tensor, ...], batch_data_samples: list, rescale: bool = False) -> list:
+        """mmdet's, but boxes end where the film does: stock mmdet lets them reach into the padding of the square."""
+        metas = [dict(each.metainfo, img_shape=film_shape(each.metainfo)) for each in batch_data_samples]
+        return self.predict_by_feat(*self(x), batch_img_metas=metas, rescale=rescale)
 
     def loss_by_feat(
         self,

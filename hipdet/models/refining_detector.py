@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hipdet.errors import ConfigError
+from hipdet.models.film_shape import film_shape
 
 Suppress = Callable[[InstanceData], InstanceData]
 
@@ -73,7 +74,7 @@ class RefiningDetector(SingleStageDetector):
         results = []
         for film, proposed, sample in zip(batch_inputs, proposals, batch_data_samples):
             refined = self.refine(film, proposed)
-            height, width = sample.img_shape[:2]
+            height, width = film_shape(sample.metainfo)
             refined.bboxes = refined.bboxes.clamp(min=0).minimum(refined.bboxes.new_tensor([width, height] * 2))
             if rescale:
                 refined.bboxes = refined.bboxes / refined.bboxes.new_tensor(sample.scale_factor).repeat(2)

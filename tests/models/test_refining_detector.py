@@ -79,6 +79,19 @@ def test_untrained_refiner_gives_the_first_pass_back():
     assert alone.scores.equal(proposed.scores)
 
 
+@pytest.mark.parametrize("passes", [(), (3, 2)])
+def test_detections_end_where_the_film_does(passes):
+    """A film of 512x320 px, half as large in the square: what lies beyond x = 160 is padding."""
+    detector = make_detector(passes=passes).eval()
+    torch.nn.init.normal_(detector.refiner.vote.weight, std=0.1)
+    one = sample(0.5)
+    one.set_metainfo(dict(ori_shape=(512, 320)))
+    with torch.no_grad():
+        found = detector.predict(torch.randn(1, 3, 256, 256), [one])[0].pred_instances.bboxes
+    assert len(found)
+    assert (found.amax(0) <= torch.tensor([320.0, 512.0, 320.0, 512.0])).all()
+
+
 @pytest.mark.parametrize("passes", [(3,), (4, 2), (5, 5, 1)])
 def test_detections_are_sorted_few_and_distinct(passes):
     detector = make_detector(passes=passes).eval()
