@@ -44,7 +44,7 @@ def bounded_deltas(raw: Tensor, cell: Tensor, anchor: Tensor) -> Tensor:
 class HipSSDHead(AnchorHead):
     """Dropout -> 3x3 conv -> ReLU -> BN -> dropout -> class and box convolutions (paper, section 3.3; recipe, "Head").
 
-    Reads the last feature map.  Test time is mmdet's stock path, but that boxes end with the film.  The loss of a batch is the
+    Reads the last feature map.  Test time is mmdet's stock path, but boxes end with the film.  The loss of a batch is the
     *sum* over its images of the mean L1 distance of decoded corners in [0, 1] image units plus the focal sum over all anchors
     by number of classes.
 
