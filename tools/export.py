@@ -23,7 +23,8 @@ from hipdet.inference.torch_model import LIMITS_SUFFIX, TorchModel
 
 EXAMPLES = """examples:
   tools/export.py configs/hip_roi_medium.py work_dirs/hip_roi_medium/epoch_150.pth --out hips.onnx
-  tools/export.py CONFIG WEIGHTS --calibrate OUT/base/fold*/test/test.roi.json --ann hips.json     with review limits
+  tools/export.py CONFIG WEIGHTS --calibrate OUT/base/fold*/test/test.roi.json \\
+      --ann hips.json --data-root FracAtlas                      with review limits
   tools/export.py CONFIG WEIGHTS --about data='FracAtlas, CC BY 4.0' limits='adults; not for diagnosis'
 
 Limits for the review come from detections on films that the model wasn't trained on; they go into the file, and into
@@ -39,8 +40,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("config", type=Path, help="config file, such as configs/hip_roi_medium.py")
     parser.add_argument("weights", type=Path, help="checkpoint (.pth or .safetensors)")
     parser.add_argument("--out", type=Path, help="file to write (default: WEIGHTS with .onnx)")
+    parser.add_argument("--name", help="of the model (default: that of its config)")
     parser.add_argument("--calibrate", nargs="+", type=Path, metavar="ROI.json", help="tables of a test, or of all folds")
     parser.add_argument("--ann", type=Path, help="COCO file of the films in these tables")
+    parser.add_argument("--data-root", type=Path, help="folder of these films, to learn how inverted films are told")
     parser.add_argument("--share", type=float, default=SHARE, help="of their ROIs beyond each limit (default: %(default)s)")
     parser.add_argument("--rois", type=int, help="expected on a film (default: those of the config's RoiMetric)")
     parser.add_argument("--about", nargs="+", default=[], metavar="KEY=TEXT", help="texts for the file's metadata")
@@ -62,9 +65,14 @@ def card_of(model: TorchModel, args: argparse.Namespace) -> ModelCard:
     if not 0 <= args.share < 0.5:
         raise ConfigError(f"--share {args.share}: expected a share below 0.5, such as {SHARE}")
     about = dict(text.split("=", 1) for text in args.about)
-    card = replace(model.card, about={**model.card.about, **about}, rois=args.rois or model.card.rois)
+    card = replace(
+        model.card,
+        config=args.name or model.card.config,
+        about={**model.card.about, **about},
+        rois=args.rois or model.card.rois,
+    )
     if args.calibrate:
-        card = replace(card, limits=limits_of(validation_films(args.calibrate, args.ann), args.share))
+        card = replace(card, limits=limits_of(validation_films(args.calibrate, args.ann, args.data_root), args.share))
     return card
 
 

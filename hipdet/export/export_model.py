@@ -55,7 +55,7 @@ def _difference(model: TorchModel, exported: OnnxModel, card: ModelCard, films: 
     """The largest difference of the expected ROIs' boxes, in pixels of the square."""
     largest = 0.0
     for film in tqdm(_films(films), total=films, desc="comparing with torch", unit="film", disable=None):
-        expected = model.read(film).best(card.rois)
+        expected = model.read(model.prepare(film)).best(card.rois)
         found = exported.read(exported.prepare(film)).best(card.rois)
         if len(found.scores) != len(expected.scores):
             return float("inf")

@@ -4,38 +4,53 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from hipdet.boxes import as_boxes
 from hipdet.coco.load import films_of
 from hipdet.errors import DatasetError
 from hipdet.evaluation.roi_table import FOUND_CORNERS
+from hipdet.inference.inversion import centre_contrast, sign_of
 from hipdet.inference.reading import Reading
-from hipdet.inference.review import ValidationFilm
+from hipdet.inference.review import HIT, ValidationFilm
+from hipdet.radiograph import read_radiograph
 
 Size = tuple[int, int]
 
 
-def validation_films(tables: Sequence[Path], annotations: Path) -> list[ValidationFilm]:
+def validation_films(tables: Sequence[Path], annotations: Path, data_root: Path | None = None) -> list[ValidationFilm]:
     """The films of ``*.roi.json`` tables of tools/test.py or tools/cross_validate.py.
 
     Args:
         tables: Of one model, or of the folds of a cross-validation.
         annotations: COCO file with the sizes of their films.
+        data_root: Folder that the names of films start from, for a look at their greys; None for none.
 
     Raises:
         DatasetError: a file that can't be read, or a film that isn't in `annotations`.
+        RadiographError: a film that can't be read.
     """
     coco = _read(annotations, "images")
     sizes = {film.file_name: (film.width, film.height) for film in films_of(coco)}
     labels = {category["name"]: number for number, category in enumerate(coco["categories"])}
-    return [film for table in tables for film in _films(table, sizes, labels, annotations)]
+    found = [film for table in tables for film in _films(table, sizes, labels, annotations)]
+    return [
+        film if data_root is None else replace(film, brightness=_brightness(film, data_root / name))
+        for name, film in tqdm(found, desc="review limits", unit="film", disable=True if data_root is None else None)
+    ]
 
 
-def _films(table: Path, sizes: Mapping[str, Size], labels: Mapping[str, int], annotations: Path) -> list[ValidationFilm]:
+def _brightness(film: ValidationFilm, path: Path) -> int | None:
+    hits = film.found.boxes[film.iou >= HIT]
+    return sign_of(centre_contrast(read_radiograph(path), hits)) if len(hits) else None
+
+
+def _films(table: Path, sizes: Mapping[str, Size], labels: Mapping[str, int], annotations: Path) -> list[tuple[str, ValidationFilm]]:
     content = _read(table, "rois")
     names = {row["image_id"]: row["file_name"] for row in content["rois"]}
     rows: dict[str, list[tuple[Mapping[str, Any], float, int]]] = {name: [] for name in names.values()}
@@ -47,7 +62,7 @@ def _films(table: Path, sizes: Mapping[str, Size], labels: Mapping[str, int], an
             rows[names[row["image_id"]]].append((row, 0.0, 0))
     if missing := sorted(set(rows) - set(sizes)):
         raise DatasetError(f"{table}: {missing[0]} isn't in {annotations}: name the COCO file of these films with --ann")
-    return [_film(found, sizes[name]) for name, found in rows.items()]
+    return [(name, _film(found, sizes[name])) for name, found in rows.items()]
 
 
 def _film(found: Sequence[tuple[Mapping[str, Any], float, int]], size: Size) -> ValidationFilm:

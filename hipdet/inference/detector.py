@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from hipdet.inference.onnx_model import OnnxModel
 from hipdet.inference.read_ahead import read_ahead
 from hipdet.inference.reading import Reading
 from hipdet.inference.review import ReviewLimits, film_flags
+from hipdet.inference.shrunk_film import ShrunkFilm
 
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 LEAST_SIDE = 64  # px; a hip of a tenth of the long side has 6
@@ -32,10 +32,10 @@ class Model(Protocol):
     card: ModelCard
     fingerprint: str
 
-    def prepare(self, film: NDArray[np.uint8]) -> Any:
+    def prepare(self, film: NDArray[np.uint8]) -> ShrunkFilm:
         """What can be done ahead, in another thread."""
 
-    def read(self, film: Any, quarters: int = 0, inverted: bool = False) -> Reading:
+    def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> Reading:
         """Look at a prepared film, turned and inverted if asked for."""
 
 
@@ -97,42 +97,49 @@ class HipDetector:
     def of_sources(self, sources: Iterator[FilmSource], total: int | None = None) -> Iterator[FilmRois]:
         """As a call, of films that are found already."""
         prepared = read_ahead(self._prepare, sources, READERS)
-        for source, (film, size) in tqdm(prepared, total=total, unit="film", disable=None if self.progress else True):
-            if isinstance(film, RadiographError):
-                if self.strict:
-                    raise film
-                yield FilmRois(source.name, source.path, error=film.reason)
+        for source, film in tqdm(prepared, total=total, unit="film", disable=None if self.progress else True):
+            if not isinstance(film, RadiographError):
+                yield self._detect(source, film)
+            elif self.strict:
+                raise film
             else:
-                yield replace(self._detect(film), name=source.name, path=source.path, width=size[0], height=size[1])
+                yield FilmRois(source.name, source.path, error=film.reason)
 
-    def _prepare(self, source: FilmSource) -> tuple[FilmSource, tuple[Any, tuple[int, int]]]:
+    def _prepare(self, source: FilmSource) -> tuple[FilmSource, ShrunkFilm | RadiographError]:
         try:
             film = source.read()
             height, width = film.shape
             if max(width, height) < LEAST_SIDE:
                 raise RadiographError(f"{width}x{height} px, too small for a radiograph (from {LEAST_SIDE} px)", source.name)
-            return source, (self.model.prepare(film), (width, height))
+            return source, self.model.prepare(film)
         except RadiographError as error:
-            return source, (error, (0, 0))
+            return source, error
 
-    def _detect(self, film: Any) -> FilmRois:
-        """The record of a film but for its name and size."""
-
+    def _detect(self, source: FilmSource, film: ShrunkFilm) -> FilmRois:
         def look(quarters: int, inverted: bool) -> Reading:
             return self.model.read(film, quarters, inverted)
 
-        found = best_reading(look, self.rois, self.limits if self.odd_films else None)
-        least = self.limits.least_score if self.limits else 0.0
-        chosen = found.best(self.rois, least)
-        count = int((found.scores >= least).sum()) if self.limits else len(chosen.scores)
+        limits = self.limits
+        found = best_reading(film, look, self.rois, limits) if self.odd_films and limits else look(0, False)
+        chosen = found.best(self.rois, limits.least_score if limits else 0.0)
+        count = int((found.scores >= limits.least_score).sum()) if limits else len(chosen.scores)
+        boxes = chosen.stored_boxes().tolist()
         rois = tuple(
             DetectedRoi((x0, y0, x1, y1), score, self.model.card.classes[label], side)
             for (x0, y0, x1, y1), score, label, side in zip(
-                chosen.stored_boxes().tolist(), chosen.scores.tolist(), chosen.labels.tolist(), chosen.picture_sides()
+                boxes, chosen.scores.tolist(), chosen.labels.tolist(), chosen.picture_sides()
             )
         )
-        flags = film_flags(chosen, count, self.rois, self.limits)
-        return FilmRois("", None, rois=rois, flags=flags, turned=90 * found.quarters, inverted=found.inverted)
+        return FilmRois(
+            source.name,
+            source.path,
+            film.width,
+            film.height,
+            rois,
+            film_flags(chosen, count, self.rois, limits),
+            90 * chosen.quarters,
+            chosen.inverted,
+        )
 
 
 def open_model(

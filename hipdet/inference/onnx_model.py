@@ -46,7 +46,7 @@ class OnnxModel:
         self.fingerprint = hashlib.sha256(content).hexdigest()
 
     def prepare(self, film: NDArray[np.uint8]) -> ShrunkFilm:
-        """Reduce a film; may run in several threads."""
+        """Reduce a film ``[H, W]``."""
         return shrink(film, self.card.side)
 
     def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> Reading:

@@ -24,11 +24,13 @@ class ShrunkFilm:
         pixels: ``[h, w]`` grey.
         width: Of the film, in pixels.
         height: Of the film, in pixels.
+        original: The film itself ``[H, W]``, for models that reduce it on their own.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
+    original: NDArray[np.uint8] | None = None
 
     def seen(self, quarters: int, inverted: bool) -> ShrunkFilm:
         """Turned by 90 degrees counter-clockwise `quarters` times, and with its greys inverted if asked for."""
@@ -45,9 +47,15 @@ class ShrunkFilm:
 
     def to_film(self, boxes: Boxes) -> Boxes:
         """`boxes` ``[N, 4]`` in pixels of the square, in pixels of the film."""
+        return as_boxes(boxes) * self._scale()
+
+    def to_square(self, boxes: Boxes) -> Boxes:
+        """`boxes` ``[N, 4]`` in pixels of the film, in pixels of the square."""
+        return as_boxes(boxes) / self._scale()
+
+    def _scale(self) -> NDArray[np.float64]:
         height, width = self.pixels.shape
-        scale = np.array([self.width / width, self.height / height])
-        return as_boxes(boxes) * np.tile(scale, 2)
+        return np.tile([self.width / width, self.height / height], 2)
 
 
 def shrink(film: NDArray[np.uint8], side: int) -> ShrunkFilm:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from hipdet.errors import CheckpointError
 from hipdet.inference.model_card import ModelCard
 from hipdet.inference.reading import Reading
 from hipdet.inference.review import ReviewLimits
+from hipdet.inference.shrunk_film import ShrunkFilm, shrink
 from hipdet.publish import weights_of
 from hipdet.version import __version__
 
@@ -62,13 +64,16 @@ class TorchModel:
         digest.update(weights.read_bytes())
         self.fingerprint = digest.hexdigest()
 
-    def prepare(self, film: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The pipeline takes films as they are."""
-        return film
+    def prepare(self, film: NDArray[np.uint8]) -> ShrunkFilm:
+        """Reduce a film ``[H, W]``, and keep it: the pipeline starts from the whole."""
+        return replace(shrink(film, self.card.side), original=film)
 
-    def read(self, film: NDArray[np.uint8], quarters: int = 0, inverted: bool = False) -> Reading:
-        """Look at a film as it is, or turned and inverted."""
-        seen = np.rot90(255 - film if inverted else film, quarters)
+    def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> Reading:
+        """Look at a prepared film as it is, or turned and inverted."""
+        whole = film.original
+        if whole is None:
+            raise ValueError("a film that `prepare` didn't make")
+        seen = np.rot90(255 - whole if inverted else whole, quarters)
         found = inference_detector(self.detector, np.stack([seen] * 3, axis=2), self.pipeline).pred_instances.cpu()
         height, width = seen.shape
         return Reading(
