@@ -41,10 +41,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("weights", type=Path, help="checkpoint (.pth or .safetensors)")
     parser.add_argument("--out", type=Path, help="file to write (default: WEIGHTS with .onnx)")
     parser.add_argument("--name", help="of the model (default: that of its config)")
-    parser.add_argument("--calibrate", nargs="+", type=Path, metavar="ROI.json", help="tables of a test, or of all folds")
+    parser.add_argument(
+        "--calibrate", nargs="+", type=Path, metavar="ROI.json", help="tables of a test, or of all folds"
+    )
     parser.add_argument("--ann", type=Path, help="COCO file of the films in these tables")
     parser.add_argument("--data-root", type=Path, help="folder of these films, to learn how inverted films are told")
-    parser.add_argument("--share", type=float, default=SHARE, help="of their ROIs beyond each limit (default: %(default)s)")
+    parser.add_argument(
+        "--share", type=float, default=SHARE, help="of their ROIs beyond each limit (default: %(default)s)"
+    )
     parser.add_argument("--rois", type=int, help="expected on a film (default: those of the config's RoiMetric)")
     parser.add_argument("--about", nargs="+", default=[], metavar="KEY=TEXT", help="texts for the file's metadata")
     parser.add_argument("--films", type=int, default=12, help="phantoms for the comparison (default: %(default)s)")

@@ -24,9 +24,9 @@ EXAMPLES = """examples:
   tools/crop.py predictions/predictions.json --data-root films --size 512 --depth 16 --margin 0.3
 
 Writes <film>_left.png and <film>_right.png, left and right of the PATIENT: on an AP film, the patient's left is on the
-picture's right.  manifest.csv has the window of each crop in pixels of its film.  Crops of films that lie on their side, stand
-on their head or are inverted are upright with bright bone, unless --as-stored.  Interrupted, it carries on when called again.
-Exit status: 0, 1 if some films can't be read, 2 if none can.
+picture's right.  manifest.csv has the window of each crop in pixels of its film.  Crops of films that lie on their side,
+stand on their head or are inverted are upright with bright bone, unless --as-stored.  Interrupted, it carries on when called
+again.  Exit status: 0, 1 if some films can't be read, 2 if none can.
 """
 
 
@@ -77,7 +77,9 @@ def main() -> None:
     written: list[str] = []
     unreadable: list[RadiographError] = []
     try:
-        results = tqdm(read_ahead(work, films.items(), THREADS), total=len(films), desc="crops", unit="film", disable=None)
+        results = tqdm(
+            read_ahead(work, films.items(), THREADS), total=len(films), desc="crops", unit="film", disable=None
+        )
         for film, error in zip(films, results):
             if error is None:
                 written.append(film)

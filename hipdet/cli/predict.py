@@ -37,7 +37,9 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("films", nargs="*", help="films, folders (with all below), or patterns in quotes")
-    parser.add_argument("--model", type=Path, help=".onnx file of tools/export.py (default: that which comes with hipdet)")
+    parser.add_argument(
+        "--model", type=Path, help=".onnx file of tools/export.py (default: that which comes with hipdet)"
+    )
     parser.add_argument("--config", type=Path, help="config of --weights")
     parser.add_argument("--weights", type=Path, help="checkpoint; needs torch and mmdet")
     parser.add_argument("--device", default="cpu", help="of --weights, such as cuda:0 (default: %(default)s)")

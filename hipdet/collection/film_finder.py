@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from hipdet.coco.faults import raise_faults
 from hipdet.collection.candidate import Candidate, Exclusion, Found
 from hipdet.collection.match_labels import FilmIndex
-from hipdet.collection.stored_file import StoredFile, files_below
+from hipdet.collection.stored_file import files_below
 from hipdet.errors import DatasetError
 from hipdet.labels.fault import Faults, LabelFault
 from hipdet.labels.label_file import load_label_file
@@ -31,7 +31,10 @@ def find_films(root: Path, source: str) -> list[Candidate]:
     own = re.compile(rf"{re.escape(source)}_(upright|\d+)")
     files = files_below(root, keep=lambda name: not own.fullmatch(name))
     candidates = [
-        Candidate(file, short, short) for file in files if is_film(file.name, file.path) for short in [short_name(file.name)]
+        Candidate(file, short, short)
+        for file in files
+        if is_film(file.name, file.path)
+        for short in [short_name(file.name)]
     ]
     if not candidates:
         raise DatasetError(f"{root}: no films, expected JPEG, PNG, TIFF, BMP or DICOM files: check the path")

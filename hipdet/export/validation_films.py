@@ -50,7 +50,9 @@ def _brightness(film: ValidationFilm, path: Path) -> int | None:
     return sign_of(centre_contrast(read_radiograph(path), hits)) if len(hits) else None
 
 
-def _films(table: Path, sizes: Mapping[str, Size], labels: Mapping[str, int], annotations: Path) -> list[tuple[str, ValidationFilm]]:
+def _films(
+    table: Path, sizes: Mapping[str, Size], labels: Mapping[str, int], annotations: Path
+) -> list[tuple[str, ValidationFilm]]:
     content = _read(table, "rois")
     names = {row["image_id"]: row["file_name"] for row in content["rois"]}
     rows: dict[str, list[tuple[Mapping[str, Any], float, int]]] = {name: [] for name in names.values()}
@@ -61,7 +63,9 @@ def _films(table: Path, sizes: Mapping[str, Size], labels: Mapping[str, int], an
         if row["image_id"] in names:  # tables name films by their ROIs
             rows[names[row["image_id"]]].append((row, 0.0, 0))
     if missing := sorted(set(rows) - set(sizes)):
-        raise DatasetError(f"{table}: {missing[0]} isn't in {annotations}: name the COCO file of these films with --ann")
+        raise DatasetError(
+            f"{table}: {missing[0]} isn't in {annotations}: name the COCO file of these films with --ann"
+        )
     return [(name, _film(found, sizes[name])) for name, found in rows.items()]
 
 
@@ -83,5 +87,7 @@ def _read(path: Path, key: str) -> dict[str, Any]:
     except OSError as error:
         raise DatasetError(f"{path}: can't be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path}: no {key!r} in it, or not JSON: expected a COCO file or a *.roi.json table") from error
+        raise DatasetError(
+            f"{path}: no {key!r} in it, or not JSON: expected a COCO file or a *.roi.json table"
+        ) from error
     return dict(content)

@@ -1,4 +1,4 @@
-"""From films to ROIs: detector, review, crops.  Needs numpy, Pillow, tqdm and onnxruntime; torch and mmdet only for checkpoints."""
+"""From films to ROIs: detector, review, crops.  Exports run in onnxruntime; checkpoints need torch and mmdet."""
 
 from hipdet.inference.detector import HipDetector
 from hipdet.inference.film_rois import DetectedRoi, FilmRois

@@ -152,7 +152,9 @@ def _require(row: Any, path: Path, number: int) -> None:
     """Raise DatasetError unless `row` is one of tools/predict.py, with a film inside its folder."""
     missing = [name for name in _NEEDED if name not in row] if isinstance(row, dict) else list(_NEEDED)
     if missing:
-        raise DatasetError(f"{path}: detection {number} has no {missing[0]}: expected predictions.json of tools/predict.py")
+        raise DatasetError(
+            f"{path}: detection {number} has no {missing[0]}: expected predictions.json of tools/predict.py"
+        )
     film_below(Path(), row["file_name"], f"{path}: detection {number}")
     box = np.asarray(row["bbox"], dtype=object).ravel()
     numbers = all(isinstance(value, (int, float)) for value in box)
@@ -160,8 +162,8 @@ def _require(row: Any, path: Path, number: int) -> None:
         raise DatasetError(f"{path}: detection {number} has bbox {row['bbox']}, expected [x, y, width, height]")
     if row["turned"] not in (0, 90, 180, 270) or row["patient_side"] not in ("left", "right"):
         raise DatasetError(
-            f"{path}: detection {number}: turned {row['turned']}, patient_side {row['patient_side']!r}: expected 0, 90, 180 or "
-            f"270, and left or right"
+            f"{path}: detection {number}: turned {row['turned']}, patient_side {row['patient_side']!r}: expected 0, 90, "
+            f"180 or 270, and left or right"
         )
 
 
@@ -175,7 +177,8 @@ def _require_distinct(made: Mapping[str, Sequence[RoiCrop]], path: Path) -> None
 def _stamp(crop: RoiCrop, settings: CropSettings) -> str:
     window = crop.window
     turned = "as stored" if settings.as_stored else f"turned {crop.row['turned']}, inverted {crop.row['inverted']}"
-    return f"hipdet crop, {window.x0} {window.y0} {window.side}, {settings.size or 'own size'}, {settings.depth} bit, {turned}"
+    size = settings.size or "own size"
+    return f"hipdet crop, {window.x0} {window.y0} {window.side}, {size}, {settings.depth} bit, {turned}"
 
 
 def _is_there(path: Path, stamp: str, film: Path) -> bool:

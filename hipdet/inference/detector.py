@@ -110,7 +110,9 @@ class HipDetector:
             film = source.read()
             height, width = film.shape
             if max(width, height) < LEAST_SIDE:
-                raise RadiographError(f"{width}x{height} px, too small for a radiograph (from {LEAST_SIDE} px)", source.name)
+                raise RadiographError(
+                    f"{width}x{height} px, too small for a radiograph (from {LEAST_SIDE} px)", source.name
+                )
             return source, self.model.prepare(film)
         except RadiographError as error:
             return source, error

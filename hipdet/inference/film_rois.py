@@ -15,10 +15,10 @@ class DetectedRoi:
     """One region of interest.
 
     Attributes:
-        box: ``(x0, y0, x1, y1)``, continuous 0-based pixel edges of the film as :func:`hipdet.radiograph.read_radiograph` gives it.
+        box: ``(x0, y0, x1, y1)``, continuous 0-based pixel edges of the film, EXIF orientation applied.
         score: What the model thinks of it; of the recommended family the IoU that is expected, 0 to 1.
         label: Name of its class.
-        picture_side: ``left`` or ``right`` as seen on the film, for a film that lies or stands on its head once it is upright.
+        picture_side: ``left`` or ``right`` as seen on the film; on one that lies or stands on its head, once it is upright.
     """
 
     box: tuple[float, float, float, float]

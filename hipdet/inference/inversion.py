@@ -1,7 +1,7 @@
 """Whether bone is dark on a film, from the greys where its ROIs are.  Pure numpy.
 
-The network hardly minds an inverted film, so its scores don't tell.  The middle of a hip, the femoral head, is brighter than the
-rest of its square and than most of the film, whatever the exposure; the middle of a lung is darker.
+The network hardly minds an inverted film, so its scores don't tell.  The middle of a hip, the femoral head, is brighter than
+the rest of its square and than most of the film, whatever the exposure; the middle of a lung is darker.
 """
 
 from __future__ import annotations

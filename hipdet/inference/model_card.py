@@ -12,8 +12,8 @@ from hipdet.inference.review import ReviewLimits
 
 KEY = "hipdet"  # of the metadata of an ONNX file
 INPUT = (
-    "film: grey values 0 to 255 of the upright film, bone bright, by area mean to a long side of `side` pixels, padded with 0 "
-    "at the right or the bottom; extent: its width and height in the square.  boxes: x0, y0, x1, y1 in pixels of the square"
+    "film: grey values 0 to 255 of the upright film, bone bright, by area mean to a long side of `side` pixels, padded with "
+    "0 at the right or the bottom; extent: its width and height in the square.  boxes: x0, y0, x1, y1 in pixels of the square"
 )
 
 

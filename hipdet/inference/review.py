@@ -39,7 +39,7 @@ class ReviewLimits:
     Attributes:
         films: Number of films they come from.
         share: Of the ROIs of these films, beyond each limit: so many flags are to be expected on films of the same kind.
-        least_score: From which a detection counts as a ROI: halfway between the lowest score of hits and the highest of others.
+        least_score: From which a detection counts as a ROI: halfway from the lowest score of hits to the highest of others.
         margin: By which a turned reading must be better to count: the standard deviation of the films' mean scores.
         brightness: 1 where the middles of ROIs are bright, as those of hips, -1 where they are dark, as those of lungs; 0
             where that isn't known, and inverted films can't be told.
@@ -68,8 +68,8 @@ class ReviewLimits:
             ranges = {name: (_number(low), _number(high)) for name, (low, high) in values["ranges"].items()}
             if unknown := set(ranges) - set(FLAG_OF):
                 raise ValueError(f"unknown measures {sorted(unknown)}")
-            numbers = [float(values[name]) for name in ("share", "least_score", "margin")]
-            return cls(int(values["films"]), *numbers, int(values["brightness"]), ranges)
+            share, least, margin = (float(values[name]) for name in ("share", "least_score", "margin"))
+            return cls(int(values["films"]), share, least, margin, int(values["brightness"]), ranges)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(
                 f"{source}: review limits can't be read ({type(error).__name__}: {error}); write them again with "
@@ -108,7 +108,9 @@ def limits_of(films: Sequence[ValidationFilm], share: float = SHARE) -> ReviewLi
                 usual[name].append(values)
             mean_scores.append(film.found.scores[hit].mean())
     if not mean_scores:
-        raise DatasetError(f"{len(films)} validation films without one ROI that was hit: no limits can be set from them")
+        raise DatasetError(
+            f"{len(films)} validation films without one ROI that was hit: no limits can be set from them"
+        )
     hits = np.quantile(np.concatenate(usual["score"]), share)
     misses = np.quantile(np.concatenate(others), 1 - share)
     ranges = {name: _range(name, np.concatenate(values), share) for name, values in usual.items()}
@@ -130,7 +132,9 @@ def film_flags(found: Reading, count: int, expected: int, limits: ReviewLimits |
     if limits is not None:
         values = measures(found)
         for name, (low, high) in limits.ranges.items():
-            odd = bool((low is not None and (values[name] < low).any()) or (high is not None and (values[name] > high).any()))
+            odd = bool(
+                (low is not None and (values[name] < low).any()) or (high is not None and (values[name] > high).any())
+            )
             flags[FLAG_OF[name]] = flags.get(FLAG_OF[name], False) or odd
     return tuple(name for name in FLAGS if flags.get(name))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from hipdet.radiograph.area_mean import area_mean
 try:  # much faster, and never off by more than a grey
     import cv2
 except ImportError:
-    cv2 = None
+    cv2 = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -64,5 +65,7 @@ def shrink(film: NDArray[np.uint8], side: int) -> ShrunkFilm:
     scale = side / max(width, height)
     w, h = (max(1, int(length * scale + 0.5)) for length in (width, height))  # rounded as mmcv does
     if cv2 is not None:
-        return ShrunkFilm(cv2.resize(film, (w, h), interpolation=cv2.INTER_AREA), width, height)
-    return ShrunkFilm(np.rint(area_mean(film, w, h)).astype(np.uint8), width, height)
+        pixels: NDArray[Any] = cv2.resize(film, (w, h), interpolation=cv2.INTER_AREA)
+    else:
+        pixels = np.rint(area_mean(film, w, h))
+    return ShrunkFilm(pixels.astype(np.uint8, copy=False), width, height)

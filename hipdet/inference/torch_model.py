@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import hipdet.plugin  # noqa: F401, I001  (before mmdet: makes mmcv-lite usable)
 import numpy as np
 import torch
 from mmcv.transforms import Compose
@@ -18,6 +17,7 @@ from mmdet.utils import get_test_pipeline_cfg
 from mmengine.registry import init_default_scope
 from numpy.typing import NDArray
 
+import hipdet.plugin  # noqa: F401  (before mmdet: makes mmcv-lite usable)
 from hipdet.boxes import as_boxes
 from hipdet.checkpoint import read_checkpoint, state_dict_faults
 from hipdet.cli.config_file import read_config

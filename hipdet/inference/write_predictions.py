@@ -15,7 +15,8 @@ Numbered = tuple[int, FilmRois]  # image id and record
 Walk = Callable[[], Iterator[Numbered]]  # begins anew each time: not all records are held
 
 ROI_COLUMNS = (
-    "film", "image_id", "label", "x0", "y0", "x1", "y1", "score", "picture_side", "patient_side", "turned", "inverted", "flags",
+    "film", "image_id", "label", "x0", "y0", "x1", "y1", "score", "picture_side", "patient_side", "turned", "inverted",
+    "flags",
 )  # fmt: skip
 REVIEW_COLUMNS = ("film", "flags", "error", "lowest_score", "rois", "turned", "inverted", "width", "height")
 
@@ -87,10 +88,10 @@ def _review(records: Iterable[Numbered]) -> list[tuple[object, ...]]:
     worst = []
     for number, film in records:
         if film.error is not None or film.flags:
-            lowest = min((roi.score for roi in film.rois), default=0.0)
-            row = (film.name, " ".join(film.flags), film.error or "", round(lowest, 6), len(film.rois), film.turned,
+            scores = [round(roi.score, 6) for roi in film.rois]
+            row = (film.name, " ".join(film.flags), film.error or "", min(scores, default=""), len(scores), film.turned,
                    int(film.inverted), film.width, film.height)  # fmt: skip
-            worst.append(((film.error is None, -len(film.flags), lowest, number), row))
+            worst.append(((film.error is None, -len(film.flags), min(scores, default=0.0), number), row))
     return [row for _, row in sorted(worst)]
 
 
