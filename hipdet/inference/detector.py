@@ -170,6 +170,10 @@ def open_model(
         return OnnxModel(model, threads)
     if weights is None:
         raise CheckpointError(f"{model}: a config needs its weights; an export's name ends in .onnx")
-    from hipdet.inference.torch_model import TorchModel
-
+    try:
+        from hipdet.inference.torch_model import TorchModel
+    except ImportError as error:
+        raise CheckpointError(
+            f"{weights}: a checkpoint needs torch and mmdet: pip install 'hipdet[mm]' ({error})"
+        ) from error
     return TorchModel(model, Path(weights), device)
