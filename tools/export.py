@@ -14,7 +14,7 @@ import hipdet.cli.needs_mm  # noqa: F401, I001  (before mmdet: makes mmcv-lite u
 
 from hipdet.cli.errors import reports_errors
 from hipdet.errors import ConfigError
-from hipdet.export.export_model import export_model
+from hipdet.export.export_model import export_model, phantom_films
 from hipdet.export.validation_films import validation_films
 from hipdet.files import write_json
 from hipdet.inference.model_card import ModelCard
@@ -87,7 +87,7 @@ def main() -> None:
     model = TorchModel(args.config, args.weights)
     card = card_of(model, args)
     out = args.out or args.weights.with_suffix(".onnx")
-    difference = export_model(model, card, out, args.films)
+    difference = export_model(model, card, out, phantom_films(args.films))
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, boxes as torch's to {difference:.1g} px")
     if args.calibrate and card.limits:
         write_json(args.weights.with_suffix(LIMITS_SUFFIX), card.limits.to_json())
