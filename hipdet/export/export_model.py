@@ -42,7 +42,8 @@ def export_model(model: TorchModel, card: ModelCard, path: Path, films: Iterable
     with replacing(path) as temporary:
         write_onnx(graph, temporary)
         add_card(temporary, card.to_text())
-        difference = max(_difference(model, OnnxModel(temporary), card, film) for film in films)
+        exported = OnnxModel(temporary)
+        difference = max((_difference(model, exported, card, film) for film in films), default=0.0)
         if not difference <= TOLERANCE:
             raise CheckpointError(
                 f"{path}: not written, as its boxes differ by {difference:.3g} px from those of torch, expected at most "

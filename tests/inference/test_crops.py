@@ -33,7 +33,9 @@ def predictions(folder, *rows):
 def test_window_by_hand():
     # centre (20, 30), side 20 x 1.4 = 28
     assert CropWindow.around((10, 20, 30, 40), 0.2) == CropWindow(6, 16, 28)
-    assert CropWindow.around((10, 20, 30, 30), 0) == CropWindow(10, 15, 20)  # cut off by an edge: the longer side counts
+    assert CropWindow.around((10, 20, 30, 30), 0) == CropWindow(
+        10, 15, 20
+    )  # cut off by an edge: the longer side counts
 
 
 @settings(max_examples=80, deadline=None)

@@ -64,7 +64,9 @@ def test_arrays(array, expected):
         np.testing.assert_array_equal(source.read(), expected)
 
 
-@pytest.mark.parametrize(("place", "message"), [("empty", "no films, expected JPEG"), ("*.jpg", "no film fits this pattern")])
+@pytest.mark.parametrize(
+    ("place", "message"), [("empty", "no films, expected JPEG"), ("*.jpg", "no film fits this pattern")]
+)
 def test_nothing_there(place, message, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match=message):

@@ -23,7 +23,9 @@ def test_records_come_back(source, tmp_path):
     with Journal(tmp_path / "out/j.jsonl", "model") as journal:
         assert journal.find(source) is None
         journal.add(source, RECORD)
-        journal.add(replace(source, name="missing", path=tmp_path / "missing"), FilmRois("missing", None, error="no such"))
+        journal.add(
+            replace(source, name="missing", path=tmp_path / "missing"), FilmRois("missing", None, error="no such")
+        )
     with Journal(tmp_path / "out/j.jsonl", "model") as journal:
         assert journal.find(source) == replace(RECORD, path=source.path)
         assert journal.find(replace(source, name="b/a.jpg")).name == "b/a.jpg"  # called otherwise today
@@ -91,7 +93,12 @@ def test_files(tmp_path):
         "a.jpg,fewer_rois,,0.75,1,90,1,40,30",
     ]
     images = json.loads((tmp_path / "films.json").read_text())["images"]
-    assert [(image["id"], image["file_name"]) for image in images] == [(3, "a.jpg"), (5, "b.jpg"), (6, "c.jpg"), (9, "e.jpg")]
+    assert [(image["id"], image["file_name"]) for image in images] == [
+        (3, "a.jpg"),
+        (5, "b.jpg"),
+        (6, "c.jpg"),
+        (9, "e.jpg"),
+    ]
 
 
 def test_pycocotools_takes_them(tmp_path):
@@ -100,7 +107,9 @@ def test_pycocotools_takes_them(tmp_path):
     write_predictions(tmp_path, lambda: iter([(3, RECORD)]), {"hip": 4})
     write_films(tmp_path / "films.json", lambda: iter([(3, RECORD)]), {"hip": 4})
     found = COCO(tmp_path / "films.json").loadRes(str(tmp_path / "predictions.json"))
-    assert [(each["image_id"], each["category_id"], each["area"]) for each in found.dataset["annotations"]] == [(3, 4, 100)]
+    assert [(each["image_id"], each["category_id"], each["area"]) for each in found.dataset["annotations"]] == [
+        (3, 4, 100)
+    ]
 
 
 def test_no_rois_are_an_empty_list(tmp_path):

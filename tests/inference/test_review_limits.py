@@ -77,7 +77,11 @@ def test_misses_raise_the_least_score():
         (reading(LEFT), 1, ("fewer_rois",)),
         (reading(LEFT, RIGHT), 3, ("more_rois",)),
         (reading(LEFT, RIGHT, scores=[0.9, 0.6]), 2, ("low_score",)),
-        (reading(LEFT, [255, 200, 345, 290]), 2, ("unequal_sizes", "odd_ratio", "odd_position")),  # nearer in their sides
+        (
+            reading(LEFT, [255, 200, 345, 290]),
+            2,
+            ("unequal_sizes", "odd_ratio", "odd_position"),
+        ),  # nearer in their sides
         (reading([80, 100, 160, 180], [260, 105, 340, 185]), 2, ("odd_position",)),  # too high
         (reading(LEFT, [80, 380, 160, 460]), 2, ("odd_position",)),  # above one another
         (reading(LEFT, RIGHT, quarters=1, inverted=True), 2, ("turned", "inverted")),
@@ -98,7 +102,8 @@ def test_limits_go_through_json():
 
 
 @pytest.mark.parametrize(
-    "change", [dict(ranges={"smell": [0, 1]}), dict(ranges=3), dict(margin="a"), dict(films=None), dict(ranges={"x": [1]})]
+    "change",
+    [dict(ranges={"smell": [0, 1]}), dict(ranges=3), dict(margin="a"), dict(films=None), dict(ranges={"x": [1]})],
 )
 def test_other_json_is_refused(change):
     with pytest.raises(CheckpointError, match=r"m\.onnx: review limits can't be read"):
@@ -111,7 +116,9 @@ def test_nothing_to_learn_from():
 
 
 def table(**row):
-    whole = dict(image_id=1, file_name="a.jpg", label="hip", iou=0.9, confidence=0.8, found_x0=1, found_y0=2, found_x1=3)
+    whole = dict(
+        image_id=1, file_name="a.jpg", label="hip", iou=0.9, confidence=0.8, found_x0=1, found_y0=2, found_x1=3
+    )
     return dict(rois=[{**whole, "found_y1": 5, **row}], extras=[dict(whole, confidence=0.9, found_y1=6)])
 
 
