@@ -1,4 +1,7 @@
-"""Package metadata.  No mm* package is a hard requirement: an existing deployment keeps the ones it has."""
+"""Package metadata.  The base finds ROIs with an exported model; training needs the extra mm.
+
+No mm* package is a hard requirement: an existing deployment keeps the ones it has.
+"""
 
 import re
 from pathlib import Path
@@ -40,29 +43,35 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["hipdet", "hipdet.*"]),
-    package_data={"hipdet": ["py.typed", "converters/*.csv", "visualization/page_files/*"]},
+    package_data={"hipdet": ["py.typed", "converters/*.csv", "visualization/page_files/*", "weights/*"]},
+    entry_points={"console_scripts": ["hipdet-predict=hipdet.cli.predict:main", "hipdet-crop=hipdet.cli.crop:main"]},
     cmdclass={"build_py": BuildWithStartup},
     python_requires=">=3.9,<3.14",
     install_requires=[
-        "torch>=2.1",
         "numpy>=1.22",
         "pillow>=9.2",
-        "pycocotools>=2.0.6",
-        "scipy>=1.7",
         "tqdm>=4.60",
+        "onnxruntime>=1.16",
         "filelock>=3.10",
         "defusedxml>=0.7.1",
-        "matplotlib>=3.5",
     ],
     extras_require={
         # the set that is tested; mmdet 3.3.0 refuses mmcv >= 2.2
-        "mm": ["mmengine==0.10.7", "mmcv-lite==2.1.0", "mmdet==3.3.0"],
+        "mm": [
+            "mmengine==0.10.7",
+            "mmcv-lite==2.1.0",
+            "mmdet==3.3.0",
+            "torch>=2.1",
+            "pycocotools>=2.0.6",
+            "scipy>=1.7",
+            "matplotlib>=3.5",
+        ],
         # a speed-up for non-maximum suppression and nothing more: hipdet runs without it
         "vision": ["torchvision>=0.16"],
         # JPEG 2000 and JPEG-LS by MIT-licensed codecs; pylibjpeg-libjpeg, for the older JPEGs, is GPL
         "dicom": ["pydicom>=2.4", "pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0", "pyjpegls>=1.2"],
         "publish": ["safetensors>=0.4"],
-        "export": ["onnx>=1.15", "onnxruntime>=1.16", "onnxscript>=0.1"],
+        "export": ["onnx>=1.15", "onnxscript>=0.1"],
         "test": [
             "pytest>=7.4",
             "pytest-timeout>=2.2",

@@ -55,3 +55,12 @@ def paired_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     common = np.prod(np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None), axis=1)
     union = area(a) + area(b) - common
     return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+
+
+def turn_boxes(boxes: ArrayLike, quarters: int, width: float, height: float) -> Boxes:
+    """`boxes` ``[N, 4]`` on a film of this size, after it is turned by 90 degrees counter-clockwise `quarters` times."""
+    boxes = as_boxes(boxes)
+    for _ in range(quarters % 4):  # (x, y) goes to (y, width - x)
+        boxes = np.stack([boxes[:, 1], width - boxes[:, 2], boxes[:, 3], width - boxes[:, 0]], axis=1)
+        width, height = height, width
+    return boxes

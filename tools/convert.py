@@ -10,6 +10,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import hipdet.cli.needs_mm  # noqa: F401  (before what it looks for)
 from hipdet.cli.collection_arguments import add_collection_arguments, label_source, noted_options, output, rules
 from hipdet.cli.conversion_report import report, table1
 from hipdet.cli.errors import reports_errors

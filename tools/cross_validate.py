@@ -11,7 +11,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import hipdet  # noqa: F401, I001  (before mmdet: makes mmcv-lite usable)
+import hipdet.cli.needs_mm  # noqa: F401, I001  (before mmdet: makes mmcv-lite usable)
 from mmengine.config import DictAction
 
 from hipdet.cli.config_file import read_config

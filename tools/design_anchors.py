@@ -12,6 +12,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import hipdet.cli.needs_mm  # noqa: F401  (before what it looks for)
 from hipdet.anchors.figures import AnchorFigures, figures
 from hipdet.anchors.goal import EQUAL, FITTED, Goal
 from hipdet.anchors.labelled_set import LabelledSet, read_sets, validation_beside

@@ -10,6 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import hipdet.cli.needs_mm  # noqa: F401  (before what it looks for)
 from hipdet.cli.errors import reports_errors
 from hipdet.phantom import SOURCES
 from hipdet.phantom.write import CHEST, write_phantoms

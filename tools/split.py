@@ -10,6 +10,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import hipdet.cli.needs_mm  # noqa: F401  (before what it looks for)
 from hipdet.cli.conversion_report import table1
 from hipdet.cli.errors import reports_errors
 from hipdet.coco import SPLIT_BY, summarize

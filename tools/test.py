@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import hipdet  # noqa: F401, I001  (before mmdet: makes mmcv-lite usable)
+import hipdet.cli.needs_mm  # noqa: F401, I001  (before mmdet: makes mmcv-lite usable)
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config

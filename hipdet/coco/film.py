@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hipdet.sides import patient_side
+
 
 @dataclass(frozen=True)
 class Roi:
@@ -25,8 +27,8 @@ class Roi:
 
     @property
     def laterality(self) -> str | None:
-        """``left`` or ``right`` of the patient: radiographs are shown as if the patient faced the reader."""
-        return {"left": "right", "right": "left"}.get(self.picture_side or "")
+        """``left`` or ``right`` of the patient, see :mod:`hipdet.sides`."""
+        return patient_side(self.picture_side)
 
     @property
     def side(self) -> float:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from hipdet.collection.stored_file import StoredFile
 from hipdet.errors import HipdetError
 from hipdet.files import replacing
 from hipdet.radiograph import read_radiograph
+from hipdet.radiograph.area_mean import area_mean
 
 
 @dataclass(frozen=True)
@@ -165,20 +165,5 @@ def _stamp(task: _Task) -> str:
 
 def _squared(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     square = np.zeros((max(size), max(size)), np.uint8)
-    shrunk = _area_mean(_area_mean(pixels, size[1]).T, size[0]).T
-    square[: size[1], : size[0]] = np.rint(shrunk)
+    square[: size[1], : size[0]] = np.rint(area_mean(pixels, *size))
     return square
-
-
-def _area_mean(values: NDArray[Any], rows: int) -> NDArray[np.float64]:
-    """The rows of `values` ``[H, W]`` averaged over equal parts of the height, as the configs resize: ``[rows, W]``.
-
-    Pillow's box filter takes whole pixels only, which differs by up to 30 greys at sharp edges.
-    """
-    height = len(values)
-    total = np.zeros((height + 1, values.shape[1]))
-    np.cumsum(values, axis=0, out=total[1:])
-    edges = np.linspace(0, height, rows + 1)
-    whole = np.minimum(edges.astype(int), height - 1)
-    below = total[whole] + (edges - whole)[:, None] * values[whole]
-    return np.diff(below, axis=0) * (rows / height)

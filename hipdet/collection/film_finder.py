@@ -5,20 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from hipdet.coco.faults import raise_faults
 from hipdet.collection.candidate import Candidate, Exclusion, Found
 from hipdet.collection.match_labels import FilmIndex
-from hipdet.collection.stored_file import StoredFile, files_below
+from hipdet.collection.stored_file import files_below
 from hipdet.errors import DatasetError
 from hipdet.labels.fault import Faults, LabelFault
 from hipdet.labels.label_file import load_label_file
 from hipdet.labels.table_text import TableRow, read_table, table_header
-from hipdet.radiograph.kind import is_radiograph
+from hipdet.radiograph.kind import is_film, short_name
 
-_PICTURE = re.compile(r"\.(jpe?g|png|tiff?|bmp|dcm|dicom)", re.IGNORECASE)
-_NO_EXTENSION = re.compile(r"(\.\d+)?")  # films of scanners are called 001 or 1.2.840.113
 _FILM_COLUMNS = ("film", "image")
 
 
@@ -33,17 +31,14 @@ def find_films(root: Path, source: str) -> list[Candidate]:
     own = re.compile(rf"{re.escape(source)}_(upright|\d+)")
     files = files_below(root, keep=lambda name: not own.fullmatch(name))
     candidates = [
-        Candidate(file, short, short) for file in files if _is_film(file) for short in [short_name(file.name)]
+        Candidate(file, short, short)
+        for file in files
+        if is_film(file.name, file.path)
+        for short in [short_name(file.name)]
     ]
     if not candidates:
         raise DatasetError(f"{root}: no films, expected JPEG, PNG, TIFF, BMP or DICOM files: check the path")
     return candidates
-
-
-def short_name(name: str) -> str:
-    """`name` without the extension of a picture."""
-    path = PurePosixPath(name)
-    return path.with_suffix("").as_posix() if _PICTURE.fullmatch(path.suffix) else name
 
 
 def read_film_table(path: Path, columns: Sequence[str] = ()) -> list[tuple[str, TableRow]]:
@@ -118,10 +113,3 @@ def exclude_listed(candidates: Sequence[Candidate], table: Path | None) -> Found
 def with_patients(candidates: Sequence[Candidate], patient_of: Mapping[str, str]) -> list[Candidate]:
     """`candidates` with the patients of `patient_of` by name; the others keep theirs."""
     return [replace(each, patient=patient_of.get(each.name) or each.patient) for each in candidates]
-
-
-def _is_film(file: StoredFile) -> bool:
-    suffix = PurePosixPath(file.name).suffix
-    if _PICTURE.fullmatch(suffix):
-        return True
-    return bool(_NO_EXTENSION.fullmatch(suffix)) and is_radiograph(file.path)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import onnx
 import torch
+from onnx import helper
 
 from hipdet.export.graph import DetectorGraph
 from hipdet.files import replacing
+from hipdet.inference.model_card import KEY
 
 
 def write_onnx(graph: DetectorGraph, path: Path, opset: int = 17) -> None:
@@ -29,3 +32,11 @@ def write_onnx(graph: DetectorGraph, path: Path, opset: int = 17) -> None:
             opset_version=opset,
             dynamo=False,
         )
+
+
+def add_card(path: Path, card: str) -> None:
+    """Put the text of a card into the metadata of the file at `path`."""
+    model = onnx.load(path)
+    helper.set_model_props(model, {KEY: card})
+    with replacing(path) as temporary:
+        onnx.save(model, temporary)

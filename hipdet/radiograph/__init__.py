@@ -1,10 +1,10 @@
-"""Radiographs as upright 8-bit grey pictures, with errors that say what is wrong.
+"""Radiographs as upright grey pictures, with errors that say what is wrong.
 
 The stored pixels of a film and the film as a person sees it differ when EXIF orientation is set; everything here is in
 the upright frame, which is the frame of the labels.
 """
 
 from hipdet.radiograph.header import RadiographHeader
-from hipdet.radiograph.read import read_header, read_radiograph, read_series_description
+from hipdet.radiograph.read import read_deep, read_header, read_radiograph, read_series_description
 
-__all__ = ["RadiographHeader", "read_header", "read_radiograph", "read_series_description"]
+__all__ = ["RadiographHeader", "read_deep", "read_header", "read_radiograph", "read_series_description"]

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.errors import RadiographError
@@ -28,19 +27,20 @@ from hipdet.radiograph.quiet import quiet
 _NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
 # nothing else is taken from the file: no name, number or date
 _TAKEN = (
-    *_NEEDED, "HighBit", "SamplesPerPixel", "NumberOfFrames", "ModalityLUTSequence", "RescaleSlope", "RescaleIntercept",
-    "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth", "PixelPaddingValue", "PixelPaddingRangeLimit",
-    "PixelData",
+    *_NEEDED, "Modality", "HighBit", "SamplesPerPixel", "NumberOfFrames", "ModalityLUTSequence", "RescaleSlope",
+    "RescaleIntercept", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth", "PixelPaddingValue",
+    "PixelPaddingRangeLimit", "PixelData",
 )  # fmt: skip
+_SLICES = ("CT", "MR", "PT", "NM", "US")  # modalities whose pictures are no projections
 _COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 
 
-def read(file: BinaryIO) -> NDArray[np.uint8]:
-    """The film as 8-bit grey ``[H, W]``; see :func:`hipdet.radiograph.read_radiograph`."""
+def read(file: BinaryIO, depth: int = 8) -> NDArray[Any]:
+    """The film as grey of 8 or 16 bits ``[H, W]``; see :func:`hipdet.radiograph.read_radiograph`."""
     with _reading():
         dataset, element, length = _checked(file)
         _add_pixels(dataset, file, element, length)
-        return grey(dataset, _decoded(dataset))
+        return grey(dataset, _decoded(dataset), depth)
 
 
 def header(file: BinaryIO) -> RadiographHeader:
@@ -115,6 +115,8 @@ def _checked(file: BinaryIO) -> tuple[Any, PixelElement, int]:
 def _require_film(dataset: Any) -> None:
     """Raise RadiographError for what isn't one grey frame of a film's size."""
     frames, colour = dataset.get("NumberOfFrames"), dataset.PhotometricInterpretation
+    if (modality := dataset.get("Modality")) in _SLICES:
+        raise RadiographError(f"a picture of modality {modality}, not a radiograph: leave it out")
     if frames is not None and frames > 1:
         raise RadiographError(f"{int(frames)} frames: save each film as a file of its own")
     if colour not in ("MONOCHROME1", "MONOCHROME2") or (dataset.get("SamplesPerPixel") or 1) != 1:

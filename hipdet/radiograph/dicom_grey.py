@@ -1,4 +1,4 @@
-"""From the stored values of a DICOM film to 8-bit greys, by pydicom's own tables and windows."""
+"""From the stored values of a DICOM film to greys of 8 or 16 bits, by pydicom's own tables and windows."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.errors import RadiographError
-from hipdet.radiograph.window import windowed
+from hipdet.radiograph.window import DTYPES, windowed
 
 _TABLE = 1 << 16
 _LEAST_GREYS = 16  # of 256, between the 0.5 and the 99.5 percentile
 
 
-def grey(dataset: Any, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+def grey(dataset: Any, pixels: NDArray[Any], depth: int = 8) -> NDArray[Any]:
     """Modality LUT or rescale, VOI LUT or first window or percentiles, inversion of MONOCHROME1; padding becomes black.
 
     Args:
         dataset: The film's elements, a pydicom Dataset.
         pixels: ``[H, W]`` stored values, any integer type.
+        depth: Bits of the result, 8 or 16.
 
     Returns:
         ``[H, W]``, bone bright.
@@ -33,12 +34,12 @@ def grey(dataset: Any, pixels: NDArray[Any]) -> NDArray[np.uint8]:
     inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
     shades = _voi(dataset, values)
     if shades is not None:
-        greys = np.rint(255 * (1 - shades if inverted else shades)).astype(np.uint8)
+        greys = np.rint((2**depth - 1) * (1 - shades if inverted else shades)).astype(DTYPES[depth])
         greys[blank] = 0
         film = greys[place]
-        if _shows(film[~blank[place]] if blank.any() else film):
+        if _shows((film[~blank[place]] if blank.any() else film) >> (depth - 8)):
             return film
-    return windowed((np.where(blank, np.nan, values) if blank.any() else values)[place], inverted)
+    return windowed((np.where(blank, np.nan, values) if blank.any() else values)[place], inverted, depth)
 
 
 def _processing() -> Any:
@@ -110,7 +111,7 @@ def _voi_table(dataset: Any, values: NDArray[Any]) -> NDArray[np.float64]:
     return np.clip(shades, 0, 1)
 
 
-def _shows(film: NDArray[np.uint8]) -> bool:
+def _shows(film: NDArray[Any]) -> bool:
     """Whether the film is visible: a window of other units or a placeholder leaves it uniform, or black and white."""
     sample = film.ravel()[:: max(1, film.size // 1_000_000)]
     if not sample.size:

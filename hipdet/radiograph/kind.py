@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import BinaryIO
 
 from hipdet.errors import RadiographError
@@ -12,6 +13,8 @@ from hipdet.errors import RadiographError
 HEAD = 512  # bytes that tell the kind
 AGAIN = "copy or download the film again"
 
+PICTURE_SUFFIX = re.compile(r"\.(jpe?g|png|tiff?|bmp|dcm|dicom)", re.IGNORECASE)
+_NO_SUFFIX = re.compile(r"(\.\d+)?")  # films of scanners are called 001 or 1.2.840.113
 SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -50,6 +53,18 @@ def kind_of(head: bytes) -> str | None:
     if head[128:132] == b"DICM" or _starts_with_elements(head):
         return "DICOM"
     return next((kind for signature, kind in SIGNATURES.items() if head.startswith(signature)), None)
+
+
+def is_film(name: str, path: Path) -> bool:
+    """Whether the file at `path` is meant as a film: by the extension of its `name`; one without is looked into."""
+    suffix = PurePath(name).suffix
+    return bool(PICTURE_SUFFIX.fullmatch(suffix) or (_NO_SUFFIX.fullmatch(suffix) and is_radiograph(path)))
+
+
+def short_name(name: str) -> str:
+    """`name`, with ``/``, without the extension of a picture."""
+    path = PurePosixPath(name)
+    return path.with_suffix("").as_posix() if PICTURE_SUFFIX.fullmatch(path.suffix) else name
 
 
 def is_radiograph(path: Path) -> bool:

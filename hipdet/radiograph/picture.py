@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,14 @@ _ORIENTATION = 0x0112  # EXIF and TIFF tag
 _limit_lock = threading.Lock()
 
 
-def read(file: BinaryIO, kind: str) -> NDArray[np.uint8]:
-    """The film as upright 8-bit grey ``[H, W]``; see :func:`hipdet.radiograph.read_radiograph`."""
+def read(file: BinaryIO, kind: str, depth: int = 8) -> NDArray[Any]:
+    """The film as upright grey of 8 or 16 bits ``[H, W]``; see :func:`hipdet.radiograph.read_radiograph`."""
     image = _open(file)
     if kind == "TIFF":
         _require_one_page(image)
     inverted = kind == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]  # WhiteIsZero
     image.load()
-    return _grey(ImageOps.exif_transpose(image), inverted)
+    return _grey(ImageOps.exif_transpose(image), inverted, depth)
 
 
 def header(file: BinaryIO, kind: str) -> RadiographHeader:
@@ -44,15 +44,16 @@ def header(file: BinaryIO, kind: str) -> RadiographHeader:
     return RadiographHeader(kind, (width, height), orientation if orientation in range(1, 9) else 1)
 
 
-def _grey(image: Image.Image, inverted: bool) -> NDArray[np.uint8]:
+def _grey(image: Image.Image, inverted: bool, depth: int) -> NDArray[Any]:
     if image.mode.startswith("I") or image.mode == "F":
-        return windowed(np.asarray(image), inverted)
+        return windowed(np.asarray(image), inverted, depth)
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         backdrop = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(backdrop, image.convert("RGBA"))
     if image.mode not in ("1", "L", "P", "RGB", "RGBA"):
         image = image.convert("RGB")
-    return np.array(image.convert("L"))
+    grey = np.array(image.convert("L"))
+    return grey if depth == 8 else grey * np.uint16(257)  # 255 becomes 65535
 
 
 def _open(file: BinaryIO) -> ImageFile.ImageFile:

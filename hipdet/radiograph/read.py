@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Union
+from typing import Any, BinaryIO, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,11 +44,14 @@ def read_radiograph(source: Source, name: str | None = None) -> NDArray[np.uint8
 
     Raises:
         RadiographError: missing, cut short, damaged, larger than 20,000 px a side, or not a picture; DICOM without pixels,
-            in colour, of several frames, or compressed in a way for which a package is missing.
+            in colour, of several frames, a slice (CT, MR, ...), or compressed in a way for which a package is missing.
     """
-    with _opened(source, name) as file:
-        kind = checked_kind(file)
-        return dicom.read(file) if kind == "DICOM" else picture.read(file, kind)
+    return _read(source, name, depth=8)
+
+
+def read_deep(source: Source, name: str | None = None) -> NDArray[np.uint16]:
+    """As :func:`read_radiograph`, as 16-bit grey ``[H, W]``: the same windows onto 0..65535, 8-bit films times 257."""
+    return _read(source, name, depth=16)
 
 
 def read_header(source: Source, name: str | None = None) -> RadiographHeader:
@@ -79,6 +82,12 @@ def read_series_description(source: Source, name: str | None = None) -> str | No
         if checked_kind(file) != "DICOM":
             raise RadiographError("not a DICOM file, expected one")
         return dicom.series_description(file)
+
+
+def _read(source: Source, name: str | None, depth: int) -> NDArray[Any]:
+    with _opened(source, name) as file:
+        kind = checked_kind(file)
+        return dicom.read(file, depth) if kind == "DICOM" else picture.read(file, kind, depth)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Deep films to 8 bits."""
+"""Deep films to 8 or 16 bits."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+DTYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16}
 PERCENTILES = (0.5, 99.5)  # leaves out burnt-in letters and the few hottest pixels of a deep picture
 
 
-def windowed(values: NDArray[Any], inverted: bool = False) -> NDArray[np.uint8]:
-    """``[H, W]`` of any depth to 8 bits, from its 0.5 to its 99.5 percentile.
+def windowed(values: NDArray[Any], inverted: bool = False, depth: int = 8) -> NDArray[Any]:
+    """``[H, W]`` of any depth to `depth` bits, 8 or 16, from its 0.5 to its 99.5 percentile.
 
     Values that aren't finite become black, a uniform film too.
     """
@@ -22,7 +23,7 @@ def windowed(values: NDArray[Any], inverted: bool = False) -> NDArray[np.uint8]:
     if high <= low and sample.size:  # nearly uniform: all that differs is in the tails
         low, high = float(sample.min()), float(sample.max())
     if high <= low:
-        return np.zeros(values.shape, np.uint8)
+        return np.zeros(values.shape, DTYPES[depth])
     finite = np.isfinite(values)
     grey = np.clip((np.where(finite, values, low).astype(np.float32) - low) / (high - low), 0, 1)
-    return np.where(finite, np.rint(255 * (1 - grey if inverted else grey)), 0).astype(np.uint8)
+    return np.where(finite, np.rint((2**depth - 1) * (1 - grey if inverted else grey)), 0).astype(DTYPES[depth])

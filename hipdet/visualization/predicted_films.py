@@ -103,7 +103,10 @@ def _compared(
     images: Mapping[int, Prediction], found: Mapping[int, Sequence[Prediction]], coco: Mapping[str, Any]
 ) -> list[PicturedFilm]:
     """Films with labels are compared as RoiMetric does; others are drawn as without."""
-    from hipdet.visualization.compare import compared_table  # scipy is needed for no other picture
+    try:
+        from hipdet.visualization.compare import compared_table  # scipy is needed for no other picture
+    except ImportError as error:
+        raise DatasetError(f"comparing with labels needs {error.name}: pip install 'hipdet[mm]'") from error
 
     labelled = evaluated_films(compared_table(coco, found))
     films = []

@@ -1,0 +1,99 @@
+"""Cut the ROIs out of their films: square crops for a second stage, with a table that leads back to the films."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from hipdet.cli.errors import USER_ERROR, reports_errors
+from hipdet.errors import ConfigError, RadiographError
+from hipdet.files import write_csv
+from hipdet.inference.crops import COLUMNS, CropSettings, RoiCrop, crops_by_film, manifest_row, write_crops
+from hipdet.inference.film_list import film_below
+from hipdet.inference.read_ahead import read_ahead
+
+SOME_UNREADABLE = 1
+THREADS = 2
+
+EXAMPLES = """examples:
+  tools/crop.py predictions/predictions.json --data-root films --out crops
+  tools/crop.py predictions/predictions.json --data-root films --size 512 --depth 16 --margin 0.3
+
+Writes <film>_left.png and <film>_right.png, left and right of the PATIENT: on an AP film, the patient's left is on the
+picture's right.  manifest.csv has the window of each crop in pixels of its film.  Crops of films that lie on their side,
+stand on their head or are inverted are upright with bright bone, unless --as-stored.  Interrupted, it carries on when called
+again.  Exit status: 0, 1 if some films can't be read, 2 if none can.
+"""
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("predictions", type=Path, help="predictions.json of tools/predict.py")
+    parser.add_argument("--data-root", type=Path, required=True, help="folder that the films' names start from")
+    parser.add_argument("--out", type=Path, default=Path("crops"), help="output folder (default: %(default)s)")
+    parser.add_argument("--margin", type=float, default=0.2, help="at every side, in ROI sides (default: %(default)s)")
+    parser.add_argument("--size", type=int, help="pixels of every crop (default: the film's own resolution)")
+    parser.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits (default: %(default)s)")
+    parser.add_argument("--as-stored", action="store_true", help="crops of odd films neither turned nor inverted")
+    return parser.parse_args()
+
+
+def settings_of(args: argparse.Namespace) -> CropSettings:
+    """How crops are made.
+
+    Raises:
+        ConfigError: a margin or size that can't be.
+    """
+    if not 0 <= args.margin <= 5:
+        raise ConfigError(f"--margin {args.margin}: expected 0 to 5 sides of the ROI")
+    if args.size is not None and not 1 <= args.size <= 8192:
+        raise ConfigError(f"--size {args.size}: expected 1 to 8192 pixels")
+    return CropSettings(args.margin, args.size, args.depth, args.as_stored)
+
+
+def _write(item: tuple[str, list[RoiCrop]], root: Path, out: Path, settings: CropSettings) -> RadiographError | None:
+    film, crops = item
+    try:
+        write_crops(film_below(root, film, "predictions"), crops, out, settings)
+    except RadiographError as error:
+        return RadiographError(error.reason, film)
+    return None
+
+
+@reports_errors
+def main() -> None:
+    """Run it."""
+    args = parse_arguments()
+    settings = settings_of(args)
+    films = crops_by_film(args.predictions, settings)
+    work = partial(_write, root=args.data_root, out=args.out, settings=settings)
+    written: list[str] = []
+    unreadable: list[RadiographError] = []
+    try:
+        results = tqdm(
+            read_ahead(work, films.items(), THREADS), total=len(films), desc="crops", unit="film", disable=None
+        )
+        for film, error in zip(films, results):
+            if error is None:
+                written.append(film)
+            else:
+                unreadable.append(error)
+    finally:  # also after an interruption
+        rows = [manifest_row(film, crop, settings) for film in written for crop in films[film]]
+        write_csv(args.out / "manifest.csv", [COLUMNS, *rows])
+    for error in unreadable:
+        print(error, file=sys.stderr)
+    print(f"{len(rows)} crops of {len(written)} films: {args.out}, table: {args.out / 'manifest.csv'}")
+    if unreadable:
+        sys.exit(SOME_UNREADABLE if written else USER_ERROR)
+
+
+if __name__ == "__main__":
+    main()

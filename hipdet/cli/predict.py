@@ -1,0 +1,145 @@
+"""Find the ROIs of films: COCO results, a table, and a list of films that a person should look at."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from itertools import compress
+from pathlib import Path
+
+from hipdet.cli.errors import USER_ERROR, reports_errors
+from hipdet.errors import ConfigError, DatasetError
+from hipdet.inference import FilmRois, HipDetector
+from hipdet.inference.film_list import FilmList, films_at, films_of_coco
+from hipdet.inference.journal import Journal
+from hipdet.inference.write_predictions import write_films, write_predictions
+
+JOURNAL = "journal.jsonl"
+SOME_UNREADABLE = 1
+SHOWN = 20
+
+EXAMPLES = """examples:
+  tools/predict.py film.jpg                                            with the model that comes with hipdet
+  tools/predict.py films 'more/**/*.dcm' --model hips.onnx --out predictions
+  tools/predict.py --ann data/annotations/hips.json --data-root data   ids and names as in a COCO file
+  tools/predict.py films --config configs/hip_roi_medium.py --weights epoch_150.pth
+
+Writes into --out: predictions.json (COCO results, with names, sides and flags), predictions.csv (a row per ROI), review.csv
+(films to look at, the worst first), films.json (the films as a COCO file, without --ann).  Interrupted, it carries on when
+called again.  Exit status: 0, 1 if some films can't be read, 2 if none can.  Not for diagnosis.
+"""
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("films", nargs="*", help="films, folders (with all below), or patterns in quotes")
+    parser.add_argument(
+        "--model", type=Path, help=".onnx file of tools/export.py (default: that which comes with hipdet)"
+    )
+    parser.add_argument("--config", type=Path, help="config of --weights")
+    parser.add_argument("--weights", type=Path, help="checkpoint; needs torch and mmdet")
+    parser.add_argument("--device", default="cpu", help="of --weights, such as cuda:0 (default: %(default)s)")
+    parser.add_argument("--ann", type=Path, help="COCO file whose films are meant")
+    parser.add_argument("--data-root", type=Path, help="folder that film names of --ann start from")
+    parser.add_argument("--out", type=Path, default=Path("predictions"), help="output folder (default: %(default)s)")
+    parser.add_argument("--rois", type=int, help="expected on a film (default: the model's number)")
+    parser.add_argument("--as-stored", action="store_true", help="don't look at odd films turned or inverted")
+    parser.add_argument("--threads", type=int, help="of the network in onnxruntime (default: its own choice)")
+    parser.add_argument("--overwrite", action="store_true", help="forget what an earlier call found")
+    return parser.parse_args()
+
+
+def open_detector(args: argparse.Namespace) -> HipDetector:
+    """The detector that the arguments name.
+
+    Raises:
+        ConfigError: arguments that don't go together.
+        CheckpointError: no such model.
+    """
+    if args.model and (args.config or args.weights):
+        raise ConfigError("--model has its weights inside: name either --model, or --config and --weights")
+    if args.rois is not None and args.rois < 1:
+        raise ConfigError(f"--rois {args.rois}: expected 1 or more")
+    return HipDetector(
+        args.model or args.config,
+        args.weights,
+        rois=args.rois,
+        odd_films=not args.as_stored,
+        threads=args.threads,
+        device=args.device,
+        progress=True,
+    )
+
+
+def list_films(args: argparse.Namespace) -> FilmList:
+    """The films that the arguments name.
+
+    Raises:
+        ConfigError: arguments that don't go together.
+        DatasetError: no films.
+    """
+    if bool(args.films) == bool(args.ann):
+        raise ConfigError("name films, or a COCO file with --ann and --data-root")
+    if not args.ann:
+        return films_at(args.films)
+    if args.data_root is None:
+        raise ConfigError("--ann needs --data-root, the folder that the names of its films start from")
+    return films_of_coco(args.ann, args.data_root)
+
+
+def predict(detector: HipDetector, todo: FilmList, out: Path, journal: Journal) -> tuple[int, list[FilmRois]]:
+    """Predict what isn't in the journal, and write what is; returns the number of films written and the unreadable ones.
+
+    Raises:
+        DatasetError: classes of the model that the COCO file doesn't have.
+    """
+    classes = detector.model.card.classes
+    if todo.categories and (missing := [name for name in classes if name not in todo.categories]):
+        raise DatasetError(f"the COCO file has no category {missing[0]!r}, which the model finds")
+    categories = todo.categories or {name: number for number, name in enumerate(classes, 1)}
+
+    def done() -> Iterator[tuple[int, FilmRois]]:
+        for number, source in zip(todo.ids, todo.films):
+            if (record := journal.find(source)) is not None:
+                yield number, record
+
+    try:
+        # what couldn't be read may be readable now
+        missing_films = [(record := journal.find(source)) is None or record.error is not None for source in todo.films]
+        sources = list(compress(todo.films, missing_films))
+        for source, record in zip(sources, detector.of_sources(iter(sources), len(sources))):
+            journal.add(source, record)
+    finally:  # also after an interruption
+        write_predictions(out, done, categories)
+        if not todo.categories:
+            write_films(out / "films.json", done, categories)
+    return sum(1 for _ in done()), [record for _, record in done() if record.error is not None]
+
+
+@reports_errors
+def main() -> None:
+    """Run it."""
+    args = parse_arguments()
+    todo = list_films(args)
+    detector = open_detector(args)
+    if args.overwrite:
+        (args.out / JOURNAL).unlink(missing_ok=True)
+    settings = f"{detector.model.fingerprint} {detector.rois} {detector.odd_films} {detector.limits}"
+    with Journal(args.out / JOURNAL, settings) as journal:
+        count, unreadable = predict(detector, todo, args.out, journal)
+    for film in unreadable[:SHOWN]:
+        print(f"{film.name}: {film.error}", file=sys.stderr)
+    if len(unreadable) > SHOWN:
+        print(f"... and {len(unreadable) - SHOWN} more in review.csv", file=sys.stderr)
+    print(f"{count - len(unreadable)} of {count} films: {args.out}; to look at: {args.out / 'review.csv'}")
+    print(f"crops: tools/crop.py {args.out / 'predictions.json'} --data-root {todo.root} --out crops")
+    if unreadable:
+        sys.exit(USER_ERROR if len(unreadable) == count else SOME_UNREADABLE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Crops of ROIs as files, the input of a second stage, with a table that leads back to the films."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from hipdet.boxes import xywh_to_xyxy
+from hipdet.errors import DatasetError, RadiographError
+from hipdet.files import replacing
+from hipdet.inference.crop_window import CropWindow
+from hipdet.inference.film_list import film_below
+from hipdet.radiograph import read_deep, read_radiograph
+from hipdet.radiograph.kind import short_name
+
+COLUMNS = (
+    "crop", "film", "x0", "y0", "x1", "y1", "scale", "turned", "inverted", "label", "picture_side", "patient_side", "score",
+)  # fmt: skip
+_NEEDED = ("file_name", "bbox", "score", "label", "picture_side", "patient_side", "turned", "inverted")
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """How crops are made.
+
+    Attributes:
+        margin: Added at every side, in sides of the ROI.
+        size: Pixels to which every crop is resampled; None for the film's own resolution.
+        depth: Bits, 8 or 16.
+        as_stored: Leave films that lie or are inverted as they are; otherwise their crops are upright with bright bone.
+    """
+
+    margin: float = 0.2
+    size: int | None = None
+    depth: int = 8
+    as_stored: bool = False
+
+
+@dataclass(frozen=True)
+class RoiCrop:
+    """One crop: its file below the output folder, its window on the film, and the row of predictions.json."""
+
+    name: str
+    window: CropWindow
+    row: Mapping[str, Any]
+
+
+def crops_by_film(predictions: Path, settings: CropSettings) -> dict[str, list[RoiCrop]]:
+    """The crops that the rows of a ``predictions.json`` ask for, by film.
+
+    They are called ``<film>_left.png`` and ``<film>_right.png`` after the patient's side; several ROIs of a side get numbers.
+
+    Raises:
+        DatasetError: a file that can't be read, or a row that isn't one of tools/predict.py.
+    """
+    films: dict[str, list[Mapping[str, Any]]] = {}
+    for number, row in enumerate(_rows(predictions), 1):
+        _require(row, predictions, number)
+        films.setdefault(row["file_name"], []).append(row)
+    short = Counter(short_name(name) for name in films)
+    made = {}
+    for film, rows in films.items():
+        stem = short_name(film) if short[short_name(film)] == 1 else film  # a.jpg beside a.png
+        made[film] = list(_of_film(stem, rows, settings))
+    _require_distinct(made, predictions)
+    return made
+
+
+def write_crops(film: Path, crops: Sequence[RoiCrop], out: Path, settings: CropSettings) -> None:
+    """Write the crops of one film that aren't there yet.
+
+    Raises:
+        RadiographError: a film that can't be read, or has another size than when it was predicted.
+    """
+    missing = [crop for crop in crops if not _is_there(out / crop.name, _stamp(crop, settings), film)]
+    if not missing:
+        return
+    pixels = read_deep(film) if settings.depth == 16 else read_radiograph(film)
+    for crop in missing:
+        size = crop.row.get("width", pixels.shape[1]), crop.row.get("height", pixels.shape[0])
+        if size != pixels.shape[::-1]:
+            raise RadiographError(
+                f"{pixels.shape[1]}x{pixels.shape[0]} px, but {size[0]}x{size[1]} px when it was predicted: predict it again",
+                str(film),
+            )
+        stamp = PngInfo()
+        stamp.add_text("Comment", _stamp(crop, settings))
+        with replacing(out / crop.name) as temporary:
+            Image.fromarray(finished(crop, pixels, settings)).save(temporary, format="PNG", pnginfo=stamp)
+
+
+def finished(crop: RoiCrop, film: NDArray[Any], settings: CropSettings) -> NDArray[Any]:
+    """The crop out of `film` ``[H, W]``: upright, bone bright, at its size."""
+    pixels = crop.window.cut(film)
+    if not settings.as_stored:
+        if crop.row["inverted"]:
+            pixels = crop.window.cut(np.iinfo(film.dtype).max - film)  # what lies beyond the film stays black
+        pixels = np.rot90(pixels, crop.row["turned"] // 90)
+    if settings.size is not None and settings.size != len(pixels):
+        picture = Image.fromarray(pixels.astype(np.float32)).resize((settings.size,) * 2, Image.Resampling.BICUBIC)
+        top = np.iinfo(film.dtype).max
+        pixels = np.clip(np.rint(np.asarray(picture)), 0, top).astype(film.dtype)
+    return np.ascontiguousarray(pixels)
+
+
+def manifest_row(film: str, crop: RoiCrop, settings: CropSettings) -> tuple[object, ...]:
+    """A row of the manifest.
+
+    Pixel (u, v) of a crop that wasn't turned is at ``x0 + u / scale``, ``y0 + v / scale`` on the film.
+    """
+    window, row = crop.window, crop.row
+    corners = window.x0, window.y0, window.x0 + window.side, window.y0 + window.side
+    turned, inverted = (0, 0) if settings.as_stored else (row["turned"], int(row["inverted"]))
+    scale = round((settings.size or window.side) / window.side, 6)
+    return (crop.name, film, *corners, scale, turned, inverted, row["label"], row["picture_side"], row["patient_side"],
+            row["score"])  # fmt: skip
+
+
+def _of_film(stem: str, rows: Sequence[Mapping[str, Any]], settings: CropSettings) -> Iterator[RoiCrop]:
+    sides = Counter(row["patient_side"] for row in rows)
+    seen: Counter[str] = Counter()
+    for row in sorted(rows, key=lambda each: -each["score"]):
+        side = row["patient_side"]
+        seen[side] += 1
+        number = f"_{seen[side]}" if sides[side] > 1 else ""
+        box = xywh_to_xyxy(row["bbox"])[0]
+        yield RoiCrop(f"{stem}_{side}{number}.png", CropWindow.around(box, settings.margin), row)
+
+
+def _rows(path: Path) -> list[Any]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DatasetError(f"{path}: can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise DatasetError(f"{path}: not JSON ({error}), expected predictions.json of tools/predict.py") from error
+    if not isinstance(rows, list):
+        raise DatasetError(f"{path}: expected a list of detections, as tools/predict.py writes it")
+    return rows
+
+
+def _require(row: Any, path: Path, number: int) -> None:
+    """Raise DatasetError unless `row` is one of tools/predict.py, with a film inside its folder."""
+    missing = [name for name in _NEEDED if name not in row] if isinstance(row, dict) else list(_NEEDED)
+    if missing:
+        raise DatasetError(
+            f"{path}: detection {number} has no {missing[0]}: expected predictions.json of tools/predict.py"
+        )
+    film_below(Path(), row["file_name"], f"{path}: detection {number}")
+    box = np.asarray(row["bbox"], dtype=object).ravel()
+    numbers = all(isinstance(value, (int, float)) for value in box)
+    if len(box) != 4 or not numbers or not np.isfinite(box.astype(float)).all() or min(box[2:]) <= 0:
+        raise DatasetError(f"{path}: detection {number} has bbox {row['bbox']}, expected [x, y, width, height]")
+    if row["turned"] not in (0, 90, 180, 270) or row["patient_side"] not in ("left", "right"):
+        raise DatasetError(
+            f"{path}: detection {number}: turned {row['turned']}, patient_side {row['patient_side']!r}: expected 0, 90, "
+            f"180 or 270, and left or right"
+        )
+
+
+def _require_distinct(made: Mapping[str, Sequence[RoiCrop]], path: Path) -> None:
+    """Raise DatasetError if two crops would have one name, also where upper and lower case are the same."""
+    names = Counter(crop.name.lower() for crops in made.values() for crop in crops)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise DatasetError(f"{path}: two crops would be called {twice[0]}: rename one of the films")
+
+
+def _stamp(crop: RoiCrop, settings: CropSettings) -> str:
+    window = crop.window
+    turned = "as stored" if settings.as_stored else f"turned {crop.row['turned']}, inverted {crop.row['inverted']}"
+    size = settings.size or "own size"
+    return f"hipdet crop, {window.x0} {window.y0} {window.side}, {size}, {settings.depth} bit, {turned}"
+
+
+def _is_there(path: Path, stamp: str, film: Path) -> bool:
+    """Whether the crop was made in this way of this film, or of one that is older."""
+    try:
+        if path.stat().st_mtime < film.stat().st_mtime:
+            return False
+        with Image.open(path) as crop:
+            return bool(crop.info.get("Comment") == stamp)
+    except (OSError, SyntaxError, ValueError):  # missing, or what Pillow raises on damaged headers
+        return False

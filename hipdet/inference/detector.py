@@ -1,0 +1,179 @@
+"""Films in, ROIs out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from hipdet.errors import CheckpointError, RadiographError
+from hipdet.inference.film_rois import DetectedRoi, FilmRois
+from hipdet.inference.film_sources import Films, FilmSource, film_sources
+from hipdet.inference.model_card import ModelCard
+from hipdet.inference.odd_films import best_reading
+from hipdet.inference.onnx_model import OnnxModel
+from hipdet.inference.read_ahead import read_ahead
+from hipdet.inference.reading import Reading
+from hipdet.inference.review import ReviewLimits, film_flags
+from hipdet.inference.shrunk_film import ShrunkFilm
+
+SHIPPED = Path(__file__).resolve().parents[1] / "weights"
+LEAST_SIDE = 64  # px; a hip of a tenth of the long side has 6
+READERS = 2  # threads
+
+
+class Model(Protocol):
+    """What looks at films."""
+
+    card: ModelCard
+    fingerprint: str
+
+    def prepare(self, film: NDArray[np.uint8]) -> ShrunkFilm:
+        """What can be done ahead, in another thread."""
+
+    def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> Reading:
+        """Look at a prepared film, turned and inverted if asked for."""
+
+
+class HipDetector:
+    """Finds the ROIs of radiographs.
+
+    >>> detector = HipDetector()
+    >>> for film in detector("films"):
+    ...     print(film.name, [roi.box for roi in film.rois], film.flags)
+
+    Args:
+        model: ``.onnx`` file that tools/export.py wrote, or a config; None for the model that comes with hipdet.
+        weights: Checkpoint, with a config.
+        rois: Expected on a film, and given at most; by default what the model was made for.
+        limits: For the review; by default the model's own.
+        odd_films: Whether films that look odd are read turned and inverted too.
+        threads: Of the network in onnxruntime; its own choice if not given.
+        device: Of a checkpoint, such as ``cuda:0``.
+        strict: Raise the error of a film that can't be read; otherwise it is in the film's record.
+        progress: Show a bar.
+
+    Raises:
+        CheckpointError: no model, or one that can't be read.
+        ConfigError: no such config.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        weights: str | Path | None = None,
+        *,
+        rois: int | None = None,
+        limits: ReviewLimits | None = None,
+        odd_films: bool = True,
+        threads: int | None = None,
+        device: str = "cpu",
+        strict: bool = False,
+        progress: bool = False,
+    ) -> None:
+        self.model = open_model(model, weights, threads, device)
+        self.rois = self.model.card.rois if rois is None else rois
+        self.limits = limits or self.model.card.limits
+        self.odd_films = odd_films
+        self.strict = strict
+        self.progress = progress
+
+    def __call__(self, films: Films) -> Iterator[FilmRois]:
+        """The ROIs of films, film by film in their order: the next ones are read while the network looks at one.
+
+        Args:
+            films: See :func:`hipdet.inference.film_sources.film_sources`: paths, folders, patterns, arrays.
+
+        Raises:
+            DatasetError: a folder or pattern without films.
+            RadiographError: a film that can't be read, if `strict`.
+        """
+        yield from self.of_sources(film_sources(films))
+
+    def of_sources(self, sources: Iterator[FilmSource], total: int | None = None) -> Iterator[FilmRois]:
+        """As a call, of films that are found already."""
+        prepared = read_ahead(self._prepare, sources, READERS)
+        for source, film in tqdm(prepared, total=total, unit="film", disable=None if self.progress else True):
+            if not isinstance(film, RadiographError):
+                yield self._detect(source, film)
+            elif self.strict:
+                raise film
+            else:
+                yield FilmRois(source.name, source.path, error=film.reason)
+
+    def _prepare(self, source: FilmSource) -> tuple[FilmSource, ShrunkFilm | RadiographError]:
+        try:
+            film = source.read()
+            height, width = film.shape
+            if max(width, height) < LEAST_SIDE:
+                raise RadiographError(
+                    f"{width}x{height} px, too small for a radiograph (from {LEAST_SIDE} px)", source.name
+                )
+            return source, self.model.prepare(film)
+        except RadiographError as error:
+            return source, error
+
+    def _detect(self, source: FilmSource, film: ShrunkFilm) -> FilmRois:
+        def look(quarters: int, inverted: bool) -> Reading:
+            return self.model.read(film, quarters, inverted)
+
+        limits = self.limits
+        found = best_reading(film, look, self.rois, limits) if self.odd_films and limits else look(0, False)
+        chosen = found.best(self.rois, limits.least_score if limits else 0.0)
+        count = int((found.scores >= limits.least_score).sum()) if limits else len(chosen.scores)
+        boxes = chosen.stored_boxes().tolist()
+        rois = tuple(
+            DetectedRoi((x0, y0, x1, y1), score, self.model.card.classes[label], side)
+            for (x0, y0, x1, y1), score, label, side in zip(
+                boxes, chosen.scores.tolist(), chosen.labels.tolist(), chosen.picture_sides()
+            )
+        )
+        return FilmRois(
+            source.name,
+            source.path,
+            film.width,
+            film.height,
+            rois,
+            film_flags(chosen, count, self.rois, limits),
+            90 * chosen.quarters,
+            chosen.inverted,
+        )
+
+
+def open_model(
+    model: str | Path | None, weights: str | Path | None, threads: int | None = None, device: str = "cpu"
+) -> Model:
+    """The shipped model, an export, or a config with its weights.
+
+    Raises:
+        CheckpointError: no model, or one that can't be read.
+        ConfigError: no such config.
+    """
+    if model is None:
+        if weights is not None:
+            raise CheckpointError(f"{weights}: weights need the config that they were trained with")
+        shipped = sorted(SHIPPED.glob("*.onnx"))
+        if not shipped:
+            raise CheckpointError(
+                f"no model came with this hipdet ({SHIPPED} has no .onnx file): name one that tools/export.py wrote, or a "
+                f"config with its weights"
+            )
+        return OnnxModel(shipped[-1], threads)
+    model = Path(model)
+    if model.suffix == ".onnx":
+        if weights is not None:
+            raise CheckpointError(f"{weights}: {model} has its weights inside; name weights only with a config")
+        return OnnxModel(model, threads)
+    if weights is None:
+        raise CheckpointError(f"{model}: a config needs its weights; an export's name ends in .onnx")
+    try:
+        from hipdet.inference.torch_model import TorchModel
+    except ImportError as error:
+        raise CheckpointError(
+            f"{weights}: a checkpoint needs torch and mmdet: pip install 'hipdet[mm]' ({error})"
+        ) from error
+    return TorchModel(model, Path(weights), device)

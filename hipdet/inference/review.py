@@ -1,0 +1,164 @@
+"""Which films a person should look at, by limits that validation films set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any, Optional
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hipdet.errors import CheckpointError, DatasetError
+from hipdet.inference.measures import FLAG_OF, measures
+from hipdet.inference.reading import Reading
+
+Range = tuple[Optional[float], Optional[float]]
+
+FLAGS = {
+    "fewer_rois": "fewer ROIs than expected",
+    "more_rois": "more ROIs than expected",
+    "low_score": "a score below those of validation films",
+    "unequal_sizes": "the two ROIs of a class differ in size more than on validation films",
+    "odd_ratio": "ratio_ROI/image outside that of validation films",
+    "odd_position": "position, distance or slope of the ROIs outside those of validation films",
+    "turned": "the film lies on its side or stands on its head: read turned",
+    "inverted": "the middles of ROIs are dark where they should be bright: read inverted",
+}
+SHARE = 0.01  # of the ROIs of validation films, beyond each limit
+_ONE_SIDED = {"score": (True, False), "tilt": (False, True), "size": (False, True)}
+HIT = 0.5  # IoU, as the paper counts
+
+
+@dataclass(frozen=True)
+class ReviewLimits:
+    """What is usual on validation films.
+
+    Attributes:
+        films: Number of films they come from.
+        share: Of the ROIs of these films, beyond each limit: so many flags are to be expected on films of the same kind.
+        least_score: From which a detection counts as a ROI: halfway from the lowest score of hits to the highest of others.
+        margin: By which a turned reading must be better to count: the standard deviation of the films' mean scores.
+        brightness: 1 where the middles of ROIs are bright, as those of hips, -1 where they are dark, as those of lungs; 0
+            where that isn't known, and inverted films can't be told.
+        ranges: Lowest and highest usual value of each of :func:`hipdet.inference.measures.measures`; None for no limit.
+    """
+
+    films: int
+    share: float
+    least_score: float
+    margin: float
+    brightness: int
+    ranges: Mapping[str, Range]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Any, source: object) -> ReviewLimits:
+        """The way back; `source` is what an error calls the file.
+
+        Raises:
+            CheckpointError: something else.
+        """
+        try:
+            ranges = {name: (_number(low), _number(high)) for name, (low, high) in values["ranges"].items()}
+            if unknown := set(ranges) - set(FLAG_OF):
+                raise ValueError(f"unknown measures {sorted(unknown)}")
+            share, least, margin = (float(values[name]) for name in ("share", "least_score", "margin"))
+            return cls(int(values["films"]), share, least, margin, int(values["brightness"]), ranges)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(
+                f"{source}: review limits can't be read ({type(error).__name__}: {error}); write them again with "
+                f"tools/export.py --calibrate"
+            ) from error
+
+
+@dataclass(frozen=True)
+class ValidationFilm:
+    """Detections on a film that the model wasn't trained on.
+
+    Attributes:
+        found: The detections.
+        iou: ``[N]``, with which each hit a label; 0 for none.
+        brightness: Sign of the middles of its ROIs, see :mod:`hipdet.inference.inversion`; None where it wasn't looked at.
+    """
+
+    found: Reading
+    iou: NDArray[np.float64]
+    brightness: int | None = None
+
+
+def limits_of(films: Sequence[ValidationFilm], share: float = SHARE) -> ReviewLimits:
+    """The limits that leave out `share` of the hits on `films`, or less, at each end, rounded outwards to thousandths.
+
+    Raises:
+        DatasetError: no hits to learn from.
+    """
+    usual: dict[str, list[NDArray[np.float64]]] = {name: [] for name in FLAG_OF}
+    others, mean_scores = [np.zeros(1)], []
+    for film in films:
+        hit = film.iou >= HIT
+        others.append(film.found.scores[~hit])
+        if hit.any():
+            for name, values in measures(_chosen(film.found, hit)).items():
+                usual[name].append(values)
+            mean_scores.append(film.found.scores[hit].mean())
+    if not mean_scores:
+        raise DatasetError(
+            f"{len(films)} validation films without one ROI that was hit: no limits can be set from them"
+        )
+    hits = np.quantile(np.concatenate(usual["score"]), share)
+    misses = np.quantile(np.concatenate(others), 1 - share)
+    ranges = {name: _range(name, np.concatenate(values), share) for name, values in usual.items()}
+    least, margin = round(float(hits + misses) / 2, 3), round(float(np.std(mean_scores)), 3)
+    return ReviewLimits(len(films), share, least, margin, _brightness(films, share), ranges)
+
+
+def film_flags(found: Reading, count: int, expected: int, limits: ReviewLimits | None) -> tuple[str, ...]:
+    """Flags of a film, in the order of FLAGS.
+
+    Args:
+        found: Its ROIs.
+        count: How many detections count as a ROI, which may be more than are given.
+        expected: How many there should be.
+        limits: Of the model; without, only the number of ROIs is looked at.
+    """
+    flags = {"fewer_rois": count < expected, "more_rois": count > expected}
+    flags.update(turned=found.quarters > 0, inverted=found.inverted)
+    if limits is not None:
+        values = measures(found)
+        for name, (low, high) in limits.ranges.items():
+            odd = bool(
+                (low is not None and (values[name] < low).any()) or (high is not None and (values[name] > high).any())
+            )
+            flags[FLAG_OF[name]] = flags.get(FLAG_OF[name], False) or odd
+    return tuple(name for name in FLAGS if flags.get(name))
+
+
+def _brightness(films: Sequence[ValidationFilm], share: float) -> int:
+    """The sign that all films but a `share` have, 0 if there is none or nobody looked."""
+    signs = [film.brightness for film in films if film.brightness is not None]
+    return next((sign for sign in (1, -1) if signs and signs.count(sign) >= (1 - share) * len(signs)), 0)
+
+
+def _chosen(found: Reading, which: NDArray[np.bool_]) -> Reading:
+    return Reading(found.boxes[which], found.scores[which], found.labels[which], found.width, found.height)
+
+
+def _range(name: str, values: NDArray[np.float64], share: float) -> Range:
+    below, above = _ONE_SIDED.get(name, (True, True))
+    if not len(values):
+        return None, None
+    low, high = np.quantile(values, [share, 1 - share])
+    if share > 0:  # of few films the outermost values lie too far in: the tails of a normal distribution
+        tail = -NormalDist().inv_cdf(share) * values.std()
+        low, high = min(low, values.mean() - tail), max(high, values.mean() + tail)
+    return (math.floor(low * 1000) / 1000 if below else None, math.ceil(high * 1000) / 1000 if above else None)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,124 @@
+"""A checkpoint in mmdet, through the test pipeline of its config."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmdet.registry import MODELS
+from mmdet.utils import get_test_pipeline_cfg
+from mmengine.registry import init_default_scope
+from numpy.typing import NDArray
+
+import hipdet.plugin  # noqa: F401  (before mmdet: makes mmcv-lite usable)
+from hipdet.boxes import as_boxes
+from hipdet.checkpoint import read_checkpoint, state_dict_faults
+from hipdet.cli.config_file import read_config
+from hipdet.errors import CheckpointError
+from hipdet.inference.model_card import ModelCard
+from hipdet.inference.reading import Reading
+from hipdet.inference.review import ReviewLimits
+from hipdet.inference.shrunk_film import ShrunkFilm, shrink
+from hipdet.publish import weights_of
+from hipdet.version import __version__
+
+LIMITS_SUFFIX = ".review.json"  # beside the weights
+
+
+class TorchModel:
+    """A config and its weights.
+
+    Args:
+        config: Config file, also by its name in hipdet such as ``configs/hip_roi_medium.py``.
+        weights: ``.pth`` or ``.safetensors``; ``<name>.review.json`` beside it has its limits.
+        device: Such as ``cpu`` or ``cuda:0``.
+
+    Raises:
+        ConfigError: no such config.
+        CheckpointError: weights that can't be read, or are of another model; limits that can't be read.
+    """
+
+    def __init__(self, config: Path, weights: Path, device: str = "cpu") -> None:
+        self.cfg = read_config(str(config))
+        init_default_scope(self.cfg.get("default_scope", "mmdet"))
+        content = read_checkpoint(weights)
+        self.detector = _detector(self.cfg, weights_of(content), weights).to(device).eval()
+        self.detector.cfg = self.cfg
+        pipeline = get_test_pipeline_cfg(self.cfg)
+        pipeline[0] = dict(type="mmdet.LoadImageFromNDArray")
+        self.pipeline = Compose(pipeline)
+        classes = (content.get("meta") or {}).get("dataset_meta", {}).get("classes") or self.cfg.metainfo.classes
+        side = max(self.cfg.image_size)
+        about = {"epoch": (content.get("meta") or {}).get("epoch")}
+        self.card = ModelCard(
+            Path(config).stem, tuple(classes), side, _expected_rois(self.cfg), _limits(weights), about, __version__
+        )
+        digest = hashlib.sha256(self.cfg.pretty_text.encode())
+        digest.update(weights.read_bytes())
+        self.fingerprint = digest.hexdigest()
+
+    def prepare(self, film: NDArray[np.uint8]) -> ShrunkFilm:
+        """Reduce a film ``[H, W]``, and keep it: the pipeline starts from the whole."""
+        return replace(shrink(film, self.card.side), original=film)
+
+    def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> Reading:
+        """Look at a prepared film as it is, or turned and inverted."""
+        whole = film.original
+        if whole is None:
+            raise ValueError("a film that `prepare` didn't make")
+        seen = np.rot90(255 - whole if inverted else whole, quarters)
+        height, width = seen.shape
+        data = self.pipeline(dict(img=np.stack([seen] * 3, axis=2), img_id=0))
+        sample = data["data_samples"]
+        # boxes end at the film's edge; that of the square is what Pad would have them end at
+        across, down = sample.scale_factor
+        sample.set_metainfo(dict(img_shape=(round(height * down), round(width * across))))
+        with torch.no_grad():
+            batch = dict(inputs=[data["inputs"]], data_samples=[sample])
+            found = self.detector.test_step(batch)[0].pred_instances.cpu()
+        return Reading(
+            as_boxes(found.bboxes.numpy()),
+            found.scores.numpy().astype(np.float64),
+            found.labels.numpy().astype(np.int64),
+            width,
+            height,
+            quarters,
+            inverted,
+        )
+
+
+def _detector(cfg: Any, weights: dict[str, torch.Tensor], path: Path) -> Any:
+    for part in (cfg.model.get("backbone", {}), cfg.model.get("refiner", {}).get("backbone", {})):
+        part.pop("init_cfg", None)  # the weights are in the checkpoint
+    detector = MODELS.build(cfg.model)
+    if faults := state_dict_faults(weights, detector.state_dict()):
+        raise CheckpointError(f"{path}: weights of another model than {cfg.filename}: {faults}")
+    detector.load_state_dict(weights)
+    return detector
+
+
+def _expected_rois(cfg: Any) -> int:
+    """As many as the config's own RoiMetric looks at."""
+    evaluators = cfg.get("test_evaluator") or []
+    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if evaluator.get("type") == "RoiMetric":
+            count = evaluator.get("rois_per_image", 2)
+            return int(count) if isinstance(count, int) else sum(count.values())
+    return 2
+
+
+def _limits(weights: Path) -> ReviewLimits | None:
+    path = weights.with_suffix(LIMITS_SUFFIX)
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON ({error}): write it again with tools/export.py --calibrate") from error
+    return ReviewLimits.from_json(values, path)
