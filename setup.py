@@ -70,6 +70,7 @@ setup(
             "hypothesis>=6.90",
             "safetensors>=0.4",
             "pydicom-data>=1.0",
+            "selenium>=4.15",
         ],
         "dev": ["ruff>=0.14", "mypy>=1.11", "pre-commit>=3.5"],
     },

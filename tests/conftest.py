@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import hipdet.plugin  # noqa: F401  (before any mmdet import: makes mmcv-lite usable)
+from browser import start_browser
 from tool_runs import RECIPES, REPOSITORY, run_tool
 
 
@@ -44,3 +45,11 @@ def trained(recipe, phantoms, tmp_path_factory):
     done = run_tool("train.py", recipe.config, "--data-root", phantoms, "--work-dir", work_dir, *options, cwd=work_dir)
     assert done.returncode == 0, done.stdout + done.stderr
     return work_dir, done
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium (tests/browser.py); tests are skipped where it or selenium is missing."""
+    running = start_browser()
+    yield running
+    running.quit()
