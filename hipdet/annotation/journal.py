@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,6 +33,7 @@ class Journal:
         self._path = path
         self._file: BinaryIO = path.open("ab", buffering=0)
         self._size = self._drop_unfinished_line()
+        self._spoiled = False
 
     def read(self) -> list[dict[str, Any]]:
         """All records, the oldest first.
@@ -59,14 +61,19 @@ class Journal:
         lines = [json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n" for record in records]
         content = memoryview("".join(lines).encode())
         try:
+            if self._spoiled:
+                self._file.truncate(self._size)
+            self._spoiled = True  # until all is there: half a line would spoil the next one
             written = 0
             while written < len(content):
                 written += self._file.write(content[written:]) or 0
             os.fsync(self._file.fileno())
         except OSError as error:
-            self._file.truncate(self._size)  # half a line would spoil the next one
+            with suppress(OSError):  # else it is cut off before the next line, or at the next start
+                self._file.truncate(self._size)
             raise StorageError(f"{self._path.name}: not stored: {error.strerror}") from error
         self._size += len(content)
+        self._spoiled = False
 
     def close(self) -> None:
         """Let others open it."""
