@@ -3,7 +3,6 @@
 /** `actions` by name; returns rows [keys, text] for the overlay. */
 export function connectKeys(actions, blocked) {
   const step = (dx, dy) => (event) => actions.move(dx * (event.shiftKey ? 10 : 1), dy * (event.shiftKey ? 10 : 1));
-  const size = (sign) => (event) => actions.grow(sign * (event.shiftKey ? 20 : 2));
   const table = [
     ["Enter", "accept what is shown, on to the next open film", ["Enter"], actions.accept],
     ["N  PageDown", "next film", ["n", "PageDown"], actions.next],
@@ -14,8 +13,11 @@ export function connectKeys(actions, blocked) {
     [null, null, ["ArrowRight"], step(1, 0)],
     [null, null, ["ArrowUp"], step(0, -1)],
     [null, null, ["ArrowDown"], step(0, 1)],
-    ["+  −", "larger, smaller by 2 px (Shift: 20)", ["+", "=", "*"], size(1)],
-    [null, null, ["-", "_"], size(-1)],
+    // no Shift here: on some keyboards + needs it
+    ["+  −", "larger, smaller by 2 px", ["+", "="], () => actions.grow(2)],
+    [null, null, ["-"], () => actions.grow(-2)],
+    [".  ,", "larger, smaller by 20 px", ["."], () => actions.grow(20)],
+    [null, null, [","], () => actions.grow(-20)],
     ["Tab", "select the next square", ["Tab"], actions.selectNext],
     ["Del", "delete the square", ["Delete", "Backspace"], actions.remove],
     ["1 … 9", "class of the square", ["1", "2", "3", "4", "5", "6", "7", "8", "9"], (event) => actions.setClass(Number(event.key) - 1)],

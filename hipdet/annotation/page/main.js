@@ -57,12 +57,15 @@ async function go(name) {
   current = name;
   order.visited.add(name);
   desk.film = null;
-  history.replaceState(null, "", `#${encodeURIComponent(name)}`);
-  showPlace(order, name);
+  redraw();
+  $("stage").classList.add("busy"); // the picture is still that of the film before
   const picture = shelf.picture(name);
   const film = await shelf.film(name).catch((error) => error);
   const shown = await picture.catch((error) => error);
   if (current !== name) return; // somebody went on
+  $("stage").classList.remove("busy");
+  history.replaceState(null, "", `#${encodeURIComponent(name)}`);
+  showPlace(order, name);
   for (const fault of [film, shown].filter((each) => each instanceof Error)) return failed(name, film, fault);
   showMessage("");
   view.show(shown);
