@@ -16,6 +16,7 @@ from hipdet.annotation.session import Session
 from hipdet.errors import HipdetError
 
 HOST = "127.0.0.1"
+LAST_PORT = 65535
 
 
 class _Quiet(WSGIRequestHandler):
@@ -27,12 +28,14 @@ def bind(session: Session, port: int) -> tuple[BaseWSGIServer, str]:
     """A server on `port`, 0 for any free one, and the address that opens its page.
 
     Raises:
-        HipdetError: the port is taken.
+        HipdetError: the port is taken, or none.
     """
+    if not 0 <= port <= LAST_PORT:
+        raise HipdetError(f"--port {port}: expected 1 to {LAST_PORT}, or 0 for a free one")
     guard = Guard()
     try:
         server = make_server(HOST, port, App(session, guard), threaded=True, request_handler=_Quiet)
-    except (SystemExit, OSError, OverflowError) as error:  # werkzeug prints that the port is in use and exits
+    except (SystemExit, OSError) as error:  # werkzeug prints that the port is in use and exits
         raise HipdetError(f"--port {port}: can't be used: choose another, or 0 for a free one") from error
     return server, f"http://{HOST}:{server.server_port}/?key={guard.key}"
 

@@ -35,7 +35,7 @@ export function connectPointer(stage, view, desk) {
   }
 
   function press(event) {
-    if (!view.size || act) return;
+    if (!view.size || !desk.film || act) return;
     stage.setPointerCapture(event.pointerId);
     const { clientX, clientY } = event;
     const point = view.toFilm(event);
