@@ -82,16 +82,27 @@ export function askReason(reasons, onChoose) {
   $("reason-list").firstChild.focus();
 }
 
-/** Ask whose state of a film shall stand; `onChoice(keepMine)`. */
-export function askConflict(film, theirs, onChoice) {
+let asked = Promise.resolve();
+
+/** Ask whose state of a film shall stand, one film after the other; resolves to whether ours. */
+export function askConflict(film, theirs) {
+  asked = asked.then(() => ask(film, theirs));
+  return asked;
+}
+
+function ask(film, theirs) {
   const boxes = (state) => `${state.boxes.length} box${state.boxes.length === 1 ? "" : "es"}${state.exclude ? `, excluded: ${state.exclude}` : ""}`;
+  const dialog = $("conflict");
   $("conflict-text").textContent = `${film.name}: there ${boxes(theirs)}, here ${boxes(film)}.`;
-  const choose = (mine) => {
-    $("conflict").close();
-    onChoice(mine);
-  };
-  $("take-theirs").onclick = () => choose(false);
-  $("keep-mine").onclick = () => choose(true);
-  $("conflict").oncancel = (event) => event.preventDefault(); // one of the two must be chosen
-  $("conflict").showModal();
+  return new Promise((resolve) => {
+    const choose = (mine) => {
+      dialog.onclose = null;
+      dialog.close();
+      resolve(mine);
+    };
+    $("take-theirs").onclick = () => choose(false);
+    $("keep-mine").onclick = () => choose(true);
+    dialog.onclose = () => dialog.showModal(); // Escape decides nothing
+    dialog.showModal();
+  });
 }

@@ -43,12 +43,10 @@ function changed() {
   showPlace(order, current);
 }
 
-function conflict(film, theirs) {
+async function conflict(film, theirs) {
+  const keepMine = await askConflict(film, theirs);
+  saver.resolve(film, theirs, keepMine);
   go(film.name);
-  askConflict(film, theirs, (keepMine) => {
-    saver.resolve(film, theirs, keepMine);
-    changed();
-  });
 }
 
 async function go(name) {
@@ -98,8 +96,9 @@ function accept() {
   desk.confirm();
   const next = order.nextOpen(current);
   if (next && next !== current) return go(next);
-  const { left } = order.tally;
-  say(left ? "This is the last open film" : `All ${order.names.length} films are done. The labels are in ${task.files}`);
+  const { left, counts } = order.tally;
+  const unreadable = counts.unreadable ? ` (${counts.unreadable} can't be read)` : "";
+  say(left ? "This is the last open film" : `All films are done${unreadable}. The labels are in ${task.files}`);
 }
 
 const step = (offset) => () => {

@@ -75,9 +75,8 @@ export function showRois(desk) {
 }
 
 function showRemarks(film) {
-  const flags = [film.exclude && `Excluded: ${film.exclude}`, film.proposed && film.proposal.flags.length && `Look here: ${film.proposal.flags.join("; ")}`,
-    !film.proposed && !film.checked && film.proposal?.flags.length && `Model: ${film.proposal.flags.join("; ")}`];
-  $("flags").textContent = flags.filter(Boolean).join("\n");
+  const doubts = film.checked ? "" : (film.proposal?.flags || []).join(", ").replaceAll("_", " ");
+  $("flags").textContent = film.exclude ? `Excluded: ${film.exclude}` : doubts && `Look here: ${doubts}`;
   $("flags").hidden = !$("flags").textContent;
   $("unsure").setAttribute("aria-pressed", film.unsure);
   $("exclude").firstChild.textContent = film.exclude ? "Include again " : "Exclude … ";
