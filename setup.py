@@ -40,7 +40,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["hipdet", "hipdet.*"]),
-    package_data={"hipdet": ["py.typed", "converters/*.csv", "annotation/page/*"]},
+    package_data={"hipdet": ["py.typed", "converters/*.csv", "annotation/page/*", "visualization/page_files/*"]},
     cmdclass={"build_py": BuildWithStartup},
     python_requires=">=3.9,<3.14",
     install_requires=[
@@ -63,7 +63,8 @@ setup(
         "dicom": ["pydicom>=2.4", "pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0", "pyjpegls>=1.2"],
         "publish": ["safetensors>=0.4"],
         "export": ["onnx>=1.15", "onnxruntime>=1.16", "onnxscript>=0.1"],
-        "annotate": ["werkzeug>=3.0"],
+        # the page of tools/annotate.py
+        "annotate": ["werkzeug>=3.0", "scipy>=1.7", "pycocotools>=2.0.6"],
         "test": [
             "pytest>=7.4",
             "pytest-timeout>=2.2",

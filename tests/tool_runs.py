@@ -1,10 +1,14 @@
 """Running the tools as users do, at a size that a test can afford."""
 
+import contextlib
+import io
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -51,3 +55,22 @@ def run_tool(name, *arguments, cwd, timeout=600, **environment):
     # one thread: results don't depend on the machine, and tests may run side by side
     env = {**os.environ, "OMP_NUM_THREADS": "1", **{key: str(value) for key, value in environment.items()}}
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout)
+
+
+def run_tool_here(name, *arguments, cwd):
+    """As run_tool, in this process: many times faster, and enough where processes play no part."""
+    out, err, before, code = io.StringIO(), io.StringIO(), Path.cwd(), 0
+    path = str(REPOSITORY / "tools" / name)
+    os.chdir(cwd)
+    quietly = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+    as_typed = patch.object(sys, "argv", [path, *map(str, arguments)]), patch.object(sys, "path", [*sys.path])
+    try:
+        with contextlib.ExitStack() as stack:
+            for context in (*quietly, *as_typed):
+                stack.enter_context(context)
+            runpy.run_path(path, run_name="__main__")
+    except SystemExit as exit:
+        code = exit.code or 0
+    finally:
+        os.chdir(before)
+    return subprocess.CompletedProcess([path, *arguments], code, out.getvalue(), err.getvalue())

@@ -1,23 +1,34 @@
 #!/usr/bin/env python3
-"""Draw the films of a test, the worst first: yellow = label, red = detection, with IoU and score."""
+"""Draw the films of a test or of predictions, the worst first: yellow = label, red = detection, with IoU and score."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from hipdet.cli import picture_arguments
 from hipdet.cli.errors import reports_errors
 from hipdet.errors import DatasetError
-from hipdet.visualization.gallery import write_gallery
+from hipdet.validation import validate
+from hipdet.visualization.evaluated_films import evaluated_films, is_table, read_table
+from hipdet.visualization.pictured_film import PicturedFilm
+from hipdet.visualization.predicted_films import predicted_films, read_predictions
+from hipdet.visualization.select_films import below, worst_first
 
+FILMS = "films.json"
 EXAMPLES = """examples:
-  tools/gallery.py work_dirs/hip_ssd_exp3/test.roi.json --data-root data --out gallery.png
-  tools/gallery.py work_dirs/hip_ssd_exp3/test.roi.json --data-root data --films 0     all films
+  tools/gallery.py work_dirs/hip_ssd_exp3/test.roi.json --data-root data                     the 24 worst films
+  tools/gallery.py work_dirs/hip_ssd_exp3/test.roi.json --data-root data --films 0           all films, 48 on a sheet
+  tools/gallery.py work_dirs/hip_ssd_exp3/test.roi.json --data-root data --below 0.5         films with an ROI below 0.5
+  tools/gallery.py cv/base/fold*/test/test.roi.json --data-root FracAtlas --html --out worst.html
+  tools/gallery.py predictions/predictions.json --data-root films --html        of tools/predict.py: lowest score first
+  tools/gallery.py predictions.json --ann data/annotations/gis.json --data-root data --by-source
+
+Beside a label stands IoU (score) of the detection it was matched with one to one, or "not found"; "extra" is a detection
+without a label.  The page of --html is one file without a link to anything else; it sorts, filters and enlarges.
 """
 
 
@@ -26,30 +37,60 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("table", type=Path, help="test.roi.json of tools/test.py")
     parser.add_argument(
-        "--data-root", help="folder that the file names are relative to (default: $HIPDET_DATA, else data)"
+        "results", nargs="+", type=Path, metavar="RESULTS.json",
+        help="test.roi.json of tools/test.py, or predictions in COCO results form",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ann",
+        type=Path,
+        help="COCO file of the predictions' films; its labels are compared with (default: films.json beside)",
     )
-    parser.add_argument("--out", type=Path, help="PNG to write (default: gallery.png beside the table)")
-    parser.add_argument("--films", type=int, default=24, help="number of films, 0 for all (default: 24)")
-    parser.add_argument("--columns", type=int, default=6, help="films in a row (default: 6)")
-    parser.add_argument("--side", type=int, default=320, help="pixels of a film's square (default: 320)")
+    parser.add_argument("--rois", type=int, default=2, help="detections of a film to draw, 0 for all (default: 2)")
+    parser.add_argument("--below", type=float, metavar="IOU", help="only films with an ROI whose IoU is below this")
+    picture_arguments.add_arguments(parser, "gallery.png or gallery.html beside the first file")
     return parser.parse_args()
+
+
+def read_films(path: Path, ann: Path | None, rois: int) -> list[PicturedFilm]:
+    """The films of one file of results.
+
+    Raises:
+        DatasetError: a file of another kind, or a faulty COCO file.
+    """
+    if is_table(path):
+        return list(evaluated_films(read_table(path)).values())
+    beside = path.with_name(FILMS)
+    ann = ann or (beside if beside.is_file() else None)
+    return predicted_films(read_predictions(path), None if ann is None else read_annotations(ann), rois)
+
+
+def read_annotations(path: Path) -> dict:
+    """A COCO file that may lack labels.
+
+    Raises:
+        DatasetError: with its faults.
+    """
+    coco, faults = validate(path)
+    if errors := [fault for fault in faults if not fault.warning and fault.kind != "no-boxes"]:
+        raise DatasetError(f"{path}: {len(errors)} faults; tools/validate.py shows them; the first: {errors[0]}")
+    return coco
 
 
 @reports_errors
 def main() -> None:
     """Run it."""
     args = parse_arguments()
-    try:
-        table = json.loads(args.table.read_text(encoding="utf-8"))
-        table["rois"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{args.table}: expected test.roi.json as tools/test.py writes it ({error!r})") from error
-    out = args.out or args.table.with_name("gallery.png")
-    root = args.data_root or os.environ.get("HIPDET_DATA", "data")
-    films = write_gallery(table, root, out, args.films, args.columns, args.side)
-    print(f"{out}: {films} films, the worst first (yellow = label, red = detection)")
+    films = [film for path in args.results for film in read_films(path, args.ann, args.rois)]
+    drawn = worst_first(films)
+    if args.below is not None:
+        drawn = below(drawn, args.below)
+        if not drawn:
+            print(f"no film of {len(films)} has an ROI with IoU below {args.below}: nothing to draw")
+            return
+    title = f"{', '.join(dict.fromkeys(path.name for path in args.results))}: {len(drawn)} films, the worst first"
+    written = picture_arguments.draw(args, drawn, args.results[0].with_name("gallery"), title)
+    print(f"{picture_arguments.listed(written)}: {title} (yellow = label, red = detection)")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import hipdet  # noqa: F401, I001  (before mmdet: makes mmcv-lite usable)
 from mmengine.runner import Runner
 
-from hipdet.checkpoint import read_checkpoint
 from hipdet.cli import mm_arguments
 from hipdet.cli.errors import reports_errors
 from hipdet.cli.ranks import joined_ranks
@@ -54,8 +53,8 @@ def main() -> None:
         mm_arguments.use_auto_scale_lr(cfg)
     if args.resume:
         mm_arguments.use_resume(cfg, args.resume)
-    elif cfg.get("load_from") and "://" not in cfg.load_from:
-        read_checkpoint(cfg.load_from)
+    else:
+        mm_arguments.require_readable_start(cfg)
     with joined_ranks(cfg):
         Runner.from_cfg(cfg).train()
 

@@ -141,17 +141,32 @@ def use_auto_scale_lr(cfg: Config) -> None:
 def use_resume(cfg: Config, resume: str) -> None:
     """Resume from a checkpoint, or with ``auto`` from the last one of the work dir, after reading it safely.
 
+    Where ``auto`` finds none, training begins as without it, from the config's ``load_from`` if there is one.
+
     Raises:
         CheckpointError: a checkpoint that can't be read.
     """
+    checkpoint = find_latest_checkpoint(cfg.work_dir) if resume == "auto" else resume
+    if checkpoint is None:
+        require_readable_start(cfg)
+        return
     cfg.resume = True
     cfg.load_from = None if resume == "auto" else resume
-    checkpoint = find_latest_checkpoint(cfg.work_dir) if resume == "auto" else resume
-    if checkpoint is not None and "optimizer" not in read_checkpoint(checkpoint):
+    if "optimizer" not in read_checkpoint(checkpoint):
         raise CheckpointError(
             f"{checkpoint}: published weights can't be resumed, as they lack the optimizer's state; start a new training "
             f"from them with --cfg-options load_from={checkpoint}"
         )
+
+
+def require_readable_start(cfg: Config) -> None:
+    """Read the weights that training is to begin from, if they are a file, before anything else is done.
+
+    Raises:
+        CheckpointError: they can't be read.
+    """
+    if cfg.get("load_from") and "://" not in cfg.load_from:
+        read_checkpoint(cfg.load_from)
 
 
 def use_flip_averaging(cfg: Config) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.errors import DatasetError
+from hipdet.evaluation.calibration import calibration
 from hipdet.evaluation.figures import Interval, bootstrap_intervals, mean_interval, roi_figures
 
 TABLE = "test/test.roi.json"
@@ -85,14 +86,4 @@ class Result:
 
     def calibration(self, bands: int = 5) -> list[dict[str, float]]:
         """ROIs in `bands` of equal number by rising confidence: mean confidence and mean IoU of each."""
-        order = np.argsort(self.confidence, kind="stable")
-        return [
-            dict(
-                rois=len(part),
-                lowest_confidence=float(self.confidence[part].min()),
-                avg_confidence=float(self.confidence[part].mean()),
-                avg_iou=float(self.iou[part].mean()),
-                min_iou=float(self.iou[part].min()),
-            )
-            for part in np.array_split(order, min(bands, len(order)))
-        ]
+        return calibration(self.iou, self.confidence, bands)

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from pycocotools import mask
-
 from hipdet.validation.fault import Faults
 from hipdet.validation.values import finite_box, is_whole, shown
 
@@ -114,6 +112,8 @@ def _check_sides(image: Record, boxes: Sequence[Record], faults: Faults) -> None
 def _check_overlap(image: Record, boxes: Sequence[Record], faults: Faults) -> None:
     if len(boxes) < 2:
         return
+    from pycocotools import mask  # here, as files without labels, such as the films of predictions, are read without it
+
     corners = [[float(value) for value in annotation["bbox"]] for annotation in boxes]
     iou = mask.iou(corners, corners, [0] * len(corners))  # for two boxes three times as fast as iou_matrix
     for j in range(len(boxes)):

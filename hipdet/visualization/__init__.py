@@ -1,1 +1,1 @@
-"""Pictures of labels and detections."""
+"""Pictures of films with labels and detections, and figures of data sets, tests and trainings."""

@@ -6,17 +6,15 @@ import os
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from hipdet.anchors.anchor_set import AnchorSet
 from hipdet.anchors.overlap import nearest_cells
 from hipdet.anchors.rois import Floats, Rois
-from hipdet.files import replacing
+from hipdet.visualization.colours import DETECTION, GRID, LABEL, RANGE
+from hipdet.visualization.figure_frame import panels, write_figure
 
-ROI, ANCHOR, GRID, RANGE = "#ffd400", "#ff2020", "#40c0ff", "#d02020"
 MOST_DRAWN = 40  # anchors of a cell that can be told apart
 
 
@@ -36,8 +34,7 @@ def write_anchor_figure(
         film: ``[H, W]`` grey to draw them on; black without.
         boxes: Its ROIs ``[N, 4]`` xyxy / long side.
     """
-    figure = Figure(figsize=(15, 5), layout="constrained")
-    sizes, ratios, cells = figure.subplots(1, 3)
+    figure, (sizes, ratios, cells) = panels(3)
     _histogram(sizes, {name: rois.long_sides for name, rois in data_sets.items()})
     sizes.set(title="A  size of films", xlabel="long side, pixels", ylabel="share of films")
     _histogram(ratios, {name: rois.sizes for name, rois in data_sets.items()})
@@ -50,8 +47,7 @@ def write_anchor_figure(
         title="B  size of ROIs", xlabel="ratio_ROI/image (of the square of the same area)", ylabel="share of ROIs"
     )
     _draw_cells(cells, anchors, film, boxes)
-    with replacing(path) as temporary:
-        FigureCanvasAgg(figure).print_png(str(temporary), metadata={"Software": None})
+    write_figure(path, figure)
 
 
 def _histogram(axes, values: Mapping[str, Floats]) -> None:  # type: ignore[no-untyped-def]
@@ -79,10 +75,10 @@ def _draw_cells(axes, anchors: AnchorSet, film: NDArray[np.uint8] | None, boxes:
         shapes = [(width, height) for of, width, height in anchors.shapes() if of == grid]
         x, y = (nearest_cells(_middle(boxes), grid) + 0.5) / grid
         for width, height in shapes[:: -(-len(shapes) // MOST_DRAWN)]:
-            axes.add_patch(_rectangle(x - width / 2, y - height / 2, width, height, ANCHOR))
-        axes.plot(x, y, ".", color=ANCHOR, markersize=3)
+            axes.add_patch(_rectangle(x - width / 2, y - height / 2, width, height, DETECTION))
+        axes.plot(x, y, ".", color=DETECTION, markersize=3)
     for x0, y0, x1, y1 in () if boxes is None else boxes:
-        axes.add_patch(_rectangle(x0, y0, x1 - x0, y1 - y0, ROI))
+        axes.add_patch(_rectangle(x0, y0, x1 - x0, y1 - y0, LABEL))
     axes.set(title=f"C  {anchors}", xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[], aspect="equal")
     axes.title.set_fontsize(8)
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
-from hipdet.files import replacing
+from hipdet.visualization.colours import QUIET_LINE
+from hipdet.visualization.figure_frame import panels, write_figure
 
 
 def write_calibration(path: str | os.PathLike[str], bands: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
@@ -18,9 +16,8 @@ def write_calibration(path: str | os.PathLike[str], bands: Mapping[str, Sequence
         path: PNG to write.
         bands: ``avg_confidence`` and ``avg_iou`` of bands of rising confidence, by name.
     """
-    figure = Figure(figsize=(6, 5), layout="constrained")
-    axes = figure.subplots()
-    axes.axline((1, 1), slope=1, color="#808080", linewidth=0.8, linestyle="--", label="confidence = IoU")
+    figure, (axes,) = panels(1, width=6)
+    axes.axline((1, 1), slope=1, color=QUIET_LINE, linewidth=0.8, linestyle="--", label="confidence = IoU")
     for name, points in bands.items():
         x, y = ([point[key] for point in points] for key in ("avg_confidence", "avg_iou"))
         axes.plot(x, y, marker="o", label=name)
@@ -31,5 +28,4 @@ def write_calibration(path: str | os.PathLike[str], bands: Mapping[str, Sequence
     axes.set_ylim(max(0.0, lowest - 0.05), 1.0)
     axes.grid(alpha=0.3)
     axes.legend()
-    with replacing(path) as temporary:
-        FigureCanvasAgg(figure).print_png(str(temporary), metadata={"Software": None})
+    write_figure(path, figure)

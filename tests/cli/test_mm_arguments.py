@@ -4,10 +4,11 @@ import argparse
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 
-from hipdet.cli.mm_arguments import add_arguments, load_config
-from hipdet.errors import ConfigError
+from hipdet.cli.mm_arguments import add_arguments, load_config, use_resume
+from hipdet.errors import CheckpointError, ConfigError
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,3 +57,23 @@ def test_a_config_without_data_root(tmp_path, monkeypatch):
     Config(dict(model=dict(type="A"))).dump(tmp_path / "plain.py")
     with pytest.raises(ConfigError, match=r"plain\.py has no data_root"):
         load(tmp_path / "plain.py", "--data-root", tmp_path)
+
+
+def test_resume_without_a_checkpoint_begins_from_load_from(tmp_path):
+    torch.save(dict(state_dict=dict(weight=torch.zeros(1))), tmp_path / "start.pth")
+    cfg = Config(dict(work_dir=str(tmp_path / "run"), load_from=str(tmp_path / "start.pth")))
+    use_resume(cfg, "auto")
+    assert not cfg.get("resume")
+    assert cfg.load_from == str(tmp_path / "start.pth")
+    (tmp_path / "start.pth").write_bytes(b"cut short")
+    with pytest.raises(CheckpointError, match=r"start\.pth"):
+        use_resume(cfg, "auto")
+
+
+def test_resume_prefers_what_has_been_trained(tmp_path):
+    torch.save(dict(state_dict=dict(weight=torch.zeros(1)), optimizer={}), tmp_path / "epoch_2.pth")
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_2.pth"))
+    cfg = Config(dict(work_dir=str(tmp_path), load_from=str(tmp_path / "elsewhere.pth")))
+    use_resume(cfg, "auto")
+    assert cfg.resume
+    assert cfg.load_from is None

@@ -166,6 +166,8 @@ TOOLS = [
     "train.py",
     "test.py",
     "gallery.py",
+    "browse_dataset.py",
+    "plot.py",
     "convert.py",
     "make_phantoms.py",
     "run_experiments.py",

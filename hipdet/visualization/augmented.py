@@ -1,0 +1,73 @@
+"""What a config's training pipeline makes of films: each film, then draws of it as the network gets them."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.registry import DATASETS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from PIL import Image
+
+from hipdet.cli.mm_arguments import use_annotations
+from hipdet.errors import DatasetError
+from hipdet.visualization.film_tile import film_tile, marked_tile, shrunk
+from hipdet.visualization.pictured_film import Mark, PicturedFilm
+
+
+def training_films(cfg: Config, annotations: Path, root: Path) -> Any:
+    """The dataset that `cfg` trains on, with its pipeline, over the films of `annotations` below `root`.
+
+    Raises:
+        ConfigError: a config whose training films aren't those of one file.
+        DatasetError: faulty annotations or films.
+    """
+    use_annotations(cfg, "train", str(annotations.resolve()))
+    cfg.train_dataloader.dataset.data_root = str(root.resolve())
+    init_default_scope(cfg.get("default_scope", "mmdet"))
+    return DATASETS.build(cfg.train_dataloader.dataset)
+
+
+def augmented_tiles(
+    dataset: Any, films: Sequence[PicturedFilm], root: Path, draws: int, seed: int, side: int
+) -> Iterator[Image.Image]:
+    """For each film its own tile and those of `draws` draws; a film's draws depend on `seed` and its name alone.
+
+    Raises:
+        DatasetError: a film that the config doesn't train on, as one without labels.
+    """
+    places = {dataset.get_data_info(place)["img_path"]: place for place in range(len(dataset))}
+    for film in films:
+        place = places.get(str(film.path(root.resolve())))
+        if place is None:
+            raise DatasetError(f"{film.file_name}: the config doesn't train on this film: has it labels?")
+        yield film_tile(film, root, side)
+        for draw in range(draws):
+            _seed(seed, film.file_name, draw)
+            packed = dataset.pipeline(copy.deepcopy(dataset.get_data_info(place)))
+            yield _tile(packed, f"draw {draw + 1}", side)
+
+
+def _seed(seed: int, name: str, draw: int) -> None:
+    """Of everything that transforms draw from."""
+    state = np.random.SeedSequence([seed, draw, *name.encode()]).generate_state(1)[0]
+    random.seed(int(state))
+    np.random.seed(state)
+    torch.manual_seed(int(state))
+
+
+def _tile(packed: Any, caption: str, side: int) -> Image.Image:
+    """A packed sample; None, a sample that the pipeline gave up, is an empty tile."""
+    if packed is None:
+        return marked_tile(Image.new("L", (1, 1)), 1.0, (), (caption, "dropped"), side)
+    pixels = packed["inputs"].float().clamp(0, 255).round().byte().permute(1, 2, 0).numpy()
+    boxes = packed["data_samples"].gt_instances.bboxes
+    marks = tuple(Mark(tuple(box), False) for box in getattr(boxes, "tensor", boxes).tolist())
+    picture, scale = shrunk(Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]), side)
+    return marked_tile(picture, scale, marks, (caption,), side)

@@ -1,0 +1,123 @@
+"""Films as one self-contained HTML page: small pictures, boxes as sharp lines over them, filters and sorting.
+
+The page asks for nothing outside itself and a strict content security policy holds it to that.  Films stand in it as blocks
+of JSON, which browsers don't run; all text of files is put in as text, never as markup.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from tqdm import tqdm
+
+from hipdet.errors import DatasetError, HipdetError, RadiographError
+from hipdet.files import replacing
+from hipdet.radiograph import read_radiograph
+from hipdet.visualization.film_tile import NOTHING_SEEN, shrunk
+from hipdet.visualization.pictured_film import PicturedFilm
+
+PARTS = Path(__file__).with_name("page_files")
+JPEG_QUALITY = 80
+HEAD = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+"""
+POLICY = (
+    "default-src 'none'; img-src data:; style-src '{style}'; script-src '{script}'; base-uri 'none'; form-action 'none'"
+)
+
+
+def write_page(
+    films: Sequence[PicturedFilm],
+    root: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    title: str,
+    side: int = 320,
+    strict: bool = True,
+    grouped: bool = False,
+) -> None:
+    """Write the page film by film; memory is that of one film.
+
+    Args:
+        films: In the order in which the page shows them first.
+        root: Folder that their names are relative to.
+        out: HTML file to write.
+        title: Of the page.
+        side: Largest long side of the pictures in pixels; boxes stay sharp however large they are shown.
+        strict: Whether a film that can't be read is an error, and not a frame that says so.
+        grouped: Whether the page begins with the films grouped by data set.
+
+    Raises:
+        DatasetError: no films.
+        RadiographError: a film that can't be read.
+    """
+    if not films:
+        raise DatasetError("no film to draw")
+    style, script, body = ((PARTS / f"gallery.{kind}").read_text(encoding="utf-8") for kind in ("css", "js", "html"))
+    policy = POLICY.format(style=_hash(style), script=_hash(script))
+    with replacing(out) as path, path.open("w", encoding="utf-8", newline="\n") as page:
+        page.write(HEAD.format(policy=policy, title=html.escape(title), style=style))
+        page.write(body.format(title=html.escape(title), grouped="checked" if grouped else ""))
+        for film in tqdm(films, "films", unit="film", disable=None):
+            page.write(
+                f'<script type="application/json" class="film">{_block(film, Path(root), side, strict)}</script>\n'
+            )
+        page.write(f"<script>{script}</script>\n</body>\n</html>\n")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _block(film: PicturedFilm, root: Path, side: int, strict: bool) -> str:
+    """The film as JSON that can't end a script element."""
+    text = json.dumps(_record(film, root, side, strict), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _record(film: PicturedFilm, root: Path, side: int, strict: bool) -> dict[str, Any]:
+    record: dict[str, Any] = dict(
+        name=film.file_name,
+        source=film.source,
+        iou=film.iou,
+        score=film.score,
+        flags=list(film.flags),
+        notes=list(film.notes),
+        marks=[dict(box=[round(v, 2) for v in m.box], detected=m.detected, text=m.text) for m in film.marks],
+    )
+    try:
+        picture = Image.fromarray(read_radiograph(film.path(root)))
+    except HipdetError as error:
+        if strict:
+            raise
+        record["flags"].append(NOTHING_SEEN)
+        record["notes"].append(error.reason if isinstance(error, RadiographError) else str(error))
+        return dict(record, width=1, height=1, roi=0, jpeg="")
+    long_side = max(picture.size)
+    small = shrunk(picture, min(side, long_side))[0]
+    jpeg = io.BytesIO()
+    small.save(jpeg, format="JPEG", quality=JPEG_QUALITY, optimize=True)
+    return dict(
+        record,
+        width=picture.width,
+        height=picture.height,
+        roi=round(film.roi_side() / long_side, 4),
+        jpeg=base64.b64encode(jpeg.getvalue()).decode(),
+    )

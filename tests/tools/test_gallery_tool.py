@@ -1,0 +1,137 @@
+"""tools/gallery.py as users run it: a test, predictions with and without labels, sheets and page."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hipdet.files import write_json
+from page_films import page_films
+from tool_runs import REPOSITORY, run_tool_here
+
+CORNERS = ("x0", "y0", "x1", "y1")
+
+
+def run(cwd, *arguments):
+    return run_tool_here("gallery.py", *arguments, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def results(phantoms, tmp_path_factory):
+    """Predictions on phantom films: labels moved by a tenth of their side, the first by half of it, the last one missing."""
+    folder = tmp_path_factory.mktemp("results")
+    for source in ("cgoa", "oaih"):
+        coco = json.loads((phantoms / f"annotations/{source}.json").read_text())
+        names = {image["id"]: image["file_name"] for image in coco["images"]}
+        predictions = []
+        for number, annotation in enumerate(coco["annotations"][:-1]):
+            x, y, w, h = annotation["bbox"]
+            predictions.append(
+                dict(image_id=annotation["image_id"], category_id=1, bbox=[x + w * (0.5 if number < 1 else 0.1), y, w, h],
+                     score=0.9, file_name=names[annotation["image_id"]], flags=["odd"] if number == 4 else [])
+            )  # fmt: skip
+        write_json(folder / f"{source}.json", predictions)
+        table = [
+            dict(image_id=p["image_id"], file_name=p["file_name"], source=source, iou=0.9, confidence=0.9, annotation_id=n,
+                 **{prefix + c: float(n) for prefix in ("", "found_") for c in CORNERS})
+            for n, p in enumerate(predictions)
+        ]  # fmt: skip
+        write_json(folder / f"{source}.roi.json", dict(rois=table, extras=[]))
+    return folder
+
+
+def test_predictions_beside_labels(results, phantoms, tmp_path):
+    ann = phantoms / "annotations/cgoa.json"
+    done = run(tmp_path, results / "cgoa.json", "--ann", ann, "--data-root", phantoms, "--html", "--out", "page.html")
+    assert done.returncode == 0, done.stderr
+    assert "page.html: cgoa.json: 12 films, the worst first" in done.stdout
+    films = page_films(tmp_path / "page.html")
+    # of the last film one hip wasn't found; a box moved by half its side overlaps by a third, by a tenth .9 / 1.1
+    ious = [film["iou"] for film in films]
+    assert ious[0] == 0
+    assert ious[1:] == pytest.approx([1 / 3] + 10 * [9 / 11], abs=1e-4)
+    assert films[0]["flags"] == ["missed"]
+    assert [film["flags"] for film in films if "odd" in film["flags"]] == [["odd"]]
+
+
+def test_below(results, phantoms, tmp_path):
+    arguments = [results / "cgoa.json", "--ann", phantoms / "annotations/cgoa.json", "--data-root", phantoms]
+    done = run(tmp_path, *arguments, "--below", 0.5, "--side", 100, "--out", "low.png")
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "low.png").width == 2 * 104
+    (tmp_path / "low.png").unlink()
+    # a film with a hip that wasn't found can't be below nothing
+    good = run(tmp_path, *arguments, "--below", 0, "--out", "low.png")
+    assert (good.returncode, "no film of 12 has an ROI with IoU below 0.0" in good.stdout) == (0, True)
+    assert not (tmp_path / "low.png").exists()
+
+
+def test_predictions_alone(results, phantoms, tmp_path):
+    done = run(tmp_path, results / "cgoa.json", "--data-root", phantoms, "--films", 3, "--side", 100, "--out", "p.png")
+    assert done.returncode == 0, done.stderr
+    sheet = np.asarray(Image.open(tmp_path / "p.png").convert("RGB"))
+    assert sheet.shape[1] == 3 * 104
+    assert (sheet == (255, 32, 32)).all(axis=2).any()
+    assert not (sheet == (255, 212, 0)).all(axis=2).any()
+
+
+LIGHT = """
+import runpy, sys
+class Missing:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in ("torch", "scipy", "matplotlib", "pycocotools", "cv2", "mmengine", "mmcv", "mmdet"):
+            raise ModuleNotFoundError(f"no {name} here")
+sys.meta_path.insert(0, Missing())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_predictions_need_numpy_and_pillow_only(results, phantoms, tmp_path):
+    """Also, films in which nothing was found are known from the films.json beside."""
+    shutil.copy(results / "cgoa.json", tmp_path / "predictions.json")
+    coco = json.loads((phantoms / "annotations/cgoa.json").read_text())
+    extra = dict(coco["images"][0], id=99, file_name=json.loads((results / "oaih.json").read_text())[0]["file_name"])
+    films = dict(coco, images=[*coco["images"], extra], annotations=[])
+    (tmp_path / "films.json").write_text(json.dumps(films))
+    command = [sys.executable, "-c", LIGHT, str(REPOSITORY / "tools/gallery.py"), "predictions.json", "--html"]
+    done = subprocess.run(
+        [*command, "--data-root", str(phantoms)], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    found = page_films(tmp_path / "gallery.html")
+    assert len(found) == 13
+    assert found[0]["flags"] == ["nothing found"]
+
+
+def test_several_tables_by_data_set(results, phantoms, tmp_path):
+    tables = [results / f"{source}.roi.json" for source in ("cgoa", "oaih")]
+    done = run(tmp_path, *tables, "--data-root", phantoms, "--by-source", "--films", 2, "--side", 100, "--out", "g.png")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["g_cgoa.png", "g_oaih.png"]
+    assert Image.open(tmp_path / "g_oaih.png").width == 2 * 104
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--out", "page.jpg"], "--out page.jpg: expected a name that ends in .png"),
+        (["--html", "--out", "page.png"], "expected a name that ends in .html"),
+        (["--names", "nobody"], "--names nobody: none of"),
+        (["--films", "some"], "expected a number of films"),
+        (["--side", "9"], "expected pixels from 64 to 4096"),
+        (["--columns", "0"], "expected a number from 1 up"),
+        (["--below", "0.5"], "needs labels to compare with"),
+        (["--ann", "none.json"], "none.json"),
+        (["--data-root", "nowhere"], "nowhere: no such folder of films: say where they are with --data-root"),
+    ],
+)
+def test_what_can_not_be_done(results, phantoms, tmp_path, arguments, words):
+    done = run(tmp_path, results / "cgoa.json", "--data-root", phantoms, *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,114 @@
+"""Pixels of sheets: films of 100x50 px, drawn with a long side of 200."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hipdet.errors import DatasetError, RadiographError
+from hipdet.visualization.film_tile import caption_height, film_tile, shrunk
+from hipdet.visualization.pictured_film import Mark, PicturedFilm
+from hipdet.visualization.sheets import FILMS, legend_of, write_sheets
+from roi_tables import FOUND, LABEL, write_films
+
+SIDE = 200
+YELLOW, RED = [255, 212, 0], [255, 32, 32]
+HEAD = 24  # the heading: twice its letters of 12 px
+MARKS = (Mark(LABEL, False, "0.40 (0.50)"), Mark(FOUND, True))
+
+
+@pytest.fixture
+def films(tmp_path):
+    return write_films(tmp_path)
+
+
+def pictured(number, marks=MARKS, **more):
+    return PicturedFilm(f"{number}.png", "gis", marks, **more)
+
+
+def pixels(path):
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def is_colour(picture, colour):
+    return (picture == colour).all(axis=2)
+
+
+def test_boxes_are_where_they_belong(films):
+    (path,) = write_sheets([pictured(2), pictured(1)], films, films / "new/s.png", side=SIDE, columns=2)
+    sheet = pixels(path)
+    # a tile is the film, 200x100, and its caption, with 2 px to either side
+    assert sheet.shape == (HEAD + 100 + caption_height(SIDE) + 4, 2 * (SIDE + 4), 3)
+    first = sheet[HEAD + 2 :, 2 : 2 + SIDE]
+    yellow, red = is_colour(first, YELLOW), is_colour(first, RED)
+    # the label from 10, 10 to 50, 50 stands at 20..100; that of the detection at 40..120
+    assert yellow[20, 20:100].all()
+    assert yellow[20:80, 20].all()  # below, its text is pushed up into the film
+    assert red[40, 40:120].all()
+    assert not yellow[:20].any()
+    assert not red[:100, :40].any()
+    # between the boxes the film itself: 2.png has grey 40, 1.png 20
+    assert first[10, 150].tolist() == [40] * 3
+    assert sheet[HEAD + 12, SIDE + 4 + 152].tolist() == [20] * 3
+
+
+def test_text_stays_inside_the_film(films):
+    corners = [(0, 0, 10, 10), (90, 0, 100, 10), (0, 40, 10, 50), (90, 40, 100, 50)]
+    for detected in (False, True):
+        marks = tuple(Mark(corner, detected, "0.99 (0.99)") for corner in corners)
+        bare = film_tile(pictured(1, tuple(Mark(mark.box, detected) for mark in marks)), films, SIDE)
+        written = film_tile(pictured(1, marks), films, SIDE)
+        changed = (np.asarray(bare) != np.asarray(written)).any(axis=2)
+        assert changed[:100].sum() > 100
+        # letters aren't cut off: the last columns and the caption stay as they were
+        assert not changed[100:].any()
+
+
+def test_rows_are_as_high_as_their_films(tmp_path):
+    Image.new("L", (100, 50)).save(tmp_path / "1.png")
+    Image.new("L", (50, 100)).save(tmp_path / "2.png")
+    write_sheets(
+        [pictured(1), pictured(1), pictured(2), pictured(1)], tmp_path, tmp_path / "s.png", side=SIDE, columns=2
+    )
+    # 100 and 200 px of film
+    assert pixels(tmp_path / "s.png").shape[0] == HEAD + 100 + 200 + 2 * (caption_height(SIDE) + 4)
+
+
+def test_many_films_make_several_sheets(films):
+    many = [pictured(1, ())] * (FILMS + 2)
+    paths = write_sheets(many, films, films / "s.png", "title", side=64, columns=6)
+    assert [path.name for path in paths] == ["s_01.png", "s_02.png"]
+    assert pixels(paths[0]).shape[0] == HEAD + FILMS // 6 * (32 + caption_height(64) + 4)
+    assert pixels(paths[1]).shape[1] == 6 * 68  # as wide as the others
+    assert not (films / "s.png").exists()
+
+
+def test_the_legend_names_what_there_is():
+    words = lambda *marks: [text for text, _ in legend_of([PicturedFilm("a", marks=marks)])]  # noqa: E731
+    assert words(*MARKS) == ["label", "detection", "IoU (score)"]
+    assert words(MARKS[0]) == ["label", ""]
+    assert words(MARKS[1]) == ["detection", "score"]
+
+
+def test_long_names_are_cut(films):
+    short, long = (film_tile(PicturedFilm("1.png", source), films, SIDE) for source in ("x" * 5, "x" * 500))
+    assert short.size == long.size
+    assert (np.asarray(short) != np.asarray(long)).any()
+
+
+@pytest.mark.parametrize(("size", "expected"), [((100, 50), (40, 20)), ((10, 40), (10, 40)), ((3000, 1), (40, 1))])
+def test_shrunk(size, expected):
+    small, scale = shrunk(Image.new("L", size), 40)
+    assert small.size == expected
+    assert scale == 40 / max(size)
+
+
+def test_what_can_not_be_read(films):
+    with pytest.raises(RadiographError, match=r"9\.png: no such file"):
+        write_sheets([pictured(1), pictured(9)], films, films / "s.png", side=SIDE)
+    with pytest.raises(DatasetError, match=r"'\.\./1\.png' leads out of the image root"):
+        write_sheets([PicturedFilm("../1.png")], films, films / "s.png", side=SIDE)
+    with pytest.raises(DatasetError, match="no film to draw"):
+        write_sheets([], films, films / "s.png")
+    assert not (films / "s.png").exists()
+    odd = [pictured(9), PicturedFilm("../1.png")]
+    assert write_sheets(odd, films, films / "s.png", side=SIDE, strict=False) == [films / "s.png"]
