@@ -113,6 +113,8 @@ def main() -> None:
             print(f"can't be read: {name}: {reason}")
     finally:
         session.close()
+    if session.store.files.fault:
+        raise HipdetError(f"{session.store.files.fault}, and the next start writes it anew")
 
 
 if __name__ == "__main__":

@@ -32,10 +32,17 @@ class Picture:
 
 
 class FilmFolder:
-    """Films below `root`; a name that isn't among them leads nowhere."""
+    """Films below `root`; a name that isn't among them leads nowhere.
+
+    Raises:
+        DatasetError: no folder, no films, or a name that JSON can't hold.
+    """
 
     def __init__(self, root: Path, source: str) -> None:
         self.candidates: dict[str, Candidate] = {each.name: each for each in find_films(root, source)}
+        odd = [name for name in self.candidates if any("\ud800" <= letter <= "\udfff" for letter in name)]
+        if odd:
+            raise DatasetError(f"{odd[0]!r}: the name of this film is not UTF-8: rename it")
         self._sizes: dict[str, Size] = {}
         self._decoded: OrderedDict[str, NDArray[uint8]] = OrderedDict()
         self._lock = threading.Lock()

@@ -19,19 +19,26 @@ class StorageError(HipdetError):
 
 
 class Journal:
-    """An open journal; nobody else can open it meanwhile."""
+    """An open journal; nobody else can open it meanwhile.
+
+    Raises:
+        DatasetError: somebody else has it, or its folder can't be written.
+    """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self._lock = FileLock(path.with_name(f".{path.name}.lock"))
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
+            self._file: BinaryIO = path.open("ab", buffering=0)
         except Timeout as error:
             raise DatasetError(
                 f"{path}: another tools/annotate.py is writing it: close that one, or choose another --annotator"
             ) from error
-        self._path = path
-        self._file: BinaryIO = path.open("ab", buffering=0)
+        except OSError as error:
+            self._lock.release()
+            raise DatasetError(f"{path}: can't be written ({error.strerror}): choose a folder with --out") from error
         self._size = self._drop_unfinished_line()
         self._spoiled = False
 

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import dicom_bytes
 from annotation_parts import HIPS, PageClient, detector, film, films_in, open_session, state, until
 from film_bytes import UPRIGHT, encoded
 from hipdet.annotation.project import Project
+from hipdet.errors import DatasetError
 
 
 @pytest.fixture
@@ -107,8 +109,16 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path):
     (tmp_path / "secret.png").write_bytes(film())
     films_in(tmp_path / "films")
     (tmp_path / "films/link.png").symlink_to(tmp_path / "secret.png")
-    with pytest.raises(Exception, match="is a link out of its folder"):
+    with pytest.raises(DatasetError, match="is a link out of its folder"):
         open_session(tmp_path / "films")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    films_in(tmp_path)
+    (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(film())
+    with pytest.raises(DatasetError, match="is not UTF-8: rename it"):
+        open_session(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,12 @@ def test_one_session_per_annotator(tmp_path, store):
     assert {path.name for path in tmp_path.glob("[a-z]*")} >= {"alice.journal", "bob.journal", "bob.json"}
 
 
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "labels").write_text("a file")
+    with pytest.raises(DatasetError, match=r"alice\.journal: can't be written \(.*\): choose a folder with --out"):
+        LabelStore(tmp_path / "labels", Project(annotator="alice"), {})
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -88,6 +88,16 @@ def test_old_labels_are_taken_over_once(tmp_path):
     assert len((tmp_path / "films/labels/new.journal").read_text().splitlines()) == 2
 
 
+def test_a_coco_file_that_cannot_be_written_is_said_at_the_end(tmp_path):
+    films_in(tmp_path / "films", 1)
+    (tmp_path / "films/labels/alice.json").mkdir(parents=True)  # nothing can take its place
+    process, _ = start_tool(tmp_path / "films", "--annotator", "alice")
+    process.send_signal(signal.SIGINT)
+    _, complaints = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert complaints.startswith("error: alice.json is not up to date: ")
+
+
 def test_the_road_to_training(tmp_path):
     """Two annotators, agreement, conversion with the exclusions, validation, split."""
     films_in(tmp_path / "films", 6)

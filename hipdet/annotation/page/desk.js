@@ -80,7 +80,7 @@ export class Desk {
   setClass(number) {
     if (number >= this.classes.length) return;
     this.label = this.classes[number];
-    if (this.selected >= 0) this.edit((state) => { state.boxes[this.selected].label = this.label; });
+    if (this.selected >= 0 && this.film.shown[this.selected].label !== this.label) this.edit((state) => { state.boxes[this.selected].label = this.label; });
     this.onChange();
   }
 
