@@ -4,9 +4,9 @@ import { statusOf } from "./film.js";
 import { centreOf, clamp, grown, moved, rounded } from "./geometry.js";
 
 export class Desk {
-  /** `onChange()` after anything that is to be seen; `say(text)` tells the annotator something. */
-  constructor({ classes, rois, freeShape }, saver, onChange, say) {
-    Object.assign(this, { classes, rois, freeShape, saver, onChange, say });
+  /** `onChange()` after anything that is to be seen, `onDraft()` while the mouse draws; `say(text)` tells the annotator something. */
+  constructor({ classes, rois, freeShape }, saver, { onChange, onDraft, say }) {
+    Object.assign(this, { classes, rois, freeShape, saver, onChange, onDraft, say });
     this.film = null;
     this.selected = -1;
     this.draft = null;
@@ -29,8 +29,10 @@ export class Desk {
 
   setDraft(box, instead = -1) {
     const label = this.film?.shown[instead]?.label || this.label;
+    const began = !this.draft !== !box;
     this.draft = box && { box, instead, label };
-    this.onChange();
+    if (began) this.onChange();
+    else if (box) this.onDraft();
   }
 
   mayAdd() {

@@ -20,7 +20,7 @@ let current = null; // name of the film that is shown or on its way
 let task, order, desk, pointer, sharpening;
 
 const view = new View($("stage"), $("film"), () => { redraw(); sharpen(); });
-const saver = new Saver(showSaving, (film) => note(film), (film, theirs) => conflict(film, theirs));
+const saver = new Saver(showSaving, note, conflict);
 const shelf = new Shelf(saver, () => view.fittingSide);
 
 function redraw() {
@@ -28,19 +28,21 @@ function redraw() {
   drawBoxes($("boxes"), desk.film, { ...desk, scale: view.scale });
 }
 
+/** Take a film's status into the counts. */
 function note(film) {
-  Object.assign(order.films.get(film.name), { status: statusOf(film, task.rois), unsure: film.unsure });
-  if (current) showPlace(order, current);
-  if (desk.film === film) changed();
+  const listed = order.films.get(film.name);
+  const status = statusOf(film, task.rois);
+  if (listed.status === status && listed.unsure === film.unsure) return;
+  Object.assign(listed, { status, unsure: film.unsure });
+  showPlace(order, current);
 }
 
 function changed() {
   redraw();
   if (!desk.film) return;
-  Object.assign(order.films.get(desk.film.name), { status: desk.status, unsure: desk.film.unsure });
+  note(desk.film);
   showRois(desk);
   showClasses(desk);
-  showPlace(order, current);
 }
 
 async function conflict(film, theirs) {
@@ -76,6 +78,7 @@ function failed(name, film, fault) {
   view.clear();
   if (fault.status !== 422) return showMessage("This film can't be shown", fault.message);
   order.unreadable[name] = fault.message;
+  showPlace(order, name);
   desk.open(film);
   showMessage("This film can't be read", `${fault.message}\n\nIt is listed as unreadable. Go on with N, or exclude it with X.`);
 }
@@ -186,7 +189,7 @@ async function start() {
   task = await getOverview();
   order = new Order(task.films);
   order.byDoubt = task.model;
-  desk = new Desk(task, saver, changed, say);
+  desk = new Desk(task, saver, { onChange: changed, onDraft: redraw, say });
   desk.view = view;
   pointer = connectPointer($("stage"), view, desk);
   fillHelp(connectKeys(actions, dialogOpen));
