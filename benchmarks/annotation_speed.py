@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,17 @@ def wait(browser: Any, other_than: str = "") -> str:
         time.sleep(0.002)
 
 
-def moves(browser: Any, press: Any, count: int) -> list[float]:
-    """Seconds of each of `count` moves to another film."""
+def moves(
+    browser: Any, press: Callable[[], None], count: int, prepare: Callable[[int], None] | None = None
+) -> list[float]:
+    """Seconds from a key to the sight of another film, `count` times; `prepare` does what comes before the key."""
     times = []
     for number in range(count):
         before = wait(browser)
+        if prepare:
+            prepare(number)
         start = time.perf_counter()
-        press(number)
+        press()
         wait(browser, before)
         times.append(time.perf_counter() - start)
         time.sleep(0.5)  # a person looks at least that long
@@ -104,8 +109,9 @@ def measure(folder: Path) -> dict[str, float]:
         wait(browser)
         figures["the page opens"] = time.perf_counter() - start
         body = browser.find_element("tag name", "body")
-        next_film = moves(browser, lambda number: body.send_keys("n"), 20)
-        jump = moves(browser, lambda number: _jump(browser, f"{137 + 211 * number:05}"), 10)
+        next_film = moves(browser, lambda: body.send_keys("n"), 20)
+        names = browser.find_element("id", "filter")
+        jump = moves(browser, lambda: names.send_keys(Keys.ENTER), 10, lambda number: _type(body, names, number))
         stored = changes(body, folder / "labels/annotator.journal", 10)
         figures |= {"a change is stored, median": statistics.median(stored), "a change is stored, longest": max(stored)}
         figures |= {"next film, median": statistics.median(next_film), "next film, longest": max(next_film)}
@@ -117,9 +123,9 @@ def measure(folder: Path) -> dict[str, float]:
     return figures
 
 
-def _jump(browser: Any, name: str) -> None:
-    browser.find_element("tag name", "body").send_keys("g")
-    browser.find_element("id", "filter").send_keys(name + Keys.ENTER)
+def _type(body: Any, names: Any, number: int) -> None:
+    body.send_keys("g")
+    names.send_keys(f"{137 + 211 * number:05}")
 
 
 @reports_errors
