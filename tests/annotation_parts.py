@@ -126,7 +126,7 @@ def kill(process):
     process.stderr.close()
 
 
-def until(condition, seconds=10.0):
+def until(condition, seconds=30.0):
     """The first true value of `condition`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

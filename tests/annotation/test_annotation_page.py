@@ -355,7 +355,7 @@ def test_kill_and_reopen(tmp_path, browser):
         assert page.boxes == near([[25, 40, 65, 80], boxes[1]])
         browser.get("about:blank")
         process.send_signal(signal.SIGTERM)
-        said = process.communicate(timeout=20)
+        said = process.communicate(timeout=120)
         assert (process.returncode, said[1]) == (0, "")
         assert "1 done, 2 new" in said[0]
     finally:
