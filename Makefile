@@ -20,7 +20,7 @@ help:  ## this list
 $(STAMP): setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip $(PIP_ARGS)
-	$(BIN)/python -m pip install -q -c constraints.txt ".[mm,dicom,publish,export,test,dev]" $(PIP_ARGS)
+	$(BIN)/python -m pip install -q -c constraints.txt ".[mm,dicom,publish,export,annotate,test,dev]" $(PIP_ARGS)
 	@touch $@
 
 install: $(STAMP)  ## environment with the tested versions, no compiler

@@ -43,7 +43,9 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["hipdet", "hipdet.*"]),
-    package_data={"hipdet": ["py.typed", "converters/*.csv", "visualization/page_files/*", "weights/*"]},
+    package_data={
+        "hipdet": ["py.typed", "annotation/page/*", "converters/*.csv", "visualization/page_files/*", "weights/*"]
+    },
     entry_points={"console_scripts": ["hipdet-predict=hipdet.cli.predict:main", "hipdet-crop=hipdet.cli.crop:main"]},
     cmdclass={"build_py": BuildWithStartup},
     python_requires=">=3.9,<3.14",
@@ -72,6 +74,8 @@ setup(
         "dicom": ["pydicom>=2.4", "pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0", "pyjpegls>=1.2"],
         "publish": ["safetensors>=0.4"],
         "export": ["onnx>=1.15", "onnxscript>=0.1"],
+        # the page of tools/annotate.py
+        "annotate": ["werkzeug>=3.0", "scipy>=1.7", "pycocotools>=2.0.6"],
         "test": [
             "pytest>=7.4",
             "pytest-timeout>=2.2",

@@ -41,12 +41,13 @@ def find_films(root: Path, source: str) -> list[Candidate]:
     return candidates
 
 
-def read_film_table(path: Path, columns: Sequence[str] = ()) -> list[tuple[str, TableRow]]:
+def read_film_table(path: Path, columns: Sequence[str] = (), empty: bool = False) -> list[tuple[str, TableRow]]:
     """The rows of a CSV table by film, which column ``film`` or ``image`` names.
 
     Args:
         path: Comma, semicolon or tab separated, UTF-8.
         columns: That it must have beside.
+        empty: Whether a header alone will do.
 
     Raises:
         DatasetError: the list of its faults: file, line, what was found and what was expected.
@@ -65,13 +66,15 @@ def read_film_table(path: Path, columns: Sequence[str] = ()) -> list[tuple[str, 
                     raise LabelFault(f"column {key} is empty, expected the name of a film")
                 rows.append((row.text[key], row))
     raise_faults(path, faults.found)
-    if not rows:
+    if not rows and not empty:
         raise DatasetError(f"{path}: no rows below the header, expected one for each film")
     return rows
 
 
-def rows_of_films(candidates: Sequence[Candidate], table: Path, columns: Sequence[str] = ()) -> dict[str, TableRow]:
-    """The row of each film that the table has, by the film's name.
+def rows_of_films(
+    candidates: Sequence[Candidate], table: Path, columns: Sequence[str] = (), empty: bool = False
+) -> dict[str, TableRow]:
+    """The row of each film that the table has, by the film's name; with `empty` it may have none.
 
     Raises:
         DatasetError: faults of the table; rows of no film, of several films, or of a film that has one already.
@@ -79,7 +82,7 @@ def rows_of_films(candidates: Sequence[Candidate], table: Path, columns: Sequenc
     index = FilmIndex(candidates)
     found: dict[str, TableRow] = {}
     faults = []
-    for film, row in read_film_table(table, columns):
+    for film, row in read_film_table(table, columns, empty):
         fits = index.find(film)
         if len(fits) != 1:
             count = f"{len(fits)} films of this name, expected one: name its folder too" if fits else "no such film"
@@ -93,12 +96,12 @@ def rows_of_films(candidates: Sequence[Candidate], table: Path, columns: Sequenc
 
 
 def exclude_listed(candidates: Sequence[Candidate], table: Path | None) -> Found:
-    """`candidates` without those that `table` (``film, reason``) lists.
+    """`candidates` without those that `table` (``film, reason``) lists; a header alone lists none.
 
     Raises:
         DatasetError: as :func:`rows_of_films`, or a film without reason.
     """
-    rows = rows_of_films(candidates, table, ["reason"]) if table else {}
+    rows = rows_of_films(candidates, table, ["reason"], empty=True) if table else {}
     raise_faults(
         table, [f"{row.place}: column reason is empty, expected why" for row in rows.values() if not row.text["reason"]]
     )

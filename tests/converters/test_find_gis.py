@@ -116,3 +116,10 @@ def test_nothing_left(tmp_path):
     write(tmp_path / "labels.csv", "image,x,y,side\na.jpg,1,1,9\n")
     with pytest.raises(DatasetError, match="no film is left to convert, expected at least one: 1 x long side 100 px"):
         convert(tmp_path)
+
+
+def test_a_list_of_exclusions_may_be_empty(tmp_path):
+    (tmp_path / "none.csv").write_text("film,reason\n")
+    found = find_gis(make_gis(tmp_path), exclude=tmp_path / "none.csv")
+    assert found.exclusions == ()
+    assert "child.jpg" in {candidate.name for candidate in found.candidates}

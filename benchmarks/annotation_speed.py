@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""How long the annotation page takes to open and to move between films, in headless Chromium, with thousands of films."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from selenium.webdriver.common.keys import Keys
+
+from browser import start_browser
+from hipdet.annotation.film_state import FilmState
+from hipdet.cli.errors import reports_errors
+from hipdet.coco.film import Roi
+from hipdet.collection.film_finder import find_films
+from hipdet.radiograph import read_header
+
+EXAMPLES = """examples:
+  tools/make_phantoms.py films --films oaih=10
+  benchmarks/annotation_speed.py films --films 5000              hard links to these ten
+"""
+TOOL = Path(__file__).resolve().parents[1] / "tools/annotate.py"
+SHOWN = """
+return document.querySelector("#film").hasAttribute("href") && !document.querySelector("#stage.busy")
+    && document.querySelector("#message").hidden && document.querySelector("#name").textContent;
+"""
+
+
+def fill(folder: Path, films: Path, count: int, labelled: bool) -> None:
+    """Make `count` films out of those in `films`, and with `labelled` a journal that has two boxes on each."""
+    paths = [each.file.path for each in find_films(films, "films")]
+    sizes = [read_header(path).upright for path in paths]
+    lines = []
+    for number in range(count):
+        name = f"{number:05}{paths[number % len(paths)].suffix}"
+        os.link(paths[number % len(paths)], folder / name)
+        rois = (Roi((10, 10, 60, 60), "hip"), Roi((70, 10, 120, 60), "hip"))
+        size = list(sizes[number % len(paths)])
+        lines.append(json.dumps({"film": name, "revision": 1, "size": size, **FilmState(rois, checked=True).record()}))
+    if labelled:
+        (folder / "labels").mkdir()
+        (folder / "labels/annotator.journal").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def wait(browser: Any, other_than: str = "") -> str:
+    """The name of the film once it is seen and another one."""
+    while True:
+        name = browser.execute_script(SHOWN)
+        if name and name != other_than:
+            return str(name)
+        time.sleep(0.002)
+
+
+def moves(
+    browser: Any, press: Callable[[], None], count: int, prepare: Callable[[int], None] | None = None
+) -> list[float]:
+    """Seconds from a key to the sight of another film, `count` times; `prepare` does what comes before the key."""
+    times = []
+    for number in range(count):
+        before = wait(browser)
+        if prepare:
+            prepare(number)
+        start = time.perf_counter()
+        press()
+        wait(browser, before)
+        times.append(time.perf_counter() - start)
+        time.sleep(0.5)  # a person looks at least that long
+    return times
+
+
+def changes(body: Any, journal: Path, count: int) -> list[float]:
+    """Seconds from a key to its line in the journal."""
+    times = []
+    for _ in range(count):
+        size, start = journal.stat().st_size, time.perf_counter()
+        body.send_keys("u")
+        while journal.stat().st_size == size:
+            time.sleep(0.001)
+        times.append(time.perf_counter() - start)
+        time.sleep(0.2)
+    return times
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """Start the tool on `folder` and use it."""
+    start = time.perf_counter()
+    command = [sys.executable, str(TOOL), str(folder), "--no-browser"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    address = next(found[1] for line in process.stdout or () if (found := re.search(r"open (http\S+)", line)))
+    figures = {"the tool listens": time.perf_counter() - start}
+    browser = start_browser()
+    try:
+        browser.get("about:blank")
+        start = time.perf_counter()
+        browser.get(address)
+        wait(browser)
+        figures["the page opens"] = time.perf_counter() - start
+        body = browser.find_element("tag name", "body")
+        next_film = moves(browser, lambda: body.send_keys("n"), 20)
+        names = browser.find_element("id", "filter")
+        jump = moves(browser, lambda: names.send_keys(Keys.ENTER), 10, lambda number: _type(body, names, number))
+        stored = changes(body, folder / "labels/annotator.journal", 10)
+        figures |= {"a change is stored, median": statistics.median(stored), "a change is stored, longest": max(stored)}
+        figures |= {"next film, median": statistics.median(next_film), "next film, longest": max(next_film)}
+        figures |= {"any film by its name, median": statistics.median(jump), "any film by its name, longest": max(jump)}
+    finally:
+        browser.quit()
+        process.terminate()
+        process.wait()
+    return figures
+
+
+def _type(body: Any, names: Any, number: int) -> None:
+    body.send_keys("g")
+    names.send_keys(f"{137 + 211 * number:05}")
+
+
+@reports_errors
+def main() -> None:
+    """Measure with no film labelled, then with all."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="films")
+    parser.add_argument("--films", type=int, default=5000, help="(default: %(default)s)")
+    args = parser.parse_args()
+    for labelled in (False, True):
+        with tempfile.TemporaryDirectory(dir=args.folder.parent) as folder:
+            fill(Path(folder), args.folder, args.films, labelled)
+            print(f"{args.films} films, {'all' if labelled else 'none'} labelled")
+            for name, seconds in measure(Path(folder)).items():
+                print(f"  {name:<32} {seconds:6.3f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+// The order in which films come, and how far one is.
+
+const OPEN = new Set(["new", "unchecked", "incomplete"]);
+
+export class Order {
+  constructor(films) {
+    this.films = new Map(films.map((film) => [film.name, film])); // name -> {name, status, unsure}
+    this.byName = [...this.films.keys()];
+    this.visited = new Set();
+    this.doubts = {};
+    this.unreadable = {};
+    this.byDoubt = true;
+    this.names = this.byName;
+  }
+
+  /** Doubtful films first, films that the model hasn't seen last; what was visited keeps its place. */
+  sort() {
+    const doubt = (name) => this.doubts[name] ?? -1;
+    const sorted = this.byDoubt ? [...this.byName].sort((a, b) => doubt(b) - doubt(a)) : this.byName;
+    this.names = this.byDoubt ? [...this.visited, ...sorted.filter((name) => !this.visited.has(name))] : sorted;
+  }
+
+  isOpen(name) { return OPEN.has(this.films.get(name).status) && !(name in this.unreadable); }
+
+  statusOf(name) {
+    const { status } = this.films.get(name);
+    return name in this.unreadable && status !== "excluded" ? "unreadable" : status;
+  }
+
+  at(name, offset) { return this.names[this.names.indexOf(name) + offset]; }
+
+  /** The next open film after `name`, from the start again at the end; undefined when none is left. */
+  nextOpen(name) {
+    const here = this.names.indexOf(name);
+    return [...this.names.slice(here + 1), ...this.names.slice(0, here + 1)].find((each) => this.isOpen(each));
+  }
+
+  /** How many films are finished, left, and of which status. */
+  get tally() {
+    const counts = {};
+    for (const name of this.byName) counts[this.statusOf(name)] = (counts[this.statusOf(name)] || 0) + 1;
+    const left = this.byName.filter((name) => this.isOpen(name)).length;
+    return { counts, left, finished: this.byName.length - left };
+  }
+}

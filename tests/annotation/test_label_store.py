@@ -1,0 +1,193 @@
+import csv
+import errno
+import json
+import os
+
+import pytest
+
+from annotation_parts import HIPS, SIZE, films_in, open_session, state, until
+from hipdet.annotation.film_state import FilmState, parse_state
+from hipdet.annotation.journal import StorageError
+from hipdet.annotation.label_store import LabelStore, StaleRevision
+from hipdet.annotation.project import Project
+from hipdet.coco import Roi
+from hipdet.errors import DatasetError
+from hipdet.validation import Expected, validate
+
+DONE = FilmState((Roi((20, 40, 60, 80), "hip"), Roi((150, 40, 210, 100), "hip")), checked=True)
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = LabelStore(tmp_path, Project(annotator="alice"), {"1.png": "P1"})
+    yield made
+    made.close()
+
+
+def test_labels_are_written_and_valid(tmp_path):
+    session = open_session(films_in(tmp_path), Project(annotator="alice", source="films"))
+    session.change("1.png", DONE.record() | {"revision": 0})
+    session.change("2.png", state(HIPS[:1], exclude="one hip", unsure=True))
+    session.change("3.png", state(HIPS[:1], unsure=True))
+    session.close()
+    coco, faults = validate(tmp_path / "labels/alice.json", tmp_path, Expected.of_classes(["hip"]))
+    assert [fault.kind for fault in faults] == [
+        "no-roi",
+        "too-few-rois",
+    ]  # of the excluded and of the half-labelled film
+    common = {"source": "films", "width": 200, "height": 120, "annotator": "alice"}
+    assert coco["images"] == [
+        {"id": 1, "file_name": "1.png", "patient": "1", "status": "done", **common},
+        {
+            "id": 2,
+            "file_name": "2.png",
+            "patient": "2",
+            "status": "excluded",
+            "exclude": "one hip",
+            "unsure": True,
+            **common,
+        },
+        {"id": 3, "file_name": "3.png", "patient": "3", "status": "incomplete", "unsure": True, **common},
+    ]
+    boxes = [(each["image_id"], each["bbox"], each["picture_side"], each["laterality"]) for each in coco["annotations"]]
+    assert boxes == [
+        (1, [20, 40, 40, 40], "left", "right"),
+        (1, [150, 40, 50, 60], "right", "left"),  # the edge of the film at 200 cuts the square
+        (3, [20, 40, 40, 40], "left", "right"),
+    ]
+    with (tmp_path / "labels/alice.exclude.csv").open() as file:
+        assert list(csv.reader(file)) == [["film", "reason"], ["2.png", "one hip"]]
+
+
+def test_everything_is_there_after_a_restart(tmp_path, store):
+    store.save("1.png", 0, FilmState(unsure=True, checked=True), SIZE)
+    entry = store.save("1.png", 1, DONE, SIZE)
+    store.close()
+    again = LabelStore(tmp_path, Project(annotator="alice"), {})
+    assert again.entry("1.png") == entry
+    assert (entry.revision, entry.state, entry.size) == (2, DONE, SIZE)
+    again.close()
+
+
+def test_the_coco_file_follows_the_journal_after_a_kill(tmp_path, store):
+    store.save("1.png", 0, DONE, SIZE)
+    store.close()
+    (tmp_path / "alice.json").write_text("{}")  # older than the journal
+    again = LabelStore(tmp_path, Project(annotator="alice"), {})
+    until(lambda: "1.png" in (tmp_path / "alice.json").read_text())
+    again.close()
+
+
+def test_a_later_change_is_not_overwritten(store):
+    store.save("1.png", 0, DONE, SIZE)
+    with pytest.raises(StaleRevision, match="changed elsewhere") as error:
+        store.save("1.png", 0, FilmState(checked=True), SIZE)
+    assert error.value.current.state == DONE
+    assert store.entry("1.png").state == DONE
+
+
+def test_half_a_line_of_a_killed_process_is_dropped(tmp_path, store):
+    store.save("1.png", 0, DONE, SIZE)
+    store.close()
+    path = tmp_path / "alice.journal"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"film": "2.png", "revi')
+    again = LabelStore(tmp_path, Project(annotator="alice"), {})
+    again.save("2.png", 0, DONE, SIZE)
+    again.close()
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert lines[0] == whole
+    assert json.loads(lines[1])["film"] == "2.png"
+
+
+def test_a_full_disk_refuses_the_change_and_spoils_nothing(tmp_path, store, monkeypatch):
+    store.save("1.png", 0, DONE, SIZE)
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageError, match=r"alice\.journal: not stored: No space left on device"):
+            store.save("2.png", 0, DONE, SIZE)
+    assert store.entry("2.png").revision == 0
+    assert (
+        store.save("2.png", 0, FilmState(exclude="child", checked=True), SIZE).revision == 1
+    )  # the disk has room again
+    store.close()
+    assert [line["film"] for line in map(json.loads, (tmp_path / "alice.journal").open())] == ["1.png", "2.png"]
+
+
+def test_half_a_line_on_a_full_disk_is_cut_off(tmp_path, store):
+    """With a limit on the size of files the system writes the first bytes of a line and refuses the rest."""
+    resource = pytest.importorskip("resource", reason="limits are POSIX")
+    store.save("1.png", 0, DONE, SIZE)
+    journal = tmp_path / "alice.journal"
+    until(store.files.exclusions.exists)
+    whole, limits = journal.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, limits[1]))
+    try:
+        with pytest.raises(StorageError, match="not stored: File too large"):
+            store.save("1.png", 1, FilmState(checked=True), SIZE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert journal.read_bytes() == whole
+    assert store.save("1.png", 1, FilmState(checked=True), SIZE).revision == 2
+
+
+def test_a_coco_file_that_cannot_be_written_is_reported_and_written_later(tmp_path, monkeypatch):
+    monkeypatch.setattr("hipdet.annotation.label_files.RETRY", 0.01)
+    store = LabelStore(tmp_path, Project(annotator="alice"), {})
+    until(store.files.coco.exists)
+    store.files.coco.unlink()
+    store.files.coco.mkdir()  # nothing can take its place
+    store.save("1.png", 0, DONE, SIZE)
+    until(lambda: store.files.fault)
+    assert store.files.fault.startswith("alice.json is not up to date: ")
+    store.files.coco.rmdir()
+    until(store.files.coco.is_file)
+    until(lambda: store.files.fault is None)
+    store.close()
+
+
+def test_one_session_per_annotator(tmp_path, store):
+    with pytest.raises(DatasetError, match="another tools/annotate"):
+        LabelStore(tmp_path, Project(annotator="alice"), {})
+    LabelStore(tmp_path, Project(annotator="bob"), {}).close()
+    assert {path.name for path in tmp_path.glob("[a-z]*")} >= {"alice.journal", "bob.journal", "bob.json"}
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "labels").write_text("a file")
+    with pytest.raises(DatasetError, match=r"alice\.journal: can't be written \(.*\): choose a folder with --out"):
+        LabelStore(tmp_path / "labels", Project(annotator="alice"), {})
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "line 2: not JSON"),
+        ("[]", "line 2: a list, expected an object"),
+        ('{"film": 3, "revision": 1}', "line 2: film is 3"),
+        ('{"film": "1.png", "revision": true}', "line 2: film is '1.png', revision True"),
+        ('{"film": "1.png", "revision": 1, "size": [1]}', "line 2: size is [1], expected [width, height]"),
+        (json.dumps({"film": "1.png", "size": [9, 9], **state([[1, 1, 5, 5]], label="knee")}), "a label of hip"),
+    ],
+)
+def test_damaged_journals_are_refused(tmp_path, store, line, message):
+    store.save("1.png", 0, DONE, SIZE)
+    store.close()
+    with (tmp_path / "alice.journal").open("a") as file:
+        file.write(line + "\n")
+    for _ in range(2):  # the refusal leaves no lock behind
+        with pytest.raises(DatasetError) as error:
+            LabelStore(tmp_path, Project(annotator="alice"), {})
+        assert message in str(error.value)
+
+
+def test_labels_made_elsewhere_do_not_replace_own_ones(store):
+    store.save("1.png", 0, DONE, SIZE)
+    other = parse_state(state(HIPS, checked=False), Project(), SIZE)
+    assert store.take_over({"1.png": (other, SIZE), "2.png": (other, SIZE)}) == ["2.png"]
+    assert store.entry("1.png").state == DONE
+    assert store.entry("2.png").state.status(2) == "unchecked"

@@ -1,0 +1,114 @@
+import json
+import sys
+import types
+
+import pytest
+
+from annotation_parts import HIPS, detector, films_in, open_session, until
+from hipdet.annotation.project import Project
+from hipdet.annotation.proposals import Proposal, cache_name, load_detector
+from hipdet.errors import HipdetError
+
+
+def proposals_of(folder, detect, project=None):
+    session = open_session(folder, project, detect)
+    until(lambda: not session.proposals.running)
+    session.close()
+    return session.proposals
+
+
+@pytest.mark.parametrize(
+    ("proposal", "doubt"),
+    [
+        (Proposal(tuple(HIPS), (0.9, 0.7), ("hip", "hip")), 0.3),  # by the lowest score
+        (Proposal(tuple(HIPS), (0.9, 0.7), ("hip", "hip"), ("turned",)), 2.3),
+        (Proposal(tuple(HIPS[:1]), (0.9,), ("hip",)), 2.1),  # one of two
+        (Proposal(), 3.0),
+    ],
+)
+def test_doubt(proposal, doubt):
+    assert proposal.doubt(2) == pytest.approx(doubt)
+
+
+def test_proposals_are_kept_and_made_anew_for_another_film(tmp_path):
+    films_in(tmp_path)
+    proposals_of(tmp_path, detector())
+    (tmp_path / "2.png").write_bytes((tmp_path / "3.png").read_bytes() + b"more")
+    asked = []
+
+    def detect(paths):
+        asked.extend(path.name for path in paths)
+        return detector()(paths)
+
+    assert proposals_of(tmp_path, detect).all().keys() == {"1.png", "2.png", "3.png"}
+    assert asked == ["2.png"]
+
+
+def test_a_damaged_cache_is_computed_again(tmp_path):
+    films_in(tmp_path)
+    proposals_of(tmp_path, detector())
+    cache = tmp_path / "labels/.proposals.jsonl"
+    lines = cache.read_text().splitlines()
+    record = json.loads(lines[1])
+    record["boxes"][0][0] = "x"
+    cache.write_text("\n".join([lines[0][:50], json.dumps(record), "[]", "{}", lines[2], ""]))
+    assert proposals_of(tmp_path, detector()).all().keys() == {"1.png", "2.png", "3.png"}
+
+
+def test_a_film_without_result_is_flagged(tmp_path):
+    found = proposals_of(films_in(tmp_path), detector(error=lambda path: "cut short" if path.name == "2.png" else None))
+    assert found.of("2.png") == Proposal(flags=("cut short",))
+    assert len(found.of("3.png").boxes) == 2
+
+
+def test_boxes_that_the_film_cuts_become_squares(tmp_path):
+    found = proposals_of(films_in(tmp_path), detector(boxes=[[170, 40, 200, 80]], scores=[0.9]))
+    assert found.of("1.png").boxes == ((170, 40, 210, 80),)
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels"),
+    [
+        (("hip", "knee"), ("hip", "hip")),
+        (("heart", "knee"), ()),
+        (("knee",), ("knee", "knee")),  # one class: whatever the model calls it
+    ],
+)
+def test_labels_of_other_classes_are_left_out(tmp_path, classes, labels):
+    assert proposals_of(films_in(tmp_path), detector(), Project(classes)).of("1.png").labels == labels
+
+
+def test_labelling_goes_on_when_the_model_fails(tmp_path):
+    def detect(paths):
+        yield from detector()(paths[:1])
+        raise RuntimeError("out of memory")
+
+    found = proposals_of(films_in(tmp_path), detect)
+    assert found.fault == "no more proposals: out of memory"
+    assert found.all().keys() == {"1.png"}
+
+
+def test_another_model_or_task_has_another_cache(tmp_path):
+    model = tmp_path / "m.onnx"
+    model.write_bytes(b"1")
+    names = [
+        cache_name(str(model), Project()),
+        cache_name("default", Project()),
+        cache_name(str(model), Project(rois=1)),
+    ]
+    model.write_bytes(b"2")
+    names.append(cache_name(str(model), Project()))
+    assert len(set(names)) == 4
+
+
+def test_the_detector_is_hipdets_own(monkeypatch):
+    asked = []
+    inference = types.ModuleType("hipdet.inference")
+    inference.HipDetector = lambda model, rois: asked.append((model, rois)) or "detector"
+    monkeypatch.setitem(sys.modules, "hipdet.inference", inference)
+    assert load_detector("default", 2) == "detector"
+    assert load_detector("m.onnx", None) == "detector"
+    assert asked == [(None, 2), ("m.onnx", None)]
+    monkeypatch.setitem(sys.modules, "hipdet.inference", None)
+    with pytest.raises(HipdetError, match="--model: the detector can't be loaded"):
+        load_detector("default", 2)

@@ -1,0 +1,137 @@
+"""Parts of an annotation session for its tests: films, a detector of known squares, a running server."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import numpy as np
+from werkzeug.test import Client
+
+from film_bytes import encoded
+from hipdet.annotation.app import App
+from hipdet.annotation.film_folder import FilmFolder
+from hipdet.annotation.guard import Guard
+from hipdet.annotation.label_store import LabelStore
+from hipdet.annotation.project import Project
+from hipdet.annotation.proposals import Proposals
+from hipdet.annotation.serve import bind
+from hipdet.annotation.session import Session
+from tool_runs import REPOSITORY
+
+HIPS = [[20.0, 40.0, 60.0, 80.0], [140.0, 40.0, 180.0, 80.0]]
+SIZE = (200, 120)
+
+
+def film(width=SIZE[0], height=SIZE[1], seed=0, kind="PNG", **options):
+    """A film of noise with a light square."""
+    grey = np.random.default_rng(seed).integers(0, 90, (height, width), np.uint8)
+    grey[height // 3 : height // 2, width // 4 : width // 3] = 230
+    return encoded(grey, kind, **options)
+
+
+def films_in(folder, count=3):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(1, count + 1):
+        (folder / f"{number}.png").write_bytes(film(seed=number))
+    return folder
+
+
+def state(boxes=(), revision=0, exclude=None, unsure=False, checked=True, label="hip"):
+    """A state as the page sends it."""
+    records = [{"box": box, "label": label} for box in boxes]
+    return dict(revision=revision, boxes=records, exclude=exclude, unsure=unsure, checked=checked)
+
+
+def detector(boxes=HIPS, scores=(0.9, 0.8), flags=lambda path: (), error=lambda path: None):
+    """Detects `boxes` on every film."""
+
+    def detect(paths):
+        for path in paths:
+            rois = [SimpleNamespace(box=box, score=score, label="hip") for box, score in zip(boxes, scores)]
+            fault = error(path)
+            yield SimpleNamespace(rois=[] if fault else rois, flags=flags(path), error=fault)
+
+    return detect
+
+
+def open_session(folder, project=None, detect=None, out=None):
+    project, out = project or Project(), out or folder / "labels"
+    films = FilmFolder(folder, project.source)
+    store = LabelStore(out, project, {name: each.patient for name, each in films.candidates.items()})
+    proposals = Proposals(detect, films, project, out / ".proposals.jsonl") if detect else None
+    return Session(films, store, proposals)
+
+
+@contextmanager
+def served(folder, **options):
+    """A session in this process behind a real server: its address and itself."""
+    session = open_session(folder, **options)
+    server, address = bind(session, 0)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield address, session
+    finally:
+        server.shutdown()
+        server.server_close()
+        session.close()
+
+
+class PageClient:
+    """Asks the application as the page does, without a network."""
+
+    def __init__(self, session):
+        self.guard = Guard()
+        self.client = Client(App(session, self.guard))
+        self.base = "http://127.0.0.1:8000"
+        self.client.get(f"/?key={self.guard.key}", base_url=self.base)
+
+    def get(self, path, **options):
+        return self.client.get(path, base_url=self.base, **options)
+
+    def post(self, name, content, **options):
+        options = {"headers": {"Origin": self.base}, "base_url": self.base, **options}
+        body = {"data": content} if isinstance(content, (bytes, str)) else {"json": content}
+        body.setdefault("content_type", "application/json")
+        return self.client.post("/api/film", query_string={"name": name}, **{**body, **options})
+
+
+def start_tool(folder, *arguments):
+    """tools/annotate.py as a process of its own: the process and the page's address."""
+    command = [sys.executable, REPOSITORY / "tools/annotate.py", folder, "--no-browser", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    said = ""
+    for line in process.stdout:
+        said += line
+        found = re.search(r"open (http\S+)", line)
+        if found:
+            return process, found[1]
+    raise AssertionError(said + process.stderr.read())
+
+
+def kill(process):
+    """As the power cut does."""
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    process.stderr.close()
+
+
+def until(condition, seconds=30.0):
+    """The first true value of `condition`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"not within {seconds} s: {condition}")
