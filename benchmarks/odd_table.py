@@ -21,14 +21,16 @@ from hipdet.cli.errors import reports_errors
 from hipdet.coco.load import films_of
 from hipdet.errors import DatasetError
 from hipdet.evaluation.matching import Detections, FilmResult, evaluate_film
+from hipdet.evaluation.roi_table import roi_rows, write_table
 from hipdet.files import write_text
 
 EXAMPLES = """examples:
   tools/cross_validate.py configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --out OUT
   benchmarks/odd_table.py OUT --data-root FracAtlas
 
-Writes OUT/odd_films.md and the films into OUT/odd_films/.  Each cell: average IoU / acc50 of as many detections as the film
-has hips, and in brackets false alarms: detections among the best two that score .5 or more and are no hip, per film.
+Writes OUT/odd_films.md, OUT/odd_films/<variant>.roi.json for tools/gallery.py and tools/plot.py, and the films into
+OUT/odd_films/.  Each cell: average IoU / acc50 of as many detections as the film has hips, and in brackets false alarms:
+detections among the best two that score .5 or more and are no hip, per film.
 """
 SURE = 0.5
 
@@ -38,17 +40,22 @@ def checkpoint_of(fold: Path) -> Path:
     return fold / Path((fold / "last_checkpoint").read_text(encoding="utf-8").strip()).name
 
 
-def test(films: Path, kind: str, detector: object) -> list[tuple[FilmResult, int]]:
-    """Result and number of false alarms of every film of `kind` in `films`."""
+def test(films: Path, kind: str, detector: object, rows: list[dict]) -> list[tuple[FilmResult, int]]:
+    """Result and number of false alarms of every film of `kind` in `films`; its ROIs are added to `rows`."""
     results = []
-    for film in films_of(json.loads((films / f"{kind}.json").read_text(encoding="utf-8"))):
+    coco = json.loads((films / f"{kind}.json").read_text(encoding="utf-8"))
+    names = {category["id"]: category["name"] for category in coco["categories"]}
+    for image, film in zip(coco["images"], films_of(coco)):
         found = inference_detector(detector, str(films / film.file_name)).pred_instances.numpy()
         every = Detections(as_boxes(found.bboxes), found.scores.astype(np.float64), found.labels.astype(np.int64))
         sure = every.top(int((every.scores >= SURE).sum()))
         truth = as_boxes([roi.box for roi in film.rois])
         hips = np.zeros(len(truth), np.int64)
         alarms = evaluate_film(truth, hips, sure, 2).extra
-        results.append((evaluate_film(truth, hips, every, len(truth)), alarms))
+        result = evaluate_film(truth, hips, every, len(truth))
+        labels = [each for each in coco["annotations"] if each["image_id"] == image["id"]]
+        rows += roi_rows(dict(image, file_name=f"{films.name}/{film.file_name}", source=kind), labels, result, names)
+        results.append((result, alarms))
     return results
 
 
@@ -78,6 +85,7 @@ def main() -> None:
         raise DatasetError(
             f"{args.out}: no folds/*_fold*_test.json or no training; is it a folder of tools/cross_validate.py?"
         )
+    rows: dict[str, list[dict]] = {name: [] for name in names}
     results: dict[str, dict[str, list[tuple[FilmResult, int]]]] = {name: {kind: [] for kind in KINDS} for name in names}
     for number, part in enumerate(parts):
         films = args.out / "odd_films" / f"fold{number}"
@@ -86,7 +94,9 @@ def main() -> None:
             fold = args.out / name / f"fold{number}"
             detector = init_detector(str(fold / "config.py"), str(checkpoint_of(fold)), device="cpu")
             for kind in tqdm(KINDS, desc=f"{name}, fold {number}"):
-                results[name][kind] += test(films, kind, detector)
+                results[name][kind] += test(films, kind, detector, rows[name])
+    for name in names:
+        write_table(str(args.out / "odd_films" / name), {}, rows[name], [])
     head = ["", *(kind.replace("_", " ") for kind in KINDS)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *(row(*item) for item in results.items())]
     write_text(args.out / "odd_films.md", "\n".join(lines) + "\n")
