@@ -1,0 +1,66 @@
+"""The model that comes with hipdet, on synthetic films of a source that it hasn't seen, and on real ones that it has."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from hipdet import HipDetector
+from hipdet.boxes import as_boxes, iou_matrix
+from hipdet.evaluation.matching import match
+from hipdet.inference.detector import SHIPPED
+from hipdet.phantom.film import make_film
+from hipdet.sides import patient_side
+
+LARGEST = 8_000_000  # bytes
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return HipDetector()
+
+
+def ious(labels, rois):
+    """Of each label ``[N, 4]`` with the ROI that belongs to it; 0 where none does."""
+    overlap = iou_matrix(labels, as_boxes([roi.box for roi in rois]))
+    partner = match(overlap)
+    return [overlap[row, column] if column >= 0 else 0.0 for row, column in enumerate(partner)]
+
+
+def test_it_is_small_and_says_what_it_is(detector):
+    (path,) = SHIPPED.glob("*.onnx")
+    assert path.stat().st_size < LARGEST
+    card = detector.model.card
+    assert (card.config, card.classes, card.side, card.rois) == ("hip_roi_small", ("hip",), 448, 2)
+    assert card.limits.films == 100
+    assert "FracAtlas" in card.about["data"]
+    assert "CC BY 4.0" in card.about["data"]
+    assert "not for diagnosis" in card.about["limits"]
+
+
+def test_hips_of_unseen_synthetic_films(detector):
+    """Source gis was in no training: odd exposures, captions, implants."""
+    films = [make_film("gis", index, seed=11, max_side=512) for index in range(24)]
+    found = list(detector([film.pixels for film in films]))
+    iou = np.array([each for film, record in zip(films, found) for each in ious(film.hips, record.rois)])
+    assert len(iou) == 48
+    assert iou.mean() > 0.75
+    assert (iou >= 0.5).mean() > 0.9
+
+
+def test_hips_of_real_films_and_their_sides(detector, shared):
+    """It was trained on these: they show that reading, decoding and sides are right, not how good it is."""
+    labels = {}
+    with (shared / "data/fracatlas_hips/hips.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            labels.setdefault(row["image"], []).append(row)
+    films = sorted(labels)[::10]
+    folder = shared / "data/fracatlas_hips/images"
+    for name, record in zip(films, detector([folder / name for name in films])):
+        corners = np.array([[float(row[key]) for key in ("x", "y", "side")] for row in labels[name]])
+        truth = np.column_stack([corners[:, :2], corners[:, :2] + corners[:, 2:]])
+        truth = np.minimum(truth.clip(min=0), [record.width, record.height] * 2)
+        assert min(ious(truth, record.rois)) > 0.75, name
+        for row, column in enumerate(match(iou_matrix(truth, as_boxes([roi.box for roi in record.rois])))):
+            assert record.rois[column].picture_side == labels[name][row]["picture_side"]
+            assert record.rois[column].patient_side == patient_side(labels[name][row]["picture_side"])
