@@ -20,6 +20,7 @@ from hipdet.inference.read_ahead import read_ahead
 from hipdet.inference.reading import Reading
 from hipdet.inference.review import ReviewLimits, film_flags
 from hipdet.inference.shrunk_film import ShrunkFilm
+from hipdet.radiograph import ReducedFilm
 
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 LEAST_SIDE = 64  # px; a hip of a tenth of the long side has 6
@@ -31,8 +32,9 @@ class Model(Protocol):
 
     card: ModelCard
     fingerprint: str
+    at_least: int | None  # px of the long side that it needs to be given; None for the whole film
 
-    def prepare(self, film: NDArray[np.uint8]) -> ShrunkFilm:
+    def prepare(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
         """What can be done ahead, in another thread."""
 
     def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> Reading:
@@ -107,11 +109,10 @@ class HipDetector:
 
     def _prepare(self, source: FilmSource) -> tuple[FilmSource, ShrunkFilm | RadiographError]:
         try:
-            film = source.read()
-            height, width = film.shape
-            if max(width, height) < LEAST_SIDE:
+            film = source.read(self.model.at_least)
+            if max(film.width, film.height) < LEAST_SIDE:
                 raise RadiographError(
-                    f"{width}x{height} px, too small for a radiograph (from {LEAST_SIDE} px)", source.name
+                    f"{film.width}x{film.height} px, too small for a radiograph (from {LEAST_SIDE} px)", source.name
                 )
             return source, self.model.prepare(film)
         except RadiographError as error:

@@ -13,6 +13,9 @@ from hipdet.errors import CheckpointError
 from hipdet.inference.model_card import KEY, ModelCard
 from hipdet.inference.reading import Reading
 from hipdet.inference.shrunk_film import ShrunkFilm, shrink
+from hipdet.radiograph import ReducedFilm
+
+OVERSAMPLED = 2  # a film may be decoded to this many sides of the square (docs/speed.md, "Reading")
 
 
 class OnnxModel:
@@ -44,9 +47,10 @@ class OnnxModel:
             raise CheckpointError(f"{path}: not a readable ONNX file, perhaps cut short: get it again") from error
         self.card = ModelCard.from_text(self.session.get_modelmeta().custom_metadata_map.get(KEY), path)
         self.fingerprint = hashlib.sha256(content).hexdigest()
+        self.at_least = OVERSAMPLED * self.card.side
 
-    def prepare(self, film: NDArray[np.uint8]) -> ShrunkFilm:
-        """Reduce a film ``[H, W]``."""
+    def prepare(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
+        """Reduce a film ``[H, W]``, or what was decoded of it."""
         return shrink(film, self.card.side)
 
     def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> Reading:
@@ -57,7 +61,7 @@ class OnnxModel:
         boxes, scores, labels = self.session.run(["boxes", "scores", "labels"], inputs)
         found = np.flatnonzero(scores > 0)  # the graph fills up with zeros
         return Reading(
-            seen.to_film(as_boxes(boxes[found])),
+            np.clip(seen.to_film(as_boxes(boxes[found])), 0, [seen.width, seen.height] * 2),
             scores[found].astype(np.float64),
             labels[found].astype(np.int64),
             seen.width,
