@@ -16,7 +16,7 @@ from hipdet.inference.runtime import open_runtime
 from hipdet.inference.shrunk_film import ShrunkFilm, shrink
 from hipdet.radiograph import ReducedFilm
 
-OVERSAMPLED = 2  # a film may be decoded to this many sides of the square (docs/speed.md, "Reading")
+OVERSAMPLED = 3  # a film may be decoded to this many sides of the square (docs/speed.md, "Reading")
 
 
 class OnnxModel:
