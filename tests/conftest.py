@@ -30,6 +30,15 @@ def phantoms(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory):
+    """Config, checkpoint and export of a small detector with random weights."""
+    pytest.importorskip("onnx")
+    from untrained import make
+
+    return make(tmp_path_factory.mktemp("untrained"))
+
+
 @pytest.fixture(scope="session", params=RECIPES, ids=lambda recipe: recipe.name)
 def recipe(request):
     """The paper's recipe with its three stages, and the recommended one."""

@@ -14,7 +14,7 @@ import hipdet.cli.needs_mm  # noqa: F401, I001  (before mmdet: makes mmcv-lite u
 
 from hipdet.cli.errors import reports_errors
 from hipdet.errors import ConfigError
-from hipdet.export.export_model import export_model
+from hipdet.export.export_model import export_model, phantom_films
 from hipdet.export.validation_films import validation_films
 from hipdet.files import write_json
 from hipdet.inference.model_card import ModelCard
@@ -51,7 +51,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rois", type=int, help="expected on a film (default: those of the config's RoiMetric)")
     parser.add_argument("--about", nargs="+", default=[], metavar="KEY=TEXT", help="texts for the file's metadata")
-    parser.add_argument("--films", type=int, default=12, help="phantoms for the comparison (default: %(default)s)")
+    parser.add_argument(
+        "--films", type=int, default=12, help="phantoms for the comparison, 0 for none (default: %(default)s)"
+    )
     return parser.parse_args()
 
 
@@ -87,8 +89,9 @@ def main() -> None:
     model = TorchModel(args.config, args.weights)
     card = card_of(model, args)
     out = args.out or args.weights.with_suffix(".onnx")
-    difference = export_model(model, card, out, args.films)
-    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, boxes as torch's to {difference:.1g} px")
+    difference = export_model(model, card, out, phantom_films(args.films))
+    compared = f"boxes as torch's to {difference:.1g} px" if args.films else "not compared"
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {compared}")
     if args.calibrate and card.limits:
         write_json(args.weights.with_suffix(LIMITS_SUFFIX), card.limits.to_json())
         print(f"review limits from {card.limits.films} films: in it, and {args.weights.with_suffix(LIMITS_SUFFIX)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from hipdet.coco.faults import raise_faults
 from hipdet.collection.candidate import Candidate, Exclusion, Found
@@ -15,7 +15,7 @@ from hipdet.errors import DatasetError
 from hipdet.labels.fault import Faults, LabelFault
 from hipdet.labels.label_file import load_label_file
 from hipdet.labels.table_text import TableRow, read_table, table_header
-from hipdet.radiograph.kind import PICTURE_SUFFIX, is_film
+from hipdet.radiograph.kind import is_film, short_name
 
 _FILM_COLUMNS = ("film", "image")
 
@@ -39,12 +39,6 @@ def find_films(root: Path, source: str) -> list[Candidate]:
     if not candidates:
         raise DatasetError(f"{root}: no films, expected JPEG, PNG, TIFF, BMP or DICOM files: check the path")
     return candidates
-
-
-def short_name(name: str) -> str:
-    """`name` without the extension of a picture."""
-    path = PurePosixPath(name)
-    return path.with_suffix("").as_posix() if PICTURE_SUFFIX.fullmatch(path.suffix) else name
 
 
 def read_film_table(path: Path, columns: Sequence[str] = ()) -> list[tuple[str, TableRow]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +22,14 @@ TOLERANCE = 1e-3  # px of the square
 FILM_SIDE = 512  # px of the films for comparison
 
 
-def export_model(model: TorchModel, card: ModelCard, path: Path, films: int = 12) -> float:
-    """Write `model` with `card` to `path`, if the file finds on phantom films what the detector's own ``predict`` finds.
+def export_model(model: TorchModel, card: ModelCard, path: Path, films: Iterable[NDArray[np.uint8]]) -> float:
+    """Write `model` with `card` to `path`, if the file finds on `films` what the detector's own ``predict`` finds.
 
     Args:
         model: Config and weights.
         card: What the file says of itself.
         path: ``.onnx`` file.
-        films: Number of phantom films for the comparison.
+        films: For the comparison, ``[H, W]`` each.
 
     Returns:
         The largest difference of a box, in pixels of the square.
@@ -42,7 +42,8 @@ def export_model(model: TorchModel, card: ModelCard, path: Path, films: int = 12
     with replacing(path) as temporary:
         write_onnx(graph, temporary)
         add_card(temporary, card.to_text())
-        difference = _difference(model, OnnxModel(temporary), card, films)
+        exported = OnnxModel(temporary)
+        difference = max((_difference(model, exported, card, film) for film in films), default=0.0)
         if not difference <= TOLERANCE:
             raise CheckpointError(
                 f"{path}: not written, as its boxes differ by {difference:.3g} px from those of torch, expected at most "
@@ -51,20 +52,17 @@ def export_model(model: TorchModel, card: ModelCard, path: Path, films: int = 12
     return difference
 
 
-def _difference(model: TorchModel, exported: OnnxModel, card: ModelCard, films: int) -> float:
-    """The largest difference of the expected ROIs' boxes, in pixels of the square."""
-    largest = 0.0
-    for film in tqdm(_films(films), total=films, desc="comparing with torch", unit="film", disable=None):
-        expected = model.read(model.prepare(film)).best(card.rois)
-        found = exported.read(exported.prepare(film)).best(card.rois)
-        if len(found.scores) != len(expected.scores):
-            return float("inf")
-        scale = card.side / max(film.shape)
-        largest = max(largest, float(np.abs(found.boxes - expected.boxes).max(initial=0) * scale))
-    return largest
-
-
-def _films(count: int) -> Iterator[NDArray[np.uint8]]:
+def phantom_films(count: int) -> Iterator[NDArray[np.uint8]]:
+    """Synthetic films of all sources, with a progress bar."""
     sources = sorted(SOURCES)
-    for number in range(count):
+    for number in tqdm(range(count), desc="comparing with torch", unit="film", disable=None):
         yield make_film(sources[number % len(sources)], number, seed=1, max_side=FILM_SIDE).pixels
+
+
+def _difference(model: TorchModel, exported: OnnxModel, card: ModelCard, film: NDArray[np.uint8]) -> float:
+    """The largest difference of the expected ROIs' boxes, in pixels of the square."""
+    expected = model.read(model.prepare(film)).best(card.rois)
+    found = exported.read(exported.prepare(film)).best(card.rois)
+    if len(found.scores) != len(expected.scores):
+        return float("inf")
+    return float(np.abs(found.boxes - expected.boxes).max(initial=0) * card.side / max(film.shape))

@@ -83,6 +83,8 @@ class DetectorGraph(nn.Module):
         centre, half = centre + moves[anchor, :2] * sides, sides * moves[anchor, 2:].exp() / 2
         boxes = torch.cat([centre - half, centre + half], dim=1)
         boxes = torch.minimum(boxes.clamp(min=0), extent.float().repeat(2))
+        inside = (boxes[:, 2:] > boxes[:, :2]).all(1)  # what lies in the padding has no extent left
+        best = torch.where(inside, best, torch.full_like(best, -1.0))
         return InstanceData(bboxes=boxes, scores=best, labels=index % head.num_classes)
 
     def _distinct(self, found: InstanceData, count: int) -> InstanceData:

@@ -15,12 +15,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from hipdet.boxes import xywh_to_xyxy
-from hipdet.collection.film_finder import short_name
 from hipdet.errors import DatasetError, RadiographError
 from hipdet.files import replacing
 from hipdet.inference.crop_window import CropWindow
 from hipdet.inference.film_list import film_below
 from hipdet.radiograph import read_deep, read_radiograph
+from hipdet.radiograph.kind import short_name
 
 COLUMNS = (
     "crop", "film", "x0", "y0", "x1", "y1", "scale", "turned", "inverted", "label", "picture_side", "patient_side", "score",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hipdet.boxes import xyxy_to_xywh
-from hipdet.files import replacing, write_csv
+from hipdet.files import replacing, write_csv, write_json
 from hipdet.inference.film_rois import DetectedRoi, FilmRois
 
 Numbered = tuple[int, FilmRois]  # image id and record
@@ -47,8 +47,7 @@ def write_films(path: Path, records: Walk, categories: Mapping[str, int]) -> Non
         annotations=[],
         categories=[dict(id=number, name=name) for name, number in categories.items()],
     )
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content), encoding="utf-8")
+    write_json(path, content)
 
 
 def _results(number: int, film: FilmRois, categories: Mapping[str, int]) -> Iterator[dict[str, Any]]:

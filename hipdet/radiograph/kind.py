@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import BinaryIO
 
 from hipdet.errors import RadiographError
@@ -59,6 +59,12 @@ def is_film(name: str, path: Path) -> bool:
     """Whether the file at `path` is meant as a film: by the extension of its `name`; one without is looked into."""
     suffix = PurePath(name).suffix
     return bool(PICTURE_SUFFIX.fullmatch(suffix) or (_NO_SUFFIX.fullmatch(suffix) and is_radiograph(path)))
+
+
+def short_name(name: str) -> str:
+    """`name`, with ``/``, without the extension of a picture."""
+    path = PurePosixPath(name)
+    return path.with_suffix("").as_posix() if PICTURE_SUFFIX.fullmatch(path.suffix) else name
 
 
 def is_radiograph(path: Path) -> bool:

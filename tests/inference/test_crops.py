@@ -1,0 +1,160 @@
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from hipdet.errors import DatasetError, RadiographError
+from hipdet.inference.crop_window import CropWindow
+from hipdet.inference.crops import CropSettings, crops_by_film, finished, write_crops
+from tool_runs import run_tool
+
+FILM = np.random.default_rng(0).integers(1, 256, (60, 80), np.uint8)  # nowhere black
+
+
+def row(name="a.png", bbox=(10, 20, 20, 20), patient_side="left", score=0.9, **changes):
+    other = {"left": "right", "right": "left"}[patient_side]
+    return dict(
+        image_id=1, category_id=1, bbox=list(bbox), score=score, file_name=name, width=80, height=60, label="hip",
+        picture_side=other, patient_side=patient_side, turned=0, inverted=False, flags=[], **changes,
+    )  # fmt: skip
+
+
+def predictions(folder, *rows):
+    path = folder / "predictions.json"
+    path.write_text(json.dumps(rows))
+    return path
+
+
+def test_window_by_hand():
+    # centre (20, 30), side 20 x 1.4 = 28
+    assert CropWindow.around((10, 20, 30, 40), 0.2) == CropWindow(6, 16, 28)
+    assert CropWindow.around((10, 20, 30, 30), 0) == CropWindow(
+        10, 15, 20
+    )  # cut off by an edge: the longer side counts
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(-50, 100), st.integers(-50, 100), st.integers(1, 90))
+def test_cut_is_a_cut_of_the_padded_film(x0, y0, side):
+    padded = np.pad(FILM, 200)
+    expected = padded[200 + y0 : 200 + y0 + side, 200 + x0 : 200 + x0 + side]
+    np.testing.assert_array_equal(CropWindow(x0, y0, side).cut(FILM), expected)
+
+
+def one_crop(folder, window=None, **changes):
+    """The crop of a single detection, perhaps with another window."""
+    ((crop,),) = crops_by_film(predictions(folder, {**row(), **changes}), CropSettings(margin=0)).values()
+    return crop if window is None else replace(crop, window=window)
+
+
+def test_crops_of_odd_films_are_upright(tmp_path):
+    window = CropWindow(60, 20, 40)  # half of it beyond the right edge
+    plain = finished(one_crop(tmp_path, window), FILM, CropSettings())
+    assert not plain[:, 20:].any()
+    np.testing.assert_array_equal(plain[:, :20], FILM[20:60, 60:])
+    lying = one_crop(tmp_path, window, turned=90, inverted=True)
+    upright = finished(lying, FILM, CropSettings())
+    np.testing.assert_array_equal(upright[20:], np.rot90(255 - FILM[20:60, 60:]))
+    assert not upright[:20].any()  # beyond the film, black as ever
+    np.testing.assert_array_equal(finished(lying, FILM, CropSettings(as_stored=True)), plain)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(np.uint8, 16), (np.uint16, 16), (np.uint16, 100)])
+def test_size_and_depth(dtype, size, tmp_path):
+    film = FILM.astype(dtype) * (257 if dtype == np.uint16 else 1)
+    crop = one_crop(tmp_path, bbox=[10, 10, 40, 40])
+    made = finished(crop, film, CropSettings(size=size))
+    assert (made.shape, made.dtype) == ((size, size), dtype)
+    assert abs(made.mean() / film[10:50, 10:50].mean() - 1) < 0.01
+
+
+def test_names(tmp_path):
+    rows = [
+        row("s/a.png"),
+        row("s/a.jpg", score=0.5),
+        row("s/a.jpg", score=0.8),
+        row("s/a.jpg", patient_side="right"),
+        row("b"),
+    ]
+    names = {crop.name: crop.row["score"] for crops in crops_by_film(predictions(tmp_path, *rows), CropSettings()).values()
+             for crop in crops}  # fmt: skip
+    assert names == {
+        "s/a.png_left.png": 0.9,
+        "s/a.jpg_left_1.png": 0.8,
+        "s/a.jpg_left_2.png": 0.5,
+        "s/a.jpg_right.png": 0.9,
+        "b_left.png": 0.9,
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([row("../a.png")], r"detection 1: film '\.\./a\.png' leads out of its folder"),
+        ([row(), row("/etc/a.png")], r"detection 2: film '/etc/a\.png' leads out"),
+        ([dict(image_id=1)], "detection 1 has no file_name"),
+        ([3], "detection 1 has no file_name"),
+        ([row(bbox=(1, 2, 3))], r"detection 1 has bbox \[1, 2, 3\], expected \[x, y, width, height\]"),
+        ([row(bbox=(1, 2, 3, 0))], "expected .x, y, width, height"),
+        ([{**row(), "turned": 45}], "turned 45"),
+        ([{**row(), "patient_side": "../x"}], "patient_side '../x'"),
+        ([row("A.png"), row("a.PNG")], "two crops would be called a_left.png"),
+    ],
+)
+def test_bad_predictions(rows, message, tmp_path):
+    with pytest.raises(DatasetError, match=message):
+        crops_by_film(predictions(tmp_path, *rows), CropSettings())
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[", None])
+def test_no_predictions(content, tmp_path):
+    if content is not None:
+        (tmp_path / "p.json").write_text(content)
+    with pytest.raises(DatasetError, match=r"p\.json: (not JSON|expected a list|can't be read)"):
+        crops_by_film(tmp_path / "p.json", CropSettings())
+
+
+def test_crops_are_made_once(tmp_path):
+    Image.fromarray(FILM).save(tmp_path / "a.png")
+    path = predictions(tmp_path, row())
+
+    def write(settings=CropSettings(depth=16)):  # noqa: B008  (frozen)
+        write_crops(tmp_path / "a.png", crops_by_film(path, settings)["a.png"], tmp_path / "out", settings)
+        crop = tmp_path / "out/a_left.png"
+        return crop.stat().st_ino, np.asarray(Image.open(crop))
+
+    first, pixels = write()
+    assert pixels.dtype == np.uint16
+    np.testing.assert_array_equal(pixels, FILM[16:44, 6:34] * np.uint16(257))
+    assert write()[0] == first
+    second, pixels = write(CropSettings())  # other settings
+    assert second != first
+    assert pixels.dtype == np.uint8
+    Image.fromarray(FILM[:50]).save(tmp_path / "a.png")
+    with pytest.raises(RadiographError, match="80x50 px, but 80x60 px when it was predicted"):
+        write(CropSettings(margin=0))
+
+
+def test_tool(tmp_path):
+    (tmp_path / "films").mkdir()
+    Image.fromarray(FILM).save(tmp_path / "films/a.png")
+    (tmp_path / "films/b.png").write_bytes(b"")
+    path = predictions(tmp_path, row(), row(patient_side="right", bbox=(50, 30, 20, 20)), row("b.png"))
+    done = run_tool("crop.py", path, "--data-root", "films", "--size", 14, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "b.png: empty file: copy or download the film again"
+    assert done.stdout.startswith("2 crops of 1 films")
+    rows = list(csv.DictReader((tmp_path / "crops/manifest.csv").open()))
+    assert [each["crop"] for each in rows] == ["a_left.png", "a_right.png"]
+    left = rows[0]
+    assert [left[key] for key in ("film", "x0", "y0", "x1", "y1", "scale")] == ["a.png", "6", "16", "34", "44", "0.5"]
+    assert Image.open(tmp_path / "crops/a_left.png").size == (14, 14)
+    wrong = run_tool("crop.py", path, "--data-root", "films", "--margin", -1, cwd=tmp_path)
+    assert (wrong.returncode, "--margin -1.0" in wrong.stderr) == (2, True)
+    (tmp_path / "films/a.png").unlink()
+    assert run_tool("crop.py", path, "--data-root", "films", "--margin", 1, cwd=tmp_path).returncode == 2

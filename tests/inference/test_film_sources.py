@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+from dicom_bytes import film
+from film_bytes import JPEG, PNG, TIFF, UPRIGHT
+from hipdet.errors import DatasetError, RadiographError
+from hipdet.inference.film_list import film_below, films_at, films_of_coco
+from hipdet.inference.film_sources import film_sources
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Films with and without extension, and what is none."""
+    files = {
+        "b.jpg": JPEG,
+        "a.PNG": PNG,
+        "sub/1.2.840.113": film(UPRIGHT),  # as scanners write it
+        "sub/notes.txt": b"no film",
+        "sub/README": b"no film either",
+        "sub/empty.tif": b"",
+        ".hidden.jpg": JPEG,
+    }
+    for name, content in files.items():
+        path = tmp_path / "films" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    (tmp_path / "films/x.png").mkdir()
+    (tmp_path / "films/y.png").mkdir()
+    (tmp_path / "films/y.png/c.tif").write_bytes(TIFF)  # a folder of films, whatever its name
+    return tmp_path / "films"
+
+
+FOUND = ["a.PNG", "b.jpg", "sub/1.2.840.113", "sub/empty.tif", "y.png/c.tif", "x.png"]
+
+
+def test_folder(folder):
+    assert [source.name for source in film_sources(folder)] == FOUND
+    assert [source.name for source in film_sources(str(folder), folder.parent)] == [f"films/{name}" for name in FOUND]
+
+
+def test_patterns_paths_and_arrays(folder):
+    several = [folder / "b.jpg", str(folder / "**/*.tif"), UPRIGHT, folder / "missing.jpg"]
+    names = [source.name for source in film_sources(several)]
+    assert names == ["b.jpg", "empty.tif", "c.tif", "array 3", "missing.jpg"]
+    assert [source.name for source in film_sources(UPRIGHT)] == ["array"]
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (UPRIGHT, UPRIGHT),
+        (UPRIGHT.astype(np.uint16) * 16, np.rint((UPRIGHT - 10.0) / 220 * 255)),  # windowed from lowest to highest
+        (np.zeros((4, 4, 3), np.uint8), r"array \[4, 4, 3\] of uint8, expected grey values \[H, W\]"),
+        (np.zeros((0, 4)), r"array \[0, 4\]"),
+        (np.array([["a"]]), r"array \[1, 1\] of <U1"),
+    ],
+)
+def test_arrays(array, expected):
+    (source,) = film_sources(array)
+    if isinstance(expected, str):
+        with pytest.raises(RadiographError, match=f"array: {expected}"):
+            source.read()
+    else:
+        np.testing.assert_array_equal(source.read(), expected)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"), [("empty", "no films, expected JPEG"), ("*.jpg", "no film fits this pattern")]
+)
+def test_nothing_there(place, message, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match=message):
+        list(film_sources(tmp_path / place))
+
+
+def test_links_out_of_the_folder_are_refused(folder, tmp_path):
+    (tmp_path / "elsewhere.jpg").write_bytes(JPEG)
+    (folder / "link.jpg").symlink_to(tmp_path / "elsewhere.jpg")
+    with pytest.raises(DatasetError, match=r"link\.jpg is a link out of its folder"):
+        list(film_sources(folder))
+
+
+def test_names_start_from_what_all_places_share(folder):
+    assert films_at([str(folder)]).root == folder
+    listed = films_at([str(folder / "sub"), str(folder / "y.png/*.tif"), str(folder / "b.jpg"), str(folder / "b.jpg")])
+    assert listed.root == folder
+    assert [each.name for each in listed.films] == ["sub/1.2.840.113", "sub/empty.tif", "y.png/c.tif", "b.jpg"]
+    assert listed.ids == [1, 2, 3, 4]
+
+
+def test_films_of_a_coco_file(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"images": [{"id": 7, "file_name": "s/a.jpg"}], "categories": [{"id": 3, "name": "hip"}]}')
+    listed = films_of_coco(path, tmp_path)
+    assert (listed.ids, listed.categories, listed.films[0].path) == ([7], {"hip": 3}, tmp_path / "s/a.jpg")
+    path.write_text('{"images": []}')
+    with pytest.raises(DatasetError, match="no COCO file with images and categories"):
+        films_of_coco(path, tmp_path)
+    with pytest.raises(DatasetError, match=r"none\.json: can't be read"):
+        films_of_coco(tmp_path / "none.json", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../a.jpg", "/etc/a.jpg", "a/../../b.jpg", "C:/a.jpg", "..\\a.jpg", ""])
+def test_names_that_lead_out_of_the_folder(name, tmp_path):
+    with pytest.raises(DatasetError, match=r"x\.json: film .* leads out of its folder"):
+        film_below(tmp_path, name, "x.json")

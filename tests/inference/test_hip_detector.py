@@ -1,0 +1,160 @@
+import json
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hipdet import HipDetector
+from hipdet.errors import CheckpointError, ConfigError, RadiographError
+from hipdet.inference import ReviewLimits, detector
+from hipdet.inference.model_card import ModelCard
+from hipdet.inference.read_ahead import read_ahead
+from hipdet.radiograph import read_radiograph
+from untrained import noise
+
+LIMITS = ReviewLimits(9, 0.01, 0.0, 0.01, 1, {"score": (0.99, None), "tilt": (None, 5.0)})  # everything looks odd
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """Films of several shapes as files."""
+    folder = tmp_path_factory.mktemp("films")
+    for number, size in enumerate([(700, 560), (250, 300)]):
+        Image.fromarray(noise(*size, number)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(untrained):
+    return HipDetector(untrained.onnx)
+
+
+def boxes(records):
+    return np.array([roi.box for record in records for roi in record.rois])
+
+
+@pytest.mark.parametrize("limits", [None, LIMITS])
+def test_the_export_finds_what_torch_finds(untrained, films, limits):
+    """The same boxes to 0.05 px of the film, the same flags, turns and sides."""
+    there = list(HipDetector(untrained.config, untrained.weights, limits=limits)(films))
+    here = list(HipDetector(untrained.onnx, limits=limits)(films))
+    assert len(boxes(here)) == 4
+    np.testing.assert_allclose(boxes(here), boxes(there), atol=0.05)
+    for a, b in zip(here, there):
+        assert (a.name, a.width, a.flags, a.turned, a.inverted) == (b.name, b.width, b.flags, b.turned, b.inverted)
+        assert [roi.picture_side for roi in a.rois] == [roi.picture_side for roi in b.rois]
+        assert all(0 <= x0 < x1 <= a.width and 0 <= y0 < y1 <= a.height for x0, y0, x1, y1 in (r.box for r in a.rois))
+
+
+def test_films_of_all_kinds_are_the_same(exported, films):
+    path = films / "0.png"
+    (a,), (b,), (c,) = exported(path), exported(read_radiograph(path)), exported([str(films / "0*.png")])
+    assert a.rois == b.rois == c.rois
+    assert (a.name, a.path, b.path, a.width, a.height) == ("0.png", path, None, *Image.open(path).size)
+    assert [roi.score for roi in a.rois] == sorted((roi.score for roi in a.rois), reverse=True)
+    assert {roi.label for roi in a.rois} == {"hip"}
+
+
+def test_unreadable_films_are_records(exported, untrained, films, tmp_path):
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    Image.new("L", (1, 1)).save(tmp_path / "one.png")
+    places = [films / "0.png", tmp_path, tmp_path / "missing.jpg", films / "1.png"]
+    errors = [record.error for record in exported(places)]
+    assert errors == [
+        None,
+        "empty file: copy or download the film again",
+        "1x1 px, too small for a radiograph (from 64 px)",
+        "no such file: check the path",
+        None,
+    ]
+    with pytest.raises(RadiographError, match=r"empty\.jpg: empty file"):
+        list(HipDetector(untrained.onnx, strict=True)(places))
+
+
+def test_number_of_rois(untrained, films):
+    (one,) = HipDetector(untrained.onnx, rois=1)(films / "0.png")
+    assert (len(one.rois), one.flags) == (1, ())
+    (many,) = HipDetector(untrained.onnx, rois=4)(films / "0.png")  # the model gives three
+    assert (len(many.rois), many.flags) == (3, ("fewer_rois",))
+
+
+def test_limits_lie_beside_weights(untrained, films, tmp_path):
+    weights = tmp_path / "w.pth"
+    weights.write_bytes(untrained.weights.read_bytes())
+    (tmp_path / "w.review.json").write_text(json.dumps(LIMITS.to_json()))
+    assert HipDetector(untrained.config, weights).limits == LIMITS
+    (tmp_path / "w.review.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"w\.review\.json: not JSON"):
+        HipDetector(untrained.config, weights)
+
+
+def test_read_ahead_keeps_order_and_a_bounded_store():
+    begun, lock = [], threading.Lock()
+
+    def work(item):
+        with lock:
+            begun.append(item)
+        return item * 2
+
+    results = read_ahead(work, range(100), threads=2)
+    assert [next(results) for _ in range(3)] == [0, 2, 4]
+    assert len(begun) <= 3 + 2  # what was given, and two ahead
+    assert list(results) == [2 * item for item in range(3, 100)]
+
+
+CARD = ModelCard("c", ("hip",), 448, 2)
+
+
+def test_cards_go_through_text():
+    assert ModelCard.from_text(CARD.to_text(), "x") == CARD
+    card = ModelCard("c", ("a", "b"), 448, 3, LIMITS, dict(data="x"), "0.1")
+    assert ModelCard.from_text(card.to_text(), "x") == card
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "without hipdet's metadata"),
+        ("{", "can't be read"),
+        ("[]", "can't be read"),
+        (CARD.to_text().replace('"side": 448', '"side": 0'), "metadata without classes, side"),
+        (CARD.to_text().replace('["hip"]', "[]"), "metadata without classes"),
+        (CARD.to_text().replace('"limits": null', '"limits": {"films": 1}'), "review limits can't be read"),
+    ],
+)
+def test_other_cards_are_refused(text, message):
+    with pytest.raises(CheckpointError, match=rf"m\.onnx: .*{message}"):
+        ModelCard.from_text(text, "m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("model", "weights", "error", "message"),
+    [
+        ("none.onnx", None, CheckpointError, r"none\.onnx: no such model"),
+        ("cut.onnx", None, CheckpointError, r"cut\.onnx: not a readable ONNX file"),
+        ("cut.onnx", "w.pth", CheckpointError, "has its weights inside"),
+        ("tiny.py", None, CheckpointError, "a config needs its weights"),
+        (None, "w.pth", CheckpointError, "weights need the config"),
+        ("none.py", "cut.pth", ConfigError, "no such config"),
+        ("tiny.py", "none.pth", CheckpointError, "no such checkpoint"),
+        ("tiny.py", "cut.pth", CheckpointError, r"cut\.pth: (damaged|refused)"),
+    ],
+)
+def test_models_that_cant_be_opened(model, weights, error, message, untrained, tmp_path):
+    for name, whole in (("cut.onnx", untrained.onnx), ("cut.pth", untrained.weights)):
+        (tmp_path / name).write_bytes(whole.read_bytes()[:5000])
+    (tmp_path / "tiny.py").write_bytes(untrained.config.read_bytes())
+    with pytest.raises(error, match=message):
+        HipDetector(model and tmp_path / model, weights and tmp_path / weights)
+
+
+def test_weights_of_another_model(untrained):
+    with pytest.raises(CheckpointError, match="weights of another model than"):
+        HipDetector("configs/hip_roi_small.py", untrained.weights)
+
+
+def test_no_shipped_model(monkeypatch, tmp_path):
+    monkeypatch.setattr(detector, "SHIPPED", tmp_path)
+    with pytest.raises(CheckpointError, match="no model came with this hipdet"):
+        HipDetector()

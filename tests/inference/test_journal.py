@@ -1,0 +1,117 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from hipdet.errors import DatasetError
+from hipdet.inference.film_rois import DetectedRoi, FilmRois
+from hipdet.inference.film_sources import FilmSource
+from hipdet.inference.journal import Journal
+from hipdet.inference.write_predictions import write_films, write_predictions
+
+ROI = DetectedRoi((1.5, 2.25, 11.5, 12.25), 0.75, "hip", "left")
+RECORD = FilmRois("a.jpg", None, 40, 30, (ROI,), ("fewer_rois",), 90, True)
+
+
+@pytest.fixture
+def source(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"film")
+    return FilmSource("a.jpg", tmp_path / "a.jpg")
+
+
+def test_records_come_back(source, tmp_path):
+    with Journal(tmp_path / "out/j.jsonl", "model") as journal:
+        assert journal.find(source) is None
+        journal.add(source, RECORD)
+        journal.add(
+            replace(source, name="missing", path=tmp_path / "missing"), FilmRois("missing", None, error="no such")
+        )
+    with Journal(tmp_path / "out/j.jsonl", "model") as journal:
+        assert journal.find(source) == replace(RECORD, path=source.path)
+        assert journal.find(replace(source, name="b/a.jpg")).name == "b/a.jpg"  # called otherwise today
+        assert journal.find(FilmSource("x", tmp_path / "missing")).error == "no such"
+    assert str(tmp_path) not in (tmp_path / "out/j.jsonl").read_text()
+
+
+def test_another_model_or_film_has_no_record(source, tmp_path):
+    with Journal(tmp_path / "j.jsonl", "model") as journal:
+        journal.add(source, RECORD)
+        source.path.write_bytes(b"another film")
+        assert journal.find(source) is None
+    source.path.write_bytes(b"film")
+    with Journal(tmp_path / "j.jsonl", "another") as journal:
+        assert journal.find(source) is None
+
+
+def test_a_line_cut_short_goes(source, tmp_path):
+    with Journal(tmp_path / "j.jsonl", "model") as journal:
+        journal.add(source, RECORD)
+    whole = (tmp_path / "j.jsonl").read_bytes()
+    (tmp_path / "j.jsonl").write_bytes(whole + whole[:-9])
+    with Journal(tmp_path / "j.jsonl", "model") as journal:
+        assert journal.find(source) is not None
+        journal.add(source, replace(RECORD, width=41))
+        assert journal.find(source).width == 41
+    assert (tmp_path / "j.jsonl").read_bytes().count(b"\n") == 2
+
+
+@pytest.mark.parametrize("content", [b"{}\n", b"films\n", b'{"key": 1, "film": {"rois": 3}}\n'])
+def test_other_files_are_refused(content, tmp_path):
+    (tmp_path / "j.jsonl").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"j\.jsonl: byte 0 is no record of a film"):
+        Journal(tmp_path / "j.jsonl", "model")
+    assert (tmp_path / "j.jsonl").read_bytes() == content
+
+
+def test_sides():
+    assert (ROI.picture_side, ROI.patient_side) == ("left", "right")  # the patient faces the reader
+
+
+def test_files(tmp_path):
+    sure = replace(RECORD, name="b.jpg", flags=(), turned=0, inverted=False)
+    unsure = replace(RECORD, name="c.jpg", flags=("low_score", "odd_ratio"))
+    unreadable = FilmRois("d.jpg", None, error="empty file")
+    records = [(3, RECORD), (5, sure), (6, unsure), (7, unreadable), (9, replace(RECORD, name="e.jpg", rois=()))]
+    write_predictions(tmp_path, lambda: iter(records), {"hip": 4})
+    write_films(tmp_path / "films.json", lambda: iter(records), {"hip": 4})
+
+    rows = json.loads((tmp_path / "predictions.json").read_text())
+    assert rows[0] == dict(
+        image_id=3, category_id=4, bbox=[1.5, 2.25, 10, 10], score=0.75, file_name="a.jpg", width=40, height=30, label="hip",
+        picture_side="left", patient_side="right", turned=90, inverted=True, flags=["fewer_rois"],
+    )  # fmt: skip
+    assert [each["image_id"] for each in rows] == [3, 5, 6]
+    assert (tmp_path / "predictions.csv").read_text().splitlines()[1:3] == [
+        "a.jpg,3,hip,1.5,2.25,11.5,12.25,0.75,left,right,90,1,fewer_rois",
+        "b.jpg,5,hip,1.5,2.25,11.5,12.25,0.75,left,right,0,0,",
+    ]
+    assert (tmp_path / "review.csv").read_text().splitlines() == [
+        "film,flags,error,lowest_score,rois,turned,inverted,width,height",
+        "d.jpg,,empty file,,0,0,0,0,0",
+        "c.jpg,low_score odd_ratio,,0.75,1,90,1,40,30",
+        "e.jpg,fewer_rois,,,0,90,1,40,30",
+        "a.jpg,fewer_rois,,0.75,1,90,1,40,30",
+    ]
+    images = json.loads((tmp_path / "films.json").read_text())["images"]
+    assert [(image["id"], image["file_name"]) for image in images] == [
+        (3, "a.jpg"),
+        (5, "b.jpg"),
+        (6, "c.jpg"),
+        (9, "e.jpg"),
+    ]
+
+
+def test_pycocotools_takes_them(tmp_path):
+    from pycocotools.coco import COCO
+
+    write_predictions(tmp_path, lambda: iter([(3, RECORD)]), {"hip": 4})
+    write_films(tmp_path / "films.json", lambda: iter([(3, RECORD)]), {"hip": 4})
+    found = COCO(tmp_path / "films.json").loadRes(str(tmp_path / "predictions.json"))
+    assert [(each["image_id"], each["category_id"], each["area"]) for each in found.dataset["annotations"]] == [
+        (3, 4, 100)
+    ]
+
+
+def test_no_rois_are_an_empty_list(tmp_path):
+    write_predictions(tmp_path, lambda: iter([]), {})
+    assert json.loads((tmp_path / "predictions.json").read_text()) == []

@@ -1,0 +1,141 @@
+import json
+
+import numpy as np
+import pytest
+
+from hipdet.boxes import as_boxes
+from hipdet.errors import CheckpointError, DatasetError
+from hipdet.export.validation_films import validation_films
+from hipdet.inference.measures import measures
+from hipdet.inference.reading import Reading
+from hipdet.inference.review import FLAGS, ReviewLimits, ValidationFilm, film_flags, limits_of
+
+WIDTH, HEIGHT = 400, 500
+LEFT, RIGHT = [80, 200, 160, 280], [260, 205, 340, 285]  # squares of 80
+
+
+def reading(*boxes, scores=None, **changes):
+    scores = np.linspace(0.95, 0.9, len(boxes)) if scores is None else np.array(scores, np.float64)
+    options = dict(labels=np.zeros(len(boxes), np.int64), width=WIDTH, height=HEIGHT, **changes)
+    return Reading(as_boxes(boxes), scores, **options)
+
+
+def usual(count=100, seed=0):
+    """Films whose hips move by a few pixels, and differ in size by at most 2%."""
+    generator = np.random.default_rng(seed)
+    for _ in range(count):
+        shift, grow = generator.normal(0, 4, 2), generator.uniform(0, 1.6)
+        boxes = as_boxes([LEFT, RIGHT]) + np.tile(shift, 2) + [[0, 0, 0, 0], [0, 0, grow, grow]]
+        yield ValidationFilm(reading(*boxes, scores=generator.uniform(0.8, 0.95, 2)), np.array([0.9, 0.9]), 1)
+
+
+LIMITS = limits_of(list(usual()))
+
+
+def test_measures_by_hand():
+    found = measures(reading(LEFT, RIGHT))
+    # centres (120, 240) and (300, 245); the right one is 100 px from its edge
+    assert found["ratio"].tolist() == [80 / 500] * 2
+    np.testing.assert_allclose(found["x"], [120 / 400, 100 / 400])
+    np.testing.assert_allclose(found["y"], [240 / 500, 245 / 500])
+    np.testing.assert_allclose(found["distance"], [np.hypot(180, 5) / 80])
+    np.testing.assert_allclose(found["tilt"], [np.degrees(np.arctan(5 / 180))])
+    assert found["size"].tolist() == [1]
+
+
+def test_a_box_that_the_edge_cuts_has_the_size_of_its_other_axis():
+    assert measures(reading(LEFT, [340, 205, 400, 285]))["size"].tolist() == [1]
+    assert measures(reading(LEFT, [260, 205, 350, 305]))["size"].tolist() == [90 / 80]
+
+
+def test_measures_without_and_with_one_roi():
+    assert all(len(values) == 0 for values in measures(reading()).values())
+    assert {name: len(values) for name, values in measures(reading(LEFT)).items()} == dict(
+        score=1, ratio=1, x=1, y=1, distance=0, tilt=0, size=0
+    )
+
+
+def test_limits_leave_out_their_share():
+    flagged = sum(bool(film_flags(film.found, 2, 2, LIMITS)) for film in usual(1000, seed=1))
+    assert 0 < flagged < 100  # nine limits, 1% each, most of them dependent
+    scores = np.concatenate([film.found.scores for film in usual()])
+    assert LIMITS.ranges["score"][0] <= np.quantile(scores, 0.01)
+    assert LIMITS.least_score == pytest.approx(np.quantile(scores, 0.01) / 2, abs=1e-3)  # no misses
+    assert (LIMITS.films, LIMITS.brightness) == (100, 1)
+
+
+def test_misses_raise_the_least_score():
+    films = [*usual(), ValidationFilm(reading(LEFT, scores=[0.5]), np.array([0.1]))]
+    assert limits_of(films).least_score == pytest.approx(LIMITS.least_score + 0.25, abs=5e-3)  # half of .5
+
+
+@pytest.mark.parametrize(
+    ("found", "count", "flags"),
+    [
+        (reading(LEFT, RIGHT), 2, ()),
+        (reading(), 0, ("fewer_rois",)),
+        (reading(LEFT), 1, ("fewer_rois",)),
+        (reading(LEFT, RIGHT), 3, ("more_rois",)),
+        (reading(LEFT, RIGHT, scores=[0.9, 0.6]), 2, ("low_score",)),
+        (
+            reading(LEFT, [255, 200, 345, 290]),
+            2,
+            ("unequal_sizes", "odd_ratio", "odd_position"),
+        ),  # nearer in their sides
+        (reading([80, 100, 160, 180], [260, 105, 340, 185]), 2, ("odd_position",)),  # too high
+        (reading(LEFT, [80, 380, 160, 460]), 2, ("odd_position",)),  # above one another
+        (reading(LEFT, RIGHT, quarters=1, inverted=True), 2, ("turned", "inverted")),
+    ],
+)
+def test_flags(found, count, flags):
+    assert film_flags(found, count, 2, LIMITS) == flags
+    assert set(flags) <= set(FLAGS)
+
+
+def test_without_limits_only_the_number_counts():
+    assert film_flags(reading(LEFT, LEFT, scores=[0.1, 0.1]), 2, 2, None) == ()
+    assert film_flags(reading(LEFT), 1, 2, None) == ("fewer_rois",)
+
+
+def test_limits_go_through_json():
+    assert ReviewLimits.from_json(json.loads(json.dumps(LIMITS.to_json())), "x") == LIMITS
+
+
+@pytest.mark.parametrize(
+    "change",
+    [dict(ranges={"smell": [0, 1]}), dict(ranges=3), dict(margin="a"), dict(films=None), dict(ranges={"x": [1]})],
+)
+def test_other_json_is_refused(change):
+    with pytest.raises(CheckpointError, match=r"m\.onnx: review limits can't be read"):
+        ReviewLimits.from_json({**LIMITS.to_json(), **change}, "m.onnx")
+
+
+def test_nothing_to_learn_from():
+    with pytest.raises(DatasetError, match="1 validation films without one ROI that was hit"):
+        limits_of([ValidationFilm(reading(LEFT), np.array([0.2]))])
+
+
+def table(**row):
+    whole = dict(
+        image_id=1, file_name="a.jpg", label="hip", iou=0.9, confidence=0.8, found_x0=1, found_y0=2, found_x1=3
+    )
+    return dict(rois=[{**whole, "found_y1": 5, **row}], extras=[dict(whole, confidence=0.9, found_y1=6)])
+
+
+def test_tables_of_a_test(tmp_path):
+    coco = dict(
+        images=[dict(id=9, file_name="a.jpg", width=40, height=30)],
+        annotations=[],
+        categories=[dict(id=1, name="hip")],
+    )
+    (tmp_path / "hips.json").write_text(json.dumps(coco))
+    (tmp_path / "test.roi.json").write_text(json.dumps(table()))
+    (film,) = validation_films([tmp_path / "test.roi.json"], tmp_path / "hips.json")
+    assert film.found.boxes.tolist() == [[1, 2, 3, 6], [1, 2, 3, 5]]  # best first
+    assert film.iou.tolist() == [0, 0.9]
+    assert (film.found.width, film.found.height, film.brightness) == (40, 30, None)
+    (tmp_path / "test.roi.json").write_text(json.dumps(table(file_name="b.jpg")))
+    with pytest.raises(DatasetError, match=r"b\.jpg isn't in .*hips\.json: name the COCO file"):
+        validation_films([tmp_path / "test.roi.json"], tmp_path / "hips.json")
+    with pytest.raises(DatasetError, match=r"hips\.json: no 'rois' in it"):
+        validation_films([tmp_path / "hips.json"], tmp_path / "hips.json")
