@@ -53,8 +53,15 @@ def _end_to_end(args: argparse.Namespace) -> list[Table]:
     return end_to_end(args.out / "files", args.yolo, args.threads, args.turns)
 
 
+def _network(args: argparse.Namespace) -> list[Table]:
+    from speed.network import network
+
+    return network(args.out / "files", args.yolo, args.threads, args.turns)
+
+
 SECTIONS: dict[str, Callable[[argparse.Namespace], list[Table]]] = {
     "end-to-end": _end_to_end,
+    "network": _network,
 }
 
 

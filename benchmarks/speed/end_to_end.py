@@ -93,12 +93,13 @@ def _stages(models: Sequence[Model], work: Path, threads: int, turns: int) -> Ta
         detector = OnnxModel(each.onnx, threads)
         for side in SIDES:
             film = jpeg(work, side)
-            whole, reduced = read_radiograph(film), read_reduced(film, detector.at_least)
+            enough = detector.at_least or side
+            whole, reduced = read_radiograph(film), read_reduced(film, enough)
             shrunk = detector.prepare(reduced)
             steps: dict[str, Callable[[], object]] = {
                 "whole": partial(read_radiograph, film),
                 "whole to square": partial(detector.prepare, whole),
-                "reduced": partial(read_reduced, film, detector.at_least),
+                "reduced": partial(read_reduced, film, enough),
                 "reduced to square": partial(detector.prepare, reduced),
                 "network": partial(detector.read, shrunk),
             }

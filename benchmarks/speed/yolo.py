@@ -68,7 +68,7 @@ class Yolo:
         left, top = (self.side - size[0]) // 2, (self.side - size[1]) // 2
         square = np.full((self.side, self.side, 3), GREY, np.uint8)
         square[top : top + size[1], left : left + size[0]] = cv2.resize(film, size, interpolation=cv2.INTER_LINEAR)
-        batch = np.ascontiguousarray(square[..., ::-1].transpose(2, 0, 1)[None]).astype(np.float32) / 255
+        batch = np.ascontiguousarray(square[..., ::-1].transpose(2, 0, 1)[None]).astype(np.float32) / np.float32(255)
         return batch, scale, left, top
 
 

@@ -45,7 +45,7 @@ class OnnxModel:
         if precision != "float32":
             digest.update(precision.encode())
         self.fingerprint = digest.hexdigest()
-        self.at_least = OVERSAMPLED * self.card.side
+        self.at_least: int | None = OVERSAMPLED * self.card.side
 
     def prepare(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
         """Reduce a film ``[H, W]``, or what was decoded of it."""

@@ -35,7 +35,7 @@ class ShrunkFilm:
     width: int
     height: int
     original: NDArray[np.uint8] | None = None
-    over: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    over: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
 
     def seen(self, quarters: int, inverted: bool) -> ShrunkFilm:
         """Turned by 90 degrees counter-clockwise `quarters` times, and with its greys inverted if asked for."""

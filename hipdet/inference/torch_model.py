@@ -64,7 +64,7 @@ class TorchModel:
         digest.update(weights.read_bytes())
         self.fingerprint = digest.hexdigest()
 
-    at_least = None  # the pipeline starts from the whole film
+    at_least: int | None = None  # the pipeline starts from the whole film
 
     def prepare(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
         """Reduce a film ``[H, W]``, and keep it.
