@@ -42,6 +42,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--films", nargs="+", type=int, default=[100, 1000], help="growth (default: 100 1000)")
     parser.add_argument("--again", action="store_true", help="also measure sections that are there")
     args = parser.parse_args()
+    args.out = args.out.resolve()
     if unknown := [name for name in args.sections if name not in SECTIONS]:
         parser.error(f"no section {unknown[0]!r}: expected some of {', '.join(SECTIONS)}")
     return args
@@ -59,9 +60,25 @@ def _network(args: argparse.Namespace) -> list[Table]:
     return network(args.out / "files", args.yolo, args.threads, args.turns)
 
 
+def _training(args: argparse.Namespace) -> list[Table]:
+    from speed.phantoms import phantoms
+    from speed.training import training
+
+    return training(args.out / "files", phantoms(args.out / "files"), args.threads)
+
+
+def _growth(args: argparse.Namespace) -> list[Table]:
+    from speed.growth import growth
+    from speed.phantoms import phantoms
+
+    return growth(args.out / "files", phantoms(args.out / "files"), args.films)
+
+
 SECTIONS: dict[str, Callable[[argparse.Namespace], list[Table]]] = {
     "end-to-end": _end_to_end,
     "network": _network,
+    "training": _training,
+    "growth": _growth,
 }
 
 
