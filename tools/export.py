@@ -52,7 +52,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rois", type=int, help="expected on a film (default: those of the config's RoiMetric)")
     parser.add_argument("--about", nargs="+", default=[], metavar="KEY=TEXT", help="texts for the file's metadata")
     parser.add_argument(
-        "--films", type=int, default=12, help="phantoms for the comparison, 0 for none (default: %(default)s)"
+        "--films", type=int, default=12, help="phantoms to compare on, 0 for none (default: %(default)s)"
     )
     return parser.parse_args()
 
