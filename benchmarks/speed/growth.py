@@ -19,8 +19,9 @@ from speed.results import Table
 KINDS = 16  # phantoms; the films are hard links to them
 RUN = """
 import runpy, sys
+tool = sys.argv.pop(1)
 try:
-    runpy.run_path(sys.argv[1], run_name="__main__")
+    runpy.run_path(tool, run_name="__main__")
 finally:
     print("peak", open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
 """

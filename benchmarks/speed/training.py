@@ -78,8 +78,8 @@ def bare_step(model: nn.Module, wrapper: Any, cfg: Any) -> Callable[[], None]:
     optimizer = type(wrapper.optimizer)([{"params": [mine[place[id(p)]] for p in group]} for group in groups], lr=1e-4)
     batch, side = cfg.train_dataloader.batch_size, max(cfg.image_size)
     films = torch.randn(batch, 3, side, side)
-    refiner = getattr(detector, "refiner", None)
-    crops = None
+    refiner: Any = getattr(detector, "refiner", None)
+    crops: Tensor | None = None
     if refiner is not None:
         count = batch * (2 * refiner.copies + refiner.background)
         crops = torch.randn(count, 3, refiner.pixels, refiner.pixels)
@@ -87,11 +87,11 @@ def bare_step(model: nn.Module, wrapper: Any, cfg: Any) -> Callable[[], None]:
 
     def outputs() -> list[Tensor]:
         scores, deltas = detector.bbox_head(detector.extract_feat(films))
-        return [*scores, *deltas] if crops is None else [*scores, *deltas, *refiner(crops)]
+        return [*scores, *deltas, *(refiner(crops) if refiner is not None else ())]
 
     def step() -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-            loss = sum(each.float().square().mean() for each in outputs())
+            loss = torch.stack([each.float().square().mean() for each in outputs()]).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
