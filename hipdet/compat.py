@@ -78,13 +78,13 @@ def _torch_nms(boxes: Any, scores: Any, iou_threshold: float, offset: int) -> An
     x0, y0, x1, y1 = boxes.detach().cpu().to(torch.promote_types(boxes.dtype, torch.float32)).numpy().T
     area = (x1 - x0 + offset) * (y1 - y0 + offset)
     kept: list[int] = []
-    while len(order):
-        best, order = int(order[0]), order[1:]
-        kept.append(best)
-        width = (x1[order].clip(max=x1[best]) - x0[order].clip(min=x0[best]) + offset).clip(min=0)
-        height = (y1[order].clip(max=y1[best]) - y0[order].clip(min=y0[best]) + offset).clip(min=0)
-        overlap = width * height
-        with np.errstate(invalid="ignore"):  # two boxes without area: not a number, so neither is kept for it
+    with np.errstate(invalid="ignore"):  # the IoU of two boxes without area isn't a number: the second one goes
+        while len(order):
+            best, order = int(order[0]), order[1:]
+            kept.append(best)
+            width = (np.minimum(x1[order], x1[best]) - np.maximum(x0[order], x0[best]) + offset).clip(min=0)
+            height = (np.minimum(y1[order], y1[best]) - np.maximum(y0[order], y0[best]) + offset).clip(min=0)
+            overlap = width * height
             order = order[overlap / (area[best] + area[order] - overlap) <= iou_threshold]
     return torch.tensor(kept, dtype=torch.long, device=boxes.device)
 
