@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hipdet.export import DetectorGraph
+from hipdet.files import replacing
 from hipdet.inference.runtime import open_runtime
 from hipdet.inference.torch_model import TorchModel
 from speed.contestants import available, shown
@@ -110,8 +111,8 @@ def _overhead(resnet: Model, work: Path, threads: int) -> tuple[str, str, Runs]:
     side = loaded.card.side
     batch = torch.zeros(1, 3, side, side)
     if not bare.is_file():
-        with torch.no_grad():
-            torch.onnx.export(Bare(loaded.detector).eval(), (batch,), str(bare), opset_version=17, dynamo=False)
+        with replacing(bare) as temporary, torch.no_grad():
+            torch.onnx.export(Bare(loaded.detector).eval(), (batch,), str(temporary), opset_version=17, dynamo=False)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(str(bare), options, providers=["CPUExecutionProvider"])
