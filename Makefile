@@ -11,7 +11,7 @@ MAX_SIDE ?= 320
 DEMO_OPTIONS ?=
 STAMP := $(VENV)/installed
 
-.PHONY: help install demo phantoms test lint clean
+.PHONY: help install demo phantoms test lint benchmark clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check hipdet tools tests benchmarks setup.py
 	$(BIN)/mypy
+
+benchmark: install  ## speed beside DetInferencer (and YOLO="a.onnx b.onnx"): work_dirs/benchmark/benchmark.md; a quiet machine
+	$(BIN)/python -m pip install -q -c constraints.txt openvino $(PIP_ARGS)
+	$(BIN)/python tools/benchmark.py $(if $(YOLO),--yolo $(YOLO)) $(BENCHMARK_OPTIONS)
 
 clean:  ## remove what the commands above made
 	rm -rf $(VENV) $(DEMO) build *.egg-info

@@ -72,6 +72,8 @@ setup(
         "vision": ["torchvision>=0.16"],
         # JPEG 2000 and JPEG-LS by MIT-licensed codecs; pylibjpeg-libjpeg, for the older JPEGs, is GPL
         "dicom": ["pydicom>=2.4", "pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0", "pyjpegls>=1.2"],
+        # a second runtime of exported models, with bfloat16 (docs/speed.md)
+        "openvino": ["openvino>=2024.0"],
         "publish": ["safetensors>=0.4"],
         "export": ["onnx>=1.15", "onnxscript>=0.1"],
         # the page of tools/annotate.py

@@ -70,18 +70,22 @@ class ExtensionModule(ModuleType):
 
 def _torch_nms(boxes: Any, scores: Any, iou_threshold: float, offset: int) -> Any:
     """Greedy non-maximum suppression of xyxy `boxes` ``[N, 4]`` by `scores` ``[N]``; kept indices, best first."""
+    import numpy as np
     import torch
 
-    order = torch.argsort(scores, descending=True, stable=True)
-    area = (boxes[:, 2:] - boxes[:, :2] + offset).prod(dim=1)
+    order = torch.argsort(scores, descending=True, stable=True).cpu().numpy()
+    # in numpy, whose operators on a few dozen boxes take a quarter of torch's time
+    x0, y0, x1, y1 = boxes.detach().cpu().to(torch.promote_types(boxes.dtype, torch.float32)).numpy().T
+    area = (x1 - x0 + offset) * (y1 - y0 + offset)
     kept: list[int] = []
-    while order.numel():
-        best, order = int(order[0]), order[1:]
-        kept.append(best)
-        top_left = torch.maximum(boxes[best, :2], boxes[order, :2])
-        bottom_right = torch.minimum(boxes[best, 2:], boxes[order, 2:])
-        overlap = (bottom_right - top_left + offset).clamp(min=0).prod(dim=1)
-        order = order[overlap / (area[best] + area[order] - overlap) <= iou_threshold]
+    with np.errstate(invalid="ignore"):  # the IoU of two boxes without area isn't a number: the second one goes
+        while len(order):
+            best, order = int(order[0]), order[1:]
+            kept.append(best)
+            width = (np.minimum(x1[order], x1[best]) - np.maximum(x0[order], x0[best]) + offset).clip(min=0)
+            height = (np.minimum(y1[order], y1[best]) - np.maximum(y0[order], y0[best]) + offset).clip(min=0)
+            overlap = width * height
+            order = order[overlap / (area[best] + area[order] - overlap) <= iou_threshold]
     return torch.tensor(kept, dtype=torch.long, device=boxes.device)
 
 

@@ -6,7 +6,7 @@ custom_imports = dict(imports=['hipdet.plugin'], allow_failed_imports=False)
 image_size = (448, 448)
 to_square = [
     dict(type='Resize', scale=image_size, keep_ratio=True, interpolation='area'),
-    dict(type='Pad', size=image_size, pad_val=dict(img=(0, 0, 0))),
+    dict(type='Pad', size=image_size, pad_val=dict(img=0)),
 ]
 train_pipeline = [
     _base_.load_film,
@@ -40,7 +40,7 @@ residual = dict(type='ResNet', depth=18, base_channels=32, norm_cfg=dict(type='B
 model = dict(
     type='RefiningDetector',
     data_preprocessor=dict(
-        type='DetDataPreprocessor',
+        type='GreyPreprocessor',
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,

@@ -7,7 +7,7 @@ custom_imports = dict(imports=['hipdet.plugin'], allow_failed_imports=False)
 model = dict(
     type='SingleStageDetector',
     data_preprocessor=dict(
-        type='DetDataPreprocessor',
+        type='GreyPreprocessor',
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,

@@ -4,11 +4,12 @@ classes = ('hip', )
 metainfo = dict(classes=classes, palette=[(220, 20, 60)])
 image_size = (224, 224)
 
-load_film = dict(type='LoadImageFromFile', backend_args=dict(backend='radiograph'))
+# one channel: GreyPreprocessor makes three of it
+load_film = dict(type='LoadImageFromFile', color_type='grayscale', backend_args=dict(backend='radiograph'))
 # area interpolation: bilinear aliases when a 2,688-px film becomes 224 px
 to_square = [
     dict(type='Resize', scale=image_size, keep_ratio=True, interpolation='area'),
-    dict(type='Pad', size=image_size, pad_val=dict(img=(0, 0, 0))),
+    dict(type='Pad', size=image_size, pad_val=dict(img=0)),
 ]
 train_pipeline = [
     load_film,

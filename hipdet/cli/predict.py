@@ -13,6 +13,7 @@ from hipdet.errors import ConfigError, DatasetError
 from hipdet.inference import FilmRois, HipDetector
 from hipdet.inference.film_list import FilmList, films_at, films_of_coco
 from hipdet.inference.journal import Journal
+from hipdet.inference.runtime import PRECISIONS
 from hipdet.inference.write_predictions import write_films, write_predictions
 
 JOURNAL = "journal.jsonl"
@@ -48,7 +49,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="output folder (default: %(default)s)")
     parser.add_argument("--rois", type=int, help="expected on a film (default: the model's number)")
     parser.add_argument("--as-stored", action="store_true", help="don't look at odd films turned or inverted")
-    parser.add_argument("--threads", type=int, help="of the network in onnxruntime (default: its own choice)")
+    parser.add_argument("--threads", type=int, help="of an exported network (default: the runtime's own choice)")
+    parser.add_argument("--runtime", default="onnxruntime", choices=["onnxruntime", "openvino"], help="of --model")
+    parser.add_argument("--precision", default="float32", choices=list(PRECISIONS), help="bfloat16 needs openvino")
     parser.add_argument("--overwrite", action="store_true", help="forget what an earlier call found")
     return parser.parse_args()
 
@@ -70,6 +73,8 @@ def open_detector(args: argparse.Namespace) -> HipDetector:
         rois=args.rois,
         odd_films=not args.as_stored,
         threads=args.threads,
+        runtime=args.runtime,
+        precision=args.precision,
         device=args.device,
         progress=True,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from hipdet.errors import CheckpointError, RadiographError
+from hipdet.errors import CheckpointError, ConfigError, RadiographError
 from hipdet.inference.film_rois import DetectedRoi, FilmRois
 from hipdet.inference.film_sources import Films, FilmSource, film_sources
 from hipdet.inference.model_card import ModelCard
@@ -20,6 +20,7 @@ from hipdet.inference.read_ahead import read_ahead
 from hipdet.inference.reading import Reading
 from hipdet.inference.review import ReviewLimits, film_flags
 from hipdet.inference.shrunk_film import ShrunkFilm
+from hipdet.radiograph import ReducedFilm
 
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 LEAST_SIDE = 64  # px; a hip of a tenth of the long side has 6
@@ -31,8 +32,9 @@ class Model(Protocol):
 
     card: ModelCard
     fingerprint: str
+    at_least: int | None  # px of the long side that it needs to be given; None for the whole film
 
-    def prepare(self, film: NDArray[np.uint8]) -> ShrunkFilm:
+    def prepare(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
         """What can be done ahead, in another thread."""
 
     def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> Reading:
@@ -52,14 +54,17 @@ class HipDetector:
         rois: Expected on a film, and given at most; by default what the model was made for.
         limits: For the review; by default the model's own.
         odd_films: Whether films that look odd are read turned and inverted too.
-        threads: Of the network in onnxruntime; its own choice if not given.
+        threads: Of an exported network; the runtime's own choice if not given.
+        runtime: Of an exported model: ``onnxruntime``, or ``openvino`` (extra openvino).
+        precision: ``float32``, or in OpenVINO ``bfloat16`` on processors that have it: faster, and boxes differ by a few
+            thousandths of the film's side (docs/speed.md).
         device: Of a checkpoint, such as ``cuda:0``.
         strict: Raise the error of a film that can't be read; otherwise it is in the film's record.
         progress: Show a bar.
 
     Raises:
         CheckpointError: no model, or one that can't be read.
-        ConfigError: no such config.
+        ConfigError: no such config, or a runtime or a precision that isn't there.
     """
 
     def __init__(
@@ -71,11 +76,13 @@ class HipDetector:
         limits: ReviewLimits | None = None,
         odd_films: bool = True,
         threads: int | None = None,
+        runtime: str = "onnxruntime",
+        precision: str = "float32",
         device: str = "cpu",
         strict: bool = False,
         progress: bool = False,
     ) -> None:
-        self.model = open_model(model, weights, threads, device)
+        self.model = open_model(model, weights, threads, device, runtime, precision)
         self.rois = self.model.card.rois if rois is None else rois
         self.limits = limits or self.model.card.limits
         self.odd_films = odd_films
@@ -107,11 +114,10 @@ class HipDetector:
 
     def _prepare(self, source: FilmSource) -> tuple[FilmSource, ShrunkFilm | RadiographError]:
         try:
-            film = source.read()
-            height, width = film.shape
-            if max(width, height) < LEAST_SIDE:
+            film = source.read(self.model.at_least)
+            if max(film.width, film.height) < LEAST_SIDE:
                 raise RadiographError(
-                    f"{width}x{height} px, too small for a radiograph (from {LEAST_SIDE} px)", source.name
+                    f"{film.width}x{film.height} px, too small for a radiograph (from {LEAST_SIDE} px)", source.name
                 )
             return source, self.model.prepare(film)
         except RadiographError as error:
@@ -145,13 +151,18 @@ class HipDetector:
 
 
 def open_model(
-    model: str | Path | None, weights: str | Path | None, threads: int | None = None, device: str = "cpu"
+    model: str | Path | None,
+    weights: str | Path | None,
+    threads: int | None = None,
+    device: str = "cpu",
+    runtime: str = "onnxruntime",
+    precision: str = "float32",
 ) -> Model:
     """The shipped model, an export, or a config with its weights.
 
     Raises:
         CheckpointError: no model, or one that can't be read.
-        ConfigError: no such config.
+        ConfigError: no such config, or a runtime or a precision that isn't there.
     """
     if model is None:
         if weights is not None:
@@ -162,14 +173,16 @@ def open_model(
                 f"no model came with this hipdet ({SHIPPED} has no .onnx file): name one that tools/export.py wrote, or a "
                 f"config with its weights"
             )
-        return OnnxModel(shipped[-1], threads)
+        return OnnxModel(shipped[-1], threads, runtime, precision)
     model = Path(model)
     if model.suffix == ".onnx":
         if weights is not None:
             raise CheckpointError(f"{weights}: {model} has its weights inside; name weights only with a config")
-        return OnnxModel(model, threads)
+        return OnnxModel(model, threads, runtime, precision)
     if weights is None:
         raise CheckpointError(f"{model}: a config needs its weights; an export's name ends in .onnx")
+    if (runtime, precision) != ("onnxruntime", "float32"):
+        raise ConfigError(f"{model}: a config runs in torch; runtime and precision are for exports (tools/export.py)")
     try:
         from hipdet.inference.torch_model import TorchModel
     except ImportError as error:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hipdet.collection.stored_file import files_below
 from hipdet.errors import DatasetError, RadiographError
-from hipdet.radiograph import read_radiograph
+from hipdet.radiograph import ReducedFilm, read_radiograph, read_reduced
 from hipdet.radiograph.kind import PICTURE_SUFFIX, is_film
 from hipdet.radiograph.window import windowed
 
@@ -35,18 +35,20 @@ class FilmSource:
     path: Path | None = None
     pixels: NDArray[Any] | None = None
 
-    def read(self) -> NDArray[np.uint8]:
-        """The film as upright 8-bit grey ``[H, W]``.
+    def read(self, at_least: int | None = None) -> ReducedFilm:
+        """The film as upright 8-bit grey, whole or with a long side of `at_least` pixels if less is quicker.
 
         Raises:
             RadiographError: it can't be read, or isn't one.
         """
+        if self.path is not None and at_least is not None:
+            return read_reduced(self.path, at_least, self.name)
         if self.path is not None:
-            return read_radiograph(self.path, self.name)
+            return ReducedFilm.whole(read_radiograph(self.path, self.name))
         film = np.asarray(self.pixels)
         if film.ndim != 2 or not film.size or film.dtype.kind not in "uif":
             raise RadiographError(f"array {list(film.shape)} of {film.dtype}, expected grey values [H, W]", self.name)
-        return film if film.dtype == np.uint8 else windowed(film)
+        return ReducedFilm.whole(film if film.dtype == np.uint8 else windowed(film))
 
 
 def film_sources(films: Films, root: Path | None = None) -> Iterator[FilmSource]:

@@ -1,4 +1,4 @@
-"""An exported detector in onnxruntime."""
+"""An exported detector."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 
 from hipdet.boxes import as_boxes
 from hipdet.errors import CheckpointError
-from hipdet.inference.model_card import KEY, ModelCard
+from hipdet.inference.model_card import ModelCard
 from hipdet.inference.reading import Reading
+from hipdet.inference.runtime import open_runtime
 from hipdet.inference.shrunk_film import ShrunkFilm, shrink
+from hipdet.radiograph import ReducedFilm
+
+OVERSAMPLED = 3  # a film may be decoded to this many sides of the square (docs/speed.md, "Reading")
 
 
 class OnnxModel:
@@ -20,44 +24,41 @@ class OnnxModel:
 
     Args:
         path: The file.
-        threads: Of a network's operators; onnxruntime's choice if not given.
+        threads: Of the network's operators; the runtime's choice if not given.
+        runtime: See :func:`hipdet.inference.runtime.open_runtime`.
+        precision: Likewise.
 
     Raises:
         CheckpointError: missing, damaged, or not hipdet's.
+        ConfigError: a runtime or a precision that isn't there.
     """
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise CheckpointError(f"{path}: needs the package onnxruntime: pip install onnxruntime") from error
+    def __init__(
+        self, path: Path, threads: int | None = None, runtime: str = "onnxruntime", precision: str = "float32"
+    ) -> None:
         if not path.is_file():
             raise CheckpointError(f"{path}: no such model; expected an .onnx file that tools/export.py wrote")
         content = path.read_bytes()
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        try:
-            self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its own exceptions share no base
-            raise CheckpointError(f"{path}: not a readable ONNX file, perhaps cut short: get it again") from error
-        self.card = ModelCard.from_text(self.session.get_modelmeta().custom_metadata_map.get(KEY), path)
-        self.fingerprint = hashlib.sha256(content).hexdigest()
+        self.runtime = open_runtime(path, content, threads, runtime, precision)
+        self.card = ModelCard.from_text(self.runtime.card, path)
+        digest = hashlib.sha256(content)
+        if precision != "float32":
+            digest.update(precision.encode())
+        self.fingerprint = digest.hexdigest()
+        self.at_least: int | None = OVERSAMPLED * self.card.side
 
-    def prepare(self, film: NDArray[np.uint8]) -> ShrunkFilm:
-        """Reduce a film ``[H, W]``."""
+    def prepare(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
+        """Reduce a film ``[H, W]``, or what was decoded of it."""
         return shrink(film, self.card.side)
 
     def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> Reading:
         """Look at a film as it is, or turned and inverted."""
         seen = film.seen(quarters, inverted)
         height, width = seen.pixels.shape
-        inputs = {"film": seen.padded()[None, None], "extent": np.array([width, height], np.float32)}
-        boxes, scores, labels = self.session.run(["boxes", "scores", "labels"], inputs)
+        boxes, scores, labels = self.runtime.run(seen.padded()[None, None], np.array([width, height], np.float32))
         found = np.flatnonzero(scores > 0)  # the graph fills up with zeros
         return Reading(
-            seen.to_film(as_boxes(boxes[found])),
+            np.clip(seen.to_film(as_boxes(boxes[found])), 0, [seen.width, seen.height] * 2),
             scores[found].astype(np.float64),
             labels[found].astype(np.int64),
             seen.width,

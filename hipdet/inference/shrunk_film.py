@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.boxes import Boxes, as_boxes
+from hipdet.radiograph import ReducedFilm
 from hipdet.radiograph.area_mean import area_mean
 
 try:  # much faster, and never off by more than a grey
@@ -26,18 +27,23 @@ class ShrunkFilm:
         width: Of the film, in pixels.
         height: Of the film, in pixels.
         original: The film itself ``[H, W]``, for models that reduce it on their own.
+        over: How far `pixels` reach over the film's left, upper, right and lower edge, in pixels of the film: up to 7 where
+            it was decoded at a fraction of its size.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
     original: NDArray[np.uint8] | None = None
+    over: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
 
     def seen(self, quarters: int, inverted: bool) -> ShrunkFilm:
         """Turned by 90 degrees counter-clockwise `quarters` times, and with its greys inverted if asked for."""
         pixels = np.rot90(self.pixels, quarters)
         size = (self.height, self.width) if quarters % 2 else (self.width, self.height)
-        return ShrunkFilm(255 - pixels if inverted else pixels, *size)
+        first = quarters % 4
+        over = (*self.over[first:], *self.over[:first])  # what was at the top comes to the left
+        return ShrunkFilm(255 - pixels if inverted else pixels, *size, over=over)
 
     def padded(self) -> NDArray[np.uint8]:
         """``[side, side]``, padded with black at the right or at the bottom."""
@@ -48,24 +54,30 @@ class ShrunkFilm:
 
     def to_film(self, boxes: Boxes) -> Boxes:
         """`boxes` ``[N, 4]`` in pixels of the square, in pixels of the film."""
-        return as_boxes(boxes) * self._scale()
+        return as_boxes(boxes) * self._scale() - self._before()
 
     def to_square(self, boxes: Boxes) -> Boxes:
         """`boxes` ``[N, 4]`` in pixels of the film, in pixels of the square."""
-        return as_boxes(boxes) / self._scale()
+        return (as_boxes(boxes) + self._before()) / self._scale()
+
+    def _before(self) -> NDArray[np.float64]:
+        return np.tile(self.over[:2], 2)
 
     def _scale(self) -> NDArray[np.float64]:
         height, width = self.pixels.shape
-        return np.tile([self.width / width, self.height / height], 2)
+        left, upper, right, lower = self.over
+        return np.tile([(self.width + left + right) / width, (self.height + upper + lower) / height], 2)
 
 
-def shrink(film: NDArray[np.uint8], side: int) -> ShrunkFilm:
-    """`film` ``[H, W]`` by area mean to a long side of `side` pixels, as the configs resize."""
-    height, width = film.shape
-    scale = side / max(width, height)
-    w, h = (max(1, int(length * scale + 0.5)) for length in (width, height))  # rounded as mmcv does
+def shrink(film: NDArray[np.uint8] | ReducedFilm, side: int) -> ShrunkFilm:
+    """`film` ``[H, W]``, or what was decoded of it, by area mean to a long side of `side` pixels, as the configs resize."""
+    film = film if isinstance(film, ReducedFilm) else ReducedFilm.whole(film)
+    scale = side / max(film.width, film.height)
+    w, h = (max(1, int(length * scale + 0.5)) for length in (film.width, film.height))  # rounded as mmcv does
     if cv2 is not None:
-        pixels: NDArray[Any] = cv2.resize(film, (w, h), interpolation=cv2.INTER_AREA)
+        pixels: NDArray[Any] = cv2.resize(film.pixels, (w, h), interpolation=cv2.INTER_AREA)
     else:
-        pixels = np.rint(area_mean(film, w, h))
-    return ShrunkFilm(pixels.astype(np.uint8, copy=False), width, height)
+        pixels = np.rint(area_mean(film.pixels, w, h))
+    height, width = film.pixels.shape
+    over = (0.0, 0.0, float(width * film.step - film.width), float(height * film.step - film.height))
+    return ShrunkFilm(pixels.astype(np.uint8, copy=False), film.width, film.height, over=over)

@@ -26,6 +26,7 @@ from hipdet.inference.reading import Reading
 from hipdet.inference.review import ReviewLimits
 from hipdet.inference.shrunk_film import ShrunkFilm, shrink
 from hipdet.publish import weights_of
+from hipdet.radiograph import ReducedFilm
 from hipdet.version import __version__
 
 LIMITS_SUFFIX = ".review.json"  # beside the weights
@@ -63,9 +64,18 @@ class TorchModel:
         digest.update(weights.read_bytes())
         self.fingerprint = digest.hexdigest()
 
-    def prepare(self, film: NDArray[np.uint8]) -> ShrunkFilm:
-        """Reduce a film ``[H, W]``, and keep it: the pipeline starts from the whole."""
-        return replace(shrink(film, self.card.side), original=film)
+    at_least: int | None = None  # the pipeline starts from the whole film
+
+    def prepare(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
+        """Reduce a film ``[H, W]``, and keep it.
+
+        Raises:
+            ValueError: a film that was decoded at a fraction of its size.
+        """
+        film = film if isinstance(film, ReducedFilm) else ReducedFilm.whole(film)
+        if film.step != 1:
+            raise ValueError("the pipeline of a config starts from the whole film")
+        return replace(shrink(film, self.card.side), original=film.pixels)
 
     def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> Reading:
         """Look at a prepared film as it is, or turned and inverted."""

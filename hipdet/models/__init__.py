@@ -1,9 +1,17 @@
 """The detector's parts: anchors, head and the second look."""
 
+from hipdet.models.grey_preprocessor import GreyPreprocessor
 from hipdet.models.hip_ssd_head import HipSSDHead
 from hipdet.models.pretrained_weights import PretrainedWeights
 from hipdet.models.refining_detector import RefiningDetector
 from hipdet.models.roi_refiner import RoiRefiner
 from hipdet.models.square_anchor_generator import SquareAnchorGenerator
 
-__all__ = ["HipSSDHead", "PretrainedWeights", "RefiningDetector", "RoiRefiner", "SquareAnchorGenerator"]
+__all__ = [
+    "GreyPreprocessor",
+    "HipSSDHead",
+    "PretrainedWeights",
+    "RefiningDetector",
+    "RoiRefiner",
+    "SquareAnchorGenerator",
+]

@@ -5,6 +5,15 @@ the upright frame, which is the frame of the labels.
 """
 
 from hipdet.radiograph.header import RadiographHeader
-from hipdet.radiograph.read import read_deep, read_header, read_radiograph, read_series_description
+from hipdet.radiograph.read import read_deep, read_header, read_radiograph, read_reduced, read_series_description
+from hipdet.radiograph.reduced import ReducedFilm
 
-__all__ = ["RadiographHeader", "read_deep", "read_header", "read_radiograph", "read_series_description"]
+__all__ = [
+    "RadiographHeader",
+    "ReducedFilm",
+    "read_deep",
+    "read_header",
+    "read_radiograph",
+    "read_reduced",
+    "read_series_description",
+]

@@ -12,20 +12,60 @@ from PIL import Image, ImageFile, ImageOps
 from hipdet.errors import RadiographError
 from hipdet.radiograph.header import MAX_SIDE, RadiographHeader, require_size
 from hipdet.radiograph.kind import has_late_metadata
+from hipdet.radiograph.reduced import ReducedFilm
 from hipdet.radiograph.window import windowed
 
 _ORIENTATION = 0x0112  # EXIF and TIFF tag
+_STEPS = (8, 4, 2)  # at which a JPEG can be decoded to a fraction of its size
 _limit_lock = threading.Lock()
 
 
 def read(file: BinaryIO, kind: str, depth: int = 8) -> NDArray[Any]:
     """The film as upright grey of 8 or 16 bits ``[H, W]``; see :func:`hipdet.radiograph.read_radiograph`."""
     image = _open(file)
+    if kind == "JPEG":
+        image.draft("L", None)  # the luminance as it is stored: the way round colour takes five times as long
+    return _upright(image, kind, depth)
+
+
+def read_reduced(file: BinaryIO, kind: str, at_least: int) -> ReducedFilm:
+    """As :func:`hipdet.radiograph.read_reduced`: only JPEG is decoded to less than its size."""
+    image = _open(file)
+    step = _step(image, at_least) if kind == "JPEG" else 1
+    width, height = image.size
+    if kind == "JPEG":
+        image.draft("L", (width // step, height // step))
+    pixels = _upright(image, kind)
+    if step == 1:
+        return ReducedFilm.whole(pixels)
+    size = (height, width) if _orientation(image) >= 5 else (width, height)
+    return ReducedFilm(pixels, *size, step)
+
+
+def _step(image: Image.Image, at_least: int) -> int:
+    """The largest that leaves the long side `at_least` pixels; sides that it doesn't divide stay as they are if turned."""
+    for step in _STEPS:
+        turned = _orientation(image) != 1
+        fits = max(image.size) >= step * at_least and min(image.size) >= step
+        if fits and not (turned and any(length % step for length in image.size)):
+            return step
+    return 1
+
+
+def _upright(image: ImageFile.ImageFile, kind: str, depth: int = 8) -> NDArray[Any]:
+    """Decode, and turn as EXIF says."""
     if kind == "TIFF":
         _require_one_page(image)
     inverted = kind == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]  # WhiteIsZero
     image.load()
-    return _grey(ImageOps.exif_transpose(image), inverted, depth)
+    # it would copy what stays as it is
+    return _grey(ImageOps.exif_transpose(image) if _orientation(image) != 1 else image, inverted, depth)
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1 to 8."""
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    return orientation if orientation in range(1, 9) else 1
 
 
 def header(file: BinaryIO, kind: str) -> RadiographHeader:
@@ -52,7 +92,7 @@ def _grey(image: Image.Image, inverted: bool, depth: int) -> NDArray[Any]:
         image = Image.alpha_composite(backdrop, image.convert("RGBA"))
     if image.mode not in ("1", "L", "P", "RGB", "RGBA"):
         image = image.convert("RGB")
-    grey = np.array(image.convert("L"))
+    grey = np.array(image if image.mode == "L" else image.convert("L"))
     return grey if depth == 8 else grey * np.uint16(257)  # 255 becomes 65535
 
 

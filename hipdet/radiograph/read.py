@@ -19,6 +19,7 @@ from hipdet.errors import RadiographError
 from hipdet.radiograph import dicom, picture
 from hipdet.radiograph.header import TOO_LARGE, RadiographHeader
 from hipdet.radiograph.kind import AGAIN, checked_kind
+from hipdet.radiograph.reduced import ReducedFilm
 
 Source = Union[str, "os.PathLike[str]", bytes]
 
@@ -52,6 +53,24 @@ def read_radiograph(source: Source, name: str | None = None) -> NDArray[np.uint8
 def read_deep(source: Source, name: str | None = None) -> NDArray[np.uint16]:
     """As :func:`read_radiograph`, as 16-bit grey ``[H, W]``: the same windows onto 0..65535, 8-bit films times 257."""
     return _read(source, name, depth=16)
+
+
+def read_reduced(source: Source, at_least: int, name: str | None = None) -> ReducedFilm:
+    """As :func:`read_radiograph`, but a JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves its long side `at_least` pixels.
+
+    The decoder then skips work that an area mean to a smaller size would throw away.
+
+    Args:
+        source: Path of the film, or its bytes.
+        at_least: Pixels of the long side; twice those that are needed, or more, keep the mean free of aliasing.
+        name: What errors call the film; by default its path.
+
+    Raises:
+        RadiographError: as :func:`read_radiograph`.
+    """
+    with _opened(source, name) as file:
+        kind = checked_kind(file)
+        return ReducedFilm.whole(dicom.read(file)) if kind == "DICOM" else picture.read_reduced(file, kind, at_least)
 
 
 def read_header(source: Source, name: str | None = None) -> RadiographHeader:

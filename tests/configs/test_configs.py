@@ -30,7 +30,7 @@ def test_experiment_3_is_the_papers(exp3):
     assert [(stage.train_groups, stage.lr_mult) for stage in stages] == [(1, 1.0), (2, 0.25), (3, 0.25)]
     steps = {step.type: step for step in exp3.train_dataloader.dataset.pipeline}
     assert (steps["Resize"].scale, steps["Resize"].interpolation) == ((224, 224), "area")
-    assert steps["Pad"].pad_val == dict(img=(0, 0, 0))
+    assert steps["Pad"].pad_val == dict(img=0)
     assert (steps["RandomSimilarity"].max_degrees, steps["RandomSimilarity"].rotate_prob) == (3.0, 0.9)
     assert (steps["RandomLighting"].balance, steps["RandomLighting"].contrast) == (0.5, 0.5)
     assert [d.dataset.ann_file for d in (exp3.train_dataloader, exp3.val_dataloader, exp3.test_dataloader)] == [
@@ -55,7 +55,7 @@ def test_every_config_builds_its_model_and_fits_together(path):
         assert loader.dataset.test_mode
         assert loader.sampler.shuffle is False
     first, *geometry_and_labels, pack = cfg.train_dataloader.dataset.pipeline
-    assert first == dict(type="LoadImageFromFile", backend_args=dict(backend="radiograph"))
+    assert first == dict(type="LoadImageFromFile", color_type="grayscale", backend_args=dict(backend="radiograph"))
     assert pack.type == "PackDetInputs"
     # the test pipeline reads labels after the geometry, so that they stay in pixels of the film
     assert [step.type for step in cfg.test_dataloader.dataset.pipeline][-2:] == ["LoadAnnotations", "PackDetInputs"]

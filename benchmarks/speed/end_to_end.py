@@ -1,0 +1,111 @@
+"""From a film's file to its boxes: latency, throughput, memory, box differences, and where the time goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hipdet.inference.onnx_model import OnnxModel
+from hipdet.radiograph import read_radiograph, read_reduced
+from speed.contestants import Contestant, contestants
+from speed.films import SIDES, dicom, jpeg
+from speed.models import Model, model
+from speed.peak_memory import peak_memory
+from speed.results import Table
+from speed.timing import Spread, against, in_turns
+
+MODELS = ("hip_roi_small", "hip_roi_medium", "hip_ssd_exp3")
+ROW = 8  # films of a throughput measurement
+COMPARED = 12  # films whose boxes are compared
+LARGE = 2688
+
+
+def end_to_end(work: Path, yolos: Sequence[Path], threads: int, turns: int) -> list[Table]:
+    """The section."""
+    cv2.setNumThreads(threads)
+    models = [model(name, work) for name in MODELS]
+    found = contestants(models, yolos, threads)
+    tables = [_latency(found, f"JPEG of {side} px", [jpeg(work, side)], turns) for side in SIDES]
+    film = dicom(work, LARGE)
+    if film:
+        readers = {name: each for name, each in found.items() if each.dicom}
+        tables.append(_latency(readers, f"12-bit DICOM of {LARGE} px", [film], max(3, turns // 3)))
+    row = [jpeg(work, LARGE, number % 4) for number in range(ROW)]
+    tables.append(_latency(found, f"{ROW} JPEGs of {LARGE} px in a row", row, max(3, turns // 4)))
+    tables.append(_differences(models[-1], found, [jpeg(work, LARGE, number) for number in range(COMPARED)]))
+    return [*tables, _memory(models, yolos, jpeg(work, LARGE)), _stages(models, work, threads, turns)]
+
+
+def _latency(found: Mapping[str, Contestant], title: str, films: Sequence[Path], turns: int) -> Table:
+    seconds = in_turns({name: partial(each.run, films) for name, each in found.items()}, turns)
+    rows = []
+    for name, values in seconds.items():
+        base = found[name].base if found[name].base in seconds else name
+        ratio = against(seconds, [name], base)[name]
+        per_film = Spread.of(values / len(films))
+        rows.append([name, per_film.text(1e3), f"{1 / per_film.median:.1f}", ratio.text(digits=2), base])
+    note = f"Milliseconds per film, median (5% .. 95%) of {turns} turns; file in the page cache, model loaded."
+    return Table(title, note, ["detector", "ms per film", "films/s", "times as fast", "as"], rows)
+
+
+def _differences(resnet: Model, found: Mapping[str, Contestant], films: Sequence[Path]) -> Table:
+    """Boxes of ResNet-101 against DetInferencer's."""
+    names = [name for name in found if name.startswith(resnet.title)]
+    boxes = {name: found[name].run(films) for name in names}
+    rows = []
+    for name in names[1:]:
+        apart = np.array(
+            [
+                np.abs(np.subtract(box, others)).max(axis=1).min()
+                for mine, theirs in zip(boxes[name], boxes[names[0]])
+                for box, others in ((box, theirs) for box in mine)
+            ]
+        )
+        square = apart * OnnxModel(resnet.onnx).card.side / LARGE
+        texts = [f"{value:.3f}" for value in (np.median(apart), apart.max(), np.median(square), square.max())]
+        rows.append([name, *texts])
+    note = (
+        f"The two best boxes of {len(films)} phantoms of {LARGE} px against those of DetInferencer, largest difference of a "
+        "coordinate: in pixels of the film, and of the 224-px square that the network sees. Weights: 60 steps on phantoms."
+    )
+    columns = ["detector", "film, median", "film, largest", "square, median", "square, largest"]
+    return Table("Do the boxes agree?", note, columns, rows)
+
+
+def _memory(models: Sequence[Model], yolos: Sequence[Path], film: Path) -> Table:
+    rows = []
+    for each in models:
+        rows.append([f"{each.title}, onnxruntime", peak_memory("hipdet", [each.onnx], film)])
+        rows.append([f"{each.title}, DetInferencer", peak_memory("inferencer", [each.config, each.weights], film)])
+    rows += [[f"{path.stem}, onnxruntime", peak_memory("yolo", [path], film)] for path in yolos]
+    note = "Peak resident memory of a process of its own, from its start, interpreter and libraries included."
+    return Table(f"Memory for one JPEG of {LARGE} px", note, ["detector", "MB"], rows)
+
+
+def _stages(models: Sequence[Model], work: Path, threads: int, turns: int) -> Table:
+    """Where the time of a film goes, without the overlap of reading and network."""
+    rows = []
+    for each in models:
+        detector = OnnxModel(each.onnx, threads)
+        for side in SIDES:
+            film = jpeg(work, side)
+            enough = detector.at_least or side
+            whole, reduced = read_radiograph(film), read_reduced(film, enough)
+            shrunk = detector.prepare(reduced)
+            steps: dict[str, Callable[[], object]] = {
+                "whole": partial(read_radiograph, film),
+                "whole to square": partial(detector.prepare, whole),
+                "reduced": partial(read_reduced, film, enough),
+                "reduced to square": partial(detector.prepare, reduced),
+                "network": partial(detector.read, shrunk),
+            }
+            seconds = in_turns(steps, turns)
+            texts = [f"{np.median(values) * 1e3:.1f}" for values in seconds.values()]
+            rows.append([each.title, str(side), f"1/{reduced.step}", *texts])
+    note = "Milliseconds, medians: decoding the whole film and its area mean; what is done instead; the network."
+    columns = ["model", "film, px", "decoded at", "whole", "to square", "reduced", "to square", "network"]
+    return Table("Where the time goes", note, columns, rows)

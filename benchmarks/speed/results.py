@@ -1,0 +1,91 @@
+"""Tables of a benchmark, kept section by section, as Markdown and JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from hipdet.files import write_json, write_text
+
+PACKAGES = ("torch", "mmdet", "mmengine", "onnxruntime", "openvino", "opencv-python", "pillow", "numpy")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table.
+
+    Attributes:
+        title: What is compared.
+        note: What must be known to read it: units, what is left out.
+        columns: Their names.
+        rows: Texts.
+    """
+
+    title: str
+    note: str
+    columns: Sequence[str]
+    rows: list[list[str]] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        """As Markdown."""
+        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
+        return "\n".join(
+            [f"### {self.title}", "", self.note, "", *("| " + " | ".join(line) + " |" for line in lines), ""]
+        )
+
+
+def facts(threads: int) -> dict[str, str]:
+    """Machine and versions."""
+    return {
+        "date": date.today().isoformat(),
+        "processor": processor(),
+        "cores": str(os.cpu_count()),
+        "threads": str(threads),
+        "load before": f"{os.getloadavg()[0]:.1f}",
+        "python": platform.python_version(),
+        **{name: found for name in PACKAGES if (found := installed(name))},
+    }
+
+
+def processor() -> str:
+    """Its name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def installed(package: str) -> str | None:
+    """Version of a package; None where it is missing."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+class Results:
+    """``benchmark.json`` and ``benchmark.md`` in a folder; a section that is there isn't measured again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.json, self.markdown = folder / "benchmark.json", folder / "benchmark.md"
+        self.sections: dict[str, Any] = json.loads(self.json.read_text(encoding="utf-8")) if self.json.is_file() else {}
+
+    def add(self, section: str, threads: int, tables: Sequence[Table]) -> None:
+        """Write a section."""
+        self.sections[section] = {"facts": facts(threads), "tables": [asdict(table) for table in tables]}
+        write_json(self.json, self.sections)
+        parts = []
+        for name, content in self.sections.items():
+            parts.append(
+                f"## {name}\n\n" + ", ".join(f"{key} {value}" for key, value in content["facts"].items()) + "\n"
+            )
+            parts += [Table(**table).markdown() for table in content["tables"]]
+        write_text(self.markdown, "\n".join(parts))

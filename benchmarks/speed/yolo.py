@@ -1,0 +1,80 @@
+"""A YOLO detector from its exported ONNX file, end to end as its user needs it; ultralytics isn't imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from hipdet.boxes import iou_matrix
+
+GREY = 114  # of ultralytics' letterbox
+LEAST_SCORE, MOST_OVERLAP, MOST = 0.25, 0.7, 300  # ultralytics' defaults
+
+
+class Yolo:
+    """Read, letterbox, normalise, network, decode, suppress.
+
+    Args:
+        path: File that ultralytics exported: input ``[1, 3, S, S]``, output ``[1, 4 + classes, candidates]``.
+        threads: Of the network.
+        runtime: ``onnxruntime`` or ``openvino``.
+        precision: ``f32`` or ``bf16``, of OpenVINO.
+    """
+
+    def __init__(self, path: Path, threads: int, runtime: str = "onnxruntime", precision: str = "f32") -> None:
+        if runtime == "openvino":
+            import openvino
+
+            settings = {
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_NUM_THREADS": threads,
+                "INFERENCE_PRECISION_HINT": precision,
+            }
+            compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+            self.side = int(compiled.input(0).shape[2])
+            request = compiled.create_infer_request()
+            self.network = lambda batch: request.infer([batch], share_inputs=True)[0]
+        else:
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = threads
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self.side = int(session.get_inputs()[0].shape[2])
+            name = session.get_inputs()[0].name
+            self.network = lambda batch: session.run(None, {name: batch})[0]
+
+    def __call__(self, path: Path) -> NDArray[np.float64]:
+        """Boxes, best first, ``[N, 4]`` in pixels of the film."""
+        film = cv2.imread(str(path))
+        assert film is not None
+        batch, scale, left, top = self.letterboxed(film)
+        found = self.network(batch)[0].T  # [candidates, 4 + classes]
+        scores = found[:, 4:].max(axis=1)
+        kept = np.flatnonzero(scores > LEAST_SCORE)
+        kept = kept[np.argsort(-scores[kept])]
+        centre, sides = found[kept, :2], found[kept, 2:4]
+        boxes = _distinct(np.concatenate([centre - sides / 2, centre + sides / 2], axis=1))
+        return (boxes - [left, top, left, top]) / scale
+
+    def letterboxed(self, film: NDArray[Any]) -> tuple[NDArray[np.float32], float, int, int]:
+        """``[1, 3, S, S]``, its scale, and where the film begins in it."""
+        height, width = film.shape[:2]
+        scale = self.side / max(height, width)
+        size = round(width * scale), round(height * scale)
+        left, top = (self.side - size[0]) // 2, (self.side - size[1]) // 2
+        square = np.full((self.side, self.side, 3), GREY, np.uint8)
+        square[top : top + size[1], left : left + size[0]] = cv2.resize(film, size, interpolation=cv2.INTER_LINEAR)
+        batch = np.ascontiguousarray(square[..., ::-1].transpose(2, 0, 1)[None]).astype(np.float32) / np.float32(255)
+        return batch, scale, left, top
+
+
+def _distinct(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    kept: list[NDArray[np.float64]] = []
+    while len(boxes) and len(kept) < MOST:
+        kept.append(boxes[0])
+        boxes = boxes[1:][iou_matrix(boxes[:1], boxes[1:])[0] <= MOST_OVERLAP]
+    return np.array(kept).reshape(-1, 4)

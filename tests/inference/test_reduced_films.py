@@ -1,0 +1,70 @@
+"""Films that were decoded at a fraction of their size: boxes end up where they belong."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hipdet import HipDetector
+from hipdet.boxes import turn_boxes
+from hipdet.inference.shrunk_film import shrink
+from hipdet.radiograph import read_reduced
+
+
+def film_with_square(width, height, box):
+    pixels = np.zeros((height, width), np.uint8)
+    x0, y0, x1, y1 = box
+    pixels[y0:y1, x0:x1] = 200
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=95)
+    return pixels, file.getvalue()
+
+
+def edges(pixels):
+    """The square's box, by how much of its grey each row and column holds."""
+    rows, columns = pixels.sum(axis=1) / pixels.sum(axis=1).max(), pixels.sum(axis=0) / pixels.sum(axis=0).max()
+    return [
+        (columns > 0.5).argmax(),
+        (rows > 0.5).argmax(),
+        *(len(c) - (c[::-1] > 0.5).argmax() for c in (columns, rows)),
+    ]
+
+
+@pytest.mark.parametrize("quarters", range(4))
+@pytest.mark.parametrize("size", [(1600, 1200), (1597, 1203), (1203, 1599)])
+def test_boxes_are_in_pixels_of_the_whole_film(size, quarters):
+    """To one pixel of the square, of which one stands for 16 of the film."""
+    box = [320, 480, 800, 960]
+    pixels, data = film_with_square(*size, box)
+    film = read_reduced(data, 200)
+    assert film.step == 4 if max(size) < 1600 else 8
+    seen = shrink(film, 100).seen(quarters, inverted=False)
+    expected = turn_boxes([box], quarters, *size)
+    assert (seen.width, seen.height) == np.rot90(pixels, quarters).shape[::-1]
+    np.testing.assert_allclose(seen.to_film([edges(seen.pixels)]), expected, atol=16)
+    np.testing.assert_allclose(seen.to_film(seen.to_square(expected)), expected)
+
+
+def test_the_square_is_placed_exactly():
+    """1597 = 199 * 8 + 5: 200 cells reach 3 px over the film; turned, these lie at the other end."""
+    _, data = film_with_square(1597, 1200, [0, 0, 8, 8])
+    shrunk = shrink(read_reduced(data, 100), 100)
+    assert shrunk.over == (0, 0, 3, 0)
+    np.testing.assert_allclose(shrunk.to_film([[0, 0, 100, 75]]), [[0, 0, 1600, 1200]])
+    np.testing.assert_allclose(shrunk.seen(1, False).to_film([[0, 0, 75, 100]]), [[0, -3, 1200, 1597]])
+    np.testing.assert_allclose(shrunk.seen(2, False).to_film([[0, 0, 100, 75]]), [[-3, 0, 1597, 1200]])
+
+
+def test_boxes_end_at_the_film(untrained, tmp_path):
+    generator = np.random.default_rng(0)
+    coarse = Image.fromarray(generator.integers(0, 255, (40, 53), np.uint8))
+    coarse.resize((2899, 2201), Image.Resampling.BICUBIC).save(tmp_path / "film.jpg", quality=95)
+    detector = HipDetector(untrained.onnx, rois=3)
+    assert detector.model.at_least == 3 * 448
+    (film,) = detector(tmp_path / "film.jpg")
+    assert (film.width, film.height) == (2899, 2201)
+    boxes = np.array([roi.box for roi in film.rois])
+    assert len(boxes) == 3
+    assert (boxes >= 0).all()
+    assert (boxes <= [2899, 2201] * 2).all()

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Measure speed side by side, as ratios with their spread: benchmark.md and benchmark.json."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(ROOT))
+
+import hipdet.cli.needs_mm  # noqa: E402, F401, I001  (before mmdet: makes mmcv-lite usable)
+
+from hipdet.cli.errors import reports_errors  # noqa: E402
+from speed.results import Results, Table  # noqa: E402
+
+EXAMPLES = """examples:
+  tools/benchmark.py --yolo yolo11n_640.onnx yolo11n_320.onnx     everything; ratios are to the first of them
+  tools/benchmark.py network training --turns 10                   two sections
+  tools/benchmark.py growth --films 100 1000 10000
+
+Exported YOLO files come from ultralytics, in an environment of its own (it is AGPL):
+  yolo export model=yolo11n.yaml format=onnx imgsz=640
+A section that is in OUT/benchmark.json isn't measured again (--again does).  The machine should do nothing else.
+"""
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)} (default: all)")
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/benchmark"), help="(default: %(default)s)")
+    parser.add_argument("--yolo", nargs="+", type=Path, default=[], metavar="ONNX", help="exported YOLO detectors")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="(default: one per core)")
+    parser.add_argument("--turns", type=int, default=15, help="(default: %(default)s)")
+    parser.add_argument("--films", nargs="+", type=int, default=[100, 1000], help="growth (default: 100 1000)")
+    parser.add_argument("--again", action="store_true", help="also measure sections that are there")
+    args = parser.parse_args()
+    args.out = args.out.resolve()
+    if unknown := [name for name in args.sections if name not in SECTIONS]:
+        parser.error(f"no section {unknown[0]!r}: expected some of {', '.join(SECTIONS)}")
+    return args
+
+
+def _end_to_end(args: argparse.Namespace) -> list[Table]:
+    from speed.end_to_end import end_to_end
+
+    return end_to_end(args.out / "files", args.yolo, args.threads, args.turns)
+
+
+def _network(args: argparse.Namespace) -> list[Table]:
+    from speed.network import network
+
+    return network(args.out / "files", args.yolo, args.threads, args.turns)
+
+
+def _training(args: argparse.Namespace) -> list[Table]:
+    from speed.phantoms import phantoms
+    from speed.training import training
+
+    return training(args.out / "files", phantoms(args.out / "files"), args.threads)
+
+
+def _growth(args: argparse.Namespace) -> list[Table]:
+    from speed.growth import growth
+    from speed.phantoms import phantoms
+
+    return growth(args.out / "files", phantoms(args.out / "files"), args.films)
+
+
+SECTIONS: dict[str, Callable[[argparse.Namespace], list[Table]]] = {
+    "end-to-end": _end_to_end,
+    "network": _network,
+    "training": _training,
+    "growth": _growth,
+}
+
+
+@reports_errors
+def main() -> None:
+    """Run it."""
+    args = parse_arguments()
+    results = Results(args.out)
+    for name in args.sections or SECTIONS:
+        if name in results.sections and not args.again:
+            print(f"{name}: is in {results.json}")
+            continue
+        tables = SECTIONS[name](args)
+        results.add(name, args.threads, tables)
+        print("\n".join(table.markdown() for table in tables))
+    print(results.markdown)
+
+
+if __name__ == "__main__":
+    main()
