@@ -20,7 +20,7 @@ help:  ## this list
 $(STAMP): setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip $(PIP_ARGS)
-	$(BIN)/python -m pip install -q -c constraints.txt ".[mm,dicom,publish,export,annotate,test,dev]" $(PIP_ARGS)
+	$(BIN)/python -m pip install -q -c constraints.txt ".[mm,dicom,publish,export,openvino,annotate,test,dev]" $(PIP_ARGS)
 	@touch $@
 
 install: $(STAMP)  ## environment with the tested versions, no compiler
@@ -47,7 +47,6 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/mypy
 
 benchmark: install  ## speed beside DetInferencer (and YOLO="a.onnx b.onnx"): work_dirs/benchmark/benchmark.md; a quiet machine
-	$(BIN)/python -m pip install -q -c constraints.txt openvino $(PIP_ARGS)
 	$(BIN)/python tools/benchmark.py $(if $(YOLO),--yolo $(YOLO)) $(BENCHMARK_OPTIONS)
 
 clean:  ## remove what the commands above made

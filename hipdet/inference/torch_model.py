@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmcv.transforms import Compose
+from mmdet.apis import inference_detector
 from mmdet.registry import MODELS
 from mmdet.utils import get_test_pipeline_cfg
 from mmengine.registry import init_default_scope
@@ -84,14 +85,7 @@ class TorchModel:
             raise ValueError("a film that `prepare` didn't make")
         seen = np.rot90(255 - whole if inverted else whole, quarters)
         height, width = seen.shape
-        data = self.pipeline(dict(img=np.stack([seen] * 3, axis=2), img_id=0))
-        sample = data["data_samples"]
-        # boxes end at the film's edge; that of the square is what Pad would have them end at
-        across, down = sample.scale_factor
-        sample.set_metainfo(dict(img_shape=(round(height * down), round(width * across))))
-        with torch.no_grad():
-            batch = dict(inputs=[data["inputs"]], data_samples=[sample])
-            found = self.detector.test_step(batch)[0].pred_instances.cpu()
+        found = inference_detector(self.detector, np.stack([seen] * 3, axis=2), self.pipeline).pred_instances.cpu()
         return Reading(
             as_boxes(found.bboxes.numpy()),
             found.scores.numpy().astype(np.float64),
