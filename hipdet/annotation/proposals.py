@@ -8,18 +8,17 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hipdet.annotation.film_folder import FilmFolder
 from hipdet.annotation.film_state import is_square, squared
 from hipdet.annotation.project import Project
-from hipdet.errors import HipdetError
+from hipdet.inference import FilmRois, HipDetector
+from hipdet.inference.film_rois import DetectedRoi
 from hipdet.validation.values import finite
 from hipdet.version import __version__
 
 DEFAULT = "default"
-# a detector takes paths and gives, in their order, films with rois (box, score, label), flags and error
-Detect = Callable[[Sequence[Path]], Iterable[Any]]
+Detect = Callable[[Sequence[Path]], Iterable[FilmRois]]  # of films, in their order
 
 
 @dataclass(frozen=True)
@@ -48,14 +47,9 @@ def load_detector(model: str, rois: int | None) -> Detect:
     """hipdet's own detector of the file `model`, or the one that comes with hipdet for ``default``.
 
     Raises:
-        HipdetError: no such model, or a package that it needs is missing.
+        CheckpointError: no such model, or one that can't be read.
     """
-    try:
-        from hipdet.inference import HipDetector  # only who asks for proposals needs what it needs
-    except ImportError as error:
-        raise HipdetError(f"--model: the detector can't be loaded ({error}): pip install 'hipdet[export]'") from error
-    detect: Detect = HipDetector(None if model == DEFAULT else model, rois=rois)
-    return detect
+    return HipDetector(None if model == DEFAULT else model, rois=rois)
 
 
 def cache_name(model: str, project: Project) -> str:
@@ -118,7 +112,7 @@ class Proposals:
         except Exception as error:  # whatever a model does, labelling goes on without it
             self.fault = f"no more proposals: {error or type(error).__name__}"
 
-    def _proposal(self, name: str, film: Any) -> Proposal:
+    def _proposal(self, name: str, film: FilmRois) -> Proposal:
         size = self._films.size(name)
         if film.error or size is None:
             return Proposal(flags=(str(film.error or "can't be read"),))
@@ -133,7 +127,7 @@ class Proposals:
             tuple(map(str, film.flags)),
         )
 
-    def _label(self, roi: Any) -> str | None:
+    def _label(self, roi: DetectedRoi) -> str | None:
         """Its class in this project; whatever a project of one class calls it, it is that."""
         if len(self._project.classes) == 1:
             return self._project.classes[0]

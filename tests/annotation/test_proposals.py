@@ -1,13 +1,14 @@
 import json
-import sys
-import types
 
 import pytest
+from PIL import Image
 
 from annotation_parts import HIPS, detector, films_in, open_session, until
 from hipdet.annotation.project import Project
 from hipdet.annotation.proposals import Proposal, cache_name, load_detector
-from hipdet.errors import HipdetError
+from hipdet.boxes import iou_matrix
+from hipdet.errors import CheckpointError
+from hipdet.phantom.film import make_film
 
 
 def proposals_of(folder, detect, project=None):
@@ -101,14 +102,12 @@ def test_another_model_or_task_has_another_cache(tmp_path):
     assert len(set(names)) == 4
 
 
-def test_the_detector_is_hipdets_own(monkeypatch):
-    asked = []
-    inference = types.ModuleType("hipdet.inference")
-    inference.HipDetector = lambda model, rois: asked.append((model, rois)) or "detector"
-    monkeypatch.setitem(sys.modules, "hipdet.inference", inference)
-    assert load_detector("default", 2) == "detector"
-    assert load_detector("m.onnx", None) == "detector"
-    assert asked == [(None, 2), ("m.onnx", None)]
-    monkeypatch.setitem(sys.modules, "hipdet.inference", None)
-    with pytest.raises(HipdetError, match="--model: the detector can't be loaded"):
-        load_detector("default", 2)
+def test_the_model_that_comes_along_proposes_hips(tmp_path):
+    film = make_film("gis", 3, seed=11, max_side=400)
+    Image.fromarray(film.pixels).save(tmp_path / "1.png")
+    found = proposals_of(tmp_path, load_detector("default", 2)).of("1.png")
+    overlap = iou_matrix(film.hips, found.boxes)
+    assert overlap.max(axis=1).min() > 0.6
+    assert found.labels == ("hip", "hip")
+    with pytest.raises(CheckpointError, match=r"none\.onnx"):
+        load_detector(str(tmp_path / "none.onnx"), 2)
