@@ -102,7 +102,8 @@ function ask(film, theirs) {
     };
     $("take-theirs").onclick = () => choose(false);
     $("keep-mine").onclick = () => choose(true);
-    dialog.onclose = () => dialog.showModal(); // Escape decides nothing
+    dialog.onkeydown = (event) => event.key === "Escape" && event.preventDefault(); // Escape decides nothing,
+    dialog.onclose = () => dialog.showModal(); // nor does whatever else a browser closes dialogs by
     dialog.showModal();
   });
 }
