@@ -1,5 +1,6 @@
 """The annotation page in a real browser, in pixels of the film."""
 
+import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
@@ -110,3 +111,14 @@ class Page:
         self.keys(key)
         until(lambda: self.text("name") != before)
         return self.shown()
+
+
+LEFT, RIGHT = [40, 60], [160, 60]  # centres of HIPS, 20 px from their edges
+
+
+def near(boxes, tolerance=0.5):
+    return [pytest.approx(box, abs=tolerance) for box in boxes]
+
+
+def stored(session, name):
+    return [list(roi.box) for roi in session.store.entry(name).state.rois]
