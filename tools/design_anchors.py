@@ -19,7 +19,7 @@ from hipdet.anchors.labelled_set import LabelledSet, read_sets, validation_besid
 from hipdet.anchors.plan import Plan, design
 from hipdet.anchors.plan_config import PlanData, config_text
 from hipdet.anchors.plan_table import plan_text
-from hipdet.anchors.settings import image_side
+from hipdet.anchors.settings import RESNETS, image_side
 from hipdet.cli.config_file import read_config
 from hipdet.cli.errors import reports_errors
 from hipdet.coco.data_root import data_root_of
@@ -98,7 +98,7 @@ def read_base(name: str) -> tuple[Mapping[str, Any], Path]:
     """
     base = read_config(name, components=False)
     model = base.get("model", {})
-    if model.get("backbone", {}).get("type") != "ResNet" or model.get("bbox_head", {}).get("type") != "HipSSDHead":
+    if model.get("backbone", {}).get("type") not in RESNETS or model.get("bbox_head", {}).get("type") != "HipSSDHead":
         raise ConfigError(f"{name}: anchors go into a config with a ResNet and a HipSSDHead, such as {BASE}")
     return base, Path(base.filename)
 

@@ -36,15 +36,12 @@ train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 
-residual = dict(type='ResNet', depth=18, base_channels=32, norm_cfg=dict(type='BN', requires_grad=True), norm_eval=False)
+# makes three normalised channels of one
+residual = dict(
+    type='GreyResNet', depth=18, base_channels=32, norm_cfg=dict(type='BN', requires_grad=True), norm_eval=False)
 model = dict(
     type='RefiningDetector',
-    data_preprocessor=dict(
-        type='GreyPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_size_divisor=32),
+    data_preprocessor=dict(type='DetDataPreprocessor', pad_size_divisor=32),
     # the film at half its scale: 14x14 cells of 16 px there, 32 px of the input
     reduction=2,
     one_size=True,

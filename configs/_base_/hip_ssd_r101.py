@@ -6,14 +6,9 @@ custom_imports = dict(imports=['hipdet.plugin'], allow_failed_imports=False)
 
 model = dict(
     type='SingleStageDetector',
-    data_preprocessor=dict(
-        type='GreyPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_size_divisor=32),
+    data_preprocessor=dict(type='DetDataPreprocessor', pad_size_divisor=32),
     backbone=dict(
-        type='ResNet',
+        type='GreyResNet',  # makes three normalised channels of one
         depth=101,
         num_stages=4,
         out_indices=(3, ),

@@ -4,7 +4,7 @@ classes = ('hip', )
 metainfo = dict(classes=classes, palette=[(220, 20, 60)])
 image_size = (224, 224)
 
-# one channel: GreyPreprocessor makes three of it
+# one channel: GreyResNet makes three of it
 load_film = dict(type='LoadImageFromFile', color_type='grayscale', backend_args=dict(backend='radiograph'))
 # area interpolation: bilinear aliases when a 2,688-px film becomes 224 px
 to_square = [
@@ -28,10 +28,10 @@ test_pipeline = [
 ]
 
 films = dict(type='RoiDataset', data_root=data_root, metainfo=metainfo, data_prefix=dict(img=''))
-loader = dict(batch_size=16, num_workers=2, persistent_workers=False)  # workers start anew, and are seeded, every epoch
+loader = dict(batch_size=16, num_workers=2)
 train_dataloader = dict(
     **loader,
-    worker_init_fn=dict(type='seed_worker'),
+    persistent_workers=True,  # EpochSeedHook seeds them every epoch
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         **films,

@@ -9,6 +9,7 @@ from hipdet.anchors.anchor_set import AnchorSet
 from hipdet.errors import ConfigError
 
 IMAGE_SIDE = 224  # pixels of the padded square, where a config doesn't say
+RESNETS = ("ResNet", "GreyResNet")
 STRIDES = {4: 32, 3: 16, 2: 8}  # pixels between the cells of a ResNet's stages
 
 
@@ -91,7 +92,7 @@ def _up_to(stage: int, base: Mapping[str, Any]) -> dict[str, Any]:
     """A finer map can't come from layer4: the backbone ends with an earlier stage, of fewer channels (recipe, "Head")."""
     backbone, head = base["model"]["backbone"], base["model"]["bbox_head"]
     last = max(STRIDES)
-    if backbone["type"] != "ResNet" or backbone.get("num_stages", last) != last:
+    if backbone["type"] not in RESNETS or backbone.get("num_stages", last) != last:
         raise ConfigError(f"a finer map needs a ResNet with {last} stages to end earlier; found {backbone['type']}")
     model = dict(
         backbone=dict(num_stages=stage, out_indices=(stage - 1,), strides=(1, 2, 2, 2)[:stage], dilations=(1,) * stage),

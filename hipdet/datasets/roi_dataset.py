@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
+from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from hipdet.errors import DatasetError
+from hipdet.random_numbers import seed_everything
 from hipdet.validation import require_valid
 
 
@@ -27,6 +31,8 @@ class RoiDataset(CocoDataset):
 
     def __init__(self, *args: Any, verify_films: bool = True, **kwargs: Any) -> None:
         self.verify_films = verify_films
+        self._seeds: Tensor | None = None  # in memory that workers share
+        self._seeded: list[int] = []  # what this process has followed
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -37,3 +43,17 @@ class RoiDataset(CocoDataset):
         root = self.data_prefix.get("img") if self.verify_films else None
         require_valid(self.ann_file, image_root=root, classes=classes)
         return super().load_data_list()
+
+    def seed_workers(self, *numbers: int) -> None:
+        """From their next film on, workers draw what follows from `numbers` and their own; also workers that run already."""
+        if self._seeds is None or not self._seeds.is_shared():  # a copy's isn't
+            self._seeds = torch.zeros(len(numbers), dtype=torch.int64).share_memory_()
+        self._seeds.copy_(torch.tensor(numbers))
+
+    def __getitem__(self, index: int) -> Any:
+        """As BaseDataset's."""
+        worker = get_worker_info()
+        if worker is not None and self._seeds is not None and (numbers := self._seeds.tolist()) != self._seeded:
+            self._seeded = numbers
+            seed_everything(*numbers, worker.id)
+        return super().__getitem__(index)

@@ -9,7 +9,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from hipdet.errors import ConfigError
-from hipdet.models.hip_ssd_head import HipSSDHead
+from hipdet.models.hip_ssd_head import HipSSDHead, flatten_levels
+from hipdet.models.proposals import Proposals, best_anchors, distinct
 
 
 class DetectorGraph(nn.Module):
@@ -26,8 +27,6 @@ class DetectorGraph(nn.Module):
         ConfigError: another kind of head, or a score threshold.
     """
 
-    mean: Tensor
-    std: Tensor
     anchors: Tensor
     detector: Any  # an nn.Module to torch, whose attributes mypy takes for tensors
 
@@ -46,11 +45,8 @@ class DetectorGraph(nn.Module):
         self.eval()
         self.passes: tuple[int, ...] = getattr(detector, "passes", ())
         self.rois = self.passes[0] if self.passes else rois
-        preprocessor = self.detector.data_preprocessor
-        self.register_buffer("mean", preprocessor.mean.reshape(1, 3, 1, 1))
-        self.register_buffer("std", preprocessor.std.reshape(1, 3, 1, 1))
         with torch.no_grad():
-            scores, _ = head(self.detector.extract_feat(torch.zeros(1, 3, side, side)))
+            scores, _ = head(self.detector.extract_feat(self._network_input(torch.zeros(1, 1, side, side))))
         sizes = [tuple(level.shape[-2:]) for level in scores]
         self.register_buffer("anchors", torch.cat(head.prior_generator.grid_priors(sizes, device="cpu")))
 
@@ -64,44 +60,26 @@ class DetectorGraph(nn.Module):
         Returns:
             Boxes ``[rois, 4]`` in pixels of the square, scores ``[rois]``, classes ``[rois]``; best first.
         """
-        seen = (film.float().expand(1, 3, -1, -1) - self.mean) / self.std
-        found = self._distinct(self._proposals(seen, extent), self.rois)
+        seen = self._network_input(film.float())
+        head = self.detector.bbox_head
+        scores, deltas = head(self.detector.extract_feat(seen))
+        logits, moves = flatten_levels(scores, head.num_classes), flatten_levels(deltas, 4)
+        best = best_anchors(logits, moves, self.anchors, extent, self.settings.nms_pre)
+        found = self._distinct(InstanceData(bboxes=best.boxes[0], scores=best.scores[0], labels=best.labels[0]), self.rois)
         if self.passes:
             found = self.detector.refine(seen[0], found, lambda kept: self._distinct(kept, len(kept.scores)))
         return torch.minimum(found.bboxes.clamp(min=0), extent.float().repeat(2)), found.scores, found.labels
 
-    def _proposals(self, seen: Tensor, extent: Tensor) -> InstanceData:
-        """The best anchors, decoded and cut off at the film's edge."""
-        head = self.detector.bbox_head
-        scores, deltas = head(self.detector.extract_feat(seen))
-        flat = torch.cat([each[0].permute(1, 2, 0).reshape(-1) for each in scores]).sigmoid()  # [anchors * C]
-        moves = torch.cat([each[0].permute(1, 2, 0).reshape(-1, 4) for each in deltas])
-        best, index = flat.topk(min(self.settings.nms_pre, len(flat)))
-        anchor = index // head.num_classes
-        around = self.anchors[anchor]
-        centre, sides = (around[:, :2] + around[:, 2:]) / 2, around[:, 2:] - around[:, :2]
-        centre, half = centre + moves[anchor, :2] * sides, sides * moves[anchor, 2:].exp() / 2
-        boxes = torch.cat([centre - half, centre + half], dim=1)
-        boxes = torch.minimum(boxes.clamp(min=0), extent.float().repeat(2))
-        inside = (boxes[:, 2:] > boxes[:, :2]).all(1)  # what lies in the padding has no extent left
-        best = torch.where(inside, best, torch.full_like(best, -1.0))
-        return InstanceData(bboxes=boxes, scores=best, labels=index % head.num_classes)
+    def _network_input(self, film: Tensor) -> Tensor:
+        """Greys ``[1, 1, side, side]``, or three channels where it is the data preprocessor that normalises."""
+        preprocessor = self.detector.data_preprocessor
+        if not hasattr(preprocessor, "mean"):
+            return film
+        return (film.expand(1, 3, -1, -1) - preprocessor.mean) / preprocessor.std
 
     def _distinct(self, found: InstanceData, count: int) -> InstanceData:
-        """Non-maximum suppression within classes, unrolled: the best, then the best of those that don't overlap it, ..."""
-        boxes, labels, left = found.bboxes, found.labels, found.scores
-        areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-        chosen, scores = [], []
-        for _ in range(count):
-            first = left.argmax(0, keepdim=True)
-            chosen.append(first)
-            scores.append(left[first].clamp(min=0))
-            box = boxes[first]
-            sides = torch.minimum(boxes[:, 2:], box[:, 2:]) - torch.maximum(boxes[:, :2], box[:, :2])
-            shared = sides.clamp(min=0).prod(1)
-            covered = shared > self.settings.nms.iou_threshold * (areas + areas[first] - shared)
-            gone = covered & (labels == labels[first]) | (torch.arange(len(boxes), device=boxes.device) == first)
-            left = torch.where(gone, torch.full_like(left, -1.0), left)
-        kept = found[torch.cat(chosen)]
-        kept.scores = torch.cat(scores)
+        batch = Proposals(found.bboxes[None], found.scores[None], found.labels[None])
+        chosen, scores = distinct(batch, self.settings.nms.iou_threshold, count)
+        kept = found[chosen[0]]
+        kept.scores = scores[0]
         return kept

@@ -27,23 +27,18 @@ class ShrunkFilm:
         width: Of the film, in pixels.
         height: Of the film, in pixels.
         original: The film itself ``[H, W]``, for models that reduce it on their own.
-        over: How far `pixels` reach over the film's left, upper, right and lower edge, in pixels of the film: up to 7 where
-            it was decoded at a fraction of its size.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
     original: NDArray[np.uint8] | None = None
-    over: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
 
     def seen(self, quarters: int, inverted: bool) -> ShrunkFilm:
         """Turned by 90 degrees counter-clockwise `quarters` times, and with its greys inverted if asked for."""
         pixels = np.rot90(self.pixels, quarters)
         size = (self.height, self.width) if quarters % 2 else (self.width, self.height)
-        first = quarters % 4
-        over = (*self.over[first:], *self.over[:first])  # what was at the top comes to the left
-        return ShrunkFilm(255 - pixels if inverted else pixels, *size, over=over)
+        return ShrunkFilm(255 - pixels if inverted else pixels, *size)
 
     def padded(self) -> NDArray[np.uint8]:
         """``[side, side]``, padded with black at the right or at the bottom."""
@@ -54,19 +49,15 @@ class ShrunkFilm:
 
     def to_film(self, boxes: Boxes) -> Boxes:
         """`boxes` ``[N, 4]`` in pixels of the square, in pixels of the film."""
-        return as_boxes(boxes) * self._scale() - self._before()
+        return as_boxes(boxes) * self._scale()
 
     def to_square(self, boxes: Boxes) -> Boxes:
         """`boxes` ``[N, 4]`` in pixels of the film, in pixels of the square."""
-        return (as_boxes(boxes) + self._before()) / self._scale()
-
-    def _before(self) -> NDArray[np.float64]:
-        return np.tile(self.over[:2], 2)
+        return as_boxes(boxes) / self._scale()
 
     def _scale(self) -> NDArray[np.float64]:
         height, width = self.pixels.shape
-        left, upper, right, lower = self.over
-        return np.tile([(self.width + left + right) / width, (self.height + upper + lower) / height], 2)
+        return np.tile([self.width / width, self.height / height], 2)
 
 
 def shrink(film: NDArray[np.uint8] | ReducedFilm, side: int) -> ShrunkFilm:
@@ -74,10 +65,11 @@ def shrink(film: NDArray[np.uint8] | ReducedFilm, side: int) -> ShrunkFilm:
     film = film if isinstance(film, ReducedFilm) else ReducedFilm.whole(film)
     scale = side / max(film.width, film.height)
     w, h = (max(1, int(length * scale + 0.5)) for length in (film.width, film.height))  # rounded as mmcv does
+    cells = film.width / film.step, film.height / film.step  # decoded; the last may hold only part of the film
     if cv2 is not None:
-        pixels: NDArray[Any] = cv2.resize(film.pixels, (w, h), interpolation=cv2.INTER_AREA)
+        # by factors: by the size it would take the last cells as whole ones
+        factors = dict(fx=w / cells[0], fy=h / cells[1])
+        pixels: NDArray[Any] = cv2.resize(film.pixels, None, **factors, interpolation=cv2.INTER_AREA)
     else:
-        pixels = np.rint(area_mean(film.pixels, w, h))
-    height, width = film.pixels.shape
-    over = (0.0, 0.0, float(width * film.step - film.width), float(height * film.step - film.height))
-    return ShrunkFilm(pixels.astype(np.uint8, copy=False), film.width, film.height, over=over)
+        pixels = np.rint(area_mean(film.pixels, w, h, *cells))
+    return ShrunkFilm(pixels.astype(np.uint8, copy=False), film.width, film.height)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from mmdet.models.dense_heads import AnchorHead
+from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import get_box_tensor
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from hipdet.errors import ConfigError
 from hipdet.models.film_shape import film_shape
+from hipdet.models.proposals import best_anchors, distinct
 
 
 def conv_block(in_channels: int, out_channels: int, stride: int, dropout: float) -> nn.Sequential:
@@ -124,6 +126,20 @@ class HipSSDHead(AnchorHead):
         """mmdet's, but boxes end where the film does: stock mmdet lets them reach into the padding of the square."""
         metas = [dict(each.metainfo, img_shape=film_shape(each.metainfo)) for each in batch_data_samples]
         return self.predict_by_feat(*self(x), batch_img_metas=metas, rescale=rescale)
+
+    def loss_and_propose(self, x: tuple[Tensor, ...], samples: list, settings: Any) -> tuple[dict, list[Tensor]]:
+        """Losses, and for each film the boxes ``[P, 4]`` that `settings` (a ``test_cfg``) would let through, best first."""
+        labels, ignored, metas = unpack_gt_instances(samples)
+        scores, deltas = self(x)
+        losses = self.loss_by_feat(scores, deltas, labels, metas, ignored)
+        with torch.no_grad():
+            sizes = [tuple(level.shape[-2:]) for level in scores]
+            anchors = torch.cat(self.prior_generator.grid_priors(sizes, device=scores[0].device))
+            height, width = metas[0]["batch_input_shape"]
+            logits, moves = flatten_levels(scores, self.cls_out_channels), flatten_levels(deltas, 4)
+            found = best_anchors(logits, moves, anchors, anchors.new_tensor([width, height]), settings.nms_pre)
+            chosen, confidence = distinct(found, settings.nms.iou_threshold, settings.max_per_img)
+        return losses, [boxes[kept[sure > 0]] for boxes, kept, sure in zip(found.boxes, chosen, confidence)]
 
     def loss_by_feat(
         self,

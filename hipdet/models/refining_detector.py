@@ -64,9 +64,9 @@ class RefiningDetector(SingleStageDetector):
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
         """Losses of the head and of the refiner, which learns from labels and from what the head takes for a ROI."""
         features = self.extract_feat(batch_inputs)
-        losses, proposals = self.bbox_head.loss_and_predict(features, batch_data_samples, proposal_cfg=self.test_cfg)
+        losses, proposals = self.bbox_head.loss_and_propose(features, batch_data_samples, self.test_cfg)
         labels = [sample.gt_instances.bboxes for sample in batch_data_samples]
-        return {**losses, **self.refiner.loss(batch_inputs, labels, [found.bboxes.detach() for found in proposals])}
+        return {**losses, **self.refiner.loss(batch_inputs, labels, proposals)}
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: list, rescale: bool = True) -> list:
         """Detect, re-read, and give the boxes in pixels of the film as stored where `rescale` is set."""

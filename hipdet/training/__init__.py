@@ -2,7 +2,7 @@
 
 from hipdet.training.bfloat16_optim_wrapper import Bfloat16OptimWrapper
 from hipdet.training.checkpoint_loader import load_safetensors
-from hipdet.training.epoch_seed_hook import EpochSeedHook, seed_worker
+from hipdet.training.epoch_seed_hook import EpochSeedHook
 from hipdet.training.layer_groups import LayerGroupOptimWrapperConstructor
 from hipdet.training.matching_checkpoint_hook import MatchingCheckpointHook
 from hipdet.training.safe_checkpoint_hook import SafeCheckpointHook
@@ -16,5 +16,4 @@ __all__ = [
     "SafeCheckpointHook",
     "StagedOneCycleHook",
     "load_safetensors",
-    "seed_worker",
 ]

@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
-import random
+from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
-import torch
 from mmdet.registry import HOOKS
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
 
+from hipdet.datasets import RoiDataset
+from hipdet.random_numbers import seed_everything
 
-def seed_everything(seed: int) -> None:
-    """Seed Python's, numpy's and torch's generators."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+BEFORE, WITHIN, LOADING = range(3)  # streams of an epoch
 
 
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
-    """Reseeds this process at the start of every epoch: mmengine doesn't keep generator states in checkpoints."""
+    """Reseeds this process and the loader's workers in every epoch: mmengine doesn't keep generator states in checkpoints.
+
+    Workers may outlive the epoch (``persistent_workers``): `RoiDataset` tells them its seed.
+    """
 
     priority = "VERY_HIGH"
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Seed from (seed of the run, epoch, rank)."""
-        sequence = np.random.SeedSequence([runner.seed, runner.epoch, get_rank()])
-        seed_everything(int(sequence.generate_state(1)[0]))
+        """For what is loaded."""
+        self._seed(runner, BEFORE)
+        for number, dataset in enumerate(roi_datasets(runner.train_dataloader.dataset)):
+            dataset.seed_workers(runner.seed, runner.epoch, get_rank(), LOADING + number)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any | None = None) -> None:
+        """For the network, at the epoch's first batch: a loader draws a number when it starts its workers, else not."""
+        if batch_idx == 0:
+            self._seed(runner, WITHIN)
+
+    @staticmethod
+    def _seed(runner: Runner, stream: int) -> None:
+        seed_everything(runner.seed, runner.epoch, get_rank(), stream)
 
 
-@FUNCTIONS.register_module()
-def seed_worker(worker_id: int) -> None:
-    """``worker_init_fn`` of a data loader: seed numpy and Python from the number that torch drew for this epoch and worker.
-
-    mmengine's own gives a worker the same seed in every epoch, and so the same augmentation.
-    """
-    seed_everything(torch.initial_seed() % 2**32)
+def roi_datasets(dataset: Any) -> Iterator[RoiDataset]:
+    """The `RoiDataset` in what mmengine and mmdet wrap around data sets (``dataset``, ``datasets``)."""
+    if isinstance(dataset, RoiDataset):
+        yield dataset
+    for inner in [getattr(dataset, "dataset", None), *getattr(dataset, "datasets", [])]:
+        if inner is not None:
+            yield from roi_datasets(inner)
