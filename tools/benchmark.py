@@ -64,7 +64,7 @@ def _training(args: argparse.Namespace) -> list[Table]:
     from speed.phantoms import phantoms
     from speed.training import training
 
-    return training(args.out / "files", phantoms(args.out / "files"), args.threads)
+    return training(args.out / "files", phantoms(args.out / "files"), args.threads, args.turns)
 
 
 def _growth(args: argparse.Namespace) -> list[Table]:

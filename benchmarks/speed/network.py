@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from speed.results import Table
 from speed.timing import Spread, against, in_turns
 from speed.yolo import Yolo
 
+COMPILED = ("small", "ResNet-101")  # takes a minute each, and a C++ compiler
 MODELS = ("hip_roi_small", "hip_roi_medium", "hip_roi_large", "hip_ssd_exp3")
 Runs = dict[str, Callable[[], object]]
 
@@ -91,6 +93,9 @@ def _in_torch(each: Model) -> Iterator[tuple[str, Callable[[], object]]]:
         graph = DetectorGraph(loaded.detector, loaded.card.side)
         graph.to(memory_format=layout)  # type: ignore[call-overload]
         yield name, partial(_without_gradients, graph, *_film(graph.side), bfloat16=bfloat16)
+    if each.title in COMPILED and which("g++"):
+        compiled = torch.compile(graph, options={"freezing": True})
+        yield "torch.compile", partial(_without_gradients, compiled, *_film(graph.side))
 
 
 def _film(side: int) -> tuple[Tensor, Tensor]:
@@ -99,8 +104,8 @@ def _film(side: int) -> tuple[Tensor, Tensor]:
     return film, torch.tensor([side, side], dtype=torch.float32)
 
 
-def _without_gradients(module: nn.Module, *inputs: Tensor, bfloat16: bool = False) -> object:
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+def _without_gradients(module: Callable[..., object], *inputs: Tensor, bfloat16: bool = False) -> object:
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
         return module(*inputs)
 
 

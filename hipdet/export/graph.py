@@ -63,9 +63,9 @@ class DetectorGraph(nn.Module):
         seen = self._network_input(film.float())
         head = self.detector.bbox_head
         scores, deltas = head(self.detector.extract_feat(seen))
-        logits, moves = flatten_levels(scores, head.num_classes), flatten_levels(deltas, 4)
+        logits, moves = flatten_levels(scores, head.num_classes)[0], flatten_levels(deltas, 4)[0]
         best = best_anchors(logits, moves, self.anchors, extent, self.settings.nms_pre)
-        found = self._distinct(InstanceData(bboxes=best.boxes[0], scores=best.scores[0], labels=best.labels[0]), self.rois)
+        found = self._distinct(InstanceData(bboxes=best.boxes, scores=best.scores, labels=best.labels), self.rois)
         if self.passes:
             found = self.detector.refine(seen[0], found, lambda kept: self._distinct(kept, len(kept.scores)))
         return torch.minimum(found.bboxes.clamp(min=0), extent.float().repeat(2)), found.scores, found.labels
@@ -78,8 +78,9 @@ class DetectorGraph(nn.Module):
         return (film.expand(1, 3, -1, -1) - preprocessor.mean) / preprocessor.std
 
     def _distinct(self, found: InstanceData, count: int) -> InstanceData:
-        batch = Proposals(found.bboxes[None], found.scores[None], found.labels[None])
-        chosen, scores = distinct(batch, self.settings.nms.iou_threshold, count)
-        kept = found[chosen[0]]
-        kept.scores = scores[0]
+        chosen, scores = distinct(
+            Proposals(found.bboxes, found.scores, found.labels), self.settings.nms.iou_threshold, count
+        )
+        kept = found[chosen]
+        kept.scores = scores
         return kept

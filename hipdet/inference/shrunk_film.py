@@ -65,11 +65,11 @@ def shrink(film: NDArray[np.uint8] | ReducedFilm, side: int) -> ShrunkFilm:
     film = film if isinstance(film, ReducedFilm) else ReducedFilm.whole(film)
     scale = side / max(film.width, film.height)
     w, h = (max(1, int(length * scale + 0.5)) for length in (film.width, film.height))  # rounded as mmcv does
-    cells = film.width / film.step, film.height / film.step  # decoded; the last may hold only part of the film
+    columns, rows = film.width / film.step, film.height / film.step  # decoded; the last may hold only part of a film
     if cv2 is not None:
-        # by factors: by the size it would take the last cells as whole ones
-        factors = dict(fx=w / cells[0], fy=h / cells[1])
-        pixels: NDArray[Any] = cv2.resize(film.pixels, None, **factors, interpolation=cv2.INTER_AREA)
+        # where it does, by factors: by its size OpenCV would take the last as whole
+        size = (w, h) if film.pixels.shape == (rows, columns) else None
+        pixels: NDArray[Any] = cv2.resize(film.pixels, size, fx=w / columns, fy=h / rows, interpolation=cv2.INTER_AREA)
     else:
-        pixels = np.rint(area_mean(film.pixels, w, h, *cells))
+        pixels = np.rint(area_mean(film.pixels, w, h, columns, rows))
     return ShrunkFilm(pixels.astype(np.uint8, copy=False), film.width, film.height)

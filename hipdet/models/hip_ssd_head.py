@@ -137,8 +137,10 @@ class HipSSDHead(AnchorHead):
             anchors = torch.cat(self.prior_generator.grid_priors(sizes, device=scores[0].device))
             height, width = metas[0]["batch_input_shape"]
             logits, moves = flatten_levels(scores, self.cls_out_channels), flatten_levels(deltas, 4)
-            found = best_anchors(logits, moves, anchors, anchors.new_tensor([width, height]), settings.nms_pre)
-            chosen, confidence = distinct(found, settings.nms.iou_threshold, settings.max_per_img)
+            extent = anchors.new_tensor([width, height])
+            found = torch.vmap(best_anchors, (0, 0, None, None, None))(logits, moves, anchors, extent, settings.nms_pre)
+            suppress = torch.vmap(distinct, (0, None, None))
+            chosen, confidence = suppress(found, settings.nms.iou_threshold, settings.max_per_img)
         return losses, [boxes[kept[sure > 0]] for boxes, kept, sure in zip(found.boxes, chosen, confidence)]
 
     def loss_by_feat(

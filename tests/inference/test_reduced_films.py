@@ -8,8 +8,9 @@ from PIL import Image
 
 from hipdet import HipDetector
 from hipdet.boxes import turn_boxes
+from hipdet.inference import shrunk_film
 from hipdet.inference.shrunk_film import shrink
-from hipdet.radiograph import read_reduced
+from hipdet.radiograph import read_radiograph, read_reduced
 
 
 def film_with_square(width, height, box):
@@ -46,14 +47,32 @@ def test_boxes_are_in_pixels_of_the_whole_film(size, quarters):
     np.testing.assert_allclose(seen.to_film(seen.to_square(expected)), expected)
 
 
-def test_the_square_is_placed_exactly():
-    """1597 = 199 * 8 + 5: 200 cells reach 3 px over the film; turned, these lie at the other end."""
-    _, data = film_with_square(1597, 1200, [0, 0, 8, 8])
-    shrunk = shrink(read_reduced(data, 100), 100)
-    assert shrunk.over == (0, 0, 3, 0)
-    np.testing.assert_allclose(shrunk.to_film([[0, 0, 100, 75]]), [[0, 0, 1600, 1200]])
-    np.testing.assert_allclose(shrunk.seen(1, False).to_film([[0, 0, 75, 100]]), [[0, -3, 1200, 1597]])
-    np.testing.assert_allclose(shrunk.seen(2, False).to_film([[0, 0, 100, 75]]), [[-3, 0, 1597, 1200]])
+@pytest.mark.parametrize("opencv", [True, False])
+@pytest.mark.parametrize(
+    ("size", "step", "most"),
+    [
+        ((1600, 1200), 4, 1),  # 16 pixels of the film are 4 cells: the same mean, but for the rounding of a cell
+        ((1592, 1200), 4, 8),
+        ((1597, 1203), 2, 8),  # the last cell holds 1 or 3 pixels; cells on the edge between two pixels of the square
+        ((1203, 1599), 4, 15),
+    ],
+)
+def test_the_square_is_that_of_the_whole_film(size, step, most, opencv, monkeypatch):
+    """Not only about as large: as if the film had been read whole, with no cell that reaches over the edge."""
+    if not opencv:
+        monkeypatch.setattr(shrunk_film, "cv2", None)
+    generator = np.random.default_rng(0)
+    coarse = Image.fromarray(generator.integers(0, 255, (size[1] // 16, size[0] // 16), np.uint8))
+    file = io.BytesIO()
+    coarse.resize(size, Image.Resampling.BICUBIC).save(file, "JPEG", quality=95)
+    reduced = read_reduced(file.getvalue(), max(size) // step)
+    assert reduced.step == step
+    whole = shrink(read_radiograph(file.getvalue()), 100)
+    shrunk = shrink(reduced, 100)
+    difference = np.abs(shrunk.pixels.astype(int) - whole.pixels)
+    assert difference.max() <= most
+    assert difference.mean() < 0.1 * most
+    np.testing.assert_array_equal(shrunk.to_film([[1, 2, 30, 40]]), whole.to_film([[1, 2, 30, 40]]))
 
 
 def test_boxes_end_at_the_film(untrained, tmp_path):

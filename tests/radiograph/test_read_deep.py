@@ -54,4 +54,7 @@ def test_area_mean_by_hand():
     # three columns over two: the middle one is shared
     np.testing.assert_allclose(area_mean(values, 2, 1), [[(15 + 0.5 * 25) / 1.5, (0.5 * 25 + 35) / 1.5]])
     np.testing.assert_allclose(area_mean(values, 6, 2), np.repeat(values, 2, axis=1))
+    # two and a half columns, one and a half rows
+    np.testing.assert_allclose(area_mean(values, 1, 1, 2.5, 1.5), [[(0 + 10 + 10 + 15 + 20 + 12.5) / 3.75]])
+    np.testing.assert_allclose(area_mean(values, 2, 2, 2, 2), values[:, :2])
     assert area_mean(np.ones((3, 2000)), 7, 5).max() == pytest.approx(1)  # columns in several blocks

@@ -36,7 +36,9 @@ def dataset(tmp_path):
     coco = dict(images=images, annotations=boxes, categories=[dict(id=1, name="hip")])
     (tmp_path / "ann.json").write_text(json.dumps(coco))
     return lambda: DATASETS.build(
-        dict(type="RoiDataset", data_root=str(tmp_path), ann_file="ann.json", data_prefix=dict(img=""), pipeline=[Draw()])
+        dict(
+            type="RoiDataset", data_root=str(tmp_path), ann_file="ann.json", data_prefix=dict(img=""), pipeline=[Draw()]
+        )
     )
 
 
@@ -71,7 +73,9 @@ def test_a_resumed_run_draws_what_a_straight_one_does(dataset, workers):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("wrapped", [lambda make: RepeatDataset(make(), 2), lambda make: ConcatDataset([make(), make()])])
+@pytest.mark.parametrize(
+    "wrapped", [lambda make: RepeatDataset(make(), 2), lambda make: ConcatDataset([make(), make()])]
+)
 def test_no_number_is_drawn_twice_in_an_epoch(dataset, wrapped, workers):
     for films, _ in epochs(loader(wrapped(dataset), workers), [0, 1]):
         assert len(films) == 2 * FILMS
