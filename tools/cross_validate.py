@@ -16,6 +16,7 @@ from mmengine.config import DictAction
 
 from hipdet.cli.config_file import read_config
 from hipdet.cli.errors import reports_errors
+from hipdet.coco.data_root import coco_file
 from hipdet.cross_validation import CrossValidation, Variant
 from hipdet.errors import ConfigError
 
@@ -75,9 +76,7 @@ def main() -> None:
     """Run it."""
     args = parse_arguments()
     root = args.data_root or Path(os.environ.get("HIPDET_DATA", "data"))
-    annotations = next((path for path in (root / args.ann, args.ann) if path.is_file()), None)
-    if annotations is None:
-        raise ConfigError(f"--ann {args.ann}: no such file, neither in {root} nor here")
+    annotations = coco_file(args.ann, root)
     if args.folds < 2 or args.jobs < 1:
         raise ConfigError(f"--folds {args.folds} --jobs {args.jobs}: expected at least 2 folds and 1 job")
     variants = [Variant("base"), *args.variant]

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import hipdet.cli.needs_mm  # noqa: F401, I001  (before mmdet: makes mmcv-lite usable)
 
 from hipdet.cli.errors import reports_errors
+from hipdet.coco.data_root import coco_file
 from hipdet.errors import ConfigError
 from hipdet.export.export_model import export_model, phantom_films
 from hipdet.export.validation_films import validation_films
@@ -44,7 +45,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--calibrate", nargs="+", type=Path, metavar="ROI.json", help="tables of a test, or of all folds"
     )
-    parser.add_argument("--ann", type=Path, help="COCO file of the films in these tables")
+    parser.add_argument(
+        "--ann", type=Path, help="COCO file of the films in these tables, under the data root or from here"
+    )
     parser.add_argument("--data-root", type=Path, help="folder of these films, to learn how inverted films are told")
     parser.add_argument(
         "--share", type=float, default=SHARE, help="of their ROIs beyond each limit (default: %(default)s)"
@@ -78,7 +81,8 @@ def card_of(model: TorchModel, args: argparse.Namespace) -> ModelCard:
         rois=args.rois or model.card.rois,
     )
     if args.calibrate:
-        card = replace(card, limits=limits_of(validation_films(args.calibrate, args.ann, args.data_root), args.share))
+        films = validation_films(args.calibrate, coco_file(args.ann, args.data_root), args.data_root)
+        card = replace(card, limits=limits_of(films, args.share))
     return card
 
 
