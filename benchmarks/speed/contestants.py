@@ -47,12 +47,14 @@ def contestants(models: Sequence[Model], yolos: Sequence[Path], threads: int) ->
             name = f"{path.stem}, {shown(runtime, precision)}"
             found[name] = Contestant(_yolo(path, threads, runtime, precision), base, dicom=False)
     for model in models:
-        inferencer = f"{model.title}, DetInferencer"
-        own = inferencer if model.title == "ResNet-101" or not base else base
-        found[inferencer] = Contestant(_inferencer(model), own)
+        theirs = f"{model.title}, DetInferencer"
+        own = theirs if model.title == "ResNet-101" or not base else base
+        found[theirs] = Contestant(inferencer(model), own)
         for runtime, precision in available():
             name = f"{model.title}, {shown(runtime, precision)}"
             found[name] = Contestant(_hipdet(model, threads, runtime, precision), own)
+        whole = _hipdet(model, threads, *RUNTIMES[0], whole=True)
+        found[f"{model.title}, {RUNTIMES[0][0]}, decoded whole"] = Contestant(whole, own)
     return found
 
 
@@ -71,18 +73,23 @@ def shown(runtime: str, precision: str) -> str:
     return runtime if precision == "float32" else f"{runtime} {precision}"
 
 
-def _hipdet(model: Model, threads: int, runtime: str, precision: str) -> Callable[[Sequence[Path]], list[Boxes]]:
+def _hipdet(
+    model: Model, threads: int, runtime: str, precision: str, whole: bool = False
+) -> Callable[[Sequence[Path]], list[Boxes]]:
     detector = HipDetector(model.onnx, threads=threads, runtime=runtime, precision=precision, strict=True)
+    if whole:
+        detector.model.at_least = None
     return lambda films: [[roi.box for roi in film.rois] for film in detector(films)]
 
 
-def _inferencer(model: Model) -> Callable[[Sequence[Path]], list[Boxes]]:
+def inferencer(model: Model) -> Callable[[Sequence[Path]], list[Boxes]]:
+    """mmdet's own way."""
     from mmdet.apis import DetInferencer
 
-    inferencer: Any = DetInferencer(str(model.config), str(model.weights), show_progress=False)
+    detector: Any = DetInferencer(str(model.config), str(model.weights), show_progress=False)
 
     def run(films: Sequence[Path]) -> list[Boxes]:
-        found = inferencer([str(film) for film in films], no_save_vis=True, no_save_pred=True)
+        found = detector([str(film) for film in films], no_save_vis=True, no_save_pred=True)
         return [film["bboxes"] for film in found["predictions"]]
 
     return run

@@ -1,4 +1,4 @@
-"""The models that are timed: checkpoint and export of a config, made once and kept."""
+"""The models that are timed: the one that comes along, and checkpoints and exports of other configs, made once and kept."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hipdet.inference.torch_model import TorchModel
 from speed.brief_training import briefly_trained, read_plain_config
 
 ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = "hip_roi_small"
 # steps of training on phantoms; times don't depend on weights, but boxes of ResNet-101 are compared
 STEPS = {"hip_ssd_exp3": 60}
 FEW_STEPS = 20  # or every anchor would score the same
@@ -29,7 +30,9 @@ class Model:
 
 def model(name: str, folder: Path) -> Model:
     """The model of config `name`, such as ``hip_roi_small``."""
-    found = Model(TITLES[name], *(folder / f"{name}{suffix}" for suffix in (".py", ".pth", ".onnx")))
+    place = ROOT / "hipdet/weights" if name == SHIPPED else folder
+    weights = place / f"{name}{'.safetensors' if name == SHIPPED else '.pth'}"
+    found = Model(TITLES[name], folder / f"{name}.py", weights, place / f"{name}.onnx")
     if not found.config.is_file():
         with replacing(found.config) as temporary:
             read_plain_config(ROOT / f"configs/{name}.py").dump(temporary)

@@ -22,7 +22,7 @@ def test_a_file_under_the_data_root_or_from_here(tmp_path, monkeypatch):
     assert coco_file(Path("here.json"), root) == Path("here.json")
     assert coco_file(Path("both.json"), None) == Path("both.json")
     assert coco_file(root / "there.json", Path("elsewhere")) == root / "there.json"
-    with pytest.raises(ConfigError, match="--ann none.json: no such file, neither in .*root nor here"):
+    with pytest.raises(ConfigError, match=r"--ann none.json: no such file, neither in .*root nor here"):
         coco_file(Path("none.json"), root)
-    with pytest.raises(ConfigError, match="--ann there.json: no such file$"):
+    with pytest.raises(ConfigError, match=r"--ann there.json: no such file$"):
         coco_file(Path("there.json"), None)
