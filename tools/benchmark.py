@@ -61,10 +61,15 @@ def _network(args: argparse.Namespace) -> list[Table]:
 
 
 def _training(args: argparse.Namespace) -> list[Table]:
+    from speed.loading import loading
+    from speed.paper_cost import paper_cost
     from speed.phantoms import phantoms
     from speed.training import training
 
-    return training(args.out / "files", phantoms(args.out / "files"), args.threads, args.turns)
+    work = args.out / "files"
+    steps = training(work, phantoms(work), args.threads)
+    loaded, milliseconds = loading(work, args.turns)
+    return [steps, loaded, paper_cost(milliseconds)]
 
 
 def _growth(args: argparse.Namespace) -> list[Table]:

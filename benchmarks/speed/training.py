@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from hipdet.training.bfloat16_optim_wrapper import has_bfloat16
 from speed.brief_training import read_plain_config
-from speed.loading import loading
 from speed.models import ROOT
 from speed.results import Table
 from speed.timing import Spread
@@ -102,7 +101,7 @@ def bare_step(model: nn.Module, wrapper: Any, cfg: Any) -> Callable[[], None]:
     return step
 
 
-def training(work: Path, data: Path, threads: int, turns: int) -> list[Table]:
+def training(work: Path, data: Path, threads: int) -> Table:
     """The section; `data` has phantoms."""
     torch.set_num_threads(threads)
     rows, stages = [], []
@@ -124,7 +123,7 @@ def training(work: Path, data: Path, threads: int, turns: int) -> list[Table]:
         f"({PAPER_FILMS} films, 3 x {PAPER_EPOCHS} epochs) would take {hours:.0f} hours on this machine."
     )
     columns = ["training", "batch", "runner", "bare loop", "runner's pace / bare loop's"]
-    return [Table("Training", note, columns, rows), loading(work, turns)]
+    return Table("Training", note, columns, rows)
 
 
 def _measure(title: str, name: str, groups: int | None, films: int, work: Path, data: Path) -> Seconds:
