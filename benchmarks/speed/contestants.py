@@ -52,9 +52,10 @@ def contestants(models: Sequence[Model], yolos: Sequence[Path], threads: int) ->
         found[theirs] = Contestant(inferencer(model), own)
         for runtime, precision in available():
             name = f"{model.title}, {shown(runtime, precision)}"
-            found[name] = Contestant(_hipdet(model, threads, runtime, precision), own)
-        whole = _hipdet(model, threads, *RUNTIMES[0], whole=True)
-        found[f"{model.title}, {RUNTIMES[0][0]}, decoded whole"] = Contestant(whole, own)
+            found[name] = Contestant(ours(model, threads, runtime, precision), own)
+            if precision == "bfloat16" or runtime == "onnxruntime":
+                whole = ours(model, threads, runtime, precision, whole=True)
+                found[f"{name}, decoded whole"] = Contestant(whole, own)
     return found
 
 
@@ -73,12 +74,19 @@ def shown(runtime: str, precision: str) -> str:
     return runtime if precision == "float32" else f"{runtime} {precision}"
 
 
-def _hipdet(
+def ours(
     model: Model, threads: int, runtime: str, precision: str, whole: bool = False
 ) -> Callable[[Sequence[Path]], list[Boxes]]:
-    detector = HipDetector(model.onnx, threads=threads, runtime=runtime, precision=precision, strict=True)
-    if whole:
-        detector.model.at_least = None
+    """Ours, which looks once at every film."""
+    detector = HipDetector(
+        model.onnx,
+        threads=threads,
+        runtime=runtime,
+        precision=precision,
+        whole_films=whole,
+        odd_films=False,  # DetInferencer and YOLO look once
+        strict=True,
+    )
     return lambda films: [[roi.box for roi in film.rois] for film in detector(films)]
 
 

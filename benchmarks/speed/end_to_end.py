@@ -10,10 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hipdet.inference import HipDetector
 from hipdet.inference.onnx_model import OnnxModel
 from hipdet.radiograph import read_radiograph, read_reduced
-from speed.contestants import Boxes, Contestant, available, contestants, inferencer, shown
+from speed.contestants import Boxes, Contestant, available, contestants, inferencer, ours, shown
 from speed.films import SIDES, dicom, jpeg
 from speed.models import Model, model
 from speed.peak_memory import peak_memory
@@ -60,14 +59,12 @@ def _differences(models: Sequence[Model], threads: int, films: Sequence[Path]) -
     rows = []
     for each in models:
         expected = inferencer(each)(films)
+        side = OnnxModel(each.onnx).card.side
         for whole in (True, False):
             for runtime, precision in available():
-                detector = HipDetector(each.onnx, threads=threads, runtime=runtime, precision=precision, strict=True)
-                if whole:
-                    detector.model.at_least = None
-                boxes = [[roi.box for roi in film.rois] for film in detector(films)]
+                boxes = ours(each, threads, runtime, precision, whole)(films)
                 apart = _apart(boxes, expected)
-                square = apart * detector.model.card.side / LARGE
+                square = apart * side / LARGE
                 texts = [f"{value:.3f}" for value in (np.median(apart), apart.max(), np.median(square), square.max())]
                 reading = "whole film" if whole else "1/2, 1/4 or 1/8"
                 rows.append([f"{each.title}, {shown(runtime, precision)}", reading, *texts])

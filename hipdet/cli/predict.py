@@ -49,6 +49,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="output folder (default: %(default)s)")
     parser.add_argument("--rois", type=int, help="expected on a film (default: the model's number)")
     parser.add_argument("--as-stored", action="store_true", help="don't look at odd films turned or inverted")
+    parser.add_argument("--whole-films", action="store_true", help="decode JPEG films at full size: exact, slower")
     parser.add_argument("--threads", type=int, help="of an exported network (default: the runtime's own choice)")
     parser.add_argument("--runtime", default="onnxruntime", choices=["onnxruntime", "openvino"], help="of --model")
     parser.add_argument("--precision", default="float32", choices=list(PRECISIONS), help="bfloat16 needs openvino")
@@ -72,6 +73,7 @@ def open_detector(args: argparse.Namespace) -> HipDetector:
         args.weights,
         rois=args.rois,
         odd_films=not args.as_stored,
+        whole_films=args.whole_films,
         threads=args.threads,
         runtime=args.runtime,
         precision=args.precision,
@@ -133,7 +135,9 @@ def main() -> None:
     detector = open_detector(args)
     if args.overwrite:
         (args.out / JOURNAL).unlink(missing_ok=True)
-    settings = f"{detector.model.fingerprint} {detector.rois} {detector.odd_films} {detector.limits}"
+    settings = (
+        f"{detector.model.fingerprint} {detector.rois} {detector.odd_films} {detector.limits} {detector.at_least}"
+    )
     with Journal(args.out / JOURNAL, settings) as journal:
         count, unreadable = predict(detector, todo, args.out, journal)
     for film in unreadable[:SHOWN]:

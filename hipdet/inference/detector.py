@@ -54,6 +54,8 @@ class HipDetector:
         rois: Expected on a film, and given at most; by default what the model was made for.
         limits: For the review; by default the model's own.
         odd_films: Whether films that look odd are read turned and inverted too.
+        whole_films: Decode JPEG films whole, also where a fraction of their size would do: boxes to the last digit for more
+            time (docs/speed.md, "Reading").
         threads: Of an exported network; the runtime's own choice if not given.
         runtime: Of an exported model: ``onnxruntime``, or ``openvino`` (extra openvino).
         precision: ``float32``, or in OpenVINO ``bfloat16`` on processors that have it: faster, and boxes differ by a few
@@ -75,6 +77,7 @@ class HipDetector:
         rois: int | None = None,
         limits: ReviewLimits | None = None,
         odd_films: bool = True,
+        whole_films: bool = False,
         threads: int | None = None,
         runtime: str = "onnxruntime",
         precision: str = "float32",
@@ -86,6 +89,7 @@ class HipDetector:
         self.rois = self.model.card.rois if rois is None else rois
         self.limits = limits or self.model.card.limits
         self.odd_films = odd_films
+        self.at_least = None if whole_films else self.model.at_least
         self.strict = strict
         self.progress = progress
 
@@ -114,7 +118,7 @@ class HipDetector:
 
     def _prepare(self, source: FilmSource) -> tuple[FilmSource, ShrunkFilm | RadiographError]:
         try:
-            film = source.read(self.model.at_least)
+            film = source.read(self.at_least)
             if max(film.width, film.height) < LEAST_SIDE:
                 raise RadiographError(
                     f"{film.width}x{film.height} px, too small for a radiograph (from {LEAST_SIDE} px)", source.name

@@ -16,7 +16,8 @@ from hipdet.inference.runtime import open_runtime
 from hipdet.inference.shrunk_film import ShrunkFilm, shrink
 from hipdet.radiograph import ReducedFilm
 
-OVERSAMPLED = 3  # a film may be decoded to this many sides of the square (docs/speed.md, "Reading")
+# a film may be decoded to so many sides of the square, and to so many pixels (docs/speed.md, "Reading")
+OVERSAMPLED, ENOUGH = 3, 1024
 
 
 class OnnxModel:
@@ -45,7 +46,7 @@ class OnnxModel:
         if precision != "float32":
             digest.update(precision.encode())
         self.fingerprint = digest.hexdigest()
-        self.at_least: int | None = OVERSAMPLED * self.card.side
+        self.at_least: int | None = max(OVERSAMPLED * self.card.side, ENOUGH)
 
     def prepare(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
         """Reduce a film ``[H, W]``, or what was decoded of it."""

@@ -80,10 +80,24 @@ def test_boxes_end_at_the_film(untrained, tmp_path):
     coarse = Image.fromarray(generator.integers(0, 255, (40, 53), np.uint8))
     coarse.resize((2899, 2201), Image.Resampling.BICUBIC).save(tmp_path / "film.jpg", quality=95)
     detector = HipDetector(untrained.onnx, rois=3)
-    assert detector.model.at_least == 3 * 448
+    assert detector.at_least == 3 * 448
     (film,) = detector(tmp_path / "film.jpg")
     assert (film.width, film.height) == (2899, 2201)
     boxes = np.array([roi.box for roi in film.rois])
     assert len(boxes) == 3
     assert (boxes >= 0).all()
     assert (boxes <= [2899, 2201] * 2).all()
+
+
+def test_whole_films_on_request(untrained, tmp_path):
+    """The boxes of a film given as an array, which is whole."""
+    generator = np.random.default_rng(1)
+    coarse = Image.fromarray(generator.integers(0, 255, (40, 53), np.uint8))
+    coarse.resize((2899, 2201), Image.Resampling.BICUBIC).save(tmp_path / "film.jpg", quality=95)
+    (of_array,) = HipDetector(untrained.onnx)(read_radiograph(tmp_path / "film.jpg"))
+    boxes = {}
+    for whole in (True, False):
+        (film,) = HipDetector(untrained.onnx, whole_films=whole)(tmp_path / "film.jpg")
+        boxes[whole] = [roi.box for roi in film.rois]
+    assert boxes[True] == [roi.box for roi in of_array.rois]
+    assert boxes[False] != boxes[True]
