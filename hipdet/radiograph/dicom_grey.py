@@ -11,6 +11,7 @@ from hipdet.errors import RadiographError
 from hipdet.radiograph.window import DTYPES, windowed
 
 _TABLE = 1 << 16
+_SAMPLE = 200_000  # pixels
 _LEAST_GREYS = 16  # of 256, between the 0.5 and the 99.5 percentile
 
 
@@ -53,8 +54,10 @@ def _processing() -> Any:
 def _levels(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Ascending stored values, and for each pixel its place among them: all steps work on this short list."""
     low, high = int(pixels.min()), int(pixels.max())
+    if pixels.dtype.kind == "u" and high < _TABLE:
+        return np.arange(high + 1), pixels
     if high - low < _TABLE:
-        return np.arange(low, high + 1), pixels.astype(np.int64 if pixels.itemsize > 2 else np.int32) - low
+        return np.arange(low, high + 1), np.subtract(pixels, low, dtype=np.int64).astype(np.uint16)
     stored, place = np.unique(pixels, return_inverse=True)
     return stored.astype(np.int64), place.reshape(pixels.shape)
 
@@ -113,7 +116,7 @@ def _voi_table(dataset: Any, values: NDArray[Any]) -> NDArray[np.float64]:
 
 def _shows(film: NDArray[Any]) -> bool:
     """Whether the film is visible: a window of other units or a placeholder leaves it uniform, or black and white."""
-    sample = film.ravel()[:: max(1, film.size // 1_000_000)]
+    sample = film.ravel()[:: max(1, film.size // _SAMPLE)]
     if not sample.size:
         return True
     low, high = np.percentile(sample, (0.5, 99.5))
