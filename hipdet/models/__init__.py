@@ -1,5 +1,6 @@
 """The detector's parts: anchors, head and the second look."""
 
+from hipdet.models.grey_preprocessor import GreyPreprocessor
 from hipdet.models.grey_resnet import GreyResNet
 from hipdet.models.hip_ssd_head import HipSSDHead
 from hipdet.models.pretrained_weights import PretrainedWeights
@@ -8,6 +9,7 @@ from hipdet.models.roi_refiner import RoiRefiner
 from hipdet.models.square_anchor_generator import SquareAnchorGenerator
 
 __all__ = [
+    "GreyPreprocessor",
     "GreyResNet",
     "HipSSDHead",
     "PretrainedWeights",
