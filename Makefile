@@ -31,13 +31,13 @@ phantoms: install  ## synthetic films with known hips, as COCO
 	$(BIN)/python tools/make_phantoms.py $(DEMO)/phantoms --films $(FILMS) --max-side $(MAX_SIDE)
 	$(BIN)/python tools/convert.py phantom $(DEMO)/phantoms
 
-demo: phantoms  ## films, training, test, table and gallery: about 13 minutes on 2 cores
+demo: phantoms  ## films, training, test, table and gallery: about 10 minutes on 2 cores
 	$(BIN)/python tools/train.py $(CONFIG) --data-root $(DEMO)/phantoms --work-dir $(RUN) --resume $(DEMO_OPTIONS)
 	$(BIN)/python tools/test.py $(CONFIG) $$(cat $(RUN)/last_checkpoint) --data-root $(DEMO)/phantoms --work-dir $(RUN)
 	$(BIN)/python tools/gallery.py $(RUN)/test.roi.json --data-root $(DEMO)/phantoms
 	@echo "Figures: $(RUN)/test_report.json   ROIs, worst first: $(RUN)/test.roi.csv   Picture: $(RUN)/gallery.png"
 
-test: install  ## lint, types and all tests, about 14 minutes on 2 cores
+test: install  ## lint, types and all tests, about 13 minutes on 2 cores
 	$(MAKE) lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10 $(PYTEST_ARGS)
 
