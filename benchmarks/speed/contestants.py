@@ -104,5 +104,5 @@ def inferencer(model: Model) -> Callable[[Sequence[Path]], list[Boxes]]:
 
 
 def _yolo(path: Path, threads: int, runtime: str, precision: str) -> Callable[[Sequence[Path]], list[Boxes]]:
-    yolo = Yolo(path, threads, runtime, {"float32": "f32", "bfloat16": "bf16"}[precision])
+    yolo = Yolo(path, threads, runtime, precision)
     return lambda films: [yolo(film).tolist() for film in films]

@@ -49,7 +49,7 @@ def network(work: Path, yolos: Sequence[Path], threads: int, turns: int) -> list
     runs: Runs = {}
     for path in yolos:
         for runtime, precision in available():
-            yolo = Yolo(path, threads, runtime, {"float32": "f32", "bfloat16": "bf16"}[precision])
+            yolo = Yolo(path, threads, runtime, precision)
             batch = np.zeros((1, 3, yolo.side, yolo.side), np.float32)
             runs[f"{path.stem}, {shown(runtime, precision)}"] = partial(yolo.network, batch)
     for name in PEERS:

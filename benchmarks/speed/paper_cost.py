@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from speed.brief_training import read_plain_config
 from speed.models import ROOT
 from speed.results import Table
 
-FILMS, EPOCHS = 6568, 40  # per stage
+PAPER_FILMS, PAPER_EPOCHS = 6568, 40  # per stage
 RATES = (10, 50)  # TFLOP/s that a step sustains: a gaming card in float32, a data centre's in mixed precision
 GPUS = (1, 8)
 WORKERS = 2  # of each GPU
@@ -24,15 +23,16 @@ WORKERS = 2  # of each GPU
 def paper_cost(loading_ms: float) -> Table:
     """Minutes on GPUs that sustain so much, where a worker loads a film in `loading_ms`."""
     stages = [flops(groups) for groups in (1, 2, 3)]
-    compute = sum(stages) * FILMS * EPOCHS
-    loading = loading_ms / 1e3 * FILMS * EPOCHS * len(stages)
+    compute = sum(stages) * PAPER_FILMS * PAPER_EPOCHS
+    loading = loading_ms / 1e3 * PAPER_FILMS * PAPER_EPOCHS * len(stages)
     rows = [
         [str(gpus), str(rate), f"{compute / rate / 1e12 / gpus / 60:.0f}", f"{loading / WORKERS / gpus / 60:.0f}"]
         for gpus in GPUS
         for rate in RATES
     ]
     note = (
-        f"{FILMS} films, 3 x {EPOCHS} epochs of configs/hip_ssd_exp3.py on paper: {compute / 1e15:.0f} PFLOP, counted ("
+        f"{PAPER_FILMS} films, 3 x {PAPER_EPOCHS} epochs of configs/hip_ssd_exp3.py on paper: {compute / 1e15:.0f} PFLOP, "
+        "counted ("
         + ", ".join(f"{each / 1e9:.0f}" for each in stages)
         + f" GFLOP a film in stages 1, 2, 3), and {WORKERS} workers for each GPU that need {loading_ms:.1f} ms a film, as "
         "measured. The longer of the two is what it takes; validation and ranks that wait for each other come on top."
@@ -43,7 +43,7 @@ def paper_cost(loading_ms: float) -> Table:
 def flops(groups: int) -> int:
     """Floating-point operations of a training step for one film with so many layer groups thawed."""
     init_default_scope("mmdet")
-    cfg: Any = read_plain_config(Path(ROOT / "configs/hip_ssd_exp3.py"))
+    cfg: Any = read_plain_config(ROOT / "configs/hip_ssd_exp3.py")
     detector: Any = MODELS.build(cfg.model).train()
     settings = dict(type="OptimWrapper", optimizer=cfg.optim_wrapper.optimizer)
     wrapper: Any = LayerGroupOptimWrapperConstructor(settings, cfg.optim_wrapper.paramwise_cfg)(detector)

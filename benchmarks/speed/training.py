@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from hipdet.training.bfloat16_optim_wrapper import has_bfloat16
 from speed.brief_training import read_plain_config
 from speed.models import ROOT
+from speed.paper_cost import PAPER_EPOCHS, PAPER_FILMS
 from speed.results import Table
 from speed.timing import Spread
 
@@ -32,7 +33,6 @@ RUNS = (
     ("ResNet-101, stage 2: head, last groups", "hip_ssd_exp3", 2, 48),
     ("ResNet-101, stage 3: all", "hip_ssd_exp3", 3, 48),
 )
-PAPER_FILMS, PAPER_EPOCHS = 6568, 40  # per stage
 
 
 @dataclass

@@ -11,6 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from hipdet.boxes import iou_matrix
+from hipdet.inference.runtime import PRECISIONS
 
 GREY = 114  # of ultralytics' letterbox
 LEAST_SCORE, MOST_OVERLAP, MOST = 0.25, 0.7, 300  # ultralytics' defaults
@@ -23,17 +24,17 @@ class Yolo:
         path: File that ultralytics exported: input ``[1, 3, S, S]``, output ``[1, 4 + classes, candidates]``.
         threads: Of the network.
         runtime: ``onnxruntime`` or ``openvino``.
-        precision: ``f32`` or ``bf16``, of OpenVINO.
+        precision: ``float32`` or ``bfloat16``, of OpenVINO.
     """
 
-    def __init__(self, path: Path, threads: int, runtime: str = "onnxruntime", precision: str = "f32") -> None:
+    def __init__(self, path: Path, threads: int, runtime: str = "onnxruntime", precision: str = "float32") -> None:
         if runtime == "openvino":
             import openvino
 
             settings = {
                 "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_NUM_THREADS": threads,
-                "INFERENCE_PRECISION_HINT": precision,
+                "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
             }
             compiled = openvino.Core().compile_model(str(path), "CPU", settings)
             self.side = int(compiled.input(0).shape[2])
