@@ -58,9 +58,28 @@ def test_a_metafile_tells_the_facts(name):
         assert metadata["Training Data"] == "+".join(EXPERIMENTS[number].trained_on).upper()
 
 
+def test_architectures_are_those_of_the_configs():
+    for name, model in MODELS_BY_NAME.items():
+        cfg = Config.fromfile(REPOSITORY / model["Config"]).model
+        parts = [cfg.backbone.type, cfg.bbox_head.type, *([cfg.refiner.type] if "refiner" in cfg else [])]
+        assert model["Metadata"]["Architecture"] == parts
+
+
 def test_results_are_those_of_the_docs():
     docs = "".join(path.read_text() for path in [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")])
     for model in MODELS_BY_NAME.values():
         for result in model.get("Results", []):
             assert f"{result['Metrics']['average IoU']}" in docs
             assert f"{result['Metrics']['acc50']}" in docs
+
+
+def test_results_of_the_demo_are_those_of_its_table():
+    readme = (REPOSITORY / "README.md").read_text()
+    (result,) = MODELS_BY_NAME["hip_ssd_r18_demo"]["Results"]
+    metrics = result["Metrics"]
+    for label, value in [
+        ("average IoU", metrics["average IoU"]),
+        ('ROIs with IoU >= 0.5 (the paper\'s "AP50")', metrics["acc50"]),
+        ("COCO mAP", metrics["box AP"] / 100),
+    ]:
+        assert f"\n{label:<46}  {value:.4f}\n" in readme
