@@ -1,7 +1,11 @@
-"""Imported first by tools that need the extra mm: where it is missing they end with the line to install."""
+"""Imported first by tools that need the extra mm: where it is missing they end with the line to install.
+
+Also sets what torch reads when it makes its first tensor.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.util import find_spec
 
@@ -19,3 +23,5 @@ def require(packages: tuple[str, ...] = PACKAGES) -> None:
 
 
 require()
+# large tensors on large pages: a training step touches fresh memory all the time (docs/speed.md, "Training")
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

@@ -33,6 +33,10 @@ class CropFrames(NamedTuple):
         side = (boxes[:, 2:] - boxes[:, :2]).amax(dim=1).clamp(min=1.0)
         return cls((boxes[:, :2] + boxes[:, 2:]) / 2, side, axes)
 
+    def split(self, counts: list[int]) -> list[CropFrames]:
+        """The first ``counts[0]`` frames, then as many as the next number says, ..."""
+        return [CropFrames(*parts) for parts in zip(*(field.split(counts) for field in self))]
+
     def encode(self, boxes: Tensor) -> Tensor:
         """`boxes` ``[R, 4]`` on the film as ``[R, 4]``: centre in the frame, logarithms of width and height.
 
@@ -51,10 +55,11 @@ class CropFrames(NamedTuple):
     def read(self, film: Tensor, context: float, pixels: int) -> Tensor:
         """Read the windows, `context` sides wide, off one `film` ``[C, H, W]`` as ``[R, C, pixels, pixels]``."""
         count, (height, width) = len(self.side), film.shape[1:]
-        points = cell_centres(pixels, pixels, film).reshape(-1, 2) * context  # [P, 2] in sides
-        turned = points[:, :1] * self.axes[:, None, :, 0] + points[:, 1:] * self.axes[:, None, :, 1]  # [R, P, 2]
-        where = self.centre[:, None] + turned * self.side[:, None, None]
-        grid = where / where.new_tensor([width, height]) * 2 - 1
+        unit = 2 / film.new_tensor([width, height])  # the film spans -1 .. 1
+        steps = cell_centres(pixels, 1, film)[:, 0, 1:] * context  # [pixels, 1] in sides
+        across, down = ((self.axes[:, None, :, axis] * self.side[:, None, None] * unit) * steps for axis in (0, 1))
+        # separable: one sum over all pixels of all windows
+        grid = (self.centre[:, None] * unit - 1 + down)[:, :, None] + across[:, None]  # [R, pixels, pixels, 2]
         black = film.amin(dim=(1, 2), keepdim=True)  # what lies outside
         # the windows stacked in one tall picture: the film isn't copied for each
         tall = F.grid_sample((film - black)[None], grid.reshape(1, count * pixels, pixels, 2), align_corners=False)

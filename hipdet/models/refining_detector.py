@@ -59,7 +59,7 @@ class RefiningDetector(SingleStageDetector):
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor]:
         """Features of the reduced films ``[N, C, H, W]``."""
-        return super().extract_feat(F.avg_pool2d(batch_inputs, self.reduction) if self.reduction > 1 else batch_inputs)
+        return super().extract_feat(reduced(batch_inputs, self.reduction))
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
         """Losses of the head and of the refiner, which learns from labels and from what the head takes for a ROI."""
@@ -115,6 +115,13 @@ class RefiningDetector(SingleStageDetector):
     def _suppress(self, found: InstanceData) -> InstanceData:
         keep = batched_nms(found.bboxes, found.scores, found.labels, self.test_cfg.nms)[1]
         return found[keep]
+
+
+def reduced(films: Tensor, by: int) -> Tensor:
+    """Means of the blocks of `by` x `by` pixels of `films` ``[N, C, H, W]``."""
+    if by == 2:  # the same means, at a quarter of a pooling's time on a CPU
+        return F.interpolate(films, scale_factor=0.5, mode="bilinear")
+    return F.avg_pool2d(films, by) if by > 1 else films
 
 
 def share_size(boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:

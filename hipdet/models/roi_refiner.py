@@ -109,10 +109,9 @@ class RoiRefiner(BaseModule):
 
         `labels` and `proposals`, best first, are ``[G, 4]`` and ``[P, 4]`` pixels for each film.
         """
-        drawn = [self._training_frames(boxes, found, films) for boxes, found in zip(labels, proposals)]
-        crops = torch.cat([frames.read(film, self.context, self.pixels) for film, (frames, _) in zip(films, drawn)])
-        frames = CropFrames(*map(torch.cat, zip(*(frames for frames, _ in drawn))))
-        nearest = torch.cat([nearest for _, nearest in drawn])  # [R, 4]; NaN where the film has no label
+        frames, counts, nearest = self._training_frames(films, labels, proposals)
+        parts = [part.read(film, self.context, self.pixels) for film, part in zip(films, frames.split(counts))]
+        crops = torch.cat(parts)
         found = self(crops)
         refined = frames.decode(found.deltas)
         # NaN where a film has no label at all: no overlap
@@ -141,14 +140,23 @@ class RoiRefiner(BaseModule):
         error = (votes - target[:, :, None]).abs().sum(1)
         return self.vote_weight * ((error - log_weights) * near).sum(1).mean()
 
-    def _training_frames(self, boxes: Tensor, proposals: Tensor, films: Tensor) -> tuple[CropFrames, Tensor]:
-        """Frames about the labels of a film and its background, and the label nearest to each frame."""
-        about = [boxes.repeat(self.copies, 1), self._background(boxes, proposals, films)]
+    def _training_frames(
+        self, films: Tensor, labels: list[Tensor], proposals: list[Tensor]
+    ) -> tuple[CropFrames, list[int], Tensor]:
+        """Frames about the labels of each film and its background, R in all.
+
+        Returns:
+            The frames, film after film; their number for each film; the label nearest to each frame ``[R, 4]``, NaN where the
+            film has none.
+        """
+        about = [
+            torch.cat([boxes.repeat(self.copies, 1), self._background(boxes, found, films)])
+            for boxes, found in zip(labels, proposals)
+        ]
+        counts = [len(boxes) for boxes in about]
         frames = random_frames(torch.cat(about), self.shift, self.zoom, self.degrees)
-        if not len(boxes):
-            return frames, torch.full((len(frames.side), 4), torch.nan, device=films.device)
-        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-        return frames, boxes[(frames.centre[:, None] - centres).norm(dim=2).argmin(dim=1)]
+        nearest = [_nearest(part.centre, boxes) for part, boxes in zip(frames.split(counts), labels)]
+        return frames, counts, torch.cat(nearest)
 
     def _background(self, boxes: Tensor, proposals: Tensor, films: Tensor) -> Tensor:
         """Boxes ``[background, 4]``: of `proposals`, then anywhere, as large as the labels (a fifth of a film without)."""
@@ -169,3 +177,11 @@ class RoiRefiner(BaseModule):
         frames = CropFrames.around(boxes, mirror=-torch.ones_like(boxes[:, 0]) if mirrored else None)
         found = self(frames.read(film, self.context, self.pixels))
         return frames.decode(found.deltas), found.quality.sigmoid()
+
+
+def _nearest(points: Tensor, boxes: Tensor) -> Tensor:
+    """For each of `points` ``[R, 2]`` that of `boxes` ``[G, 4]`` whose centre is nearest, ``[R, 4]``; NaN without boxes."""
+    if not len(boxes):
+        return torch.full((len(points), 4), torch.nan, device=points.device)
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return boxes[(points[:, None] - centres).norm(dim=2).argmin(dim=1)]

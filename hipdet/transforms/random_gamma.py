@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
@@ -27,9 +28,17 @@ class RandomGamma(BaseTransform):
         """Draw g and apply it."""
         spread = math.log(self.limit)
         gamma = math.exp(np.random.uniform(-spread, spread))
-        unit = results["img"].astype(np.float32) / 255
-        results["img"] = 255 * unit ** np.float32(gamma)
+        img = results["img"]
+        if img.dtype == np.uint8:  # 256 powers instead of one for each pixel
+            results["img"] = cv2.LUT(img, apply_gamma(np.arange(256), gamma)).reshape(img.shape)
+        else:
+            results["img"] = apply_gamma(img, gamma)
         return results
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(limit={self.limit})"
+
+
+def apply_gamma(greys: np.ndarray, gamma: float) -> np.ndarray:
+    """``255 * (greys / 255) ** gamma``, float32, of `greys` in 0..255."""
+    return 255 * (greys.astype(np.float32) / 255) ** np.float32(gamma)

@@ -33,7 +33,10 @@ class RandomLighting(BaseTransform):
 
 def lighting(img: np.ndarray, b: float, c: float) -> np.ndarray:
     """Apply brightness `b` and contrast `c` to `img` ``[H, W, C]`` in 0..255; float32."""
-    pixels = img.astype(np.float32)
+    pixels = img.astype(np.float32, copy=False)
     mean = pixels.mean()
     factor = 1 + c if c >= 0 else 1 / (1 - c)
-    return np.clip((pixels - mean) * np.float32(factor) + mean + np.float32(255 * b), 0, 255)
+    pixels = pixels - mean
+    pixels *= np.float32(factor)
+    pixels += mean + np.float32(255 * b)
+    return np.clip(pixels, 0, 255, out=pixels)

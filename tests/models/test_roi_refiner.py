@@ -79,11 +79,13 @@ def test_it_learns():
     refiner = make_refiner().train()
     optimizer = torch.optim.AdamW(refiner.parameters(), lr=4e-3)
     films = torch.stack([discs(boxes) for boxes in LABELS])
+    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 100)  # the end doesn't hang on the last steps' draws
     for _ in range(100):
         losses = refiner.loss(films, LABELS, NOTHING)
         optimizer.zero_grad()
         sum(losses.values()).backward()
         optimizer.step()
+        rate.step()
     refiner.eval()
     missed = LABELS[0] + torch.tensor([[8.0, -6, 8, -6], [-8, 4, 0, 12]])
     background = torch.tensor([[15.0, 110, 55, 150]])
@@ -91,7 +93,7 @@ def test_it_learns():
         refined, quality = refiner.refine(films[0], torch.cat([missed, background]))
     before, after = (bbox_overlaps(boxes, LABELS[0], is_aligned=True) for boxes in (missed, refined[:2]))
     assert before.max() < 0.65
-    assert after.min() > 0.85
+    assert after.min() > 0.9
     assert quality[:2].min() > 0.6 > 0.4 > quality[2]
 
 
