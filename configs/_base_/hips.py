@@ -32,6 +32,7 @@ loader = dict(batch_size=16, num_workers=2)
 train_dataloader = dict(
     **loader,
     persistent_workers=True,  # EpochSeedHook seeds them every epoch
+    collate_fn=dict(type='collate_films'),
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         **films,

@@ -33,8 +33,9 @@ class GreyPreprocessor(DetDataPreprocessor):
         if any(shape[0] != 1 for shape in shapes):
             return super().forward(data, training)
         data = self.cast_data(data)
-        films = list(data["inputs"])
-        films = [torch.stack(films)] if len(shapes) == 1 else films  # in one piece where they are of one size
+        films = data["inputs"]
+        if len(shapes) == 1:  # in one piece
+            films = [films if isinstance(films, torch.Tensor) else torch.stack(list(films))]
         normalised = [torch.sub(film, self.mean).div_(self.std) for film in films]
         inputs = normalised[0] if len(shapes) == 1 else normalised
         return self.padding({**data, "inputs": inputs}, training)

@@ -36,6 +36,10 @@ def test_equals_mmdets_on_three_channels(shapes, channels, dtype):
     assert torch.equal(found["inputs"], expected["inputs"])
     for mine, theirs in zip(found["data_samples"], expected["data_samples"]):
         assert mine.metainfo == theirs.metainfo
+    if len(set(shapes)) == 1:  # as collate_films gives them
+        data = batch(shapes, channels, dtype)
+        data["inputs"] = torch.stack(data["inputs"])
+        assert torch.equal(GreyPreprocessor(**SETTINGS)(data, training=True)["inputs"], expected["inputs"])
 
 
 def test_colour_stays_colour():
