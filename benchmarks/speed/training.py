@@ -134,7 +134,7 @@ def _measure(title: str, name: str, groups: int | None, films: int, work: Path, 
     cfg.train_dataloader.dataset.update(
         data_root=str(data), ann_file="annotations/cgoa_oaih_train.json", indices=films, verify_films=False
     )
-    cfg.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=EPOCHS)
+    cfg.train_cfg = dict(type=cfg.train_cfg.type, max_epochs=EPOCHS)
     for part in ("val", "test"):
         cfg[f"{part}_cfg"] = cfg[f"{part}_dataloader"] = cfg[f"{part}_evaluator"] = None
     cfg.default_hooks.checkpoint = dict(type="CheckpointHook", interval=EPOCHS + 1, save_last=False)

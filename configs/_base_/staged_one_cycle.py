@@ -1,5 +1,5 @@
 # Three stages of 40 epochs: the head, the last two layer groups, everything (paper, section 3.4).
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=120, val_interval=5)
+train_cfg = dict(type='SteadyTrainLoop', max_epochs=120, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 

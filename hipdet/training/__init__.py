@@ -1,4 +1,4 @@
-"""Staged one-cycle training, exact resuming, safe and matching checkpoints."""
+"""Staged one-cycle training, steady loading, exact resuming, safe and matching checkpoints."""
 
 from hipdet.training.bfloat16_optim_wrapper import Bfloat16OptimWrapper
 from hipdet.training.checkpoint_loader import load_safetensors
@@ -7,6 +7,7 @@ from hipdet.training.layer_groups import LayerGroupOptimWrapperConstructor
 from hipdet.training.matching_checkpoint_hook import MatchingCheckpointHook
 from hipdet.training.safe_checkpoint_hook import SafeCheckpointHook
 from hipdet.training.staged_one_cycle_hook import StagedOneCycleHook
+from hipdet.training.steady_train_loop import SteadyTrainLoop
 
 __all__ = [
     "Bfloat16OptimWrapper",
@@ -15,5 +16,6 @@ __all__ = [
     "MatchingCheckpointHook",
     "SafeCheckpointHook",
     "StagedOneCycleHook",
+    "SteadyTrainLoop",
     "load_safetensors",
 ]

@@ -26,10 +26,14 @@ class EpochSeedHook(Hook):
     priority = "VERY_HIGH"
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """For what is loaded."""
+        """For what is loaded, if it isn't already."""
         self._seed(runner, BEFORE)
+        self.before_load_epoch(runner, runner.epoch)
+
+    def before_load_epoch(self, runner: Runner, epoch: int) -> None:
+        """For what workers load, perhaps while the epoch before isn't over (`SteadyTrainLoop`)."""
         for number, dataset in enumerate(roi_datasets(runner.train_dataloader.dataset)):
-            dataset.seed_workers(runner.seed, runner.epoch, get_rank(), LOADING + number)
+            dataset.seed_workers(runner.seed, epoch, get_rank(), LOADING + number)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any | None = None) -> None:
         """For the network, at the epoch's first batch: a loader draws a number when it starts its workers, else not."""
