@@ -59,7 +59,7 @@ def test_a_metafile_tells_the_facts(name):
 
 
 def test_architectures_are_those_of_the_configs():
-    for name, model in MODELS_BY_NAME.items():
+    for model in MODELS_BY_NAME.values():
         cfg = Config.fromfile(REPOSITORY / model["Config"]).model
         parts = [cfg.backbone.type, cfg.bbox_head.type, *([cfg.refiner.type] if "refiner" in cfg else [])]
         assert model["Metadata"]["Architecture"] == parts

@@ -17,7 +17,8 @@ from torch import Tensor
 def collate_films(samples: Sequence[dict]) -> dict:
     """mmengine's ``pseudo_collate``, but films of one size are one tensor, and labels travel by value.
 
-    torch hands over every tensor as a file of its own, which for the few numbers of a film's labels takes longer than all else.
+    torch hands over every tensor as a file of its own, which for the few numbers of a film's labels takes longer than all
+    else.
 
     Args:
         samples: Of ``PackDetInputs``: ``inputs``, a film ``[C, H, W]``, and ``data_samples``.

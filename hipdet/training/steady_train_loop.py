@@ -54,7 +54,8 @@ class SteadyTrainLoop(EpochBasedTrainLoop):
 
     def _begin(self, epoch: int) -> Iterator[Any]:
         loader: Any = self.dataloader
-        for sampler in (loader.sampler, getattr(loader.batch_sampler, "sampler", None)):
+        samplers: list[Any] = [loader.sampler, getattr(loader.batch_sampler, "sampler", None)]
+        for sampler in samplers:
             if hasattr(sampler, "set_epoch"):
                 sampler.set_epoch(epoch)
         self.runner.call_hook("before_load_epoch", epoch=epoch)

@@ -52,6 +52,14 @@ def test_outside_is_as_black_as_the_film_gets():
     assert crop.eq(-2.0).all()
 
 
+def test_split_keeps_the_order():
+    frames = random_frames(torch.tensor([[10.0, 20, 30, 40]]).repeat(6, 1), 0.2, 1.35, 10.0)
+    first, none, rest = frames.split([2, 0, 4])
+    assert len(none.side) == 0
+    for whole, *parts in zip(frames, first, rest):
+        assert torch.equal(torch.cat(parts), whole)
+
+
 def test_long_side_of_a_box_that_is_not_square():
     frames = CropFrames.around(torch.tensor([[0.0, 0.0, 10.0, 30.0]]))
     assert frames.side.item() == 30

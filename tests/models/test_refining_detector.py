@@ -9,7 +9,7 @@ from mmengine.structures import InstanceData
 
 from hipdet.boxes import iou_matrix
 from hipdet.errors import ConfigError
-from hipdet.models.refining_detector import share_size
+from hipdet.models.refining_detector import reduced, share_size
 
 RESIDUAL = dict(type="mmdet.ResNet", depth=18, base_channels=8)
 
@@ -58,6 +58,16 @@ def test_first_pass_is_that_of_a_single_stage_detector_on_the_reduced_film():
     assert features.shape[-2:] == (8, 8)  # 256 / 2 / 16
     (expected,) = detector.backbone(film.reshape(1, 3, 128, 2, 128, 2).mean((3, 5)))
     assert features.allclose(expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("by", [1, 2, 3, 4])
+@pytest.mark.parametrize("shape", [(2, 1, 48, 96), (1, 3, 47, 61)])
+def test_reduced_films_are_means_of_blocks(shape, by):
+    films = torch.rand(shape) * 255
+    height, width = (side // by * by for side in shape[2:])  # what doesn't fill a block is left out
+    blocks = films[..., :height, :width].unfold(2, by, by).unfold(3, by, by)
+    assert reduced(films, by).allclose(blocks.mean((4, 5)), atol=1e-3)
+    assert reduced(films, by).shape == blocks.shape[:4]
 
 
 def test_untrained_refiner_gives_the_first_pass_back():
