@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from mmengine.registry import LOOPS
+from mmdet.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
