@@ -44,7 +44,7 @@ class ByValue(list):
 
 class _ValuePickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, Tensor):
+        if type(obj) is Tensor and obj.dtype != torch.bfloat16 and not obj.requires_grad:  # what numpy can hold
             return torch.from_numpy, (obj.numpy(),)
         return NotImplemented
 

@@ -73,5 +73,15 @@ def test_labels_that_arrived_can_be_written_to():
     assert batch["data_samples"][1].gt_instances.labels.tolist() == [1]
 
 
+def test_tensors_that_numpy_cannot_hold():
+    samples = make_samples(ALIKE)
+    samples[1]["data_samples"].gt_instances.bboxes = torch.ones(1, 4, dtype=torch.bfloat16)
+    samples[2]["data_samples"].gt_instances.bboxes = torch.ones(2, 4, requires_grad=True)
+    batch = pickle.loads(ForkingPickler.dumps(collate_films(samples)))
+    _, half, learned, _ = (sample.gt_instances.bboxes for sample in batch["data_samples"])
+    assert torch.equal(half, torch.ones(1, 4, dtype=torch.bfloat16))
+    assert torch.equal(learned, torch.ones(2, 4))
+
+
 def test_configs_find_it():
     assert FUNCTIONS.get("collate_films") is collate_films
