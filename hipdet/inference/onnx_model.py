@@ -17,7 +17,7 @@ from hipdet.inference.shrunk_film import ShrunkFilm, shrink
 from hipdet.radiograph import ReducedFilm
 
 # a film may be decoded to so many sides of the square, and to so many pixels (docs/speed.md, "Reading")
-OVERSAMPLED, ENOUGH = 3, 1024
+OVERSAMPLED, ENOUGH = 2, 1024
 
 
 class OnnxModel:

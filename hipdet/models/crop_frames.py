@@ -57,7 +57,8 @@ class CropFrames(NamedTuple):
         count, (height, width) = len(self.side), film.shape[1:]
         unit = 2 / film.new_tensor([width, height])  # the film spans -1 .. 1
         steps = cell_centres(pixels, 1, film)[:, 0, 1:] * context  # [pixels, 1] in sides
-        across, down = ((self.axes[:, None, :, axis] * self.side[:, None, None] * unit) * steps for axis in (0, 1))
+        spans = self.axes * self.side[:, None, None] * unit[:, None]
+        across, down = (spans[:, None, :, axis] * steps for axis in (0, 1))  # [R, pixels, 2]
         # separable: one sum over all pixels of all windows
         grid = (self.centre[:, None] * unit - 1 + down)[:, :, None] + across[:, None]  # [R, pixels, pixels, 2]
         black = film.amin(dim=(1, 2), keepdim=True)  # what lies outside

@@ -80,7 +80,7 @@ def test_boxes_end_at_the_film(untrained, tmp_path):
     coarse = Image.fromarray(generator.integers(0, 255, (40, 53), np.uint8))
     coarse.resize((2899, 2201), Image.Resampling.BICUBIC).save(tmp_path / "film.jpg", quality=95)
     detector = HipDetector(untrained.onnx, rois=3)
-    assert detector.at_least == 3 * 448
+    assert detector.at_least == 1024
     (film,) = detector(tmp_path / "film.jpg")
     assert (film.width, film.height) == (2899, 2201)
     boxes = np.array([roi.box for roi in film.rois])
