@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hipdet.errors import ConfigError
 
 Range = tuple[int, int]
-Counts = Union[int, Mapping[str, Union[int, Sequence[int]]]]
+Counts = Union[int, Sequence[int], Mapping[str, Union[int, Sequence[int]]]]
 
 EXPECTED = "a number, or for every class a number or a range such as 1-2"
 
@@ -32,7 +32,7 @@ class RoiCounts:
 
     @classmethod
     def of(cls, counts: Counts, classes: Sequence[str], source: object = "rois") -> RoiCounts:
-        """From a number, of all classes together, or from numbers and ranges by class; `source` is what an error names.
+        """From a number or a range, of all classes together, or from numbers and ranges by class; `source` is what an error names.
 
         Raises:
             ConfigError: something else, or other classes.

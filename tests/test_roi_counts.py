@@ -13,7 +13,9 @@ def test_a_number_counts_all_classes_together():
     counts = RoiCounts.of(2, CHEST)
     best = counts.best(np.array([0.2, 0.9, 0.5]), np.array([0, 1, 1]))
     assert (counts.most, best.tolist()) == (2, [1, 2])
-    assert counts.too_few(np.array([0])) and not counts.too_few(np.array([0, 0])) and counts.too_many(np.array([0] * 3))
+    assert counts.too_few(np.array([0]))
+    assert not counts.too_few(np.array([0, 0]))
+    assert counts.too_many(np.array([0] * 3))
 
 
 def test_numbers_and_ranges_by_class():
@@ -23,7 +25,9 @@ def test_numbers_and_ranges_by_class():
     labels = np.array([0, 0, 1, 1, 1])
     best = counts.best(np.array([0.1, 0.8, 0.3, 0.9, 0.2]), labels)
     assert best.tolist() == [3, 1, 2]
-    assert counts.too_many(labels) and not counts.too_many(labels[best]) and not counts.too_few(labels[best])
+    assert counts.too_many(labels)
+    assert not counts.too_many(labels[best])
+    assert not counts.too_few(labels[best])
     assert counts.too_few(np.array([1, 2]))  # no heart
 
 
