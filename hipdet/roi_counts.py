@@ -32,7 +32,7 @@ class RoiCounts:
 
     @classmethod
     def of(cls, counts: Counts, classes: Sequence[str], source: object = "rois") -> RoiCounts:
-        """From a number or a range, of all classes together, or from numbers and ranges by class; `source` is what an error names.
+        """From a number or a range, of all classes together, or from some by class; `source` is what an error names.
 
         Raises:
             ConfigError: something else, or other classes.
