@@ -3,8 +3,8 @@
 Layout: ``films.csv`` with columns ``film, patient, group, fracture``; films called ``0001.jpg``, or ``0001_pre.jpg`` and
 ``0001_post.jpg`` for the films before and after a hip replacement; label files in ``labels``.
 
-The paper has 3,013 pairs, less 353 of fracture cases, and counts 2,660 patients and 2,660 films: one film of each pair.  Which
-one it doesn't say; here it is the film before the operation, which shows the disease.
+The paper has 3,013 pairs, less 353 of fracture cases, and counts 2,660 patients and 2,660 films: one film of each pair.
+Which one it doesn't say; here it is the film before the operation, which shows the disease.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def find_cgoa(
     Args:
         root: Holds films and ``films.csv``.
         table: In its place.
-        phases: Which films of a pair to take: ``pre``, ``post``, both, or ``one``: the film before the operation, or the one after
+        phases: Which films of a pair to take: ``pre``, ``post``, both, or ``one``: that before the operation, or that after
             it where there is no other.
         crop: Pixel rows to cut off at the top and at the bottom, where some films show a patient's data.
 
