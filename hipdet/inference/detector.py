@@ -139,7 +139,7 @@ class HipDetector:
         rois = tuple(
             DetectedRoi((x0, y0, x1, y1), score, self.model.card.classes[label], side)
             for (x0, y0, x1, y1), score, label, side in zip(
-                boxes, chosen.scores.tolist(), chosen.labels.tolist(), chosen.picture_sides()
+                boxes, chosen.scores.tolist(), chosen.labels.tolist(), _picture_sides(chosen, found, limits, film)
             )
         )
         return FilmRois(
@@ -152,6 +152,12 @@ class HipDetector:
             90 * chosen.quarters,
             chosen.inverted,
         )
+
+
+def _picture_sides(chosen: Reading, found: Reading, limits: ReviewLimits | None, film: ShrunkFilm) -> list[str]:
+    """Of the `chosen` of `found`; without limits whatever was found may be a ROI."""
+    shown = int((found.scores >= (limits.least_score if limits else 0.0)).sum())
+    return chosen.picture_sides(shown, film.laterality)
 
 
 def open_model(
