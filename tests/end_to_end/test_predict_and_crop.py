@@ -95,9 +95,10 @@ def test_a_folder_of_good_and_bad_films(folder, untrained):
     assert cropped.returncode == 0, cropped.stderr
     rows = list(csv.DictReader((work / "crops/manifest.csv").open()))
     assert len(rows) == len(found.dataset["annotations"]) >= 8
-    by_box = {(row["film"], row["patient_side"]): row for row in rows}
+    by_box = {(row["film"], row["patient_side"], row["score"]): row for row in rows}
+    assert len(by_box) == len(rows)
     for each in found.dataset["annotations"]:
-        row = by_box[each["file_name"], each["patient_side"]]
+        row = by_box[each["file_name"], each["patient_side"], str(each["score"])]
         crop = np.asarray(Image.open(work / "crops" / row["crop"]))
         assert (crop.shape, crop.dtype) == ((64, 64), np.uint16)
         x0, y0, x1, y1 = (int(row[corner]) for corner in ("x0", "y0", "x1", "y1"))
@@ -166,7 +167,7 @@ def test_an_interrupted_run_leaves_what_is_done_and_carries_on(untrained, tmp_pa
         ([], "name films, or a COCO file"),
         (["--ann", "a.json"], "--ann needs --data-root"),
         (["a.jpg", "--model", "a.onnx", "--weights", "b.pth"], "name either --model, or --config and --weights"),
-        (["a.jpg", "--rois", "0"], "--rois 0: expected 1 or more"),
+        (["a.jpg", "--rois", "0"], "--rois: number of ROIs 0, expected a number"),
     ],
 )
 def test_nothing_usable(arguments, message, untrained, tmp_path):
