@@ -116,11 +116,11 @@ def _range(count: Any, source: object) -> Range:
     return int(ends[0]), int(ends[1])
 
 
-def _typed(text: str, source: object) -> list[int]:
+def _typed(text: str, source: object) -> int | list[int]:
     found = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", text)
     if not found:
         raise ConfigError(f"{source}: {text!r}, expected {EXPECTED}")
-    return [int(found[1]), int(found[2] or found[1])]
+    return [int(found[1]), int(found[2])] if found[2] else int(found[1])
 
 
 def _plain(ends: Range) -> int | list[int]:

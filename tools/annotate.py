@@ -64,7 +64,7 @@ def open_session(args: argparse.Namespace) -> Session:
     """Films, labels and proposals."""
     project, out = project_of(args), args.out or args.folder / "labels"
     films = FilmFolder(args.folder, project.source)
-    detect = load_detector(args.model, project.rois) if args.model else None
+    detect = load_detector(args.model, project) if args.model else None
     store = LabelStore(out, project, {name: each.patient for name, each in films.candidates.items()})
     try:
         if args.labels:

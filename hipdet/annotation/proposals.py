@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hipdet.annotation.film_folder import FilmFolder
@@ -15,6 +15,7 @@ from hipdet.annotation.project import Project
 from hipdet.inference import FilmRois, HipDetector
 from hipdet.inference.detector import SHIPPED
 from hipdet.inference.film_rois import DetectedRoi
+from hipdet.roi_counts import RoiCounts
 from hipdet.validation.values import finite
 from hipdet.version import RESULTS_VERSION
 
@@ -44,13 +45,24 @@ class Proposal:
         return 2 * wrong + 1 - min(self.scores, default=0.0)
 
 
-def load_detector(model: str, rois: int | None) -> Detect:
+def load_detector(model: str, project: Project) -> Detect:
     """hipdet's own detector of the file `model`, or the one that comes with hipdet for ``default``.
+
+    A project's number of ROIs is that of the model where both have one class.  Of several classes the model knows how many of
+    each a film has, and ROIs that the project doesn't label are left out.
 
     Raises:
         CheckpointError: no such model, or one that can't be read.
     """
-    return HipDetector(None if model == DEFAULT else model, rois=rois)
+    detector = HipDetector(None if model == DEFAULT else model)
+    classes = detector.model.card.classes
+    if len(classes) == 1:
+        if project.rois is not None and len(project.classes) == 1:
+            detector.rois = RoiCounts.of(project.rois, classes)
+        return detector
+    return lambda films: (
+        replace(film, rois=tuple(roi for roi in film.rois if roi.label in project.classes)) for film in detector(films)
+    )
 
 
 def cache_name(model: str, project: Project) -> str:

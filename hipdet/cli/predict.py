@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections.abc import Iterator
-from itertools import compress
+from collections.abc import Iterator, Sequence
+from itertools import compress, takewhile
 from pathlib import Path
 
 from hipdet.cli.errors import USER_ERROR, reports_errors
@@ -15,16 +16,19 @@ from hipdet.inference.film_list import FilmList, films_at, films_of_coco
 from hipdet.inference.journal import Journal
 from hipdet.inference.runtime import PRECISIONS
 from hipdet.inference.write_predictions import write_films, write_predictions
+from hipdet.roi_counts import RoiCounts
 
 JOURNAL = "journal.jsonl"
 SOME_UNREADABLE = 1
 SHOWN = 20
+_COUNT_OF_CLASS = re.compile(r".+=\d{1,4}(-\d{1,4})?")
 
 EXAMPLES = """examples:
   tools/predict.py film.jpg                                            with the model that comes with hipdet
   tools/predict.py films 'more/**/*.dcm' --model hips.onnx --out predictions
   tools/predict.py --ann data/annotations/hips.json --data-root data   ids and names as in a COCO file
   tools/predict.py films --config configs/hip_roi_medium.py --weights epoch_150.pth
+  tools/predict.py chests --model chest.onnx --rois heart=1 'left lung=0-1' 'right lung=0-1'
 
 Writes into --out: predictions.json (COCO results, with names, sides and flags), predictions.csv (a row per ROI), review.csv
 (films to look at, the worst first), films.json (the films as a COCO file, without --ann).  Interrupted, it carries on when
@@ -47,14 +51,27 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--ann", type=Path, help="COCO file whose films are meant")
     parser.add_argument("--data-root", type=Path, help="folder that film names of --ann start from")
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="output folder (default: %(default)s)")
-    parser.add_argument("--rois", type=int, help="expected on a film (default: the model's number)")
+    parser.add_argument(
+        "--rois", nargs="+", metavar="N", help="expected on a film: 2, 1-2, or by class (default: those of the model)"
+    )
     parser.add_argument("--as-stored", action="store_true", help="don't look at odd films turned or inverted")
     parser.add_argument("--whole-films", action="store_true", help="decode JPEG films at full size: exact, slower")
     parser.add_argument("--threads", type=int, help="of an exported network (default: the runtime's own choice)")
     parser.add_argument("--runtime", default="onnxruntime", choices=["onnxruntime", "openvino"], help="of --model")
     parser.add_argument("--precision", default="float32", choices=list(PRECISIONS), help="bfloat16 needs openvino")
     parser.add_argument("--overwrite", action="store_true", help="forget what an earlier call found")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.rois:
+        args.rois, films = _counts_and_films(args.rois)
+        args.films += films
+    return args
+
+
+def _counts_and_films(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands behind ``--rois``: numbers, and films that follow them."""
+    by_class = "=" in words[0]
+    counts = [words[0], *takewhile(lambda word: by_class and _COUNT_OF_CLASS.fullmatch(word), words[1:])]
+    return counts, list(words[len(counts) :])
 
 
 def open_detector(args: argparse.Namespace) -> HipDetector:
@@ -66,12 +83,9 @@ def open_detector(args: argparse.Namespace) -> HipDetector:
     """
     if args.model and (args.config or args.weights):
         raise ConfigError("--model has its weights inside: name either --model, or --config and --weights")
-    if args.rois is not None and args.rois < 1:
-        raise ConfigError(f"--rois {args.rois}: expected 1 or more")
-    return HipDetector(
+    detector = HipDetector(
         args.model or args.config,
         args.weights,
-        rois=args.rois,
         odd_films=not args.as_stored,
         whole_films=args.whole_films,
         threads=args.threads,
@@ -80,6 +94,9 @@ def open_detector(args: argparse.Namespace) -> HipDetector:
         device=args.device,
         progress=True,
     )
+    if args.rois:
+        detector.rois = RoiCounts.from_words(args.rois, detector.model.card.classes)
+    return detector
 
 
 def list_films(args: argparse.Namespace) -> FilmList:

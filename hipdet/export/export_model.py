@@ -61,8 +61,8 @@ def phantom_films(count: int) -> Iterator[NDArray[np.uint8]]:
 
 def _difference(model: TorchModel, exported: OnnxModel, card: ModelCard, film: NDArray[np.uint8]) -> float:
     """The largest difference of the expected ROIs' boxes, in pixels of the square."""
-    expected = model.read(model.prepare(film)).best(card.rois)
-    found = exported.read(exported.prepare(film)).best(card.rois)
+    expected = model.read(model.prepare(film)).best(card.counts)
+    found = exported.read(exported.prepare(film)).best(card.counts)
     if len(found.scores) != len(expected.scores):
         return float("inf")
     return float(np.abs(found.boxes - expected.boxes).max(initial=0) * card.side / max(film.shape))

@@ -21,6 +21,7 @@ from hipdet.inference.reading import Reading
 from hipdet.inference.review import ReviewLimits, film_flags
 from hipdet.inference.shrunk_film import ShrunkFilm
 from hipdet.radiograph import ReducedFilm
+from hipdet.roi_counts import Counts, RoiCounts
 from hipdet.version import RESULTS_VERSION
 
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
@@ -52,7 +53,8 @@ class HipDetector:
     Args:
         model: ``.onnx`` file that tools/export.py wrote, or a config; None for the model that comes with hipdet.
         weights: Checkpoint, with a config.
-        rois: Expected on a film, and given at most; by default what the model was made for.
+        rois: Expected on a film, and given at most: a number or a range such as ``(1, 2)``, of all classes together, or one
+            by class such as ``dict(heart=1, lung=(1, 2))``; by default what the model was made for.
         limits: For the review; by default the model's own.
         odd_films: Whether films that look odd are read turned and inverted too.
         whole_films: Decode JPEG films whole, also where a fraction of their size would do: boxes to the last digit for more
@@ -67,7 +69,7 @@ class HipDetector:
 
     Raises:
         CheckpointError: no model, or one that can't be read.
-        ConfigError: no such config, or a runtime or a precision that isn't there.
+        ConfigError: no such config, `rois` of something else, or a runtime or a precision that isn't there.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class HipDetector:
         model: str | Path | None = None,
         weights: str | Path | None = None,
         *,
-        rois: int | None = None,
+        rois: Counts | None = None,
         limits: ReviewLimits | None = None,
         odd_films: bool = True,
         whole_films: bool = False,
@@ -87,7 +89,8 @@ class HipDetector:
         progress: bool = False,
     ) -> None:
         self.model = open_model(model, weights, threads, device, runtime, precision)
-        self.rois = self.model.card.rois if rois is None else rois
+        card = self.model.card
+        self.rois = card.counts if rois is None else RoiCounts.of(rois, card.classes)
         self.limits = limits or self.model.card.limits
         self.odd_films = odd_films
         self.at_least = None if whole_films else self.model.at_least
@@ -144,7 +147,7 @@ class HipDetector:
         limits = self.limits
         found = best_reading(film, look, self.rois, limits) if self.odd_films and limits else look(0, False)
         chosen = found.best(self.rois, limits.least_score if limits else 0.0)
-        count = int((found.scores >= limits.least_score).sum()) if limits else len(chosen.scores)
+        labels = found.labels_from(limits.least_score) if limits else chosen.labels
         boxes = chosen.stored_boxes().tolist()
         rois = tuple(
             DetectedRoi((x0, y0, x1, y1), score, self.model.card.classes[label], side)
@@ -158,7 +161,7 @@ class HipDetector:
             film.width,
             film.height,
             rois,
-            film_flags(chosen, count, self.rois, limits),
+            film_flags(chosen, labels, self.rois, limits),
             90 * chosen.quarters,
             chosen.inverted,
         )

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hipdet.errors import CheckpointError
+from hipdet.errors import CheckpointError, ConfigError
 from hipdet.inference.review import ReviewLimits
+from hipdet.roi_counts import Counts, RoiCounts
 
 KEY = "hipdet"  # of the metadata of an ONNX file
 INPUT = (
@@ -25,21 +26,32 @@ class ModelCard:
         config: Name of its config.
         classes: Names in the order of its labels.
         side: Of the square that it sees, in pixels.
-        rois: Expected on a film.
+        rois: Expected on a film: a number or a range, of all classes together, or one by class (:mod:`hipdet.roi_counts`).
         limits: For the review of what it finds; None if it was never calibrated.
         about: Further texts: data, attribution, figures, limits of use.
         hipdet: Version that wrote it.
         input: What goes in and comes out.
+
+    Raises:
+        ConfigError: `rois` of something else.
     """
 
     config: str
     classes: tuple[str, ...]
     side: int
-    rois: int
+    rois: Counts
     limits: ReviewLimits | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     hipdet: str = ""
     input: str = INPUT
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rois", RoiCounts.of(self.rois, self.classes).to_json())
+
+    @property
+    def counts(self) -> RoiCounts:
+        """`rois` as a rule."""
+        return RoiCounts.of(self.rois, self.classes)
 
     def to_text(self) -> str:
         """As JSON."""
@@ -60,11 +72,11 @@ class ModelCard:
             limits = values["limits"] and ReviewLimits.from_json(values["limits"], source)
             classes = tuple(str(name) for name in values["classes"])
             card = cls(
-                str(values["config"]), classes, int(values["side"]), int(values["rois"]), limits, dict(values["about"]),
+                str(values["config"]), classes, int(values["side"]), values["rois"], limits, dict(values["about"]),
                 str(values["hipdet"]), str(values["input"]),
             )  # fmt: skip
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError, ConfigError) as error:
             raise CheckpointError(f"{source}: hipdet's metadata can't be read ({error!r}): {again}") from error
-        if not classes or card.side < 1 or card.rois < 1:
-            raise CheckpointError(f"{source}: metadata without classes, side or number of ROIs: {again}")
+        if not classes or card.side < 1:
+            raise CheckpointError(f"{source}: metadata without classes or side: {again}")
         return card

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.boxes import Boxes, turn_boxes
+from hipdet.roi_counts import RoiCounts
 from hipdet.sides import picture_side_of, sides_of_pairs
 
 
@@ -33,9 +34,14 @@ class Reading:
     quarters: int = 0
     inverted: bool = False
 
-    def best(self, count: int, least_score: float = 0.0) -> Reading:
-        """The first `count` ROIs that score `least_score` or more."""
-        kept = np.flatnonzero(self.scores >= least_score)[:count]
+    def labels_from(self, least_score: float) -> NDArray[np.int64]:
+        """Of what scores `least_score` or more, thus counts as a ROI."""
+        return self.labels[self.scores >= least_score]
+
+    def best(self, counts: RoiCounts, least_score: float = 0.0) -> Reading:
+        """The ROIs that a film may have, of those that score `least_score` or more."""
+        enough = np.flatnonzero(self.scores >= least_score)
+        kept = enough[counts.best(self.scores[enough], self.labels[enough])]
         found = self.boxes[kept], self.scores[kept], self.labels[kept]
         return Reading(*found, self.width, self.height, self.quarters, self.inverted)
 

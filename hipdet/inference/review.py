@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hipdet.errors import CheckpointError, DatasetError
 from hipdet.inference.measures import FLAG_OF, measures
 from hipdet.inference.reading import Reading
+from hipdet.roi_counts import RoiCounts
 
 Range = tuple[Optional[float], Optional[float]]
 
@@ -118,16 +119,18 @@ def limits_of(films: Sequence[ValidationFilm], share: float = SHARE) -> ReviewLi
     return ReviewLimits(len(films), share, least, margin, _brightness(films, share), ranges)
 
 
-def film_flags(found: Reading, count: int, expected: int, limits: ReviewLimits | None) -> tuple[str, ...]:
+def film_flags(
+    found: Reading, labels: NDArray[np.int64], expected: RoiCounts, limits: ReviewLimits | None
+) -> tuple[str, ...]:
     """Flags of a film, in the order of FLAGS.
 
     Args:
         found: Its ROIs.
-        count: How many detections count as a ROI, which may be more than are given.
+        labels: Classes of the detections that count as a ROI, which may be more than are given.
         expected: How many there should be.
         limits: Of the model; without, only the number of ROIs is looked at.
     """
-    flags = {"fewer_rois": count < expected, "more_rois": count > expected}
+    flags = {"fewer_rois": expected.too_few(labels), "more_rois": expected.too_many(labels)}
     flags.update(turned=found.quarters > 0, inverted=found.inverted)
     if limits is not None:
         values = measures(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,7 +55,10 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    """OpenVINO on the CPU, in float32, or with its convolutions in bfloat16."""
+    """OpenVINO on the CPU, in float32, or with its convolutions in bfloat16.
+
+    A request holds one film's input and output, so every thread has its own.
+    """
 
     def __init__(self, path: Path, content: bytes, threads: int | None, precision: str) -> None:
         try:
@@ -72,14 +76,17 @@ class OpenVino:
             settings["INFERENCE_NUM_THREADS"] = threads
         try:
             model = core.read_model(content)
-            self._request = core.compile_model(model, "CPU", settings).create_infer_request()
+            self._compiled = core.compile_model(model, "CPU", settings)
         except Exception as error:
             raise _unreadable(path) from error
+        self._own = threading.local()
         self.card = model.get_rt_info(["framework", KEY]).astype(str) if model.has_rt_info(["framework", KEY]) else None
 
     def run(self, film: NDArray[np.uint8], extent: NDArray[np.float32]) -> Found:
         """See :class:`Runtime`."""
-        found = self._request.infer({"film": film, "extent": extent}, share_inputs=True)
+        if not hasattr(self._own, "request"):
+            self._own.request = self._compiled.create_infer_request()
+        found = self._own.request.infer({"film": film, "extent": extent}, share_inputs=True)
         boxes, scores, labels = (found[name].copy() for name in OUTPUTS)  # its memory is used again
         return boxes, scores, labels
 

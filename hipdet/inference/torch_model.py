@@ -28,6 +28,7 @@ from hipdet.inference.review import ReviewLimits
 from hipdet.inference.shrunk_film import ShrunkFilm, shrink
 from hipdet.publish import weights_of
 from hipdet.radiograph import ReducedFilm
+from hipdet.roi_counts import Counts, RoiCounts
 from hipdet.version import __version__
 
 LIMITS_SUFFIX = ".review.json"  # beside the weights
@@ -42,7 +43,7 @@ class TorchModel:
         device: Such as ``cpu`` or ``cuda:0``.
 
     Raises:
-        ConfigError: no such config.
+        ConfigError: no such config, or one whose RoiMetric counts other classes.
         CheckpointError: weights that can't be read, or are of another model; limits that can't be read.
     """
 
@@ -57,10 +58,9 @@ class TorchModel:
         self.pipeline = Compose(pipeline)
         classes = (content.get("meta") or {}).get("dataset_meta", {}).get("classes") or self.cfg.metainfo.classes
         side = max(self.cfg.image_size)
+        rois = RoiCounts.of(expected_rois(self.cfg), classes, f"{config}: rois_per_image of RoiMetric").to_json()
         about = {"epoch": (content.get("meta") or {}).get("epoch")}
-        self.card = ModelCard(
-            Path(config).stem, tuple(classes), side, _expected_rois(self.cfg), _limits(weights), about, __version__
-        )
+        self.card = ModelCard(Path(config).stem, tuple(classes), side, rois, _limits(weights), about, __version__)
         digest = hashlib.sha256(self.cfg.pretty_text.encode())
         digest.update(weights.read_bytes())
         self.fingerprint = digest.hexdigest()
@@ -107,13 +107,13 @@ def _detector(cfg: Any, weights: dict[str, torch.Tensor], path: Path) -> Any:
     return detector
 
 
-def _expected_rois(cfg: Any) -> int:
-    """As many as the config's own RoiMetric looks at."""
+def expected_rois(cfg: Any) -> Counts:
+    """Those that the config's own RoiMetric looks at."""
     evaluators = cfg.get("test_evaluator") or []
     for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
         if evaluator.get("type") == "RoiMetric":
-            count = evaluator.get("rois_per_image", 2)
-            return int(count) if isinstance(count, int) else sum(count.values())
+            counts: Counts = evaluator.get("rois_per_image", 2)
+            return counts
     return 2
 
 

@@ -110,9 +110,9 @@ def test_another_model_or_task_has_another_cache(tmp_path, monkeypatch):
 def test_the_model_that_comes_along_proposes_hips(tmp_path):
     film = make_film("gis", 3, seed=11, max_side=400)
     Image.fromarray(film.pixels).save(tmp_path / "1.png")
-    found = proposals_of(tmp_path, load_detector("default", 2)).of("1.png")
+    found = proposals_of(tmp_path, load_detector("default", Project())).of("1.png")
     overlap = iou_matrix(film.hips, found.boxes)
     assert overlap.max(axis=1).min() > 0.6
     assert found.labels == ("hip", "hip")
     with pytest.raises(CheckpointError, match=r"none\.onnx"):
-        load_detector(str(tmp_path / "none.onnx"), 2)
+        load_detector(str(tmp_path / "none.onnx"), Project())

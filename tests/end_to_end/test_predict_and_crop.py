@@ -167,7 +167,7 @@ def test_an_interrupted_run_leaves_what_is_done_and_carries_on(untrained, tmp_pa
         ([], "name films, or a COCO file"),
         (["--ann", "a.json"], "--ann needs --data-root"),
         (["a.jpg", "--model", "a.onnx", "--weights", "b.pth"], "name either --model, or --config and --weights"),
-        (["a.jpg", "--rois", "0"], "--rois 0: expected 1 or more"),
+        (["a.jpg", "--rois", "0"], "--rois: number of ROIs 0, expected a number"),
     ],
 )
 def test_nothing_usable(arguments, message, untrained, tmp_path):

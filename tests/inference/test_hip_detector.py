@@ -11,6 +11,7 @@ from hipdet.inference import ReviewLimits, detector
 from hipdet.inference.model_card import ModelCard
 from hipdet.inference.read_ahead import read_ahead
 from hipdet.radiograph import ReducedFilm, read_radiograph
+from hipdet.roi_counts import RoiCounts
 from untrained import noise
 
 LIMITS = ReviewLimits(9, 0.01, 0.0, 0.01, 1, {"score": (0.99, None), "tilt": (None, 5.0)})  # everything looks odd
@@ -118,14 +119,30 @@ def test_cards_go_through_text():
     assert ModelCard.from_text(card.to_text(), "x") == card
 
 
+@pytest.mark.parametrize("rois", [3, [1, 2], {"a": 1, "b": [0, 2]}])
+def test_cards_hold_numbers_of_rois_of_all_kinds(rois):
+    card = ModelCard("c", ("a", "b"), 448, rois)
+    assert json.loads(card.to_text())["rois"] == rois
+    read = ModelCard.from_text(card.to_text(), "x")
+    assert (read, read.rois, read.counts) == (card, rois, RoiCounts.of(rois, ("a", "b")))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (None, "without hipdet's metadata"),
         ("{", "can't be read"),
         ("[]", "can't be read"),
-        (CARD.to_text().replace('"side": 448', '"side": 0'), "metadata without classes, side"),
+        (CARD.to_text().replace('"side": 448', '"side": 0'), "metadata without classes or side"),
         (CARD.to_text().replace('["hip"]', "[]"), "metadata without classes"),
+        (CARD.to_text().replace('"rois": 2', '"rois": 0'), "number of ROIs 0, expected a number"),
+        (CARD.to_text().replace('"rois": 2', '"rois": "2"'), "number of ROIs '2', expected a number"),
+        (CARD.to_text().replace('"rois": 2', '"rois": [2, 1]'), r"number of ROIs \[2, 1\], expected a number"),
+        (
+            CARD.to_text().replace('"rois": 2', '"rois": {"knee": 2}'),
+            r"for \['knee'\], expected one for each of \['hip'\]",
+        ),
+        (CARD.to_text().replace('"rois": 2', '"roi": 2'), "can't be read"),
         (CARD.to_text().replace('"limits": null', '"limits": {"films": 1}'), "review limits can't be read"),
     ],
 )

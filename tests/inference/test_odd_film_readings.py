@@ -1,6 +1,7 @@
 """How inverted, lying and upside-down films are told, on drawn films whose readings are known."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from hipdet.inference.review import ReviewLimits
 from hipdet.inference.shrunk_film import ShrunkFilm, shrink
 from hipdet.phantom import make_film
 from hipdet.radiograph import read_radiograph
+from hipdet.roi_counts import RoiCounts
 
 WIDTH, HEIGHT = 400, 300
+TWO = RoiCounts.of(2, ("hip",))
 HIPS = as_boxes([[80, 150, 140, 210], [260, 150, 320, 210]])
 LIMITS = ReviewLimits(
     films=100,
@@ -48,7 +51,7 @@ def best(film, upright, scores, hips=HIPS):
         size = (width, height) if lacks % 2 == 0 else (height, width)
         return Reading(boxes, found, np.zeros(len(boxes), np.int64), *size, quarters, inverted)
 
-    result = best_reading(ShrunkFilm(film, *film.shape[::-1]), look, 2, LIMITS)
+    result = best_reading(ShrunkFilm(film, *film.shape[::-1]), look, TWO, LIMITS)
     return result, looks
 
 
@@ -90,6 +93,75 @@ def test_an_odd_film_that_turning_doesnt_explain_stays_as_it_is():
     found, looks = best(drawn(), 0, {0: 0.7, 2: 0.7}, low)
     assert found.quarters == 0
     assert len(looks) == 4
+
+
+def read_as(readings, limits=LIMITS):
+    """The turn that counts of a grey film; `readings` by quarters are boxes ``[N, 4]`` and scores ``[N]``."""
+
+    def look(quarters, inverted):
+        boxes, scores = readings.get(quarters, ([], []))
+        size = (WIDTH, HEIGHT) if quarters % 2 == 0 else (HEIGHT, WIDTH)
+        return Reading(as_boxes(boxes), np.array(scores, float), np.zeros(len(boxes), np.int64), *size, quarters)
+
+    return best_reading(ShrunkFilm(np.full((HEIGHT, WIDTH), 90, np.uint8), WIDTH, HEIGHT), look, TWO, limits).quarters
+
+
+HIGH = HIPS - [0, 60, 0, 60]  # y = .4: odd_position
+ABOVE = as_boxes([[80, 60, 140, 120], [80, 180, 140, 240]])
+
+
+def test_what_scores_too_little_to_be_a_roi_turns_no_film():
+    """One hip, equally sure both ways; upside down there is more noise, and its place looks better."""
+    assert read_as({0: (HIGH, [0.9, 0.1]), 2: (HIPS, [0.9, 0.45])}) == 0  # mean scores .5 and .675 with the noise
+
+
+@pytest.mark.parametrize(
+    ("scores", "quarters"),
+    [
+        ([0.9, 0.7], 0),  # low_score is left
+        ([0.9, 0.45], 0),  # fewer_rois is left
+        ([0.9, 0.85], 2),
+    ],
+)
+def test_a_turn_counts_only_if_it_takes_the_flags_away(scores, quarters):
+    assert read_as({0: (HIGH, [0.6, 0.55]), 2: (HIPS, scores)}) == quarters
+
+
+def test_sizes_that_no_turn_changes_keep_no_film_upside_down():
+    limits = replace(LIMITS, ranges={**LIMITS.ranges, "size": (None, 1.1), "ratio": (0.16, 1.0)})  # 60 / 400 = .15
+    larger = np.array([[0, 0, 0, 0], [0, 0, 10, 10]])
+    assert read_as({0: (HIGH + larger, [0.6, 0.6]), 2: (HIPS + larger, [0.9, 0.9])}, limits) == 2
+
+
+def test_the_best_of_the_turns_without_flags_counts():
+    """A quarter turn scores more but shows the hips too high."""
+    narrow = as_boxes([[40, 220, 100, 280], [200, 220, 260, 280]])  # on the film of 300x400: y = .625
+    assert read_as({0: (HIGH, [0.6, 0.6]), 1: (narrow - [0, 120, 0, 120], [0.99, 0.99]), 2: (HIPS, [0.9, 0.9])}) == 2
+
+
+def test_a_lying_film_is_set_upright_only_if_all_rois_are_there():
+    """Above one another on an upright film: one hip and something else."""
+    assert read_as({0: (ABOVE, [0.9, 0.6]), 1: (HIPS[:1], [0.95]), 3: (HIPS, [0.9, 0.4])}) == 0
+    assert read_as({0: (ABOVE, [0.9, 0.6]), 1: (HIPS[:1], [0.95]), 3: (HIPS, [0.9, 0.6])}) == 3
+
+
+def test_of_several_classes_each_must_be_there():
+    """Two hearts aren't a heart and a lung."""
+    counts = RoiCounts.of({"heart": 1, "lung": (1, 2)}, ("heart", "lung"))
+    wanted = np.array([0, 1])
+
+    def turned(labels):
+        def look(quarters, inverted):
+            boxes, score, found = (HIPS, 0.9, labels) if quarters == 2 else (HIGH, 0.6, wanted)
+            size = (WIDTH, HEIGHT) if quarters % 2 == 0 else (HEIGHT, WIDTH)
+            found = found if quarters % 2 == 0 else found[:1]
+            return Reading(boxes[: len(found)], np.full(len(found), score), found, *size, quarters)
+
+        film = ShrunkFilm(np.full((HEIGHT, WIDTH), 90, np.uint8), WIDTH, HEIGHT)
+        return best_reading(film, look, counts, LIMITS).quarters
+
+    assert turned(wanted) == 2
+    assert turned(np.array([0, 0])) == 0
 
 
 def test_contrast_by_hand():

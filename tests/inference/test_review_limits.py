@@ -9,7 +9,9 @@ from hipdet.export.validation_films import validation_films
 from hipdet.inference.measures import measures
 from hipdet.inference.reading import Reading
 from hipdet.inference.review import FLAGS, ReviewLimits, ValidationFilm, film_flags, limits_of
+from hipdet.roi_counts import RoiCounts
 
+TWO = RoiCounts.of(2, ("hip",))
 WIDTH, HEIGHT = 400, 500
 LEFT, RIGHT = [80, 200, 160, 280], [260, 205, 340, 285]  # squares of 80
 
@@ -18,6 +20,11 @@ def reading(*boxes, scores=None, **changes):
     scores = np.linspace(0.95, 0.9, len(boxes)) if scores is None else np.array(scores, np.float64)
     options = dict(labels=np.zeros(len(boxes), np.int64), width=WIDTH, height=HEIGHT, **changes)
     return Reading(as_boxes(boxes), scores, **options)
+
+
+def hips(count):
+    """Labels of so many."""
+    return np.zeros(count, np.int64)
 
 
 def usual(count=100, seed=0):
@@ -56,7 +63,7 @@ def test_measures_without_and_with_one_roi():
 
 
 def test_limits_leave_out_their_share():
-    flagged = sum(bool(film_flags(film.found, 2, 2, LIMITS)) for film in usual(1000, seed=1))
+    flagged = sum(bool(film_flags(film.found, hips(2), TWO, LIMITS)) for film in usual(1000, seed=1))
     assert 0 < flagged < 100  # nine limits, 1% each, most of them dependent
     scores = np.concatenate([film.found.scores for film in usual()])
     assert LIMITS.ranges["score"][0] <= np.quantile(scores, 0.01)
@@ -88,13 +95,13 @@ def test_misses_raise_the_least_score():
     ],
 )
 def test_flags(found, count, flags):
-    assert film_flags(found, count, 2, LIMITS) == flags
+    assert film_flags(found, hips(count), TWO, LIMITS) == flags
     assert set(flags) <= set(FLAGS)
 
 
 def test_without_limits_only_the_number_counts():
-    assert film_flags(reading(LEFT, LEFT, scores=[0.1, 0.1]), 2, 2, None) == ()
-    assert film_flags(reading(LEFT), 1, 2, None) == ("fewer_rois",)
+    assert film_flags(reading(LEFT, LEFT, scores=[0.1, 0.1]), hips(2), TWO, None) == ()
+    assert film_flags(reading(LEFT), hips(1), TWO, None) == ("fewer_rois",)
 
 
 def test_limits_go_through_json():

@@ -1,11 +1,14 @@
 """Exports in OpenVINO as in onnxruntime."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from hipdet import HipDetector
 from hipdet.errors import CheckpointError, ConfigError
+from hipdet.inference.onnx_model import OnnxModel
 from untrained import noise
 
 
@@ -26,6 +29,18 @@ def test_openvino_finds_the_same(untrained, films):
     assert found.model.card == expected.model.card
     assert found.model.fingerprint == expected.model.fingerprint  # so that a journal goes on
     np.testing.assert_allclose(boxes(found(films)), boxes(expected(films)), atol=0.05)
+
+
+def test_threads_of_openvino_do_not_disturb_one_another(untrained):
+    pytest.importorskip("openvino")
+    model = OnnxModel(untrained.onnx, threads=1, runtime="openvino")
+    films = [model.prepare(noise(448, 400 + 8 * number, number)) for number in range(6)]
+    expected = [model.read(film) for film in films]
+    with ThreadPoolExecutor(6) as pool:
+        for _ in range(3):
+            for found, alone in zip(pool.map(model.read, films), expected):
+                np.testing.assert_array_equal(found.boxes, alone.boxes)
+                np.testing.assert_array_equal(found.scores, alone.scores)
 
 
 def test_openvino_in_bfloat16(untrained, films):
