@@ -9,6 +9,7 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 from hipdet.boxes import iou_matrix
@@ -206,6 +207,7 @@ def is_channels_last(model):
 
 @pytest.mark.parametrize("size", ["small", "medium", "large"])
 def test_bundled_sizes_are_in_channels_last_order(size):
+    init_default_scope("mmdet")
     assert is_channels_last(MODELS.build(Config.fromfile(REPOSITORY / f"configs/hip_roi_{size}.py").model))
 
 
