@@ -172,8 +172,6 @@ def test_checkpoints_from_before_know_no_best(tmp_path):
         dict(best_ckpt="{outside}/best_a_score_epoch_7.pth"),
         dict(best_ckpt="sub/best_a_score_epoch_7.pth"),
         dict(best_ckpt="best_a_score_epoch_8.pth"),  # a folder
-        dict(best_ckpt=".."),
-        dict(best_ckpt=""),
         dict(best_ckpt="best_a_score_epoch_1.pth\0"),
         dict(best_ckpt="best_a_score_epoch_" + "9" * 10**5 + ".pth"),
         dict(keep_ckpt_ids=[8, 7, 6, 5]),  # a folder and none
@@ -186,8 +184,11 @@ def test_checkpoints_from_before_know_no_best(tmp_path):
     ],
     ids=lambda info: str(info)[:60],
 )
-def test_forged_records_delete_nothing(tmp_path, info):
+def test_forged_records_delete_nothing(tmp_path, monkeypatch, info):
+    """What mmengine would delete lies below `tmp_path`, also where the hook fails: never add a name of a true folder here."""
     work = tmp_path / "work"
+    (tmp_path / "here/below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here/below")  # relative names are taken from here
     run(work, [0.1])
     victims = [
         tmp_path / "victim.pth",
@@ -273,5 +274,5 @@ def test_mmengines_names_and_no_others(indicator, number, template):
     name = f"best_{indicator}_{template.format(number)}".replace("/", "_")  # CheckpointHook._save_best_checkpoint
     assert is_best_name(name, indicator, template)
     assert is_best_name(name, "auto", template)
-    for other in (name[1:], f"{name}x", f"../{name}", name.replace(".pth", ".txt"), "", "best_"):
+    for other in (name[1:], f"{name}x", f"../{name}", name.replace(".pth", ".txt"), "", "..", "best_"):
         assert not is_best_name(other, indicator, template)
