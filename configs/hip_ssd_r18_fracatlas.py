@@ -5,6 +5,7 @@ _base_ = ['hip_ssd_r18_demo.py']
 data_root = '{{$HIPDET_DATA:data}}'
 fold = 'fold{{$HIPDET_FOLD:0}}'
 train_dataloader = dict(batch_size=8, dataset=dict(ann_file=f'annotations/{fold}_train.json'))
+auto_scale_lr = dict(base_batch_size=8)
 val_dataloader = dict(dataset=dict(ann_file=f'annotations/{fold}_test.json'))
 test_dataloader = dict(dataset=dict(ann_file=f'annotations/{fold}_test.json'))
 val_evaluator = [

@@ -38,10 +38,19 @@ def portable(settings: Settings) -> Settings:
     for key in ("work_dir", "launcher", "model_wrapper_cfg"):
         moved.pop(key, None)
     moved.update(load_from=None, resume=False)
-    model = moved.get("model")
-    if isinstance(model, dict) and isinstance(model.get("backbone"), dict):
-        model["backbone"]["init_cfg"] = None  # the weights are in the checkpoint
+    _forget_weights(moved.get("model"))  # they are in the checkpoint
     return moved
+
+
+def _forget_weights(part: Any) -> None:
+    """Clear every ``init_cfg`` that loads weights in a part of a model, and in the parts of it."""
+    if isinstance(part, dict):
+        if next(_found(part.get("init_cfg"), "checkpoint"), None) is not None:
+            part["init_cfg"] = None
+        part = list(part.values())
+    if isinstance(part, (list, tuple)):
+        for each in part:
+            _forget_weights(each)
 
 
 def annotation_files(loader: Any) -> list[str]:

@@ -72,6 +72,24 @@ def test_no_path_of_the_machine_stays():
     )
 
 
+def test_no_part_of_a_model_starts_from_other_weights():
+    def model(init_cfg):
+        parts = dict(backbone=dict(depth=18, init_cfg=init_cfg), necks=[dict(init_cfg=init_cfg), dict(init_cfg=other)])
+        refiner = dict(type="RoiRefiner", backbone=dict(init_cfg=init_cfg), init_cfg=other)
+        return dict(type="DetTTAModel", module=dict(parts, refiner=refiner), init_cfg=init_cfg)
+
+    other = dict(type="Normal", layer="Conv2d", std=0.01)
+    loads = dict(type="PretrainedWeights", checkpoint="https://example.org/resnet18.pth")
+    for init_cfg in (loads, [other, loads]):
+        assert portable(dict(model=model(init_cfg))) == dict(model=model(None), load_from=None, resume=False)
+
+
+def test_published_imagenet_config_starts_from_nothing():
+    settings = portable(Config.fromfile(REPOSITORY / "configs/hip_roi_imagenet.py").to_dict())
+    assert settings["model"]["backbone"]["init_cfg"] is None
+    assert settings["model"]["refiner"]["backbone"]["init_cfg"] is None
+
+
 def test_annotation_files_at_any_depth():
     datasets = [dict(ann_file="/home/eve/a.json"), dict(dataset=dict(ann_file="annotations/b.json"))]
     assert annotation_files(dict(dataset=dict(type="ConcatDataset", datasets=datasets))) == ["a.json", "b.json"]

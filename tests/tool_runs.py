@@ -23,11 +23,11 @@ SMALL = [
 ]
 
 SMALL_ROI = [
-    "model.backbone.base_channels=8",
-    "model.bbox_head.in_channels=32",
+    "model.backbone.base_channels=16",
+    "model.bbox_head.in_channels=64",
     "model.bbox_head.feat_channels=16",
-    "model.refiner.backbone.base_channels=8",
-    "model.refiner.in_channels=16",
+    "model.refiner.backbone.base_channels=16",
+    "model.refiner.in_channels=32",
     "model.refiner.feat_channels=16",
     "train_dataloader.batch_size=4",
     "default_hooks.checkpoint.interval=1",

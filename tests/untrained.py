@@ -20,9 +20,9 @@ from tool_runs import REPOSITORY
 CONFIG = f"""
 _base_ = [{str(REPOSITORY / "configs/hip_roi_medium.py")!r}]
 model = dict(
-    backbone=dict(base_channels=8),
-    bbox_head=dict(in_channels=32, feat_channels=16),
-    refiner=dict(backbone=dict(base_channels=8), in_channels=16, feat_channels=16))
+    backbone=dict(base_channels=16),
+    bbox_head=dict(in_channels=64, feat_channels=16),
+    refiner=dict(backbone=dict(base_channels=16), in_channels=32, feat_channels=16))
 """
 
 

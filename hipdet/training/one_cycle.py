@@ -18,12 +18,22 @@ class Stage:
         lr_mult: Factor on every group's rate.
         portion: Share of all epochs, relative to the other stages'.
         cycles: Triangles within the stage.
+
+    Raises:
+        ConfigError: a portion or cycles that aren't above 0.
     """
 
     train_groups: int
     lr_mult: float = 1.0
     portion: float = 1.0
     cycles: int = 1
+
+    def __post_init__(self) -> None:
+        if not (self.portion > 0 and self.cycles >= 1):
+            raise ConfigError(
+                f"StagedOneCycleHook: a stage needs a portion above 0 and 1 or more cycles, found portion={self.portion}, "
+                f"cycles={self.cycles}"
+            )
 
 
 def triangle(iteration: int, length: int, div: float = 20.0, cut_div: int = 10) -> float:

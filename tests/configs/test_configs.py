@@ -61,6 +61,8 @@ def test_every_config_builds_its_model_and_fits_together(path):
     assert [step.type for step in cfg.test_dataloader.dataset.pipeline][-2:] == ["LoadAnnotations", "PackDetInputs"]
     assert cfg.custom_imports.imports == ["hipdet.plugin"]
     assert geometry_and_labels
+    # --auto-scale-lr leaves an untouched config as it is
+    assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=cfg.train_dataloader.batch_size)
 
 
 def test_fracatlas_folds_come_from_the_environment(monkeypatch):

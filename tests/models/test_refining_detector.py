@@ -1,15 +1,21 @@
 """The first pass and the second together: what is re-read, in which pixels, and what is given."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 from hipdet.boxes import iou_matrix
 from hipdet.errors import ConfigError
-from hipdet.models.refining_detector import reduced, share_size
+from hipdet.models.refining_detector import is_overrun, reduced, share_size
+from tool_runs import REPOSITORY
 
 RESIDUAL = dict(type="mmdet.ResNet", depth=18, base_channels=8)
 
@@ -191,3 +197,78 @@ def test_losses_of_both_parts():
 def test_passes_must_descend(passes):
     with pytest.raises(ConfigError, match="passes must be numbers of ROIs that descend"):
         make_detector(passes=passes)
+
+
+def is_channels_last(model):
+    """Whether the weights of every convolution are; those of 1x1 are in both orders."""
+    convolutions = [module for module in model.modules() if isinstance(module, torch.nn.Conv2d)]
+    return all(each.weight.is_contiguous(memory_format=torch.channels_last) for each in convolutions)
+
+
+@pytest.mark.parametrize("size", ["small", "medium", "large"])
+def test_bundled_sizes_are_in_channels_last_order(size):
+    init_default_scope("mmdet")
+    assert is_channels_last(MODELS.build(Config.fromfile(REPOSITORY / f"configs/hip_roi_{size}.py").model))
+
+
+@pytest.mark.parametrize(("channels", "safe"), [(15, False), (16, True)])
+def test_networks_of_few_channels_are_not(channels, safe):
+    residual = dict(RESIDUAL, base_channels=channels)
+    second = dict(residual, num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,))
+    refiner = dict(type="RoiRefiner", backbone=second, in_channels=2 * channels, feat_channels=16, pixels=64)
+    assert is_channels_last(make_detector(refiner=refiner, backbone=dict(residual, num_stages=3, strides=(1, 2, 2),
+        dilations=(1, 1, 1), out_indices=(2,)))) is safe  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("layer", "overrun"),
+    [
+        (torch.nn.Conv2d(15, 16, 1, stride=2), True),
+        (torch.nn.Conv2d(3, 16, 1, stride=(1, 2)), True),
+        (torch.nn.Conv2d(16, 16, 1, stride=2), False),
+        (torch.nn.Conv2d(8, 16, 1), False),
+        (torch.nn.Conv2d(3, 16, 7, stride=2, padding=3), False),
+        (torch.nn.BatchNorm2d(8), False),
+    ],
+)
+def test_layers_whose_backward_overruns_its_memory(layer, overrun):
+    assert is_overrun(layer) is overrun
+
+
+ONE_STEP = """
+import sys
+import torch
+import hipdet.plugin
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+
+init_default_scope("mmdet")
+cfg = Config.fromfile(sys.argv[1])
+cfg.merge_from_dict({
+    "model.backbone.base_channels": 8, "model.bbox_head.in_channels": 32, "model.refiner.backbone.base_channels": 8,
+    "model.refiner.in_channels": 16})
+detector = MODELS.build(cfg.model).train()
+labels = InstanceData(bboxes=torch.tensor([[60.0, 60, 140, 140]]), labels=torch.zeros(1, dtype=torch.long))
+meta = dict(img_shape=(448, 448), pad_shape=(448, 448), batch_input_shape=(448, 448), scale_factor=(1.0, 1.0))
+samples = [DetDataSample(metainfo=meta, gt_instances=labels) for _ in range(4)]
+for _ in range(2):
+    losses = detector.loss(torch.rand(4, 1, 448, 448) * 255, samples)
+    sum(sum(each) if isinstance(each, list) else each for each in losses.values()).backward()
+print("trained")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not torch.backends.cpu.get_cpu_capability().startswith("AVX512"), reason="the processor has no AVX-512"
+)
+@pytest.mark.parametrize("processor", ["AVX512_CORE", "DEFAULT"])
+def test_eight_channels_train_in_float32_without_a_crash(processor):
+    """As on a processor without AMX and bfloat16, and on this one."""
+    environment = {**os.environ, "DNNL_MAX_CPU_ISA": processor, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", ONE_STEP, str(REPOSITORY / "configs/hip_roi_medium.py")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout.strip()) == (0, "trained"), done.stderr[-2000:]

@@ -47,3 +47,11 @@ def test_forty_one_epoch_cycles():
     assert learning_rate_factor(stage, 0, 4000) == pytest.approx(0.25 * 0.05)
     assert learning_rate_factor(stage, 100, 4000) == pytest.approx(0.25 * 0.05)
     assert learning_rate_factor(stage, 110, 4000) == pytest.approx(0.25)
+
+
+@given(st.integers(1, 300), st.integers(1, 400), st.integers(1, 400), st.floats(1, 100))
+def test_every_iteration_of_every_stage_has_a_rate(length, cycles, cut_div, div):
+    """However short the stage is, and the last of its cycles."""
+    stage = Stage(1, lr_mult=0.25, cycles=cycles)
+    factors = [learning_rate_factor(stage, i, length, div, cut_div) for i in range(length)]
+    assert all(0.25 / div - 1e-9 <= factor <= 0.25 + 1e-9 for factor in factors)

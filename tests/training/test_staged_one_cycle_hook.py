@@ -9,7 +9,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from hipdet.errors import ConfigError
+from hipdet.errors import CheckpointError, ConfigError
 from hipdet.training import LayerGroupOptimWrapperConstructor
 from hipdet.training.one_cycle import triangle
 from tool_runs import REPOSITORY
@@ -38,10 +38,13 @@ class Watch(Hook):
 
     def __init__(self):
         self.rates, self.trainable, self.training_norms, self.state_sizes, self.steps = [], [], [], [], []
+        self.iterations, self.loss_factors = [], []
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         optimizer = runner.optim_wrapper.optimizer
         self.rates.append([group["lr"] for group in optimizer.param_groups])
+        self.iterations.append(runner.iter)
+        self.loss_factors.append(float(runner.optim_wrapper.scale_loss(torch.ones(()))))
         self.trainable.append([name for name, p in runner.model.named_parameters() if p.requires_grad])
         self.training_norms.append(
             [n for n, m in runner.model.named_modules() if isinstance(m, nn.BatchNorm2d) and m.training]
@@ -50,27 +53,28 @@ class Watch(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         state = runner.optim_wrapper.optimizer.state
-        self.steps.append(max(int(entry["step"]) for entry in state.values()))
+        self.steps.append(max((int(entry["step"]) for entry in state.values()), default=0))
 
 
-def make_runner(work_dir, hook=None, max_epochs=3, **changes):
+def make_runner(work_dir, hook=None, max_epochs=3, films=2 * ITERATIONS, batch=2, lr=0.01, accumulate=1, **changes):
     scaling = changes.pop("auto_scale_lr", None)
     settings = dict(
         model=Toy(),
         work_dir=str(work_dir),
         train_dataloader=dict(
-            batch_size=2,
-            dataset=[torch.randn(1, 4, 4) for _ in range(2 * ITERATIONS)],
+            batch_size=batch,
+            dataset=[torch.randn(1, 4, 4) for _ in range(films)],
             sampler=dict(type="DefaultSampler", shuffle=True),
             collate_fn=lambda batch: dict(inputs=torch.stack(batch)),
         ),
         train_cfg=dict(by_epoch=True, max_epochs=max_epochs),
         optim_wrapper=dict(
-            optimizer=dict(type="Adam", lr=0.01, betas=(0.9, 0.99)),
+            optimizer=dict(type="Adam", lr=lr, betas=(0.9, 0.99)),
+            accumulative_counts=accumulate,
             constructor="LayerGroupOptimWrapperConstructor",
             paramwise_cfg=dict(groups=GROUPS),
         ),
-        custom_hooks=[hook or dict(type="StagedOneCycleHook", stages=STAGES)],
+        custom_hooks=[hook or dict(type="StagedOneCycleHook", stages=STAGES), dict(type="SafeCheckpointHook")],
         default_scope="mmdet",
         experiment_name=f"toy{make_runner.count}",
         randomness=dict(seed=0),
@@ -121,6 +125,85 @@ def test_rates_scaled_by_the_batch_size(tmp_path):
     assert watch.rates[2][0] == pytest.approx(0.01 / 8)
 
 
+@pytest.fixture(scope="module")
+def before(tmp_path_factory):
+    """The work dir of a run of three stages of two epochs."""
+    folder = tmp_path_factory.mktemp("before")
+    make_runner(folder, max_epochs=6).train()
+    return folder
+
+
+def rates_of(work_dir, **settings):
+    """What each iteration trained with."""
+    runner, watch = make_runner(work_dir, **settings), Watch()
+    runner.register_hook(watch)
+    runner.train()
+    return watch
+
+
+def test_rates_are_what_they_were(tmp_path):
+    """Bit for bit: rates of a run at the commit before they became a function of epoch and batch."""
+    rates = rates_of(tmp_path).rates
+    assert rates[0] == [0.0005, 5e-05, 5e-06]
+    assert rates[7] == [0.007361111111111111, 0.0007361111111111111, 7.361111111111111e-05]
+    assert rates[20] == [0.000125, 1.25e-05, 1.25e-06]
+    assert rates[33] == [0.001048611111111111, 0.0001048611111111111, 1.048611111111111e-05]
+    assert rates[59] == [0.0002569444444444445, 2.5694444444444455e-05, 2.5694444444444456e-06]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(),
+        dict(batch=1),
+        dict(batch=4),
+        dict(batch=40),  # one iteration an epoch
+        dict(films=60),
+        dict(films=14),
+        dict(lr=0.02),
+        dict(auto_scale_lr=dict(enable=True, base_batch_size=16)),
+        dict(batch=4, auto_scale_lr=dict(enable=True, base_batch_size=2)),
+        dict(batch=8, accumulate=4),  # 5 iterations an epoch: 15 in all, the last three are fewer than four
+        dict(accumulate=4, films=100),
+        dict(hook=dict(type="StagedOneCycleHook", stages=[dict(train_groups=2, cycles=7), dict(train_groups=3)])),
+    ],
+    ids=str,
+)
+def test_resumed_with_another_config_trains_as_that_config_says(before, tmp_path, changes):
+    """At a boundary of stages and within one everything is that of a run that never was another."""
+    straight = rates_of(tmp_path / "straight", max_epochs=6, **changes)
+    for epoch in (2, 3):
+        start = dict(resume=True, load_from=str(before / f"epoch_{epoch}.pth"))
+        found = rates_of(tmp_path / "resumed", max_epochs=6, **changes, **start)
+        done = len(straight.rates) * epoch // 6
+        assert found.rates == straight.rates[done:]
+        assert found.iterations == straight.iterations[done:]
+        assert found.loss_factors == straight.loss_factors[done:]
+
+
+def test_layer_groups_are_the_configs(before, tmp_path):
+    checkpoint = torch.load(before / "epoch_1.pth", weights_only=True)
+    for group in checkpoint["optimizer"]["param_groups"]:
+        group.update(prefixes=[7], initial_lr="x")
+    torch.save(checkpoint, tmp_path / "other.pth")
+    runner = make_runner(tmp_path, resume=True, load_from=str(tmp_path / "other.pth"))
+    runner.train()
+    assert [group["prefixes"] for group in runner.optim_wrapper.optimizer.param_groups] == [
+        ["head"],
+        ["top"],
+        ["bottom"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "meta", [None, {}, [1], *(dict(epoch=each) for each in (-1, "1", 1.5, True, None, [1]))], ids=str
+)
+def test_checkpoints_without_a_number_of_epochs(before, tmp_path, meta):
+    torch.save(dict(torch.load(before / "epoch_1.pth", weights_only=True), meta=meta), tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match=r"other.pth: meta.epoch must be 0 or more, found"):
+        make_runner(tmp_path, resume=True, load_from=str(tmp_path / "other.pth")).train()
+
+
 def test_frozen_groups_do_not_move(tmp_path):
     runner = make_runner(tmp_path, hook=dict(type="StagedOneCycleHook", stages=[dict(train_groups=1)]), max_epochs=1)
     before = {name: value.clone() for name, value in runner.model.state_dict().items()}
@@ -134,15 +217,21 @@ def test_frozen_groups_do_not_move(tmp_path):
     [
         (dict(max_epochs=2), "leaves one of the 3 stages"),
         (dict(hook=dict(type="StagedOneCycleHook", stages=[dict(train_groups=4)])), "must be 1 to 3"),
+        (
+            dict(hook=dict(type="StagedOneCycleHook", stages=STAGES, cut_div=0)),
+            "cut_div of 1 or more, found .*cut_div=0",
+        ),
+        (dict(hook=dict(type="StagedOneCycleHook", stages=STAGES, div=0)), "div above 0"),
+        (dict(hook=dict(type="StagedOneCycleHook", stages=[dict(train_groups=1, cycles=0)])), "1 or more cycles"),
+        (dict(hook=dict(type="StagedOneCycleHook", stages=[dict(train_groups=1, portion=0)])), "a portion above 0"),
         (dict(param_scheduler=dict(type="ConstantLR", factor=1)), "remove param_scheduler"),
         (dict(optim_wrapper=dict(optimizer=dict(type="Adam", lr=0.01))), "LayerGroupOptimWrapperConstructor"),
         (dict(train_cfg=dict(by_epoch=False, max_iters=5)), "EpochBasedTrainLoop"),
     ],
 )
 def test_configs_that_contradict_themselves(tmp_path, changes, message):
-    runner = make_runner(tmp_path, **changes)
     with pytest.raises(ConfigError, match=message):
-        runner.train()
+        make_runner(tmp_path, **changes).train()
 
 
 def test_layer_groups_of_the_true_recipe():
