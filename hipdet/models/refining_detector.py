@@ -122,8 +122,8 @@ def is_overrun(module: nn.Module) -> bool:
     """Whether `module` is a strided 1x1 convolution of fewer than 16 input channels.
 
     In channels-last order and float32 its backward writes beyond its memory on x86 processors, with AMX and without: seen as
-    segmentation faults at 1 to 15 channels with torch 2.13.0, 2.14.1 and 2.15.0 (oneDNN 3.12.0, 3.13.3); never at 16 and
-    more, with larger kernels or without stride.
+    segmentation faults at 1 to 15 channels with torch 2.13.0 and 2.14.1; never at 16 and more, with larger kernels or without
+    stride.
     """
     return (
         isinstance(module, nn.Conv2d)
