@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from hipdet.coco.ignored import as_crowd, is_ignored
 from hipdet.errors import DatasetError
 from hipdet.evaluation.figures import bootstrap_intervals, roi_figures
 
@@ -57,7 +58,8 @@ class Scores:
         Raises:
             DatasetError: a table of other films.
         """
-        annotations = sorted(coco["annotations"], key=lambda annotation: annotation["id"])
+        rois = (annotation for annotation in coco["annotations"] if not is_ignored(annotation))
+        annotations = sorted(rois, key=lambda annotation: annotation["id"])
         images = {image["id"]: image for image in coco["images"]}
         films = [images[annotation["image_id"]] for annotation in annotations]
         found = []
@@ -117,7 +119,8 @@ def coco_ap(
         return dict(coco_map=0.0, coco_ap50=0.0)
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
-        truth.dataset = copy.deepcopy(dict(coco))  # pycocotools writes into the annotations
+        # pycocotools writes into the annotations, and knows iscrowd only
+        truth.dataset = dict(copy.deepcopy(dict(coco)), annotations=[as_crowd(each) for each in coco["annotations"]])
         truth.createIndex()
         evaluation = COCOeval(truth, truth.loadRes(list(detections)), "bbox")
         evaluation.params.imgIds = sorted(image_ids)
