@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmdet.evaluation import CocoMetric
 
+from hipdet.anchors import Rois
 from hipdet.errors import DatasetError
 from hipdet.evaluation.roi_metric import RoiMetric
 from hipdet.experiments.data import Split, gather
@@ -106,6 +107,20 @@ def test_coco_ap_is_cocos_and_leaves_the_films_as_they_are(films, tmp_path):
     only = [d for d in detections if d["image_id"] in gis]
     assert coco_ap(films.coco, detections, gis) == coco_ap(alone, only, gis)
     assert coco_ap(films.coco, [], gis) == dict(coco_map=0.0, coco_ap50=0.0)
+
+
+@pytest.mark.parametrize("flag", ["iscrowd", "ignore"])
+def test_ignored_boxes_are_no_rois(films, tmp_path, flag):
+    films.coco["annotations"][0][flag] = 1
+    predict(films, tmp_path, 0)
+    scores = Scores.read([tmp_path / "seed0.roi.json"], films.coco)
+    assert scores.iou.shape == (1, 69)
+    assert len(Rois.of_coco(films.coco)) == 69
+    detections = [
+        dict(image_id=a["image_id"], category_id=1, bbox=a["bbox"], score=0.9) for a in films.coco["annotations"][1:]
+    ]
+    for found in (detections, [*detections, dict(detections[0], bbox=films.coco["annotations"][0]["bbox"])]):
+        assert coco_ap(films.coco, found, range(1, 36)) == pytest.approx(dict(coco_map=1.0, coco_ap50=1.0))
 
 
 def test_a_table_of_other_films(films, tmp_path):
