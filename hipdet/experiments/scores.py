@@ -20,6 +20,7 @@ from pycocotools.cocoeval import COCOeval
 from hipdet.coco.ignored import as_crowd, is_ignored
 from hipdet.errors import DatasetError
 from hipdet.evaluation.figures import bootstrap_intervals, roi_figures
+from hipdet.evaluation.resampling import Units, patients_of
 
 # of ratio_ROI/image; the paper's lie in 0.10 .. 0.30
 RATIO_BANDS = {
@@ -42,6 +43,7 @@ class Scores:
         data_set: Of its film.
         picture_side: ``left`` or ``right`` on the film, by the label or else by the half that holds its centre.
         ratio: Longer side of the ROI / long side of the film.
+        units: What it is resampled with; None for its film.
     """
 
     iou: NDArray[np.float64]
@@ -50,6 +52,7 @@ class Scores:
     data_set: NDArray[np.str_]
     picture_side: NDArray[np.str_]
     ratio: NDArray[np.float64]
+    units: Units | None = None
 
     @classmethod
     def read(cls, paths: Sequence[str | os.PathLike[str]], coco: Mapping[str, Any]) -> Scores:
@@ -76,6 +79,7 @@ class Scores:
             data_set=np.array([film["data_set"] for film in films]),
             picture_side=np.array([_side(annotation, film) for annotation, film in zip(annotations, films)]),
             ratio=np.array([max(a["bbox"][2:]) / max(f["width"], f["height"]) for a, f in zip(annotations, films)]),
+            units=Units.of([film["file_name"] for film in films], patients_of([coco])),
         )
 
     def within(self, image_ids: Iterable[int]) -> Mask:
@@ -84,6 +88,8 @@ class Scores:
 
     def figures(self, mask: Mask) -> dict[str, Any]:
         """Figures of the ROIs in `mask`: means over seeds, but the lowest of minima, with 95% intervals and s.d. over seeds.
+
+        ``resampled`` says whether the intervals are over patients or films.
 
         Raises:
             ValueError: no ROI.
@@ -94,7 +100,9 @@ class Scores:
             for name in per_seed[0]
         }
         figures = {name: float(value) for name, value in figures.items()}
-        intervals = bootstrap_intervals(self.iou[:, mask], self.image_id[mask])
+        units = (self.units or Units.of(self.image_id.tolist())).at(mask)
+        intervals = bootstrap_intervals(self.iou[:, mask], units.numbers)
+        figures["resampled"] = units.resampled
         for name, (low, high) in intervals.items():
             figures.update({f"{name}_low": low, f"{name}_high": high})
             if len(per_seed) > 1:

@@ -70,6 +70,30 @@ def test_several_seeds(films, tmp_path):
     assert figures["num_rois"] == 30
 
 
+@pytest.mark.parametrize(
+    ("info", "resampled"), [({}, "patients"), (dict(patients="unknown"), "films (patients not known)")]
+)
+def test_films_of_a_patient_are_resampled_together(data_set, tmp_path, info, resampled):
+    """Nine films of each patient with the same detections: three times the width, unless patients aren't known."""
+    sets = [data_set("cgoa", 180, per_patient=9, change=lambda coco: coco.update(info=info)), data_set("gis", 5)]
+    films = gather(sets, [("cgoa",)], Split())
+    patients = {image["id"]: image["patient"] for image in films.coco["images"]}
+    iou = dict(zip(sorted(set(patients.values())), np.random.default_rng(0).uniform(0.5, 0.9, 20)))
+    rows = [
+        dict(annotation_id=a["id"], iou=iou[patients[a["image_id"]]], confidence=0.5) for a in films.coco["annotations"]
+    ]
+    (tmp_path / "a.roi.json").write_text(json.dumps(dict(rois=rows)))
+    scores = Scores.read([tmp_path / "a.roi.json"], films.coco)
+    figures = scores.figures(scores.within(films.subsets["cgoa"]))
+    assert figures["resampled"] == resampled
+    width = figures["avg_iou_high"] - figures["avg_iou_low"]
+    units = 20 if resampled == "patients" else 180
+    assert width == pytest.approx(2 * 1.96 * np.std(list(iou.values())) / units**0.5, rel=0.1)
+    mixed = "patients" if not info else "patients, and films whose patient is not known"
+    assert scores.figures(np.ones(370, bool))["resampled"] == mixed
+    assert scores.figures(scores.within(films.subsets["gis"]))["resampled"] == "patients"
+
+
 def test_a_breakdown_counts_every_roi_once(films, tmp_path):
     predict(films, tmp_path, 0)
     films.coco["annotations"][0]["picture_side"] = "right"  # the label knows better than the half of the film
