@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,22 +43,3 @@ class Units:
         if self.known.all():
             return PATIENTS
         return f"{PATIENTS}, and films whose patient is not known" if self.known.any() else FILMS
-
-
-def patients_of(cocos: Iterable[Mapping[str, Any]]) -> dict[Hashable, Hashable]:
-    """The patients of the films of COCO dictionaries, by file name, where they are known.
-
-    A patient is one within the ``source``.
-    """
-    return {
-        image["file_name"]: (image.get("source") or "", image["patient"])
-        for coco in cocos
-        if not patients_unknown(coco.get("info"))
-        for image in coco.get("images", ())
-        if image.get("patient") and not patients_unknown(image)
-    }
-
-
-def patients_unknown(record: Any) -> bool:
-    """Whether a file's ``info``, or an image record, says that each film was taken for a patient as nothing was known."""
-    return isinstance(record, Mapping) and record.get("patients") == "unknown"

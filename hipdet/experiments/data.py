@@ -11,7 +11,6 @@ from typing import Any
 from hipdet.coco import split_key, validation_part
 from hipdet.coco.data_root import data_root_of
 from hipdet.coco.subset import append, subset
-from hipdet.evaluation.resampling import patients_unknown
 from hipdet.files import write_json
 from hipdet.validation import require_valid
 
@@ -102,8 +101,7 @@ def _append(coco: Coco, data_set: DataSet) -> None:
     images = []
     for image in added["images"]:
         name = f"{data_set.name}/{image['file_name']}"
-        unknown = {"patients": "unknown"} if patients_unknown(added.get("info")) else {}
-        images.append({"source": data_set.name, **image, "file_name": name, "data_set": data_set.name, **unknown})
+        images.append({"source": data_set.name, **image, "file_name": name, "data_set": data_set.name})
     append(coco, {**added, "images": images}, str(data_set.annotations))
 
 

@@ -18,9 +18,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from hipdet.coco.ignored import as_crowd, is_ignored
+from hipdet.coco.known_patients import patients_of
 from hipdet.errors import DatasetError
 from hipdet.evaluation.figures import bootstrap_intervals, roi_figures
-from hipdet.evaluation.resampling import Units, patients_of
+from hipdet.evaluation.resampling import Units
 
 # of ratio_ROI/image; the paper's lie in 0.10 .. 0.30
 RATIO_BANDS = {

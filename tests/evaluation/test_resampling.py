@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from hipdet.coco.known_patients import patients_of
 from hipdet.evaluation.figures import bootstrap_intervals
-from hipdet.evaluation.resampling import Units, patients_of
+from hipdet.evaluation.resampling import Units
 
 
 def image(name, patient=None, source="s", **more):
