@@ -19,7 +19,7 @@ from hipdet.collection.candidate import Found
 from hipdet.collection.convert_found import convert_found
 from hipdet.collection.rules import Rules
 from hipdet.converters import convert_fracatlas, convert_phantoms, find_cgoa, find_folder, find_gis, find_oaih
-from hipdet.converters.cgoa import PHASES
+from hipdet.converters.cgoa import ONE, PHASES
 from hipdet.converters.gis import MIN_SIDE
 from hipdet.converters.oai_series import VISITS
 from hipdet.converters.oaih import PAPER_VISITS, ROUTES
@@ -79,7 +79,13 @@ def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
 
 def _add_cgoa(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", type=Path, help="film,patient,group,fracture (default: ROOT/films.csv)")
-    parser.add_argument("--phases", nargs="+", choices=PHASES, default=list(PHASES), help="of a pair (default: both)")
+    parser.add_argument(
+        "--phases",
+        nargs="+",
+        choices=[ONE, *PHASES],
+        default=[ONE],
+        help="films of a pair: pre, post, both, or one as in the paper: pre, or post where there is no pre (default: one)",
+    )
     parser.add_argument(
         "--crop",
         nargs=2,

@@ -67,5 +67,5 @@ def _film(name: str, entry: Entry, size: Size, patient: str, project: Project) -
         "status": state.status(project.rois),
         **{key: value for key, value in remarks.items() if value},
     }
-    sided = with_sides(rois, size[0]) if project.rois == 2 else rois
+    sided = with_sides(rois) if project.rois == 2 else rois
     return Film(name, *size, project.source, patient, sided, extra)

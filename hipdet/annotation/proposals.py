@@ -13,9 +13,10 @@ from hipdet.annotation.film_folder import FilmFolder
 from hipdet.annotation.film_state import is_square, squared
 from hipdet.annotation.project import Project
 from hipdet.inference import FilmRois, HipDetector
+from hipdet.inference.detector import SHIPPED
 from hipdet.inference.film_rois import DetectedRoi
 from hipdet.validation.values import finite
-from hipdet.version import __version__
+from hipdet.version import RESULTS_VERSION
 
 DEFAULT = "default"
 Detect = Callable[[Sequence[Path]], Iterable[FilmRois]]  # of films, in their order
@@ -53,10 +54,10 @@ def load_detector(model: str, rois: int | None) -> Detect:
 
 
 def cache_name(model: str, project: Project) -> str:
-    """Name of the file that keeps the proposals of a model: another model or task, another file."""
-    path = Path(model)
-    content = path.read_bytes() if path.is_file() else f"{model} {__version__}".encode()
-    task = repr((project.classes, project.rois, project.free_shape)).encode()
+    """Name of the file that keeps the proposals of a model: another model, task or version of results, another file."""
+    path = max(SHIPPED.glob("*.onnx"), default=Path(model)) if model == DEFAULT else Path(model)
+    content = path.read_bytes() if path.is_file() else model.encode()
+    task = repr((RESULTS_VERSION, project.classes, project.rois, project.free_shape)).encode()
     return f".proposals-{hashlib.sha256(content + task).hexdigest()[:16]}.jsonl"
 
 

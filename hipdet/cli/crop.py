@@ -12,7 +12,7 @@ from tqdm import tqdm
 from hipdet.cli.errors import USER_ERROR, reports_errors
 from hipdet.errors import ConfigError, RadiographError
 from hipdet.files import write_csv
-from hipdet.inference.crops import COLUMNS, CropSettings, RoiCrop, crops_by_film, manifest_row, write_crops
+from hipdet.inference.crops import COLUMNS, CropSettings, RoiCrop, crops_by_film, manifest_row, strangers, write_crops
 from hipdet.inference.film_list import film_below
 from hipdet.inference.read_ahead import read_ahead
 
@@ -23,10 +23,11 @@ EXAMPLES = """examples:
   tools/crop.py predictions/predictions.json --data-root films --out crops
   tools/crop.py predictions/predictions.json --data-root films --size 512 --depth 16 --margin 0.3
 
-Writes <film>_left.png and <film>_right.png, left and right of the PATIENT: on an AP film, the patient's left is on the
-picture's right.  manifest.csv has the window of each crop in pixels of its film.  Crops of films that lie on their side,
-stand on their head or are inverted are upright with bright bone, unless --as-stored.  Interrupted, it carries on when called
-again.  Exit status: 0, 1 if some films can't be read, 2 if none can.
+Writes <film>_<class>[_<side>][_<n>].png.  The side is left or right of the PATIENT (on an AP film, the patient's left is on
+the picture's right), left out where it isn't known; n counts crops that would have one name, best first.  manifest.csv has
+the window of each crop in pixels of its film.  Crops of films that lie on their side, stand on their head or are inverted are
+upright with bright bone, unless --as-stored.  Interrupted, it carries on when called again.  Exit status: 0, 1 if some films
+can't be read, 2 if none can.
 """
 
 
@@ -90,6 +91,12 @@ def main() -> None:
         write_csv(args.out / "manifest.csv", [COLUMNS, *rows])
     for error in unreadable:
         print(error, file=sys.stderr)
+    if old := strangers(args.out, films):
+        print(
+            f"warning: {len(old)} crops in {args.out} aren't of these predictions, such as {old[0]}: an earlier call or an "
+            f"earlier hipdet made them; manifest.csv leaves them out; remove them if they are of no use",
+            file=sys.stderr,
+        )
     print(f"{len(rows)} crops of {len(written)} films: {args.out}, table: {args.out / 'manifest.csv'}")
     if unreadable:
         sys.exit(SOME_UNREADABLE if written else USER_ERROR)

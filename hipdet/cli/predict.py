@@ -135,10 +135,7 @@ def main() -> None:
     detector = open_detector(args)
     if args.overwrite:
         (args.out / JOURNAL).unlink(missing_ok=True)
-    settings = (
-        f"{detector.model.fingerprint} {detector.rois} {detector.odd_films} {detector.limits} {detector.at_least}"
-    )
-    with Journal(args.out / JOURNAL, settings) as journal:
+    with Journal(args.out / JOURNAL, detector.settings) as journal:
         count, unreadable = predict(detector, todo, args.out, journal)
     for film in unreadable[:SHOWN]:
         print(f"{film.name}: {film.error}", file=sys.stderr)

@@ -99,7 +99,7 @@ class _Collector:
             return merged.disagreement
         if rules.rois is not None and len(merged.rois) != rules.rois:
             return f"number of ROIs is {len(merged.rois)}, expected {rules.rois}"
-        rois = with_sides(merged.rois, width) if rules.rois == 2 else merged.rois
+        rois = with_sides(merged.rois) if rules.rois == 2 else merged.rois
         label_files = sorted({each.file.relative_to(self.source.root_of(each)).as_posix() for each in labels})
         extra = {**candidate.extra, "label_file": ", ".join(label_files)}
         film = Film(candidate.name, width, height, rules.source, candidate.patient, rois, extra, tuple(ignored))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hipdet.coco.film import Roi
 from hipdet.collection.candidate import Candidate
@@ -11,6 +11,7 @@ from hipdet.errors import DatasetError
 from hipdet.labels import FilmLabels, decide_frame, turn_upright
 from hipdet.labels.record import Box, LabelBox
 from hipdet.radiograph import RadiographHeader
+from hipdet.sides import sides_of_pairs
 
 # A square around a ROI at the edge of a film reaches over it: FracAtlas has 4 hips of 200, by up to 20% of the side.
 # More than this part is a mistake: another film's box, or one drawn on the film before it was turned upright.
@@ -66,21 +67,10 @@ def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candid
     return UprightRois(rois, frame.warning if rois or ignored else None, ignored)
 
 
-def with_sides(rois: tuple[Roi, ...], width: int) -> tuple[Roi, ...]:
-    """`rois` of a film of paired ROIs with their side of the picture: of two, the left one is left; one goes by its half."""
-    if len(rois) == 2:
-        return tuple(_with_side(roi, side) for roi, side in zip(sorted(rois, key=_centre), ("left", "right")))
-    if len(rois) == 1:
-        return (_with_side(rois[0], "left" if _centre(rois[0]) < width / 2 else "right"),)
-    return rois
-
-
-def _centre(roi: Roi) -> float:
-    return (roi.box[0] + roi.box[2]) / 2
-
-
-def _with_side(roi: Roi, side: str) -> Roi:
-    return Roi(roi.box, roi.label, side, roi.implant)
+def with_sides(rois: tuple[Roi, ...]) -> tuple[Roi, ...]:
+    """`rois` of a film of paired ROIs with their side of the picture, where a label or a pair side by side says it."""
+    sides = sides_of_pairs([roi.box for roi in rois], [roi.label for roi in rois])
+    return tuple(replace(roi, picture_side=roi.picture_side or side or None) for roi, side in zip(rois, sides))
 
 
 def _scale(declared: tuple[int, int] | None, header: RadiographHeader) -> float:

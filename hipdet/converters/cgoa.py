@@ -2,13 +2,16 @@
 
 Layout: ``films.csv`` with columns ``film, patient, group, fracture``; films called ``0001.jpg``, or ``0001_pre.jpg`` and
 ``0001_post.jpg`` for the films before and after a hip replacement; label files in ``labels``.
+
+The paper has 3,013 pairs, less 353 of fracture cases, and counts 2,660 patients and 2,660 films: one film of each pair.
+Which one it doesn't say; here it is the film before the operation, which shows the disease.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -20,13 +23,14 @@ from hipdet.labels.table_text import TableRow
 
 SOURCE = "cgoa"
 PHASES = ("pre", "post")
+ONE = "one"  # film of each pair: the first of PHASES that is there
 GROUPS = {"oa": "OA", "normal": "normal"}
 COLUMNS = ("patient", "group", "fracture")
 _SERIAL = re.compile(r"(\d{1,10})(?:[_-]?(pre|post))?", re.IGNORECASE)
 
 
 def find_cgoa(
-    root: Path, table: Path | None = None, phases: Iterable[str] = PHASES, crop: tuple[int, int] = (0, 0)
+    root: Path, table: Path | None = None, phases: Collection[str] = (ONE,), crop: tuple[int, int] = (0, 0)
 ) -> Found:
     """The films of the table that aren't of fracture cases.
 
@@ -35,7 +39,8 @@ def find_cgoa(
     Args:
         root: Holds films and ``films.csv``.
         table: In its place.
-        phases: Which films of a pair to take.
+        phases: Which films of a pair to take: ``pre``, ``post``, both, or ``one``: that before the operation, or that after
+            it where there is no other.
         crop: Pixel rows to cut off at the top and at the bottom, where some films show a patient's data.
 
     Raises:
@@ -49,6 +54,7 @@ def find_cgoa(
     rows = rows_of_films(films, table, COLUMNS)
     raise_faults(table, [fault for name, row in rows.items() for fault in _faults(name, row)] + _pair_faults(rows))
     fractures = {_serial(name)[0]: name for name, row in rows.items() if row.text["fracture"] == "1"}
+    taken = _taken([_serial(name) for name in rows], phases)
     candidates, exclusions = [], []
     for film in films:
         serial, phase = _serial(film.name)
@@ -56,7 +62,7 @@ def find_cgoa(
             reason = f"not in {table.name}"
         elif serial in fractures:
             reason = "fracture" if fractures[serial] == film.name else f"fracture, read on {fractures[serial]}"
-        elif phase and phase not in phases:
+        elif phase and phase not in taken[serial]:
             reason = f"{phase} film of a pair"
         else:
             extra = {"group": GROUPS[rows[film.name].text["group"].casefold()], **({"phase": phase} if phase else {})}
@@ -64,6 +70,15 @@ def find_cgoa(
             continue
         exclusions.append(Exclusion(film.name, reason))
     return Found(tuple(candidates), tuple(exclusions))
+
+
+def _taken(films: Iterable[tuple[str, str]], phases: Collection[str]) -> Mapping[str, set[str]]:
+    """The phases that are taken, by serial number; `films` are numbers and phases."""
+    there: dict[str, set[str]] = defaultdict(set)
+    for serial, phase in films:
+        there[serial].add(phase)
+    first = {serial: next((phase for phase in PHASES if phase in found), "") for serial, found in there.items()}
+    return {serial: {*phases, first[serial]} if ONE in phases else set(phases) for serial in there}
 
 
 def _serial(name: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ import copy
 import io
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,13 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from hipdet.boxes import xywh_to_xyxy
 from hipdet.coco.ignored import as_crowd, is_ignored
 from hipdet.coco.known_patients import patients_of
 from hipdet.errors import DatasetError
 from hipdet.evaluation.figures import bootstrap_intervals, roi_figures
 from hipdet.evaluation.resampling import Units
+from hipdet.sides import sides_of_pairs
 
 # of ratio_ROI/image; the paper's lie in 0.10 .. 0.30
 RATIO_BANDS = {
@@ -42,7 +45,8 @@ class Scores:
         confidence: Of that detection.
         image_id: Of its film.
         data_set: Of its film.
-        picture_side: ``left`` or ``right`` on the film, by the label or else by the half that holds its centre.
+        picture_side: ``left`` or ``right`` on the film, by the label or else as one of two side by side; empty where neither
+            says it.
         ratio: Longer side of the ROI / long side of the film.
         units: What it is resampled with; None for its film.
     """
@@ -78,7 +82,7 @@ class Scores:
             confidence=values[..., 1],
             image_id=np.array([film["id"] for film in films]),
             data_set=np.array([film["data_set"] for film in films]),
-            picture_side=np.array([_side(annotation, film) for annotation, film in zip(annotations, films)]),
+            picture_side=np.array(_picture_sides(annotations), dtype=np.str_),
             ratio=np.array([max(a["bbox"][2:]) / max(f["width"], f["height"]) for a, f in zip(annotations, films)]),
             units=Units.of([film["file_name"] for film in films], patients_of([coco])),
         )
@@ -114,7 +118,7 @@ class Scores:
         """Figures of the ROIs in `mask` by data set, by side of the picture and by band of ratio_ROI/image."""
         names = dict.fromkeys(self.data_set[mask].tolist())
         parts: dict[str, Mask] = {f"data set {name}": self.data_set == name for name in names if len(names) > 1}
-        parts.update({f"picture side {side}": self.picture_side == side for side in ("left", "right")})
+        parts.update({f"picture side {side or 'unknown'}": self.picture_side == side for side in ("left", "right", "")})
         for band, (low, high) in RATIO_BANDS.items():
             parts[f"ratio {band}"] = (low <= self.ratio) & (self.ratio < high)
         return {name: self.figures(part & mask) for name, part in parts.items() if (part & mask).any()}
@@ -139,6 +143,13 @@ def coco_ap(
     return dict(coco_map=float(evaluation.stats[0]), coco_ap50=float(evaluation.stats[1]))
 
 
-def _side(annotation: Mapping[str, Any], film: Mapping[str, Any]) -> str:
-    x, _, width, _ = annotation["bbox"]
-    return annotation.get("picture_side") or ("left" if x + width / 2 < film["width"] / 2 else "right")
+def _picture_sides(annotations: Sequence[Mapping[str, Any]]) -> list[str]:
+    films: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    for annotation in annotations:
+        films[annotation["image_id"]].append(annotation)
+    sides = {}
+    for rois in films.values():
+        boxes = xywh_to_xyxy([roi["bbox"] for roi in rois])
+        for roi, side in zip(rois, sides_of_pairs(boxes, [roi["category_id"] for roi in rois])):
+            sides[roi["id"]] = roi.get("picture_side") or side
+    return [sides[annotation["id"]] for annotation in annotations]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ from hipdet.radiograph.kind import short_name
 COLUMNS = (
     "crop", "film", "x0", "y0", "x1", "y1", "scale", "turned", "inverted", "label", "picture_side", "patient_side", "score",
 )  # fmt: skip
+LONGEST_LABEL = 100  # letters, of a name that becomes part of a file's
+_STAMP = "hipdet crop, "
+_HEAD = 256  # bytes of a PNG, in which the stamp begins
+_NO_NAME = re.compile(r"[^\w.-]+")  # what names of classes may have, and names of files had better not
 _NEEDED = ("file_name", "bbox", "score", "label", "picture_side", "patient_side", "turned", "inverted")
 
 
@@ -57,7 +62,8 @@ class RoiCrop:
 def crops_by_film(predictions: Path, settings: CropSettings) -> dict[str, list[RoiCrop]]:
     """The crops that the rows of a ``predictions.json`` ask for, by film.
 
-    They are called ``<film>_left.png`` and ``<film>_right.png`` after the patient's side; several ROIs of a side get numbers.
+    They are called ``<film>_<class>[_<side>][_<n>].png``: the side is the patient's and left out where it isn't known; where
+    crops of a film would have one name, they are numbered from 1, the best first.
 
     Raises:
         DatasetError: a file that can't be read, or a row that isn't one of tools/predict.py.
@@ -125,15 +131,28 @@ def manifest_row(film: str, crop: RoiCrop, settings: CropSettings) -> tuple[obje
             row["score"])  # fmt: skip
 
 
+def strangers(out: Path, films: Mapping[str, Sequence[RoiCrop]]) -> list[str]:
+    """The crops below `out` that aren't of `films`: of names that hipdet gave before, or of ROIs that are no longer found."""
+    names = {crop.name for crops in films.values() for crop in crops}
+    below = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
+    return [name for name in below if name not in names and _is_crop(out / name)]
+
+
 def _of_film(stem: str, rows: Sequence[Mapping[str, Any]], settings: CropSettings) -> Iterator[RoiCrop]:
-    sides = Counter(row["patient_side"] for row in rows)
+    rows = sorted(rows, key=lambda row: -row["score"])
+    names = [_name(stem, row) for row in rows]
+    count = Counter(name.lower() for name in names)
     seen: Counter[str] = Counter()
-    for row in sorted(rows, key=lambda each: -each["score"]):
-        side = row["patient_side"]
-        seen[side] += 1
-        number = f"_{seen[side]}" if sides[side] > 1 else ""
+    for row, name in zip(rows, names):
+        seen[name.lower()] += 1
+        number = f"_{seen[name.lower()]}" if count[name.lower()] > 1 else ""
         box = xywh_to_xyxy(row["bbox"])[0]
-        yield RoiCrop(f"{stem}_{side}{number}.png", CropWindow.around(box, settings.margin), row)
+        yield RoiCrop(f"{name}{number}.png", CropWindow.around(box, settings.margin), row)
+
+
+def _name(stem: str, row: Mapping[str, Any]) -> str:
+    kind = _NO_NAME.sub("-", row["label"])
+    return "_".join(filter(None, (stem, kind, row["patient_side"])))
 
 
 def _rows(path: Path) -> list[Any]:
@@ -160,10 +179,15 @@ def _require(row: Any, path: Path, number: int) -> None:
     numbers = all(isinstance(value, (int, float)) for value in box)
     if len(box) != 4 or not numbers or not np.isfinite(box.astype(float)).all() or min(box[2:]) <= 0:
         raise DatasetError(f"{path}: detection {number} has bbox {row['bbox']}, expected [x, y, width, height]")
-    if row["turned"] not in (0, 90, 180, 270) or row["patient_side"] not in ("left", "right"):
+    if row["turned"] not in (0, 90, 180, 270) or row["patient_side"] not in ("left", "right", ""):
         raise DatasetError(
             f"{path}: detection {number}: turned {row['turned']}, patient_side {row['patient_side']!r}: expected 0, 90, "
-            f"180 or 270, and left or right"
+            f"180 or 270, and left, right or nothing"
+        )
+    if not isinstance(row["label"], str) or not 0 < len(row["label"]) <= LONGEST_LABEL:
+        raise DatasetError(
+            f"{path}: detection {number} has label {str(row['label'])[:LONGEST_LABEL]!r}, expected the name of a class of "
+            f"up to {LONGEST_LABEL} letters"
         )
 
 
@@ -178,7 +202,7 @@ def _stamp(crop: RoiCrop, settings: CropSettings) -> str:
     window = crop.window
     turned = "as stored" if settings.as_stored else f"turned {crop.row['turned']}, inverted {crop.row['inverted']}"
     size = settings.size or "own size"
-    return f"hipdet crop, {window.x0} {window.y0} {window.side}, {size}, {settings.depth} bit, {turned}"
+    return f"{_STAMP}{window.x0} {window.y0} {window.side}, {size}, {settings.depth} bit, {turned}"
 
 
 def _is_there(path: Path, stamp: str, film: Path) -> bool:
@@ -189,4 +213,13 @@ def _is_there(path: Path, stamp: str, film: Path) -> bool:
         with Image.open(path) as crop:
             return bool(crop.info.get("Comment") == stamp)
     except (OSError, SyntaxError, ValueError):  # missing, or what Pillow raises on damaged headers
+        return False
+
+
+def _is_crop(path: Path) -> bool:
+    """Whether hipdet made it: the stamp stands before the pixels."""
+    try:
+        with path.open("rb") as file:
+            return f"Comment\0{_STAMP}".encode() in file.read(_HEAD)
+    except OSError:  # a folder of that name, or one that can't be read
         return False

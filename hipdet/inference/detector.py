@@ -21,6 +21,7 @@ from hipdet.inference.reading import Reading
 from hipdet.inference.review import ReviewLimits, film_flags
 from hipdet.inference.shrunk_film import ShrunkFilm
 from hipdet.radiograph import ReducedFilm
+from hipdet.version import RESULTS_VERSION
 
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 LEAST_SIDE = 64  # px; a hip of a tenth of the long side has 6
@@ -90,8 +91,17 @@ class HipDetector:
         self.limits = limits or self.model.card.limits
         self.odd_films = odd_films
         self.at_least = None if whole_films else self.model.at_least
+        self.runtime = f"{runtime} {precision}"
         self.strict = strict
         self.progress = progress
+
+    @property
+    def settings(self) -> str:
+        """All that decides what is found on a film, but for the film: results are kept under it."""
+        return (
+            f"results {RESULTS_VERSION}, {self.model.fingerprint}, rois {self.rois}, odd films {self.odd_films}, "
+            f"limits {self.limits}, long side {self.at_least}, {self.runtime}"
+        )
 
     def __call__(self, films: Films) -> Iterator[FilmRois]:
         """The ROIs of films, film by film in their order: the next ones are read while the network looks at one.
@@ -139,7 +149,7 @@ class HipDetector:
         rois = tuple(
             DetectedRoi((x0, y0, x1, y1), score, self.model.card.classes[label], side)
             for (x0, y0, x1, y1), score, label, side in zip(
-                boxes, chosen.scores.tolist(), chosen.labels.tolist(), chosen.picture_sides()
+                boxes, chosen.scores.tolist(), chosen.labels.tolist(), _picture_sides(chosen, found, limits, film)
             )
         )
         return FilmRois(
@@ -152,6 +162,12 @@ class HipDetector:
             90 * chosen.quarters,
             chosen.inverted,
         )
+
+
+def _picture_sides(chosen: Reading, found: Reading, limits: ReviewLimits | None, film: ShrunkFilm) -> list[str]:
+    """Of the `chosen` of `found`; without limits whatever was found may be a ROI."""
+    shown = int((found.scores >= (limits.least_score if limits else 0.0)).sum())
+    return chosen.picture_sides(shown, film.laterality)
 
 
 def open_model(

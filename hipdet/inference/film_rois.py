@@ -18,7 +18,8 @@ class DetectedRoi:
         box: ``(x0, y0, x1, y1)``, continuous 0-based pixel edges of the film, EXIF orientation applied.
         score: What the model thinks of it; of the recommended family the IoU that is expected, 0 to 1.
         label: Name of its class.
-        picture_side: ``left`` or ``right`` as seen on the film; on one that lies or stands on its head, once it is upright.
+        picture_side: ``left`` or ``right`` as seen on the film; empty where it isn't known: of a lone ROI on a film that
+            doesn't say it, and on one that was read turned.
     """
 
     box: tuple[float, float, float, float]
@@ -28,7 +29,7 @@ class DetectedRoi:
 
     @property
     def patient_side(self) -> str:
-        """``left`` or ``right`` of the patient, see :mod:`hipdet.sides`."""
+        """``left`` or ``right`` of the patient, see :mod:`hipdet.sides`; empty where it isn't known."""
         return patient_side(self.picture_side) or ""
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hipdet.collection.stored_file import files_below
 from hipdet.errors import DatasetError, RadiographError
-from hipdet.radiograph import ReducedFilm, read_radiograph, read_reduced
+from hipdet.radiograph import ReducedFilm, read_reduced
 from hipdet.radiograph.kind import PICTURE_SUFFIX, is_film
 from hipdet.radiograph.window import windowed
 
@@ -41,10 +41,8 @@ class FilmSource:
         Raises:
             RadiographError: it can't be read, or isn't one.
         """
-        if self.path is not None and at_least is not None:
-            return read_reduced(self.path, at_least, self.name)
         if self.path is not None:
-            return ReducedFilm.whole(read_radiograph(self.path, self.name))
+            return read_reduced(self.path, at_least, self.name)
         film = np.asarray(self.pixels)
         if film.ndim != 2 or not film.size or film.dtype.kind not in "uif":
             raise RadiographError(f"array {list(film.shape)} of {film.dtype}, expected grey values [H, W]", self.name)

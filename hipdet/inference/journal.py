@@ -19,7 +19,7 @@ class Journal:
 
     Args:
         path: File; made if it isn't there.  A line that was cut short goes.
-        model: What tells models and their settings apart.
+        model: What tells models, their settings and the rules of results apart: ``HipDetector.settings``.
 
     Raises:
         DatasetError: a file that isn't a journal.

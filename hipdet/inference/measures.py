@@ -33,7 +33,7 @@ def measures(found: Reading) -> Measures:
     sides = extent.max(axis=1) if len(extent) else np.zeros(0)
     centre = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     x = centre[:, 0] / found.width
-    left = np.array([side == "left" for side in found.picture_sides()], bool)
+    left = _from_the_left(found, centre[:, 0])
     pairs = [np.flatnonzero(found.labels == label) for label in np.unique(found.labels)]
     pairs = [pair for pair in pairs if len(pair) == 2]
     across = np.array([np.abs(centre[b] - centre[a]) for a, b in pairs]).reshape(-1, 2)
@@ -47,3 +47,16 @@ def measures(found: Reading) -> Measures:
         "tilt": np.degrees(np.arctan2(across[:, 1], across[:, 0])),
         "size": (both.max(axis=1) / both.min(axis=1)).min(axis=1),
     }
+
+
+def _from_the_left(found: Reading, x: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Of which ROIs ``[N]`` the place counts from the left edge: of two of a class the left one, else those in the left half.
+
+    That is a matter of place.  Which side of the patient a ROI is on, it doesn't say (:mod:`hipdet.sides`).
+    """
+    middle = np.full(len(x), found.width / 2)
+    for label in np.unique(found.labels):
+        same = found.labels == label
+        if same.sum() == 2:
+            middle[same] = x[same].mean()
+    return np.asarray(x < middle)

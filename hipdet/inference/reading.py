@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.boxes import Boxes, turn_boxes
+from hipdet.sides import picture_side_of, sides_of_pairs
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,18 @@ class Reading:
         """`boxes` in pixels of the film as it is stored."""
         return turn_boxes(self.boxes, -self.quarters, self.width, self.height)
 
-    def picture_sides(self) -> list[str]:
-        """``left`` or ``right`` of every ROI: of two of a class by their order, else by the middle of the film."""
-        centre = (self.boxes[:, 0] + self.boxes[:, 2]) / 2
-        middle = np.full(len(centre), self.width / 2)
-        for label in np.unique(self.labels):
-            same = self.labels == label
-            if same.sum() == 2:
-                middle[same] = centre[same].mean()
-        return ["left" if x < m else "right" for x, m in zip(centre, middle)]
+    def picture_sides(self, shown: int, laterality: str | None = None) -> list[str]:
+        """``left`` or ``right`` of every ROI on the film once it is upright; empty where that isn't known.
+
+        Known are those of two of a class side by side, and that of a film's only ROI where the film says whose side it shows.
+        On a film that was turned nothing is: it may have been turned the wrong way.
+
+        Args:
+            shown: Number of ROIs that the film shows, which may be more than these.
+            laterality: ``left`` or ``right`` of the patient, if the film says that it shows this one; else None.
+        """
+        if self.quarters % 4:
+            return [""] * len(self.boxes)
+        if shown == len(self.boxes) == 1:
+            return [picture_side_of(laterality) or ""]
+        return sides_of_pairs(self.boxes, self.labels.tolist())

@@ -23,24 +23,45 @@ from hipdet.radiograph.dicom_pixels import (
 from hipdet.radiograph.header import RadiographHeader, require_size
 from hipdet.radiograph.kind import AGAIN
 from hipdet.radiograph.quiet import quiet
+from hipdet.radiograph.reduced import ReducedFilm
 
 _NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
 # nothing else is taken from the file: no name, number or date
 _TAKEN = (
     *_NEEDED, "Modality", "HighBit", "SamplesPerPixel", "NumberOfFrames", "ModalityLUTSequence", "RescaleSlope",
     "RescaleIntercept", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth", "PixelPaddingValue",
-    "PixelPaddingRangeLimit", "PixelData",
+    "PixelPaddingRangeLimit", "PixelData", "ImageLaterality", "Laterality",
 )  # fmt: skip
+_LATERALITY = ("ImageLaterality", "Laterality")  # of the film, of its series
+_SIDE_OF = {"L": "left", "R": "right"}
 _SLICES = ("CT", "MR", "PT", "NM", "US")  # modalities whose pictures are no projections
 _COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 
 
 def read(file: BinaryIO, depth: int = 8) -> NDArray[Any]:
     """The film as grey of 8 or 16 bits ``[H, W]``; see :func:`hipdet.radiograph.read_radiograph`."""
+    return _read(file, depth)[0]
+
+
+def read_film(file: BinaryIO) -> ReducedFilm:
+    """The whole film as 8-bit grey, and which side of the patient it shows by its own account."""
+    return ReducedFilm.whole(*_read(file, depth=8))
+
+
+def _read(file: BinaryIO, depth: int) -> tuple[NDArray[Any], str | None]:
     with _reading():
         dataset, element, length = _checked(file)
         _add_pixels(dataset, file, element, length)
-        return grey(dataset, _decoded(dataset), depth)
+        return grey(dataset, _decoded(dataset), depth), _laterality(dataset)
+
+
+def _laterality(dataset: Any) -> str | None:
+    """``left`` or ``right`` of the patient; None if the film says neither, both, or one here and the other there."""
+    try:
+        said = {text for keyword in _LATERALITY if (text := str(dataset.get(keyword) or "").strip())}
+    except Exception:  # an element that isn't text: it says nothing
+        return None
+    return _SIDE_OF.get(said.pop()) if len(said) == 1 else None
 
 
 def header(file: BinaryIO) -> RadiographHeader:

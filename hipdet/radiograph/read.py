@@ -55,14 +55,15 @@ def read_deep(source: Source, name: str | None = None) -> NDArray[np.uint16]:
     return _read(source, name, depth=16)
 
 
-def read_reduced(source: Source, at_least: int, name: str | None = None) -> ReducedFilm:
+def read_reduced(source: Source, at_least: int | None = None, name: str | None = None) -> ReducedFilm:
     """As :func:`read_radiograph`, but a JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves its long side `at_least` pixels.
 
-    The decoder then skips work that an area mean to a smaller size would throw away.
+    The decoder then skips work that an area mean to a smaller size would throw away.  What DICOM says of the side is kept.
 
     Args:
         source: Path of the film, or its bytes.
-        at_least: Pixels of the long side; twice those that are needed, or more, keep the mean free of aliasing.
+        at_least: Pixels of the long side; twice those that are needed, or more, keep the mean free of aliasing.  None for
+            the whole film.
         name: What errors call the film; by default its path.
 
     Raises:
@@ -70,7 +71,11 @@ def read_reduced(source: Source, at_least: int, name: str | None = None) -> Redu
     """
     with _opened(source, name) as file:
         kind = checked_kind(file)
-        return ReducedFilm.whole(dicom.read(file)) if kind == "DICOM" else picture.read_reduced(file, kind, at_least)
+        if kind == "DICOM":
+            return dicom.read_film(file)
+        if at_least is None:
+            return ReducedFilm.whole(picture.read(file, kind))
+        return picture.read_reduced(file, kind, at_least)
 
 
 def read_header(source: Source, name: str | None = None) -> RadiographHeader:

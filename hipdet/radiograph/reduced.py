@@ -17,14 +17,16 @@ class ReducedFilm:
         width: Of the film, in pixels.
         height: Of the film, in pixels.
         step: Whole number; 1 for the film itself.
+        laterality: ``left`` or ``right`` of the patient, where the film itself says which of the two it shows; else None.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
     step: int = 1
+    laterality: str | None = None
 
     @classmethod
-    def whole(cls, film: NDArray[np.uint8]) -> ReducedFilm:
+    def whole(cls, film: NDArray[np.uint8], laterality: str | None = None) -> ReducedFilm:
         """A film ``[H, W]`` as it is."""
-        return cls(film, film.shape[1], film.shape[0])
+        return cls(film, film.shape[1], film.shape[0], laterality=laterality)

@@ -49,11 +49,14 @@ def test_labels_are_written_and_valid(tmp_path):
         },
         {"id": 3, "file_name": "3.png", "patient": "3", "status": "incomplete", "unsure": True, **common},
     ]
-    boxes = [(each["image_id"], each["bbox"], each["picture_side"], each["laterality"]) for each in coco["annotations"]]
+    boxes = [
+        (each["image_id"], each["bbox"], each.get("picture_side"), each.get("laterality"))
+        for each in coco["annotations"]
+    ]
     assert boxes == [
         (1, [20, 40, 40, 40], "left", "right"),
         (1, [150, 40, 50, 60], "right", "left"),  # the edge of the film at 200 cuts the square
-        (3, [20, 40, 40, 40], "left", "right"),
+        (3, [20, 40, 40, 40], None, None),  # alone: its half of the film says nothing
     ]
     with (tmp_path / "labels/alice.exclude.csv").open() as file:
         assert list(csv.reader(file)) == [["film", "reason"], ["2.png", "one hip"]]

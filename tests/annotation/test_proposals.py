@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from annotation_parts import HIPS, detector, films_in, open_session, until
+from hipdet.annotation import proposals
 from hipdet.annotation.project import Project
 from hipdet.annotation.proposals import Proposal, cache_name, load_detector
 from hipdet.boxes import iou_matrix
@@ -89,7 +90,7 @@ def test_labelling_goes_on_when_the_model_fails(tmp_path):
     assert found.all().keys() == {"1.png"}
 
 
-def test_another_model_or_task_has_another_cache(tmp_path):
+def test_another_model_or_task_has_another_cache(tmp_path, monkeypatch):
     model = tmp_path / "m.onnx"
     model.write_bytes(b"1")
     names = [
@@ -99,7 +100,11 @@ def test_another_model_or_task_has_another_cache(tmp_path):
     ]
     model.write_bytes(b"2")
     names.append(cache_name(str(model), Project()))
-    assert len(set(names)) == 4
+    monkeypatch.setattr(proposals, "RESULTS_VERSION", 1)
+    names += [cache_name(str(model), Project()), cache_name("default", Project())]
+    assert len(set(names)) == 6
+    monkeypatch.setattr(proposals, "SHIPPED", tmp_path)  # this model comes along now
+    assert cache_name("default", Project()) == cache_name(str(model), Project())
 
 
 def test_the_model_that_comes_along_proposes_hips(tmp_path):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,13 +74,18 @@ def test_what_is_no_box(box, crop, message):
 
 
 def test_sides():
-    left, right = Roi((10, 0, 20, 10), "hip"), Roi((100, 0, 110, 10), "hip")
-    assert [(roi.picture_side, roi.laterality) for roi in with_sides((right, left), 180)] == [
-        ("left", "right"),
+    left, right, below = (Roi((x, y, x + 10, y + 10), "hip") for x, y in ((10, 0), (100, 0), (20, 80)))
+    assert [(roi.picture_side, roi.laterality) for roi in with_sides((right, left))] == [
         ("right", "left"),
+        ("left", "right"),
     ]
-    assert with_sides((right,), 180)[0].picture_side == "right"
-    assert with_sides((left, left, right), 180)[0].picture_side is None
+    for unknown in ((right,), (left,), (left, below), (left, below, right), (left, replace(right, label="knee"))):
+        assert with_sides(unknown) == unknown
+
+
+def test_a_labels_own_side_stays():
+    alone = Roi((10, 0, 20, 10), "hip", "right")
+    assert with_sides((alone,)) == (alone,)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hipdet.collection.film_copies import Copies
 from hipdet.collection.label_source import LabelSource, default_labels
 from hipdet.collection.rules import Rules
 from hipdet.converters import find_cgoa
+from hipdet.converters.cgoa import PHASES
 from hipdet.errors import DatasetError
 from hipdet.radiograph import read_header, read_radiograph
 
@@ -21,7 +22,7 @@ def convert(root, out=None, rules=None, copies=None, **finder):
 
 
 def test_exact_json(tmp_path):
-    convert(make_cgoa(tmp_path))
+    convert(make_cgoa(tmp_path), phases=PHASES)
     coco = json.loads((tmp_path / "annotations/cgoa.json").read_text())
     common = {"width": 90, "height": 60, "source": "cgoa"}
     assert coco["images"] == [
@@ -48,7 +49,7 @@ def test_exact_json(tmp_path):
 
 
 def test_reports(tmp_path):
-    conversion = convert(make_cgoa(tmp_path))
+    conversion = convert(make_cgoa(tmp_path), phases=PHASES)
     folder = tmp_path / "annotations"
     assert (folder / "cgoa.exclusions.csv").read_text().splitlines() == [
         "film,reason",
@@ -75,7 +76,7 @@ def test_reports(tmp_path):
 
 def test_same_input_same_bytes_and_no_path_of_the_machine(tmp_path):
     for place in ("one", "other"):
-        convert(make_cgoa(tmp_path / place))
+        convert(make_cgoa(tmp_path / place), phases=PHASES)
     files = sorted((tmp_path / "one/annotations").iterdir())
     assert len(files) == 4
     for path in files:
@@ -83,6 +84,23 @@ def test_same_input_same_bytes_and_no_path_of_the_machine(tmp_path):
         assert content == (tmp_path / "other/annotations" / path.name).read_bytes()
         assert b"Users" not in content
         assert str(tmp_path).encode() not in content
+
+
+def test_one_film_of_each_pair_as_in_the_paper(tmp_path):
+    """2,660 patients, 2,660 films: the film before the operation, or the one after it where there is no other."""
+    root = make_cgoa(tmp_path)
+    write(root / "images/0007_post.jpg", film(90, 60, "JPEG", None, 9))
+    write(root / "labels/RL/0007_post.xml", voc("0007_post.jpg", 90, 60, (10, 20, 30, 40), (60, 20, 80, 40)))
+    write(root / "films.csv", (root / "films.csv").read_text() + "0007_post.jpg,P7,OA,0\n")
+    conversion = convert(root)
+    assert [film.file_name for film in conversion.films] == [
+        "images/0001_pre.jpg",
+        "images/0003.jpg",
+        "images/0005.jpg",
+        "images/0007_post.jpg",
+    ]
+    assert len({film.patient for film in conversion.films}) == 4
+    assert ("images/0001_post.jpg", "post film of a pair") in [(e.name, e.reason) for e in conversion.exclusions]
 
 
 def test_one_phase(tmp_path):
@@ -114,7 +132,7 @@ def test_a_cut_through_a_roi_is_a_fault(tmp_path):
     with pytest.raises(
         DatasetError, match=r"0001_post\.jpg: box \[10, -6, 30, 14\] reaches 6 px out of the film of 90x34"
     ):
-        convert(root, crop=(26, 0), copies=Copies(root))
+        convert(root, phases=PHASES, crop=(26, 0), copies=Copies(root))
     assert not (root / "annotations").exists()
 
 

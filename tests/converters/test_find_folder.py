@@ -46,6 +46,24 @@ def test_several_classes_and_films_without_roi(lungs):
     assert "picture_side" not in coco["annotations"][0]  # only pairs have sides
 
 
+def test_sides_of_pairs(tmp_path):
+    """Of two of a class side by side; not of two above one another, nor of two classes."""
+    boxes = {"beside": ((20, 30), (120, 40)), "above": ((20, 30), (25, 120)), "classes": ((20, 30), (120, 40))}
+    rows = []
+    for name, corners in boxes.items():
+        write(tmp_path / f"{name}.png", film(200, 180, "PNG", None, len(rows)))
+        labels = ("hip", "knee") if name == "classes" else ("hip", "hip")
+        rows += [[f"{name}.png", x, y, 40, label] for (x, y), label in zip(corners, labels)]
+    write(tmp_path / "labels.csv", table("image,x,y,side,label", *rows))
+    convert(tmp_path, Rules("chests", ("hip", "knee"), rois=2))
+    coco = json.loads((tmp_path / "annotations/chests.json").read_text())
+    names = {image["id"]: image["file_name"] for image in coco["images"]}
+    sides = [
+        (names[a["image_id"]], a["bbox"][0], a["picture_side"]) for a in coco["annotations"] if "picture_side" in a
+    ]
+    assert sides == [("beside.png", 20, "left"), ("beside.png", 120, "right")]
+
+
 def test_classes_in_the_order_given_and_renamed(lungs):
     convert(lungs, Rules("chests", ("Lung", "cor"), {"heart": "cor"}, rois=None))
     coco = json.loads((lungs / "annotations/chests.json").read_text())

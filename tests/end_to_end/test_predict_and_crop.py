@@ -95,9 +95,10 @@ def test_a_folder_of_good_and_bad_films(folder, untrained):
     assert cropped.returncode == 0, cropped.stderr
     rows = list(csv.DictReader((work / "crops/manifest.csv").open()))
     assert len(rows) == len(found.dataset["annotations"]) >= 8
-    by_box = {(row["film"], row["patient_side"]): row for row in rows}
+    by_box = {(row["film"], row["patient_side"], row["score"]): row for row in rows}
+    assert len(by_box) == len(rows)
     for each in found.dataset["annotations"]:
-        row = by_box[each["file_name"], each["patient_side"]]
+        row = by_box[each["file_name"], each["patient_side"], str(each["score"])]
         crop = np.asarray(Image.open(work / "crops" / row["crop"]))
         assert (crop.shape, crop.dtype) == ((64, 64), np.uint16)
         x0, y0, x1, y1 = (int(row[corner]) for corner in ("x0", "y0", "x1", "y1"))

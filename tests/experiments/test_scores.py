@@ -96,7 +96,7 @@ def test_films_of_a_patient_are_resampled_together(data_set, tmp_path, info, res
 
 def test_a_breakdown_counts_every_roi_once(films, tmp_path):
     predict(films, tmp_path, 0)
-    films.coco["annotations"][0]["picture_side"] = "right"  # the label knows better than the half of the film
+    films.coco["annotations"][0]["picture_side"] = "right"  # the label knows better than its neighbour
     for annotation, width in zip(films.coco["annotations"], (14.9, 15, 20, 25, 100)):
         annotation["bbox"][2] = width  # of 100 px; 20 px high
     scores = Scores.read([tmp_path / "seed0.roi.json"], films.coco)
@@ -106,14 +106,24 @@ def test_a_breakdown_counts_every_roi_once(films, tmp_path):
     assert counts == {
         "data set cgoa": 40,
         "data set gis": 30,
-        "picture side left": 33,  # 35, less the first one, less the fifth, whose centre has moved
-        "picture side right": 37,
+        "picture side left": 33,  # 35, less the first one, less the fifth, which reaches over the sixth
+        "picture side right": 35,  # and the first one, less the sixth
+        "picture side unknown": 2,
         "ratio 0.20 to 0.25": 68,
         "ratio from 0.25": 2,
     }
     total = sum(part["avg_iou"] * part["num_rois"] for name, part in parts.items() if name.startswith("ratio"))
     assert total / 70 == pytest.approx(scores.figures(everything)["avg_iou"])
     assert not any(name.startswith("data set") for name in scores.breakdown(scores.within(films.subsets["gis"])))
+
+
+def test_a_lone_roi_is_on_no_side(films, tmp_path):
+    films.coco["annotations"] = films.coco["annotations"][1:]  # of the first film the right one is left
+    predict(films, tmp_path, 0)
+    scores = Scores.read([tmp_path / "seed0.roi.json"], films.coco)
+    assert scores.picture_side[:3].tolist() == ["", "left", "right"]
+    films.coco["annotations"][0]["picture_side"] = "right"
+    assert Scores.read([tmp_path / "seed0.roi.json"], films.coco).picture_side[0] == "right"
 
 
 def test_coco_ap_is_cocos_and_leaves_the_films_as_they_are(films, tmp_path):

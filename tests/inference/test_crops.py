@@ -7,17 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from hipdet.errors import DatasetError, RadiographError
 from hipdet.inference.crop_window import CropWindow
-from hipdet.inference.crops import CropSettings, crops_by_film, finished, write_crops
+from hipdet.inference.crops import CropSettings, crops_by_film, finished, strangers, write_crops
 from tool_runs import run_tool
 
 FILM = np.random.default_rng(0).integers(1, 256, (60, 80), np.uint8)  # nowhere black
 
 
 def row(name="a.png", bbox=(10, 20, 20, 20), patient_side="left", score=0.9, **changes):
-    other = {"left": "right", "right": "left"}[patient_side]
+    other = {"left": "right", "right": "left", "": ""}[patient_side]
     return dict(
         image_id=1, category_id=1, bbox=list(bbox), score=score, file_name=name, width=80, height=60, label="hip",
         picture_side=other, patient_side=patient_side, turned=0, inverted=False, flags=[], **changes,
@@ -73,6 +74,11 @@ def test_size_and_depth(dtype, size, tmp_path):
     assert abs(made.mean() / film[10:50, 10:50].mean() - 1) < 0.01
 
 
+def names_of(folder, *rows):
+    films = crops_by_film(predictions(folder, *rows), CropSettings())
+    return {crop.name: crop.row["score"] for crops in films.values() for crop in crops}
+
+
 def test_names(tmp_path):
     rows = [
         row("s/a.png"),
@@ -80,16 +86,70 @@ def test_names(tmp_path):
         row("s/a.jpg", score=0.8),
         row("s/a.jpg", patient_side="right"),
         row("b"),
+        row("c.dcm", patient_side=""),
+        row("d", score=0.4, patient_side=""),
+        row("d", score=0.6, patient_side=""),
     ]
-    names = {crop.name: crop.row["score"] for crops in crops_by_film(predictions(tmp_path, *rows), CropSettings()).values()
-             for crop in crops}  # fmt: skip
-    assert names == {
-        "s/a.png_left.png": 0.9,
-        "s/a.jpg_left_1.png": 0.8,
-        "s/a.jpg_left_2.png": 0.5,
-        "s/a.jpg_right.png": 0.9,
-        "b_left.png": 0.9,
+    assert names_of(tmp_path, *rows) == {
+        "s/a.png_hip_left.png": 0.9,
+        "s/a.jpg_hip_left_1.png": 0.8,
+        "s/a.jpg_hip_left_2.png": 0.5,
+        "s/a.jpg_hip_right.png": 0.9,
+        "b_hip_left.png": 0.9,
+        "c_hip.png": 0.9,
+        "d_hip_1.png": 0.6,
+        "d_hip_2.png": 0.4,
     }
+
+
+def test_names_of_classes(tmp_path):
+    labels = ["left lung", "left/lung", "Heart", "heart", "../..", "\u9acb", "femoral_head", "a\0b"]
+    rows = [{**row("a", score=1 - at / 10, patient_side=""), "label": label} for at, label in enumerate(labels)]
+    assert list(names_of(tmp_path, *rows)) == [
+        "a_left-lung_1.png",
+        "a_left-lung_2.png",
+        "a_Heart_1.png",  # one name where upper and lower case are the same
+        "a_heart_2.png",
+        "a_..-...png",
+        "a_\u9acb.png",
+        "a_femoral_head.png",
+        "a_a-b.png",
+    ]
+
+
+def test_predictions_of_earlier_versions_are_read(tmp_path):
+    """They have a side for every ROI, right or wrong."""
+    text = (
+        '[{"image_id": 1, "category_id": 1, "bbox": [10.0, 20.0, 20.0, 20.0], "score": 0.9, "file_name": "a.jpg", '
+        '"width": 80, "height": 60, "label": "hip", "picture_side": "left", "patient_side": "right", "turned": 90, '
+        '"inverted": false, "flags": ["fewer_rois"]}]'
+    )
+    (tmp_path / "predictions.json").write_text(text)
+    ((crop,),) = crops_by_film(tmp_path / "predictions.json", CropSettings()).values()
+    assert crop.name == "a_hip_right.png"
+
+
+def stamped(path, text):
+    info = PngInfo()
+    info.add_text("Comment", text)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(FILM).save(path, pnginfo=info)
+
+
+def test_crops_of_other_names(tmp_path):
+    out = tmp_path / "out"
+    films = crops_by_film(predictions(tmp_path, row("s/a.png")), CropSettings())
+    Image.fromarray(FILM).save(tmp_path / "a.png")
+    write_crops(tmp_path / "a.png", films["s/a.png"], out, CropSettings())
+    assert strangers(out, films) == []
+    old = "hipdet crop, 6 16 28, own size, 8 bit, turned 0, inverted False"  # as the first version wrote it
+    stamped(out / "s/a_left.png", old)
+    stamped(out / "b_left.png", old)
+    stamped(out / "by someone else.png", "a crop")
+    Image.fromarray(FILM).save(out / "film.png")
+    (out / "empty.png").write_bytes(b"")
+    (out / "folder.png").mkdir()
+    assert strangers(out, films) == ["b_left.png", "s/a_left.png"]
 
 
 @pytest.mark.parametrize(
@@ -102,8 +162,12 @@ def test_names(tmp_path):
         ([row(bbox=(1, 2, 3))], r"detection 1 has bbox \[1, 2, 3\], expected \[x, y, width, height\]"),
         ([row(bbox=(1, 2, 3, 0))], "expected .x, y, width, height"),
         ([{**row(), "turned": 45}], "turned 45"),
-        ([{**row(), "patient_side": "../x"}], "patient_side '../x'"),
-        ([row("A.png"), row("a.PNG")], "two crops would be called a_left.png"),
+        ([{**row(), "patient_side": "../x"}], "patient_side '../x': expected .* left, right or nothing"),
+        ([{**row(), "patient_side": None}], "patient_side None"),
+        ([{**row(), "label": ""}], "detection 1 has label '', expected the name of a class"),
+        ([{**row(), "label": 3}], "detection 1 has label '3'"),
+        ([{**row(), "label": "x" * 101}], "of up to 100 letters"),
+        ([row("A.png"), row("a.PNG")], "two crops would be called a_hip_left.png"),
     ],
 )
 def test_bad_predictions(rows, message, tmp_path):
@@ -125,7 +189,7 @@ def test_crops_are_made_once(tmp_path):
 
     def write(settings=CropSettings(depth=16)):  # noqa: B008  (frozen)
         write_crops(tmp_path / "a.png", crops_by_film(path, settings)["a.png"], tmp_path / "out", settings)
-        crop = tmp_path / "out/a_left.png"
+        crop = tmp_path / "out/a_hip_left.png"
         return crop.stat().st_ino, np.asarray(Image.open(crop))
 
     first, pixels = write()
@@ -150,10 +214,15 @@ def test_tool(tmp_path):
     assert done.stderr.splitlines()[-1] == "b.png: empty file: copy or download the film again"
     assert done.stdout.startswith("2 crops of 1 films")
     rows = list(csv.DictReader((tmp_path / "crops/manifest.csv").open()))
-    assert [each["crop"] for each in rows] == ["a_left.png", "a_right.png"]
+    assert [each["crop"] for each in rows] == ["a_hip_left.png", "a_hip_right.png"]
     left = rows[0]
     assert [left[key] for key in ("film", "x0", "y0", "x1", "y1", "scale")] == ["a.png", "6", "16", "34", "44", "0.5"]
-    assert Image.open(tmp_path / "crops/a_left.png").size == (14, 14)
+    assert Image.open(tmp_path / "crops/a_hip_left.png").size == (14, 14)
+    assert "warning" not in done.stderr
+    stamped(tmp_path / "crops/a_left.png", "hipdet crop, 6 16 28, 14, 8 bit, turned 0, inverted False")
+    again = run_tool("crop.py", path, "--data-root", "films", "--size", 14, cwd=tmp_path)
+    assert "warning: 1 crops in crops aren't of these predictions, such as a_left.png" in again.stderr
+    assert (tmp_path / "crops/a_left.png").exists()
     wrong = run_tool("crop.py", path, "--data-root", "films", "--margin", -1, cwd=tmp_path)
     assert (wrong.returncode, "--margin -1.0" in wrong.stderr) == (2, True)
     (tmp_path / "films/a.png").unlink()

@@ -10,7 +10,7 @@ from hipdet.errors import CheckpointError, ConfigError, RadiographError
 from hipdet.inference import ReviewLimits, detector
 from hipdet.inference.model_card import ModelCard
 from hipdet.inference.read_ahead import read_ahead
-from hipdet.radiograph import read_radiograph
+from hipdet.radiograph import ReducedFilm, read_radiograph
 from untrained import noise
 
 LIMITS = ReviewLimits(9, 0.01, 0.0, 0.01, 1, {"score": (0.99, None), "tilt": (None, 5.0)})  # everything looks odd
@@ -45,6 +45,12 @@ def test_the_export_finds_what_torch_finds(untrained, films, limits):
         assert (a.name, a.width, a.flags, a.turned, a.inverted) == (b.name, b.width, b.flags, b.turned, b.inverted)
         assert [roi.picture_side for roi in a.rois] == [roi.picture_side for roi in b.rois]
         assert all(0 <= x0 < x1 <= a.width and 0 <= y0 < y1 <= a.height for x0, y0, x1, y1 in (r.box for r in a.rois))
+
+
+def test_both_kinds_of_models_keep_the_side_that_a_film_says(untrained, exported):
+    film = ReducedFilm.whole(noise(200, 170, 1), "left")
+    for model in (exported.model, HipDetector(untrained.config, untrained.weights).model):
+        assert model.prepare(film).laterality == "left"
 
 
 def test_films_of_all_kinds_are_the_same(exported, films):

@@ -2,12 +2,17 @@ import json
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
+from hipdet import HipDetector
+from hipdet.cli import predict
 from hipdet.errors import DatasetError
+from hipdet.inference import ReviewLimits, detector
 from hipdet.inference.film_rois import DetectedRoi, FilmRois
 from hipdet.inference.film_sources import FilmSource
 from hipdet.inference.journal import Journal
 from hipdet.inference.write_predictions import write_films, write_predictions
+from hipdet.phantom import make_film
 
 ROI = DetectedRoi((1.5, 2.25, 11.5, 12.25), 0.75, "hip", "left")
 RECORD = FilmRois("a.jpg", None, 40, 30, (ROI,), ("fewer_rois",), 90, True)
@@ -41,6 +46,54 @@ def test_another_model_or_film_has_no_record(source, tmp_path):
     source.path.write_bytes(b"film")
     with Journal(tmp_path / "j.jsonl", "another") as journal:
         assert journal.find(source) is None
+
+
+def test_settings_tell_results_apart(tmp_path, monkeypatch):
+    """The model, all that may be set, and the rules of results."""
+    settings = [
+        {},
+        dict(rois=1),
+        dict(odd_films=False),
+        dict(whole_films=True),
+        dict(limits=ReviewLimits(1, 0.01, 0.5, 0.1, 0, {})),
+        dict(model=tmp_path / "another.onnx"),
+    ]
+    (shipped,) = detector.SHIPPED.glob("*.onnx")
+    # 128, a field of ours that no reader knows: another file of the same network
+    (tmp_path / "another.onnx").write_bytes(shipped.read_bytes() + b"\x82\x08\x00")
+    found = [HipDetector(threads=1, **each).settings for each in settings]
+    assert HipDetector(threads=2, progress=True).settings == found[0]
+    monkeypatch.setattr(detector, "RESULTS_VERSION", 1)
+    found.append(HipDetector().settings)
+    assert len(set(found)) == len(settings) + 1
+
+
+def test_settings_tell_runtimes_apart():
+    pytest.importorskip("openvino")
+    assert HipDetector(runtime="openvino").settings != HipDetector().settings
+
+
+def test_results_of_an_earlier_version_are_found_again(tmp_path, monkeypatch, capsys):
+    """A journal as 0.1.0 first wrote it, with a side that was guessed."""
+    film = make_film("cgoa", 0, seed=3, max_side=400)
+    path = tmp_path / "film.png"
+    Image.fromarray(film.pixels[:, : int(film.hips[:, [0, 2]].mean())]).save(path)
+    used = HipDetector()
+    card = used.model
+    first = f"{card.fingerprint} {used.rois} {used.odd_films} {used.limits} {used.at_least}"
+    with Journal(tmp_path / "out/journal.jsonl", first) as journal:
+        journal.add(FilmSource("film.png", path), replace(RECORD, name="film.png", turned=0, inverted=False))
+    monkeypatch.setattr("sys.argv", ["predict.py", str(path), "--out", str(tmp_path / "out")])
+    predict.main()
+    (row,) = json.loads((tmp_path / "out/predictions.json").read_text())
+    assert (row["picture_side"], row["patient_side"]) == ("", "")
+    assert row["score"] != 0.75
+    table = (tmp_path / "out/predictions.csv").read_text().splitlines()
+    columns = dict(zip(*(line.split(",") for line in table)))
+    assert (columns["picture_side"], columns["patient_side"]) == ("", "")
+    assert (tmp_path / "out/journal.jsonl").read_bytes().count(b"\n") == 2
+    predict.main()  # and kept
+    assert (tmp_path / "out/journal.jsonl").read_bytes().count(b"\n") == 2
 
 
 def test_a_line_cut_short_goes(source, tmp_path):

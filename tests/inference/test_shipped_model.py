@@ -1,6 +1,7 @@
 """The model that comes with hipdet, on synthetic films of a source that it hasn't seen, and on real ones that it has."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hipdet.evaluation.matching import match
 from hipdet.inference.detector import SHIPPED
 from hipdet.phantom.film import make_film
 from hipdet.sides import patient_side
+from tool_runs import REPOSITORY
 
 LARGEST = 8_000_000  # bytes
 
@@ -36,6 +38,18 @@ def test_it_is_small_and_says_what_it_is(detector):
     assert "FracAtlas" in card.about["data"]
     assert "CC BY 4.0" in card.about["data"]
     assert "not for diagnosis" in card.about["limits"]
+
+
+def test_the_readme_has_the_figures_of_its_card_and_no_others(detector):
+    about = detector.model.card.about
+    average, least = re.findall(r"0\.\d{3}", about["figures"])
+    assert about["figures"].endswith("every hip found at IoU 0.75")
+    assert "first reading" in about["labels"]
+    (row,) = re.findall(r"^\| the model that comes along:.*$", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
+    assert [cell.strip(" *") for cell in row.split("|")[2:6]] == [average, "1.000", "1.000", least]
+    card = (SHIPPED / "README.md").read_text()
+    assert f"average IoU {average} [" in card
+    assert f"acc50 1.000, acc75 1.000, minimum IoU {least}." in card
 
 
 def test_hips_of_unseen_synthetic_films(detector):

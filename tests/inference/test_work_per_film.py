@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dicom_bytes import film as dicom
 from hipdet import HipDetector
 
 WIDTH, HEIGHT = 2720, 2240
@@ -36,6 +37,18 @@ def test_a_film_is_opened_once_and_the_network_runs_once(detector, film, monkeyp
     list(detector([film] * 3))
     assert opened == [film] * 3
     assert runs == [(1, 1, 448, 448)] * 3
+
+
+@pytest.mark.parametrize("whole_films", [False, True])
+def test_a_dicom_film_is_opened_once_though_it_says_its_side(untrained, tmp_path, monkeypatch, whole_films):
+    pytest.importorskip("pydicom")
+    path = tmp_path / "film.dcm"
+    path.write_bytes(dicom(np.random.default_rng(0).integers(0, 255, (200, 170), np.uint8), ImageLaterality="L"))
+    opened, open_file = [], Path.open
+    detector = HipDetector(untrained.onnx, whole_films=whole_films)
+    monkeypatch.setattr(Path, "open", lambda self, *args, **kw: opened.append(self) or open_file(self, *args, **kw))
+    list(detector(path))
+    assert opened == [path]
 
 
 def test_a_large_jpeg_is_not_decoded_whole(detector, film):

@@ -27,7 +27,13 @@ from dicom_bytes import (  # noqa: E402
 from film_bytes import JPEG as PICTURE  # noqa: E402
 from film_bytes import UPRIGHT, encoded  # noqa: E402
 from hipdet.errors import RadiographError  # noqa: E402
-from hipdet.radiograph import RadiographHeader, read_header, read_radiograph, read_series_description  # noqa: E402
+from hipdet.radiograph import (  # noqa: E402
+    RadiographHeader,
+    read_header,
+    read_radiograph,
+    read_reduced,
+    read_series_description,
+)
 from hipdet.radiograph.dicom import header  # noqa: E402
 
 ROW = np.array([[0, 100, 150, 200, 250, 300, 400]], np.uint16)
@@ -251,3 +257,33 @@ def test_series_description_and_nothing_else():
     assert read_series_description(film(RAMP)) is None
     with pytest.raises(RadiographError, match="not a DICOM file"):
         read_series_description(PICTURE)
+
+
+@pytest.mark.parametrize(
+    ("tags", "side"),
+    [
+        (dict(ImageLaterality="L"), "left"),
+        (dict(ImageLaterality="R"), "right"),
+        (dict(Laterality="L"), "left"),
+        (dict(Laterality="R", ImageLaterality=""), "right"),
+        (dict(Laterality="R", ImageLaterality="R"), "right"),
+        (dict(Laterality="R", ImageLaterality="L"), None),
+        (dict(Laterality="L", ImageLaterality="B"), None),  # both sides
+        (dict(ImageLaterality="U"), None),  # unpaired
+        (dict(ImageLaterality="l"), None),
+        (dict(ImageLaterality="LEFT"), None),
+        (dict(ImageLaterality="L\\R"), None),  # two values
+        (dict(ImageLaterality=5), None),
+        (dict(Laterality=""), None),
+        ({}, None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, DEFLATED])
+def test_which_side_a_film_says_it_shows(tags, side, syntax):
+    data = film(RAMP, syntax, **tags)
+    for at_least in (None, 100):
+        read = read_reduced(data, at_least)
+        assert (read.laterality, read.width, read.height, read.step) == (side, 4001, 8, 1)
+        np.testing.assert_array_equal(read.pixels, read_radiograph(film(RAMP)))
+    assert read_reduced(PICTURE).laterality is None

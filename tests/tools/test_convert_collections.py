@@ -18,7 +18,7 @@ from tool_runs import REPOSITORY, run_tool
 
 def test_cgoa(tmp_path):
     make_cgoa(tmp_path / "CGOA")
-    done = run_tool("convert.py", "cgoa", "CGOA", cwd=tmp_path)
+    done = run_tool("convert.py", "cgoa", "CGOA", "--phases", "pre", "post", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[1].split()[:4] == ["cgoa.json", "4", "8", "3"]
@@ -30,6 +30,15 @@ def test_cgoa(tmp_path):
     assert record["options"] == {
         "rois": 2, "origin": "auto", "rotated": "refuse", "disagreement": "exclude", "phases": ["pre", "post"], "crop": [0, 0]
     }  # fmt: skip
+
+
+def test_cgoa_takes_one_film_of_each_pair(tmp_path):
+    make_cgoa(tmp_path / "CGOA")
+    done = run_tool("convert.py", "cgoa", "CGOA", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].split()[:4] == ["cgoa.json", "3", "6", "3"]  # films, ROIs, patients
+    record = json.loads((tmp_path / "CGOA/annotations/cgoa.provenance.json").read_text())
+    assert record["options"]["phases"] == ["one"]
 
 
 def test_oaih_from_zips_into_the_data_root_of_all(tmp_path):
