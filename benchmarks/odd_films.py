@@ -127,7 +127,7 @@ def make(film: Film, grey: np.ndarray, kind: str, number: int, out: Path) -> Fil
 def make_kinds(annotations: Path, data_root: Path, out: Path) -> int:
     """Make all kinds of the films in a COCO file that have labels: ``<kind>.json`` and ``images/<kind>/``; their number."""
     coco = json.loads(annotations.read_text(encoding="utf-8"))
-    films = [film for film in films_of(coco) if film.rois]
+    films = [film for film in films_of(coco) if film.rois and not film.ignored]
     made: dict[str, list[Film]] = {kind: [] for kind in KINDS}
     for number, film in enumerate(films):
         read = read_radiograph(data_root / film.file_name)

@@ -23,6 +23,7 @@ from PIL import Image
 
 from hipdet.boxes import as_boxes, xywh_to_xyxy
 from hipdet.cli.errors import reports_errors
+from hipdet.coco.ignored import is_ignored
 from hipdet.errors import HipdetError
 from hipdet.evaluation.matching import Detections, evaluate_film
 from hipdet.evaluation.roi_table import roi_rows, write_table
@@ -62,7 +63,8 @@ def write_films(coco: dict, data_root: Path, folder: Path) -> None:
     """Films as upright PNG and labels as YOLO text, ``images/<id>.png`` and ``labels/<id>.txt``."""
     boxes: dict[int, list] = {}
     for annotation in coco["annotations"]:
-        boxes.setdefault(annotation["image_id"], []).append(annotation["bbox"])
+        if not is_ignored(annotation):  # YOLO knows none: their place becomes background
+            boxes.setdefault(annotation["image_id"], []).append(annotation["bbox"])
     for image in coco["images"]:
         picture = folder / f"images/{image['id']}.png"
         if not picture.exists():
@@ -105,7 +107,7 @@ def score(args: argparse.Namespace, fold: Path, coco: dict) -> dict[str, float]:
     run(args.yolo, "detect", "predict", settings, fold / "predict.log")
     rows, names = [], {category["id"]: category["name"] for category in coco["categories"]}
     for image in coco["images"]:
-        truth = [annotation for annotation in coco["annotations"] if annotation["image_id"] == image["id"]]
+        truth = [a for a in coco["annotations"] if a["image_id"] == image["id"] and not is_ignored(a)]
         found = fold / f"predict/labels/{image['id']}.txt"
         values = np.loadtxt(found, ndmin=2) if found.is_file() else np.zeros((0, 6))
         centre, size = values[:, 1:3], values[:, 3:5]

@@ -9,7 +9,7 @@ auto_scale_lr = dict(base_batch_size=8)
 val_dataloader = dict(dataset=dict(ann_file=f'annotations/{fold}_test.json'))
 test_dataloader = dict(dataset=dict(ann_file=f'annotations/{fold}_test.json'))
 val_evaluator = [
-    dict(type='CocoMetric', ann_file=f'{data_root}/annotations/{fold}_test.json', metric='bbox'),
+    dict(type='RoiCocoMetric', ann_file=f'{data_root}/annotations/{fold}_test.json', metric='bbox'),
     dict(type='RoiMetric', ann_file=f'{data_root}/annotations/{fold}_test.json', rois_per_image=2),
 ]
 test_evaluator = val_evaluator

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Boxes = NDArray[np.float64]
 
+ON_IGNORED = 0.5  # a box lies on an ignored one if at least this part of it does; with an IoU of a half it does, too
+
 
 def as_boxes(boxes: ArrayLike) -> Boxes:
     """Return `boxes` as float64 ``[N, 4]``; an empty sequence becomes ``[0, 4]``."""
@@ -47,6 +49,15 @@ def iou_matrix(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     intersection = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)  # [N, M]
     union = area(a)[:, None] + area(b)[None, :] - intersection
     return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+
+
+def share_matrix(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    """The part of every box of `a` ``[N, 4]`` that lies in each of `b` ``[M, 4]``, as ``[N, M]``; 0 for one without area."""
+    a, b = as_boxes(a), as_boxes(b)
+    corners = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.prod(np.clip(corners[1] - corners[0], 0, None), axis=2)  # [N, M]
+    whole = np.broadcast_to(area(a)[:, None], shared.shape)
+    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
 
 
 def paired_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:

@@ -7,7 +7,11 @@ def coco(**changes):
     annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 20, 30, 40]}
     image.update({key: changes.pop(key) for key in list(changes) if key in image and key != "id"})
     annotation.update(
-        {key: changes.pop(key) for key in list(changes) if key in ("bbox", "image_id", "category_id", "iscrowd")}
+        {
+            key: changes.pop(key)
+            for key in list(changes)
+            if key in ("bbox", "image_id", "category_id", "iscrowd", "ignore")
+        }
     )
     document = {"images": [image], "annotations": [annotation], "categories": [{"id": 1, "name": "hip"}], **changes}
     return {key: value for key, value in document.items() if value is not ...}

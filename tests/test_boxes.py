@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask
 
-from hipdet.boxes import area, as_boxes, iou_matrix, paired_iou, xywh_to_xyxy, xyxy_to_xywh
+from hipdet.boxes import area, as_boxes, iou_matrix, paired_iou, share_matrix, xywh_to_xyxy, xyxy_to_xywh
 
 corner, side = st.floats(-100, 100), st.floats(0.1, 100)
 box = st.tuples(corner, corner, side, side).map(lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]))
@@ -32,6 +32,21 @@ def test_degenerate():
 def test_iou_against_pycocotools(a, b):
     expected = mask.iou(xyxy_to_xywh(a), xyxy_to_xywh(b), [False] * len(b))
     np.testing.assert_allclose(iou_matrix(a, b), expected, atol=1e-9)
+
+
+@given(boxes, boxes)
+def test_shares_are_pycocotools_overlap_with_crowds(a, b):
+    shares = share_matrix(a, b)
+    np.testing.assert_allclose(shares, mask.iou(xyxy_to_xywh(a), xyxy_to_xywh(b), [True] * len(b)), atol=1e-9)
+    assert (shares >= iou_matrix(a, b) - 1e-9).all()  # an IoU of a half is a share of a half or more
+
+
+def test_shares_by_hand():
+    # a quarter of the first lies there, all of the second; nothing has no share
+    found = share_matrix([[0, 0, 10, 10], [6, 6, 7, 7], [5, 5, 5, 5]], [[5, 5, 15, 15]])
+    assert found.tolist() == [[0.25], [1], [0]]
+    assert share_matrix([], [[0, 0, 1, 1]]).shape == (0, 1)
+    assert share_matrix([[0, 0, 1, 1]], []).shape == (1, 0)
 
 
 @given(boxes)

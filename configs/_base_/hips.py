@@ -49,10 +49,10 @@ test_dataloader = dict(
     dataset=dict(**films, ann_file='annotations/gis.json', test_mode=True, pipeline=test_pipeline))
 
 val_evaluator = [
-    dict(type='CocoMetric', ann_file=f'{data_root}/annotations/cgoa_oaih_val.json', metric='bbox'),
+    dict(type='RoiCocoMetric', ann_file=f'{data_root}/annotations/cgoa_oaih_val.json', metric='bbox'),
     dict(type='RoiMetric', ann_file=f'{data_root}/annotations/cgoa_oaih_val.json', rois_per_image=2),
 ]
 test_evaluator = [
-    dict(type='CocoMetric', ann_file=f'{data_root}/annotations/gis.json', metric='bbox'),
+    dict(type='RoiCocoMetric', ann_file=f'{data_root}/annotations/gis.json', metric='bbox'),
     dict(type='RoiMetric', ann_file=f'{data_root}/annotations/gis.json', rois_per_image=2),
 ]

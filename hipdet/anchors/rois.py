@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.boxes import Boxes, xywh_to_xyxy
+from hipdet.coco.ignored import is_ignored
 from hipdet.errors import DatasetError
 
 Floats = NDArray[np.float64]
@@ -52,7 +53,7 @@ class Rois:
                 raise DatasetError(
                     f"image {image['id']} ({image['file_name']}): size {size}, expected whole pixels above 0"
                 )
-        chosen = [each for each in coco["annotations"] if not each.get("iscrowd") and not each.get("ignore")]
+        chosen = [each for each in coco["annotations"] if not is_ignored(each)]
         boxes = xywh_to_xyxy([each["bbox"] for each in chosen])
         films = np.array([film[each["image_id"]] for each in chosen], dtype=np.int64)
         for place in np.flatnonzero(~(boxes[:, 2:] > boxes[:, :2]).all(axis=1))[:1]:

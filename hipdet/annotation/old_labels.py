@@ -66,6 +66,8 @@ def _take(
     upright = upright_rois(labels[0], header, candidate, rules)
     if upright.warning:
         old.notes.append(upright.warning)
+    if upright.ignored:
+        old.notes.append(f"{name}: {len(upright.ignored)} boxes that are to be ignored (iscrowd, ignore) are left out")
     rois = upright.rois
     if not project.free_shape:
         odd = [roi for roi in rois if not is_square(roi.box)]

@@ -31,6 +31,8 @@ def report(conversion: Conversion) -> str:
         lines.append(f"{len(conversion.exclusions)} films excluded:")
         lines += [f"  {count:6}  {reason}" for reason, count in reasons(conversion.exclusions)]
     lines += conversion.notes
+    if ignored := sum(len(film.ignored) for film in conversion.films):
+        lines.append(f"{ignored} boxes with iscrowd or ignore: neither ROI nor background")
     if conversion.agreements:
         ious = [row.iou for row in conversion.agreements]
         films = len({row.film for row in conversion.agreements})

@@ -34,10 +34,11 @@ def build_coco(films: Iterable[Film], classes: Sequence[str], info: Mapping[str,
                 **film.extra,
             }
         )
-        for roi in film.rois:
+        for number, roi in enumerate((*film.rois, *film.ignored)):
             if roi.label not in category_ids:
                 raise DatasetError(f"{film.file_name}: label {roi.label!r} found, expected one of {list(classes)}")
-            annotations.append(_annotation(len(annotations) + 1, image_id, category_ids[roi.label], roi))
+            annotation = _annotation(len(annotations) + 1, image_id, category_ids[roi.label], roi)
+            annotations.append(dict(annotation, iscrowd=int(number >= len(film.rois))))
     categories = [{"id": number, "name": name} for name, number in category_ids.items()]
     return {"info": dict(info), "images": images, "annotations": annotations, "categories": categories}
 

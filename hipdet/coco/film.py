@@ -53,6 +53,7 @@ class Film:
         patient: Pseudonym, unique within the source: films of one patient are never split.
         rois: In the order of the labels.
         extra: Further fields of its image record, such as ``label_file``.
+        ignored: Boxes that are neither ROI nor background, in the order of the labels.
     """
 
     file_name: str
@@ -62,6 +63,7 @@ class Film:
     patient: str
     rois: tuple[Roi, ...]
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    ignored: tuple[Roi, ...] = ()
 
     @property
     def long_side(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hipdet.coco.known_patients import patients_unknown
 from hipdet.errors import DatasetError
 
 Coco = dict[str, Any]
@@ -23,6 +24,8 @@ def subset(coco: Mapping[str, Any], image_ids: Iterable[int]) -> Coco:
 def append(coco: Coco, added: Mapping[str, Any], name: str) -> None:
     """Append the records of `added` to `coco` with new ids, from 1 on; the first one gives the categories.
 
+    Where the ``info`` of `added` says that patients aren't known, its image records say so from now on.
+
     Args:
         coco: With lists ``images``, ``annotations`` and ``categories``; changed in place.
         added: Same classes.
@@ -38,9 +41,10 @@ def append(coco: Coco, added: Mapping[str, Any], name: str) -> None:
         raise DatasetError(f"{name}: classes are {classes}, those of the other data sets {expected}")
     category_ids = {category["id"]: number for number, category in enumerate(added["categories"], 1)}
     image_ids: dict[int, int] = {}
+    unknown = {"patients": "unknown"} if patients_unknown(added.get("info")) else {}
     for image in added["images"]:
         image_ids[image["id"]] = len(coco["images"]) + 1
-        coco["images"].append({**image, "id": image_ids[image["id"]]})
+        coco["images"].append({**image, "id": image_ids[image["id"]], **unknown})
     for annotation in added["annotations"]:
         ids = dict(
             id=len(coco["annotations"]) + 1,

@@ -84,12 +84,14 @@ class _Collector:
         if max(width, height) < rules.min_side:
             return f"long side {max(width, height)} px, expected at least {rules.min_side}"
         readings: dict[str, Sequence[Roi]] = {}
+        ignored: dict[Roi, None] = {}  # by any annotator
         for each in labels:
             annotator = each.annotator or ""
             if annotator in readings:
                 raise DatasetError(f"{name}: labelled twice, the second time in {each.file.name}: remove one")
             upright = upright_rois(each, header, candidate, rules)
             readings[annotator] = upright.rois
+            ignored.update(dict.fromkeys(upright.ignored))
             self.warnings += [upright.warning] if upright.warning else []
         merged = merge_annotators(name, readings, rules)
         self.agreements += merged.agreements
@@ -100,9 +102,8 @@ class _Collector:
         rois = with_sides(merged.rois) if rules.rois == 2 else merged.rois
         label_files = sorted({each.file.relative_to(self.source.root_of(each)).as_posix() for each in labels})
         extra = {**candidate.extra, "label_file": ", ".join(label_files)}
-        self.films.append(
-            (Film(candidate.name, width, height, rules.source, candidate.patient, rois, extra), candidate)
-        )
+        film = Film(candidate.name, width, height, rules.source, candidate.patient, rois, extra, tuple(ignored))
+        self.films.append((film, candidate))
         return None
 
     def _film_size(self, film: str) -> tuple[int, int] | None:

@@ -103,13 +103,16 @@ def _in_copy(film: Film, name: str, side: int | None) -> Film:
     square = max(_scaled(film.width, scale), _scaled(film.height, scale))
     # pixels map by the rounded sizes, as in mmdet's Resize
     fx, fy = _scaled(film.width, scale) / film.width, _scaled(film.height, scale) / film.height
-    rois = tuple(
-        Roi((r.box[0] * fx, r.box[1] * fy, r.box[2] * fx, r.box[3] * fy), r.label, r.picture_side, r.implant)
-        for r in film.rois
+    rois, ignored = (
+        tuple(
+            Roi((r.box[0] * fx, r.box[1] * fy, r.box[2] * fx, r.box[3] * fy), r.label, r.picture_side, r.implant)
+            for r in boxes
+        )
+        for boxes in (film.rois, film.ignored)
     )
     size = {"original_width": film.width, "original_height": film.height}
     extra = {**film.extra, **original, **size}
-    return replace(film, file_name=name, width=square, height=square, rois=rois, extra=extra)
+    return replace(film, file_name=name, width=square, height=square, rois=rois, extra=extra, ignored=ignored)
 
 
 def _scaled(pixels: int, scale: float) -> int:

@@ -9,7 +9,7 @@ from hipdet.collection.candidate import Candidate
 from hipdet.collection.rules import Rules
 from hipdet.errors import DatasetError
 from hipdet.labels import FilmLabels, decide_frame, turn_upright
-from hipdet.labels.record import Box
+from hipdet.labels.record import Box, LabelBox
 from hipdet.radiograph import RadiographHeader
 from hipdet.sides import sides_of_pairs
 
@@ -20,10 +20,11 @@ LARGEST_OVERHANG = 0.25
 
 @dataclass(frozen=True)
 class UprightRois:
-    """The ROIs of a film by one annotator, and what there is to warn of."""
+    """The ROIs of a film by one annotator, its boxes that are neither ROI nor background, and what there is to warn of."""
 
     rois: tuple[Roi, ...]
     warning: str | None = None
+    ignored: tuple[Roi, ...] = ()
 
 
 def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candidate, rules: Rules) -> UprightRois:
@@ -43,8 +44,8 @@ def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candid
         raise DatasetError(
             f"{film}: {header.upright[1]} px high, expected more than the {top} + {bottom} px to be cropped"
         )
-    rois = []
-    for each in labels.boxes:
+
+    def upright(each: LabelBox) -> Roi:
         x0, y0, x1, y1 = (edge * scale for edge in each.box)
         box = (
             turn_upright((x0, y0, x1, y1), header.stored, header.orientation)
@@ -54,11 +55,16 @@ def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candid
         box = (box[0], box[1] - top, box[2], box[3] - top)
         where = ", ".join(filter(None, (labels.file.name, labels.place, each.place)))
         try:
-            rois.append(Roi(_clipped(box, width, height), rules.class_of(each.label)))
+            return Roi(_clipped(box, width, height), rules.class_of(each.label))
         except DatasetError as error:
             raise DatasetError(f"{film}: {error} ({where})") from error
+
     # from left to right, whatever the order of drawing
-    return UprightRois(tuple(sorted(rois, key=lambda roi: (roi.box, roi.label))), frame.warning if rois else None)
+    rois, ignored = (
+        tuple(sorted(map(upright, boxes), key=lambda roi: (roi.box, roi.label)))
+        for boxes in (labels.boxes, labels.ignored)
+    )
+    return UprightRois(rois, frame.warning if rois or ignored else None, ignored)
 
 
 def with_sides(rois: tuple[Roi, ...]) -> tuple[Roi, ...]:

@@ -42,7 +42,7 @@ def write_conversion(conversion: Conversion, record: dict[str, Any], rules: Rule
     path = base.with_name(f"{base.name}.provenance.json")
     write_json(path, record)
     info = {"description": f"{rules.source}: boxes in the upright frame, 0-based", "provenance": path.name}
-    classes = rules.classes or sorted({roi.label for film in conversion.films for roi in film.rois})
+    classes = rules.classes or sorted({roi.label for film in conversion.films for roi in (*film.rois, *film.ignored)})
     write_json(conversion.path, build_coco(conversion.films, classes, info))
     conversion.files.extend([path, conversion.path])
 

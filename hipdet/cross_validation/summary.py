@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hipdet.coco.known_patients import patients_of
 from hipdet.cross_validation.result import Result
 from hipdet.files import write_csv, write_json, write_text
 from hipdet.visualization.calibration_figure import write_calibration
 
 COLUMNS = ("avg_iou", "acc50", "acc75", "min_iou", "coco_map", "minutes", "parameters")
 FOOTNOTE = (
-    "Over all ROIs of all folds, each film left out of the training that tests it; [low, high]: 95% bootstrap interval over "
-    "films. Gain: mean difference of IoU to the first row on the same ROIs. mAP: mean over folds."
+    "Over all ROIs of all folds, each film left out of the training that tests it; [low, high]: 95% bootstrap interval, "
+    "resampled: {resampled}. Gain: mean difference of IoU to the first row on the same ROIs. mAP: mean over folds."
 )
 
 
@@ -25,14 +27,16 @@ def summarize_folder(out: Path, names: Sequence[str], annotations: Path) -> list
     Raises:
         DatasetError: variants tested on different films.
     """
-    folds = len(list((out / "folds").glob("*_test.json")))
+    tests = sorted((out / "folds").glob("*_test.json"))
+    folds, patients = len(tests), patients_of(json.loads(path.read_text(encoding="utf-8")) for path in tests)
     others = sorted(path.name for path in out.iterdir() if path.is_dir() and path.name not in (*names, "folds"))
-    results = [result for name in (*names, *others) if (result := Result.read(out / name, folds))]
+    results = [result for name in (*names, *others) if (result := Result.read(out / name, folds, patients))]
     rows = [_row(result, results[0]) for result in results]
     write_json(out / "summary.json", dict(annotations=annotations.name, folds=folds, variants=rows))
-    head = ["variant", *COLUMNS, "gain", "gain_low", "gain_high"]
+    head = ["variant", *COLUMNS, "gain", "gain_low", "gain_high", "resampled"]
     cells = [
-        [row["variant"], *(row.get(name, "") for name in COLUMNS), row["gain"], *row["gain_interval"]] for row in rows
+        [row["variant"], *(row.get(name, "") for name in COLUMNS), row["gain"], *row["gain_interval"], row["resampled"]]
+        for row in rows
     ]
     write_csv(out / "summary.csv", [head, *cells])
     write_text(out / "summary.md", markdown(annotations.name, folds, rows))
@@ -76,4 +80,4 @@ def markdown(name: str, folds: int, rows: Sequence[Mapping[str, Any]]) -> str:
             f"{row['parameters'] / 1e6:.2f} M" if "parameters" in row else "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", FOOTNOTE, ""])
+    return "\n".join([*lines, "", FOOTNOTE.format(resampled=rows[0]["resampled"] if rows else ""), ""])

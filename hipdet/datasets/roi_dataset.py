@@ -10,6 +10,7 @@ from mmdet.registry import DATASETS
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from hipdet.coco.ignored import as_crowd
 from hipdet.errors import DatasetError
 from hipdet.random_numbers import seed_everything
 from hipdet.validation import require_valid
@@ -43,6 +44,11 @@ class RoiDataset(CocoDataset):
         root = self.data_prefix.get("img") if self.verify_films else None
         require_valid(self.ann_file, image_root=root, classes=classes)
         return super().load_data_list()
+
+    def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
+        """CocoDataset's, but ``ignore`` is ``iscrowd``: it would drop the box, whose place would become background."""
+        annotations = [as_crowd(annotation) for annotation in raw_data_info["raw_ann_info"]]
+        return super().parse_data_info({**raw_data_info, "raw_ann_info": annotations})
 
     def seed_workers(self, *numbers: int) -> None:
         """From their next film on, workers draw what follows from `numbers` and their own; also workers that run already."""

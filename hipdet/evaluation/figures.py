@@ -56,30 +56,30 @@ def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
     }
 
 
-def bootstrap_intervals(iou: ArrayLike, image_ids: ArrayLike, seed: int = 0) -> dict[str, Interval]:
-    """95% percentile intervals of ``avg_iou`` and ``acc50``, resampling *images*: the ROIs of a film stay together.
+def bootstrap_intervals(iou: ArrayLike, units: ArrayLike, seed: int = 0) -> dict[str, Interval]:
+    """95% percentile intervals of ``avg_iou`` and ``acc50``, resampling `units`: the ROIs of a patient stay together.
 
     Where every ROI is a hit, resampling can't show doubt and the interval of ``acc50`` is a point.
 
     Args:
         iou: Of every ROI ``[R]``, or of every seed and ROI ``[S, R]``: the interval of the mean over seeds.
-        image_ids: The image of every ROI ``[R]``.
+        units: The patient of every ROI ``[R]``, or the film where patients aren't known, see `resampling.Units`.
         seed: Of the resampling.
     """
     overlap = np.atleast_2d(np.asarray(iou, dtype=np.float64))
     per_roi = dict(avg_iou=overlap.mean(axis=0), acc50=(overlap >= 0.5).mean(axis=0))
-    return {name: mean_interval(value, image_ids, seed) for name, value in per_roi.items()}
+    return {name: mean_interval(value, units, seed) for name, value in per_roi.items()}
 
 
-def mean_interval(value: ArrayLike, image_ids: ArrayLike, seed: int = 0) -> Interval:
-    """95% percentile interval of the mean of a `value` per ROI ``[R]``, resampling the images `image_ids` ``[R]``."""
-    _, image = np.unique(np.asarray(image_ids), return_inverse=True)
-    count = np.bincount(image).astype(np.float64)  # [images]
-    return _interval(np.bincount(image, weights=np.asarray(value)).astype(np.float64), count, seed)
+def mean_interval(value: ArrayLike, units: ArrayLike, seed: int = 0) -> Interval:
+    """95% percentile interval of the mean of a `value` per ROI ``[R]``, resampling the `units` ``[R]``."""
+    _, unit = np.unique(np.asarray(units), return_inverse=True)
+    count = np.bincount(unit).astype(np.float64)  # [units]
+    return _interval(np.bincount(unit, weights=np.asarray(value)).astype(np.float64), count, seed)
 
 
 def _interval(total: NDArray[np.float64], count: NDArray[np.float64], seed: int) -> Interval:
-    if len(count) < 2:  # one image: no resample differs
+    if len(count) < 2:  # one unit: no resample differs
         mean = float(total.sum() / count.sum())
         return mean, mean
     drawn = bootstrap(

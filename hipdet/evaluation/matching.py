@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from hipdet.boxes import Boxes, iou_matrix
+from hipdet.boxes import ON_IGNORED, Boxes, as_boxes, iou_matrix, share_matrix
+from hipdet.roi_counts import RoiCounts
 
 UNMATCHED = -1
+HIT = 0.5  # IoU
+Labelled = tuple[Boxes, NDArray[np.int64]]  # boxes [G, 4] and their class indices [G]
 
 
 @dataclass(frozen=True)
@@ -32,16 +34,6 @@ class Detections:
         """Those that `chosen`, indices or a mask, names."""
         return Detections(self.boxes[chosen], self.scores[chosen], self.labels[chosen])
 
-    def top_of_classes(self, counts: Mapping[int, int]) -> Detections:
-        """The highest scores of each class, as many as `counts` has for it, best first."""
-        best = [self.at(self.labels == label).top(count) for label, count in counts.items()]
-        together = Detections(
-            np.concatenate([each.boxes for each in best]),
-            np.concatenate([each.scores for each in best]),
-            np.concatenate([each.labels for each in best]),
-        )
-        return together.top(len(together.scores))
-
 
 @dataclass(frozen=True)
 class RoiResult:
@@ -56,20 +48,24 @@ class RoiResult:
 
 @dataclass(frozen=True)
 class FilmResult:
-    """The ROIs of one film in the order of the ground truth, and the top detections they were matched with."""
+    """The ROIs of one film in the order of the ground truth, and the top detections they were matched with.
+
+    `ignored` are the indices of top detections that are neither hit nor extra: they lie on an ignored box.
+    """
 
     rois: tuple[RoiResult, ...]
     top: Detections
+    ignored: frozenset[int] = frozenset()
 
     @property
     def extra(self) -> int:
-        """Top detections that found no ROI at IoU 0.5."""
-        return len(self.top.scores) - sum(roi.iou >= 0.5 for roi in self.rois)
+        """Top detections that found no ROI at IoU 0.5, those on an ignored box not counted."""
+        return len(self.top.scores) - len(self.ignored) - sum(roi.iou >= HIT for roi in self.rois)
 
     @property
     def missed(self) -> int:
         """ROIs that no top detection found at IoU 0.5."""
-        return sum(roi.iou < 0.5 for roi in self.rois)
+        return sum(roi.iou < HIT for roi in self.rois)
 
 
 def match(iou: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -89,20 +85,32 @@ def match(iou: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def evaluate_film(
-    truth: Boxes, labels: NDArray[np.int64], detections: Detections, rois_per_image: int | Mapping[int, int]
+    truth: Boxes,
+    labels: NDArray[np.int64],
+    detections: Detections,
+    rois_per_image: int | RoiCounts,
+    ignored: Labelled | None = None,
 ) -> FilmResult:
     """Match the top `rois_per_image` detections of a film, chosen without a look at the ground truth.
 
     Beside them stands the oracle: for every ROI the best of *all* detections of its class, however often it is used.
 
+    A top detection that hits no ROI and lies on an ignored box of its class is neither hit nor extra, as pycocotools has it:
+    at least half of it lies there, which an IoU of a half implies.  It still is one of the top: the second stage, which
+    knows no labels, would get it in the place of the next one.
+
     Args:
         truth: Ground-truth boxes ``[G, 4]``.
         labels: Their class indices ``[G]``; a detection of another class overlaps nothing.
         detections: All detections of the film.
-        rois_per_image: How many of them the second stage would get, in all or by class index.
+        rois_per_image: How many of them the second stage would get at most, in all or by class.
+        ignored: Boxes that are neither ROI nor background.
     """
     every = detections.top(len(detections.scores))
-    top = every.top(rois_per_image) if isinstance(rois_per_image, int) else every.top_of_classes(rois_per_image)
+    if isinstance(rois_per_image, RoiCounts):
+        top = every.at(rois_per_image.best(every.scores, every.labels))
+    else:
+        top = every.at(np.arange(len(every.scores)) < rois_per_image)
     iou = class_iou(truth, labels, top)
     oracle = class_iou(truth, labels, every)
     rois = []
@@ -117,7 +125,15 @@ def evaluate_film(
                 oracle_confidence=float(every.scores[best]) if best != UNMATCHED else 0.0,
             )
         )
-    return FilmResult(tuple(rois), top)
+    hits = {roi.detection for roi in rois if roi.iou >= HIT}
+    return FilmResult(tuple(rois), top, _on_ignored(top, ignored) - hits)
+
+
+def _on_ignored(found: Detections, ignored: Labelled | None) -> frozenset[int]:
+    """The indices of those that lie on an ignored box of their class."""
+    boxes, labels = ignored or (as_boxes([]), np.zeros(0, dtype=np.int64))
+    share = share_matrix(found.boxes, boxes) * (found.labels[:, None] == labels[None, :])
+    return frozenset(np.flatnonzero((share >= ON_IGNORED).any(axis=1)).tolist())
 
 
 def class_iou(truth: Boxes, labels: NDArray[np.int64], detections: Detections) -> NDArray[np.float64]:

@@ -15,30 +15,33 @@ from mmengine.fileio import get_text
 from mmengine.logging import MMLogger
 
 from hipdet.boxes import as_boxes, xywh_to_xyxy
-from hipdet.errors import ConfigError, DatasetError
+from hipdet.coco.ignored import is_ignored
+from hipdet.errors import DatasetError
 from hipdet.evaluation.figures import summarize
-from hipdet.evaluation.matching import Detections, FilmResult, evaluate_film
+from hipdet.evaluation.matching import Detections, FilmResult, Labelled, evaluate_film
 from hipdet.evaluation.roi_table import extra_rows, roi_rows, write_table
-
-Truth = tuple[np.ndarray, np.ndarray]  # boxes [G, 4] and class indices [G] of a film
+from hipdet.evaluation.same_film import same_film
+from hipdet.roi_counts import Counts, RoiCounts
 
 
 @METRICS.register_module()
 class RoiMetric(BaseMetric):
     """Mean and minimum IoU, confidence and hit rates per ROI, as ``roi/avg_iou``, ``roi/acc50``, ...
 
-    Ground truth comes from the annotation file by image id: the samples' boxes may have been resized by the pipeline.  The
-    figures don't depend on order, batch size or number of ranks.  Of several classes each has ``avg_iou/<class>`` and
+    Ground truth comes from the annotation file by image id: the samples' boxes may have been resized by the pipeline.  An
+    annotation with ``iscrowd`` or ``ignore`` is no ROI, and a detection on it is neither hit nor extra, see `evaluate_film`.
+    The figures don't depend on order, batch size or number of ranks.  Of several classes each has ``avg_iou/<class>`` and
     ``acc50/<class>`` too.
 
     Args:
         ann_file: COCO annotation file of the evaluated films.
         rois_per_image: Detections taken per image, by score alone (two hips), or of each class by name, such as
-            ``dict(heart=1, lung=2)``.
+            ``dict(heart=1, lung=2)``; of a range, such as ``lung=[1, 2]``, the most.
         outfile_prefix: Where to write ``<prefix>.roi.json`` and ``<prefix>.roi.csv``, one row per ROI, worst first.
 
     Raises:
-        DatasetError: a film without an entry in `ann_file`, or no ground truth at all.
+        ConfigError: numbers of ROIs that are none, or of other classes.
+        DatasetError: a film without an entry in `ann_file`, one that is another film there, or no ground truth at all.
     """
 
     default_prefix = "roi"
@@ -46,24 +49,24 @@ class RoiMetric(BaseMetric):
     def __init__(
         self,
         ann_file: str,
-        rois_per_image: int | Mapping[str, int] = 2,
+        rois_per_image: Counts = 2,
         outfile_prefix: str | None = None,
         backend_args: dict | None = None,
         collect_device: str = "cpu",
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        counts = rois_per_image.values() if isinstance(rois_per_image, Mapping) else [rois_per_image]
-        if not counts or min(counts) < 1:
-            raise ConfigError(f"RoiMetric: rois_per_image must be at least 1, found {rois_per_image}")
         self.ann_file = ann_file
         self.rois_per_image = rois_per_image
+        self._wanted(list(rois_per_image) if isinstance(rois_per_image, Mapping) else [])  # faults show before a test
         self.outfile_prefix = outfile_prefix
         self.coco = json.loads(get_text(ann_file, backend_args=backend_args))
+        self._images = {image["id"]: image for image in self.coco["images"]}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep every film's detections as numpy arrays in pixels of the film."""
         for sample in data_samples:
+            self._check_film(sample["img_id"], sample.get("img_path"))
             found = sample["pred_instances"]
             detections = Detections(
                 as_boxes(found["bboxes"].cpu().numpy()),
@@ -74,15 +77,10 @@ class RoiMetric(BaseMetric):
 
     def compute_metrics(self, results: list[tuple[int, Detections]]) -> dict[str, float]:
         """Figures over all films, each counted once however often a sampler repeated it."""
-        truth, wanted = self._truth(), self._wanted()
+        truth, ignored, wanted = self._labelled(False), self._labelled(True), self._wanted(self._classes())
         films: dict[int, FilmResult] = {}
         for image_id, detections in sorted(dict(results).items()):
-            if image_id not in truth:
-                raise DatasetError(
-                    f"{self.ann_file}: has no image with id {image_id}; is it the file of this test set?"
-                )
-            boxes, labels = truth[image_id]
-            films[image_id] = evaluate_film(boxes, labels, detections, wanted)
+            films[image_id] = evaluate_film(*truth[image_id], detections, wanted, ignored[image_id])
         if not any(film.rois for film in films.values()):
             raise DatasetError(f"{self.ann_file}: no ground truth boxes for the {len(films)} films that were evaluated")
         figures = {**summarize(list(films.values())), **self._per_class(films, truth)}
@@ -90,21 +88,24 @@ class RoiMetric(BaseMetric):
             self._write(films, figures)
         return figures
 
+    def _check_film(self, image_id: int, path: str | None) -> None:
+        """Ids count from 1 in most files, so that those of another set are there, too: the names must agree."""
+        if image_id not in self._images:
+            raise DatasetError(f"{self.ann_file}: has no image with id {image_id}; is it the file of this test set?")
+        name = self._images[image_id]["file_name"]
+        if path is not None and not same_film(path, name):
+            raise DatasetError(
+                f"{self.ann_file}: image {image_id} is {name}, but the film that was tested as image {image_id} is {path}, "
+                f"expected the same film: give RoiMetric the ann_file of the test set"
+            )
+
     def _classes(self) -> list[str]:
         return list((self.dataset_meta or {}).get("classes") or [each["name"] for each in self.coco["categories"]])
 
-    def _wanted(self) -> int | dict[int, int]:
-        """`rois_per_image` by class index."""
-        if not isinstance(self.rois_per_image, Mapping):
-            return self.rois_per_image
-        classes = self._classes()
-        if set(self.rois_per_image) != set(classes):
-            raise ConfigError(
-                f"RoiMetric: rois_per_image {dict(self.rois_per_image)}: expected a number for each of {classes}"
-            )
-        return {classes.index(name): count for name, count in self.rois_per_image.items()}
+    def _wanted(self, classes: Sequence[str]) -> RoiCounts:
+        return RoiCounts.of(self.rois_per_image, classes, "RoiMetric: rois_per_image")
 
-    def _per_class(self, films: dict[int, FilmResult], truth: dict[int, Truth]) -> dict[str, float]:
+    def _per_class(self, films: dict[int, FilmResult], truth: dict[int, Labelled]) -> dict[str, float]:
         classes = self._classes()
         if len(classes) < 2:
             return {}
@@ -116,27 +117,32 @@ class RoiMetric(BaseMetric):
         hits = {f"acc50/{classes[label]}": float(np.mean(np.array(v) >= 0.5)) for label, v in sorted(iou.items())}
         return {**means, **hits}
 
-    def _truth(self) -> dict[int, Truth]:
-        """Boxes and class indices by image id; crowd regions are no ROIs."""
+    def _annotations(self, ignored: bool) -> dict[int, list[dict]]:
+        """Those of the classes by image id, either the ROIs or the ignored ones."""
+        classes = self._classes()
+        known = {category["id"] for category in self.coco["categories"] if category["name"] in classes}
+        grouped: dict[int, list[dict]] = {image_id: [] for image_id in self._images}
+        for annotation in self.coco["annotations"]:
+            if annotation["category_id"] in known and is_ignored(annotation) == ignored:
+                grouped[annotation["image_id"]].append(annotation)
+        return grouped
+
+    def _labelled(self, ignored: bool) -> dict[int, Labelled]:
+        """Boxes and class indices of `_annotations`, by image id."""
         classes = self._classes()
         index = {c["id"]: classes.index(c["name"]) for c in self.coco["categories"] if c["name"] in classes}
-        grouped: dict[int, list[dict]] = {image["id"]: [] for image in self.coco["images"]}
-        for annotation in self.coco["annotations"]:
-            if not annotation.get("iscrowd") and annotation["category_id"] in index:
-                grouped[annotation["image_id"]].append(annotation)
-        self._annotations = grouped
         return {
             image_id: (
                 xywh_to_xyxy([a["bbox"] for a in annotations]),
                 np.array([index[a["category_id"]] for a in annotations], dtype=np.int64),
             )
-            for image_id, annotations in grouped.items()
+            for image_id, annotations in self._annotations(ignored).items()
         }
 
     def _write(self, films: dict[int, FilmResult], figures: dict[str, float]) -> None:
-        images = {image["id"]: image for image in self.coco["images"]}
+        images, annotations = self._images, self._annotations(False)
         names = {category["id"]: category["name"] for category in self.coco["categories"]}
-        rois = [row for i, film in films.items() for row in roi_rows(images[i], self._annotations[i], film, names)]
+        rois = [row for i, film in films.items() for row in roi_rows(images[i], annotations[i], film, names)]
         extras = [row for i, film in films.items() for row in extra_rows(images[i], film)]
         write_table(str(self.outfile_prefix), dict(figures=figures, ann_file=Path(self.ann_file).name), rois, extras)
         MMLogger.get_current_instance().info(f"ROI table, worst first: {self.outfile_prefix}.roi.csv")

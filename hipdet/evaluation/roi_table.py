@@ -42,8 +42,8 @@ def roi_rows(
 
 
 def extra_rows(image: Mapping[str, Any], film: FilmResult) -> list[dict]:
-    """One row per top detection of a film that was matched with no ROI."""
-    matched = {roi.detection for roi in film.rois}
+    """One row per top detection of a film that was matched with no ROI and lies on no ignored box."""
+    others = film.ignored.union(roi.detection for roi in film.rois)
     return [
         dict(
             image_id=image["id"],
@@ -51,7 +51,7 @@ def extra_rows(image: Mapping[str, Any], film: FilmResult) -> list[dict]:
             **dict(zip(FOUND_CORNERS, film.top.boxes[index].round(2).tolist())),
         )
         for index in range(len(film.top.scores))
-        if index not in matched
+        if index not in others
     ]
 
 

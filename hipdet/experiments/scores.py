@@ -19,8 +19,11 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from hipdet.boxes import xywh_to_xyxy
+from hipdet.coco.ignored import as_crowd, is_ignored
+from hipdet.coco.known_patients import patients_of
 from hipdet.errors import DatasetError
 from hipdet.evaluation.figures import bootstrap_intervals, roi_figures
+from hipdet.evaluation.resampling import Units
 from hipdet.sides import sides_of_pairs
 
 # of ratio_ROI/image; the paper's lie in 0.10 .. 0.30
@@ -45,6 +48,7 @@ class Scores:
         picture_side: ``left`` or ``right`` on the film, by the label or else as one of two side by side; empty where neither
             says it.
         ratio: Longer side of the ROI / long side of the film.
+        units: What it is resampled with; None for its film.
     """
 
     iou: NDArray[np.float64]
@@ -53,6 +57,7 @@ class Scores:
     data_set: NDArray[np.str_]
     picture_side: NDArray[np.str_]
     ratio: NDArray[np.float64]
+    units: Units | None = None
 
     @classmethod
     def read(cls, paths: Sequence[str | os.PathLike[str]], coco: Mapping[str, Any]) -> Scores:
@@ -61,7 +66,8 @@ class Scores:
         Raises:
             DatasetError: a table of other films.
         """
-        annotations = sorted(coco["annotations"], key=lambda annotation: annotation["id"])
+        rois = (annotation for annotation in coco["annotations"] if not is_ignored(annotation))
+        annotations = sorted(rois, key=lambda annotation: annotation["id"])
         images = {image["id"]: image for image in coco["images"]}
         films = [images[annotation["image_id"]] for annotation in annotations]
         found = []
@@ -78,6 +84,7 @@ class Scores:
             data_set=np.array([film["data_set"] for film in films]),
             picture_side=np.array(_picture_sides(annotations), dtype=np.str_),
             ratio=np.array([max(a["bbox"][2:]) / max(f["width"], f["height"]) for a, f in zip(annotations, films)]),
+            units=Units.of([film["file_name"] for film in films], patients_of([coco])),
         )
 
     def within(self, image_ids: Iterable[int]) -> Mask:
@@ -86,6 +93,8 @@ class Scores:
 
     def figures(self, mask: Mask) -> dict[str, Any]:
         """Figures of the ROIs in `mask`: means over seeds, but the lowest of minima, with 95% intervals and s.d. over seeds.
+
+        ``resampled`` says whether the intervals are over patients or films.
 
         Raises:
             ValueError: no ROI.
@@ -96,7 +105,9 @@ class Scores:
             for name in per_seed[0]
         }
         figures = {name: float(value) for name, value in figures.items()}
-        intervals = bootstrap_intervals(self.iou[:, mask], self.image_id[mask])
+        units = (self.units or Units.of(self.image_id.tolist())).at(mask)
+        intervals = bootstrap_intervals(self.iou[:, mask], units.numbers)
+        figures["resampled"] = units.resampled
         for name, (low, high) in intervals.items():
             figures.update({f"{name}_low": low, f"{name}_high": high})
             if len(per_seed) > 1:
@@ -121,7 +132,8 @@ def coco_ap(
         return dict(coco_map=0.0, coco_ap50=0.0)
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
-        truth.dataset = copy.deepcopy(dict(coco))  # pycocotools writes into the annotations
+        # pycocotools writes into the annotations, and knows iscrowd only
+        truth.dataset = dict(copy.deepcopy(dict(coco)), annotations=[as_crowd(each) for each in coco["annotations"]])
         truth.createIndex()
         evaluation = COCOeval(truth, truth.loadRes(list(detections)), "bbox")
         evaluation.params.imgIds = sorted(image_ids)

@@ -13,7 +13,7 @@ from hipdet.experiments.scores import Scores
 Row = dict[str, Any]
 OURS_AND_PAPERS = ("avg_iou", "avg_conf", "min_iou", "acc50", "below50", "num_images", "num_rois")
 INTERVALS = tuple(f"{name}_{end}" for name in ("avg_iou", "acc50") for end in ("low", "high", "sd"))
-FIGURES = (*OURS_AND_PAPERS, *INTERVALS)
+FIGURES = (*OURS_AND_PAPERS, *INTERVALS, "resampled")
 
 
 @dataclass(frozen=True)

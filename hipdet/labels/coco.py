@@ -1,7 +1,8 @@
 """COCO detection files: ``bbox`` is ``[x, y, width, height]``, 0-based.
 
 Every image of the file is a labelled film, also one without boxes: the format can't say "not labelled".  Ids may start
-at 0 or be texts, as some tools write them.  Segmentations are passed over; crowd regions are refused.
+at 0 or be texts, as some tools write them.  Segmentations are passed over; boxes with ``iscrowd`` or ``ignore`` are to be
+ignored.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from hipdet.coco.ignored import is_ignored
 from hipdet.labels.box_shapes import checked_box
 from hipdet.labels.each_file import films_of_each
 from hipdet.labels.fault import Faults, LabelFault
@@ -41,12 +43,16 @@ def _films(file: LabelFile, faults: Faults) -> list[FilmLabels]:
             film = FilmLabels(film_name(field(image, "file_name"), "file_name"), size, (), file.path, place)
             images[_new_id(image, images)] = film
     boxes: dict[object, list[LabelBox]] = {number: [] for number in images}
+    ignored: dict[object, list[LabelBox]] = {number: [] for number in images}
     for place, record in _places(records["annotations"], "annotation"):
         with faults.at(file.shown, place):
             annotation = mapping(record, "the annotation")
             image_id = _id_of(annotation, "image_id", images, "image")
-            boxes[image_id].append(_box(annotation, images[image_id], names, place))
-    return [replace(film, boxes=tuple(boxes[number])) for number, film in images.items()]
+            found = _box(annotation, images[image_id], names, place)
+            (ignored if _is_ignored(annotation) else boxes)[image_id].append(found)
+    return [
+        replace(film, boxes=tuple(boxes[number]), ignored=tuple(ignored[number])) for number, film in images.items()
+    ]
 
 
 def _places(records: list[Any], kind: str) -> list[tuple[str, Any]]:
@@ -69,10 +75,15 @@ def _id_of(record: dict[str, Any], key: str, known: dict[object, Any], kind: str
     return identity
 
 
+def _is_ignored(annotation: dict[str, Any]) -> bool:
+    for key in ("iscrowd", "ignore"):
+        if annotation.get(key) not in (None, 0, 1):
+            raise LabelFault(f"{key} is {shown(annotation[key])}, expected 0 or 1")
+    return is_ignored(annotation)
+
+
 def _box(annotation: dict[str, Any], film: FilmLabels, names: dict[object, str], place: str) -> LabelBox:
     label = names[_id_of(annotation, "category_id", names, "category")]
-    if annotation.get("iscrowd"):
-        raise LabelFault("iscrowd is set, expected the box of one thing: draw each of them")
     bbox = sequence(field(annotation, "bbox"), "bbox")
     if len(bbox) != 4:
         raise LabelFault(f"bbox is {shown(bbox)}, expected 4 numbers [x, y, width, height]")

@@ -38,6 +38,7 @@ class FilmLabels:
         file: The label file.
         place: Where the film stands in it: ``image 3``; empty where the file is about this film only.
         annotator: Who labelled it, where the format says so and a film can stand in it once per annotator.
+        ignored: Boxes that are neither ROI nor background, where the format can say so, in the order of the file.
     """
 
     film: str
@@ -46,6 +47,7 @@ class FilmLabels:
     file: Path
     place: str = ""
     annotator: str | None = None
+    ignored: tuple[LabelBox, ...] = ()
 
     @property
     def name(self) -> str:

@@ -23,7 +23,7 @@ def repeat_faults(films: Iterable[FilmLabels], shown: dict[Path, str]) -> list[s
             by = f" by annotator {film.annotator}" if film.annotator is not None else ""
             faults.append(f"{where}: {film.film} is labelled{by} in {there} too, expected once: remove one")
         seen: dict[tuple[Box, str | None], str] = {}
-        for box in film.boxes:
+        for box in (*film.boxes, *film.ignored):
             place = seen.setdefault((box.box, box.label), box.place)
             if place != box.place:
                 faults.append(f"{shown[film.file]}: {box.place}: the same box of {film.film} is {place}: remove one")

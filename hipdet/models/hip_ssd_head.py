@@ -10,11 +10,13 @@ from mmdet.models.dense_heads import AnchorHead
 from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import get_box_tensor
+from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hipdet.errors import ConfigError
 from hipdet.models.film_shape import film_shape
+from hipdet.models.ignored import ignored_boxes, on_ignored
 from hipdet.models.proposals import best_anchors, distinct
 
 
@@ -174,6 +176,30 @@ class HipSSDHead(AnchorHead):
             loss_cls=focal / self.num_classes,
             loss_bbox=self._box_loss(deltas, label, target / sides, anchor_list, sides),
         )
+
+    def _get_targets_single(
+        self,
+        flat_anchors: Tensor,
+        valid_flags: Tensor,
+        gt_instances: InstanceData,
+        img_meta: dict,
+        gt_instances_ignore: InstanceData | None = None,
+        unmap_outputs: bool = True,
+    ) -> tuple:
+        """mmdet's, but anchors on an ignored box that have no ROI count for nothing.
+
+        ``MaxIoUAssigner(ignore_iof_thr=...)`` doesn't do: on a film without an ROI it takes them for background, and where an
+        ignored box covers an ROI it forces that one on any anchor elsewhere.
+        """
+        labels, weights, *others = super()._get_targets_single(
+            flat_anchors, valid_flags, gt_instances, img_meta, None, unmap_outputs
+        )
+        ignored = ignored_boxes(gt_instances_ignore, get_box_tensor(gt_instances.bboxes))
+        if len(ignored):
+            background = labels == self.num_classes
+            there = on_ignored(get_box_tensor(flat_anchors), ignored, img_meta["img_shape"][:2])
+            weights = weights.masked_fill(background & there, 0.0)
+        return (labels, weights, *others)
 
     def _box_loss(
         self, deltas: Tensor, label: Tensor, targets: Tensor, anchor_list: list[list[Tensor]], sides: Tensor

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from hipdet.errors import ConfigError
 from hipdet.models.film_shape import film_shape
+from hipdet.models.ignored import ignored_boxes
 
 Suppress = Callable[[InstanceData], InstanceData]
 
@@ -67,7 +68,10 @@ class RefiningDetector(SingleStageDetector):
         features = self.extract_feat(batch_inputs)
         losses, proposals = self.bbox_head.loss_and_propose(features, batch_data_samples, self.test_cfg)
         labels = [sample.gt_instances.bboxes for sample in batch_data_samples]
-        return {**losses, **self.refiner.loss(batch_inputs, labels, proposals)}
+        ignored = [
+            ignored_boxes(sample.get("ignored_instances"), boxes) for sample, boxes in zip(batch_data_samples, labels)
+        ]
+        return {**losses, **self.refiner.loss(batch_inputs, labels, proposals, ignored)}
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: list, rescale: bool = True) -> list:
         """Detect, re-read, and give the boxes in pixels of the film as stored where `rescale` is set."""

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from hipdet.errors import ConfigError
 from hipdet.models.crop_frames import CropFrames, cell_centres, random_frames
+from hipdet.models.ignored import on_ignored
 
 
 class Reading(NamedTuple):
@@ -45,7 +46,7 @@ class RoiRefiner(BaseModule):
         square: Width and height are one: their votes are averaged.
         copies: Crops of each label in training.
         background: Crops of background in training, for each film: the best proposals that hardly overlap a label (IoU below
-            .3), and places at random where there are too few.
+            .3), and places at random where there are too few.  What lies on an ignored box is none.
         shift, zoom, degrees: How far training crops miss the label, see `random_frames`.
         reach: Standard deviation of the cells that learn to vote about the ROI's centre, in its sides.
         vote_weight: Weight of that loss.
@@ -104,11 +105,18 @@ class RoiRefiner(BaseModule):
         quality = (maps[:, 5].flatten(1) * weights).sum(1)
         return Reading((votes * weights[:, None]).sum(2), quality, votes, log_weights)
 
-    def loss(self, films: Tensor, labels: list[Tensor], proposals: list[Tensor]) -> dict[str, Tensor]:
+    def loss(
+        self, films: Tensor, labels: list[Tensor], proposals: list[Tensor], ignored: list[Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """Losses on crops of `films` ``[N, C, H, W]`` about their `labels` and of background.
 
-        `labels` and `proposals`, best first, are ``[G, 4]`` and ``[P, 4]`` pixels for each film.
+        `labels`, `proposals`, best first, and `ignored` boxes, which are neither ROI nor background, are ``[G, 4]``,
+        ``[P, 4]`` and ``[I, 4]`` pixels for each film.
         """
+        spared = ignored if ignored and any(map(len, ignored)) else None
+        if spared:
+            shape = films.shape[2], films.shape[3]
+            proposals = [found[~on_ignored(found, there, shape)] for found, there in zip(proposals, spared)]
         frames, counts, nearest = self._training_frames(films, labels, proposals)
         parts = [part.read(film, self.context, self.pixels) for film, part in zip(films, frames.split(counts))]
         crops = torch.cat(parts)
@@ -118,7 +126,17 @@ class RoiRefiner(BaseModule):
         overlap = bbox_overlaps(refined.detach(), nearest, is_aligned=True).nan_to_num(0.0)
         offset = (frames.centre - (nearest[:, :2] + nearest[:, 2:]) / 2).abs().amax(1)
         positive = offset < frames.side * self.shift * self.zoom
-        losses = dict(loss_quality=F.binary_cross_entropy_with_logits(found.quality, overlap))
+        quality = found.quality
+        if spared:  # neither what begins on an ignored box nor what is moved there shows what background is
+            begun = frames.decode(torch.zeros_like(found.deltas))
+            seen = zip(begun.split(counts), refined.detach().split(counts), spared)
+            left_out = [on_ignored(at, there, shape) | on_ignored(to, there, shape) for at, to, there in seen]
+            counted = positive | ~torch.cat(left_out)
+            quality, overlap = quality[counted], overlap[counted]
+        learns = len(quality) > 0
+        losses = dict(
+            loss_quality=F.binary_cross_entropy_with_logits(quality, overlap) if learns else found.quality.sum() * 0
+        )
         if not positive.any():
             return {**losses, "loss_refined": found.deltas.sum() * 0, "loss_votes": found.votes.sum() * 0}
         target = frames.encode(nearest)[positive]

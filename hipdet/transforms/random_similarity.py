@@ -58,7 +58,7 @@ class RandomSimilarity(BaseTransform):
     """Random rotation (paper, section 3.4), and for small data sets also zoom, shift and mirroring.
 
     Reads and writes ``img`` ``[H, W, C]``, ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags``.  Boxes whose centre
-    leaves the picture go.
+    leaves the picture go; an ignored one stays while any of it is seen, as that part is no background.
 
     Args:
         max_degrees: Angle ~ U(-max, max).
@@ -113,6 +113,9 @@ class RandomSimilarity(BaseTransform):
         boxes = warp_boxes(results["gt_bboxes"].numpy().astype(np.float64), matrix)
         centre = (boxes[:, :2] + boxes[:, 2:]) / 2
         inside = ((centre > 0) & (centre < [width, height])).all(axis=1)
+        if "gt_ignore_flags" in results:
+            seen = ((boxes[:, 2:] > 0) & (boxes[:, :2] < [width, height])).all(axis=1)
+            inside |= seen & np.asarray(results["gt_ignore_flags"], dtype=bool)
         results["gt_bboxes"] = HorizontalBoxes(boxes[inside].astype(np.float32))
         for key in ("gt_bboxes_labels", "gt_ignore_flags"):
             if key in results:

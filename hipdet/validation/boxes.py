@@ -43,13 +43,14 @@ def check_annotations(
 
 
 def _check_flags(annotation: Record, where: str, film: str, faults: Faults) -> None:
-    """iscrowd and ignore take a box out of training and of the figures."""
+    """iscrowd and ignore, which mean the same, take a box out of training and of the figures."""
     crowd = annotation["iscrowd"]
     if crowd not in (0, 1) or isinstance(crowd, float):
         faults.error("iscrowd-invalid", where, f"iscrowd is {shown(crowd)}", "0 or 1", "write 0 for a ROI", film)
     elif crowd or annotation.get("ignore"):
         key = "iscrowd" if crowd else "ignore"
-        found, mend = f"{key} is set, so the box isn't trained on", "write 0 if it is a ROI like others"
+        found = f"{key} is set, so the box is neither a ROI nor background, in training and in figures"
+        mend = "write 0 if it is a ROI like others"
         faults.warn("box-ignored", where, found, "0 for a ROI", mend, film)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
+from hipdet.coco.ignored import is_ignored
 from hipdet.validation.fault import Faults
 from hipdet.validation.values import finite_box, is_whole, shown
 
@@ -38,7 +39,7 @@ def check_plausibility(
     """
     of_image: dict[int, list[Record]] = defaultdict(list)
     for annotation in annotations:
-        if not annotation.get("iscrowd") and not annotation.get("ignore"):
+        if not is_ignored(annotation):
             of_image[annotation["image_id"]].append(annotation)
     medians = _median_ratios(images, of_image)
     for image in images:

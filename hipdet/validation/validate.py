@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hipdet.coco.ignored import is_ignored
 from hipdet.validation.boxes import check_annotations
 from hipdet.validation.fault import Fault, Faults
 from hipdet.validation.films import check_films
@@ -81,5 +82,5 @@ def validate(
 def _check_emptiness(images: Sequence[dict[str, Any]], annotations: Sequence[dict[str, Any]], faults: Faults) -> None:
     if not images:
         faults.error("no-images", "", "empty dataset: no images", "at least one", "export the annotations again")
-    elif not any(not each.get("iscrowd") and not each.get("ignore") for each in annotations):
+    elif all(map(is_ignored, annotations)):
         faults.error("no-boxes", "", "no ground truth boxes", "at least one", "there is nothing to train or test on")

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from hipdet.boxes import xywh_to_xyxy
-from hipdet.evaluation.matching import Detections, evaluate_film
+from hipdet.coco.ignored import is_ignored
+from hipdet.evaluation.matching import Detections, Labelled, evaluate_film
 from hipdet.evaluation.roi_table import extra_rows, roi_rows
 
 Record = Mapping[str, Any]
@@ -19,25 +20,29 @@ def compared_table(coco: Mapping[str, Any], found: Mapping[int, Sequence[Record]
     """``rois`` and ``extras`` of the films of a valid `coco` that have labels.
 
     Args:
-        coco: Labels; crowds and ignored boxes are left out.
+        coco: Labels; crowds and ignored boxes are left out, and so are detections on them.
         found: COCO results by image id; all of them are matched.
     """
     labels: dict[int, list[Record]] = defaultdict(list)
+    ignored: dict[int, list[Record]] = defaultdict(list)
     for annotation in coco["annotations"]:
-        if not annotation.get("iscrowd") and not annotation.get("ignore"):
-            labels[annotation["image_id"]].append(annotation)
+        (ignored if is_ignored(annotation) else labels)[annotation["image_id"]].append(annotation)
     names = {category["id"]: category["name"] for category in coco["categories"]}
     rois: list[dict] = []
     extras: list[dict] = []
     for image in coco["images"]:
         here, detections = labels.get(image["id"], []), _detections(found.get(image["id"], ()))
         if here:
-            truth = xywh_to_xyxy([each["bbox"] for each in here])
-            classes = np.array([each["category_id"] for each in here])
-            film = evaluate_film(truth, classes, detections, len(detections.scores))
+            left_out = _labelled(ignored.get(image["id"], []))
+            film = evaluate_film(*_labelled(here), detections, len(detections.scores), left_out)
             rois += roi_rows(image, here, film, names)
             extras += extra_rows(image, film)
     return dict(rois=rois, extras=extras)
+
+
+def _labelled(annotations: Sequence[Record]) -> Labelled:
+    classes = np.array([each["category_id"] for each in annotations], dtype=np.int64)
+    return xywh_to_xyxy([each["bbox"] for each in annotations]), classes
 
 
 def _detections(found: Sequence[Record]) -> Detections:

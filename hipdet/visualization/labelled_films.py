@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hipdet.boxes import xywh_to_xyxy
+from hipdet.coco.ignored import is_ignored
 from hipdet.validation import Fault
 from hipdet.validation.plausibility import sound, sound_images
 from hipdet.visualization.pictured_film import Mark, PicturedFilm
@@ -53,11 +54,11 @@ def faulty_first(films: Sequence[PicturedFilm], faults: Sequence[Fault]) -> list
 
 
 def _text(annotation: Mapping[str, Any], classes: Mapping[Any, Any]) -> str:
-    """The patient's side where it is known, and the class where there are several: ``left``, ``right lung``."""
+    """The patient's side where it is known, the class where there are several, and what is ignored: ``right lung``."""
     side = annotation.get("laterality")
     name = classes.get(annotation["category_id"])
     parts = [side if isinstance(side, str) else None, str(name) if len(classes) > 1 else None]
-    return " ".join(filter(None, parts))
+    return " ".join(filter(None, (*parts, "ignored" if is_ignored(annotation) else None)))
 
 
 def _note(fault: Fault, root: Path | None) -> str:

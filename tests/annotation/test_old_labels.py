@@ -50,6 +50,16 @@ def test_what_is_not_square_is_said(tmp_path):
     assert boxes_of(free, "1.png") == [[20, 40, 60, 90]]
 
 
+def test_boxes_to_be_ignored_are_left_out_and_said(tmp_path):
+    films_in(tmp_path / "films", 2)
+    roi, aside = Roi((20, 40, 60, 80), "hip"), Roi((100, 40, 140, 80), "hip")
+    films = [Film("1.png", 200, 120, "", "", (roi,), ignored=(aside,))]
+    write_json(tmp_path / "old.json", build_coco(films, ["hip"], {}))
+    old = read(tmp_path / "old.json", tmp_path / "films")
+    assert boxes_of(old, "1.png") == [[20, 40, 60, 80]]
+    assert old.notes == ["1.png: 1 boxes that are to be ignored (iscrowd, ignore) are left out"]
+
+
 def test_labels_that_fit_no_film_are_left_out_and_said(tmp_path):
     films_in(tmp_path / "films", 2)
     boxes = [(1, [500, 500, 40, 40]), (2, [20, 40, 40, 40])]

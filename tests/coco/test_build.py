@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hipdet.coco import Film, Roi, build_coco
+from hipdet.coco import Film, Roi, build_coco, summarize
+from hipdet.coco.load import films_of
 from hipdet.errors import DatasetError
 from hipdet.files import write_json
 from hipdet.validation import Expected, validate
@@ -42,6 +44,20 @@ GOLDEN = {
 
 def test_golden():
     assert build_coco(FILMS, ["hip"], {"description": "golden"}) == GOLDEN
+
+
+def test_ignored_boxes_come_after_the_rois_and_come_back():
+    film = replace(FILMS[0], ignored=(Roi((1, 2, 11, 22), "hip"),))
+    coco = build_coco([film, FILMS[1]], ["hip"], {})
+    assert [(a["id"], a["image_id"], a["iscrowd"]) for a in coco["annotations"]] == [
+        (1, 1, 0), (2, 1, 1), (3, 2, 0), (4, 2, 0)
+    ]  # fmt: skip
+    assert films_of(coco)[0] == film
+    coco["annotations"][1].update(iscrowd=0, ignore=1)
+    assert films_of(coco)[0] == film
+    assert summarize(films_of(coco)).rois == 3
+    with pytest.raises(DatasetError, match="label 'knee' found"):
+        build_coco([replace(film, ignored=(Roi((1, 2, 3, 4), "knee"),))], ["hip"], {})
 
 
 def test_same_films_same_bytes(tmp_path):

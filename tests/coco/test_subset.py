@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from hipdet.coco import Film, Roi, build_coco
+from hipdet.coco.known_patients import patients_of
 from hipdet.coco.load import films_of
 from hipdet.coco.subset import append, subset
 from hipdet.errors import DatasetError
@@ -35,3 +38,12 @@ def test_ids_stay_in_a_subset_and_count_anew_in_a_union():
     assert [(each["id"], each["image_id"]) for each in whole["annotations"]] == [(1, 1), (2, 2)]
     with pytest.raises(DatasetError, match=r"three: classes are \['knee'\], those of the other data sets \['hip'\]"):
         append(whole, build_coco([], ["knee"], {}), "three")
+
+
+def test_a_union_keeps_that_patients_are_not_known():
+    coco = build_coco(FILMS, ["hip"], {"patients": "unknown"})
+    whole = dict(images=[], annotations=[], categories=[])
+    append(whole, coco, "one")
+    append(whole, build_coco([replace(FILMS[0], file_name="d.jpg")], ["hip"], {}), "two")
+    assert patients_of([coco]) == {}
+    assert patients_of([whole]) == {"d.jpg": ("s", "P1")}

@@ -56,7 +56,49 @@ def test_figures(out):
     assert figures["coco_map"] == pytest.approx(0.6)
     low, high = figures["avg_iou_interval"]
     assert 0.4 - 1e-9 <= low < 0.6 < high <= 0.8 + 1e-9
+    assert figures["resampled"] == "films (patients not known)"
     assert "minutes" not in Result.read(out / "new", 2).figures()
+
+
+def several_films_of_a_patient(out, films=4, patients=10, info=None):
+    """Two folds, each of `patients` with `films` equal films of one ROI; `new` is better by .1 for the odd ones."""
+    names = [f"{fold}{patient}{film}.png" for fold in (0, 1) for patient in range(patients) for film in range(films)]
+    (out / "folds").mkdir()
+    rng = np.random.default_rng(0)
+    of_patient = rng.uniform(0.5, 0.9, (2, patients))
+    for fold in (0, 1):
+        images = [dict(file_name=name, patient=name[:2], source="s") for name in names if name[0] == str(fold)]
+        (out / f"folds/hips_fold{fold}_test.json").write_text(json.dumps(dict(images=images, info=info or {})))
+        for variant, gain in (("base", 0.0), ("new", 0.1)):
+            rois = [
+                (
+                    image["file_name"],
+                    n,
+                    of_patient[fold, int(image["file_name"][1])] + gain * (int(image["file_name"][1]) % 2),
+                    0.5,
+                )
+                for n, image in enumerate(images)
+            ]
+            write_fold(out, variant, fold, rois)
+    return of_patient
+
+
+@pytest.mark.parametrize(
+    ("info", "factor", "resampled"),
+    [({}, 2.0, "patients"), (dict(patients="unknown"), 1.0, "films (patients not known)")],
+)
+def test_films_of_a_patient_are_resampled_together(tmp_path, info, factor, resampled):
+    of_patient = several_films_of_a_patient(tmp_path, info=info)
+    table, _ = summarize_folder(tmp_path, ["base", "new"], tmp_path / "hips.json")
+    base, new = json.loads((tmp_path / "summary.json").read_text())["variants"]
+    assert base["resampled"] == new["resampled"] == resampled
+    assert f"95% bootstrap interval, resampled: {resampled}. " in table.read_text()
+    assert (tmp_path / "summary.csv").read_text().splitlines()[1].endswith(f",{resampled}")
+    # 80 films count as 20 patients: sqrt(4) times the width
+    width = np.diff(base["avg_iou_interval"])[0]
+    assert width == pytest.approx(factor * 2 * 1.96 * of_patient.std() / 80**0.5, rel=0.1)
+    # a gain of .1 for half of them: standard deviation .05
+    assert np.diff(new["gain_interval"])[0] == pytest.approx(factor * 2 * 1.96 * 0.05 / 80**0.5, rel=0.15)
 
 
 def test_gain_is_paired(out):

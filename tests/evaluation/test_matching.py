@@ -9,6 +9,8 @@ from hypothesis.extra.numpy import arrays
 from hipdet.boxes import as_boxes
 from hipdet.evaluation.figures import summarize
 from hipdet.evaluation.matching import Detections, evaluate_film, match
+from hipdet.evaluation.roi_table import extra_rows
+from hipdet.roi_counts import RoiCounts
 
 LEFT, RIGHT = (0, 0, 10, 10), (20, 0, 30, 10)
 
@@ -22,8 +24,12 @@ def detections(*rows, labels=None):
     )
 
 
-def film(truth, found, k=2, labels=None):
-    return evaluate_film(as_boxes(truth), np.array(labels or [0] * len(truth), dtype=np.int64), found, k)
+def labelled(boxes, labels=None):
+    return as_boxes(boxes), np.array(labels or [0] * len(boxes), dtype=np.int64)
+
+
+def film(truth, found, k=2, labels=None, ignored=()):
+    return evaluate_film(*labelled(truth, labels), found, k, labelled(ignored))
 
 
 def brute_force_total(iou):
@@ -108,11 +114,81 @@ def test_order_of_detections_is_moot(order, data):
     assert [(roi.iou, roi.confidence) for roi in one.rois] == [(roi.iou, roi.confidence) for roi in other.rois]
 
 
-def test_top_of_classes():
-    """Of class 0 one and of class 1 two, whatever the scores say across classes."""
-    found = Detections(np.arange(20.0).reshape(5, 4), np.array([0.1, 0.9, 0.8, 0.7, 0.6]), np.array([0, 1, 1, 1, 0]))
-    top = found.top_of_classes({0: 1, 1: 2})
-    assert top.scores.tolist() == [0.9, 0.8, 0.6]
-    assert top.labels.tolist() == [1, 1, 0]
-    assert found.top(3).labels.tolist() == [1, 1, 1]
-    assert len(found.at(found.labels == 2).top_of_classes({0: 1, 1: 2}).scores) == 0
+def taken(counts, found):
+    """Places in `found` of the detections that a film with `counts` ROIs of classes a and b gets."""
+    top = film([], found, RoiCounts.of(counts, ("a", "b"))).top
+    return [found.scores.tolist().index(score) for score in top.scores]
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        (3, [1, 2, 3]),
+        ([1, 3], [1, 2, 3]),  # the most
+        (dict(a=1, b=2), [1, 2, 4]),
+        (dict(a=[0, 1], b=[1, 3]), [1, 2, 3, 4]),
+        (dict(a=5, b=1), [1, 4, 0]),
+    ],
+)
+def test_best_of_each_class_and_best_of_all(counts, expected):
+    scores, classes = np.array([0.1, 0.9, 0.8, 0.7, 0.6]), np.array([0, 1, 1, 1, 0])
+    assert taken(counts, Detections(np.arange(20.0).reshape(5, 4), scores, classes)) == expected
+
+
+@given(st.permutations(range(6)), st.data())
+@settings(deadline=None)
+def test_equal_scores_go_by_class_and_box(order, data):
+    """One number for all classes takes what `top` takes, bit for bit; input order is moot for numbers by class, too."""
+    boxes = as_boxes([(x, 0, x + 10, 10) for x in (0, 4, 9, 15, 22, 30)])
+    scores = np.array(data.draw(st.lists(st.sampled_from([0.2, 0.5]), min_size=6, max_size=6)))
+    one = Detections(boxes, scores, np.array([0, 1, 0, 1, 0, 1]))
+    for counts in (3, dict(a=1, b=2)):
+        first, second = (film([], found, RoiCounts.of(counts, ("a", "b"))).top for found in (one, one.at(order)))
+        assert all(np.array_equal(getattr(first, n), getattr(second, n)) for n in ("boxes", "scores", "labels"))
+    top = film([], one, RoiCounts.of(3, ("a", "b"))).top
+    assert all(np.array_equal(getattr(top, name), getattr(one.top(3), name)) for name in ("boxes", "scores", "labels"))
+
+
+# 10 x 10 at x = 40; shares of a detection of 10 x 10 shifted by s: (10 - s) / 10
+IGNORED = (40, 0, 50, 10)
+
+
+@pytest.mark.parametrize(
+    ("box", "extra"),
+    [
+        (IGNORED, 0),
+        ((45, 0, 55, 10), 0),  # half of it lies there; IoU 1/3
+        ((46, 0, 56, 10), 1),  # 0.4 of it
+        ((42, 2, 48, 8), 0),  # all of it, IoU .36
+        ((40, 0, 50, 20), 0),  # IoU .5, so half of it, too
+        ((40, 0, 50, 21), 1),
+        ((100, 0, 110, 10), 1),
+    ],
+)
+def test_a_detection_on_an_ignored_box_is_neither_hit_nor_extra(box, extra):
+    result = film([LEFT], detections((0.9, LEFT), (0.8, box)), ignored=[IGNORED])
+    assert [roi.iou for roi in result.rois] == [1]
+    assert (result.extra, result.missed) == (extra, 0)
+    assert len(extra_rows(dict(id=1), result)) == extra
+
+
+def test_an_roi_wins_over_an_ignored_box():
+    result = film([LEFT], detections((0.9, LEFT)), ignored=[(-5, -5, 15, 15)])
+    assert ([roi.iou for roi in result.rois], result.extra, result.ignored) == ([1], 0, frozenset())
+    # not a hit: .4 of the ROI
+    missed = film([LEFT], detections((0.9, (0, 0, 4, 10))), ignored=[(-5, -5, 15, 15)])
+    assert (missed.missed, missed.extra) == (1, 0)
+
+
+def test_an_ignored_detection_is_one_of_the_best():
+    """The second stage knows no labels: it would get it, so the right hip isn't looked at."""
+    found = detections((0.9, IGNORED), (0.8, LEFT), (0.7, RIGHT))
+    result = film([LEFT, RIGHT], found, k=2, ignored=[IGNORED])
+    assert [roi.iou for roi in result.rois] == [1, 0]
+    assert (result.extra, result.missed) == (0, 1)
+
+
+def test_ignored_boxes_are_of_their_class():
+    """As for pycocotools."""
+    other = detections((0.9, IGNORED), labels=[1])
+    assert film([LEFT], other, ignored=[IGNORED]).extra == 1

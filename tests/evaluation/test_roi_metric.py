@@ -10,6 +10,7 @@ import torch
 from mmdet.evaluation import CocoMetric
 
 from hipdet.errors import ConfigError, DatasetError
+from hipdet.evaluation.roi_coco_metric import RoiCocoMetric
 from hipdet.evaluation.roi_metric import RoiMetric
 
 META = dict(classes=("hip",))
@@ -39,8 +40,9 @@ def ann_file(tmp_path):
     return path
 
 
-def sample(image_id, boxes, scores):
+def sample(image_id, boxes, scores, path=None):
     return dict(
+        {} if path is None else dict(img_path=path),
         img_id=image_id,
         ori_shape=(100, 100),
         pred_instances=dict(
@@ -186,7 +188,65 @@ def test_each_class_has_its_own_number_and_figures(tmp_path):
     assert run(3)["roi/avg_iou/heart"] == 0  # three lungs score better
     rows = list(csv.DictReader((tmp_path / "test.roi.csv").open()))
     assert [row["label"] for row in rows] == ["lung", "heart", "lung"]
-    with pytest.raises(ConfigError, match="expected a number for each of"):
+    assert run(dict(heart=[0, 1], lung=[1, 2])) == figures  # of a range the most
+    assert run([1, 3]) == run(3)
+    with pytest.raises(ConfigError, match=r"rois_per_image: numbers of ROIs for \['heart'\], expected one for each of"):
         run(dict(heart=1))
-    with pytest.raises(ConfigError, match="at least 1"):
-        run(dict(heart=1, lung=0))
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, "2", True, [2, 1], [1, 2, 3], dict(hip=0), dict(hip=[0, 0]), None])
+def test_bad_numbers_of_rois(ann_file, bad):
+    with pytest.raises(ConfigError, match="RoiMetric: rois_per_image: number of ROIs"):
+        RoiMetric(str(ann_file), rois_per_image=bad)
+
+
+@pytest.fixture
+def with_ignored(ann_file):
+    """The right hips of the first ten films are to be ignored: by iscrowd, by ignore, by both."""
+    coco = json.loads(ann_file.read_text())
+    for number, annotation in enumerate(coco["annotations"][1:20:2]):
+        annotation.update((dict(iscrowd=1), dict(ignore=1), dict(iscrowd=1, ignore=1))[number % 3])
+    ann_file.write_text(json.dumps(coco))
+    return ann_file
+
+
+def test_ignored_boxes_are_no_rois_and_no_extras(with_ignored):
+    figures = evaluate(RoiMetric(str(with_ignored)), predictions(0))
+    assert figures["roi/num_rois"] == 192  # 202 less ten
+    assert figures["roi/num_images"] == 101
+    assert figures["roi/avg_iou"] == figures["roi/acc50"] == 1
+    assert figures["roi/extra_per_image"] == figures["roi/missed_per_image"] == 0
+    # beside the ignored hips of films 1 to 3
+    assert evaluate(RoiMetric(str(with_ignored)), predictions(3))["roi/extra_per_image"] == pytest.approx(3 / 101)
+
+
+def test_cocos_figures_ignore_them_too(with_ignored):
+    """pycocotools knows iscrowd only, so that CocoMetric takes the boxes with `ignore` alone for ROIs, and misses."""
+    without = [
+        sample(found["img_id"], [[10, 40, 30, 60]], [0.9]) if found["img_id"] <= 10 else found
+        for found in predictions(0)
+    ]
+    for samples in (predictions(0), without):
+        found = evaluate(RoiCocoMetric(ann_file=str(with_ignored), metric="bbox"), samples)
+        roi = evaluate(RoiMetric(str(with_ignored)), samples)
+        assert found["coco/bbox_mAP_50"] == roi["roi/acc50"] == 1
+    stock = evaluate(CocoMetric(ann_file=str(with_ignored), metric="bbox"), without)
+    assert stock["coco/bbox_mAP_50"] < 1
+
+
+def test_files_without_ignore_have_cocos_figures(ann_file):
+    ours, stock = (metric(ann_file=str(ann_file), metric="bbox") for metric in (RoiCocoMetric, CocoMetric))
+    assert evaluate(ours, predictions()) == evaluate(stock, predictions())
+
+
+def test_the_file_of_another_set_with_the_same_ids(ann_file, tmp_path):
+    own = [dict(found, img_path=f"/films/gis/{found['img_id']}.png") for found in predictions()]
+    assert evaluate(RoiMetric(str(ann_file)), own)["roi/num_rois"] == 202
+    coco = json.loads(ann_file.read_text())
+    for image in coco["images"]:
+        image["file_name"] = f"other/{image['id']:03}.png"
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(coco))
+    message = r"other\.json: image 1 is other/001\.png, but the film that was tested as image 1 is /films/gis/1\.png"
+    with pytest.raises(DatasetError, match=message):
+        evaluate(RoiMetric(str(other)), own)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmdet.evaluation import CocoMetric
 
+from hipdet.anchors import Rois
 from hipdet.errors import DatasetError
 from hipdet.evaluation.roi_metric import RoiMetric
 from hipdet.experiments.data import Split, gather
@@ -69,6 +70,30 @@ def test_several_seeds(films, tmp_path):
     assert figures["num_rois"] == 30
 
 
+@pytest.mark.parametrize(
+    ("info", "resampled"), [({}, "patients"), (dict(patients="unknown"), "films (patients not known)")]
+)
+def test_films_of_a_patient_are_resampled_together(data_set, tmp_path, info, resampled):
+    """Nine films of each patient with the same detections: three times the width, unless patients aren't known."""
+    sets = [data_set("cgoa", 180, per_patient=9, change=lambda coco: coco.update(info=info)), data_set("gis", 5)]
+    films = gather(sets, [("cgoa",)], Split())
+    patients = {image["id"]: image["patient"] for image in films.coco["images"]}
+    iou = dict(zip(sorted(set(patients.values())), np.random.default_rng(0).uniform(0.5, 0.9, 20)))
+    rows = [
+        dict(annotation_id=a["id"], iou=iou[patients[a["image_id"]]], confidence=0.5) for a in films.coco["annotations"]
+    ]
+    (tmp_path / "a.roi.json").write_text(json.dumps(dict(rois=rows)))
+    scores = Scores.read([tmp_path / "a.roi.json"], films.coco)
+    figures = scores.figures(scores.within(films.subsets["cgoa"]))
+    assert figures["resampled"] == resampled
+    width = figures["avg_iou_high"] - figures["avg_iou_low"]
+    units = 20 if resampled == "patients" else 180
+    assert width == pytest.approx(2 * 1.96 * np.std(list(iou.values())) / units**0.5, rel=0.1)
+    mixed = "patients" if not info else "patients, and films whose patient is not known"
+    assert scores.figures(np.ones(370, bool))["resampled"] == mixed
+    assert scores.figures(scores.within(films.subsets["gis"]))["resampled"] == "patients"
+
+
 def test_a_breakdown_counts_every_roi_once(films, tmp_path):
     predict(films, tmp_path, 0)
     films.coco["annotations"][0]["picture_side"] = "right"  # the label knows better than its neighbour
@@ -116,6 +141,20 @@ def test_coco_ap_is_cocos_and_leaves_the_films_as_they_are(films, tmp_path):
     only = [d for d in detections if d["image_id"] in gis]
     assert coco_ap(films.coco, detections, gis) == coco_ap(alone, only, gis)
     assert coco_ap(films.coco, [], gis) == dict(coco_map=0.0, coco_ap50=0.0)
+
+
+@pytest.mark.parametrize("flag", ["iscrowd", "ignore"])
+def test_ignored_boxes_are_no_rois(films, tmp_path, flag):
+    films.coco["annotations"][0][flag] = 1
+    predict(films, tmp_path, 0)
+    scores = Scores.read([tmp_path / "seed0.roi.json"], films.coco)
+    assert scores.iou.shape == (1, 69)
+    assert len(Rois.of_coco(films.coco)) == 69
+    detections = [
+        dict(image_id=a["image_id"], category_id=1, bbox=a["bbox"], score=0.9) for a in films.coco["annotations"][1:]
+    ]
+    for found in (detections, [*detections, dict(detections[0], bbox=films.coco["annotations"][0]["bbox"])]):
+        assert coco_ap(films.coco, found, range(1, 36)) == pytest.approx(dict(coco_map=1.0, coco_ap50=1.0))
 
 
 def test_a_table_of_other_films(films, tmp_path):

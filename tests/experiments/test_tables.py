@@ -106,7 +106,9 @@ def test_files_hold_the_same(tmp_path):
     assert [run["seed"] for run in written["runs"]] == [0, 1]
     (line,) = csv.DictReader((tmp_path / "table2.csv").open())
     assert float(line["test_acc50"]) == rows[0]["test_acc50"] == 201 / 202
+    assert rows[0]["test_resampled"] == line["test_resampled"] == "films (patients not known)"  # no patients were given
     text = (tmp_path / "table2.md").read_text()
+    assert "| films (patients not known) |" in text
     assert "0.9950 ± 0.0000 [0.98" in text
     assert "* seeds: 0, 1" in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("| 3 | cgoa_oaih") or "exp |" in line}

@@ -55,7 +55,9 @@ BAD = [
     ("a.json", coco(image_id=[1]), "annotation 1: image_id [1] is no image of this file"),
     ("a.json", coco(category_id=7), "annotation 1: category_id 7 is no category of this file"),
     ("a.json", coco(category_id=True), "category_id True is no category of this file"),
-    ("a.json", coco(iscrowd=1), "annotation 1: iscrowd is set, expected the box of one thing"),
+    ("a.json", coco(iscrowd=2), "annotation 1: iscrowd is 2, expected 0 or 1"),
+    ("a.json", coco(iscrowd="no"), "annotation 1: iscrowd is 'no', expected 0 or 1"),
+    ("a.json", coco(ignore=[1]), "annotation 1: ignore is [1], expected 0 or 1"),
     ("a.json", coco(images=[{"id": 1, "file_name": "a.jpg"}] * 2), "image 2: id 1 is used before, expected once"),
     (
         "a.json",

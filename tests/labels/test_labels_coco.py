@@ -34,5 +34,15 @@ def test_ids_may_be_texts_and_categories_further(tmp_path):
     assert films[1].boxes[0].label == "hip"
 
 
+def test_boxes_to_be_ignored_are_apart(tmp_path):
+    flags = ({"iscrowd": 1}, {"ignore": 1}, {"ignore": True}, {"iscrowd": 0, "ignore": 0}, {"ignore": None})
+    annotations = [
+        {"id": n, "image_id": 0, "category_id": 0, "bbox": [n, 2, 3, 4], **each} for n, each in enumerate(flags)
+    ]
+    (film,) = read_text(tmp_path, "a.json", coco(annotations=annotations))
+    assert [box.box for box in film.ignored] == [(0, 2, 3, 6), (1, 2, 4, 6), (2, 2, 5, 6)]
+    assert [box.place for box in film.boxes] == ["annotation 4", "annotation 5"]
+
+
 def test_byte_order_mark(tmp_path):
     assert len(read_text(tmp_path, "a.json", b"\xef\xbb\xbf" + json.dumps(coco()).encode())) == 1

@@ -10,6 +10,9 @@ import time
 import pytest
 
 from film_sources import dicom_film, film, make_cgoa, make_gis, make_oai_zips, oai_labels, table, write
+from hipdet.anchors import Rois
+from hipdet.coco import Roi
+from hipdet.coco.load import films_of
 from tool_runs import REPOSITORY, run_tool
 
 
@@ -72,6 +75,44 @@ def test_folder_of_any_roi(tmp_path):
     path = "hearts/annotations/hearts.json"
     done = run_tool("validate.py", path, "--data-root", "hearts", "--classes", "heart", "--strict", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
+
+
+def test_ignored_boxes_of_a_coco_file_stay_ignored(tmp_path):
+    """Turned upright and scaled as ROIs are, and counted nowhere: not among --rois either."""
+    write(tmp_path / "hips/1.jpg", film(200, 300, "JPEG", 6))  # 300x200 upright
+    write(tmp_path / "hips/2.jpg", film(300, 200, "JPEG"))
+    boxes = [(1, [40, 100, 30, 30], {}), (1, [100, 200, 60, 30], dict(ignore=1)), (2, [10, 20, 40, 40], {})]
+    boxes.append((2, [200, 20, 40, 40], dict(iscrowd=1, segmentation=dict(counts=[], size=[200, 300]))))
+    labels = dict(
+        images=[
+            dict(id=1, file_name="1.jpg", width=200, height=300),
+            dict(id=2, file_name="2.jpg", width=300, height=200),
+        ],
+        annotations=[
+            dict(id=n, image_id=image, category_id=1, bbox=box, area=box[2] * box[3], **{"iscrowd": 0, **flags})
+            for n, (image, box, flags) in enumerate(boxes, 1)
+        ],
+        categories=[dict(id=1, name="hip")],
+    )
+    write(tmp_path / "labels.json", json.dumps(labels))
+    options = ["--labels", "labels.json", "--source", "hips", "--rois", 1, "--copies", 150, "--data-root", "data"]
+    done = run_tool("convert.py", "folder", "hips", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].split()[:4] == ["hips.json", "2", "2", "2"]
+    assert "2 boxes with iscrowd or ignore: neither ROI nor background" in done.stdout
+    coco = json.loads((tmp_path / "data/annotations/hips.json").read_text())
+    # stored (x, y) is (300 - y, x) upright; the copies are half as large
+    found = [(a["image_id"], a["bbox"], a["iscrowd"]) for a in coco["annotations"]]
+    assert found == [
+        (1, [85.0, 20.0, 15.0, 15.0], 0), (1, [35.0, 50.0, 15.0, 30.0], 1),
+        (2, [5.0, 10.0, 20.0, 20.0], 0), (2, [100.0, 10.0, 20.0, 20.0], 1),
+    ]  # fmt: skip
+    assert films_of(coco)[0].ignored == (Roi((35, 50, 50, 80), "hip"),)
+    assert len(Rois.of_coco(coco)) == 2
+    done = run_tool("validate.py", "data/annotations/hips.json", "--data-root", "data", "--rois", 1, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("iscrowd is set, so the box is neither a ROI nor background") == 2
+    assert "number" not in done.stdout  # of ROIs
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,25 @@ def test_a_box_that_leaves_the_picture_goes_with_its_label():
     assert (found["img"][:, 80:] == 0).all()
 
 
+@pytest.mark.parametrize(
+    ("dx", "boxes", "flags"),
+    [
+        (-20, [[20, 40, 40, 60]], [False]),
+        (-55, [[-15, 40, 5, 60]], [True]),  # its centre is outside
+        (-59.5, [[-19.5, 40, 0.5, 60]], [True]),
+        (-60, [], []),
+    ],
+)
+def test_an_ignored_box_stays_while_any_of_it_is_seen(dx, boxes, flags):
+    """What is left of it would become background."""
+    transform = RandomSimilarity(max_degrees=0)
+    transform.draw = lambda width, height: Similarity(dx=dx)
+    found = transform(dict(results(), gt_ignore_flags=np.array([dx != -20, False])))
+    assert found["gt_bboxes"].numpy().tolist() == boxes
+    assert found["gt_ignore_flags"].tolist() == flags
+    assert len(found["gt_bboxes_labels"]) == len(boxes)
+
+
 def test_draws_stay_within_their_limits_and_follow_the_seed():
     transform = RandomSimilarity(10, 0.9, (0.8, 1.25), 0.1, 0.5)
     np.random.seed(0)

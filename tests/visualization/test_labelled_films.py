@@ -25,6 +25,15 @@ def test_boxes_with_the_side_of_the_patient(tmp_path):
     assert (film.source, film.iou, film.score, film.flags, film.notes) == ("s", None, None, (), ())
 
 
+def test_ignored_boxes_are_named(tmp_path):
+    def change(coco):
+        coco["annotations"][0].update(ignore=1)
+        coco["annotations"][1].update(iscrowd=1)
+
+    (film,) = labelled_films(*read(tmp_path / "a.json", [*films(1), *films(2)[1:]], change))[:1]
+    assert [mark.text for mark in film.marks] == ["right ignored", "left ignored"]
+
+
 def test_classes_are_named_where_there_are_several(tmp_path):
     rois = (Roi((1, 2, 31, 32), "heart"), Roi((50, 2, 80, 32), "lung", "right"))
     (film,) = labelled_films(

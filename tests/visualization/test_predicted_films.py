@@ -48,6 +48,15 @@ def test_films_of_a_coco_file_without_labels():
     assert (second.file_name, second.source, second.iou, second.flags) == ("2.png", "gis", None, ())
 
 
+@pytest.mark.parametrize("flag", ["iscrowd", "ignore"])
+def test_ignored_boxes_and_what_is_found_there_are_left_out(flag):
+    labelled = coco(((1, (10, 20, 30, 30)), (1, (60, 20, 30, 30))), 1)
+    labelled["annotations"][1][flag] = 1
+    (film,) = predicted_films([found(bbox=(10, 20, 30, 30)), found(bbox=(60, 20, 30, 30), score=0.8)], labelled)
+    assert [mark.text for mark in film.marks] == ["1.00 (0.90)", ""]
+    assert "extra" not in film.flags
+
+
 def test_labels_are_compared_with():
     # label 10..40 x 20..50 in the detection 10..40 x 20..60: 900 / 1200; film 3 has a detection and no label
     labels = ((1, (10, 20, 30, 30)), (1, (60, 20, 30, 30)), (2, (10, 20, 30, 30)))
