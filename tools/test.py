@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 from hipdet.checkpoint import read_checkpoint
 from hipdet.cli import mm_arguments
 from hipdet.cli.errors import reports_errors
+from hipdet.cli.flip_averaging import use_flip_averaging
 from hipdet.cli.ranks import joined_ranks
 from hipdet.errors import ConfigError
 
@@ -60,7 +61,7 @@ def main() -> None:
     if args.show or args.show_dir:
         cfg = trigger_visualization_hook(cfg, args)
     if args.tta:
-        mm_arguments.use_flip_averaging(cfg)
+        use_flip_averaging(cfg)
     for evaluator in cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]:
         if evaluator.type == "RoiMetric":
             evaluator.setdefault("outfile_prefix", f"{cfg.work_dir}/test")

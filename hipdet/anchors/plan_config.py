@@ -12,6 +12,7 @@ from typing import Any
 from hipdet.anchors.plan import Plan
 from hipdet.anchors.settings import anchor_settings
 from hipdet.config_source import Name, as_source
+from hipdet.mirrored_classes import sided_pairs
 
 PALETTE = [(220, 20, 60), (0, 130, 200), (60, 180, 75), (245, 130, 48), (145, 30, 180), (70, 240, 240), (240, 50, 230)]
 FILMS: dict[str, Any] = {"**": Name("films")}  # what all data sets of the config share
@@ -66,7 +67,7 @@ def config_text(plan: Plan, base: Mapping[str, Any], base_path: Path, path: Path
         _base_=above,
         data_root=root,
         classes=tuple(plan.classes),
-        metainfo=dict(classes=Name("classes"), palette=palette),
+        metainfo=dict(classes=Name("classes"), palette=palette, **_mirrored_pairs(plan.classes, base)),
         films=dict(data_root=Name("data_root"), metainfo=Name("metainfo")),
         **_model(plan, base),
         **_training(base, data),
@@ -76,6 +77,12 @@ def config_text(plan: Plan, base: Mapping[str, Any], base_path: Path, path: Path
     if data.val is None:
         settings["default_hooks"] = dict(checkpoint=dict(save_best=None))
     return "\n".join([*lines, *(f"{key} = {as_source(value, 0, len(key) + 3)}" for key, value in settings.items()), ""])
+
+
+def _mirrored_pairs(classes: Sequence[str], base: Mapping[str, Any]) -> dict[str, Any]:
+    """The classes that change places in a mirror image, where there are any; also in place of those that `base` names."""
+    pairs = sided_pairs(classes)
+    return dict(mirrored_pairs=pairs) if pairs or "mirrored_pairs" in base.get("metainfo", {}) else {}
 
 
 def _model(plan: Plan, base: Mapping[str, Any]) -> dict[str, Any]:

@@ -85,8 +85,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "--copies",
         type=_copies,
         metavar="upright|PX",
-        help="write 8-bit PNG copies to DATA_ROOT/<source>_*: upright at full size, or shrunk to PX and "
-        "padded to the square of training",
+        help="write 8-bit PNG copies to DATA_ROOT/<source>_*: upright at full size, or shrunk to a long side of PX",
     )
     output.add_argument("--workers", type=_number, help="processes that write copies (default: one per core)")
     output.add_argument(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, DictAction
 from mmengine.runner import find_latest_checkpoint
 
 from hipdet.checkpoint import read_checkpoint
@@ -167,15 +167,3 @@ def require_readable_start(cfg: Config) -> None:
     """
     if cfg.get("load_from") and "://" not in cfg.load_from:
         read_checkpoint(cfg.load_from)
-
-
-def use_flip_averaging(cfg: Config) -> None:
-    """Test time augmentation: average a film and its mirror image with mmdet's ``DetTTAModel``."""
-    nms = cfg.model.test_cfg.nms
-    cfg.model = ConfigDict(
-        type="DetTTAModel", tta_cfg=dict(nms=nms, max_per_img=cfg.model.test_cfg.max_per_img), module=cfg.model
-    )
-    *geometry, pack = cfg.test_dataloader.dataset.pipeline
-    pack.meta_keys = (*pack.meta_keys, "flip", "flip_direction")
-    flips = [dict(type="RandomFlip", prob=1.0), dict(type="RandomFlip", prob=0.0)]
-    cfg.test_dataloader.dataset.pipeline = [*geometry, dict(type="TestTimeAug", transforms=[flips, [pack]])]

@@ -1,7 +1,8 @@
-"""Upright 8-bit copies of films: whole, or shrunk and padded to the square that training makes of them.
+"""Upright 8-bit copies of films: whole, or shrunk to the size that training makes of them.
 
 Training decodes a film anew in every epoch; from copies of a few hundred pixels it does so many times faster, and films
-inside zips can be trained on only as copies.
+inside zips can be trained on only as copies.  No copy is padded: a copy's size says where its film ends, and what inverts
+films comes before the pipeline's ``Pad``.
 """
 
 from __future__ import annotations
@@ -33,8 +34,7 @@ class Copies:
 
     Attributes:
         root: The data root that they are below.
-        side: Long side in pixels to which larger films are shrunk, then padded with black at the right or the bottom to
-            a square; None for copies as they are.
+        side: Long side in pixels to which larger films are shrunk; None for copies as they are.
         workers: Processes; None for one per core.
     """
 
@@ -52,8 +52,8 @@ class _Task:
     file: StoredFile
     name: str
     crop: tuple[int, int]
-    size: tuple[int, int]  # of the picture in the copy
-    squared: bool
+    size: tuple[int, int]  # width and height of the copy
+    shrunk: bool
     path: Path
 
 
@@ -69,10 +69,8 @@ def copy_films(
     made, tasks = [], []
     for (film, candidate), name in zip(films, names):
         copy = _in_copy(film, name, copies.side)
-        squared = copies.side is not None
-        scale = copy.long_side / film.long_side
-        size = _scaled(film.width, scale), _scaled(film.height, scale)
-        tasks.append(_Task(candidate.file, candidate.shown, candidate.crop, size, squared, copies.root / name))
+        size, shrunk = (copy.width, copy.height), copies.side is not None
+        tasks.append(_Task(candidate.file, candidate.shown, candidate.crop, size, shrunk, copies.root / name))
         made.append((copy, candidate))
     errors = tqdm(_write_all(tasks, copies.workers), total=len(tasks), desc="copies", unit="film", disable=None)
     good, faults = [], []
@@ -100,9 +98,8 @@ def _in_copy(film: Film, name: str, side: int | None) -> Film:
     if side is None:
         return replace(film, file_name=name, extra={**film.extra, **original})
     scale = min(1.0, side / film.long_side)
-    square = max(_scaled(film.width, scale), _scaled(film.height, scale))
-    # pixels map by the rounded sizes, as in mmdet's Resize
-    fx, fy = _scaled(film.width, scale) / film.width, _scaled(film.height, scale) / film.height
+    width, height = _scaled(film.width, scale), _scaled(film.height, scale)
+    fx, fy = width / film.width, height / film.height  # by the rounded sizes, as in mmdet's Resize
     rois, ignored = (
         tuple(
             Roi((r.box[0] * fx, r.box[1] * fy, r.box[2] * fx, r.box[3] * fy), r.label, r.picture_side, r.implant)
@@ -112,7 +109,7 @@ def _in_copy(film: Film, name: str, side: int | None) -> Film:
     )
     size = {"original_width": film.width, "original_height": film.height}
     extra = {**film.extra, **original, **size}
-    return replace(film, file_name=name, width=square, height=square, rois=rois, extra=extra, ignored=ignored)
+    return replace(film, file_name=name, width=width, height=height, rois=rois, extra=extra, ignored=ignored)
 
 
 def _scaled(pixels: int, scale: float) -> int:
@@ -145,7 +142,7 @@ def _write(task: _Task) -> HipdetError | None:
     stamp = PngInfo()
     stamp.add_text("Comment", _stamp(task))
     with replacing(task.path) as temporary:
-        picture = Image.fromarray(_squared(pixels, task.size) if task.squared else pixels)
+        picture = Image.fromarray(_shrunk(pixels, task.size) if task.shrunk else pixels)
         picture.save(temporary, format="PNG", pnginfo=stamp)
     return None
 
@@ -156,7 +153,8 @@ def _is_there(task: _Task) -> bool:
         return False
     try:
         with Image.open(task.path) as copy:
-            return bool(copy.info.get("Comment") == _stamp(task))
+            # earlier versions stamped alike what they padded to a square
+            return bool(copy.info.get("Comment") == _stamp(task) and copy.size == task.size)
     except (OSError, SyntaxError, ValueError):  # what Pillow raises on damaged headers
         return False
 
@@ -166,7 +164,5 @@ def _stamp(task: _Task) -> str:
     return f"hipdet copy, {task.size[0]}x{task.size[1]}, rows cut off: {top} and {bottom}"
 
 
-def _squared(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    square = np.zeros((max(size), max(size)), np.uint8)
-    square[: size[1], : size[0]] = np.rint(area_mean(pixels, *size))
-    return square
+def _shrunk(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.rint(area_mean(pixels, *size)).astype(np.uint8)

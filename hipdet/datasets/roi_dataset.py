@@ -11,8 +11,11 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from hipdet.coco.ignored import as_crowd
-from hipdet.errors import DatasetError
+from hipdet.errors import ConfigError, DatasetError
+from hipdet.mirrored_classes import mirrored_labels
 from hipdet.random_numbers import seed_everything
+from hipdet.transforms.mirroring import mirroring_steps
+from hipdet.transforms.random_similarity import RandomSimilarity
 from hipdet.validation import require_valid
 
 
@@ -20,12 +23,16 @@ from hipdet.validation import require_valid
 class RoiDataset(CocoDataset):
     """``CocoDataset`` that lists every fault of its annotation file and films instead of dropping them silently.
 
+    Each film has ``mirrored_labels``: for every label the one that it has in the mirror image, from ``mirrored_pairs`` of
+    ``metainfo`` (see :mod:`hipdet.mirrored_classes`).
+
     Args:
         verify_films: Also look at every film: there, whole, upright size as declared.  Headers only, so thousands of films
             take seconds.
 
     Raises:
         DatasetError: with all faults, each naming file, id, what was found and what was expected.
+        ConfigError: a pipeline that mirrors films, but not the classes of left and right.
     """
 
     METAINFO = dict(classes=("hip",), palette=[(220, 20, 60)])
@@ -41,6 +48,7 @@ class RoiDataset(CocoDataset):
         classes = self.metainfo["classes"]
         if isinstance(classes, str):
             raise DatasetError(f"classes={classes!r} is a text; for one class write a tuple: classes=({classes!r},)")
+        self._mirrored_labels = self._labels_of_mirror_images()
         root = self.data_prefix.get("img") if self.verify_films else None
         require_valid(self.ann_file, image_root=root, classes=classes)
         return super().load_data_list()
@@ -49,6 +57,23 @@ class RoiDataset(CocoDataset):
         """CocoDataset's, but ``ignore`` is ``iscrowd``: it would drop the box, whose place would become background."""
         annotations = [as_crowd(annotation) for annotation in raw_data_info["raw_ann_info"]]
         return super().parse_data_info({**raw_data_info, "raw_ann_info": annotations})
+
+    def get_data_info(self, idx: int) -> dict:
+        """As CocoDataset's, with ``mirrored_labels``."""
+        return dict(super().get_data_info(idx), mirrored_labels=self._mirrored_labels)
+
+    def _labels_of_mirror_images(self) -> tuple[int, ...]:
+        """The ``mirrored_labels``; those of a film whose labels are trained on must be swapped with it."""
+        where = f"RoiDataset of {self.ann_file}"
+        steps = list(mirroring_steps(self.pipeline))
+        labels = mirrored_labels(self.metainfo, where, type(steps[0]).__name__ if steps else "")
+        blind = [type(step).__name__ for step in steps if not isinstance(step, RandomSimilarity)]
+        if blind and not self.test_mode and labels != tuple(range(len(labels))):
+            raise ConfigError(
+                f"{where}: {blind[0]} mirrors films but doesn't swap the classes of "
+                f"mirrored_pairs={self.metainfo['mirrored_pairs']}: mirror with RandomSimilarity(flip_prob=...) instead"
+            )
+        return labels
 
     def seed_workers(self, *numbers: int) -> None:
         """From their next film on, workers draw what follows from `numbers` and their own; also workers that run already."""

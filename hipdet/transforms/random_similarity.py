@@ -58,7 +58,8 @@ class RandomSimilarity(BaseTransform):
     """Random rotation (paper, section 3.4), and for small data sets also zoom, shift and mirroring.
 
     Reads and writes ``img`` ``[H, W, C]``, ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags``.  Boxes whose centre
-    leaves the picture go; an ignored one stays while any of it is seen, as that part is no background.
+    leaves the picture go; an ignored one stays while any of it is seen, as that part is no background.  In a mirror image
+    labels become their ``mirrored_labels``, `RoiDataset`'s, where these are given.
 
     Args:
         max_degrees: Angle ~ U(-max, max).
@@ -120,6 +121,9 @@ class RandomSimilarity(BaseTransform):
         for key in ("gt_bboxes_labels", "gt_ignore_flags"):
             if key in results:
                 results[key] = results[key][inside]
+        mirrored = np.linalg.det(matrix[:, :2]) < 0  # a turn keeps left and right
+        if mirrored and {"mirrored_labels", "gt_bboxes_labels"} <= results.keys():
+            results["gt_bboxes_labels"] = np.asarray(results["mirrored_labels"])[results["gt_bboxes_labels"]]
         return results
 
     def __repr__(self) -> str:

@@ -51,7 +51,7 @@ def augmented_tiles(
         for draw in range(draws):
             _seed(seed, film.file_name, draw)
             packed = dataset.pipeline(copy.deepcopy(dataset.get_data_info(place)))
-            yield _tile(packed, f"draw {draw + 1}", side)
+            yield _tile(packed, f"draw {draw + 1}", side, dataset.metainfo["classes"])
 
 
 def _seed(seed: int, name: str, draw: int) -> None:
@@ -62,12 +62,14 @@ def _seed(seed: int, name: str, draw: int) -> None:
     torch.manual_seed(int(state))
 
 
-def _tile(packed: Any, caption: str, side: int) -> Image.Image:
-    """A packed sample; None, a sample that the pipeline gave up, is an empty tile."""
+def _tile(packed: Any, caption: str, side: int, classes: Sequence[str]) -> Image.Image:
+    """A packed sample, with class names where there are several; None, a sample that was given up, is an empty tile."""
     if packed is None:
         return marked_tile(Image.new("L", (1, 1)), 1.0, (), (caption, "dropped"), side)
     pixels = packed["inputs"].float().clamp(0, 255).round().byte().permute(1, 2, 0).numpy()
-    boxes = packed["data_samples"].gt_instances.bboxes
-    marks = tuple(Mark(tuple(box), False) for box in getattr(boxes, "tensor", boxes).tolist())
+    found = packed["data_samples"].gt_instances
+    boxes = getattr(found.bboxes, "tensor", found.bboxes).tolist()
+    names = [classes[label] if len(classes) > 1 else "" for label in found.labels]
+    marks = tuple(Mark(tuple(box), False, name) for box, name in zip(boxes, names))
     picture, scale = shrunk(Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]), side)
     return marked_tile(picture, scale, marks, (caption,), side)

@@ -7,6 +7,7 @@ from mmengine.config import Config
 from hipdet.anchors.goal import Goal
 from hipdet.anchors.plan import design
 from hipdet.anchors.plan_config import PlanData, config_text
+from hipdet.mirrored_classes import mirrored_labels, sided_pairs
 from roi_sets import placed, rois_of, squares
 from tool_runs import REPOSITORY
 
@@ -65,6 +66,34 @@ def test_several_classes_and_aspects(tmp_path):
         classes=("heart", "lung"), palette=[(220, 20, 60), (0, 130, 200)]
     )
     assert cfg.test_evaluator[1].rois_per_image == dict(heart=1, lung=2)
+
+
+SIDED = ("heart", "left lung", "right lung")
+
+
+def hearts_and_lungs(classes):
+    """A film has one ROI of each class."""
+    each = np.arange(90)
+    return squares(np.linspace(0.2, 0.3, 90), films=each // 3, labels=each % 3, classes=classes)
+
+
+def test_left_and_right_change_places_in_a_mirror_image(tmp_path):
+    data = PlanData("data", ["a.json"], "b.json", "b.json")
+    roi = REPOSITORY / "configs/hip_ssd_r18_demo.py"
+    _, text, cfg = written(tmp_path, hearts_and_lungs(SIDED), data, roi)
+    assert "mirrored_pairs=[('left lung', 'right lung')]" in text
+    for part in ("train", "val", "test"):
+        assert cfg[f"{part}_dataloader"].dataset.metainfo.mirrored_pairs == [("left lung", "right lung")]
+    assert mirrored_labels(cfg.metainfo, "here") == (0, 2, 1)
+
+
+@pytest.mark.parametrize("classes", [("heart", "lung", "liver"), SIDED])
+def test_pairs_of_the_base_do_not_stay(tmp_path, classes):
+    base = tmp_path / "base.py"
+    pairs = "metainfo = dict(mirrored_pairs=[('left hip', 'right hip')])"
+    base.write_text(f"_base_ = [{str(EXP3)!r}]\n{pairs}")
+    _, _, cfg = written(tmp_path, hearts_and_lungs(classes), PlanData("data", ["a.json"], "b.json", "b.json"), base)
+    assert cfg.train_dataloader.dataset.metainfo.mirrored_pairs == sided_pairs(classes)
 
 
 def test_films_of_two_files_without_validation(tmp_path):

@@ -1,15 +1,22 @@
+import json
 import os
 
 import numpy as np
 import pytest
 from mmcv.transforms import Resize
+from mmdet.registry import DATASETS
+from mmengine.registry import init_default_scope
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from film_sources import film, write
+from hipdet.cli.config_file import read_config
+from hipdet.coco.build import build_coco
 from hipdet.coco.film import Film, Roi
 from hipdet.collection.candidate import Candidate
 from hipdet.collection.film_copies import Copies, copy_films
 from hipdet.collection.stored_file import StoredFile
+from hipdet.models.film_shape import film_shape
 from hipdet.radiograph import read_radiograph
 
 
@@ -29,23 +36,67 @@ def test_upright_copies_are_the_films(tmp_path):
 
 
 def test_compact_copies_are_what_the_pipeline_makes(tmp_path):
-    """mmdet's Resize with area interpolation, then padding at the bottom."""
+    """mmdet's Resize with area interpolation; the padding is the pipeline's."""
     ((copy, _),), _ = copy_films([pair(tmp_path)], Copies(tmp_path, 112, 1))
     pixels = read_radiograph(tmp_path / copy.file_name)
-    assert pixels.shape == (112, 112)
-    assert not pixels[75:].any()  # 200 x 112 / 300 = 74.7
+    assert pixels.shape == (75, 112) == (copy.height, copy.width)  # 200 x 112 / 300 = 74.7
     grey = read_radiograph(tmp_path / "a.jpg")
     resized = Resize((112, 112), keep_ratio=True, interpolation="area")({"img": grey})["img"]
-    assert resized.shape == (75, 112)
-    np.testing.assert_allclose(pixels[:75].astype(int), resized, atol=1)
+    np.testing.assert_allclose(pixels.astype(int), resized, atol=1)
     assert copy.rois[0].box == pytest.approx((11.2, 15, 33.6, 37.5))
     assert copy.rois[0].picture_side == "left"
     assert (copy.extra["original_width"], copy.extra["original_height"]) == (300, 200)
 
 
-def test_small_films_are_padded_but_not_enlarged(tmp_path):
+def test_small_films_are_not_enlarged(tmp_path):
     ((copy, _),), _ = copy_films([pair(tmp_path)], Copies(tmp_path, 1024, 1))
-    assert (copy.width, copy.height, copy.rois[0].box) == (300, 300, (30, 40, 90, 100))
+    assert (copy.width, copy.height, copy.rois[0].box) == (300, 200, (30, 40, 90, 100))
+
+
+@pytest.mark.parametrize("size", [(300, 200), (200, 300)])
+def test_inverted_copies_are_inverted_films(tmp_path, size):
+    """hip_roi_*: Invert comes before Pad, and inference pads with black whatever the film."""
+    every = read_config("configs/hip_roi_medium.py").train_dataloader.dataset.pipeline
+    kinds = [step["type"] for step in every]
+    pipeline = [*every[: kinds.index("Pad") + 1], dict(type="PackDetInputs")]
+    pipeline[kinds.index("Invert")] = dict(type="Invert", prob=1.0)
+    films = [pair(tmp_path, size=size)]
+    copies, _ = copy_films(films, Copies(tmp_path, 112, 1))
+    of_film, of_copy = (trained_on(tmp_path, found, pipeline) for found in (films, copies))
+    width, height = (round(448 * side / 300) for side in size)
+    for sample in (of_film, of_copy):
+        pixels = sample["inputs"][0].clone()
+        assert pixels.shape == (448, 448)
+        assert pixels[: height - 1, : width - 1].any()
+        pixels[: height + 1, : width + 1] = 0
+        assert not pixels.any()  # the padding
+        assert film_shape(sample["data_samples"].metainfo) == pytest.approx((height, width), abs=1)
+    boxes = [sample["data_samples"].gt_instances.bboxes.numpy() for sample in (of_film, of_copy)]
+    np.testing.assert_allclose(boxes[1], boxes[0], atol=448 / 112 / 2)  # half a pixel of the copy
+
+
+def trained_on(root, films, pipeline):
+    """What `pipeline` makes of the first of `films` below `root`."""
+    (root / "ann.json").write_text(json.dumps(build_coco([film for film, _ in films], ("hip",), {})))
+    settings = dict(type="RoiDataset", data_root=str(root), ann_file="ann.json", data_prefix=dict(img=""))
+    init_default_scope("mmdet")
+    return DATASETS.build(dict(settings, pipeline=pipeline))[0]
+
+
+def test_copies_that_were_padded_are_made_anew(tmp_path):
+    """Of earlier versions: a square with the same stamp."""
+    films, copies = [pair(tmp_path)], Copies(tmp_path, 112, 1)
+    copy_films(films, copies)
+    path = tmp_path / "s_112/a.png"
+    with Image.open(path) as made:
+        stamp = PngInfo()
+        stamp.add_text("Comment", made.info["Comment"])
+        square = Image.new("L", (112, 112))
+        square.paste(made)
+    square.save(path, pnginfo=stamp)
+    assert read_radiograph(path).shape == (112, 112)  # readable as ever
+    copy_films(films, copies)
+    assert read_radiograph(path).shape == (75, 112)
 
 
 def test_what_is_there_is_kept_and_what_is_old_is_made_anew(tmp_path):
@@ -62,7 +113,7 @@ def test_what_is_there_is_kept_and_what_is_old_is_made_anew(tmp_path):
     assert second > first
     path.write_bytes(path.read_bytes()[:20])  # not by us
     copy_films(films, copies)
-    assert read_radiograph(path).shape == (112, 112)
+    assert read_radiograph(path).shape == (75, 112)
 
 
 def test_other_cropping_makes_them_anew(tmp_path):

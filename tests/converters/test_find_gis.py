@@ -54,8 +54,8 @@ def test_compact_copies_train_as_the_films_do(tmp_path):
     conversion = convert(make_gis(tmp_path), Copies(tmp_path, 150, workers=2))
     by_name = {film.file_name: film for film in conversion.films}
     assert set(by_name) == {"gis_150/a again.png", "gis_150/a.png", "gis_150/b.png"}
-    turned = by_name["gis_150/b.png"]  # 256x300 becomes 128x150, then a square
-    assert (turned.width, turned.height) == (150, 150)
+    turned = by_name["gis_150/b.png"]  # 256x300 becomes 128x150
+    assert (turned.width, turned.height) == (128, 150)
     assert [roi.box for roi in turned.rois] == [(10, 10, 35, 35), (60, 10, 85, 35)]
     assert {key: turned.extra[key] for key in ("original", "original_width", "original_height")} == {
         "original": "b.png", "original_width": 256, "original_height": 300

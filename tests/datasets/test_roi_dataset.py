@@ -8,7 +8,7 @@ from mmdet.registry import DATASETS
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from hipdet.errors import DatasetError
+from hipdet.errors import ConfigError, DatasetError
 from hipdet.radiograph import read_radiograph
 
 PIPELINE = [
@@ -40,8 +40,7 @@ def build(root, **settings):
             data_root=str(root),
             ann_file="ann.json",
             data_prefix=dict(img=""),
-            pipeline=PIPELINE,
-            **settings,
+            **{"pipeline": PIPELINE, **settings},
         )
     )
 
@@ -93,6 +92,91 @@ def test_missing_and_damaged_films(tmp_path):
     with pytest.raises(DatasetError, match=r"(?s)1\.png.*2\.png"):
         build(tmp_path)
     assert len(build(tmp_path, verify_films=False)) == 2
+
+
+SIDED = dict(categories=[dict(id=1, name="left hip"), dict(id=2, name="right hip")])
+NAMES = dict(classes=("left hip", "right hip"))
+PAIRS = dict(NAMES, mirrored_pairs=[("left hip", "right hip")])
+
+
+def write_sided_set(root):
+    """Each film has the patient's left hip at the right of the picture, the right one at its left."""
+    write_set(root, **SIDED)
+    coco = json.loads((root / "ann.json").read_text())
+    for number, annotation in enumerate(list(coco["annotations"])):
+        annotation.update(category_id=1, bbox=[38.0, 10.0, 18.0, 18.0], area=324.0)
+        coco["annotations"].append(dict(annotation, id=number + 3, category_id=2, bbox=[4.0, 10.0, 18.0, 18.0]))
+    (root / "ann.json").write_text(json.dumps(coco))
+
+
+def of_training(*steps):
+    return [*PIPELINE[:2], *steps, PIPELINE[2]]
+
+
+def sides_of_draws(dataset, draws=100):
+    """Of each draw whether its boxes are called by the side that they are at: all right, all wrong."""
+    np.random.seed(0)
+    for draw in range(draws):
+        found = dataset[draw % 2]["data_samples"].gt_instances
+        left, right = (found.bboxes.numpy()[found.labels.numpy() == label, 0] for label in (0, 1))
+        assert len(left) == len(right) == 1
+        yield bool(left > right)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [dict(type="RandomSimilarity", max_degrees=5.0, scale=(0.8, 1.0), flip_prob=0.5)],
+        [dict(type="RandomApply", transforms=[dict(type="RandomSimilarity", flip_prob=1.0)], prob=0.5)],
+    ],
+)
+def test_left_and_right_change_places_with_the_film(tmp_path, steps):
+    write_sided_set(tmp_path)
+    assert all(sides_of_draws(build(tmp_path, metainfo=PAIRS, pipeline=of_training(*steps))))
+    # what a training without pairs learned from: a coin's toss
+    blind = build(tmp_path, metainfo=dict(NAMES, mirrored_pairs=[]), pipeline=of_training(*steps))
+    assert 0.35 < np.mean(list(sides_of_draws(blind))) < 0.65
+
+
+MIRRORING = dict(type="RandomSimilarity", flip_prob=0.5)
+FLIP = dict(type="RandomFlip", prob=0.5)
+
+
+@pytest.mark.parametrize(
+    ("metainfo", "steps", "words"),
+    [
+        (
+            NAMES,
+            [MIRRORING],
+            r"ann\.json: RandomSimilarity mirrors films, and 'left hip' and 'right hip' change places",
+        ),
+        (NAMES, [MIRRORING], r"add mirrored_pairs=\[\('left hip', 'right hip'\)\] to metainfo"),
+        (NAMES, [FLIP], "RandomFlip mirrors films"),
+        (PAIRS, [FLIP], r"RandomFlip mirrors films but doesn't swap .*RandomSimilarity\(flip_prob"),
+        (dict(NAMES, mirrored_pairs=[("left hip", "hip")]), [], "names 'hip', expected one of"),
+    ],
+)
+def test_films_that_are_mirrored_without_their_classes(tmp_path, metainfo, steps, words):
+    write_sided_set(tmp_path)
+    with pytest.raises(ConfigError, match=words):
+        build(tmp_path, metainfo=metainfo, pipeline=of_training(*steps))
+
+
+@pytest.mark.parametrize(
+    ("metainfo", "steps", "settings"),
+    [
+        (NAMES, [dict(MIRRORING, flip_prob=0.0, quarter_turn_prob=0.5)], {}),
+        (dict(NAMES, mirrored_pairs=[]), [MIRRORING, FLIP], {}),
+        (PAIRS, [], {}),
+        # the model swaps what it finds
+        (PAIRS, [dict(type="TestTimeAug", transforms=[[FLIP, dict(FLIP, prob=1.0)]])], dict(test_mode=True)),
+    ],
+)
+def test_films_that_are_not_mirrored_and_classes_that_are(tmp_path, metainfo, steps, settings):
+    write_sided_set(tmp_path)
+    dataset = build(tmp_path, metainfo=metainfo, pipeline=of_training(*steps), **settings)
+    expected = (1, 0) if metainfo is PAIRS else (0, 1)
+    assert dataset.get_data_info(0)["mirrored_labels"] == expected
 
 
 def test_classes_without_the_comma(tmp_path):

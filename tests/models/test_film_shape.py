@@ -26,7 +26,7 @@ def test_it_is_what_mmdet_resized_before_it_padded(height, width):
     ("changes", "expected"),
     [
         (dict(), (224, 112)),  # 800x400 at 0.28
-        (dict(flip=True), (224, 224)),  # the padding is at the left now
+        (dict(flip=True), (224, 112)),  # it was mirrored before it was padded
         (dict(ori_shape=None), (224, 224)),
         (dict(scale_factor=None), (224, 224)),
         (dict(scale_factor=(1.0, 1.0)), (224, 224)),  # never more than the square

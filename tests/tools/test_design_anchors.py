@@ -6,9 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+from mmdet.registry import DATASETS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from PIL import Image
 
+from hipdet.errors import ConfigError
 from roi_sets import coco_of, squares
 from tool_runs import REPOSITORY
 
@@ -75,6 +78,29 @@ def test_everything_is_written(run, write, tmp_path):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     run("data/annotations/hips_train.json")
     assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_config_for_left_and_right_trains_on_mirrored_films(run, write, tmp_path):
+    """hip_ssd_r18_demo mirrors films; without the line about pairs nothing is trained."""
+    each = np.arange(60)
+    names = ("left lung", "right lung")
+    coco = coco_of(squares(np.linspace(0.2, 0.3, 60), films=each // 2, labels=each % 2, classes=names))
+    write("data/annotations/lungs.json", coco)
+    for image in coco["images"]:
+        Image.new("L", (500, 500), 60).save(tmp_path / "data" / image["file_name"])
+    status, _, err = run("data/annotations/lungs.json", "--base", "configs/hip_ssd_r18_demo.py", "--out", "out")
+    assert (status, err) == (0, "")
+    config = tmp_path / "out/ssd_lungs.py"
+    init_default_scope("mmdet")
+    dataset = DATASETS.build(Config.fromfile(config).train_dataloader.dataset)
+    assert dataset.get_data_info(0)["mirrored_labels"] == (1, 0)
+    text = config.read_text()
+    assert text.count("mirrored_pairs=[('left lung', 'right lung')]") == 1
+    config.write_text(text.replace("mirrored_pairs=", "no_pairs="))
+    with pytest.raises(
+        ConfigError, match=r"lungs\.json: RandomSimilarity mirrors films, and 'left lung' and 'right lung'"
+    ):
+        DATASETS.build(Config.fromfile(config).train_dataloader.dataset)
 
 
 def test_options(run, write, tmp_path):

@@ -111,6 +111,53 @@ def test_an_ignored_box_stays_while_any_of_it_is_seen(dx, boxes, flags):
     assert len(found["gt_bboxes_labels"]) == len(boxes)
 
 
+SWAPPED = dict(mirrored_labels=(1, 0))
+
+
+@pytest.mark.parametrize("angle", [0, 7, 45, 90, 180, 270, 360])
+def test_only_mirror_images_swap_left_and_right(angle):
+    """On a film on its head or side the patient's left is still the patient's left."""
+    for flip, expected in ((False, [0, 1]), (True, [1, 0])):
+        drawn = Similarity(angle=angle, flip=flip, scale=0.5)
+        transform = RandomSimilarity()
+        transform.draw = lambda width, height, drawn=drawn: drawn
+        found = transform(dict(results(), **SWAPPED))
+        assert found["gt_bboxes_labels"].tolist() == expected
+        assert found["gt_bboxes_labels"].dtype == np.int64
+        # no dataset that says more: labels stay
+        assert transform(results())["gt_bboxes_labels"].tolist() == [0, 1]
+
+
+def test_two_mirrors_at_a_right_angle_are_a_half_turn():
+    left_to_right, top_to_bottom = Similarity(flip=True), Similarity(flip=True, angle=180)
+    film = dict(results(), **SWAPPED)
+    for drawn in (left_to_right, top_to_bottom):
+        transform = RandomSimilarity()
+        transform.draw = lambda width, height, drawn=drawn: drawn
+        film = transform(film)
+    assert film["gt_bboxes_labels"].tolist() == [0, 1]
+    assert film["gt_bboxes"].numpy() == pytest.approx(np.array([[40, 40, 60, 60], [90, 90, 100, 100]]), abs=1e-4)
+
+
+@given(st.floats(-360, 360), st.floats(0.3, 1.0), st.floats(-20, 20), st.floats(-20, 20), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_labels_are_swapped_exactly_where_the_determinant_is_negative(angle, scale, dx, dy, flip):
+    drawn = Similarity(angle, scale, dx, dy, flip)
+    transform = RandomSimilarity()
+    transform.draw = lambda width, height: drawn
+    film = dict(results(), mirrored_labels=(0, 2, 1), gt_bboxes_labels=np.array([1, 0]))
+    (xx, xy, _), (yx, yy, _) = drawn.matrix(100, 100)
+    expected = 2 if xx * yy - xy * yx < 0 else 1
+    # the box in the middle stays on the film, the one in the corner may leave it
+    assert transform(film)["gt_bboxes_labels"].tolist() in ([expected, 0], [expected])
+
+
+def test_a_film_whose_boxes_all_leave():
+    transform = RandomSimilarity()
+    transform.draw = lambda width, height: Similarity(dx=200, flip=True)
+    assert transform(dict(results(), **SWAPPED))["gt_bboxes_labels"].tolist() == []
+
+
 def test_draws_stay_within_their_limits_and_follow_the_seed():
     transform = RandomSimilarity(10, 0.9, (0.8, 1.25), 0.1, 0.5)
     np.random.seed(0)

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,29 @@ def test_draws_are_those_of_the_seed_and_the_film(dataset, phantoms):
     both, alone = tiles(dataset, [first, second], phantoms), tiles(dataset, [second], phantoms)
     assert all((a == b).all() for a, b in zip(both[3:], alone))
     assert (tiles(dataset, [second], phantoms, seed=1)[1] != alone[1]).any()
+
+
+def test_names_of_several_classes_are_those_of_the_mirror_image(phantoms, tmp_path, monkeypatch):
+    """Each hip is of the class of its side of the picture, also where the film is mirrored."""
+    coco = json.loads((phantoms / "annotations/gis.json").read_text())
+    coco["categories"] = [dict(id=1, name="left hip"), dict(id=2, name="right hip")]
+    for annotation in coco["annotations"]:
+        annotation["category_id"] = 1 if annotation["laterality"] == "left" else 2
+    (tmp_path / "sided.json").write_text(json.dumps(coco))
+    cfg = read_config("configs/hip_roi_medium.py")
+    pairs = [("left hip", "right hip")]
+    cfg.train_dataloader.dataset.metainfo = dict(classes=("left hip", "right hip"), mirrored_pairs=pairs)
+    for step in cfg.train_dataloader.dataset.pipeline:
+        if step.type == "RandomSimilarity":
+            step.update(flip_prob=1.0, quarter_turn_prob=0.0, scale=(0.8, 1.0), max_shift=0.0)
+    sided = training_films(cfg, tmp_path / "sided.json", phantoms)
+    drawn = []
+    monkeypatch.setattr("hipdet.visualization.augmented.marked_tile", lambda *given: drawn.append(given[2]))
+    films = films_of(sided, phantoms)
+    list(augmented_tiles(sided, films, phantoms, 3, 0, SIDE))
+    assert len(drawn) == 6
+    for marks in drawn:  # the patient's left is at the right of the picture
+        assert [mark.text for mark in sorted(marks, key=lambda mark: mark.box[0])] == ["right hip", "left hip"]
 
 
 def test_a_film_that_is_not_trained_on(dataset, phantoms):
