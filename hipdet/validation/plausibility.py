@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from hipdet.validation.fault import Faults
-from hipdet.validation.values import finite_box, is_whole, shown
+from hipdet.validation.values import finite_box, is_side, is_whole, shown
 
 RATIO_FACTOR = 3.0  # ROIs of one kind spread by less around their median: hips of the paper from 0.5 to 1.6 of it
 FEWEST = 10  # boxes that a median is worth something of
@@ -152,7 +152,7 @@ def sound_images(images: Sequence[Record]) -> list[Record]:
         each
         for each in images
         if is_whole(each["id"])
-        and all(is_whole(each[key]) and each[key] > 0 for key in ("width", "height"))
+        and all(is_side(each[key]) for key in ("width", "height"))
         and isinstance(each["file_name"], str)
     ]
 
