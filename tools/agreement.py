@@ -19,7 +19,7 @@ EXAMPLES = """examples:
   tools/agreement.py films/labels/alice.json films/labels/bob.json
   tools/agreement.py alice.json bob.json --out agreement         agreement/agreement.csv and .json, the worst films first
 
-For orientation: two readings of the hips of FracAtlas agree at a mean IoU of 0.952.
+For orientation: three readings of the hips of FracAtlas, by AI annotators, agree pair by pair at a mean IoU of 0.926.
 """
 LEAST_IOU = 0.85
 COLUMNS = ("film", "remarks", "label", "found_by", "iou", *DIFFERENCES)
