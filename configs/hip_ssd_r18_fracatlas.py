@@ -8,7 +8,7 @@ train_dataloader = dict(batch_size=8, dataset=dict(ann_file=f'annotations/{fold}
 val_dataloader = dict(dataset=dict(ann_file=f'annotations/{fold}_test.json'))
 test_dataloader = dict(dataset=dict(ann_file=f'annotations/{fold}_test.json'))
 val_evaluator = [
-    dict(type='CocoMetric', ann_file=f'{data_root}/annotations/{fold}_test.json', metric='bbox'),
+    dict(type='CocoFilmsMetric', ann_file=f'{data_root}/annotations/{fold}_test.json', metric='bbox'),
     dict(type='RoiMetric', ann_file=f'{data_root}/annotations/{fold}_test.json', rois_per_image=2),
 ]
 test_evaluator = val_evaluator

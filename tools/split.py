@@ -52,6 +52,11 @@ def parse_arguments() -> argparse.Namespace:
         default="patient",
         help="films of a patient stay together, or film by film as in the paper, which leaks (default: %(default)s)",
     )
+    parser.add_argument(
+        "--with-unfinished",
+        action="store_true",
+        help="take films that tools/annotate.py has as incomplete or unchecked too; they are left out otherwise",
+    )
     parser.add_argument("--merge", metavar="NAME", help="also join the parts of all inputs: NAME_train.json ...")
     parser.add_argument("--out", type=Path, help="folder to write to (default: beside the input)")
     parser.add_argument("--json", type=Path, help="with --check: write what leaks to this file")
@@ -63,7 +68,8 @@ def split(args: argparse.Namespace) -> None:
     if args.folds is not None and args.test:
         raise DatasetError("--test and --folds: expected one of them, as every fold has its test films")
     fractions = {"val": args.val, **({"test": args.test} if args.test else {})}
-    made = split_files(args.annotations, Division(fractions, args.folds, args.seed, args.by), args.out, args.merge)
+    division = Division(fractions, args.folds, args.seed, args.by)
+    made = split_files(args.annotations, division, args.out, args.merge, args.with_unfinished)
     print(table1({path: summarize(films_of(part)) for each in made for path, part in each.files.items()}))
     for each in made:
         for line in (*each.notes, each.leak):

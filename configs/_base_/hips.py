@@ -37,7 +37,7 @@ train_dataloader = dict(
     dataset=dict(
         **films,
         ann_file='annotations/cgoa_oaih_train.json',
-        filter_cfg=dict(filter_empty_gt=True),
+        filter_cfg=dict(filter_empty_gt=False),  # a film without ROI shows what is none
         pipeline=train_pipeline))
 val_dataloader = dict(
     **loader,
@@ -49,10 +49,10 @@ test_dataloader = dict(
     dataset=dict(**films, ann_file='annotations/gis.json', test_mode=True, pipeline=test_pipeline))
 
 val_evaluator = [
-    dict(type='CocoMetric', ann_file=f'{data_root}/annotations/cgoa_oaih_val.json', metric='bbox'),
+    dict(type='CocoFilmsMetric', ann_file=f'{data_root}/annotations/cgoa_oaih_val.json', metric='bbox'),
     dict(type='RoiMetric', ann_file=f'{data_root}/annotations/cgoa_oaih_val.json', rois_per_image=2),
 ]
 test_evaluator = [
-    dict(type='CocoMetric', ann_file=f'{data_root}/annotations/gis.json', metric='bbox'),
+    dict(type='CocoFilmsMetric', ann_file=f'{data_root}/annotations/gis.json', metric='bbox'),
     dict(type='RoiMetric', ann_file=f'{data_root}/annotations/gis.json', rois_per_image=2),
 ]

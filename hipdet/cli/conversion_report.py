@@ -30,6 +30,9 @@ def report(conversion: Conversion) -> str:
     if conversion.exclusions:
         lines.append(f"{len(conversion.exclusions)} films excluded:")
         lines += [f"  {count:6}  {reason}" for reason, count in reasons(conversion.exclusions)]
+    none = sum(not film.rois for film in conversion.films)
+    if none:
+        lines.append(f"{none} films are recorded as having no ROI: training learns from them what is none")
     lines += conversion.notes
     if conversion.agreements:
         ious = [row.iou for row in conversion.agreements]

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hipdet.coco.film_status import labelled
 from hipdet.coco.leak import find_leaks
 from hipdet.coco.partition import Image, Partition, divide, fold_ids
 from hipdet.coco.subset import Coco, append, subset
 from hipdet.errors import DatasetError
 from hipdet.files import write_json_files
 from hipdet.validation import require_valid
+
+NO_LEAK = "no patient stands on two sides"
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,11 @@ class Parts:
 
 
 def split_files(
-    paths: Sequence[Path], division: Division, out: Path | None = None, merge: str | None = None
+    paths: Sequence[Path],
+    division: Division,
+    out: Path | None = None,
+    merge: str | None = None,
+    unfinished: bool = False,
 ) -> list[Parts]:
     """Write ``<stem>_<part>.json`` for each part of each file, all of them or none.
 
@@ -70,6 +77,7 @@ def split_files(
         division: How.
         out: Folder to write to; None for that of each file.
         merge: Also write ``<merge>_<part>.json`` with the parts of all files, whose ids count anew.
+        unfinished: Take films that their annotator hasn't finished too (:mod:`hipdet.coco.film_status`).
 
     Returns:
         What was written, by input.
@@ -81,7 +89,8 @@ def split_files(
     names = [*(path.stem for path in paths), *([merge] if merge else [])]
     if len(set(names)) < len(names):
         raise DatasetError(f"names are {', '.join(names)}, expected each once: the parts are called so")
-    cocos = {path: require_valid(path) for path in paths}
+    found = {path: labelled(require_valid(path), path, unfinished) for path in paths}
+    cocos = {path: each.coco for path, each in found.items()}
     partitions = (
         _together(cocos, division) if merge else {path: division(coco["images"]) for path, coco in cocos.items()}
     )
@@ -95,7 +104,8 @@ def split_files(
             if merge:
                 start = dict(info={"split": division.record(part, [each.name for each in paths])}, **_empty())
                 append(merged.setdefault(part, start), parts[part], str(path))
-        made.append(_parts(path.stem, out or path.parent, parts, partitions[path].notes, division))
+        notes = [*filter(None, [str(found[path])]), *partitions[path].notes]
+        made.append(_parts(path.stem, out or path.parent, parts, notes, division))
     if merge:
         made.append(_parts(merge, out or paths[0].parent, merged, [], division))
     write_json_files({path: coco for each in made for path, coco in each.files.items()})
@@ -119,6 +129,12 @@ def _parts(name: str, folder: Path, parts: Mapping[str, Coco], notes: list[str],
     if empty:
         raise DatasetError(f"{name}_{empty[0]} would have no films, expected at least one: choose larger parts")
     files = {folder / f"{name}_{part}.json": coco for part, coco in parts.items()}
+    for path, coco in files.items():
+        if not coco["annotations"]:
+            notes = [
+                *notes,
+                f"{path.name} has no ROI, so training and tests will refuse it: choose another seed or larger parts",
+            ]
     return Parts(name, files, notes, _leak_line(parts, division))
 
 
@@ -130,7 +146,7 @@ def _leak_line(parts: Mapping[str, Coco], division: Division) -> str:
         unknown += leaks.without_patient
     if patients:
         return f"{patients} patients stand on two sides: figures will flatter"
-    return "films without patient: a leak can't be excluded" if unknown else "no patient stands on two sides"
+    return "films without patient: a leak can't be excluded" if unknown else NO_LEAK
 
 
 def _empty() -> Coco:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,12 @@ from typing import Any
 
 from hipdet.coco import split_key, validation_part
 from hipdet.coco.data_root import data_root_of
+from hipdet.coco.film_status import labelled
 from hipdet.coco.subset import append, subset
 from hipdet.files import write_json
 from hipdet.validation import require_valid
+
+log = logging.getLogger(__name__)
 
 Coco = dict[str, Any]
 EVERYTHING = "everything"
@@ -97,7 +101,10 @@ def write_data_root(films: Films, data_sets: Sequence[DataSet], root: Path) -> N
 
 def _append(coco: Coco, data_set: DataSet) -> None:
     """Add a data set with ids of its own and file names below its link."""
-    added = require_valid(data_set.annotations)
+    found = labelled(require_valid(data_set.annotations), data_set.annotations)
+    if found.left_out:
+        log.warning("%s: %s", data_set.annotations.name, found)
+    added = found.coco
     images = []
     for image in added["images"]:
         name = f"{data_set.name}/{image['file_name']}"

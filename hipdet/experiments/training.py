@@ -139,7 +139,7 @@ class Training:
         path = str(self.data_root.resolve() / ann_file)
         for evaluator in cfg.test_evaluator:
             evaluator.ann_file = path
-            if evaluator.type == "CocoMetric":
+            if evaluator.type in ("CocoMetric", "CocoFilmsMetric"):
                 evaluator.update(format_only=True, outfile_prefix=str(self.tested / DETECTIONS))
         return cfg
 

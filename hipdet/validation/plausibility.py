@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
+from hipdet.coco.film_status import is_done, left_out
 from hipdet.validation.fault import Faults
 from hipdet.validation.values import finite_box, is_side, is_whole, shown
 
@@ -43,7 +44,13 @@ def check_plausibility(
     medians = _median_ratios(images, of_image)
     for image in images:
         boxes = of_image[image["id"]]
-        _check_count(image, boxes, rois, faults)
+        if reason := left_out(image):
+            mend = "finish it in tools/annotate.py; training passes it over"
+            faults.warn(
+                "film-left-out", f"image {image['id']}", reason, "a film that is done", mend, image["file_name"]
+            )
+        elif boxes or not is_done(image):
+            _check_count(image, boxes, rois, faults)
         _check_sides(image, boxes, faults)
         _check_overlap(image, boxes, faults)
         for annotation in boxes:
@@ -78,12 +85,12 @@ def _check_ratio(image: Record, annotation: Record, medians: dict[int, float], f
 
 def _check_count(image: Record, boxes: Sequence[Record], rois: int | None, faults: Faults) -> None:
     where = f"image {image['id']}"
-    if rois is not None and len(boxes) != rois:
-        kind = "no-roi" if not boxes else "too-few-rois" if len(boxes) < rois else "too-many-rois"
+    if not boxes:
+        mend = "label it, or leave it if it has none: training takes it as a film without ROI"
+        faults.warn("no-roi", where, "0 ROIs", f"{rois or 'at least 1'}", mend, image["file_name"])
+    elif rois is not None and len(boxes) != rois:
+        kind = "too-few-rois" if len(boxes) < rois else "too-many-rois"
         faults.warn(kind, where, f"{len(boxes)} ROIs", f"{rois}", _LOOK, image["file_name"])
-    elif not boxes:
-        mend = "training passes it over; label it, or leave it if it has none"
-        faults.warn("no-roi", where, "0 ROIs", "at least 1", mend, image["file_name"])
 
 
 def _check_sides(image: Record, boxes: Sequence[Record], faults: Faults) -> None:
