@@ -16,9 +16,10 @@ from hipdet.errors import DatasetError
 
 STATUS, EXCLUDE, TAKEN = "status", "exclude", "taken"
 DONE = "done"  # also of a film that was looked at and has no ROI
+UNCHECKED = "unchecked"
 UNFINISHED = {
     "incomplete": "incomplete: its ROIs aren't all drawn",
-    "unchecked": "unchecked: nobody has looked at its labels",
+    UNCHECKED: "unchecked: nobody has looked at its labels",
 }
 REMARKS = (STATUS, EXCLUDE, TAKEN)  # keys of an image record that the rule goes by
 

@@ -91,6 +91,25 @@ def test_readings_of_real_hips(shared):
     assert min(each["min_iou"] for each in figures) == pytest.approx(0.614, abs=5e-4)
 
 
+def test_old_labels_that_nobody_looked_at_are_no_reading():
+    old, far = ([LEFT], {"status": "unchecked"}), [RIGHT]
+    first = coco({"1": old, "2": [LEFT], "3": [LEFT], "4": ([LEFT], {"status": "incomplete"})})
+    second = coco({"1": far, "2": old, "3": ([LEFT], {"status": "done"}), "4": [LEFT, RIGHT]})
+    done = compare(first, second, ("a", "b"))
+    assert [film.film for film in done.films] == ["4", "3"]  # what a person drew counts, also before it is complete
+    assert (done.unchecked, done.alone) == ((("1",), ("2",)), ((), ()))
+    figures = done.figures()
+    assert (figures["films"], figures["films_unchecked_by_a"], figures["films_unchecked_by_b"]) == (2, 1, 1)
+
+
+def test_a_film_on_which_both_find_none():
+    none = ([], {"status": "done"})
+    done = compare(coco({"1": none, "2": none}), coco({"1": none, "2": [LEFT]}), ("a", "b"))
+    assert [(film.film, film.worst) for film in done.films] == [("2", 0), ("1", 1)]
+    assert [film.film for film in done.again(0.85)] == ["2"]
+    assert done.figures()["films"] == 2
+
+
 def test_films_of_two_sizes_and_one_name_for_two():
     other = coco({"1": [LEFT]})
     other["images"][0]["width"] = 400
