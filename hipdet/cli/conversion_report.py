@@ -33,6 +33,10 @@ def report(conversion: Conversion) -> str:
     none = sum(not film.rois for film in conversion.films)
     if none:
         lines.append(f"{none} films are recorded as having no ROI: training learns from them what is none")
+    if not conversion.patients_known:
+        lines.append(
+            "patients aren't known, so each film counts as one: --table or --patient-from says which film is whose"
+        )
     lines += conversion.notes
     if conversion.agreements:
         ious = [row.iou for row in conversion.agreements]

@@ -10,6 +10,7 @@ from typing import Any
 from hipdet.coco.film_status import labelled
 from hipdet.coco.leak import find_leaks
 from hipdet.coco.partition import Image, Partition, divide, fold_ids
+from hipdet.coco.patients import UNKNOWN, UNKNOWN_PATIENTS, patients_unknown
 from hipdet.coco.subset import Coco, append, subset
 from hipdet.errors import DatasetError
 from hipdet.files import write_json_files
@@ -94,20 +95,23 @@ def split_files(
     partitions = (
         _together(cocos, division) if merge else {path: division(coco["images"]) for path, coco in cocos.items()}
     )
+    unknown = [path.name for path, coco in cocos.items() if patients_unknown(coco)]
+    marker = UNKNOWN_PATIENTS if unknown else {}
     made: list[Parts] = []
     merged: dict[str, Coco] = {}
     for path, coco in cocos.items():
         parts: dict[str, Coco] = {}
         for part, image_ids in partitions[path].parts.items():
-            info = {**coco.get("info", {}), "split": division.record(part, path.name)}
+            info = {**_info(coco), "split": division.record(part, path.name)}
             parts[part] = {**subset(coco, image_ids), "info": info}
             if merge:
-                start = dict(info={"split": division.record(part, [each.name for each in paths])}, **_empty())
+                start = dict(info={**marker, "split": division.record(part, [each.name for each in paths])}, **_empty())
                 append(merged.setdefault(part, start), parts[part], str(path))
         notes = [*filter(None, [str(found[path])]), *partitions[path].notes]
         made.append(_parts(path.stem, out or path.parent, parts, notes, division))
     if merge:
-        made.append(_parts(merge, out or paths[0].parent, merged, [], division))
+        notes = [f"patients of {', '.join(unknown)} aren't known, so those of all aren't"] if unknown else []
+        made.append(_parts(merge, out or paths[0].parent, merged, notes, division))
     write_json_files({path: coco for each in made for path, coco in each.files.items()})
     return made
 
@@ -139,14 +143,21 @@ def _parts(name: str, folder: Path, parts: Mapping[str, Coco], notes: list[str],
 
 
 def _leak_line(parts: Mapping[str, Coco], division: Division) -> str:
-    patients = unknown = 0
+    patients = without = 0
     for side in division.sides():
         leaks = find_leaks({part: parts[part]["images"] for part in side})
         patients += len(leaks.patients)
-        unknown += leaks.without_patient
+        without += leaks.without_patient
     if patients:
         return f"{patients} patients stand on two sides: figures will flatter"
-    return "films without patient: a leak can't be excluded" if unknown else NO_LEAK
+    if any(map(patients_unknown, parts.values())):
+        return UNKNOWN
+    return "films without patient: a leak can't be excluded" if without else NO_LEAK
+
+
+def _info(coco: Coco) -> dict[str, Any]:
+    info = coco.get("info")
+    return dict(info) if isinstance(info, Mapping) else {}
 
 
 def _empty() -> Coco:
