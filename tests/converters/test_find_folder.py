@@ -82,7 +82,8 @@ def test_that_patients_are_not_known_is_written_down(lungs):
     empty = write(lungs / "empty.csv", table("image,patient", ["P1_a.png", "P1"], ["P2_a.png", "P2"], ["P2_b.tif", ""]))
     for known, options in [
         (False, {}), (False, {"table": half}), (False, {"table": empty}), (True, {"table": whole}),
-        (True, {"patient_from": "film"}), (True, {"patient_from": "(P[0-9]+)_"}), (True, {"patient_from": "film", "table": half}),
+        (True, {"patient_from": "film"}), (True, {"patient_from": "(P[0-9]+)_"}),
+        (True, {"patient_from": "film", "table": half}),
     ]:  # fmt: skip
         conversion = convert(lungs, **options)
         info = json.loads((lungs / "annotations/chests.json").read_text())["info"]

@@ -167,6 +167,18 @@ def test_error(tmp_path, place, value, kind, message):
         ("annotations.0.image_id", 2, "too-few-rois", "image 1 (a/1.jpg): 1 ROIs, expected 2: look at the film"),
         ("annotations.0.image_id", 2, "too-many-rois", "image 2 (a/2.jpg): 3 ROIs, expected 2"),
         ("annotations", SOUND["annotations"][:2], "no-roi", "image 2 (a/2.jpg): 0 ROIs, expected 2"),
+        (
+            "images.0.status",
+            "unchecked",
+            "film-left-out",
+            "image 1 (a/1.jpg): unchecked: nobody has looked at its labels",
+        ),
+        (
+            "images.0.exclude",
+            "child",
+            "film-left-out",
+            "image 1 (a/1.jpg): excluded by the annotator: child, expected a film",
+        ),
         ("images.0.patient", ..., "patient-missing", "1 of 2 images without patient"),
         ("images.0.file_name", "A/2.jpg", "name-case", "differs from 'A/2.jpg' by case only"),
     ],
