@@ -42,10 +42,10 @@ def films_in(folder, count=3):
     return folder
 
 
-def state(boxes=(), revision=0, exclude=None, unsure=False, checked=True, label="hip"):
+def state(boxes=(), revision=0, exclude=None, unsure=False, checked=True, label="hip", none=False):
     """A state as the page sends it."""
     records = [{"box": box, "label": label} for box in boxes]
-    return dict(revision=revision, boxes=records, exclude=exclude, unsure=unsure, checked=checked)
+    return dict(revision=revision, boxes=records, exclude=exclude, unsure=unsure, checked=checked, none=none)
 
 
 def detector(boxes=HIPS, scores=(0.9, 0.8), flags=lambda path: (), error=lambda path: None):

@@ -117,7 +117,7 @@ def _add_oaih(parser: argparse.ArgumentParser) -> None:
 
 def _add_gis(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exclude", type=Path, help="table film,reason (default: ROOT/exclude.csv if it is there)")
-    parser.add_argument("--table", type=Path, help="film,patient (default: each film is a patient)")
+    parser.add_argument("--table", type=Path, help="film,patient (default: each film counts as one)")
     add_collection_arguments(parser, rois=2, min_side=MIN_SIDE)
 
 
@@ -126,9 +126,10 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", nargs="+", default=[], help="class names in order (default: those of the labels)")
     parser.add_argument(
         "--patient-from",
-        default="film",
-        metavar="film|folder|REGEX",
-        help="each film is a patient, or each folder, or what a group of REGEX finds in the name",
+        default="unknown",
+        metavar="unknown|film|folder|REGEX",
+        help="each film counts as a patient, and the file says that they aren't known (default); each film is another "
+        "patient; each folder is one; or what a group of REGEX finds in the name",
     )
     parser.add_argument("--table", type=Path, help="film,patient; goes before --patient-from")
     parser.add_argument("--exclude", type=Path, help="table film,reason")

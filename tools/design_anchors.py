@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,10 @@ def parse_arguments() -> argparse.Namespace:
         help="to choose from; 14,7 is two maps together (default: 7 14 28, the backbone's maps of 224 px; 1 2 4 lie behind "
         "further convolutions)",
     )  # fmt: skip
+    add(
+        "--with-unfinished", action="store_true",
+        help="take films that tools/annotate.py has as incomplete or unchecked too; they are left out otherwise",
+    )  # fmt: skip
     add("--base", default=BASE, help="config to build on (default: %(default)s)")
     return parser.parse_args()
 
@@ -116,13 +120,13 @@ def draw(path: Path, plan: Plan, sets: list[LabelledSet], root: Path) -> None:
     write_anchor_figure(path, {each.name: each.rois for each in sets}, plan.anchors, film, boxes)
 
 
-def check(plan: Plan, path: Path) -> AnchorFigures:
+def check(plan: Plan, path: Path, unfinished: bool) -> AnchorFigures:
     """The figures of `plan` on films that it wasn't read off.
 
     Raises:
         DatasetError: a faulty file, or one with other classes.
     """
-    rois = LabelledSet.read(path).rois
+    rois = LabelledSet.read(path, unfinished).rois
     if rois.classes != plan.classes:
         raise DatasetError(
             f"{path}: has the classes {list(rois.classes)}, expected {list(plan.classes)} as for training"
@@ -138,12 +142,17 @@ def main() -> None:
     for path in filter(None, (val, args.test)):
         if not path.is_file():
             raise DatasetError(f"{path}: no such file: check the path, or make it with tools/split.py")
-    sets = read_sets(args.annotations)
+    sets = read_sets(args.annotations, args.with_unfinished)
     base, base_path = read_base(args.base)
     goal = Goal(args.coverage, args.matched, scales=args.scales, grids=tuple(args.grids))
     plan = design({each.name: each.rois for each in sets}, goal, image_side(base), base["model"]["backbone"]["depth"])
     print(plan_text(plan))
-    checks = {path.stem: check(plan, path) for path in dict.fromkeys(filter(None, (val, args.test)))}
+    for each in sets:
+        if each.note:
+            print(f"\n{each.name}: {each.note}")
+    checks = {
+        path.stem: check(plan, path, args.with_unfinished) for path in dict.fromkeys(filter(None, (val, args.test)))
+    }
     for where, found in checks.items():
         print(
             f"\n{where}: {found.fitted:.1%} of its ROIs have an anchor of their size, {found.matched:.0%} are overlapped"
@@ -154,7 +163,7 @@ def main() -> None:
     draw(out / FIGURE, plan, sets, root)
     write_json(out / PLAN, dict(plan.as_json(), other_films={where: asdict(found) for where, found in checks.items()}))
     config = out / f"ssd_{name}.py"
-    data = PlanData.at(root, args.annotations, val, args.test)
+    data = replace(PlanData.at(root, args.annotations, val, args.test), unfinished=args.with_unfinished)
     write_text(config, config_text(plan, base, base_path, config, data))
     if val is None:
         print("\nNo file for validation: divide the films with tools/split.py and design again, or give --val.")

@@ -16,6 +16,7 @@ from hipdet.cli.errors import reports_errors
 from hipdet.coco import SPLIT_BY, summarize
 from hipdet.coco.leak import Leaks, find_leaks
 from hipdet.coco.load import films_of
+from hipdet.coco.patients import UNKNOWN, patients_unknown
 from hipdet.coco.split_files import Division, split_files
 from hipdet.errors import DatasetError
 from hipdet.files import write_json
@@ -28,8 +29,8 @@ EXAMPLES = """examples:
   tools/split.py knees.json --val 0.15 --test 0.15 --out splits
   tools/split.py --check train.json val.json test.json
 
-Films of a patient stay together, and each source is divided by itself.  Writes ANN_train.json and ANN_val.json, or
-ANN_fold0_train.json, ANN_fold0_test.json ..., beside ANN.json or in --out; same input and seed, same bytes.
+Films of a patient stay together, where patients are known, and each source is divided by itself.  Writes ANN_train.json and
+ANN_val.json, or ANN_fold0_train.json, ANN_fold0_test.json ..., beside ANN.json or in --out; same input and seed, same bytes.
 Exit status: 0, with --check 1 where a patient or film stands on two sides, 2 if it can't run.
 """
 
@@ -52,6 +53,11 @@ def parse_arguments() -> argparse.Namespace:
         default="patient",
         help="films of a patient stay together, or film by film as in the paper, which leaks (default: %(default)s)",
     )
+    parser.add_argument(
+        "--with-unfinished",
+        action="store_true",
+        help="take films that tools/annotate.py has as incomplete or unchecked too; they are left out otherwise",
+    )
     parser.add_argument("--merge", metavar="NAME", help="also join the parts of all inputs: NAME_train.json ...")
     parser.add_argument("--out", type=Path, help="folder to write to (default: beside the input)")
     parser.add_argument("--json", type=Path, help="with --check: write what leaks to this file")
@@ -63,7 +69,8 @@ def split(args: argparse.Namespace) -> None:
     if args.folds is not None and args.test:
         raise DatasetError("--test and --folds: expected one of them, as every fold has its test films")
     fractions = {"val": args.val, **({"test": args.test} if args.test else {})}
-    made = split_files(args.annotations, Division(fractions, args.folds, args.seed, args.by), args.out, args.merge)
+    division = Division(fractions, args.folds, args.seed, args.by)
+    made = split_files(args.annotations, division, args.out, args.merge, args.with_unfinished)
     print(table1({path: summarize(films_of(part)) for each in made for path, part in each.files.items()}))
     for each in made:
         for line in (*each.notes, each.leak):
@@ -77,10 +84,12 @@ def check(args: argparse.Namespace) -> None:
         raise DatasetError("--check: expected two files or more")
     if len({path.name for path in args.annotations}) < len(args.annotations):
         raise DatasetError("two files have the same name, expected names that differ")
-    leaks = find_leaks({path.name: require_valid(path)["images"] for path in args.annotations})
-    print(leak_table(leaks))
+    cocos = {path.name: require_valid(path) for path in args.annotations}
+    leaks = find_leaks({name: coco["images"] for name, coco in cocos.items()})
+    unknown = [name for name, coco in cocos.items() if patients_unknown(coco)]
+    print("\n".join([leak_table(leaks), *(f"{name}: {UNKNOWN}" for name in unknown)]))
     if args.json:
-        write_json(args.json, leak_record(leaks))
+        write_json(args.json, {**leak_record(leaks), "patients_unknown": unknown})
     sys.exit(1 if leaks else 0)
 
 

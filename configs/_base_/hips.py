@@ -37,7 +37,7 @@ train_dataloader = dict(
     dataset=dict(
         **films,
         ann_file='annotations/cgoa_oaih_train.json',
-        filter_cfg=dict(filter_empty_gt=True),
+        filter_cfg=dict(filter_empty_gt=False),  # a film without ROI shows what is none
         pipeline=train_pipeline))
 val_dataloader = dict(
     **loader,

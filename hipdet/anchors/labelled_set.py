@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hipdet.anchors.rois import Rois
+from hipdet.coco.film_status import labelled
 from hipdet.errors import DatasetError
 from hipdet.validation import require_valid
 
@@ -21,21 +22,24 @@ class LabelledSet:
         name: Of the file, without its extension.
         rois: Theirs.
         file_names: Of the films, relative to the data root.
+        note: What to tell of films that were left out; empty where there are none.
     """
 
     name: str
     rois: Rois
     file_names: tuple[str, ...]
+    note: str = ""
 
     @classmethod
-    def read(cls, path: Path) -> LabelledSet:
-        """Verify and read the file at `path`.
+    def read(cls, path: Path, unfinished: bool = False) -> LabelledSet:
+        """Verify and read the file at `path`: the films that are labels, and with `unfinished` those that aren't yet.
 
         Raises:
             DatasetError: the list of its faults; a file without ROIs has one.
         """
-        coco = require_valid(path)
-        return cls(path.stem, Rois.of_coco(coco), tuple(image["file_name"] for image in coco["images"]))
+        found = labelled(require_valid(path), path, unfinished)
+        names = tuple(image["file_name"] for image in found.coco["images"])
+        return cls(path.stem, Rois.of_coco(found.coco), names, str(found))
 
     def typical_film(self) -> int:
         """Index of the film whose ROIs are nearest to the median size, among those with the usual number of them."""
@@ -48,8 +52,8 @@ class LabelledSet:
         return int(away.argmin())
 
 
-def read_sets(paths: Sequence[Path]) -> list[LabelledSet]:
-    """Every file, each under a name of its own.
+def read_sets(paths: Sequence[Path], unfinished: bool = False) -> list[LabelledSet]:
+    """Every file, each under a name of its own, as :meth:`LabelledSet.read` has it.
 
     Raises:
         DatasetError: a faulty file, or two of the same name.
@@ -58,7 +62,7 @@ def read_sets(paths: Sequence[Path]) -> list[LabelledSet]:
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise DatasetError(f"two files are called {twice.pop()}.json, expected names that differ: reports go by them")
-    return [LabelledSet.read(path) for path in paths]
+    return [LabelledSet.read(path, unfinished) for path in paths]
 
 
 def validation_beside(path: Path) -> Path | None:

@@ -27,12 +27,14 @@ class PlanData:
         train: Annotation files, relative to `root`.
         val: The same, if there is one.
         test: The same.
+        unfinished: Whether films that their annotator hasn't finished are taken.
     """
 
     root: str
     train: Sequence[str]
     val: str | None = None
     test: str | None = None
+    unfinished: bool = False
 
     @classmethod
     def at(cls, root: Path, train: Sequence[Path], val: Path | None = None, test: Path | None = None) -> PlanData:
@@ -68,7 +70,7 @@ def config_text(plan: Plan, base: Mapping[str, Any], base_path: Path, path: Path
         data_root=root,
         classes=tuple(plan.classes),
         metainfo=dict(classes=Name("classes"), palette=palette, **_mirrored_pairs(plan.classes, base)),
-        films=dict(data_root=Name("data_root"), metainfo=Name("metainfo")),
+        films=dict(data_root=Name("data_root"), metainfo=Name("metainfo"), **_unfinished(data)),
         **_model(plan, base),
         **_training(base, data),
         **_evaluation("val", data.val, base, plan),
@@ -91,6 +93,10 @@ def _model(plan: Plan, base: Mapping[str, Any]) -> dict[str, Any]:
     changed["model"]["bbox_head"] = dict(num_classes=len(plan.classes), **head)
     changed["model"]["test_cfg"] = dict(nms=dict(iou_threshold=plan.nms_threshold))
     return changed
+
+
+def _unfinished(data: PlanData) -> dict[str, Any]:
+    return dict(unfinished=True) if data.unfinished else {}
 
 
 def _training(base: Mapping[str, Any], data: PlanData) -> dict[str, Any]:

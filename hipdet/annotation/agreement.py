@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hipdet.coco.film import Film
+from hipdet.coco.film_status import STATUS, UNCHECKED
 from hipdet.coco.load import films_of
 from hipdet.collection.annotators import Agreement, merge_annotators
 from hipdet.collection.rules import Rules
@@ -45,11 +46,13 @@ class Comparison:
         names: Of the annotators.
         films: That both have, what needs a look first: films with remarks on exclusion, then by the lowest IoU.
         alone: Names of the films that only the first, and only the second, has.
+        unchecked: Names of the films whose labels the first, and the second, hasn't looked at: they are no readings.
     """
 
     names: tuple[str, str]
     films: tuple[FilmAgreement, ...]
     alone: tuple[tuple[str, ...], tuple[str, ...]] = field(default=((), ()))
+    unchecked: tuple[tuple[str, ...], tuple[str, ...]] = field(default=((), ()))
 
     def again(self, least_iou: float) -> tuple[FilmAgreement, ...]:
         """The films to look at again: a ROI below `least_iou`, one that only one found, or a remark."""
@@ -60,9 +63,10 @@ class Comparison:
         rows = [row for film in self.films for row in film.rois]
         both = [row for row in rows if row["found_by"] == "both"]
         figures: dict[str, float] = {"films": len(self.films), "rois": len(rows), "found_by_both": len(both)}
-        for name, films in zip(self.names, self.alone):
+        for name, films, unchecked in zip(self.names, self.alone, self.unchecked):
             figures[f"found_by_{name}_only"] = sum(row["found_by"] == name for row in rows)
             figures[f"films_of_{name}_only"] = len(films)
+            figures[f"films_unchecked_by_{name}"] = len(unchecked)
         if both:
             values = {key: np.array([row[key] for row in both]) for key in ("iou", *DIFFERENCES)}
             figures.update(mean_iou=float(values["iou"].mean()), min_iou=float(values["iou"].min()))
@@ -78,7 +82,7 @@ DIFFERENCES = ("centre_px", "centre_sides", "size_px", "size_sides")
 def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: tuple[str, str]) -> Comparison:
     """Compare two valid COCO dictionaries; films are the same if their file names are.
 
-    Excluded films are compared by that only.
+    Excluded films are compared by that only.  Films that either has as unchecked aren't compared.
 
     Raises:
         DatasetError: a film of two sizes, or annotators of one name.
@@ -86,11 +90,17 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: tuple[st
     if len(set(names)) < 2:
         raise DatasetError(f"both annotators are called {names[0]!r}, expected two names: rename a file")
     one, other = ({film.file_name: film for film in films_of(coco)} for coco in (first, second))
-    both = sorted(one.keys() & other.keys())
+    unchecked = _unchecked(one), _unchecked(other)
+    both = sorted((one.keys() & other.keys()).difference(*unchecked))
     films = [_compare_film(one[name], other[name], names) for name in both]
     films.sort(key=lambda film: (not film.remarks, film.worst, film.film))
     alone = tuple(sorted(one.keys() - other.keys())), tuple(sorted(other.keys() - one.keys()))
-    return Comparison(names, tuple(films), alone)
+    return Comparison(names, tuple(films), alone, unchecked)
+
+
+def _unchecked(films: Mapping[str, Film]) -> tuple[str, ...]:
+    """Old labels that the annotator hasn't looked at: nobody's reading."""
+    return tuple(sorted(name for name, film in films.items() if film.extra.get(STATUS) == UNCHECKED))
 
 
 def roi_row(agreement: Agreement) -> Row:

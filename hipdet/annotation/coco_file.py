@@ -10,6 +10,7 @@ from hipdet.annotation.film_state import FilmState, clip
 from hipdet.annotation.project import Project
 from hipdet.coco.build import build_coco
 from hipdet.coco.film import Film, Roi
+from hipdet.coco.patients import UNKNOWN_PATIENTS
 from hipdet.collection.upright_rois import with_sides
 from hipdet.radiograph.header import Size
 
@@ -45,7 +46,8 @@ def coco_of(entries: Mapping[str, Entry], patients: Mapping[str, str], project: 
         for name, entry in sorted(entries.items())
         if entry.size is not None and entry.state.status(project.rois) != "new"
     ]
-    return build_coco(films, project.classes, {"description": "ROIs drawn on upright radiographs, 0-based"})
+    info = {"description": "ROIs drawn on upright radiographs, 0-based", **UNKNOWN_PATIENTS}  # each film is one
+    return build_coco(films, project.classes, info)
 
 
 def exclusion_table(entries: Mapping[str, Entry]) -> Iterable[tuple[str, str]]:

@@ -28,22 +28,24 @@ class FilmState:
         exclude: Why the film is to be left out, None if it isn't.
         unsure: Whether somebody else should look.
         checked: Whether a person has drawn or confirmed it; old labels that nobody looked at are not.
+        none: Whether there is no ROI on the film: said, not just nothing drawn yet.
     """
 
     rois: tuple[Roi, ...] = ()
     exclude: str | None = None
     unsure: bool = False
     checked: bool = False
+    none: bool = False
 
     def status(self, rois: int | None) -> str:
-        """``new``, ``unchecked``, ``incomplete``, ``done`` or ``excluded``, where a finished film has `rois` ROIs."""
+        """``new``, ``unchecked``, ``incomplete``, ``done`` or ``excluded``; done is `rois` ROIs, or that there is none."""
         if self.exclude:
             return "excluded"
-        if not self.rois:
+        if not self.rois and not self.none:
             return "new"
         if not self.checked:
             return "unchecked"
-        return "done" if rois in (None, len(self.rois)) else "incomplete"
+        return "done" if self.none or rois in (None, len(self.rois)) else "incomplete"
 
     def record(self) -> dict[str, Any]:
         """As JSON: what :func:`parse_state` reads."""
@@ -52,6 +54,7 @@ class FilmState:
             "exclude": self.exclude,
             "unsure": self.unsure,
             "checked": self.checked,
+            "none": self.none,
         }
 
 
@@ -59,7 +62,7 @@ def parse_state(record: Mapping[str, Any], project: Project, size: Size | None) 
     """The state that `record` holds.
 
     Args:
-        record: ``boxes``, ``exclude``, ``unsure``, ``checked``; other keys are passed over.
+        record: ``boxes``, ``exclude``, ``unsure``, ``checked``, ``none`` (older journals lack it); others are passed over.
         project: Says what a box may be.
         size: Of the upright film, ``(width, height)``; None for a film that can't be read, which can only be excluded.
 
@@ -77,9 +80,12 @@ def parse_state(record: Mapping[str, Any], project: Project, size: Size | None) 
     exclude = record.get("exclude")
     if exclude is not None and not is_reason(exclude):
         raise DatasetError(f"exclude is {shown(exclude)}, expected nothing, {', '.join(REASONS)}, or 'other: ...'")
-    flags = [record.get(key) for key in ("unsure", "checked")]
+    flags = [record.get("unsure"), record.get("checked"), record.get("none", False)]
     if not all(isinstance(flag, bool) for flag in flags):
-        raise DatasetError(f"unsure and checked are {shown(flags)}, expected true or false")
+        raise DatasetError(f"unsure, checked and none are {shown(flags)}, expected true or false")
+    if flags[2] and (rois or size is None):
+        found = f"{len(rois)} boxes" if rois else "a film that can't be read"
+        raise DatasetError(f"none is true, with {found}, expected it of a film that was seen and has no box")
     return FilmState(rois, exclude, *map(bool, flags))
 
 

@@ -9,6 +9,7 @@ from hipdet.annotation.film_folder import FilmFolder
 from hipdet.annotation.film_state import FilmState, is_square, squared
 from hipdet.annotation.project import Project
 from hipdet.coco.film import Roi
+from hipdet.coco.film_status import is_done
 from hipdet.collection.candidate import Exclusion
 from hipdet.collection.match_labels import FilmIndex, match_labels
 from hipdet.collection.rules import Rules
@@ -74,5 +75,6 @@ def _take(
         rois = tuple(Roi(squared(roi.box, header.upright), roi.label) if roi in odd else roi for roi in rois)
         if odd:
             old.notes.append(f"{name}: {len(odd)} boxes are not square, the squares around them are taken")
-    if rois:
-        old.states[name] = FilmState(rois), header.upright
+    none = not rois and is_done(labels[0].remarks)  # in other files no box may also mean that nobody has looked
+    if rois or none:
+        old.states[name] = FilmState(rois, none=none), header.upright

@@ -24,6 +24,7 @@ NOTED = (
     "origin",
     "rotated",
     "disagreement",
+    "with_unfinished",
     "skip_faulty",
     "visits",
     "route",
@@ -66,7 +67,13 @@ def _add_labels(parser: argparse.ArgumentParser, rois: int | None, min_side: int
         type=_number_or_any,
         default=rois,
         metavar="N|any",
-        help=f"ROIs that a film must have, else it is excluded (default: {rois or 'any'})",
+        help=f"ROIs that a film must have, else it is excluded, unless its annotator has checked that it has none (default: "
+        f"{rois or 'any'})",
+    )
+    labels.add_argument(
+        "--with-unfinished",
+        action="store_true",
+        help="take films that tools/annotate.py has as incomplete or unchecked too; they are excluded otherwise",
     )
     labels.add_argument(
         "--min-side",
@@ -126,7 +133,13 @@ def rules(args: argparse.Namespace, source: str, **options: Any) -> Rules:
     if wrong:
         raise DatasetError(f"--rename {wrong[0]}: expected LABEL=CLASS")
     return Rules(
-        source, rename=renames, rois=args.rois, min_side=args.min_side, disagreement=args.disagreement, **options
+        source,
+        rename=renames,
+        rois=args.rois,
+        min_side=args.min_side,
+        disagreement=args.disagreement,
+        unfinished=args.with_unfinished,
+        **options,
     )
 
 

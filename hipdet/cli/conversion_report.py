@@ -30,6 +30,13 @@ def report(conversion: Conversion) -> str:
     if conversion.exclusions:
         lines.append(f"{len(conversion.exclusions)} films excluded:")
         lines += [f"  {count:6}  {reason}" for reason, count in reasons(conversion.exclusions)]
+    none = sum(not film.rois for film in conversion.films)
+    if none:
+        lines.append(f"{none} films are recorded as having no ROI: training learns from them what is none")
+    if not conversion.patients_known:
+        lines.append(
+            "patients aren't known, so each film counts as one: --table or --patient-from says which film is whose"
+        )
     lines += conversion.notes
     if ignored := sum(len(film.ignored) for film in conversion.films):
         lines.append(f"{ignored} boxes with iscrowd or ignore: neither ROI nor background")

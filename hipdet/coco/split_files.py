@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hipdet.coco.film_status import labelled
 from hipdet.coco.leak import find_leaks
 from hipdet.coco.partition import Image, Partition, divide, fold_ids
+from hipdet.coco.patients import UNKNOWN, UNKNOWN_PATIENTS, patients_unknown
 from hipdet.coco.subset import Coco, append, subset
 from hipdet.errors import DatasetError
 from hipdet.files import write_json_files
 from hipdet.validation import require_valid
+
+NO_LEAK = "no patient stands on two sides"
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,11 @@ class Parts:
 
 
 def split_files(
-    paths: Sequence[Path], division: Division, out: Path | None = None, merge: str | None = None
+    paths: Sequence[Path],
+    division: Division,
+    out: Path | None = None,
+    merge: str | None = None,
+    unfinished: bool = False,
 ) -> list[Parts]:
     """Write ``<stem>_<part>.json`` for each part of each file, all of them or none.
 
@@ -70,6 +78,7 @@ def split_files(
         division: How.
         out: Folder to write to; None for that of each file.
         merge: Also write ``<merge>_<part>.json`` with the parts of all files, whose ids count anew.
+        unfinished: Take films that their annotator hasn't finished too (:mod:`hipdet.coco.film_status`).
 
     Returns:
         What was written, by input.
@@ -81,23 +90,28 @@ def split_files(
     names = [*(path.stem for path in paths), *([merge] if merge else [])]
     if len(set(names)) < len(names):
         raise DatasetError(f"names are {', '.join(names)}, expected each once: the parts are called so")
-    cocos = {path: require_valid(path) for path in paths}
+    found = {path: labelled(require_valid(path), path, unfinished) for path in paths}
+    cocos = {path: each.coco for path, each in found.items()}
     partitions = (
         _together(cocos, division) if merge else {path: division(coco["images"]) for path, coco in cocos.items()}
     )
+    unknown = [path.name for path, coco in cocos.items() if patients_unknown(coco)]
+    marker = UNKNOWN_PATIENTS if unknown else {}
     made: list[Parts] = []
     merged: dict[str, Coco] = {}
     for path, coco in cocos.items():
         parts: dict[str, Coco] = {}
         for part, image_ids in partitions[path].parts.items():
-            info = {**coco.get("info", {}), "split": division.record(part, path.name)}
+            info = {**_info(coco), "split": division.record(part, path.name)}
             parts[part] = {**subset(coco, image_ids), "info": info}
             if merge:
-                start = dict(info={"split": division.record(part, [each.name for each in paths])}, **_empty())
+                start = dict(info={**marker, "split": division.record(part, [each.name for each in paths])}, **_empty())
                 append(merged.setdefault(part, start), parts[part], str(path))
-        made.append(_parts(path.stem, out or path.parent, parts, partitions[path].notes, division))
+        notes = [*filter(None, [str(found[path])]), *partitions[path].notes]
+        made.append(_parts(path.stem, out or path.parent, parts, notes, division))
     if merge:
-        made.append(_parts(merge, out or paths[0].parent, merged, [], division))
+        notes = [f"patients of {', '.join(unknown)} aren't known, so those of all aren't"] if unknown else []
+        made.append(_parts(merge, out or paths[0].parent, merged, notes, division))
     write_json_files({path: coco for each in made for path, coco in each.files.items()})
     return made
 
@@ -119,18 +133,31 @@ def _parts(name: str, folder: Path, parts: Mapping[str, Coco], notes: list[str],
     if empty:
         raise DatasetError(f"{name}_{empty[0]} would have no films, expected at least one: choose larger parts")
     files = {folder / f"{name}_{part}.json": coco for part, coco in parts.items()}
+    for path, coco in files.items():
+        if not coco["annotations"]:
+            notes = [
+                *notes,
+                f"{path.name} has no ROI, so training and tests will refuse it: choose another seed or larger parts",
+            ]
     return Parts(name, files, notes, _leak_line(parts, division))
 
 
 def _leak_line(parts: Mapping[str, Coco], division: Division) -> str:
-    patients = unknown = 0
+    patients = without = 0
     for side in division.sides():
         leaks = find_leaks({part: parts[part]["images"] for part in side})
         patients += len(leaks.patients)
-        unknown += leaks.without_patient
+        without += leaks.without_patient
     if patients:
         return f"{patients} patients stand on two sides: figures will flatter"
-    return "films without patient: a leak can't be excluded" if unknown else "no patient stands on two sides"
+    if any(map(patients_unknown, parts.values())):
+        return UNKNOWN
+    return "films without patient: a leak can't be excluded" if without else NO_LEAK
+
+
+def _info(coco: Coco) -> dict[str, Any]:
+    info = coco.get("info")
+    return dict(info) if isinstance(info, Mapping) else {}
 
 
 def _empty() -> Coco:

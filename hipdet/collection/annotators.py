@@ -10,8 +10,10 @@ import numpy as np
 
 from hipdet.boxes import iou_matrix
 from hipdet.coco.film import Roi
+from hipdet.coco.film_status import left_out
 from hipdet.collection.rules import Rules
 from hipdet.evaluation.matching import match
+from hipdet.labels import FilmLabels
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,19 @@ def merge_annotators(film: str, readings: Mapping[str, Sequence[Roi]], rules: Ru
         x0, y0, x1, y1 = np.mean(boxes, axis=0).tolist()
         rois.append(Roi((x0, y0, x1, y1), roi.label, roi.picture_side, roi.implant))
     return Merged(tuple(rois), agreements)
+
+
+def standing(labels: Sequence[FilmLabels], rules: Rules) -> tuple[list[FilmLabels], str | None]:
+    """The labels of a film that their annotators stand by, and why the film is excluded if it is.
+
+    Unfinished labels are none where another annotator has finished.  A film that one of them excludes is excluded, unless
+    `rules` follow the first.
+    """
+    reasons = [left_out(each.remarks, rules.unfinished) for each in labels]
+    excluded = [left_out(each.remarks, unfinished=True) for each in labels]
+    finished = [each for each, reason in zip(labels, reasons) if reason is None]
+    judges = excluded if rules.disagreement == "exclude" else excluded[:1]
+    return finished, next(filter(None, judges), None if finished else reasons[0])
 
 
 def _partners(first: Sequence[Roi], second: Sequence[Roi]) -> list[int]:

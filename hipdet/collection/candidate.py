@@ -56,8 +56,12 @@ def fault_of(candidate: Candidate, error: HipdetError) -> Exclusion:
 
 @dataclass(frozen=True)
 class Found:
-    """What a finder found: films to convert, films that the rules of the data set exclude, and sentences for the user."""
+    """What a finder found: films to convert, films that the rules of the data set exclude, and sentences for the user.
+
+    Where not `patients_known`, films count as a patient each for want of knowledge.
+    """
 
     candidates: tuple[Candidate, ...]
     exclusions: tuple[Exclusion, ...] = ()
     notes: tuple[str, ...] = ()
+    patients_known: bool = True

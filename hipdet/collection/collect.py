@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tqdm import tqdm
 
 from hipdet.coco.film import Film, Roi
-from hipdet.collection.annotators import Agreement, merge_annotators
+from hipdet.coco.film_status import DONE, STATUS, TAKEN, is_done, is_unfinished
+from hipdet.collection.annotators import Agreement, merge_annotators, standing
 from hipdet.collection.candidate import Candidate, Exclusion, Found, fault_of
 from hipdet.collection.label_source import LabelSource
 from hipdet.collection.match_labels import FilmIndex, match_labels
@@ -79,6 +81,9 @@ class _Collector:
         name, rules = candidate.shown, self.rules
         if not labels:
             return "not labelled"
+        labels, refusal = standing(labels, rules)
+        if refusal:
+            return refusal
         header = read_header(candidate.file.source(), name)
         width, height = header.upright[0], header.upright[1] - sum(candidate.crop)
         if max(width, height) < rules.min_side:
@@ -97,11 +102,12 @@ class _Collector:
         self.agreements += merged.agreements
         if merged.disagreement:
             return merged.disagreement
-        if rules.rois is not None and len(merged.rois) != rules.rois:
+        none = not merged.rois and all(is_done(each.remarks) for each in labels)
+        if rules.rois is not None and len(merged.rois) != rules.rois and not none:
             return f"number of ROIs is {len(merged.rois)}, expected {rules.rois}"
         rois = with_sides(merged.rois) if rules.rois == 2 else merged.rois
         label_files = sorted({each.file.relative_to(self.source.root_of(each)).as_posix() for each in labels})
-        extra = {**candidate.extra, "label_file": ", ".join(label_files)}
+        extra = {**candidate.extra, "label_file": ", ".join(label_files), **_status(labels)}
         film = Film(candidate.name, width, height, rules.source, candidate.patient, rois, extra, tuple(ignored))
         self.films.append((film, candidate))
         return None
@@ -110,6 +116,14 @@ class _Collector:
         """Upright size of the film that a YOLO file means; None, which is a fault there, if there is none."""
         found = self.index.find(film)
         return read_header(found[0].file.source(), found[0].shown).upright if len(found) == 1 else None
+
+
+def _status(labels: Sequence[FilmLabels]) -> dict[str, Any]:
+    """For the image record: that all annotators are done, or that one isn't and the film is taken all the same."""
+    unfinished = sorted(each.remarks[STATUS] for each in labels if is_unfinished(each.remarks))
+    if unfinished:
+        return {STATUS: unfinished[0], TAKEN: True}
+    return {STATUS: DONE} if all(is_done(each.remarks) for each in labels) else {}
 
 
 def collect(found: Found, source: LabelSource, rules: Rules) -> Collected:

@@ -39,7 +39,10 @@ class Output:
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was written and what there is to tell; `summary` is of the films before they were copied."""
+    """What was written and what there is to tell; `summary` is of the films before they were copied.
+
+    Where not `patients_known`, each film counts as a patient.
+    """
 
     path: Path
     films: list[Film]
@@ -49,6 +52,7 @@ class Conversion:
     duplicates: tuple[NearDuplicate, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
+    patients_known: bool = True
     files: list[Path] = field(default_factory=list)
 
 

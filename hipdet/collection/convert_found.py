@@ -74,6 +74,7 @@ def convert_found(
         duplicates=tuple(pairs),
         warnings=collected.warnings,
         notes=found.notes,
+        patients_known=found.patients_known,
     )
     write_conversion(conversion, provenance(root, conversion, labels, options), rules)
     return conversion

@@ -113,6 +113,16 @@ def exclude_listed(candidates: Sequence[Candidate], table: Path | None) -> Found
     return Found(tuple(each for each in candidates if each.name not in rows), tuple(excluded))
 
 
+def with_patients_of(candidates: Sequence[Candidate], table: Path) -> tuple[list[Candidate], bool]:
+    """`candidates` with the patients of `table` (``film, patient``), and whether it has one for each.
+
+    Raises:
+        DatasetError: as :func:`rows_of_films`.
+    """
+    patients = {name: row.text["patient"] for name, row in rows_of_films(candidates, table, ["patient"]).items()}
+    return with_patients(candidates, patients), all(patients.get(each.name) for each in candidates)
+
+
 def with_patients(candidates: Sequence[Candidate], patient_of: Mapping[str, str]) -> list[Candidate]:
     """`candidates` with the patients of `patient_of` by name; the others keep theirs."""
     return [replace(each, patient=patient_of.get(each.name) or each.patient) for each in candidates]

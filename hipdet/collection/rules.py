@@ -24,6 +24,7 @@ class Rules:
         disagreement: What becomes of a film whose annotators differ in the number of ROIs or overlap by less than
             `min_agreement`: ``exclude`` it or take the ``first`` annotator.
         min_agreement: IoU.
+        unfinished: Whether films that tools/annotate.py has as incomplete or unchecked are taken.
     """
 
     source: str
@@ -34,6 +35,7 @@ class Rules:
     scaled_labels: bool = False
     disagreement: str = "exclude"
     min_agreement: float = 0.5
+    unfinished: bool = False
 
     def __post_init__(self) -> None:
         if self.rois is not None and self.rois < 1:

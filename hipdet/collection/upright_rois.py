@@ -13,7 +13,7 @@ from hipdet.labels.record import Box, LabelBox
 from hipdet.radiograph import RadiographHeader
 from hipdet.sides import sides_of_pairs
 
-# A square around a ROI at the edge of a film reaches over it: FracAtlas has 4 hips of 200, by up to 20% of the side.
+# A square around a ROI at the edge of a film reaches over it: FracAtlas has 4 hips of 200, by up to 21% of the side.
 # More than this part is a mistake: another film's box, or one drawn on the film before it was turned upright.
 LARGEST_OVERHANG = 0.25
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hipdet.coco.build import build_coco
+from hipdet.coco.patients import UNKNOWN_PATIENTS
 from hipdet.collection.conversion import Conversion
 from hipdet.collection.rules import Rules
 from hipdet.files import write_csv, write_json
@@ -42,6 +43,8 @@ def write_conversion(conversion: Conversion, record: dict[str, Any], rules: Rule
     path = base.with_name(f"{base.name}.provenance.json")
     write_json(path, record)
     info = {"description": f"{rules.source}: boxes in the upright frame, 0-based", "provenance": path.name}
+    if not conversion.patients_known:
+        info |= UNKNOWN_PATIENTS
     classes = rules.classes or sorted({roi.label for film in conversion.films for roi in (*film.rois, *film.ignored)})
     write_json(conversion.path, build_coco(conversion.films, classes, info))
     conversion.files.extend([path, conversion.path])

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from hipdet.collection.candidate import Candidate, Found
-from hipdet.collection.film_finder import exclude_listed, find_films, rows_of_films, with_patients
+from hipdet.collection.film_finder import exclude_listed, find_films, with_patients, with_patients_of
 from hipdet.errors import DatasetError
 
-PATIENT_FROM = ("film", "folder")
+PATIENT_FROM = ("unknown", "film", "folder")
 
 
 def find_folder(
-    root: Path, source: str, patient_from: str = "film", table: Path | None = None, exclude: Path | None = None
+    root: Path, source: str, patient_from: str = "unknown", table: Path | None = None, exclude: Path | None = None
 ) -> Found:
     """The films of a folder with their patients.
 
     Args:
         root: Folder of films.
         source: Name of the data set.
-        patient_from: ``film`` makes each film a patient; ``folder`` takes the name of the folder that it is in; anything else
+        patient_from: ``unknown`` counts each film as a patient, for want of knowledge; ``film`` says that each is of another
+            patient; ``folder`` takes the name of the folder that it is in; anything else
             is a regular expression that is searched in the film's name, whose first group is the patient.
         table: Table ``film, patient``; films that it lacks have their patient from `patient_from`.
         exclude: Table ``film, reason``.
@@ -30,12 +32,13 @@ def find_folder(
         DatasetError: no films, a name in which the expression finds nothing, or the list of faults of a table.
     """
     films = find_films(root, source)
-    if patient_from != "film":
+    if patient_from not in ("unknown", "film"):
         films = with_patients(films, _patients(films, patient_from))
+    known = patient_from != "unknown"
     if table is not None:
-        rows = rows_of_films(films, table, ["patient"])
-        films = with_patients(films, {name: row.text["patient"] for name, row in rows.items()})
-    return exclude_listed(films, exclude)
+        films, in_table = with_patients_of(films, table)
+        known = known or in_table
+    return replace(exclude_listed(films, exclude), patients_known=known)
 
 
 def _patients(films: Iterable[Candidate], patient_from: str) -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hipdet.collection.candidate import Found
-from hipdet.collection.film_finder import exclude_listed, find_films, rows_of_films, with_patients
+from hipdet.collection.film_finder import exclude_listed, find_films, with_patients_of
 
 SOURCE = "gis"
 # px; the paper's text drops films below 255, but its table has one of 225
@@ -19,14 +20,12 @@ def find_gis(root: Path, exclude: Path | None = None, table: Path | None = None)
         root: Folder of films.
         exclude: Table ``film, reason`` of films that aren't to be used: children, drawings and bandages over the hip in the
             paper; ``root/exclude.csv`` if there is one.
-        table: Table ``film, patient`` where patients are known; otherwise each film is a patient.
+        table: Table ``film, patient`` where patients are known; otherwise each film counts as one.
 
     Raises:
         DatasetError: no films, or the list of faults of a table.
     """
     films = find_films(root, SOURCE)
-    if table is not None:
-        rows = rows_of_films(films, table, ["patient"])
-        films = with_patients(films, {name: row.text["patient"] for name, row in rows.items()})
+    films, known = (films, False) if table is None else with_patients_of(films, table)
     listed = root / "exclude.csv"
-    return exclude_listed(films, exclude or (listed if listed.is_file() else None))
+    return replace(exclude_listed(films, exclude or (listed if listed.is_file() else None)), patients_known=known)

@@ -19,7 +19,7 @@ from hipdet.errors import DatasetError, RadiographError
 from hipdet.radiograph import read_header
 
 HIP = "hip"
-# A square around a hip at the edge of a film reaches over it: FracAtlas has 4 of 200, by up to 20% of the side.  More
+# A square around a hip at the edge of a film reaches over it: FracAtlas has 4 of 200, by up to 21% of the side.  More
 # than this part of the side is a mistake: another film's box, or one drawn on the film before it was turned upright.
 LARGEST_OVERHANG = 0.25
 _REQUIRED = ("image", "x", "y", "side")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +12,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from mmengine.config import Config
 
-from hipdet.coco.split_files import Division, split_files
+from hipdet.coco.split_files import NO_LEAK, Division, split_files
 from hipdet.cross_validation.fold import Fold
 from hipdet.cross_validation.summary import summarize_folder
 from hipdet.cross_validation.variant import Variant
 from hipdet.errors import DatasetError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class CrossValidation:
         """Write the folds and list the trainings, all variants of a fold before the next fold."""
         division = Division(folds=self.folds, seed=self.seed)
         (parts,) = split_files([self.annotations], division, self.out / "folds")
+        for line in (*parts.notes, *([] if parts.leak == NO_LEAK else [parts.leak])):
+            log.warning("%s: %s", parts.name, line)
         name = self.out / "folds" / parts.name
         return [
             Fold(

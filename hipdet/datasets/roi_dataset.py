@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from mmdet.registry import DATASETS
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from hipdet.coco.film_status import labelled
 from hipdet.coco.ignored import as_crowd
 from hipdet.errors import ConfigError, DatasetError
 from hipdet.mirrored_classes import mirrored_labels
@@ -17,6 +19,8 @@ from hipdet.random_numbers import seed_everything
 from hipdet.transforms.mirroring import mirroring_steps
 from hipdet.transforms.random_similarity import RandomSimilarity
 from hipdet.validation import require_valid
+
+log = logging.getLogger(__name__)
 
 
 @DATASETS.register_module()
@@ -26,9 +30,13 @@ class RoiDataset(CocoDataset):
     Each film has ``mirrored_labels``: for every label the one that it has in the mirror image, from ``mirrored_pairs`` of
     ``metainfo`` (see :mod:`hipdet.mirrored_classes`).
 
+    Films that `tools/annotate.py` has as excluded, incomplete or unchecked are left out, and counted in the log
+    (:mod:`hipdet.coco.film_status`); so are those without ROI that ``filter_cfg`` drops.
+
     Args:
         verify_films: Also look at every film: there, whole, upright size as declared.  Headers only, so thousands of films
             take seconds.
+        unfinished: Take incomplete and unchecked films too.
 
     Raises:
         DatasetError: with all faults, each naming file, id, what was found and what was expected.
@@ -37,21 +45,32 @@ class RoiDataset(CocoDataset):
 
     METAINFO = dict(classes=("hip",), palette=[(220, 20, 60)])
 
-    def __init__(self, *args: Any, verify_films: bool = True, **kwargs: Any) -> None:
-        self.verify_films = verify_films
+    def __init__(self, *args: Any, verify_films: bool = True, unfinished: bool = False, **kwargs: Any) -> None:
+        self.verify_films, self.unfinished = verify_films, unfinished
         self._seeds: Tensor | None = None  # in memory that workers share
         self._seeded: list[int] = []  # what this process has followed
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Verify, then load as CocoDataset does."""
+        """Verify, then load as CocoDataset does what is labelled."""
         classes = self.metainfo["classes"]
         if isinstance(classes, str):
             raise DatasetError(f"classes={classes!r} is a text; for one class write a tuple: classes=({classes!r},)")
         self._mirrored_labels = self._labels_of_mirror_images()
         root = self.data_prefix.get("img") if self.verify_films else None
-        require_valid(self.ann_file, image_root=root, classes=classes)
-        return super().load_data_list()
+        coco = require_valid(self.ann_file, image_root=root, classes=classes)
+        taken = labelled(coco, self.ann_file, self.unfinished)
+        if taken.left_out:
+            log.warning("%s: %s", self.ann_file, taken)
+        image_ids = {image["id"] for image in taken.coco["images"]}
+        return [film for film in super().load_data_list() if film["img_id"] in image_ids]
+
+    def filter_data(self) -> list[dict]:
+        """As CocoDataset does, with a word."""
+        kept = super().filter_data()
+        if dropped := len(self.data_list) - len(kept):
+            log.warning("%s: filter_cfg %s drops %d films", self.ann_file, self.filter_cfg, dropped)
+        return kept
 
     def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
         """CocoDataset's, but ``ignore`` is ``iscrowd``: it would drop the box, whose place would become background."""

@@ -1,1 +1,1 @@
-"""ROI figures.  Matching, figures, table and report are free of mm*; ``roi_metric`` and ``report_hook`` register."""
+"""ROI figures.  Matching, figures, table and report are free of mm*; the metrics and ``report_hook`` register."""

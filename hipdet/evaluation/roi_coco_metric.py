@@ -1,4 +1,4 @@
-"""COCO's figures with boxes to be ignored as RoiMetric has them."""
+"""COCO's figures of the films that were evaluated, with boxes to be ignored as RoiMetric has them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from hipdet.coco.ignored import is_ignored
 
 @METRICS.register_module()
 class RoiCocoMetric(CocoMetric):
-    """``CocoMetric``, but an annotation with ``ignore`` is one with ``iscrowd``: pycocotools takes it for any other.
+    """``CocoMetric`` as hipdet's rules have it.
 
-    Figures of files without ``ignore`` are CocoMetric's.
+    * An annotation with ``ignore`` is one with ``iscrowd``: pycocotools takes it for any other.
+    * Films of `ann_file` that weren't evaluated are passed over: mmdet's counts the boxes of those that
+      :class:`hipdet.datasets.RoiDataset` leaves out as missed.
+
+    Figures of files without either are CocoMetric's.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -22,3 +26,9 @@ class RoiCocoMetric(CocoMetric):
         if self._coco_api is not None:  # None where the labels come with the samples
             for annotation in self._coco_api.dataset["annotations"]:
                 annotation["iscrowd"] = int(is_ignored(annotation))
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Figures over the films of `results`."""
+        self.img_ids = sorted({prediction["img_id"] for _, prediction in results})
+        figures: dict[str, float] = super().compute_metrics(results)
+        return figures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,13 @@ from typing import Any
 
 from hipdet.coco import split_key, validation_part
 from hipdet.coco.data_root import data_root_of
+from hipdet.coco.film_status import labelled
+from hipdet.coco.patients import UNKNOWN_PATIENTS, patients_unknown
 from hipdet.coco.subset import append, subset
 from hipdet.files import write_json
 from hipdet.validation import require_valid
+
+log = logging.getLogger(__name__)
 
 Coco = dict[str, Any]
 EVERYTHING = "everything"
@@ -48,12 +53,14 @@ class Films:
     Attributes:
         coco: Every data set in one dictionary; image records carry ``data_set``.
         subsets: Image ids by name: ``gis``, ``cgoa_oaih_train``, ...
-        shared_patients: Per pool, validation films whose patient has films in training too: 0 if split by patient.
+        shared_patients: Per pool, validation films whose patient has films in training too: 0 if split by patient,
+            ``unknown`` where patients aren't known.
     """
 
     coco: Coco
     subsets: dict[str, list[int]]
-    shared_patients: dict[str, int]
+    shared_patients: dict[str, int | str]
+    patients_unknown: frozenset[str] = frozenset()  # names of data sets
 
 
 def gather(data_sets: Sequence[DataSet], pools: Iterable[Sequence[str]], split: Split) -> Films:
@@ -63,12 +70,11 @@ def gather(data_sets: Sequence[DataSet], pools: Iterable[Sequence[str]], split: 
         DatasetError: faults of an annotation file, classes that differ, or films that can't be split.
     """
     coco: Coco = dict(images=[], annotations=[], categories=[])
-    for data_set in data_sets:
-        _append(coco, data_set)
+    unknown = {data_set.name for data_set in data_sets if _append(coco, data_set)}
     names = [data_set.name for data_set in data_sets]
     subsets = {name: [image["id"] for image in coco["images"] if image["data_set"] == name] for name in names}
     images = {image["id"]: image for image in coco["images"]}
-    shared: dict[str, int] = {}
+    shared: dict[str, int | str] = {}
     for pool in pools:
         parts: dict[str, list[int]] = dict(train=[], val=[])
         for name in pool:
@@ -78,8 +84,9 @@ def gather(data_sets: Sequence[DataSet], pools: Iterable[Sequence[str]], split: 
         pool_name = "_".join(pool)
         subsets[f"{pool_name}_train"], subsets[f"{pool_name}_val"] = parts["train"], parts["val"]
         trained = {_patient(images[image_id]) for image_id in parts["train"]} - {None}
-        shared[pool_name] = sum(_patient(images[image_id]) in trained for image_id in parts["val"])
-    return Films(coco, subsets, shared)
+        leaked = sum(_patient(images[image_id]) in trained for image_id in parts["val"])
+        shared[pool_name] = "unknown" if unknown & set(pool) and not leaked else leaked
+    return Films(coco, subsets, shared, frozenset(unknown))
 
 
 def write_data_root(films: Films, data_sets: Sequence[DataSet], root: Path) -> None:
@@ -90,19 +97,26 @@ def write_data_root(films: Films, data_sets: Sequence[DataSet], root: Path) -> N
         if not link.is_symlink() or Path(os.readlink(link)) != target:
             link.unlink(missing_ok=True)
             link.symlink_to(target, target_is_directory=True)
-    write_json(root / f"annotations/{EVERYTHING}.json", films.coco)
-    for name, image_ids in films.subsets.items():
-        write_json(root / f"annotations/{name}.json", subset(films.coco, image_ids))
+    for name, coco in {
+        EVERYTHING: films.coco,
+        **{n: subset(films.coco, ids) for n, ids in films.subsets.items()},
+    }.items():
+        unknown = any(image["data_set"] in films.patients_unknown for image in coco["images"])
+        write_json(root / f"annotations/{name}.json", {"info": UNKNOWN_PATIENTS, **coco} if unknown else coco)
 
 
-def _append(coco: Coco, data_set: DataSet) -> None:
-    """Add a data set with ids of its own and file names below its link."""
-    added = require_valid(data_set.annotations)
+def _append(coco: Coco, data_set: DataSet) -> bool:
+    """Add a data set with ids of its own and file names below its link; returns whether its patients are unknown."""
+    found = labelled(require_valid(data_set.annotations), data_set.annotations)
+    if found.left_out:
+        log.warning("%s: %s", data_set.annotations.name, found)
+    added = found.coco
     images = []
     for image in added["images"]:
         name = f"{data_set.name}/{image['file_name']}"
         images.append({"source": data_set.name, **image, "file_name": name, "data_set": data_set.name})
     append(coco, {**added, "images": images}, str(data_set.annotations))
+    return patients_unknown(added)
 
 
 def _patient(image: Mapping[str, Any]) -> tuple[str, str] | None:

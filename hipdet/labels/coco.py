@@ -1,8 +1,8 @@
 """COCO detection files: ``bbox`` is ``[x, y, width, height]``, 0-based.
 
-Every image of the file is a labelled film, also one without boxes: the format can't say "not labelled".  Ids may start
-at 0 or be texts, as some tools write them.  Segmentations are passed over; boxes with ``iscrowd`` or ``ignore`` are to be
-ignored.
+Every image of the file is a labelled film, also one without boxes: the format can't say "not labelled", but for the
+``status`` that tools/annotate.py writes.  Ids may start at 0 or be texts, as some tools write them.  Segmentations are
+passed over; boxes with ``iscrowd`` or ``ignore`` are to be ignored.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from hipdet.coco.film_status import REMARKS
 from hipdet.coco.ignored import is_ignored
 from hipdet.labels.box_shapes import checked_box
 from hipdet.labels.each_file import films_of_each
@@ -40,7 +41,9 @@ def _films(file: LabelFile, faults: Faults) -> list[FilmLabels]:
         with faults.at(file.shown, place):
             image = mapping(record, "the image")
             size = film_size(image.get("width"), image.get("height"))
-            film = FilmLabels(film_name(field(image, "file_name"), "file_name"), size, (), file.path, place)
+            remarks = {key: image[key] for key in REMARKS if key in image}
+            name = film_name(field(image, "file_name"), "file_name")
+            film = FilmLabels(name, size, (), file.path, place, remarks=remarks)
             images[_new_id(image, images)] = film
     boxes: dict[object, list[LabelBox]] = {number: [] for number in images}
     ignored: dict[object, list[LabelBox]] = {number: [] for number in images}

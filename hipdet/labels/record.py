@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hipdet.labels.film_name import last_part, relative_part
 
@@ -39,6 +41,7 @@ class FilmLabels:
         place: Where the film stands in it: ``image 3``; empty where the file is about this film only.
         annotator: Who labelled it, where the format says so and a film can stand in it once per annotator.
         ignored: Boxes that are neither ROI nor background, where the format can say so, in the order of the file.
+        remarks: What tools/annotate.py says of it, such as ``status`` (see :mod:`hipdet.coco.film_status`).
     """
 
     film: str
@@ -48,6 +51,7 @@ class FilmLabels:
     place: str = ""
     annotator: str | None = None
     ignored: tuple[LabelBox, ...] = ()
+    remarks: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def name(self) -> str:

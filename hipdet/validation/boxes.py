@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from hipdet.radiograph.header import MAX_SIDE
 from hipdet.validation.fault import Faults
-from hipdet.validation.values import finite, finite_box, is_whole, shown
+from hipdet.validation.values import finite, finite_box, is_side, is_whole, shown
 
 TOLERANCE = 1.0  # px that a box may reach over the edge of its film: rounding of labelling tools
 AREA_TOLERANCE = 0.02  # of the box: areas of masks and of rounded boxes differ by less
@@ -69,7 +70,8 @@ def _check_box(annotation: Record, image: Record | None, where: str, film: str, 
     if image is not None and not _check_place(box, image, annotation["bbox"], where, faults):
         return False
     area = finite(annotation["area"])
-    if area is None or area <= 0:  # CocoDataset drops the box
+    # CocoDataset drops a box without area, pycocotools one above 1e10
+    if area is None or not 0 < area <= MAX_SIDE**2:
         faults.error(
             "area-invalid", where, f"area {shown(annotation['area'])}", f"{w * h:g}", "write width x height", film
         )
@@ -83,7 +85,7 @@ def _check_place(
     box: tuple[float, float, float, float], image: Record, bbox: object, where: str, faults: Faults
 ) -> bool:
     width, height = image["width"], image["height"]
-    if not all(is_whole(side) and side > 0 for side in (width, height)):
+    if not (is_side(width) and is_side(height)):
         return True
     x, y, w, h = box
     over = max(-x, -y, x + w - width, y + h - height)

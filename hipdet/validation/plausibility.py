@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
+from hipdet.coco.film_status import is_done, left_out
 from hipdet.coco.ignored import is_ignored
 from hipdet.validation.fault import Faults
-from hipdet.validation.values import finite_box, is_whole, shown
+from hipdet.validation.values import finite_box, is_side, is_whole, shown
 
 RATIO_FACTOR = 3.0  # ROIs of one kind spread by less around their median: hips of the paper from 0.5 to 1.6 of it
 FEWEST = 10  # boxes that a median is worth something of
@@ -44,7 +45,13 @@ def check_plausibility(
     medians = _median_ratios(images, of_image)
     for image in images:
         boxes = of_image[image["id"]]
-        _check_count(image, boxes, rois, faults)
+        if reason := left_out(image):
+            mend = "finish it in tools/annotate.py; training passes it over"
+            faults.warn(
+                "film-left-out", f"image {image['id']}", reason, "a film that is done", mend, image["file_name"]
+            )
+        elif boxes or not is_done(image):
+            _check_count(image, boxes, rois, faults)
         _check_sides(image, boxes, faults)
         _check_overlap(image, boxes, faults)
         for annotation in boxes:
@@ -79,12 +86,12 @@ def _check_ratio(image: Record, annotation: Record, medians: dict[int, float], f
 
 def _check_count(image: Record, boxes: Sequence[Record], rois: int | None, faults: Faults) -> None:
     where = f"image {image['id']}"
-    if rois is not None and len(boxes) != rois:
-        kind = "no-roi" if not boxes else "too-few-rois" if len(boxes) < rois else "too-many-rois"
+    if not boxes:
+        mend = "label it, or leave it if it has none: training takes it as a film without ROI"
+        faults.warn("no-roi", where, "0 ROIs", f"{rois or 'at least 1'}", mend, image["file_name"])
+    elif rois is not None and len(boxes) != rois:
+        kind = "too-few-rois" if len(boxes) < rois else "too-many-rois"
         faults.warn(kind, where, f"{len(boxes)} ROIs", f"{rois}", _LOOK, image["file_name"])
-    elif not boxes:
-        mend = "training passes it over; label it, or leave it if it has none"
-        faults.warn("no-roi", where, "0 ROIs", "at least 1", mend, image["file_name"])
 
 
 def _check_sides(image: Record, boxes: Sequence[Record], faults: Faults) -> None:
@@ -153,7 +160,7 @@ def sound_images(images: Sequence[Record]) -> list[Record]:
         each
         for each in images
         if is_whole(each["id"])
-        and all(is_whole(each[key]) and each[key] > 0 for key in ("width", "height"))
+        and all(is_side(each[key]) for key in ("width", "height"))
         and isinstance(each["file_name"], str)
     ]
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from hipdet.radiograph.header import MAX_SIDE
 from hipdet.validation.fault import Faults
-from hipdet.validation.values import is_whole, shown
+from hipdet.validation.values import is_side, is_whole, shown
 
 _RENUMBER = "number them anew"
 
@@ -32,11 +33,9 @@ def check_images(images: Sequence[dict[str, Any]], faults: Faults) -> None:
     for image in images:
         where, name = f"image {shown(image['id'])}", image["file_name"]
         for key in ("width", "height"):
-            if not is_whole(image[key]) or image[key] <= 0:
-                found = f"{key} is {shown(image[key])}"
-                faults.error(
-                    "size-invalid", where, found, "the pixels of the upright film", "read them from the film", name
-                )
+            if not is_side(image[key]):
+                found, expected = f"{key} is {shown(image[key])}", f"the pixels of the upright film, 1 to {MAX_SIDE}"
+                faults.error("size-invalid", where, found, expected, "read them from the film", name)
         if check_file_name(name, where, faults):
             if name in first:
                 found = f"file_name is that of image {first[name]} too"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from reprlib import Repr
 
+from hipdet.radiograph.header import MAX_SIDE
+
 _repr = Repr()
 _repr.maxstring = _repr.maxother = _repr.maxlong = 80
 _repr.maxlevel = 2
@@ -21,6 +23,11 @@ def shown(value: object) -> str:
 def is_whole(value: object) -> bool:
     """Whether it is a whole number and neither true nor false."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_side(value: object) -> bool:
+    """Whether it is a film's width or height: whole pixels, and not more than a radiograph can have."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_SIDE
 
 
 def finite(value: object) -> float | None:

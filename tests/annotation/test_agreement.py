@@ -1,4 +1,6 @@
+import csv
 import math
+from itertools import combinations
 
 import pytest
 
@@ -69,6 +71,43 @@ def test_order_of_annotators_only_turns_signs():
     both = [next(row for row in each.films[0].rois if row["found_by"] == "both") for each in (there, back)]
     assert both[0]["size_px"] == -both[1]["size_px"] == -4
     assert math.isclose(both[0]["centre_px"], both[1]["centre_px"])
+
+
+def test_readings_of_real_hips(shared):
+    """What the command and the docs name for orientation: three readings, pair by pair."""
+    readings = {}
+    with (shared / "data/fracatlas_hips/readings.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            x, y, side = (float(row[key]) for key in ("x", "y", "side"))
+            films = readings.setdefault(row["reading"], {})
+            films.setdefault(row["image"], []).append(Roi((x, y, x + side, y + side), "hip"))
+    cocos = {
+        name: build_coco([Film(film, 9999, 9999, "", "", tuple(rois)) for film, rois in films.items()], ["hip"], {})
+        for name, films in readings.items()
+    }
+    figures = [compare(cocos[a], cocos[b], (a, b)).figures() for a, b in combinations(sorted(cocos), 2)]
+    assert [each["found_by_both"] for each in figures] == [200] * 3
+    assert sum(each["mean_iou"] for each in figures) / 3 == pytest.approx(0.926, abs=5e-4)
+    assert min(each["min_iou"] for each in figures) == pytest.approx(0.614, abs=5e-4)
+
+
+def test_old_labels_that_nobody_looked_at_are_no_reading():
+    old, far = ([LEFT], {"status": "unchecked"}), [RIGHT]
+    first = coco({"1": old, "2": [LEFT], "3": [LEFT], "4": ([LEFT], {"status": "incomplete"})})
+    second = coco({"1": far, "2": old, "3": ([LEFT], {"status": "done"}), "4": [LEFT, RIGHT]})
+    done = compare(first, second, ("a", "b"))
+    assert [film.film for film in done.films] == ["4", "3"]  # what a person drew counts, also before it is complete
+    assert (done.unchecked, done.alone) == ((("1",), ("2",)), ((), ()))
+    figures = done.figures()
+    assert (figures["films"], figures["films_unchecked_by_a"], figures["films_unchecked_by_b"]) == (2, 1, 1)
+
+
+def test_a_film_on_which_both_find_none():
+    none = ([], {"status": "done"})
+    done = compare(coco({"1": none, "2": none}), coco({"1": none, "2": [LEFT]}), ("a", "b"))
+    assert [(film.film, film.worst) for film in done.films] == [("2", 0), ("1", 1)]
+    assert [film.film for film in done.again(0.85)] == ["2"]
+    assert done.figures()["films"] == 2
 
 
 def test_films_of_two_sizes_and_one_name_for_two():

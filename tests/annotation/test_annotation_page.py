@@ -96,11 +96,52 @@ def test_exclusion_with_a_reason_and_back(desk):
     until(lambda: session.store.entry("1.png").state.exclude == "other: lead, apron")
 
 
+def test_that_there_is_no_roi_takes_one_key(desk):
+    page, session = desk
+    page.keys("e")
+    page.saved()
+    assert session.store.entry("1.png").state.status(2) == "done"
+    assert page.text("counts") == "1 done · 2 left"
+    assert page.text("roi-count") == "none"
+    assert page.text("hint") == "There is no ROI on this film. Enter goes on; E takes that back."
+    assert page.text("rois") == ""  # no ROI is asked for
+    page.keys("e")
+    until(lambda: session.store.entry("1.png").state.status(2) == "new")
+    page.chord(Keys.CONTROL, "z")
+    until(lambda: session.store.entry("1.png").state.none)
+    assert page.next() == "2.png"
+    page.click("none")  # the button does the same
+    page.saved()
+    page.drag(LEFT, [60, 60])  # there is one after all
+    page.saved()
+    assert session.store.entry("2.png").state.status(2) == "incomplete"
+    page.keys("e")  # squares aren't lost by a slip
+    assert page.text("toast") == "This film has squares: delete them first (Del)"
+    assert stored(session, "2.png") == near(HIPS[:1])
+    page.keys(Keys.DELETE, "e")
+    until(lambda: session.store.entry("2.png").state.none)
+    page.browser.refresh()
+    assert page.shown("2.png")
+    assert page.text("roi-count") == "none"
+    assert page.next() == "3.png"  # the only open one
+
+
 def test_every_key_is_explained(desk):
     page, _ = desk
     page.keys("?")
     keys = page.text("key-table")
-    for word in ("next film", "previous film", "delete", "undo", "redo", "exclude", "unsure", "invert", "class"):
+    for word in (
+        "next film",
+        "previous film",
+        "delete",
+        "undo",
+        "redo",
+        "no ROI",
+        "exclude",
+        "unsure",
+        "invert",
+        "class",
+    ):
         assert word in keys
     page.keys(Keys.ESCAPE)
     assert not page.browser.find_element("id", "help").is_displayed()

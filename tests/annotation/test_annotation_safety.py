@@ -53,6 +53,28 @@ def test_right_proposals_take_no_mouse_at_all(tmp_path, browser):
         browser.get("about:blank")
 
 
+def test_proposals_on_a_film_without_roi_are_rejected_by_one_key(tmp_path, browser):
+    with served(films_in(tmp_path, 2), detect=detector()) as (address, session):
+        until(lambda: not session.proposals.running)
+        page = Page(browser, address)
+        assert page.boxes == HIPS
+        page.keys("e")
+        page.saved()
+        assert page.boxes == []
+        state = session.store.entry("1.png").state
+        assert (state.none, state.rois, state.status(2)) == (True, (), "done")
+        page.keys("e")  # taken back: a film to draw on, as the model was wrong
+        until(lambda: session.store.entry("1.png").state.status(2) == "new")
+        assert page.boxes == []
+        page.chord(Keys.CONTROL, "z")
+        page.chord(Keys.CONTROL, "z")
+        until(lambda: page.boxes == HIPS)  # as it was found
+        until(lambda: session.store.entry("1.png").state.status(2) == "new")
+        page.chord(Keys.CONTROL, "y")
+        until(lambda: session.store.entry("1.png").state.none)
+        browser.get("about:blank")
+
+
 def test_a_deleted_proposal_does_not_come_back_but_by_undo(tmp_path, browser):
     with served(films_in(tmp_path, 1), detect=detector()) as (address, session):
         page = Page(browser, address)

@@ -16,6 +16,8 @@ HIP = Roi((20, 40, 60, 80), "hip")
 def test_a_state_survives_the_way_to_the_page_and_back():
     there = FilmState((HIP, Roi((140, 40, 180, 80), "hip")), None, True, True)
     assert parse_state(there.record(), Project(), SIZE) == there
+    none = FilmState(checked=True, none=True)
+    assert parse_state(none.record(), Project(), SIZE) == none
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,10 @@ def test_a_state_survives_the_way_to_the_page_and_back():
     [
         (FilmState(), 2, "new"),
         (FilmState(checked=True), 2, "new"),  # all squares deleted again
+        (FilmState(checked=True, none=True), 2, "done"),
+        (FilmState(checked=True, none=True), None, "done"),
+        (FilmState(none=True), 2, "unchecked"),  # of old labels
+        (FilmState((), "child", checked=True, none=True), 2, "excluded"),
         (FilmState((HIP,)), 1, "unchecked"),
         (FilmState((HIP,), checked=True), 2, "incomplete"),
         (FilmState((HIP,), checked=True), 1, "done"),
@@ -55,6 +61,8 @@ def test_status(given_state, rois, status):
         (state(exclude="boring"), "exclude is 'boring', expected nothing, one hip"),
         (state(exclude=["child"]), "exclude is ['child']"),
         (state(unsure=1), "expected true or false"),
+        (state(none="yes"), "unsure, checked and none are [False, True, 'yes'], expected true or false"),
+        (state(HIPS, none=True), "none is true, with 2 boxes, expected it of a film that was seen and has no box"),
     ],
 )
 def test_what_is_no_state(record, message):
@@ -67,6 +75,8 @@ def test_a_film_that_cannot_be_read_can_only_be_excluded():
     assert parse_state(state(exclude="other"), Project(), None).exclude == "other"
     with pytest.raises(DatasetError, match="on a film that can't be read"):
         parse_state(state(HIPS), Project(), None)
+    with pytest.raises(DatasetError, match="none is true, with a film that can't be read"):
+        parse_state(state(none=True), Project(), None)
 
 
 def test_free_shapes_are_taken_where_asked_for():

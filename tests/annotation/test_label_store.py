@@ -31,10 +31,10 @@ def test_labels_are_written_and_valid(tmp_path):
     session.change("3.png", state(HIPS[:1], unsure=True))
     session.close()
     coco, faults = validate(tmp_path / "labels/alice.json", tmp_path, Expected.of_classes(["hip"]))
-    assert [fault.kind for fault in faults] == [
-        "no-roi",
-        "too-few-rois",
-    ]  # of the excluded and of the half-labelled film
+    assert [(fault.kind, fault.film, fault.warning) for fault in faults] == [
+        ("film-left-out", "2.png", True),
+        ("film-left-out", "3.png", True),
+    ]
     common = {"source": "films", "width": 200, "height": 120, "annotator": "alice"}
     assert coco["images"] == [
         {"id": 1, "file_name": "1.png", "patient": "1", "status": "done", **common},
@@ -60,6 +60,32 @@ def test_labels_are_written_and_valid(tmp_path):
     ]
     with (tmp_path / "labels/alice.exclude.csv").open() as file:
         assert list(csv.reader(file)) == [["film", "reason"], ["2.png", "one hip"]]
+
+
+def test_a_film_without_roi_is_written_as_done_and_stays_so(tmp_path, store):
+    store.save("1.png", 0, DONE, SIZE)
+    entry = store.save("2.png", 0, parse_state(state(none=True), Project(), SIZE), SIZE)
+    assert entry.state.status(2) == "done"
+    store.close()
+    coco, faults = validate(tmp_path / "alice.json", expected=Expected.of_classes(["hip"]))
+    assert [(image["file_name"], image["status"]) for image in coco["images"]] == [("1.png", "done"), ("2.png", "done")]
+    assert {each["image_id"] for each in coco["annotations"]} == {1}
+    assert coco["info"]["patients"] == "unknown"  # a patient for each film is no knowledge
+    assert faults == []
+    again = LabelStore(tmp_path, Project(annotator="alice"), {})
+    assert again.entry("2.png") == entry
+    again.close()
+
+
+def test_a_journal_from_before_none_could_be_said_is_read(tmp_path, store):
+    store.save("1.png", 0, DONE, SIZE)
+    store.close()
+    journal = tmp_path / "alice.journal"
+    lines = [{key: value for key, value in json.loads(line).items() if key != "none"} for line in journal.open()]
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    again = LabelStore(tmp_path, Project(annotator="alice"), {})
+    assert again.entry("1.png").state == DONE
+    again.close()
 
 
 def test_everything_is_there_after_a_restart(tmp_path, store):

@@ -26,6 +26,15 @@ def test_every_format_can_be_corrected(tmp_path, write, format, tolerance):
     assert old.states["1.png"][0].status(2) == "unchecked"
 
 
+def test_that_there_is_none_is_taken_over_from_whoever_could_say_so(tmp_path):
+    """In a file of another tool, a film without boxes may be one that nobody has labelled."""
+    films_in(tmp_path / "films", 2)
+    films = [Film("1.png", 200, 120, "", "", (), {"status": "done"}), Film("2.png", 200, 120, "", "", ())]
+    write_json(tmp_path / "old.json", build_coco(films, ["hip"], {}))
+    old = read(tmp_path / "old.json", tmp_path / "films")
+    assert {name: state.status(2) for name, (state, _) in old.states.items()} == {"1.png": "unchecked"}
+
+
 def test_labels_of_a_film_as_stored_are_turned_and_cut_squares_are_whole(tmp_path):
     (tmp_path / "films").mkdir()
     (tmp_path / "films/1.jpg").write_bytes(

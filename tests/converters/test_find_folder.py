@@ -5,6 +5,7 @@ import json
 import pytest
 
 from film_sources import film, table, write
+from hipdet.cli.conversion_report import report
 from hipdet.collection.conversion import Output
 from hipdet.collection.convert_found import convert_found
 from hipdet.collection.label_source import LabelSource
@@ -90,6 +91,22 @@ def test_a_table_goes_before_the_name(lungs):
     write(lungs / "patients.csv", table("image,patient", ["P2_b.tif", "P9"]))
     found = find_folder(lungs, "chests", "(P[0-9]+)_", lungs / "patients.csv")
     assert [each.patient for each in found.candidates] == ["P1", "P2", "P9"]
+
+
+def test_that_patients_are_not_known_is_written_down(lungs):
+    """Each film counts as a patient by default; that is no knowledge, but any other answer of the user is."""
+    half = write(lungs / "half.csv", table("image,patient", ["P2_b.tif", "P9"]))
+    whole = write(lungs / "all.csv", table("image,patient", ["P1_a.png", "P1"], ["P2_a.png", "P2"], ["P2_b.tif", "P2"]))
+    empty = write(lungs / "empty.csv", table("image,patient", ["P1_a.png", "P1"], ["P2_a.png", "P2"], ["P2_b.tif", ""]))
+    for known, options in [
+        (False, {}), (False, {"table": half}), (False, {"table": empty}), (True, {"table": whole}),
+        (True, {"patient_from": "film"}), (True, {"patient_from": "(P[0-9]+)_"}),
+        (True, {"patient_from": "film", "table": half}),
+    ]:  # fmt: skip
+        conversion = convert(lungs, **options)
+        info = json.loads((lungs / "annotations/chests.json").read_text())["info"]
+        assert info.get("patients") == (None if known else "unknown")
+        assert ("patients aren't known, so each film counts as one" in report(conversion)) is not known
 
 
 @pytest.mark.parametrize(

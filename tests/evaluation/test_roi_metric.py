@@ -88,6 +88,28 @@ def test_acc50_is_not_coco_ap50(ann_file):
     assert round(evaluate(RoiMetric(str(ann_file)), predictions(misses=1))["roi/acc50"], 4) == 0.9950
 
 
+def test_films_that_were_not_evaluated_are_not_missed(ann_file):
+    """RoiDataset leaves unfinished films out; mmdet's own metric takes their boxes as missed."""
+    samples = predictions(misses=0)[:40]
+    coco, films = (made(ann_file=str(ann_file), metric="bbox") for made in (CocoMetric, RoiCocoMetric))
+    assert evaluate(films, samples)["coco/bbox_mAP"] == pytest.approx(1)
+    assert evaluate(coco, samples)["coco/bbox_mAP"] < 0.5
+    everything = predictions()
+    assert evaluate(films, everything) == evaluate(coco, everything)
+
+
+def test_a_film_without_roi(ann_file):
+    """A negative: what is found on it is extra, and its two detections are all that changes."""
+    content = json.loads(ann_file.read_text())
+    content["images"].append({**content["images"][-1], "id": 102, "file_name": "none.png"})
+    ann_file.write_text(json.dumps(content))
+    nothing, something = sample(102, [], []), sample(102, [[0, 0, 9, 9], [20, 0, 29, 9]], [0.4, 0.3])
+    before = evaluate(RoiMetric(str(ann_file)), predictions(misses=0))
+    for added, extra in ((nothing, 0), (something, 2 / 102)):
+        figures = evaluate(RoiMetric(str(ann_file)), [*predictions(misses=0), added])
+        assert figures == {**before, "roi/num_images": 102, "roi/extra_per_image": extra}
+
+
 @pytest.mark.parametrize("metric", [RoiMetric, lambda ann_file: CocoMetric(ann_file=ann_file, metric="bbox")])
 def test_order_and_batch_size_are_moot(ann_file, metric):
     samples = predictions()

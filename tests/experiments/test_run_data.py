@@ -77,6 +77,31 @@ def test_data_root(data_set, tmp_path):
     assert (tmp_path / "root/gis").resolve() == tmp_path / "cgoa"
 
 
+def test_patients_that_are_not_known(data_set, tmp_path):
+    sets = [data_set("cgoa", 20), data_set("oaih", 20), data_set("gis", 3)]
+    coco = json.loads(sets[1].annotations.read_text())
+    coco["info"] = {"patients": "unknown"}
+    sets[1].annotations.write_text(json.dumps(coco))
+    films = gather(sets, [("cgoa", "oaih"), ("cgoa",)], Split())
+    assert films.shared_patients == dict(cgoa_oaih="unknown", cgoa=0)
+    write_data_root(films, sets, tmp_path / "root")
+    marked = {
+        path.stem: json.loads(path.read_text()).get("info") for path in (tmp_path / "root/annotations").glob("*.json")
+    }
+    assert marked["oaih"] == marked["cgoa_oaih_val"] == marked["everything"] == {"patients": "unknown"}
+    assert marked["cgoa_train"] is marked["gis"] is None
+
+
+def test_unfinished_films_take_no_part(data_set, caplog):
+    cgoa = data_set("cgoa", 20)
+    coco = json.loads(cgoa.annotations.read_text())
+    coco["images"][3]["status"] = "unchecked"
+    cgoa.annotations.write_text(json.dumps(coco))
+    films = gather([cgoa], [("cgoa",)], Split())
+    assert len(films.coco["images"]) == 19
+    assert caplog.messages[-1] == "cgoa.json: 1 films are left out: 1 unchecked"
+
+
 def test_films_lie_beside_annotations_or_where_it_is_said(tmp_path):
     assert DataSet.at("gis", tmp_path / "a/annotations/gis.json").films == tmp_path / "a"
     assert DataSet.at("gis", tmp_path / "a/gis.json").films == tmp_path / "a"

@@ -184,6 +184,21 @@ def test_boxes_end_with_the_film():
     assert found.pred_instances.bboxes[0].tolist() == pytest.approx([0, 20, 256, 256], abs=0.1)
 
 
+@pytest.mark.parametrize("boxes", [[], [[30.0, 40, 80, 90]]])
+def test_every_weight_has_a_gradient_also_where_no_film_has_a_roi(boxes):
+    """DistributedDataParallel waits for all of them; a batch of films without ROI is nothing special."""
+    detector = make_detector().train()
+    losses = detector.loss(torch.randn(2, 3, 256, 256), [sample(), sample(boxes=boxes)])
+    total = sum(losses.values())
+    assert torch.isfinite(total)
+    total.backward()
+    assert [name for name, weight in detector.named_parameters() if weight.grad is None] == []
+    if not boxes:  # what is seen is none: class and quality learn it, boxes learn nothing
+        assert losses["loss_cls"] > 0
+        assert losses["loss_quality"] > 0
+        assert losses["loss_bbox"] == losses["loss_refined"] == losses["loss_votes"] == 0
+
+
 def test_losses_of_both_parts():
     detector = make_detector().train()
     boxes = [[50.0, 60, 110, 120], [150, 60, 210, 120]]

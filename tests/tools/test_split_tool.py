@@ -59,6 +59,47 @@ def test_a_patient_in_two_files_is_on_one_side_of_the_merged_split(tmp_path):
     assert a.leak == b.leak == "no patient stands on two sides"
 
 
+UNKNOWN = "patients aren't known: each film counts as one; films of one patient may stand on both sides"
+
+
+def without_patients(path):
+    coco = json.loads(annotations(path, path.stem).read_text())
+    for image in coco["images"]:
+        image["patient"] = image["file_name"]
+    coco["info"]["patients"] = "unknown"
+    write_json(path, coco)
+    return path
+
+
+def test_no_claim_where_patients_are_not_known(tmp_path):
+    unknown, known = without_patients(tmp_path / "a.json"), annotations(tmp_path / "b.json")
+    alone, other, both = split_files([unknown, known], Division(), merge="both")
+    assert [parts.leak for parts in (alone, other, both)] == [UNKNOWN, "no patient stands on two sides", UNKNOWN]
+    assert both.notes == ["patients of a.json aren't known, so those of all aren't"]
+    for parts in (alone, both):
+        assert {part["info"]["patients"] for part in parts.files.values()} == {"unknown"}
+    assert not any("patients" in part["info"] for part in other.files.values())
+    folds = split_files([unknown], Division(folds=2))[0]
+    assert folds.leak == UNKNOWN
+    assert {part["info"]["patients"] for part in folds.files.values()} == {"unknown"}
+    again = split_files([tmp_path / "a_fold0_train.json"], Division({"val": 0.5}))[0]  # parts of parts
+    assert again.leak == UNKNOWN
+
+
+def test_split_check_and_validate_say_that_patients_are_not_known(tmp_path):
+    without_patients(tmp_path / "a.json"), annotations(tmp_path / "b.json")
+    done = run_tool("split.py", "a.json", cwd=tmp_path)
+    assert f"a: {UNKNOWN}" in done.stdout.splitlines()
+    assert "no patient stands on two sides" not in done.stdout
+    done = run_tool("split.py", "--check", "a_train.json", "b.json", "--json", "leak.json", cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == f"a_train.json: {UNKNOWN}"
+    assert json.loads((tmp_path / "leak.json").read_text())["patients_unknown"] == ["a_train.json"]
+    done = run_tool("validate.py", "a_train.json", "a_val.json", "--no-films", "--json", "report.json", cwd=tmp_path)
+    assert done.returncode == 0
+    assert f"a_val.json: {UNKNOWN}" in done.stdout.splitlines()
+    assert [each["patients"] for each in json.loads((tmp_path / "report.json").read_text())["files"]] == ["unknown"] * 2
+
+
 def test_folds_and_check(tmp_path):
     annotations(tmp_path / "a.json")
     done = run_tool("split.py", "a.json", "--folds", 3, "--out", "folds", cwd=tmp_path)

@@ -87,7 +87,15 @@ export class Desk {
   }
 
   confirm() {
-    if (!this.film.checked && (this.film.shown.length || this.film.exclude)) this.edit(() => {});
+    if (!this.film.checked && (this.film.shown.length || this.film.none || this.film.exclude)) this.edit(() => {});
+  }
+
+  /** There is no ROI on this film, or that is taken back; squares that somebody has drawn or confirmed aren't lost by a slip. */
+  none() {
+    if (this.film.checked && this.film.boxes.length) return this.say("This film has squares: delete them first (Del)");
+    const none = !this.film.none || !this.film.checked;
+    this.selected = -1;
+    this.edit((state) => Object.assign(state, none ? { boxes: [], none } : { none }));
   }
 
   exclude(reason) { this.edit((state) => { state.exclude = reason; }); }

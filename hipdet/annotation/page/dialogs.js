@@ -91,7 +91,7 @@ export function askConflict(film, theirs) {
 }
 
 function ask(film, theirs) {
-  const boxes = (state) => `${state.boxes.length} box${state.boxes.length === 1 ? "" : "es"}${state.exclude ? `, excluded: ${state.exclude}` : ""}`;
+  const boxes = (state) => state.none && !state.exclude ? "no ROI" : `${state.boxes.length} box${state.boxes.length === 1 ? "" : "es"}${state.exclude ? `, excluded: ${state.exclude}` : ""}`;
   const dialog = $("conflict");
   $("conflict-text").textContent = `${film.name}: there ${boxes(theirs)}, here ${boxes(film)}.`;
   return new Promise((resolve) => {

@@ -1,15 +1,15 @@
 // What is said of one film, with the way back; the same fields as hipdet.annotation.film_state.
 
-const FIELDS = ["boxes", "exclude", "unsure", "checked"];
+const FIELDS = ["boxes", "exclude", "unsure", "checked", "none"];
 const stateOf = (record) => structuredClone(Object.fromEntries(FIELDS.map((field) => [field, record[field]])));
 export const same = (a, b) => JSON.stringify(stateOf(a)) === JSON.stringify(stateOf(b));
 
 /** As FilmState.status in Python has it, where a finished film has `rois` ROIs (null: any). */
 export function statusOf(film, rois) {
   if (film.exclude) return "excluded";
-  if (!film.boxes.length) return "new";
+  if (!film.boxes.length && !film.none) return "new";
   if (!film.checked) return "unchecked";
-  return rois === null || film.boxes.length === rois ? "done" : "incomplete";
+  return film.none || rois === null || film.boxes.length === rois ? "done" : "incomplete";
 }
 
 export class Film {
@@ -34,7 +34,7 @@ export class Film {
 
   /** Whether the model's squares are shown: until a person has said anything. */
   get proposed() {
-    return !this.checked && !this.boxes.length && !this.exclude && Boolean(this.proposal?.boxes.length);
+    return !this.checked && !this.boxes.length && !this.none && !this.exclude && Boolean(this.proposal?.boxes.length);
   }
 
   /** What is to be seen: own boxes, else the proposed ones. */
@@ -49,6 +49,7 @@ export class Film {
     const after = { ...stateOf(this), checked: true };
     if (this.proposed) after.boxes = structuredClone(this.shown).map(({ box, label }) => ({ box, label }));
     change(after);
+    if (after.boxes.length) after.none = false;
     if (same(before, after)) return false;
     this.past = [...this.past, before];
     this.future = [];

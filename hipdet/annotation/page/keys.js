@@ -23,6 +23,7 @@ export function connectKeys(actions, blocked) {
     ["1 … 9", "class of the square", ["1", "2", "3", "4", "5", "6", "7", "8", "9"], (event) => actions.setClass(Number(event.key) - 1)],
     ["Ctrl Z", "undo", ["ctrl+z"], actions.undo],
     ["Ctrl Y", "redo", ["ctrl+y", "ctrl+Z"], actions.redo],
+    ["E", "no ROI on this film, or take back", ["e"], actions.none],
     ["X", "exclude with a reason, or take back", ["x"], actions.exclude],
     ["U", "unsure", ["u"], actions.unsure],
     ["I", "invert", ["i"], actions.invert],

@@ -147,6 +147,7 @@ const actions = {
   undo: withFilm(() => desk.undo()),
   redo: withFilm(() => desk.redo()),
   exclude: withFilm(exclude),
+  none: withPicture(() => desk.none()),
   unsure: withPicture(() => desk.unsure()),
   invert: () => light({ inverted: !view.light.inverted }),
   light: (which, by) => light({ [which]: Math.min(400, Math.max(20, view.light[which] + by)) }),
@@ -159,7 +160,7 @@ const actions = {
 };
 
 function connectButtons() {
-  const clicks = { accept: "accept", previous: "previous", next: "next", exclude: "exclude", unsure: "unsure", invert: "invert", fit: "fit",
+  const clicks = { accept: "accept", previous: "previous", next: "next", none: "none", exclude: "exclude", unsure: "unsure", invert: "invert", fit: "fit",
     "list-button": "list", "help-button": "help" };
   for (const [id, action] of Object.entries(clicks))
     $(id).addEventListener("click", (event) => { actions[action](event); $(id).blur(); });

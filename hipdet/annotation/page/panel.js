@@ -67,9 +67,9 @@ export function showRois(desk) {
     const style = [n === selected && "selected", !film.checked && "open"].filter(Boolean).join(" ");
     return row(name, score + value, { colour: colourOf(classes, each.label, film.proposed), style, onClick: () => desk.select(n) });
   });
-  for (let n = shown.length; n < (rois ?? 0); n++) items.push(row(`ROI ${n + 1}`, "to draw", { style: "wanted" }));
+  for (let n = shown.length; n < (film.none ? 0 : rois ?? 0); n++) items.push(row(`ROI ${n + 1}`, "to draw", { style: "wanted" }));
   $("rois").replaceChildren(...items);
-  $("roi-count").textContent = rois === null ? plural(shown.length, "box").replace("boxs", "boxes") : `${shown.length} of ${rois}`;
+  $("roi-count").textContent = film.none ? "none" : rois === null ? plural(shown.length, "box").replace("boxs", "boxes") : `${shown.length} of ${rois}`;
   $("hint").textContent = hintOf(desk);
   showRemarks(film);
 }
@@ -79,6 +79,7 @@ function showRemarks(film) {
   $("flags").textContent = film.exclude ? `Excluded: ${film.exclude}` : doubts && `Look here: ${doubts}`;
   $("flags").hidden = !$("flags").textContent;
   $("unsure").setAttribute("aria-pressed", film.unsure);
+  $("none").setAttribute("aria-pressed", film.none);
   $("exclude").firstChild.textContent = film.exclude ? "Include again " : "Exclude … ";
 }
 
@@ -86,7 +87,9 @@ function hintOf({ film, draft, classes, rois, freeShape, status, size }) {
   if (film.exclude) return "This film is left out. X takes that back.";
   if (!size) return "";
   if (draft && draft.instead < 0) return freeShape ? "Release, or click the other corner." : "Release at the rim, or click it.";
-  if (film.proposed) return "The model's proposal. Enter if it is right; drag what is not.";
+  if (film.none && film.checked) return "There is no ROI on this film. Enter goes on; E takes that back.";
+  if (film.none) return "Old labels say that there is none. Enter if that is right.";
+  if (film.proposed) return "The model's proposal. Enter if it is right; drag what is not; E if there is none.";
   if (status === "unchecked") return "Old labels. Enter if they are right; drag what is not.";
   if (status === "done" && film.boxes.length === rois) return "Complete. Enter goes on.";
   return freeShape
