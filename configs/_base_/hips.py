@@ -1,5 +1,6 @@
 # Hip films in COCO form: verified before training, square-padded to 224 px.  Paths are overridden by what builds on this.
-data_root = '{{$HIPDET_DATA:data}}'
+# hipdet takes $HIPDET_DATA, where it is set, for this folder
+data_root = 'data'
 classes = ('hip', )
 metainfo = dict(classes=classes, palette=[(220, 20, 60)])
 image_size = (224, 224)
@@ -49,10 +50,10 @@ test_dataloader = dict(
     dataset=dict(**films, ann_file='annotations/gis.json', test_mode=True, pipeline=test_pipeline))
 
 val_evaluator = [
-    dict(type='CocoMetric', ann_file=f'{data_root}/annotations/cgoa_oaih_val.json', metric='bbox'),
+    dict(type='RoiCocoMetric', ann_file=f'{data_root}/annotations/cgoa_oaih_val.json', metric='bbox'),
     dict(type='RoiMetric', ann_file=f'{data_root}/annotations/cgoa_oaih_val.json', rois_per_image=2),
 ]
 test_evaluator = [
-    dict(type='CocoMetric', ann_file=f'{data_root}/annotations/gis.json', metric='bbox'),
+    dict(type='RoiCocoMetric', ann_file=f'{data_root}/annotations/gis.json', metric='bbox'),
     dict(type='RoiMetric', ann_file=f'{data_root}/annotations/gis.json', rois_per_image=2),
 ]

@@ -10,6 +10,7 @@ from mmdet.registry import DATASETS
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from hipdet.coco.data_root import in_fold, in_place
 from hipdet.errors import DatasetError
 from hipdet.random_numbers import seed_everything
 from hipdet.validation import require_valid
@@ -18,6 +19,8 @@ from hipdet.validation import require_valid
 @DATASETS.register_module()
 class RoiDataset(CocoDataset):
     """``CocoDataset`` that lists every fault of its annotation file and films instead of dropping them silently.
+
+    The data root ``data`` is ``$HIPDET_DATA`` where that is set, see :func:`hipdet.coco.data_root.in_place`.
 
     Args:
         verify_films: Also look at every film: there, whole, upright size as declared.  Headers only, so thousands of films
@@ -34,6 +37,12 @@ class RoiDataset(CocoDataset):
         self._seeds: Tensor | None = None  # in memory that workers share
         self._seeded: list[int] = []  # what this process has followed
         super().__init__(*args, **kwargs)
+
+    def _join_prefix(self) -> None:
+        """As BaseDataset's, below the data root that the environment names."""
+        self.data_root: str = in_place(self.data_root or "")
+        self.ann_file: str = in_fold(self.ann_file)
+        super()._join_prefix()
 
     def load_data_list(self) -> list[dict]:
         """Verify, then load as CocoDataset does."""

@@ -15,6 +15,7 @@ from mmengine.fileio import get_text
 from mmengine.logging import MMLogger
 
 from hipdet.boxes import as_boxes, xywh_to_xyxy
+from hipdet.coco.data_root import in_place
 from hipdet.errors import ConfigError, DatasetError
 from hipdet.evaluation.figures import summarize
 from hipdet.evaluation.matching import Detections, FilmResult, evaluate_film
@@ -32,7 +33,7 @@ class RoiMetric(BaseMetric):
     ``acc50/<class>`` too.
 
     Args:
-        ann_file: COCO annotation file of the evaluated films.
+        ann_file: COCO annotation file of the evaluated films, found by :func:`hipdet.coco.data_root.in_place`.
         rois_per_image: Detections taken per image, by score alone (two hips), or of each class by name, such as
             ``dict(heart=1, lung=2)``.
         outfile_prefix: Where to write ``<prefix>.roi.json`` and ``<prefix>.roi.csv``, one row per ROI, worst first.
@@ -56,7 +57,7 @@ class RoiMetric(BaseMetric):
         counts = rois_per_image.values() if isinstance(rois_per_image, Mapping) else [rois_per_image]
         if not counts or min(counts) < 1:
             raise ConfigError(f"RoiMetric: rois_per_image must be at least 1, found {rois_per_image}")
-        self.ann_file = ann_file
+        self.ann_file = ann_file = in_place(ann_file)
         self.rois_per_image = rois_per_image
         self.outfile_prefix = outfile_prefix
         self.coco = json.loads(get_text(ann_file, backend_args=backend_args))

@@ -1,13 +1,13 @@
-"""mmengine's loader takes .safetensors files and leaves all others to whom they were."""
+"""mmengine's loaders read checkpoints, local ones and those at an address, without running what is in them."""
 
 import pytest
 import torch
 from mmengine.runner import CheckpointLoader, load_checkpoint
-from mmengine.runner.checkpoint import load_from_http, load_from_local
+from mmengine.runner.checkpoint import load_from_openmmlab
 
 from hipdet.errors import CheckpointError
 from hipdet.safetensors_file import to_bytes
-from hipdet.training import load_safetensors
+from hipdet.training.checkpoint_loader import load_from_http, load_from_local, load_safetensors
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ from hipdet.training import load_safetensors
         ("a.pth", load_from_local),
         ("a.safetensors.pth", load_from_local),
         ("https://example.org/a.pth", load_from_http),
+        ("open-mmlab://a", load_from_openmmlab),
     ],
 )
 def test_loaders_by_name(name, loader):
@@ -31,7 +32,7 @@ def test_into_a_model(tmp_path):
     model = torch.nn.Linear(1, 1)
     found = load_checkpoint(model, str(tmp_path / "a.safetensors"), map_location="cpu", strict=True)
     assert (model.weight.item(), model.bias.item()) == (2, 3)
-    assert found["meta"] == meta
+    assert found["meta"] == dict(meta, cfg="a = 1\n")
 
 
 def test_a_missing_file_is_called_missing(tmp_path):
