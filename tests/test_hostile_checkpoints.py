@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import sys
 import threading
 
 import pytest
@@ -18,7 +19,8 @@ from tool_runs import RECIPES, run_tool
 
 CANARY = "canary"  # in the working directory
 MAKE = dict(type="os.mkdir", path=CANARY)
-PASTED = "{{$NOT_SET:\\'\"+__import__('os').mkdir('canary')+''#}}"  # mmengine's substitution ends the text
+# a text until mmengine pastes the default of a variable, which takes a backslash from it: the quote then ends the text
+PASTED = """{{$NOT_SET:.*|\\'+str(__import__("os").mkdir("canary"))#}}"""
 
 
 def replaced(*path, value):
@@ -46,7 +48,7 @@ SETTINGS = {
     "default-scope": replaced("default_scope", value="evil_package"),
     "scope": replaced("model", "_scope_", value="evil_package"),
     "collate": replaced("test_dataloader", "collate_fn", value="evil.collate"),
-    "base": replaced("_base_", value="evil.py"),
+    "base": replaced("_base_", value="evil_config.py"),
     "pasted": replaced("note", value=PASTED),
 }
 TEXTS = {
@@ -67,14 +69,17 @@ def hostile(untrained, tmp_path, monkeypatch):
     for name in ("evil.py", "evil_package/registry.py"):
         (tmp_path / name).write_text("import os\nos.makedirs('canary', exist_ok=True)\ndef collate(*_):\n    pass\n")
     (tmp_path / "evil_package/__init__.py").touch()
+    (tmp_path / "evil_config.py").write_text("note = __import__('os').mkdir('canary')\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
+    for name in ("evil", "evil_package", "evil_package.registry"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
 
     def write(name, suffix):
         settings = Config.fromfile(untrained.config).to_dict()
         SETTINGS.get(name, lambda _: None)(settings)
         if name == "base":
-            settings["_base_"] = str(tmp_path / "evil.py")
+            settings["_base_"] = str(tmp_path / "evil_config.py")
         text = "".join(f"{key} = {value!r}\n" for key, value in settings.items()) + TEXTS.get(name, "")
         content = torch.load(untrained.weights, weights_only=True)
         content["meta"]["cfg"] = text
