@@ -111,7 +111,7 @@ def test_a_class_that_another_package_registered(monkeypatch):
 
 
 def test_what_is_refused_by_name_is_a_name_that_somebody_registers():
-    """So that a spelling mistake, or a new name, shows: all but what mmdet 3.2 lacks."""
+    """So that a spelling mistake, or a new name, shows."""
     assert registered_names() >= REFUSED
 
 

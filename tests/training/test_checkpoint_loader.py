@@ -38,3 +38,20 @@ def test_into_a_model(tmp_path):
 def test_a_missing_file_is_called_missing(tmp_path):
     with pytest.raises(CheckpointError, match=r"none\.safetensors: no such checkpoint"):
         load_checkpoint(torch.nn.Linear(1, 1), str(tmp_path / "none.safetensors"))
+
+
+def test_what_mmengine_would_run_is_taken_out(tmp_path):
+    """`config` when resuming, the message hub's `cfg` and meta's in DetInferencer; all else stays."""
+    text, weights = "import os", dict(weight=torch.zeros(1))
+    hub = dict(runtime_info=dict(cfg=text, best_score=0.5), log_scalars={})
+    meta = dict(cfg=text, config=text, epoch=3)
+    torch.save(dict(state_dict=weights, meta=meta, message_hub=hub), tmp_path / "a.pth")
+    found = CheckpointLoader.load_checkpoint(str(tmp_path / "a.pth"))
+    assert torch.equal(found["state_dict"]["weight"], weights["weight"])
+    assert found["message_hub"] == dict(runtime_info=dict(best_score=0.5), log_scalars={})
+    assert found["meta"]["epoch"] == 3
+    assert "config" not in found["meta"]
+    with pytest.raises(CheckpointError, match=r"a\.pth: its config isn't used: .* Give a config of your own"):
+        found["meta"]["cfg"]
+    torch.save(weights, tmp_path / "bare.pth")
+    assert CheckpointLoader.load_checkpoint(str(tmp_path / "bare.pth")).keys() == weights.keys()
