@@ -2,8 +2,9 @@
 # Validation shows the fold that is left out; nothing is chosen by it: the last checkpoint is the result.
 _base_ = ['hip_ssd_r18_demo.py']
 
-data_root = '{{$HIPDET_DATA:data}}'
-fold = 'fold{{$HIPDET_FOLD:0}}'
+data_root = 'data'
+# hipdet puts the number there, 0 without $HIPDET_FOLD
+fold = 'fold{HIPDET_FOLD}'
 train_dataloader = dict(batch_size=8, dataset=dict(ann_file=f'annotations/{fold}_train.json'))
 auto_scale_lr = dict(base_batch_size=8)
 val_dataloader = dict(dataset=dict(ann_file=f'annotations/{fold}_test.json'))

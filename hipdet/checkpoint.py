@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hipdet import safetensors_file
-from hipdet.errors import CheckpointError
+from hipdet.errors import CheckpointError, ConfigError
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; expected a .pth or .safetensors file written by training")
-    content = safetensors_file.read(path) if path.suffix == safetensors_file.SUFFIX else _read_pth(path)
+    content = safetensors_file.read(path) if path.suffix == safetensors_file.SUFFIX else read_pth(path)
     weights = content.get("state_dict", content) if isinstance(content, Mapping) else None
     tensors = isinstance(weights, Mapping) and all(isinstance(value, Tensor) for value in weights.values())
     if not weights or not tensors:
@@ -33,9 +33,56 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     return dict(content)
 
 
-def _read_pth(path: Path) -> Any:
+def without_code(content: Any, path: Path) -> Any:
+    """`content` of `path`, fit for mmengine, which runs the config in a checkpoint as Python.
+
+    A config of safe settings becomes new source of just these; one of others stays unread, and whoever asks for it, as
+    ``DetInferencer`` does when it is given none, gets the reason.  Weights with such a config can be used with another.
+    """
+    if not isinstance(content, Mapping):
+        return content
+    content = dict(content)
+    hub, meta = content.get("message_hub"), content.get("meta")
+    if isinstance(hub, Mapping) and isinstance(hub.get("runtime_info"), Mapping):  # where it looks before meta
+        runtime = {key: value for key, value in hub["runtime_info"].items() if key != "cfg"}
+        content["message_hub"] = {**hub, "runtime_info": runtime}
+    if isinstance(meta, Mapping):
+        meta = {key: value for key, value in meta.items() if key != "config"}  # of mmcv 1; run when resuming
+        content["meta"] = _with_safe_config(meta, path) if "cfg" in meta else meta
+    return content
+
+
+def _with_safe_config(meta: dict[str, Any], path: Path) -> dict[str, Any]:
+    from hipdet.safe_settings import rewritten  # imports mmdet
+
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return {**meta, "cfg": rewritten(meta["cfg"])}
+    except ConfigError as error:
+        reason = f"{path}: its config isn't used: {error}. Give a config of your own beside these weights."
+        return _RefusedConfig(meta, reason)
+
+
+class _RefusedConfig(dict):
+    """Metadata whose ``cfg`` is an error."""
+
+    def __init__(self, meta: Mapping[str, Any], reason: str) -> None:
+        super().__init__(meta, cfg="")
+        self._reason = reason
+
+    def __getitem__(self, key: Any) -> Any:
+        if key == "cfg":
+            raise CheckpointError(self._reason)
+        return super().__getitem__(key)
+
+
+def read_pth(path: Path, map_location: Any = "cpu") -> Any:
+    """What is in a file that torch wrote, whatever that is; no code in it is run.
+
+    Raises:
+        CheckpointError: a damaged or unsafe file.
+    """
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(

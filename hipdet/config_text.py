@@ -38,6 +38,9 @@ def portable(settings: Settings) -> Settings:
     for key in ("work_dir", "launcher", "model_wrapper_cfg"):
         moved.pop(key, None)
     moved.update(load_from=None, resume=False)
+    for part in (moved, moved.get("visualizer")):
+        if isinstance(part, dict) and "vis_backends" in part:
+            part["vis_backends"] = [dict(type="LocalVisBackend")]  # others name an account, and send films there
     _forget_weights(moved.get("model"))  # they are in the checkpoint
     return moved
 

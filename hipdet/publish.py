@@ -9,7 +9,6 @@ from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from torch import Tensor
 
 from hipdet import safetensors_file
@@ -20,6 +19,7 @@ from hipdet.errors import CheckpointError, ConfigError
 from hipdet.files import replacing, write_json
 from hipdet.plain import plain
 from hipdet.publish_reports import reports_of
+from hipdet.safe_settings import safe_text
 from hipdet.version import __version__
 
 HASH_DIGITS = 8  # in file names, as mim checks them
@@ -83,7 +83,7 @@ def _meta(checkpoint: Path, found: Any) -> dict[str, Any]:
         ) from error
     try:
         settings = portable(read_settings(text))
-        cfg = Config(settings).pretty_text
+        cfg = safe_text(settings)
     except (ConfigError, KeyError) as error:
         raise CheckpointError(f"{checkpoint}: {error}; publish a checkpoint that tools/train.py wrote") from error
     experiment = PurePath(str(found.get("experiment_name") or "")).name

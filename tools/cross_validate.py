@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from mmengine.config import DictAction
 
 from hipdet.cli.config_file import read_config
 from hipdet.cli.errors import reports_errors
-from hipdet.coco.data_root import coco_file
+from hipdet.coco.data_root import coco_file, default_root
 from hipdet.cross_validation import CrossValidation, Variant
 from hipdet.errors import ConfigError
 
@@ -75,7 +74,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Run it."""
     args = parse_arguments()
-    root = args.data_root or Path(os.environ.get("HIPDET_DATA", "data"))
+    root = args.data_root or Path(default_root())
     annotations = coco_file(args.ann, root)
     if args.folds < 2 or args.jobs < 1:
         raise ConfigError(f"--folds {args.folds} --jobs {args.jobs}: expected at least 2 folds and 1 job")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from hipdet.cli import mm_arguments
 from hipdet.cli.config_file import read_config
 from hipdet.cli.errors import reports_errors
 from hipdet.coco import SPLIT_BY
+from hipdet.coco.data_root import default_root
 from hipdet.converters import convert_phantoms
 from hipdet.experiments.data import DataSet, Split
 from hipdet.experiments.experiment import CGOA, EXPERIMENTS, GIS, OAIH
@@ -114,7 +114,7 @@ def data_sets(args: argparse.Namespace) -> dict[str, DataSet]:
         for source, films in QUICK_FILMS.items():
             write_phantoms(root, source, films, max_side=QUICK_MAX_SIDE)
         convert_phantoms(root)
-    root = root or Path(os.environ.get("HIPDET_DATA", "data"))
+    root = root or Path(default_root())
     found = {name: DataSet.at(name, root / f"annotations/{name}.json") for name in (CGOA, OAIH, GIS)}
     found = {name: there for name, there in found.items() if there.annotations.is_file()}
     return {**found, **{given.name: given for given in args.data}}

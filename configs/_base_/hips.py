@@ -1,5 +1,6 @@
 # Hip films in COCO form: verified before training, square-padded to 224 px.  Paths are overridden by what builds on this.
-data_root = '{{$HIPDET_DATA:data}}'
+# hipdet takes $HIPDET_DATA, where it is set, for this folder
+data_root = 'data'
 classes = ('hip', )
 metainfo = dict(classes=classes, palette=[(220, 20, 60)])
 image_size = (224, 224)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import Any
 from hipdet.anchors.plan import Plan
 from hipdet.anchors.settings import anchor_settings
 from hipdet.config_source import Name, as_source
+from hipdet.errors import ConfigError
 from hipdet.mirrored_classes import sided_pairs
+from hipdet.safe_settings import PASTED
 
 PALETTE = [(220, 20, 60), (0, 130, 200), (60, 180, 75), (245, 130, 48), (145, 30, 180), (70, 240, 240), (240, 50, 230)]
 FILMS: dict[str, Any] = {"**": Name("films")}  # what all data sets of the config share
@@ -50,9 +51,9 @@ def config_text(plan: Plan, base: Mapping[str, Any], base_path: Path, path: Path
     """The source of a config at `path` that is based on `base`, read from `base_path`.
 
     Raises:
-        ConfigError: grids that the backbone of `base` can't have.
+        ConfigError: grids that the backbone of `base` can't have, or names of files or classes that a config can't hold.
     """
-    names = ", ".join(Path(name).name for name in data.train)
+    names = ", ".join(ascii(Path(name).name)[1:-1] for name in data.train)  # in a comment, so no line breaks
     anchors = str(plan.anchors)
     lines = [
         f"# Anchors read off {names} by tools/design_anchors.py; anchor_plan.json has figures and reasons.",
@@ -61,13 +62,10 @@ def config_text(plan: Plan, base: Mapping[str, Any], base_path: Path, path: Path
     if data.val is None:
         lines.append("# There was no file for validation: after tools/split.py, design again with --val.")
     above = Path(os.path.relpath(base_path.resolve(), path.parent.resolve())).as_posix()
-    # mmengine's placeholders can't hold everything
-    plain = not re.search(r"[\s{}$]", data.root)
-    root = "{{$HIPDET_DATA:" + data.root + "}}" if plain else data.root
     palette = [PALETTE[index % len(PALETTE)] for index in range(len(plan.classes))]
     settings = dict(
         _base_=above,
-        data_root=root,
+        data_root=data.root,
         classes=tuple(plan.classes),
         metainfo=dict(classes=Name("classes"), palette=palette, **_mirrored_pairs(plan.classes, base)),
         films=dict(data_root=Name("data_root"), metainfo=Name("metainfo"), **_unfinished(data)),
@@ -78,7 +76,15 @@ def config_text(plan: Plan, base: Mapping[str, Any], base_path: Path, path: Path
     )
     if data.val is None:
         settings["default_hooks"] = dict(checkpoint=dict(save_best=None))
-    return "\n".join([*lines, *(f"{key} = {as_source(value, 0, len(key) + 3)}" for key, value in settings.items()), ""])
+    source = "\n".join(
+        [*lines, *(f"{key} = {as_source(value, 0, len(key) + 3)}" for key, value in settings.items()), ""]
+    )
+    if PASTED in source:
+        line = next(line for line in source.splitlines() if PASTED in line)
+        raise ConfigError(
+            f"{line.strip()}: mmengine pastes variables where {PASTED!r} stands; rename the file or the class"
+        )
+    return source
 
 
 def _mirrored_pairs(classes: Sequence[str], base: Mapping[str, Any]) -> dict[str, Any]:

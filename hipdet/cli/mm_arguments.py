@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from mmengine.runner import find_latest_checkpoint
 
 from hipdet.checkpoint import read_checkpoint
 from hipdet.cli.config_file import read_config
+from hipdet.coco.data_root import in_fold, in_place
 from hipdet.errors import CheckpointError, ConfigError
+from hipdet.safe_settings import require_writable
 
 
 def add_arguments(parser: argparse.ArgumentParser, parts: Sequence[str]) -> None:
@@ -48,16 +50,17 @@ def load_config(args: argparse.Namespace) -> Config:
         ConfigError: a config that isn't there, or can't do what the arguments ask for.
     """
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    if args.data_root:
-        os.environ["HIPDET_DATA"] = str(Path(args.data_root).resolve())
     cfg = read_config(args.config)
     if args.data_root:
-        use_data_root(cfg, os.environ["HIPDET_DATA"])
+        use_data_root(cfg, str(Path(args.data_root).resolve()))
+    else:
+        use_environment(cfg)
     for part in ("train", "val", "test"):
         if ann_file := getattr(args, f"{part}_ann", None):
             use_annotations(cfg, part, ann_file)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
+    require_writable(cfg.to_dict())  # training saves it
     cfg.launcher = args.launcher
     if args.work_dir:
         cfg.work_dir = args.work_dir
@@ -77,21 +80,45 @@ def use_data_root(cfg: Config, root: str) -> None:
     if not old and not cfg.get("data_root"):
         raise ConfigError(f"--data-root {root}: {cfg.filename} has no data_root")
 
-    def moved(value: Any) -> Any:
+    def moved(key: Any, text: str) -> str:
+        for folder in old:
+            below = os.path.isabs(folder) or key == "data_root"  # else below the root anyway, as annotation files are
+            if below and (text == folder or text.startswith(f"{folder.rstrip('/')}/")):
+                return root + text[len(folder.rstrip("/")) :]
+        return text
+
+    _change_places(cfg, moved)
+    use_environment(cfg)
+
+
+def use_environment(cfg: Config) -> None:
+    """Put what the environment says into the places of films and annotations, so that the saved config has it.
+
+    Raises:
+        ConfigError: the environment says what can't be.
+    """
+    changes = dict(data_root=in_place, ann_file=in_fold)
+    _change_places(cfg, lambda key, text: changes[key](text) if key in changes else text)
+
+
+def _change_places(cfg: Config, change: Callable[[Any, str], str]) -> None:
+    """Apply `change` to every text of the parts of a config that have to do with films, and to the key that it stands under.
+
+    The annotation files of evaluators, which begin with the data root, stand under ``data_root`` here.
+    """
+
+    def changed(value: Any, key: Any, in_evaluator: bool) -> Any:
         if isinstance(value, dict):
-            return {key: moved(each) for key, each in value.items()}
+            return {name: changed(each, name, in_evaluator) for name, each in value.items()}
         if isinstance(value, (list, tuple)):
-            return type(value)(moved(each) for each in value)
-        if isinstance(value, str):
-            for folder in old:
-                if value == folder or value.startswith(f"{folder.rstrip('/')}/"):
-                    return root + value[len(folder.rstrip("/")) :]
-        return value
+            return type(value)(changed(each, key, in_evaluator) for each in value)
+        key = "data_root" if in_evaluator and key == "ann_file" else key
+        return change(key, value) if isinstance(value, str) else value
 
     parts = [f"{part}_{what}" for part in ("train", "val", "test") for what in ("dataloader", "evaluator")]
-    for key in ("data_root", *parts):
-        if key in cfg:
-            cfg[key] = moved(cfg[key])
+    for part in ("data_root", *parts):
+        if part in cfg:
+            cfg[part] = changed(cfg[part], part, part.endswith("evaluator"))
 
 
 def use_annotations(cfg: Config, part: str, ann_file: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hipdet.coco.data_root import default_root
 from hipdet.errors import DatasetError
 from hipdet.visualization.html_page import write_page
 from hipdet.visualization.pictured_film import PicturedFilm
@@ -42,7 +42,7 @@ def image_root(args: argparse.Namespace) -> Path:
     Raises:
         DatasetError: no such folder.
     """
-    root = Path(args.data_root or os.environ.get("HIPDET_DATA", "data"))
+    root = Path(args.data_root or default_root())
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder of films: say where they are with --data-root")
     return root

@@ -15,6 +15,7 @@ from hipdet.cli.tool_process import run_tool
 from hipdet.cross_validation.variant import Variant
 from hipdet.errors import ConfigError
 from hipdet.files import write_json, write_text
+from hipdet.safe_settings import require_writable
 
 CONFIG, INPUTS, RECORD = "config.py", "inputs.json", "record.json"
 TABLE = "test/test.roi.json"
@@ -89,6 +90,7 @@ class Fold:
 
     def _claim(self, cfg: Config) -> None:
         """Write config and inputs into a new folder; refuse one that holds another training."""
+        require_writable(cfg.to_dict())
         text = cfg.pretty_text
         for place in (self.train, self.test, self.data_root):  # where they lie may change
             text = text.replace(str(place.resolve()), place.name)

@@ -11,6 +11,7 @@ from mmdet.registry import DATASETS
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from hipdet.coco.data_root import in_fold, in_place
 from hipdet.coco.film_status import labelled
 from hipdet.coco.ignored import as_crowd
 from hipdet.errors import ConfigError, DatasetError
@@ -33,6 +34,8 @@ class RoiDataset(CocoDataset):
     Films that `tools/annotate.py` has as excluded, incomplete or unchecked are left out, and counted in the log
     (:mod:`hipdet.coco.film_status`); so are those without ROI that ``filter_cfg`` drops.
 
+    The data root ``data`` is ``$HIPDET_DATA`` where that is set, see :func:`hipdet.coco.data_root.in_place`.
+
     Args:
         verify_films: Also look at every film: there, whole, upright size as declared.  Headers only, so thousands of films
             take seconds.
@@ -50,6 +53,12 @@ class RoiDataset(CocoDataset):
         self._seeds: Tensor | None = None  # in memory that workers share
         self._seeded: list[int] = []  # what this process has followed
         super().__init__(*args, **kwargs)
+
+    def _join_prefix(self) -> None:
+        """As BaseDataset's, below the data root that the environment names."""
+        self.data_root: str = in_place(self.data_root or "")
+        self.ann_file: str = in_fold(self.ann_file)
+        super()._join_prefix()
 
     def load_data_list(self) -> list[dict]:
         """Verify, then load as CocoDataset does what is labelled."""

@@ -7,6 +7,7 @@ from typing import Any
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 
+from hipdet.coco.data_root import in_place
 from hipdet.coco.ignored import is_ignored
 
 
@@ -14,6 +15,7 @@ from hipdet.coco.ignored import is_ignored
 class RoiCocoMetric(CocoMetric):
     """``CocoMetric`` as hipdet's rules have it.
 
+    * `ann_file` is looked for in the data root, see :func:`hipdet.coco.data_root.in_place`.
     * An annotation with ``ignore`` is one with ``iscrowd``: pycocotools takes it for any other.
     * Films of `ann_file` that weren't evaluated are passed over: mmdet's counts the boxes of those that
       :class:`hipdet.datasets.RoiDataset` leaves out as missed.
@@ -21,8 +23,8 @@ class RoiCocoMetric(CocoMetric):
     Figures of files without either are CocoMetric's.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, ann_file: str | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(None if ann_file is None else in_place(ann_file), *args, **kwargs)
         if self._coco_api is not None:  # None where the labels come with the samples
             for annotation in self._coco_api.dataset["annotations"]:
                 annotation["iscrowd"] = int(is_ignored(annotation))

@@ -15,6 +15,7 @@ from mmengine.fileio import get_text
 from mmengine.logging import MMLogger
 
 from hipdet.boxes import as_boxes, xywh_to_xyxy
+from hipdet.coco.data_root import in_place
 from hipdet.coco.ignored import is_ignored
 from hipdet.errors import DatasetError
 from hipdet.evaluation.figures import summarize
@@ -34,7 +35,7 @@ class RoiMetric(BaseMetric):
     ``acc50/<class>`` too.
 
     Args:
-        ann_file: COCO annotation file of the evaluated films.
+        ann_file: COCO annotation file of the evaluated films, found by :func:`hipdet.coco.data_root.in_place`.
         rois_per_image: Detections taken per image, by score alone (two hips), or of each class by name, such as
             ``dict(heart=1, lung=2)``; of a range, such as ``lung=[1, 2]``, the most.
         outfile_prefix: Where to write ``<prefix>.roi.json`` and ``<prefix>.roi.csv``, one row per ROI, worst first.
@@ -56,7 +57,7 @@ class RoiMetric(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.ann_file = ann_file
+        self.ann_file = ann_file = in_place(ann_file)
         self.rois_per_image = rois_per_image
         self._wanted(list(rois_per_image) if isinstance(rois_per_image, Mapping) else [])  # faults show before a test
         self.outfile_prefix = outfile_prefix

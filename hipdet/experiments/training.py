@@ -19,6 +19,7 @@ from hipdet.experiments.experiment import EXPERIMENTS
 from hipdet.experiments.scores import coco_ap
 from hipdet.experiments.settings import settings
 from hipdet.files import write_json, write_text
+from hipdet.safe_settings import require_writable
 
 CONFIG = "config.py"
 INPUTS, RECORD = "inputs.json", "record.json"
@@ -92,6 +93,7 @@ class Training:
 
     def _claim(self, cfg: Config, films: Films, flags: Sequence[str]) -> None:
         """Write config and inputs into a new folder; refuse one that holds another training."""
+        require_writable(cfg.to_dict())
         text = cfg.pretty_text
         pool = EXPERIMENTS[self.number].pool
         parts = [without_ids(subset(films.coco, films.subsets[f"{pool}_{part}"])) for part in ("train", "val")]

@@ -1,5 +1,7 @@
 """The written config says what the plan says, and mmengine reads it from anywhere."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from mmengine.config import Config
@@ -7,6 +9,8 @@ from mmengine.config import Config
 from hipdet.anchors.goal import Goal
 from hipdet.anchors.plan import design
 from hipdet.anchors.plan_config import PlanData, config_text
+from hipdet.cli.mm_arguments import use_environment
+from hipdet.errors import ConfigError
 from hipdet.mirrored_classes import mirrored_labels, sided_pairs
 from roi_sets import placed, rois_of, squares
 from tool_runs import REPOSITORY
@@ -39,7 +43,9 @@ def test_hips(tmp_path, monkeypatch):
 
 def test_data_root_can_be_given_later(tmp_path, monkeypatch):
     monkeypatch.setenv("HIPDET_DATA", "/elsewhere")
-    _, _, cfg = written(tmp_path, squares([0.2] * 50), PlanData("data", ["a.json"], "b.json", "b.json"))
+    _, text, cfg = written(tmp_path, squares([0.2] * 50), PlanData("data", ["a.json"], "b.json", "b.json"))
+    assert "HIPDET_DATA" not in text
+    use_environment(cfg)
     assert cfg.train_dataloader.dataset.data_root == "/elsewhere"
     assert cfg.val_evaluator[0].ann_file == "/elsewhere/b.json"
 
@@ -48,6 +54,20 @@ def test_a_folder_with_a_space(tmp_path):
     _, _, cfg = written(tmp_path, squares([0.2] * 50), PlanData("my films", ["it's.json"], "b.json", "b.json"))
     assert cfg.train_dataloader.dataset.data_root == "my films"
     assert cfg.train_dataloader.dataset.ann_file == "it's.json"
+
+
+def test_names_in_the_data_are_not_run(tmp_path, monkeypatch):
+    """A line break ends a comment, and mmengine pastes what it finds between double braces into the source."""
+    monkeypatch.chdir(tmp_path)
+    name = "x\nopen('canary', 'w')  # .json"
+    _, _, cfg = written(tmp_path, squares([0.2] * 50), PlanData("my 'films\"", [name], "b.json", "b.json"))
+    assert cfg.train_dataloader.dataset.ann_file == name
+    assert cfg.val_evaluator[0].ann_file == "my 'films\"/b.json"
+    assert not Path("canary").exists()
+    plan = design({"films": squares([0.2] * 50)})
+    for root, ann_file in (("{{$HOME:a}}", "a.json"), ("data", "{{ fileDirname }}.json")):
+        with pytest.raises(ConfigError, match=r"pastes variables where '\{\{' stands; rename"):
+            config_text(plan, Config.fromfile(EXP3), EXP3, tmp_path / "a.py", PlanData(root, [ann_file]))
 
 
 def test_several_classes_and_aspects(tmp_path):

@@ -5,6 +5,8 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from hipdet.cli.mm_arguments import use_environment
+from hipdet.errors import ConfigError
 from tool_runs import REPOSITORY
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.py"))
@@ -69,5 +71,9 @@ def test_fracatlas_folds_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("HIPDET_FOLD", "3")
     monkeypatch.setenv("HIPDET_DATA", "films")
     cfg = Config.fromfile(REPOSITORY / "configs/hip_ssd_r18_fracatlas.py")
+    use_environment(cfg)
     assert cfg.train_dataloader.dataset.ann_file == "annotations/fold3_train.json"
     assert cfg.test_evaluator[1].ann_file == "films/annotations/fold3_test.json"
+    monkeypatch.setenv("HIPDET_FOLD", "3'")
+    with pytest.raises(ConfigError, match=r'HIPDET_FOLD is "3\'": expected the number of a fold'):
+        use_environment(Config.fromfile(REPOSITORY / "configs/hip_ssd_r18_fracatlas.py"))
