@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hipdet.coco.known_patients import patients_unknown
+from hipdet.coco.patients import says_unknown
 from hipdet.errors import DatasetError
 
 Coco = dict[str, Any]
@@ -41,7 +41,7 @@ def append(coco: Coco, added: Mapping[str, Any], name: str) -> None:
         raise DatasetError(f"{name}: classes are {classes}, those of the other data sets {expected}")
     category_ids = {category["id"]: number for number, category in enumerate(added["categories"], 1)}
     image_ids: dict[int, int] = {}
-    unknown = {"patients": "unknown"} if patients_unknown(added.get("info")) else {}
+    unknown = {"patients": "unknown"} if says_unknown(added.get("info")) else {}
     for image in added["images"]:
         image_ids[image["id"]] = len(coco["images"]) + 1
         coco["images"].append({**image, "id": image_ids[image["id"]], **unknown})

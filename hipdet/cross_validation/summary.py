@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hipdet.coco.known_patients import patients_of
+from hipdet.coco.patients import patients_of
 from hipdet.cross_validation.result import Result
 from hipdet.files import write_csv, write_json, write_text
 from hipdet.visualization.calibration_figure import write_calibration

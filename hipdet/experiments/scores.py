@@ -20,7 +20,7 @@ from pycocotools.cocoeval import COCOeval
 
 from hipdet.boxes import xywh_to_xyxy
 from hipdet.coco.ignored import as_crowd, is_ignored
-from hipdet.coco.known_patients import patients_of
+from hipdet.coco.patients import patients_of
 from hipdet.errors import DatasetError
 from hipdet.evaluation.figures import bootstrap_intervals, roi_figures
 from hipdet.evaluation.resampling import Units

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hipdet.coco.known_patients import patients_of
+from hipdet.coco.patients import patients_of
 from hipdet.evaluation.figures import bootstrap_intervals
 from hipdet.evaluation.resampling import Units
 
