@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from hipdet.anchors.labelled_set import LabelledSet, read_sets, validation_besid
 from hipdet.anchors.plan import Plan, design
 from hipdet.anchors.plan_config import PlanData, config_text
 from hipdet.anchors.plan_table import plan_text
-from hipdet.anchors.settings import RESNETS, Backbone
+from hipdet.anchors.settings import REFINING, RESNETS, Backbone
 from hipdet.cli.config_file import read_config
 from hipdet.cli.errors import reports_errors
 from hipdet.coco.data_root import data_root_of
@@ -142,6 +142,8 @@ def main() -> None:
     base, base_path = read_base(args.base)
     goal = Goal(args.coverage, args.matched, scales=args.scales, grids=tuple(args.grids))
     plan = design({each.name: each.rois for each in sets}, goal, Backbone.of(base))
+    if base["model"]["type"] == REFINING:
+        plan = replace(plan, reasons=(*plan.reasons, *plan.second_look.reasons))
     print(plan_text(plan))
     checks = {path.stem: check(plan, path) for path in dict.fromkeys(filter(None, (val, args.test)))}
     for where, found in checks.items():

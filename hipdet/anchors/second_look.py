@@ -96,8 +96,8 @@ def _reasons(
 ) -> Iterator[str]:
     worst = min(squares, key=lambda name: squares[name])
     yield (
-        f"Second look: squares reach a mean IoU of {squares[worst]:.2f} with the labels of {worst!r}, so width and height are "
-        f"{'one' if square else 'read apart'} (square={square}, from {PLANNED})."
+        f"Second look: squares reach a mean IoU of {squares[worst]:.2f} with the labels of {worst!r}, so width and height "
+        f"are {'one' if square else 'read apart'} (square={square}, from {PLANNED})."
     )
     if sizes:
         worst = min(sizes, key=lambda name: sizes[name])

@@ -137,7 +137,7 @@ class RoiMetric(BaseMetric):
         images = {image["id"]: image for image in self.coco["images"]}
         names = {category["id"]: category["name"] for category in self.coco["categories"]}
         rois = [row for i, film in films.items() for row in roi_rows(images[i], self._annotations[i], film, names)]
-        classes = self._classes()
-        extras = [row for i, film in films.items() for row in extra_rows(images[i], film, classes)]
+        by_label = dict(enumerate(self._classes()))
+        extras = [row for i, film in films.items() for row in extra_rows(images[i], film, by_label)]
         write_table(str(self.outfile_prefix), dict(figures=figures, ann_file=Path(self.ann_file).name), rois, extras)
         MMLogger.get_current_instance().info(f"ROI table, worst first: {self.outfile_prefix}.roi.csv")

@@ -41,13 +41,13 @@ def roi_rows(
     return rows
 
 
-def extra_rows(image: Mapping[str, Any], film: FilmResult, classes: Sequence[str]) -> list[dict]:
-    """One row per top detection of a film that was matched with no ROI; `classes` are names by label."""
+def extra_rows(image: Mapping[str, Any], film: FilmResult, names: Mapping[int, str]) -> list[dict]:
+    """One row per top detection of a film that was matched with no ROI; `names` are those of the classes by label."""
     matched = {roi.detection for roi in film.rois}
     return [
         dict(
             image_id=image["id"],
-            label=classes[int(film.top.labels[index])],
+            label=names.get(int(film.top.labels[index]), ""),
             confidence=round(float(film.top.scores[index]), 4),
             **dict(zip(FOUND_CORNERS, film.top.boxes[index].round(2).tolist())),
         )

@@ -45,7 +45,9 @@ class DetectorGraph(nn.Module):
         self.eval()
         self.passes: tuple[int, ...] = getattr(detector, "passes", ())
         self.rois = (self.passes[0] if self.passes else rois) * head.num_classes
-        if not self.passes and head.num_classes > 1:  # a class that scores low has its chance, but no more than in `predict`
+        if (
+            not self.passes and head.num_classes > 1
+        ):  # a class that scores low has its chance, but no more than in `predict`
             self.rois = min(self.rois, self.settings.max_per_img)
         with torch.no_grad():
             anchors, *_ = head.flat(self.detector.extract_feat(self._network_input(torch.zeros(1, 1, side, side))))

@@ -36,7 +36,7 @@ def compared_table(coco: Mapping[str, Any], found: Mapping[int, Sequence[Record]
             classes = np.array([each["category_id"] for each in here])
             film = evaluate_film(truth, classes, detections, len(detections.scores))
             rois += roi_rows(image, here, film, names)
-            extras += extra_rows(image, film)
+            extras += extra_rows(image, film, names)
     return dict(rois=rois, extras=extras)
 
 
