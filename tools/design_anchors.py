@@ -19,7 +19,7 @@ from hipdet.anchors.labelled_set import LabelledSet, read_sets, validation_besid
 from hipdet.anchors.plan import Plan, design
 from hipdet.anchors.plan_config import PlanData, config_text
 from hipdet.anchors.plan_table import plan_text
-from hipdet.anchors.settings import RESNETS, image_side
+from hipdet.anchors.settings import REFINING, RESNETS, Backbone
 from hipdet.cli.config_file import read_config
 from hipdet.cli.errors import reports_errors
 from hipdet.coco.data_root import data_root_of
@@ -145,7 +145,9 @@ def main() -> None:
     sets = read_sets(args.annotations, args.with_unfinished)
     base, base_path = read_base(args.base)
     goal = Goal(args.coverage, args.matched, scales=args.scales, grids=tuple(args.grids))
-    plan = design({each.name: each.rois for each in sets}, goal, image_side(base), base["model"]["backbone"]["depth"])
+    plan = design({each.name: each.rois for each in sets}, goal, Backbone.of(base))
+    if base["model"]["type"] == REFINING:
+        plan = replace(plan, reasons=(*plan.reasons, *plan.second_look.reasons))
     print(plan_text(plan))
     for each in sets:
         if each.note:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hipdet.export.export_model import export_model, phantom_films
+from hipdet.export.comparison import PELVES, drawn
+from hipdet.export.export_model import export_model
 from hipdet.files import replacing
 from hipdet.inference.torch_model import TorchModel
 from speed.brief_training import briefly_trained, read_plain_config
@@ -39,5 +40,5 @@ def model(name: str, folder: Path) -> Model:
     briefly_trained(found.config, found.weights, STEPS.get(name, FEW_STEPS))
     if not found.onnx.is_file():
         checkpoint = TorchModel(found.config, found.weights)
-        export_model(checkpoint, checkpoint.card, found.onnx, phantom_films(1))
+        export_model(checkpoint, checkpoint.card, found.onnx, drawn(PELVES, 1))
     return found

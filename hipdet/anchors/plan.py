@@ -13,14 +13,13 @@ from hipdet.anchors.figures import AnchorFigures
 from hipdet.anchors.goal import EQUAL, FITTED, Goal
 from hipdet.anchors.neighbours import Neighbour, neighbours_of
 from hipdet.anchors.reasons import reasons_for
-from hipdet.anchors.receptive_field import receptive_field
 from hipdet.anchors.rois import Rois
-from hipdet.anchors.settings import IMAGE_SIDE, all_grids, coarsest_of_backbone, feature_map
+from hipdet.anchors.second_look import SecondLook, roi_counts
+from hipdet.anchors.settings import Backbone
 from hipdet.anchors.spread import RoiSpread, spreads
 from hipdet.anchors.warnings import nms_threshold, pixel_warnings, usual_overlap, warnings_of
 from hipdet.errors import DatasetError
-
-RESNET = 101  # the paper's
+from hipdet.roi_counts import RoiCounts
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,8 @@ class Plan:
         neighbours: Sets that were rejected.
         classes: Names.
         rois_per_image: Of every class, on most films that have any.
+        roi_counts: Fewest and most on the films that have any.
+        second_look: For a detector that re-reads what it finds.
         nms_threshold: IoU above which two detections are one.
         image_side: Of the padded square in pixels.
         receptive_field: Side in pixels of what a cell sees.
@@ -51,6 +52,8 @@ class Plan:
     neighbours: tuple[Neighbour, ...]
     classes: tuple[str, ...]
     rois_per_image: Mapping[str, int]
+    roi_counts: RoiCounts
+    second_look: SecondLook
     nms_threshold: float
     image_side: int
     receptive_field: int
@@ -61,28 +64,27 @@ class Plan:
         anchors.update(
             per_image=self.anchors.per_image, strides=[self.image_side // grid for grid in self.anchors.grids]
         )
-        return dict(asdict(self), anchors=anchors, neighbours=[neighbour.as_json() for neighbour in self.neighbours])
+        neighbours = [neighbour.as_json() for neighbour in self.neighbours]
+        return dict(asdict(self), anchors=anchors, neighbours=neighbours, roi_counts=self.roi_counts.to_json())
 
 
-def design(
-    data_sets: Mapping[str, Rois], goal: Goal | None = None, side: int = IMAGE_SIDE, depth: int = RESNET
-) -> Plan:
+def design(data_sets: Mapping[str, Rois], goal: Goal | None = None, backbone: Backbone | None = None) -> Plan:
     """Read anchors off the ROIs of all `data_sets` (paper, section 3.3).
 
     Args:
         data_sets: ROIs by the name of their data set.
         goal: What to reach.
-        side: Of the padded square in pixels: it decides which grids there are.
-        depth: Of the ResNet, for its receptive field.
+        backbone: It decides which grids there are; by default the paper's, on 224 px.
 
     Raises:
         DatasetError: no ROI, data sets with different classes, or ROIs that no anchors can serve.
-        ConfigError: a grid that a ResNet hasn't.
+        ConfigError: a grid that the backbone hasn't.
     """
-    goal = goal or Goal()
+    goal, backbone = goal or Goal(), backbone or Backbone()
     if not goal.grids:
-        goal = replace(goal, coarsest=coarsest_of_backbone(side), grids=tuple((grid,) for grid in all_grids(side)))
-    maps = {grids: feature_map(grids, side) for grids in goal.grids}
+        goal = replace(goal, coarsest=backbone.coarsest, grids=tuple((grid,) for grid in backbone.grids))
+    for grids in goal.grids:
+        backbone.feature_map(grids)  # there must be one
     for name, part in data_sets.items():
         if not len(part):
             raise DatasetError(f"{name}: no ROI to read anchors off: label some, or leave the data set out")
@@ -92,8 +94,7 @@ def design(
     goal, candidates, remarks = _candidates(rois, goal)
     chosen = choose(candidates, goal)
     spread = tuple(each for name, part in data_sets.items() for each in spreads(name, part))
-    stage, downsamples = maps[chosen.anchors.grids]
-    field = receptive_field(depth, stage, max(downsamples))
+    side, field = backbone.side, backbone.receptive_field(chosen.anchors.grids)
     finest = min(candidate.figures.contested for candidate in candidates)
     return Plan(
         goal=goal,
@@ -113,6 +114,8 @@ def design(
         neighbours=tuple(neighbours_of(rois, chosen, candidates, goal)),
         classes=rois.classes,
         rois_per_image=_rois_per_image(rois),
+        roi_counts=roi_counts(rois),
+        second_look=SecondLook.of(rois),
         nms_threshold=nms_threshold(usual_overlap(rois)),
         image_side=side,
         receptive_field=field,

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from hipdet.anchors.plan import Plan
-from hipdet.anchors.settings import anchor_settings
+from hipdet.anchors.second_look import SecondLook
+from hipdet.anchors.settings import REFINING, anchor_settings
 from hipdet.config_source import Name, as_source
 from hipdet.errors import ConfigError
 from hipdet.mirrored_classes import sided_pairs
 from hipdet.safe_settings import PASTED
 
 PALETTE = [(220, 20, 60), (0, 130, 200), (60, 180, 75), (245, 130, 48), (145, 30, 180), (70, 240, 240), (240, 50, 230)]
+PASSES = (3, 2)  # of a RefiningDetector whose config doesn't say
 FILMS: dict[str, Any] = {"**": Name("films")}  # what all data sets of the config share
 
 
@@ -97,12 +99,37 @@ def _model(plan: Plan, base: Mapping[str, Any]) -> dict[str, Any]:
     changed = anchor_settings(plan.anchors, base)
     head = changed["model"]["bbox_head"]
     changed["model"]["bbox_head"] = dict(num_classes=len(plan.classes), **head)
-    changed["model"]["test_cfg"] = dict(nms=dict(iou_threshold=plan.nms_threshold))
+    most = plan.roi_counts.most
+    few = dict(max_per_img=most) if base["model"]["test_cfg"]["max_per_img"] < most else {}
+    changed["model"]["test_cfg"] = dict(nms=dict(iou_threshold=plan.nms_threshold), **few)
+    if base["model"]["type"] == REFINING:
+        changed["model"].update(_second_look(plan.second_look, base))
     return changed
 
 
 def _unfinished(data: PlanData) -> dict[str, Any]:
     return dict(unfinished=True) if data.unfinished else {}
+
+
+def _second_look(look: SecondLook, base: Mapping[str, Any]) -> dict[str, Any]:
+    """As many to spare in each reading as `base` has beyond the ROIs of its own films."""
+    passes = base["model"].get("passes", PASSES)
+    spare = [max(count - _rois_of(base), 0) for count in passes]
+    return dict(
+        refiner=dict(square=look.square),
+        one_size=look.one_size,
+        passes=tuple(look.most + more for more in spare),
+    )
+
+
+def _rois_of(base: Mapping[str, Any]) -> int:
+    """ROIs of a class on a film that `base` is made for, at most."""
+    for evaluator in base.get("test_evaluator") or ():
+        if evaluator["type"] == "RoiMetric":
+            counts = evaluator.get("rois_per_image", 2)
+            each = counts.values() if isinstance(counts, Mapping) else [counts]
+            return max(max(count) if isinstance(count, Sequence) else count for count in each)
+    return 2
 
 
 def _training(base: Mapping[str, Any], data: PlanData) -> dict[str, Any]:
@@ -122,9 +149,9 @@ def _evaluation(part: str, ann_file: str | None, base: Mapping[str, Any], plan: 
     evaluators = [dict(evaluator, ann_file=path) for evaluator in base[f"{part}_evaluator"]]
     for evaluator in evaluators:
         if evaluator["type"] == "RoiMetric":
-            counts = dict(plan.rois_per_image)
+            counts = plan.roi_counts.to_json()
             # names of classes may be no identifiers
-            evaluator["rois_per_image"] = counts[plan.classes[0]] if len(counts) == 1 else Name(repr(counts))
+            evaluator["rois_per_image"] = Name(repr(counts)) if isinstance(counts, dict) else counts
     return {
         f"{part}_dataloader": dict(dataset=dict(**FILMS, ann_file=ann_file)),
         f"{part}_evaluator": evaluators,

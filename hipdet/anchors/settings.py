@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hipdet.anchors.anchor_set import AnchorSet
+from hipdet.anchors.receptive_field import receptive_field
 from hipdet.errors import ConfigError
 
 IMAGE_SIDE = 224  # pixels of the padded square, where a config doesn't say
 RESNETS = ("ResNet", "GreyResNet")
+REFINING = "RefiningDetector"
 STRIDES = {4: 32, 3: 16, 2: 8}  # pixels between the cells of a ResNet's stages
 
 
@@ -18,38 +21,75 @@ def image_side(base: Mapping[str, Any]) -> int:
     return int(base.get("image_size", (IMAGE_SIDE,))[0])
 
 
-def maps_of(stage: int, side: int) -> list[int]:
-    """Cells along a side of the map behind `stage`, and of those that stride-2 convolutions make of it: 7, 4, 2, 1."""
-    cells = [side // STRIDES[stage]]
-    while cells[-1] > 1:
-        cells.append(-(-cells[-1] // 2))
-    return cells
+@dataclass(frozen=True)
+class Backbone:
+    """What decides which maps there are.
 
-
-def all_grids(side: int = IMAGE_SIDE) -> list[int]:
-    """Every grid that a ResNet on `side` px offers, ascending: 1, 2, 4, 7, 14, 28."""
-    return sorted({cells for stage in STRIDES for cells in maps_of(stage, side)})
-
-
-def coarsest_of_backbone(side: int = IMAGE_SIDE) -> int:
-    """Cells along a side of a ResNet's last map: 7."""
-    return side // max(STRIDES.values())
-
-
-def feature_map(grids: tuple[int, ...], side: int = IMAGE_SIDE) -> tuple[int, list[int]]:
-    """The deepest stage of a ResNet that is as fine as the finest of `grids`, and the stride-2 convolutions behind it.
-
-    Returns:
-        Stage, and for every grid the convolutions: ``(4, [1, 2, 3])`` for grids 4, 2, 1 on 224 px (7 -> 4 -> 2 -> 1).
-
-    Raises:
-        ConfigError: grids that no stage leads to.
+    Attributes:
+        side: Of the padded square, in pixels.
+        stages: Of the ResNet; the head reads the last one.
+        reduction: The ResNet sees the square smaller by this number (``RefiningDetector``).
+        depth: Of the ResNet, for its receptive field.
     """
-    for stage in STRIDES:
-        cells = maps_of(stage, side)
-        if set(grids) <= set(cells):
-            return stage, [cells.index(grid) for grid in grids]
-    raise ConfigError(f"no feature map for grids {list(grids)} on {side} px: a ResNet offers {all_grids(side)}")
+
+    side: int = IMAGE_SIDE
+    stages: int = 4
+    reduction: int = 1
+    depth: int = 101  # the paper's
+
+    @classmethod
+    def of(cls, base: Mapping[str, Any]) -> Backbone:
+        """That of a config with a ResNet."""
+        model = base["model"]
+        reduction = model.get("reduction", 2) if model.get("type") == REFINING else 1
+        backbone = model["backbone"]
+        return cls(image_side(base), backbone.get("num_stages", 4), reduction, backbone["depth"])
+
+    @property
+    def ends(self) -> list[int]:
+        """Stages that the ResNet may end with, the deepest first."""
+        return [stage for stage in STRIDES if stage <= self.stages]
+
+    def maps_of(self, stage: int) -> list[int]:
+        """Cells along a side of the map behind `stage`, and of those that stride-2 convolutions make of it: 7, 4, 2, 1."""
+        cells = [self.side // (STRIDES[stage] * self.reduction)]
+        while cells[-1] > 1:
+            cells.append(-(-cells[-1] // 2))
+        return cells
+
+    @property
+    def grids(self) -> list[int]:
+        """Every grid that it offers, ascending: 1, 2, 4, 7, 14, 28."""
+        return sorted({cells for stage in self.ends for cells in self.maps_of(stage)})
+
+    @property
+    def coarsest(self) -> int:
+        """Cells along a side of the ResNet's last map: 7."""
+        return self.maps_of(self.stages)[0]
+
+    def feature_map(self, grids: tuple[int, ...]) -> tuple[int, list[int]]:
+        """The deepest stage that is as fine as the finest of `grids`, and the stride-2 convolutions behind it.
+
+        Returns:
+            Stage, and for every grid the convolutions: ``(4, [1, 2, 3])`` for grids 4, 2, 1 on 224 px (7 -> 4 -> 2 -> 1).
+
+        Raises:
+            ConfigError: grids that no stage leads to.
+        """
+        for stage in self.ends:
+            cells = self.maps_of(stage)
+            if set(grids) <= set(cells):
+                return stage, [cells.index(grid) for grid in grids]
+        smaller = f" reduced by {self.reduction}" if self.reduction > 1 else ""
+        raise ConfigError(
+            f"no feature map for grids {list(grids)} on {self.side} px{smaller}: a ResNet of {self.stages} stages offers "
+            f"{self.grids}"
+        )
+
+    def receptive_field(self, grids: tuple[int, ...]) -> int:
+        """Side in pixels of the square of what a cell of the coarsest of `grids` sees."""
+        stage, downsamples = self.feature_map(grids)
+        return receptive_field(self.depth, stage, max(downsamples), self.reduction)
 
 
 def anchor_settings(anchors: AnchorSet, base: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,15 +97,15 @@ def anchor_settings(anchors: AnchorSet, base: Mapping[str, Any]) -> dict[str, An
 
     Args:
         anchors: Square ones become a ``SquareAnchorGenerator``, others mmdet's own ``AnchorGenerator``.
-        base: A config whose ResNet ends with layer4 and feeds a ``HipSSDHead``.
+        base: A config whose ResNet feeds a ``HipSSDHead``.
 
     Raises:
         ConfigError: another backbone, or grids that it can't have.
     """
-    side = image_side(base)
-    stage, downsamples = feature_map(anchors.grids, side)
+    backbone = Backbone.of(base)
+    side, (stage, downsamples) = backbone.side, backbone.feature_map(anchors.grids)
     changed: dict[str, Any] = dict(model=dict(bbox_head={}))
-    if stage < max(STRIDES):
+    if stage < backbone.stages:
         changed = _up_to(stage, base)
     changed["model"]["bbox_head"].update(downsamples=downsamples, anchor_generator=_generator(anchors, side))
     return changed
@@ -89,11 +129,11 @@ def _generator(anchors: AnchorSet, side: int) -> dict[str, Any]:
 
 
 def _up_to(stage: int, base: Mapping[str, Any]) -> dict[str, Any]:
-    """A finer map can't come from layer4: the backbone ends with an earlier stage, of fewer channels (recipe, "Head")."""
+    """A finer map can't come from the last stage: the backbone ends earlier, with fewer channels (recipe, "Head")."""
     backbone, head = base["model"]["backbone"], base["model"]["bbox_head"]
-    last = max(STRIDES)
-    if backbone["type"] not in RESNETS or backbone.get("num_stages", last) != last:
-        raise ConfigError(f"a finer map needs a ResNet with {last} stages to end earlier; found {backbone['type']}")
+    if backbone["type"] not in RESNETS:
+        raise ConfigError(f"a finer map needs a ResNet to end earlier; found {backbone['type']}")
+    last = backbone.get("num_stages", max(STRIDES))
     model = dict(
         backbone=dict(num_stages=stage, out_indices=(stage - 1,), strides=(1, 2, 2, 2)[:stage], dilations=(1,) * stage),
         bbox_head=dict(in_channels=head["in_channels"] // 2 ** (last - stage)),

@@ -144,6 +144,7 @@ class RoiMetric(BaseMetric):
         images, annotations = self._images, self._annotations(False)
         names = {category["id"]: category["name"] for category in self.coco["categories"]}
         rois = [row for i, film in films.items() for row in roi_rows(images[i], annotations[i], film, names)]
-        extras = [row for i, film in films.items() for row in extra_rows(images[i], film)]
+        by_label = dict(enumerate(self._classes()))
+        extras = [row for i, film in films.items() for row in extra_rows(images[i], film, by_label)]
         write_table(str(self.outfile_prefix), dict(figures=figures, ann_file=Path(self.ann_file).name), rois, extras)
         MMLogger.get_current_instance().info(f"ROI table, worst first: {self.outfile_prefix}.roi.csv")

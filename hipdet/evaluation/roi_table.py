@@ -41,12 +41,16 @@ def roi_rows(
     return rows
 
 
-def extra_rows(image: Mapping[str, Any], film: FilmResult) -> list[dict]:
-    """One row per top detection of a film that was matched with no ROI and lies on no ignored box."""
+def extra_rows(image: Mapping[str, Any], film: FilmResult, names: Mapping[int, str]) -> list[dict]:
+    """One row per top detection of a film that was matched with no ROI and lies on no ignored box.
+
+    `names` are those of the classes by label.
+    """
     others = film.ignored.union(roi.detection for roi in film.rois)
     return [
         dict(
             image_id=image["id"],
+            label=names.get(int(film.top.labels[index]), ""),
             confidence=round(float(film.top.scores[index]), 4),
             **dict(zip(FOUND_CORNERS, film.top.boxes[index].round(2).tolist())),
         )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hipdet.errors import ConfigError
 from hipdet.models.hip_ssd_head import HipSSDHead, flatten_levels
-from hipdet.models.proposals import Proposals, best_anchors, distinct
+from hipdet.models.proposals import Proposals, best_anchors, best_of_classes, distinct
 
 
 class DetectorGraph(nn.Module):
@@ -21,7 +21,7 @@ class DetectorGraph(nn.Module):
     Args:
         detector: A single-stage detector with a `HipSSDHead`, refining or not.
         side: Side of the square that it sees, in pixels.
-        rois: Number of ROIs given for a film; a refining detector gives no more than it re-reads at first.
+        rois: Number of ROIs given for a film, for each class; a refining detector gives those that it re-reads at first.
 
     Raises:
         ConfigError: another kind of head, or a score threshold.
@@ -44,11 +44,14 @@ class DetectorGraph(nn.Module):
         self.side = side
         self.eval()
         self.passes: tuple[int, ...] = getattr(detector, "passes", ())
-        self.rois = self.passes[0] if self.passes else rois
+        self.rois = (self.passes[0] if self.passes else rois) * head.num_classes
+        if (
+            not self.passes and head.num_classes > 1
+        ):  # a class that scores low has its chance, but no more than in `predict`
+            self.rois = min(self.rois, self.settings.max_per_img)
         with torch.no_grad():
-            scores, _ = head(self.detector.extract_feat(self._network_input(torch.zeros(1, 1, side, side))))
-        sizes = [tuple(level.shape[-2:]) for level in scores]
-        self.register_buffer("anchors", torch.cat(head.prior_generator.grid_priors(sizes, device="cpu")))
+            anchors, *_ = head.flat(self.detector.extract_feat(self._network_input(torch.zeros(1, 1, side, side))))
+        self.register_buffer("anchors", anchors)
 
     def forward(self, film: Tensor, extent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Detect.
@@ -58,17 +61,24 @@ class DetectorGraph(nn.Module):
             extent: Width and height of the film within the square, ``[2]``.
 
         Returns:
-            Boxes ``[rois, 4]`` in pixels of the square, scores ``[rois]``, classes ``[rois]``; best first.
+            Boxes ``[self.rois, 4]`` in pixels of the square, scores ``[self.rois]``, classes ``[self.rois]``; best first.
         """
         seen = self._network_input(film.float())
         head = self.detector.bbox_head
         scores, deltas = head(self.detector.extract_feat(seen))
         logits, moves = flatten_levels(scores, head.num_classes)[0], flatten_levels(deltas, 4)[0]
-        best = best_anchors(logits, moves, self.anchors, extent, self.settings.nms_pre)
-        found = self._distinct(InstanceData(bboxes=best.boxes, scores=best.scores, labels=best.labels), self.rois)
-        if self.passes:
-            found = self.detector.refine(seen[0], found, lambda kept: self._distinct(kept, len(kept.scores)))
+        found = self._find(seen, logits, moves, extent)
         return torch.minimum(found.bboxes.clamp(min=0), extent.float().repeat(2)), found.scores, found.labels
+
+    def _find(self, seen: Tensor, logits: Tensor, moves: Tensor, extent: Tensor) -> InstanceData:
+        """The best of all classes, or where they are re-read as many of each class."""
+        first = (logits, moves, self.anchors, extent, self.settings.nms_pre)
+        if not self.passes:
+            return self._distinct(best_anchors(*first).instances, self.rois)
+        looked = best_of_classes(*first)
+        proposed = [self._distinct(each.instances, self.passes[0]) for each in looked]
+        suppress = lambda kept: self._distinct(kept, len(kept.scores))  # noqa: E731
+        return self.detector.refine(seen[0], proposed, suppress, looked if len(looked) > 1 else ())
 
     def _network_input(self, film: Tensor) -> Tensor:
         """Greys ``[1, 1, side, side]``, or three channels where it is the data preprocessor that normalises."""

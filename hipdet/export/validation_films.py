@@ -23,21 +23,28 @@ from hipdet.radiograph import read_radiograph
 Size = tuple[int, int]
 
 
-def validation_films(tables: Sequence[Path], annotations: Path, data_root: Path | None = None) -> list[ValidationFilm]:
+UNKNOWN = -1  # the class of an extra in tables from before they had it
+
+
+def validation_films(
+    tables: Sequence[Path], annotations: Path, data_root: Path | None = None, classes: Sequence[str] = ()
+) -> list[ValidationFilm]:
     """The films of ``*.roi.json`` tables of tools/test.py or tools/cross_validate.py.
 
     Args:
         tables: Of one model, or of the folds of a cross-validation.
         annotations: COCO file with the sizes of their films.
         data_root: Folder that the names of films start from, for a look at their greys; None for none.
+        classes: Names in the order of the model's labels (default: the order of `annotations`).
 
     Raises:
-        DatasetError: a file that can't be read, or a film that isn't in `annotations`.
+        DatasetError: a file that can't be read, a film that isn't in `annotations`, or a class that isn't in `classes`.
         RadiographError: a film that can't be read.
     """
     coco = _read(annotations, "images")
     sizes = {film.file_name: (film.width, film.height) for film in films_of(coco)}
-    labels = {category["name"]: number for number, category in enumerate(coco["categories"])}
+    classes = classes or [category["name"] for category in coco["categories"]]
+    labels = {name: number for number, name in enumerate(classes)}
     found = [film for table in tables for film in _films(table, sizes, labels, annotations)]
     return [
         film if data_root is None else replace(film, brightness=_brightness(film, data_root / name))
@@ -58,15 +65,26 @@ def _films(
     rows: dict[str, list[tuple[Mapping[str, Any], float, int]]] = {name: [] for name in names.values()}
     for row in content["rois"]:
         if row[FOUND_CORNERS[0]] is not None:
-            rows[row["file_name"]].append((row, row["iou"], labels.get(row.get("label", ""), 0)))
+            rows[row["file_name"]].append((row, row["iou"], _label(row, labels, table)))
     for row in content.get("extras", ()):
         if row["image_id"] in names:  # tables name films by their ROIs
-            rows[names[row["image_id"]]].append((row, 0.0, 0))
+            rows[names[row["image_id"]]].append((row, 0.0, _label(row, labels, table)))
     if missing := sorted(set(rows) - set(sizes)):
         raise DatasetError(
             f"{table}: {missing[0]} isn't in {annotations}: name the COCO file of these films with --ann"
         )
     return [(name, _film(found, sizes[name])) for name, found in rows.items()]
+
+
+def _label(row: Mapping[str, Any], labels: Mapping[str, int], table: Path) -> int:
+    name = row.get("label")
+    if name is None:
+        return 0 if len(labels) == 1 else UNKNOWN
+    if name not in labels:
+        raise DatasetError(
+            f"{table}: has a ROI of class {name!r}, expected one of {list(labels)}: is it of this model?"
+        )
+    return labels[name]
 
 
 def _film(found: Sequence[tuple[Mapping[str, Any], float, int]], size: Size) -> ValidationFilm:

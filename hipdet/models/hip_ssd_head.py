@@ -129,16 +129,23 @@ class HipSSDHead(AnchorHead):
         metas = [dict(each.metainfo, img_shape=film_shape(each.metainfo)) for each in batch_data_samples]
         return self.predict_by_feat(*self(x), batch_img_metas=metas, rescale=rescale)
 
+    def flat(self, x: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        """All anchors ``[A, 4]`` in pixels, their class logits ``[N, A, C]`` and box deltas ``[N, A, 4]``."""
+        return self._flat(*self(x))
+
+    def _flat(self, scores: list[Tensor], deltas: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        sizes = [tuple(level.shape[-2:]) for level in scores]
+        anchors = torch.cat(self.prior_generator.grid_priors(sizes, device=scores[0].device))
+        return anchors, flatten_levels(scores, self.cls_out_channels), flatten_levels(deltas, 4)
+
     def loss_and_propose(self, x: tuple[Tensor, ...], samples: list, settings: Any) -> tuple[dict, list[Tensor]]:
         """Losses, and for each film the boxes ``[P, 4]`` that `settings` (a ``test_cfg``) would let through, best first."""
         labels, ignored, metas = unpack_gt_instances(samples)
         scores, deltas = self(x)
         losses = self.loss_by_feat(scores, deltas, labels, metas, ignored)
         with torch.no_grad():
-            sizes = [tuple(level.shape[-2:]) for level in scores]
-            anchors = torch.cat(self.prior_generator.grid_priors(sizes, device=scores[0].device))
+            anchors, logits, moves = self._flat(scores, deltas)
             height, width = metas[0]["batch_input_shape"]
-            logits, moves = flatten_levels(scores, self.cls_out_channels), flatten_levels(deltas, 4)
             extent = anchors.new_tensor([width, height])
             found = torch.vmap(best_anchors, (0, 0, None, None, None))(logits, moves, anchors, extent, settings.nms_pre)
             suppress = torch.vmap(distinct, (0, None, None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,8 +16,11 @@ from torch.nn import functional as F
 from hipdet.errors import ConfigError
 from hipdet.models.film_shape import film_shape
 from hipdet.models.ignored import ignored_boxes
+from hipdet.models.proposals import Proposals, best_of_classes, class_shares
 
 Suppress = Callable[[InstanceData], InstanceData]
+Looked = Sequence[Proposals]
+READING = ("readings", "quality", "first_boxes", "first_scores")  # what is known of a ROI while it is read
 
 
 @MODELS.register_module()
@@ -27,12 +30,15 @@ class RefiningDetector(SingleStageDetector):
     Boxes are in pixels of the unreduced input throughout, so the strides of the anchor generator are those of the backbone
     times `reduction`.
 
+    A score is the IoU that the second look expects, times the share of the ROI's class: the second look doesn't tell classes
+    apart, so it is the first look's scores of all classes at that place that do (`class_shares`).  Of one class it is 1.
+
     Args:
         refiner: A `RoiRefiner`.
         reduction: The backbone sees the film smaller by this whole number.
-        passes: How many of the best ROIs of a film are re-read, reading by reading; no more detections than the first are
-            given.  Every other reading sees the mirror image, and the box is the mean of its readings.  Empty: none, the
-            detector's own boxes are the result.
+        passes: How many of the best ROIs of each class on a film are re-read, reading by reading; no more detections of a
+            class than the first are given.  Every other reading sees the mirror image, and the box is the mean of its
+            readings.  Empty: none, the detector's own boxes are the result.
         one_size: ROIs of a class on a film get one size, see `share_size`; those of the last reading alone.
         **kwargs: Those of ``SingleStageDetector``.
 
@@ -75,10 +81,10 @@ class RefiningDetector(SingleStageDetector):
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: list, rescale: bool = True) -> list:
         """Detect, re-read, and give the boxes in pixels of the film as stored where `rescale` is set."""
-        proposals = self.bbox_head.predict(self.extract_feat(batch_inputs), batch_data_samples, rescale=False)
+        proposals = self._propose(self.extract_feat(batch_inputs), batch_data_samples)
         results = []
-        for film, proposed, sample in zip(batch_inputs, proposals, batch_data_samples):
-            refined = self.refine(film, proposed)
+        for film, (proposed, looked), sample in zip(batch_inputs, proposals, batch_data_samples):
+            refined = self.refine(film, proposed, looked=looked)
             height, width = film_shape(sample.metainfo)
             refined.bboxes = refined.bboxes.clamp(min=0).minimum(refined.bboxes.new_tensor([width, height] * 2))
             if rescale:
@@ -86,38 +92,85 @@ class RefiningDetector(SingleStageDetector):
             results.append(refined)
         return self.add_pred_to_datasample(batch_data_samples, results)
 
-    def refine(self, film: Tensor, proposed: InstanceData, suppress: Suppress | None = None) -> InstanceData:
-        """Re-read the best of `proposed`, best first, on `film` ``[C, H, W]``; duplicates go.
+    def _propose(self, features: tuple[Tensor, ...], samples: list) -> Iterator[tuple[list[InstanceData], Looked]]:
+        """Of each film the proposals of each class, best first, and all that the first look saw of them.
 
-        `suppress` sorts by score and drops what has moved onto a better ROI of its class (default: mmcv's suppression).
+        Each class has as many: where the best of all classes are taken together, one that scores low goes without.
+        """
+        head, settings = self.bbox_head, self.test_cfg
+        if head.num_classes == 1 or not self.passes:
+            for found in head.predict(features, samples, rescale=False):
+                yield [found], ()
+            return
+        anchors, *found = head.flat(features)
+        for logits, deltas, sample in zip(*found, samples):
+            height, width = film_shape(sample.metainfo)
+            extent = logits.new_tensor([width, height])
+            looked = best_of_classes(logits, deltas, anchors, extent, settings.nms_pre)
+            least = max(settings.score_thr, 0)
+            yield [self._suppress(each.instances[each.scores > least]) for each in looked], looked
+
+    def refine(
+        self,
+        film: Tensor,
+        proposed: InstanceData | Sequence[InstanceData],
+        suppress: Suppress | None = None,
+        looked: Looked = (),
+    ) -> InstanceData:
+        """Re-read the best of `proposed` on `film` ``[C, H, W]``; duplicates go, the best come first.
+
+        Args:
+            film: What the network sees.
+            proposed: Best first; of several classes one for each.
+            suppress: Sorts by score and drops what has moved onto a better ROI of its class (default: mmcv's suppression).
+            looked: What the first look saw of each class; of one class nothing is needed.
         """
         suppress = suppress or self._suppress
-        kept = proposed[: self.passes[0]] if self.passes else proposed[:]
-        kept.readings = torch.zeros_like(kept.scores)
+        classes = [proposed] if isinstance(proposed, InstanceData) else proposed
+        kept = [_unread(each[: self.passes[0]] if self.passes else each[:]) for each in classes]
         for turn, count in enumerate(self.passes):
-            if not len(kept):
+            if not any(map(len, kept)):
                 break
-            kept = suppress(self._read(film, kept, count, mirrored=turn % 2 == 1))
-        del kept.readings
-        if self.one_size:
-            few = kept[: self.passes[-1]] if self.passes else kept
-            kept.bboxes = torch.cat([share_size(few.bboxes, few.scores, few.labels), kept.bboxes[len(few) :]])
-        return kept
+            kept = [_without(suppress(each)) for each in self._read(film, kept, count, turn % 2 == 1, looked)]
+        for each in kept:
+            if self.one_size:
+                few = each[: self.passes[-1]] if self.passes else each
+                each.bboxes = torch.cat([share_size(few.bboxes, few.scores, few.labels), each.bboxes[len(few) :]])
+            for field in READING:
+                each.pop(field)
+        if len(kept) == 1:
+            return kept[0]
+        together = InstanceData.cat(kept)
+        return together[together.scores.argsort(descending=True)]
 
-    def _read(self, film: Tensor, kept: InstanceData, count: int, mirrored: bool) -> InstanceData:
-        """Read the first `count` once more, and take the mean of each one's readings."""
-        boxes, quality = self.refiner.refine(film, kept.bboxes[:count], mirrored)
-        times = kept.readings[:count]
-        boxes = (kept.bboxes[:count] * times[:, None] + boxes) / (times[:, None] + 1)
-        quality = (kept.scores[:count] * times + quality) / (times + 1)
-        return InstanceData(
-            bboxes=torch.cat([boxes, kept.bboxes[count:]]),
-            scores=torch.cat([quality, kept.scores[count:]]),
-            labels=kept.labels,
-            readings=torch.cat([times + 1, kept.readings[count:]]),
-        )
+    def _read(
+        self, film: Tensor, kept: Sequence[InstanceData], count: int, mirrored: bool, looked: Looked
+    ) -> Iterator[InstanceData]:
+        """Read the first `count` of each class once more, and take the mean of each one's readings."""
+        chosen = [each[:count] for each in kept]
+        found = self.refiner.refine(film, torch.cat([each.bboxes for each in chosen]), mirrored)
+        parts = [part.split([len(each) for each in chosen]) for part in found]
+        for label, (each, few, boxes, quality) in enumerate(zip(kept, chosen, *parts)):
+            times = few.readings
+            boxes = (few.bboxes * times[:, None] + boxes) / (times[:, None] + 1)
+            quality = (few.quality * times + quality) / (times + 1)
+            scores = quality
+            if looked:
+                first = Proposals(few.first_boxes, few.first_scores, few.labels)
+                scores = quality * class_shares(boxes, first, label, looked)
+            yield InstanceData(
+                bboxes=torch.cat([boxes, each.bboxes[count:]]),
+                scores=torch.cat([scores, each.scores[count:]]),
+                labels=each.labels,
+                readings=torch.cat([times + 1, each.readings[count:]]),
+                quality=torch.cat([quality, each.quality[count:]]),
+                first_boxes=each.first_boxes,
+                first_scores=each.first_scores,
+            )
 
     def _suppress(self, found: InstanceData) -> InstanceData:
+        if not len(found):  # mmcv asks for one
+            return found
         keep = batched_nms(found.bboxes, found.scores, found.labels, self.test_cfg.nms)[1]
         return found[keep]
 
@@ -135,6 +188,20 @@ def is_overrun(module: nn.Module) -> bool:
         and module.kernel_size == (1, 1)
         and module.stride != (1, 1)
     )
+
+
+def _unread(proposed: InstanceData) -> InstanceData:
+    """`proposed` with how often each was read, the mean IoU that is expected of it, and what the first look said."""
+    proposed.readings = torch.zeros_like(proposed.scores)
+    proposed.quality = proposed.first_scores = proposed.scores
+    proposed.first_boxes = proposed.bboxes
+    return proposed
+
+
+def _without(kept: InstanceData) -> InstanceData:
+    """`kept` without the quality of what was suppressed, which has score 0 where shapes are fixed."""
+    kept.quality = torch.where(kept.scores > 0, kept.quality, torch.zeros_like(kept.quality))
+    return kept
 
 
 def reduced(films: Tensor, by: int) -> Tensor:

@@ -5,6 +5,7 @@ from hipdet.training.checkpoint_loader import load_safetensors
 from hipdet.training.epoch_seed_hook import EpochSeedHook
 from hipdet.training.layer_groups import LayerGroupOptimWrapperConstructor
 from hipdet.training.matching_checkpoint_hook import MatchingCheckpointHook
+from hipdet.training.possible_rois_hook import PossibleRoisHook
 from hipdet.training.safe_checkpoint_hook import SafeCheckpointHook
 from hipdet.training.staged_one_cycle_hook import StagedOneCycleHook
 from hipdet.training.steady_train_loop import SteadyTrainLoop
@@ -14,6 +15,7 @@ __all__ = [
     "EpochSeedHook",
     "LayerGroupOptimWrapperConstructor",
     "MatchingCheckpointHook",
+    "PossibleRoisHook",
     "SafeCheckpointHook",
     "StagedOneCycleHook",
     "SteadyTrainLoop",

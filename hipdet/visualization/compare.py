@@ -36,7 +36,7 @@ def compared_table(coco: Mapping[str, Any], found: Mapping[int, Sequence[Record]
             left_out = _labelled(ignored.get(image["id"], []))
             film = evaluate_film(*_labelled(here), detections, len(detections.scores), left_out)
             rois += roi_rows(image, here, film, names)
-            extras += extra_rows(image, film)
+            extras += extra_rows(image, film, names)
     return dict(rois=rois, extras=extras)
 
 

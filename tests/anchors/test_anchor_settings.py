@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from hipdet.anchors import AnchorSet
-from hipdet.anchors.settings import all_grids, anchor_settings, coarsest_of_backbone, feature_map, image_side
+from hipdet.anchors.settings import Backbone, anchor_settings, image_side
 from hipdet.errors import ConfigError
 from tool_runs import REPOSITORY
 
@@ -17,32 +17,59 @@ def demo():
 
 
 @pytest.mark.parametrize(
-    ("grids", "side", "expected"),
+    ("grids", "backbone", "expected"),
     [
-        ((7,), 224, (4, [0])),
-        ((4, 2, 1), 224, (4, [1, 2, 3])),
-        ((14,), 224, (3, [0])),
-        ((14, 7), 224, (3, [0, 1])),
-        ((28,), 224, (2, [0])),
-        ((14,), 448, (4, [0])),
+        ((7,), Backbone(), (4, [0])),
+        ((4, 2, 1), Backbone(), (4, [1, 2, 3])),
+        ((14,), Backbone(), (3, [0])),
+        ((14, 7), Backbone(), (3, [0, 1])),
+        ((28,), Backbone(), (2, [0])),
+        ((14,), Backbone(448), (4, [0])),
+        # hip_roi_*: 448 px reduced to 224, of which three stages make 14 cells of 16 px, and two 28
+        ((14,), Backbone(448, stages=3, reduction=2), (3, [0])),
+        ((7,), Backbone(448, stages=3, reduction=2), (3, [1])),
+        ((28, 14), Backbone(448, stages=3, reduction=2), (2, [0, 1])),
+        ((7,), Backbone(stages=3), (3, [1])),
     ],
 )
-def test_feature_map(grids, side, expected):
-    assert feature_map(grids, side) == expected
+def test_feature_map(grids, backbone, expected):
+    assert backbone.feature_map(grids) == expected
 
 
 @pytest.mark.parametrize("grids", [(3,), (56,), (28, 4, 3)])
 def test_grids_that_no_map_has(grids):
-    with pytest.raises(ConfigError, match=r"a ResNet offers \[1, 2, 4, 7, 14, 28\]"):
-        feature_map(grids)
+    with pytest.raises(ConfigError, match=r"a ResNet of 4 stages offers \[1, 2, 4, 7, 14, 28\]"):
+        Backbone().feature_map(grids)
+
+
+def test_grids_of_a_reduced_film():
+    with pytest.raises(
+        ConfigError, match=r"\[56\] on 448 px reduced by 2: a ResNet of 3 stages offers \[1, 2, 4, 7, 14, 28\]"
+    ):
+        Backbone(448, stages=3, reduction=2).feature_map((56,))
 
 
 def test_all_grids():
-    assert all_grids() == [1, 2, 4, 7, 14, 28]
-    assert all_grids(448) == [1, 2, 4, 7, 14, 28, 56]
-    assert (coarsest_of_backbone(), coarsest_of_backbone(448)) == (7, 14)
+    assert Backbone().grids == [1, 2, 4, 7, 14, 28]
+    assert Backbone(448).grids == [1, 2, 4, 7, 14, 28, 56]
+    assert Backbone(448, stages=3, reduction=2).grids == [1, 2, 4, 7, 14, 28]
+    assert Backbone(448, stages=2).grids == [1, 2, 4, 7, 14, 28, 56]
+    assert [each.coarsest for each in (Backbone(), Backbone(448), Backbone(stages=3))] == [7, 14, 14]
     assert image_side({}) == 224
     assert image_side({"image_size": (448, 448)}) == 448
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("hip_ssd_exp3", Backbone(224, 4, 1, 101)),
+        ("hip_ssd_exp6", Backbone(224, 3, 1, 101)),
+        ("hip_roi_medium", Backbone(448, 3, 2, 18)),
+        ("hip_ssd_r18_demo", Backbone(224, 4, 1, 18)),
+    ],
+)
+def test_of_configs(name, expected):
+    assert Backbone.of(Config.fromfile(REPOSITORY / f"configs/{name}.py")) == expected
 
 
 @pytest.mark.parametrize(
@@ -73,6 +100,20 @@ def test_the_model_has_these_anchors(anchors):
     assert found == {tuple(side) for side in expected}
 
 
+@pytest.mark.parametrize("grids", [(7,), (14,), (28,)])
+def test_maps_of_a_reduced_film(grids):
+    """The second look's detector: the maps have the cells, and the anchors the strides, of the unreduced film."""
+    init_default_scope("mmdet")
+    cfg = Config.fromfile(REPOSITORY / "configs/hip_roi_small.py")
+    cfg.merge_from_dict(anchor_settings(AnchorSet(grids, (1.5,)), cfg))
+    model = MODELS.build(cfg.model).eval()
+    with torch.no_grad():
+        anchors, *_ = model.bbox_head.flat(model.extract_feat(torch.zeros(1, 1, 448, 448)))
+    assert len(anchors) == grids[0] ** 2
+    stride = 448 / grids[0]
+    assert anchors[0].tolist() == [stride / 2 - 0.75 * stride, stride / 2 - 0.75 * stride, 1.25 * stride, 1.25 * stride]
+
+
 def test_every_stage_of_the_training_has_something_to_thaw():
     cfg = Config.fromfile(REPOSITORY / "configs/hip_ssd_exp3.py")
     changed = anchor_settings(AnchorSet((28,), (1.0,)), cfg)
@@ -81,6 +122,7 @@ def test_every_stage_of_the_training_has_something_to_thaw():
     assert changed["model"]["bbox_head"]["in_channels"] == 512
 
 
-def test_a_base_that_ends_early():
-    with pytest.raises(ConfigError, match="needs a ResNet with 4 stages"):
-        anchor_settings(AnchorSet((28,), (1.0,)), Config.fromfile(REPOSITORY / "configs/hip_ssd_exp6.py"))
+def test_a_base_that_ends_early_ends_earlier():
+    changed = anchor_settings(AnchorSet((28,), (1.0,)), Config.fromfile(REPOSITORY / "configs/hip_ssd_exp6.py"))
+    assert changed["model"]["backbone"]["num_stages"] == 2
+    assert changed["model"]["bbox_head"]["in_channels"] == 512  # layer2 of a ResNet-101

@@ -5,6 +5,7 @@ import torch
 from mmdet.models import ResNet
 
 from hipdet.anchors.receptive_field import receptive_field
+from hipdet.anchors.settings import Backbone
 
 
 def reached(depth, stage, downsamples=0):
@@ -47,3 +48,20 @@ def test_literally():
     # 435 px behind layer4 of a ResNet-18 (as published), and two 3x3 convolutions at stride 32: 2 x 2 x 32 more
     assert receptive_field(18, 4) == 435 + 128
     assert receptive_field(101, 4) > 1000
+
+
+def test_on_a_reduced_film():
+    """Layer by layer, of a ResNet-18: field + (kernel - 1) x jump, where jump is the stride so far.
+
+    7x7 stride 2: 7; pooling: 7 + 2 x 2 = 11, jump 4; layer1: 11 + 4 x 2 x 4 = 43; layer2: 43 + 2 x 4 + 3 x 2 x 8 = 99,
+    jump 8; layer3: 99 + 2 x 8 + 3 x 2 x 16 = 211, jump 16; the head's two: 211 + 2 x 2 x 16 = 275.
+    Of blocks of two pixels: 550.
+    """
+    assert receptive_field(18, 3) == 275
+    assert receptive_field(18, 3, reduction=2) == 550
+    assert receptive_field(18, 3, reduction=3) == 825
+    assert Backbone(448, stages=3, reduction=2, depth=18).receptive_field((14,)) == 550
+    # layer2 alone, with two convolutions of jump 8: 99 + 2 x 2 x 8 = 131
+    assert Backbone(448, stages=3, reduction=2, depth=18).receptive_field((28,)) == 262
+    # behind a convolution of stride 2: 211 + 2 x 16 + 2 x 16 + 2 x 32 = 339
+    assert Backbone(448, stages=3, reduction=2, depth=18).receptive_field((7,)) == 678

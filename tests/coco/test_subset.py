@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from hipdet.coco import Film, Roi, build_coco
-from hipdet.coco.patients import patients_of
 from hipdet.coco.load import films_of
+from hipdet.coco.patients import patients_of
 from hipdet.coco.subset import append, subset
 from hipdet.errors import DatasetError
 

@@ -7,7 +7,7 @@ import pytest
 
 from hipdet.errors import CheckpointError
 from hipdet.export import export_model as module
-from hipdet.export.export_model import export_model, phantom_films
+from hipdet.export.export_model import export_model
 from hipdet.inference import HipDetector
 from hipdet.inference.torch_model import TorchModel
 from tool_runs import run_tool
@@ -63,12 +63,6 @@ def test_a_file_that_differs_is_not_left(untrained, tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match=r"m\.onnx: not written, as its boxes differ by"):
         export_model(model, model.card, tmp_path / "m.onnx", [noise(448, 400, 1)])
     assert list(tmp_path.iterdir()) == []
-
-
-def test_phantoms_for_the_comparison():
-    films = list(phantom_films(2))
-    assert [max(film.shape) for film in films] == [512, 512]
-    assert films[0].dtype == np.uint8
 
 
 def test_openvino_runs_it(untrained):

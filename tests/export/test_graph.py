@@ -17,11 +17,12 @@ ROOT = Path(__file__).parents[2]
 SIDES = {"hip_roi_small": 448, "hip_roi_medium": 448, "hip_ssd_r18_demo": 224}
 
 
-def make_detector(name, **changes):
+def make_detector(name, classes=1, **changes):
     """Of the project's own config, with weights that find something everywhere."""
     torch.manual_seed(0)
     init_default_scope("mmdet")
     cfg = Config.fromfile(ROOT / f"configs/{name}.py")
+    cfg.model.bbox_head.num_classes = classes
     model = MODELS.build({**cfg.model, **changes}).eval()
     for conv in model.bbox_head.conv_reg:
         torch.nn.init.normal_(conv.weight, std=0.05)
@@ -50,15 +51,20 @@ def predicted(detector, film, extent):
     batch["data_samples"][0].set_metainfo(dict(img_shape=extent[::-1]))
     with torch.no_grad():
         found = detector.predict(batch["inputs"], batch["data_samples"], rescale=False)[0].pred_instances
-    return found.bboxes.numpy(), found.scores.numpy()
+    return found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy()
 
 
+THREE = dict(classes=3, passes=(3, 2), one_size=False)
 CASES = [
     ("hip_roi_medium", {}),
     ("hip_roi_small", {}),
     ("hip_roi_medium", dict(passes=(4, 2, 1), one_size=True)),
     ("hip_roi_medium", dict(passes=())),
     ("hip_ssd_r18_demo", {}),
+    ("hip_roi_medium", THREE),
+    ("hip_roi_small", dict(classes=3)),
+    ("hip_roi_medium", dict(classes=2, passes=(4, 2, 1), one_size=True)),
+    ("hip_ssd_r18_demo", dict(classes=3)),
 ]
 
 
@@ -67,17 +73,19 @@ def test_graph_is_the_detector(name, changes):
     detector = make_detector(name, **changes)
     graph = DetectorGraph(detector, SIDES[name])
     for film, extent in films(SIDES[name]):
-        boxes, scores = predicted(detector, film, extent)
+        boxes, scores, classes = predicted(detector, film, extent)
         with torch.no_grad():
             found, confidence, labels = graph(film, torch.tensor(extent, dtype=torch.float32))
         count = min(len(boxes), graph.rois)
         np.testing.assert_allclose(found.numpy()[:count], boxes[:count], atol=1e-3)
         np.testing.assert_allclose(confidence.numpy()[:count], scores[:count], atol=1e-5)
         assert (confidence[count:] == 0).all()
-        assert labels.eq(0).all()
+        assert labels[:count].tolist() == classes[:count].tolist()
+        if graph.passes:  # each class has its chance
+            assert set(labels.tolist()) == set(range(changes.get("classes", 1)))
 
 
-@pytest.mark.parametrize(("name", "changes"), CASES[:2])
+@pytest.mark.parametrize(("name", "changes"), [*CASES[:2], ("hip_roi_medium", THREE)])
 def test_onnx_file_is_the_graph(name, changes, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

@@ -146,3 +146,28 @@ def test_tables_of_a_test(tmp_path):
         validation_films([tmp_path / "test.roi.json"], tmp_path / "hips.json")
     with pytest.raises(DatasetError, match=r"hips\.json: no 'rois' in it"):
         validation_films([tmp_path / "hips.json"], tmp_path / "hips.json")
+
+
+def test_classes_of_tables(tmp_path):
+    """Of hits and of others, in the order of the model's classes; unknown where an old table doesn't say."""
+    names = ["lung", "heart"]
+    categories = [dict(id=number, name=name) for number, name in enumerate(names, 1)]
+    coco = dict(images=[dict(id=9, file_name="a.jpg", width=40, height=30)], annotations=[], categories=categories)
+    (tmp_path / "chests.json").write_text(json.dumps(coco))
+    content = table(label="heart")
+    content["extras"][0]["label"] = "lung"
+    path = tmp_path / "test.roi.json"
+
+    def labels(**options):
+        path.write_text(json.dumps(content))
+        (film,) = validation_films([path], tmp_path / "chests.json", **options)
+        return film.found.labels.tolist()
+
+    assert labels() == [0, 1]  # the extra is the best
+    assert labels(classes=("heart", "lung")) == [1, 0]
+    content["extras"][0]["label"] = "heart"
+    assert labels() == [1, 1]
+    del content["extras"][0]["label"]
+    assert labels() == [-1, 1]
+    with pytest.raises(DatasetError, match=r"test\.roi\.json: has a ROI of class 'heart', expected one of \['hip'\]"):
+        labels(classes=("hip",))

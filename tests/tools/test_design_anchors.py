@@ -162,12 +162,18 @@ def test_bad_content(run, write, tmp_path, content, words):
         (["a.json", "sub/a.json"], "two files are called a.json"),
         (["a.json", "knees.json"], "different classes: ['hip']; ['knee']"),
         (["a.json", "--test", "knees.json"], "knees.json: has the classes ['knee'], expected ['hip'] as for training"),
-        (["a.json", "--grids", "5"], "no feature map for grids [5] on 224 px: a ResNet offers [1, 2, 4, 7, 14, 28]"),
+        (
+            ["a.json", "--grids", "5"],
+            "no feature map for grids [5] on 224 px: a ResNet of 4 stages offers [1, 2, 4, 7, 14, 28]",
+        ),
         (["a.json", "--grids", "seven"], "'seven': expected a grid such as 7"),
         (["a.json", "--coverage", "99"], "'99': expected a share above 0, up to 1"),
         (["a.json", "--base", "configs/none.py"], "configs/none.py: no such config"),
         (["a.json", "--base", "other.py"], "other.py: anchors go into a config with a ResNet and a HipSSDHead"),
-        (["a.json", "--base", "configs/hip_ssd_exp6.py", "--grids", "14"], "needs a ResNet with 4 stages"),
+        (
+            ["a.json", "--base", "configs/hip_roi_small.py", "--grids", "56"],
+            "on 448 px reduced by 2: a ResNet of 3 stages offers",
+        ),
     ],
 )
 def test_bad_arguments(run, write, tmp_path, arguments, words):

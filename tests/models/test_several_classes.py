@@ -1,0 +1,177 @@
+"""Scores of several classes: the second look doesn't tell them apart, the first one does."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mmengine.structures import InstanceData
+from test_refining_detector import make_detector, sample
+
+from hipdet.boxes import iou_matrix
+from hipdet.models.proposals import Proposals, class_shares, pairwise_iou
+
+HIP, OTHER = [48.0, 48, 112, 112], [144.0, 144, 208, 208]  # anchors
+
+
+def of_classes(detector, classes):
+    head = dict(detector_head(), num_classes=classes)
+    return make_detector(bbox_head=head, **detector)
+
+
+def detector_head():
+    return dict(
+        type="HipSSDHead",
+        in_channels=32,
+        feat_channels=16,
+        anchor_generator=dict(type="SquareAnchorGenerator", strides=[32], scales=[1.4, 2.0, 2.6]),
+        bbox_coder=dict(type="mmdet.DeltaXYWHBBoxCoder"),
+        loss_cls=dict(type="mmdet.FocalLoss", use_sigmoid=True, alpha=0.25, gamma=2.0),
+        loss_bbox=dict(type="mmdet.L1Loss"),
+    )
+
+
+def see(detector, seen):
+    """A first look that gives these scores, by class, to the anchors whose centre is nearest to these places."""
+    anchors, logits, deltas = detector.bbox_head.flat(detector.extract_feat(torch.zeros(1, 3, 256, 256)))
+    logits = torch.full_like(logits, -20.0)
+    wanted = torch.tensor([box for box, _ in seen])
+    for anchor, (_, scores) in zip(pairwise_iou(wanted, anchors).argmax(1), seen):
+        logits[0, anchor] = torch.tensor(scores).logit()
+    detector.bbox_head.flat = lambda features: (anchors, logits, torch.zeros_like(deltas))
+
+
+def found_by(detector, seen, quality=0.95):
+    """By a second look that takes every proposal near a real ROI to it, whatever its class."""
+    real = torch.tensor([HIP, OTHER])
+
+    def read(film, boxes, mirrored=False):
+        overlap, nearest = pairwise_iou(boxes, real).max(1)
+        return torch.where(overlap[:, None] > 0.1, real[nearest], boxes), torch.where(overlap > 0.1, quality, 0.02)
+
+    detector.refiner.refine = read
+    see(detector, seen)
+    with torch.no_grad():
+        (film,) = detector.predict(torch.zeros(1, 3, 256, 256), [sample()])
+    return film.pred_instances
+
+
+@pytest.mark.parametrize("passes", [(2,), (3, 2), (5, 5, 1)])
+def test_a_wrong_class_on_a_real_roi_keeps_its_place(passes):
+    """One ROI of each class; the first look gives .05 to the wrong class of the first, which the second look reads well."""
+    found = found_by(of_classes(dict(passes=passes), 2).eval(), [(HIP, [0.9, 0.05]), (OTHER, [0.001, 0.3])])
+    assert found.labels[:2].tolist() in ([0, 1], [1, 0])
+    first, second = (found[found.labels == label] for label in (0, 1))
+    assert first.bboxes[0].tolist() == HIP
+    assert first.scores[0].item() == pytest.approx(0.95 * 0.9 / 0.95)
+    assert second.bboxes[0].tolist() == OTHER  # however weak: it has the better share of its place
+    assert second.scores[0].item() == pytest.approx(0.95 * 0.3 / 0.301)
+    wrong = second[(second.bboxes == torch.tensor(HIP)).all(1)]
+    assert wrong.scores.tolist() == pytest.approx([0.95 * 0.05 / 0.95])
+
+
+def test_a_proposal_that_moves_onto_another_roi_takes_nothing_of_it():
+    """A weak class beside a real ROI, where no other class was seen: the second look moves it onto the ROI."""
+    beside = [80.0, 48, 144, 112]  # an anchor too; IoU 1/3
+    found = found_by(of_classes(dict(passes=(2,)), 2).eval(), [(HIP, [0.9, 0.001]), (beside, [0.001, 0.03])])
+    wrong = found[(found.labels == 1) & (found.bboxes == torch.tensor(HIP)).all(1)]
+    assert wrong.scores.max().item() == pytest.approx(0.95 * 0.03 / 0.93)
+
+
+def test_a_weak_class_is_proposed_where_others_fill_the_list():
+    detector = of_classes(dict(passes=(1,)), 3).eval()
+    detector.test_cfg.update(nms_pre=4, max_per_img=2)
+    places = [[x - 32.0, y - 32.0, x + 32.0, y + 32.0] for x in (48, 112, 208) for y in (48, 112)]
+    found = found_by(detector, [*((place, [0.8, 0.001, 0.7]) for place in places), (OTHER, [0.001, 0.02, 0.001])])
+    assert sorted(found.labels.tolist()) == [0, 1, 2]
+    assert found[found.labels == 1].bboxes[0].tolist() == OTHER
+
+
+def test_films_without_a_proposal():
+    detector = of_classes(dict(passes=(2,)), 2).eval()
+    detector.test_cfg.score_thr = 0.5
+    found = found_by(detector, [(HIP, [0.3, 0.05])])
+    assert len(found) == 0
+
+
+class Before:
+    """The second look as it was before there were classes in the score (one class)."""
+
+    def __init__(self, detector):
+        self.detector = detector
+
+    def refine(self, film, proposed):
+        detector = self.detector
+        kept = proposed[: detector.passes[0]]
+        kept.readings = torch.zeros_like(kept.scores)
+        for turn, count in enumerate(detector.passes):
+            boxes, quality = detector.refiner.refine(film, kept.bboxes[:count], turn % 2 == 1)
+            times = kept.readings[:count]
+            boxes = (kept.bboxes[:count] * times[:, None] + boxes) / (times[:, None] + 1)
+            quality = (kept.scores[:count] * times + quality) / (times + 1)
+            kept = detector._suppress(
+                InstanceData(
+                    bboxes=torch.cat([boxes, kept.bboxes[count:]]),
+                    scores=torch.cat([quality, kept.scores[count:]]),
+                    labels=kept.labels,
+                    readings=torch.cat([times + 1, kept.readings[count:]]),
+                )
+            )
+        return kept
+
+
+@pytest.mark.parametrize("passes", [(2,), (3, 2), (5, 3, 1)])
+def test_one_class_is_bit_equal_to_the_old_formula(passes):
+    detector = make_detector(passes=passes).eval()
+    torch.nn.init.normal_(detector.refiner.vote.weight, std=0.1)
+    torch.nn.init.normal_(detector.bbox_head.conv_cls[0].weight, std=0.05)
+    for film in torch.randn(3, 1, 3, 256, 256):
+        with torch.no_grad():
+            (proposed,) = detector.bbox_head.predict(detector.extract_feat(film), [sample()], rescale=False)
+            before = Before(detector).refine(film[0], proposed)
+            now = detector.refine(film[0], proposed)
+        assert now.bboxes.equal(before.bboxes)
+        assert now.scores.equal(before.scores)
+        assert now.labels.equal(before.labels)
+
+
+boxes = st.lists(
+    st.tuples(st.floats(0, 50), st.floats(0, 50), st.floats(1, 50), st.floats(1, 50)), min_size=1, max_size=6
+).map(lambda rows: torch.tensor([[x, y, x + w, y + h] for x, y, w, h in rows], dtype=torch.float32))
+score = st.floats(1e-6, 1.0)
+
+
+@given(boxes, boxes, boxes, score, st.data())
+def test_shares(a, b, came_from, own, data):
+    """Of one class exactly 1; of several they lie between 0 and 1 and are larger the more the class has."""
+    looked = [
+        Proposals(each, torch.tensor(data.draw(st.lists(score, min_size=len(each), max_size=len(each)))), label)
+        for label, each in enumerate((a, b))
+    ]
+    first = Proposals(came_from[:1].expand(len(a), 4), torch.full((len(a),), own), 0)
+    assert class_shares(a, first, 0, looked[:1]).eq(1).all()
+    shares = class_shares(a, first, 0, looked)
+    assert ((shares > 0) & (shares <= 1)).all()
+    assert (class_shares(a, first._replace(scores=first.scores * 2), 0, looked) >= shares - 1e-6).all()
+    torch.testing.assert_close(
+        pairwise_iou(a, b), torch.from_numpy(iou_matrix(a.numpy(), b.numpy())).float(), atol=1e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("left", "came_from", "weight"),
+    [
+        (5.0, 5.0, 0.0),  # 5 of 15: hearts and lungs overlap, and are two
+        (4.0, 5.0, (6 / 14 - 0.4) / 0.4),
+        (3.0, 5.0, (7 / 13 - 0.4) / 0.4),  # 7 of 13
+        (2.0, 5.0, (8 / 12 - 0.4) / 0.4),
+        (5.0, 2.0, (8 / 12 - 0.4) / 0.4),  # it came from there
+        (0.0, 5.0, 1.0),
+    ],
+)
+def test_places(left, came_from, weight):
+    """Of a box 10 px wide that begins `left` px beside that of another class with .9."""
+    ours, theirs = ([[x, 0.0, x + 10, 10.0]] for x in (came_from, 0.0))
+    first = Proposals(torch.tensor(ours), torch.tensor([0.4]), 0)
+    looked = [first, Proposals(torch.tensor(theirs), torch.tensor([0.9]), 1)]
+    share = class_shares(torch.tensor([[left, 0.0, left + 10, 10.0]]), first, 0, looked)
+    assert share.tolist() == pytest.approx([0.4 / (0.4 + 0.9 * weight)])

@@ -1,0 +1,124 @@
+"""A config that can't give what it is to learn is refused before training, in words that say what to set."""
+
+import json
+import logging
+from types import SimpleNamespace
+
+import pytest
+from mmdet.registry import DATASETS, MODELS
+from mmengine.config import Config
+from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmengine.registry import init_default_scope
+from PIL import Image
+
+from hipdet.errors import ConfigError
+from hipdet.training import PossibleRoisHook
+from tool_runs import REPOSITORY
+
+HIP = [10, 10, 20, 20]
+LUNG, WIDE_LUNG, LARGE = [0, 0, 20, 40], [50, 0, 30, 40], [40, 40, 40, 40]
+
+
+def data_set(folder, films, classes):
+    """Films of 100 px with boxes ``class, xywh`` and perhaps ``ignore``."""
+    init_default_scope("mmdet")
+    images = [dict(id=number + 1, file_name=f"{number}.png", width=100, height=100) for number in range(len(films))]
+    annotations = []
+    for image, boxes in zip(images, films):
+        Image.new("L", (100, 100)).save(folder / image["file_name"])
+        for label, box, *crowd in boxes:
+            annotations.append(dict(id=len(annotations) + 1, image_id=image["id"], category_id=label + 1, bbox=box,
+                                    area=box[2] * box[3], iscrowd=int(bool(crowd))))  # fmt: skip
+    categories = [dict(id=label + 1, name=name) for label, name in enumerate(classes)]
+    (folder / "a.json").write_text(json.dumps(dict(images=images, annotations=annotations, categories=categories)))
+    settings = dict(type="RoiDataset", data_root=str(folder), ann_file="a.json", data_prefix=dict(img=""), pipeline=[])
+    return DATASETS.build(dict(settings, metainfo=dict(classes=tuple(classes), palette=None)))
+
+
+@pytest.fixture(scope="module")
+def model():
+    init_default_scope("mmdet")
+    return MODELS.build(Config.fromfile(REPOSITORY / "configs/hip_roi_small.py").model)
+
+
+@pytest.fixture
+def check(model, monkeypatch):
+    """Begins to train hip_roi_small with other settings."""
+
+    def before_train(dataset, passes=(2,), square=True, one_size=True, num_classes=None, max_per_img=10):
+        monkeypatch.setattr(model, "passes", passes)
+        monkeypatch.setattr(model, "one_size", one_size)
+        monkeypatch.setattr(model.refiner, "square", square)
+        monkeypatch.setattr(model.bbox_head, "num_classes", num_classes or len(dataset.metainfo["classes"]))
+        monkeypatch.setitem(model.test_cfg, "max_per_img", max_per_img)
+        loader, logger = SimpleNamespace(dataset=dataset), logging.getLogger("hook")
+        PossibleRoisHook().before_train(SimpleNamespace(model=model, train_dataloader=loader, logger=logger))
+
+    return before_train
+
+
+def test_hips_are_trained(check, tmp_path, caplog):
+    two = [(0, HIP), (0, [60, 10, 21, 21])]
+    check(data_set(tmp_path, [two, two, [(0, HIP)], [*two, (0, LUNG, "ignored")]], ["hip"]))
+    assert "one_size" not in caplog.text
+
+
+LUNGS = [(0, LUNG), (0, [50, 0, 21, 41])]
+CHEST = [(0, HIP), (1, [50, 0, 20, 20]), (1, [50, 50, 20, 20])]
+
+
+@pytest.mark.parametrize(
+    ("films", "classes", "changes", "words"),
+    [
+        # aspect 2: 1 / (2 sqrt 2 - 1)
+        ([LUNGS], ["lung"], {}, r"refiner\.square=True, and squares reach a mean IoU of 0\.5\d with the labels of 'lung'"),
+        ([LUNGS], ["lung"], dict(square=False, passes=(1,)), r"\(1,\) gives up to 1 ROIs of a class, and \S*0\.png has 2"),
+        ([[(0, HIP)], CHEST], ["heart", "lung"], dict(passes=(1, 1)), r"\S*1\.png has 2 of 'lung': let the first be 2"),
+        # sides 20 and 40: each shares half with 28.3
+        ([[(0, HIP), (0, LARGE)]], ["hip"], {}, r"one_size=True, and boxes of one size on a film reach a mean IoU of 0\.50"),
+        ([[(0, HIP)]], ["hip"], dict(max_per_img=0), r"max_per_img=0, and \S*0\.png has 1 ROIs"),
+        ([CHEST], ["heart", "lung"], dict(passes=(), max_per_img=2), r"max_per_img=2, and \S*0\.png has 3 ROIs"),
+        ([CHEST], ["heart", "lung"], dict(num_classes=1), r"num_classes=1, and the classes are \['heart', 'lung'\]"),
+    ],
+)  # fmt: skip
+def test_refusals(check, tmp_path, films, classes, changes, words):
+    with pytest.raises(ConfigError, match=words) as refused:
+        check(data_set(tmp_path, films, classes), **changes)
+    assert "tools/design_anchors.py" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("films", "classes", "changes"),
+    [
+        ([LUNGS], ["lung"], dict(square=False)),
+        ([[(0, HIP), (0, LARGE)]], ["hip"], dict(one_size=False)),
+        ([[(0, HIP)], CHEST], ["heart", "lung"], dict(max_per_img=2)),  # of each class as many as `passes` says
+        ([LUNGS], ["lung"], dict(passes=(), one_size=False)),  # no second look, so nothing is square
+        ([[], []], ["hip"], {}),
+    ],
+)
+def test_what_it_trains(check, tmp_path, films, classes, changes):
+    dataset = data_set(tmp_path, [*films, [(0, HIP)]], classes)
+    check(dataset, **changes)
+
+
+def test_in_doubt_it_says_so(check, tmp_path, caplog):
+    """A fifth wider: sqrt 1.2, so 1 / 1.095 = .91 at best."""
+    check(data_set(tmp_path, [[(0, [0, 0, 50, 50]), (0, [0, 0, 60, 50])]], ["hip"]))
+    assert "one size on a film reach a mean IoU of 0.91 with the labels of 'hip': set it to False" in caplog.text
+
+
+@pytest.mark.parametrize("wrap", [lambda one: ConcatDataset([one, one]), lambda one: RepeatDataset(one, 3)])
+def test_data_sets_in_others(check, tmp_path, wrap):
+    with pytest.raises(ConfigError, match="squares reach"):
+        check(wrap(data_set(tmp_path, [LUNGS], ["lung"])))
+
+
+def test_other_detectors_are_none_of_its_business():
+    PossibleRoisHook().before_train(SimpleNamespace(model=object()))
+
+
+def test_the_configs_have_it():
+    for name in ("small", "medium", "large", "imagenet"):
+        hooks = Config.fromfile(REPOSITORY / f"configs/hip_roi_{name}.py").custom_hooks
+        assert [hook.type for hook in hooks].count("PossibleRoisHook") == 1
