@@ -60,10 +60,12 @@ def best_of_classes(logits: Tensor, deltas: Tensor, anchors: Tensor, extent: Ten
 
 
 def class_shares(boxes: Tensor, first: Proposals, label: int, looked: Sequence[Proposals]) -> Tensor:
-    """Which share of all classes' scores the first look gave to `label`, at the places where `boxes` are and came from.
+    """Which share of the classes' scores the first look gave to `label`, at the places where `boxes` are and came from.
 
-    A class's score at a place is the best of its proposals there, so it doesn't matter which anchor proposed a box, nor what
-    else was re-read.  Proposals that hardly overlap the place count little (`SAME`): shares don't jump.
+    A proposal's score is divided by the best of its class on the film and the best of every other class at its place,
+    together.  The best of the place alone won't do for its own class: where the first look saw nothing, that is a share of
+    noise, and a weak class is drawn there.  The other classes' best at the place doesn't depend on which anchor proposed a
+    box, nor on what else was re-read; proposals that hardly overlap the place count little (`SAME`): shares don't jump.
 
     Args:
         boxes: Re-read, ``[R, 4]``.
@@ -72,15 +74,17 @@ def class_shares(boxes: Tensor, first: Proposals, label: int, looked: Sequence[P
         looked: The first look's proposals of each class.
 
     Returns:
-        ``[R]``; exactly 1 where no other class has a proposal.
+        ``[R]``; 1 for the best of its class where no other was seen.
     """
     best = []
-    for each in looked:
+    for number, each in enumerate(looked):
+        if number == label:
+            best.append(torch.maximum(each.scores.max(), first.scores))
+            continue
         overlap = torch.maximum(pairwise_iou(boxes, each.boxes), pairwise_iou(first.boxes, each.boxes))
         near = ((overlap - SAME[0]) / (SAME[1] - SAME[0])).clamp(min=0, max=1)
         best.append((each.scores.clamp(min=0) * near).amax(dim=1))
-    best[label] = torch.maximum(best[label], first.scores)
-    return best[label] / torch.stack(best).sum(dim=0).clamp(min=TINY)
+    return first.scores / torch.stack(best).sum(dim=0).clamp(min=TINY)
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:

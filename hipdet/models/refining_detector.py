@@ -31,7 +31,7 @@ class RefiningDetector(SingleStageDetector):
     times `reduction`.
 
     A score is the IoU that the second look expects, times the share of the ROI's class: the second look doesn't tell classes
-    apart, so it is the first look's scores of all classes at that place that do (`class_shares`).  Of one class it is 1.
+    apart, the first one's scores do (`class_shares`).  With a single class there is nothing to share, and it is 1.
 
     Args:
         refiner: A `RoiRefiner`.
