@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hipdet.errors import CheckpointError
 from hipdet.export.comparison import difference
-from hipdet.export.graph import DetectorGraph
+from hipdet.export.graph import ROIS, DetectorGraph
 from hipdet.export.onnx_file import add_card, write_onnx
 from hipdet.files import replacing
 from hipdet.inference.model_card import ModelCard
@@ -37,7 +37,8 @@ def export_model(model: TorchModel, card: ModelCard, path: Path, films: Iterable
         ConfigError: a detector that can't be exported.
         CheckpointError: the file's boxes, scores or classes differ; it isn't kept.
     """
-    graph = DetectorGraph(model.detector, card.side)
+    most = max(end for _, end in card.counts.ranges)
+    graph = DetectorGraph(model.detector, card.side, max(ROIS, most))
     with replacing(path) as temporary:
         write_onnx(graph, temporary)
         add_card(temporary, card.to_text())
