@@ -6,6 +6,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from hipdet.errors import ConfigError
 from hipdet.export.export_model import export_model
 from hipdet.inference.onnx_model import OnnxModel
 from hipdet.inference.torch_model import TorchModel
@@ -46,3 +47,28 @@ def test_a_head_without_second_look_gives_as_many_as_are_expected(tmp_path, clas
     export_model(model, model.card, tmp_path / "m.onnx", [film])
     exported = OnnxModel(tmp_path / "m.onnx")
     assert len(exported.read(exported.prepare(film)).scores) == given
+
+
+@pytest.mark.parametrize(
+    ("base", "changes", "rois", "words"),
+    [
+        (
+            "hip_roi_small",
+            "passes=(1,)",
+            dict(heart=3, lung=1),
+            r"3 ROIs of 'heart' .* model\.passes=\(1,\) gives up to 1",
+        ),
+        ("hip_roi_small", "passes=(1,)", 3, r"3 ROIs are expected .* gives up to 2 \(model\.passes\)"),
+        (
+            "hip_ssd_r18_demo",
+            "test_cfg=dict(max_per_img=4)",
+            dict(heart=2, lung=3),
+            r"5 ROIs are expected .* gives up to 4 \(model\.test_cfg\.max_per_img\)",
+        ),
+    ],
+)
+def test_more_expected_than_the_model_gives(tmp_path, base, changes, rois, words):
+    model = untrained(tmp_path, base, ("heart", "lung"), rois, changes)
+    with pytest.raises(ConfigError, match=words):
+        export_model(model, model.card, tmp_path / "m.onnx", [])
+    assert not (tmp_path / "m.onnx").exists()
