@@ -16,6 +16,7 @@ from hipdet.anchors.second_look import PLANNED, REFUSED, shared_fits, square_fit
 from hipdet.boxes import as_boxes
 from hipdet.errors import ConfigError
 from hipdet.models.refining_detector import RefiningDetector
+from hipdet.training.outer_mirroring import refuse_outer_mirroring
 
 DESIGN = "tools/design_anchors.py writes a config for these films"
 
@@ -23,17 +24,19 @@ DESIGN = "tools/design_anchors.py writes a config for these films"
 @HOOKS.register_module()
 class PossibleRoisHook(Hook):
     """Compares a single-stage detector with the ROIs that it is to learn: of which classes, how many, and of a
-    ``RefiningDetector`` of which shapes and sizes.
+    ``RefiningDetector`` of which shapes and sizes.  Also that nothing around the data sets mirrors left and right classes.
     """
 
     def before_train(self, runner: Runner) -> None:
         """Look at the labels.
 
         Raises:
-            ConfigError: classes that the detector lacks, more ROIs on a film than it gives, or shapes that it can't give.
+            ConfigError: classes that the detector lacks, more ROIs on a film than it gives, shapes that it can't give, or
+                films that are mirrored without their classes of left and right.
         """
         model = getattr(runner.model, "module", runner.model)
         dataset = runner.train_dataloader.dataset
+        refuse_outer_mirroring(dataset, runner.hooks)
         # an RPN's boxes have no class; data sets of other kinds say nothing of classes
         if not isinstance(model, SingleStageDetector) or isinstance(model, RPN) or not hasattr(dataset, "metainfo"):
             return

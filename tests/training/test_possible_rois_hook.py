@@ -19,7 +19,7 @@ HIP = [10, 10, 20, 20]
 LUNG, WIDE_LUNG, LARGE = [0, 0, 20, 40], [50, 0, 30, 40], [40, 40, 40, 40]
 
 
-def data_set(folder, films, classes):
+def data_set(folder, films, classes, **metainfo):
     """Films of 100 px with boxes ``class, xywh`` and perhaps ``ignore``."""
     init_default_scope("mmdet")
     images = [dict(id=number + 1, file_name=f"{number}.png", width=100, height=100) for number in range(len(films))]
@@ -32,7 +32,7 @@ def data_set(folder, films, classes):
     categories = [dict(id=label + 1, name=name) for label, name in enumerate(classes)]
     (folder / "a.json").write_text(json.dumps(dict(images=images, annotations=annotations, categories=categories)))
     settings = dict(type="RoiDataset", data_root=str(folder), ann_file="a.json", data_prefix=dict(img=""), pipeline=[])
-    return DATASETS.build(dict(settings, metainfo=dict(classes=tuple(classes), palette=None)))
+    return DATASETS.build(dict(settings, metainfo=dict(classes=tuple(classes), palette=None, **metainfo)))
 
 
 @pytest.fixture(scope="module")
