@@ -39,7 +39,8 @@ class RefiningDetector(SingleStageDetector):
         passes: How many of the best ROIs of each class on a film are re-read, reading by reading; no more detections of a
             class than the first are given.  Every other reading sees the mirror image, and the box is the mean of its
             readings.  Empty: none, the detector's own boxes are the result.
-        one_size: ROIs of a class on a film get one size, see `share_size`; those of the last reading alone.
+        one_size: ROIs of a class on a film get one size, see `share_size`; those of the last reading alone, and of several
+            classes those with a share of a half or more.
         **kwargs: Those of ``SingleStageDetector``.
 
     Raises:
@@ -135,7 +136,9 @@ class RefiningDetector(SingleStageDetector):
         for each in kept:
             if self.one_size:
                 few = each[: self.passes[-1]] if self.passes else each
-                each.bboxes = torch.cat([share_size(few.bboxes, few.scores, few.labels), each.bboxes[len(few) :]])
+                # of what is rather of another class the size is another one, however well it was read
+                sure = torch.where(few.scores >= few.quality / 2, few.quality, few.scores)
+                each.bboxes = torch.cat([share_size(few.bboxes, sure, few.labels), each.bboxes[len(few) :]])
             for field in READING:
                 each.pop(field)
         if len(kept) == 1:
