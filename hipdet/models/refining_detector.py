@@ -20,6 +20,7 @@ from hipdet.models.proposals import Proposals, best_of_classes, class_shares
 
 Suppress = Callable[[InstanceData], InstanceData]
 Looked = Sequence[Proposals]
+PASSES = (3, 2)
 READING = ("readings", "quality", "first_boxes", "first_scores")  # what is known of a ROI while it is read
 
 
@@ -52,7 +53,7 @@ class RefiningDetector(SingleStageDetector):
         *args: Any,
         refiner: dict,
         reduction: int = 2,
-        passes: Sequence[int] = (3, 2),
+        passes: Sequence[int] = PASSES,
         one_size: bool = False,
         **kwargs: Any,
     ) -> None:
