@@ -31,8 +31,9 @@ class RefiningDetector(SingleStageDetector):
     Boxes are in pixels of the unreduced input throughout, so the strides of the anchor generator are those of the backbone
     times `reduction`.
 
-    A score is the IoU that the second look expects, times the share of the ROI's class: the second look doesn't tell classes
-    apart, the first one's scores do (`class_shares`).  With a single class there is nothing to share, and it is 1.
+    A score is the IoU that the second look expects, times the ROI's share of the first look's scores: its own, divided by the
+    best of its class on the whole film and the best of the other classes at its place, together (`class_shares`).  The second
+    look doesn't tell classes apart, the first one does.  With a single class there is nothing to share, and it is 1.
 
     Args:
         refiner: A `RoiRefiner`.
