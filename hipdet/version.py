@@ -4,4 +4,4 @@ __version__ = "0.1.0"
 
 # Of the rules by which a model's outputs become results.  Raise it with every change after which the same model finds other
 # boxes, scores, classes, sides, turns or flags on the same film: what was found by other rules is then found again.
-RESULTS_VERSION = 3
+RESULTS_VERSION = 4

@@ -80,7 +80,6 @@ optim_wrapper = dict(
     paramwise_cfg=dict(_delete_=True, groups=[dict(prefixes=['backbone', 'bbox_head', 'refiner'])]))
 custom_hooks = [
     *_base_.custom_hooks,
-    dict(type='PossibleRoisHook'),
     # 1% an iteration, taken every fourth
     dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=0.04, interval=4, gamma=100, update_buffers=True),
 ]

@@ -25,6 +25,7 @@ custom_hooks = [
     dict(type='SafeCheckpointHook'),
     dict(type='MatchingCheckpointHook'),
     dict(type='ReportHook'),
+    dict(type='PossibleRoisHook'),
 ]
 find_unused_parameters = True  # distributed: a stage leaves the frozen groups without gradients
 auto_scale_lr = dict(enable=False, base_batch_size=16)

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from hipdet.errors import ConfigError
 from hipdet.mirrored_classes import mirrored_labels
+from hipdet.models.refining_detector import PASSES
 
 WHOLE_FILM = ("LoadAnnotations", "Resize")  # steps that leave the film whole, and nothing beside it
 META_KEYS = ("ori_shape", "scale_factor", "flip", "flip_direction")
@@ -38,11 +39,18 @@ def use_flip_averaging(cfg: Config) -> None:
         type="MirrorAveraging",
         # of two detections of one look that overlap more, the model itself keeps one
         same_roi=settings.get("nms", {}).get("iou_threshold", SAME_ROI),
-        max_per_img=settings.get("max_per_img", MOST),
+        max_per_img=max(settings.get("max_per_img", MOST), _regardless(cfg.model)),
         mirrored_labels=mirrored_labels(metainfo, str(cfg.filename), "--tta"),
     )
     # once the weights are loaded: mmengine doesn't find their places within two wrappers, this and the distributed one
     cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), dict(type="PrepareTTAHook", tta_cfg=averaging)]
+
+
+def _regardless(model: Any) -> int:
+    """Detections that two looks of `model` give whatever its ``max_per_img`` says: some of each class."""
+    passes, classes = model.get("passes", PASSES), model.get("bbox_head", {}).get("num_classes", 1)
+    several = _kind(model) == "RefiningDetector" and passes and classes > 1
+    return int(2 * passes[0] * classes) if several else 0
 
 
 def mirroring_pipeline(steps: Sequence[Any]) -> list[Any]:

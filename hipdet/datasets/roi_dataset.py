@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -65,7 +66,7 @@ class RoiDataset(CocoDataset):
         classes = self.metainfo["classes"]
         if isinstance(classes, str):
             raise DatasetError(f"classes={classes!r} is a text; for one class write a tuple: classes=({classes!r},)")
-        self._mirrored_labels = self._labels_of_mirror_images()
+        self._mirrored_labels = self.labels_of_mirror_images(list(mirroring_steps(self.pipeline)))
         root = self.data_prefix.get("img") if self.verify_films else None
         coco = require_valid(self.ann_file, image_root=root, classes=classes)
         taken = labelled(coco, self.ann_file, self.unfinished)
@@ -90,10 +91,16 @@ class RoiDataset(CocoDataset):
         """As CocoDataset's, with ``mirrored_labels``."""
         return dict(super().get_data_info(idx), mirrored_labels=self._mirrored_labels)
 
-    def _labels_of_mirror_images(self) -> tuple[int, ...]:
-        """The ``mirrored_labels``; those of a film whose labels are trained on must be swapped with it."""
+    def labels_of_mirror_images(self, steps: Sequence[Any]) -> tuple[int, ...]:
+        """The ``mirrored_labels``, if those of a film whose labels are trained on are swapped by all of `steps`.
+
+        Args:
+            steps: Which mirror films, see :func:`hipdet.transforms.mirroring.mirroring_steps`.
+
+        Raises:
+            ConfigError: they aren't.
+        """
         where = f"RoiDataset of {self.ann_file}"
-        steps = list(mirroring_steps(self.pipeline))
         labels = mirrored_labels(self.metainfo, where, type(steps[0]).__name__ if steps else "")
         blind = [type(step).__name__ for step in steps if not isinstance(step, RandomSimilarity)]
         if blind and not self.test_mode and labels != tuple(range(len(labels))):

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hipdet.errors import CheckpointError
+from hipdet.errors import CheckpointError, ConfigError
 from hipdet.export.comparison import difference
-from hipdet.export.graph import DetectorGraph
+from hipdet.export.graph import ROIS, DetectorGraph
 from hipdet.export.onnx_file import add_card, write_onnx
 from hipdet.files import replacing
 from hipdet.inference.model_card import ModelCard
@@ -34,10 +34,12 @@ def export_model(model: TorchModel, card: ModelCard, path: Path, films: Iterable
         The largest difference of a box, in pixels of the square.
 
     Raises:
-        ConfigError: a detector that can't be exported.
+        ConfigError: a detector that can't be exported, or that gives fewer ROIs than the card expects.
         CheckpointError: the file's boxes, scores or classes differ; it isn't kept.
     """
-    graph = DetectorGraph(model.detector, card.side)
+    most = max(end for _, end in card.counts.ranges)
+    graph = DetectorGraph(model.detector, card.side, max(ROIS, most))
+    _refuse_too_few(graph, card)
     with replacing(path) as temporary:
         write_onnx(graph, temporary)
         add_card(temporary, card.to_text())
@@ -54,3 +56,26 @@ def export_model(model: TorchModel, card: ModelCard, path: Path, films: Iterable
                     f"please report it with the config"
                 )
     return largest
+
+
+def _refuse_too_few(graph: DetectorGraph, card: ModelCard) -> None:
+    """Each film would be flagged.
+
+    Raises:
+        ConfigError: films have more ROIs than `graph` gives.
+    """
+    counts = card.counts
+    fewest = [least for least, _ in counts.ranges]
+    if graph.passes and not counts.together:
+        for name, least in zip(counts.classes, fewest):
+            if least > graph.passes[0]:
+                raise ConfigError(
+                    f"at least {least} ROIs of {name!r} are expected on a film, and model.passes={graph.passes} gives up to "
+                    f"{graph.passes[0]} of a class: expect fewer (--rois), or let the first be {least} or more"
+                )
+    if sum(fewest) > graph.rois:
+        setting = "model.passes" if graph.passes else "model.test_cfg.max_per_img"
+        raise ConfigError(
+            f"at least {sum(fewest)} ROIs are expected on a film, and the model gives up to {graph.rois} ({setting}): expect "
+            f"fewer (--rois), or set as many or more"
+        )

@@ -12,6 +12,8 @@ from hipdet.errors import ConfigError
 from hipdet.models.hip_ssd_head import HipSSDHead, flatten_levels
 from hipdet.models.proposals import Proposals, best_anchors, best_of_classes, distinct
 
+ROIS = 4  # of a class, if no more are expected
+
 
 class DetectorGraph(nn.Module):
     """A trained detector for one film at a time, with shapes that don't depend on the film, so that it can be traced.
@@ -30,7 +32,7 @@ class DetectorGraph(nn.Module):
     anchors: Tensor
     detector: Any  # an nn.Module to torch, whose attributes mypy takes for tensors
 
-    def __init__(self, detector: nn.Module, side: int, rois: int = 4) -> None:
+    def __init__(self, detector: nn.Module, side: int, rois: int = ROIS) -> None:
         super().__init__()
         self.detector = detector
         head = self.detector.bbox_head
@@ -45,9 +47,7 @@ class DetectorGraph(nn.Module):
         self.eval()
         self.passes: tuple[int, ...] = getattr(detector, "passes", ())
         self.rois = (self.passes[0] if self.passes else rois) * head.num_classes
-        if (
-            not self.passes and head.num_classes > 1
-        ):  # a class that scores low has its chance, but no more than in `predict`
+        if not self.passes:  # a class that scores low has its chance, but no more than in `predict`
             self.rois = min(self.rois, self.settings.max_per_img)
         with torch.no_grad():
             anchors, *_ = head.flat(self.detector.extract_feat(self._network_input(torch.zeros(1, 1, side, side))))

@@ -147,6 +147,7 @@ class HipSSDHead(AnchorHead):
             anchors, logits, moves = self._flat(scores, deltas)
             height, width = metas[0]["batch_input_shape"]
             extent = anchors.new_tensor([width, height])
+            # of all classes together: only the refiner's background crops come from here, and those have no class
             found = torch.vmap(best_anchors, (0, 0, None, None, None))(logits, moves, anchors, extent, settings.nms_pre)
             suppress = torch.vmap(distinct, (0, None, None))
             chosen, confidence = suppress(found, settings.nms.iou_threshold, settings.max_per_img)

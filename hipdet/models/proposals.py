@@ -60,7 +60,7 @@ def best_of_classes(logits: Tensor, deltas: Tensor, anchors: Tensor, extent: Ten
 
 
 def class_shares(boxes: Tensor, first: Proposals, label: int, looked: Sequence[Proposals]) -> Tensor:
-    """Which share of the classes' scores the first look gave to `label`, at the places where `boxes` are and came from.
+    """Which share of the first look's scores `boxes` have: of those of `label` on the film, and of the other classes' there.
 
     A proposal's score is divided by the best of its class on the film and the best of every other class at its place,
     together.  The best of the place alone won't do for its own class: where the first look saw nothing, that is a share of

@@ -20,6 +20,7 @@ from hipdet.models.proposals import Proposals, best_of_classes, class_shares
 
 Suppress = Callable[[InstanceData], InstanceData]
 Looked = Sequence[Proposals]
+PASSES = (3, 2)
 READING = ("readings", "quality", "first_boxes", "first_scores")  # what is known of a ROI while it is read
 
 
@@ -30,8 +31,9 @@ class RefiningDetector(SingleStageDetector):
     Boxes are in pixels of the unreduced input throughout, so the strides of the anchor generator are those of the backbone
     times `reduction`.
 
-    A score is the IoU that the second look expects, times the share of the ROI's class: the second look doesn't tell classes
-    apart, the first one's scores do (`class_shares`).  With a single class there is nothing to share, and it is 1.
+    A score is the IoU that the second look expects, times the ROI's share of the first look's scores: its own, divided by the
+    best of its class on the whole film and the best of the other classes at its place, together (`class_shares`).  The second
+    look doesn't tell classes apart, the first one does.  With a single class there is nothing to share, and it is 1.
 
     Args:
         refiner: A `RoiRefiner`.
@@ -39,7 +41,8 @@ class RefiningDetector(SingleStageDetector):
         passes: How many of the best ROIs of each class on a film are re-read, reading by reading; no more detections of a
             class than the first are given.  Every other reading sees the mirror image, and the box is the mean of its
             readings.  Empty: none, the detector's own boxes are the result.
-        one_size: ROIs of a class on a film get one size, see `share_size`; those of the last reading alone.
+        one_size: ROIs of a class on a film get one size, see `share_size`; those of the last reading alone, and of several
+            classes those with a share of a half or more.
         **kwargs: Those of ``SingleStageDetector``.
 
     Raises:
@@ -51,7 +54,7 @@ class RefiningDetector(SingleStageDetector):
         *args: Any,
         refiner: dict,
         reduction: int = 2,
-        passes: Sequence[int] = (3, 2),
+        passes: Sequence[int] = PASSES,
         one_size: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -135,7 +138,9 @@ class RefiningDetector(SingleStageDetector):
         for each in kept:
             if self.one_size:
                 few = each[: self.passes[-1]] if self.passes else each
-                each.bboxes = torch.cat([share_size(few.bboxes, few.scores, few.labels), each.bboxes[len(few) :]])
+                # of what is rather of another class the size is another one, however well it was read
+                sure = torch.where(few.scores >= few.quality / 2, few.quality, few.scores)
+                each.bboxes = torch.cat([share_size(few.bboxes, sure, few.labels), each.bboxes[len(few) :]])
             for field in READING:
                 each.pop(field)
         if len(kept) == 1:

@@ -48,6 +48,8 @@ class GivesTheFilm(nn.Module):
 class BrightHead(nn.Module):
     """Finds what is bright, and is surer of what it sees at the left."""
 
+    num_classes = 1
+
     def __init__(self, **_):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
@@ -200,6 +202,25 @@ def test_what_the_model_itself_calls_one_roi(tmp_path):
     assert hook.tta_cfg == dict(type="MirrorAveraging", same_roi=0.6, max_per_img=7, mirrored_labels=(0,))
     write_films(tmp_path)
     assert all(len(rows) == 1 for rows in run(cfg).values())
+
+
+@pytest.mark.parametrize(
+    ("base", "classes", "changes", "most"),
+    [
+        ("hip_roi_medium", 2, {}, 12),  # by default 3 of each class, from each look
+        ("hip_roi_medium", 3, dict(passes=(4, 1)), 24),
+        ("hip_roi_medium", 1, dict(passes=(4, 1)), 2),
+        ("hip_roi_medium", 2, dict(passes=()), 2),
+        ("hip_ssd_exp3", 2, {}, 2),
+    ],
+)
+def test_no_class_is_cut_off(tmp_path, base, classes, changes, most):
+    """A second look at several classes heeds no max_per_img, so the mean of two of them doesn't."""
+    cfg = configured(tmp_path, base, 1)
+    cfg.model.update(changes, bbox_head=dict(num_classes=classes))
+    cfg.model.test_cfg.max_per_img = 2
+    use_flip_averaging(cfg)
+    assert cfg.custom_hooks[0].tta_cfg.max_per_img == most
 
 
 def test_a_pipeline_of_mmdet(tmp_path):

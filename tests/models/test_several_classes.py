@@ -40,9 +40,9 @@ def see(detector, seen):
     detector.bbox_head.flat = lambda features: (anchors, logits, torch.zeros_like(deltas))
 
 
-def found_by(detector, seen, quality=0.95):
+def found_by(detector, seen, quality=0.95, real=(HIP, OTHER)):
     """By a second look that takes every proposal near a real ROI to it, whatever its class."""
-    real = torch.tensor([HIP, OTHER])
+    real = torch.tensor(real)
 
     def read(film, boxes, mirrored=False):
         overlap, nearest = pairwise_iou(boxes, real).max(1)
@@ -84,6 +84,26 @@ def test_a_weak_class_is_proposed_where_others_fill_the_list():
     found = found_by(detector, [*((place, [0.8, 0.001, 0.7]) for place in places), (OTHER, [0.001, 0.02, 0.001])])
     assert sorted(found.labels.tolist()) == [0, 1, 2]
     assert found[found.labels == 1].bboxes[0].tolist() == OTHER
+
+
+LARGER = [136.0, 136, 216, 216]  # 80 px about the centre of the other one of 64
+
+
+@pytest.mark.parametrize(
+    ("quality", "seen", "sides"),
+    [
+        # expected IoUs of .6, though scores are .46 and .14: what counts is how well they were read
+        (0.6, [(HIP, [0.5, 0.15]), (OTHER, [0.5, 0.15])], [[(64 * 80) ** 0.5] * 2, [64.0, 80.0]]),
+        # the wrong class of the first was read well too, and isn't to change the right one's size
+        (0.95, [(HIP, [0.9, 0.05]), (OTHER, [0.001, 0.3])], [[64.0, 80.0], [64.0, 80.0]]),
+    ],
+)
+def test_which_rois_share_their_size(quality, seen, sides):
+    detector = of_classes(dict(passes=(2,), one_size=True), 2).eval()
+    found = found_by(detector, seen, quality, (HIP, LARGER))
+    for label, expected in enumerate(sides):
+        boxes = found.bboxes[found.labels == label]
+        assert sorted((boxes[:, 2] - boxes[:, 0]).tolist()) == pytest.approx(expected)
 
 
 def test_films_without_a_proposal():

@@ -19,7 +19,7 @@ HIP = [10, 10, 20, 20]
 LUNG, WIDE_LUNG, LARGE = [0, 0, 20, 40], [50, 0, 30, 40], [40, 40, 40, 40]
 
 
-def data_set(folder, films, classes):
+def data_set(folder, films, classes, **metainfo):
     """Films of 100 px with boxes ``class, xywh`` and perhaps ``ignore``."""
     init_default_scope("mmdet")
     images = [dict(id=number + 1, file_name=f"{number}.png", width=100, height=100) for number in range(len(films))]
@@ -32,7 +32,7 @@ def data_set(folder, films, classes):
     categories = [dict(id=label + 1, name=name) for label, name in enumerate(classes)]
     (folder / "a.json").write_text(json.dumps(dict(images=images, annotations=annotations, categories=categories)))
     settings = dict(type="RoiDataset", data_root=str(folder), ann_file="a.json", data_prefix=dict(img=""), pipeline=[])
-    return DATASETS.build(dict(settings, metainfo=dict(classes=tuple(classes), palette=None)))
+    return DATASETS.build(dict(settings, metainfo=dict(classes=tuple(classes), palette=None, **metainfo)))
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +45,15 @@ def model():
 def check(model, monkeypatch):
     """Begins to train hip_roi_small with other settings."""
 
-    def before_train(dataset, passes=(2,), square=True, one_size=True, num_classes=None, max_per_img=10):
+    def check_with(dataset, passes=(2,), square=True, one_size=True, num_classes=None, max_per_img=10):
         monkeypatch.setattr(model, "passes", passes)
         monkeypatch.setattr(model, "one_size", one_size)
         monkeypatch.setattr(model.refiner, "square", square)
         monkeypatch.setattr(model.bbox_head, "num_classes", num_classes or len(dataset.metainfo["classes"]))
         monkeypatch.setitem(model.test_cfg, "max_per_img", max_per_img)
-        loader, logger = SimpleNamespace(dataset=dataset), logging.getLogger("hook")
-        PossibleRoisHook().before_train(SimpleNamespace(model=model, train_dataloader=loader, logger=logger))
+        before_train(model, dataset)
 
-    return before_train
+    return check_with
 
 
 def test_hips_are_trained(check, tmp_path, caplog):
@@ -114,11 +113,36 @@ def test_data_sets_in_others(check, tmp_path, wrap):
         check(wrap(data_set(tmp_path, [LUNGS], ["lung"])))
 
 
-def test_other_detectors_are_none_of_its_business():
-    PossibleRoisHook().before_train(SimpleNamespace(model=object()))
+@pytest.fixture(scope="module")
+def plain():
+    """Without second look: the paper's."""
+    init_default_scope("mmdet")
+    return MODELS.build(Config.fromfile(REPOSITORY / "configs/hip_ssd_r18_demo.py").model)
 
 
-def test_the_configs_have_it():
-    for name in ("small", "medium", "large", "imagenet"):
-        hooks = Config.fromfile(REPOSITORY / f"configs/hip_roi_{name}.py").custom_hooks
-        assert [hook.type for hook in hooks].count("PossibleRoisHook") == 1
+def before_train(model, dataset, hooks=()):
+    loader, logger = SimpleNamespace(dataset=dataset), logging.getLogger("hook")
+    runner = SimpleNamespace(model=model, train_dataloader=loader, logger=logger, hooks=list(hooks))
+    PossibleRoisHook().before_train(runner)
+
+
+def test_any_single_stage_detector(plain, tmp_path, monkeypatch):
+    before_train(plain, data_set(tmp_path, [LUNGS], ["lung"]))  # of any shape
+    chest = data_set(tmp_path, [CHEST], ["heart", "lung"])
+    with pytest.raises(ConfigError, match=r"num_classes=1, and the classes are \['heart', 'lung'\]"):
+        before_train(plain, chest)
+    monkeypatch.setattr(plain.bbox_head, "num_classes", 2)
+    before_train(plain, chest)
+    monkeypatch.setitem(plain.test_cfg, "max_per_img", 2)
+    with pytest.raises(ConfigError, match=r"max_per_img=2, and \S*0\.png has 3 ROIs"):
+        before_train(plain, chest)
+
+
+def test_other_models_and_data_sets_are_none_of_its_business(plain, tmp_path):
+    before_train(object(), data_set(tmp_path, [CHEST], ["heart", "lung"]))
+    before_train(plain, [1, 2])
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.py")), ids=lambda path: path.stem)
+def test_the_configs_have_it(path):
+    assert [hook.type for hook in Config.fromfile(path).custom_hooks].count("PossibleRoisHook") == 1
