@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import hipdet.cli.needs_mm  # noqa: F401  (before what it looks for)
 from hipdet.cli.errors import reports_errors
 from hipdet.coco.data_root import default_root
-from hipdet.coco.patients import UNKNOWN, UNKNOWN_PATIENTS, patients_unknown
+from hipdet.coco.patients import SAID, mark_record, patients_mark
 from hipdet.errors import DatasetError
 from hipdet.files import write_json
 from hipdet.validation import Expected, Fault, validate
@@ -99,8 +99,7 @@ def main() -> None:
         faults += found
         counts = {key: len(contents[path.name].get(key, ())) for key in ("images", "annotations")}
         files.append({"file": path.name, **counts, "errors": sum(not fault.warning for fault in found)})
-        if patients_unknown(contents[path.name]):
-            files[-1] |= UNKNOWN_PATIENTS
+        files[-1] |= mark_record(patients_mark(contents[path.name]))
         films += counts["images"]
     faults += check_across(contents)
     report = record(files, faults)
@@ -109,8 +108,8 @@ def main() -> None:
     if faults:
         print(table(faults, args.show))
     for name, coco in contents.items():
-        if patients_unknown(coco):
-            print(f"{name}: {UNKNOWN}")
+        if mark := patients_mark(coco):
+            print(f"{name}: {SAID[mark]}")
     rate = films / max(time.perf_counter() - start, 1e-9)
     print(
         f"{len(files)} files, {films} films: {report['errors']} errors, {report['warnings']} warnings ({rate:.0f} films/s)"
