@@ -102,7 +102,7 @@ def _flags(image: Prediction, found: Sequence[Prediction]) -> tuple[str, ...]:
 def _compared(
     images: Mapping[int, Prediction], found: Mapping[int, Sequence[Prediction]], coco: Mapping[str, Any]
 ) -> list[PicturedFilm]:
-    """Films with labels are compared as RoiMetric does; others are drawn as without."""
+    """Films are compared as RoiMetric does; those without label and detection are drawn as without."""
     try:
         from hipdet.visualization.compare import compared_table  # scipy is needed for no other picture
     except ImportError as error:
