@@ -24,11 +24,12 @@ OPERATORS = frozenset({"nms", "soft_nms", "RoIAlign", "RoIPool"})
 # keys beside `type` whose text mmengine and mmcv look up in a registry
 NAMING = frozenset({"type", "ema_type", "resize_type", "conv_type", "runner_type", "constructor", "collate_fn"})
 SCOPING = frozenset({"default_scope", "_scope_"})
-# registered, and they run a text, unpickle a file, read another config, fetch code, or send films to a server
+# registered, and they run a text, unpickle a file, read another config, fetch code, empty a folder, or send films to a server
 REFUSED = frozenset({
     "CameraMotionCompensation", "RFSearchHook",
     "KnowledgeDistillationSingleStageDetector", "LAD",
-    "OpenImagesDataset", "OpenImagesChallengeDataset",
+    "OpenImagesDataset", "OpenImagesChallengeDataset", "RefCocoDataset",
+    "CityScapesMetric", "MOTChallengeMetric",
     "BertModel", "GLIP", "GroundingDINO", "ATSSVLFusionHead", "RandomSamplingNegPos", "LoadTextAnnotations",
     "WandbVisBackend", "MLflowVisBackend", "ClearMLVisBackend", "NeptuneVisBackend", "DVCLiveVisBackend", "AimVisBackend",
 })  # fmt: skip
@@ -121,6 +122,8 @@ def _key_fault(key: Any) -> str:
         return "a key is a text or a number"
     if key in ("_base_", "teacher_config"):
         return "no other config is read"
+    if key == "collect_dir":
+        return "metrics unpickle what is in this folder, and remove it"
     return _unwritable(key, is_key=True)
 
 
@@ -140,7 +143,7 @@ def _name_fault(value: Any) -> str:
     if dot and scope not in SCOPES:
         return f"{allowed}, never a path of modules"
     if name in REFUSED:
-        return "it runs texts or other files, or sends films to a server"
+        return "it runs texts or other files, empties folders, or sends films to a server"
     if name not in registered_names() and name not in OPERATORS:
         return allowed
     # where the registry at hand lacks the name, mmengine imports a module of this name

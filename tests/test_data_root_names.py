@@ -117,11 +117,30 @@ def test_only_what_begins_with_the_data_root_is_moved(monkeypatch):
         "val_dataloader = dict(dataset=films)\n"
     )
     monkeypatch.setenv("HIPDET_DATA", "there")
-    for given, expected in ((None, ["mine", "there"]), ("now", [str(Path("now").resolve())] * 2)):
+    for given, expected in ((None, ["mine", str(Path("there").resolve())]), ("now", [str(Path("now").resolve())] * 2)):
         cfg = load_config(arguments(config="own.py", data_root=given))
         found = [cfg[f"{part}_dataloader"].dataset for part in ("train", "val")]
         assert [each.data_root for each in found] == expected
         assert {(each.ann_file, each.data_prefix.img) for each in found} == {("data/a.json", "data/films")}
+
+
+@pytest.mark.parametrize("name", ["data", "data/films", "./data", "data/data/"])
+def test_a_root_below_data_is_put_in_place_once(name, phantoms, tmp_path, monkeypatch):
+    """By the command, by data sets and metrics, and again from the config that the command saved."""
+    monkeypatch.setenv("HIPDET_DATA", name)
+    Path(name).parent.mkdir(exist_ok=True, parents=True)
+    Path(name.rstrip("/")).symlink_to(phantoms)
+    expected = str(tmp_path / name)
+    init_default_scope("mmdet")
+    cfg = load_config(arguments())
+    assert roots(cfg) == {expected}
+    cfg.dump("saved.py")
+    for each in (cfg, load_config(arguments(config="saved.py"))):
+        dataset = DATASETS.build(each.test_dataloader.dataset)
+        assert (dataset.data_root, len(dataset)) == (expected, 6)
+        assert {
+            METRICS.build(evaluator).ann_file for evaluator in each.test_evaluator if evaluator.type == "RoiMetric"
+        } == {f"{expected}/annotations/gis.json"}
 
 
 @pytest.mark.slow

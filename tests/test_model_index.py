@@ -73,6 +73,15 @@ def test_results_are_those_of_the_docs():
             assert f"{result['Metrics']['acc50']}" in docs
 
 
+def test_a_result_says_after_how_many_epochs_where_they_are_not_those_of_the_config():
+    (result,) = MODELS_BY_NAME["hip_roi_small"]["Results"]
+    table = (REPOSITORY / "docs/recommended.md").read_text()
+    (row,) = [line for line in table.splitlines() if line.startswith("| `hip_roi_small`, synthetic films first")]
+    assert f"**{result['Metrics']['average IoU']}**" in row
+    assert "then 100 epochs |" in row
+    assert result["Dataset"].endswith("then 100 epochs")
+
+
 def test_results_of_the_demo_are_those_of_its_table():
     readme = (REPOSITORY / "README.md").read_text()
     (result,) = MODELS_BY_NAME["hip_ssd_r18_demo"]["Results"]

@@ -1,5 +1,8 @@
 """Settings that come with weights or data: what the model zoo registers is let in, and nothing else."""
 
+import inspect
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +13,7 @@ from hipdet.errors import ConfigError
 from hipdet.safe_settings import REFUSED, registered_names, require_safe, require_writable, rewritten, safe_text
 from tool_runs import REPOSITORY
 
+DANGEROUS = re.compile(r"rmtree|file_format='pkl'|allow_pickle=True|pickle\.load\(|= eval\(")
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.py"))
 
 
@@ -82,6 +86,10 @@ def test_imports_and_scopes():
         (dict(a={"it's": 1}), "quotes"),
         (dict(a={"x\ny": 1}), "line breaks"),
         (dict(a={(1, 2): 1}), "a key is a text or a number"),
+        (dict(loader=dict(dataset=dict(type="RefCocoDataset"))), r"dataset\.type is 'RefCocoDataset'.*other files"),
+        (dict(val_evaluator=dict(type="mmdet.CityScapesMetric")), r"val_evaluator\.type .*empties folders"),
+        (dict(val_evaluator=[dict(type="MOTChallengeMetric")]), r"val_evaluator\[0\]\.type .*empties folders"),
+        (dict(val_evaluator=dict(type="DumpDetResults", collect_dir="/home")), "collect_dir.* remove it"),
         (dict(visualizer=dict(vis_backends=[dict(type="MLflowVisBackend")])), r"vis_backends\[0\]\.type is .*server"),
     ],
 )  # fmt: skip
@@ -113,6 +121,25 @@ def test_a_class_that_another_package_registered(monkeypatch):
 def test_what_is_refused_by_name_is_a_name_that_somebody_registers():
     """So that a spelling mistake, or a new name, shows."""
     assert registered_names() >= REFUSED
+
+
+def test_whatever_empties_folders_or_unpickles_files_is_refused():
+    """As the sources of the installed packages have it, so that a new one shows."""
+    import mmdet.registry
+    import mmengine.registry
+
+    names = registered_names()
+    nodes = [node for module in (mmengine.registry, mmdet.registry) for node in vars(module).values()]
+    found = set()
+    for registry in (node for node in nodes if isinstance(node, mmengine.registry.Registry)):
+        for name, registered in registry.module_dict.items():
+            parts = registered.__mro__ if inspect.isclass(registered) else [registered]
+            parts = [each for each in parts if each.__module__.partition(".")[0] in ("mmdet", "mmcv", "mmengine")]
+            if name in names and any(map(DANGEROUS.search, map(inspect.getsource, parts))):
+                found.add(name)
+    # that hook removes the checkpoints that it wrote
+    assert found - REFUSED == {"CheckpointHook"}
+    assert found >= {"RefCocoDataset", "CityScapesMetric", "MOTChallengeMetric", "OpenImagesDataset"}
 
 
 @pytest.mark.parametrize("text", ["import os", "model = (lambda: 1)()", "model = __import__('os')", "a = dict(**b)", 7])

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hipdet.cli import picture_arguments
 from hipdet.cli.errors import reports_errors
+from hipdet.coco.film_status import counted, left_out
 from hipdet.errors import DatasetError
 from hipdet.validation import validate
 from hipdet.visualization.evaluated_films import evaluated_films, is_table, read_table
@@ -62,7 +63,10 @@ def read_films(path: Path, ann: Path | None, rois: int) -> list[PicturedFilm]:
         return list(evaluated_films(read_table(path)).values())
     beside = path.with_name(FILMS)
     ann = ann or (beside if beside.is_file() else None)
-    return predicted_films(read_predictions(path), None if ann is None else read_annotations(ann), rois)
+    coco = None if ann is None else read_annotations(ann)
+    if coco and (reasons := [reason for image in coco["images"] if (reason := left_out(image))]):
+        print(f"{ann}: {len(reasons)} films are drawn without their labels: {counted(reasons)}")
+    return predicted_films(read_predictions(path), coco, rois)
 
 
 def read_annotations(path: Path) -> dict:

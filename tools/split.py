@@ -16,7 +16,7 @@ from hipdet.cli.errors import reports_errors
 from hipdet.coco import SPLIT_BY, summarize
 from hipdet.coco.leak import Leaks, find_leaks
 from hipdet.coco.load import films_of
-from hipdet.coco.patients import UNKNOWN, patients_unknown
+from hipdet.coco.patients import GUESSED, SAID, UNKNOWN, patients_mark
 from hipdet.coco.split_files import Division, split_files
 from hipdet.errors import DatasetError
 from hipdet.files import write_json
@@ -86,10 +86,11 @@ def check(args: argparse.Namespace) -> None:
         raise DatasetError("two files have the same name, expected names that differ")
     cocos = {path.name: require_valid(path) for path in args.annotations}
     leaks = find_leaks({name: coco["images"] for name, coco in cocos.items()})
-    unknown = [name for name, coco in cocos.items() if patients_unknown(coco)]
-    print("\n".join([leak_table(leaks), *(f"{name}: {UNKNOWN}" for name in unknown)]))
+    marks = {name: mark for name, coco in cocos.items() if (mark := patients_mark(coco))}
+    print("\n".join([leak_table(leaks), *(f"{name}: {SAID[mark]}" for name, mark in marks.items())]))
     if args.json:
-        write_json(args.json, {**leak_record(leaks), "patients_unknown": unknown})
+        said = {f"patients_{mark}": [name for name in marks if marks[name] == mark] for mark in (UNKNOWN, GUESSED)}
+        write_json(args.json, {**leak_record(leaks), **said})
     sys.exit(1 if leaks else 0)
 
 

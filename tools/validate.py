@@ -13,7 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import hipdet.cli.needs_mm  # noqa: F401  (before what it looks for)
 from hipdet.cli.errors import reports_errors
-from hipdet.coco.patients import UNKNOWN, UNKNOWN_PATIENTS, patients_unknown
+from hipdet.coco.data_root import default_root
+from hipdet.coco.patients import SAID, mark_record, patients_mark
 from hipdet.errors import DatasetError
 from hipdet.files import write_json
 from hipdet.validation import Expected, Fault, validate
@@ -37,7 +38,9 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("annotations", nargs="+", type=Path, metavar="ANN.json", help="COCO files")
-    parser.add_argument("--data-root", type=Path, help="folder that file names are below (default: data)")
+    parser.add_argument(
+        "--data-root", type=Path, help="folder that file names are below (default: $HIPDET_DATA, else data)"
+    )
     parser.add_argument("--no-films", action="store_true", help="don't look at the films")
     parser.add_argument(
         "--classes", nargs="+", default=["hip"], help="of the config; 'any' for no check (default: hip)"
@@ -78,7 +81,7 @@ def expectations(args: argparse.Namespace) -> Expected:
 def main() -> None:
     """Check, print and exit."""
     args = parse_arguments()
-    root = None if args.no_films else args.data_root or Path("data")
+    root = None if args.no_films else args.data_root or Path(default_root())
     missing = [path for path in args.annotations if not path.is_file()]
     if missing:
         raise DatasetError(f"{missing[0]}: no such file: check the path, or make it with tools/convert.py")
@@ -96,8 +99,7 @@ def main() -> None:
         faults += found
         counts = {key: len(contents[path.name].get(key, ())) for key in ("images", "annotations")}
         files.append({"file": path.name, **counts, "errors": sum(not fault.warning for fault in found)})
-        if patients_unknown(contents[path.name]):
-            files[-1] |= UNKNOWN_PATIENTS
+        files[-1] |= mark_record(patients_mark(contents[path.name]))
         films += counts["images"]
     faults += check_across(contents)
     report = record(files, faults)
@@ -106,8 +108,8 @@ def main() -> None:
     if faults:
         print(table(faults, args.show))
     for name, coco in contents.items():
-        if patients_unknown(coco):
-            print(f"{name}: {UNKNOWN}")
+        if mark := patients_mark(coco):
+            print(f"{name}: {SAID[mark]}")
     rate = films / max(time.perf_counter() - start, 1e-9)
     print(
         f"{len(files)} files, {films} films: {report['errors']} errors, {report['warnings']} warnings ({rate:.0f} films/s)"

@@ -13,12 +13,15 @@ FOLD_PLACE = f"{{{FOLD}}}"  # in names of files
 
 
 def default_root() -> str:
-    """The folder of films and annotations where none is given: ``$HIPDET_DATA``, else ``data``."""
-    return os.environ.get(DATA) or DEFAULT
+    """The folder of films and annotations where none is given: ``$HIPDET_DATA`` as a whole path, else ``data``."""
+    root = os.environ.get(DATA)
+    return os.path.abspath(root) if root else DEFAULT  # whole, as `in_place` would take data/films for one of a config
 
 
 def in_place(path: str) -> str:
     """`path` of a config, a data root or what begins with one: its ``data`` is :func:`default_root`, its fold `in_fold`.
+
+    What it gives stays as it is when it comes here again: commands put the root in place, then data sets and metrics do.
 
     This is done here and not by mmengine's placeholders, which paste the value into the config's source, where a folder's
     name would run.

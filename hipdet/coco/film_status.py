@@ -7,7 +7,7 @@ taken, those without boxes as films on which there is no ROI.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,9 +59,17 @@ class Labelled:
         """What to tell of those left out; empty where there are none."""
         if not self.left_out:
             return ""
-        count = Counter(reason.partition(":")[0] for reason in self.left_out.values())
-        kinds = ", ".join(f"{number} {kind}" for kind, number in count.most_common())
-        return f"{len(self.left_out)} films are left out: {kinds}"
+        return f"{len(self.left_out)} films are left out: {counted(self.left_out.values())}"
+
+
+def kind_of(reason: str) -> str:
+    """The first words of a reason of `left_out`, such as ``unchecked``."""
+    return reason.partition(":")[0]
+
+
+def counted(reasons: Iterable[str]) -> str:
+    """How many films each kind of reason leaves out, the most first."""
+    return ", ".join(f"{number} {kind}" for kind, number in Counter(map(kind_of, reasons)).most_common())
 
 
 def labelled(coco: Coco, name: object, unfinished: bool = False) -> Labelled:

@@ -3,32 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-# in the ``info`` of a COCO file in which each film counts as a patient; in image records that were taken from such a file
-UNKNOWN_PATIENTS = {"patients": "unknown"}
-UNKNOWN = "patients aren't known: each film counts as one; films of one patient may stand on both sides"
+PATIENTS = (
+    "patients"  # key of the mark: in the ``info`` of a COCO file, and in image records where it was joined of several
+)
+UNKNOWN, GUESSED = "unknown", "guessed"  # each film counts as a patient; groups of films that may be of one patient do
+UNKNOWN_PATIENTS, GUESSED_PATIENTS = {PATIENTS: UNKNOWN}, {PATIENTS: GUESSED}
+SAID = {
+    UNKNOWN: "patients aren't known: each film counts as one; films of one patient may stand on both sides",
+    GUESSED: "patients aren't known; groups of neighbouring numbers are kept together",
+}
 
 
-def patients_unknown(coco: Mapping[str, Any]) -> bool:
-    """Whether the ``info`` of a COCO dictionary, or the record of one of its films, says so."""
-    return says_unknown(coco.get("info")) or any(map(says_unknown, coco.get("images", ())))
+@dataclass(frozen=True)
+class Group:
+    """Films that count as those of a patient, though nobody knows whose they are."""
+
+    source: str
+    name: str
 
 
-def says_unknown(record: Any) -> bool:
-    """Whether a file's ``info``, or an image record, says that each film was taken for a patient as nothing was known."""
-    return isinstance(record, Mapping) and UNKNOWN_PATIENTS.items() <= record.items()
+def mark_of(record: Any) -> str:
+    """The mark of a file's ``info`` or of an image record; empty where patients are known."""
+    mark = record.get(PATIENTS) if isinstance(record, Mapping) else None
+    return mark if isinstance(mark, str) and mark in SAID else ""
+
+
+def marks(coco: Mapping[str, Any]) -> list[str]:
+    """The mark of each film of a COCO dictionary: its own, or that of the ``info`` where no film has one.
+
+    A file that was joined of several has both; its films without a mark are those whose patients are known.
+    """
+    own = [mark_of(image) for image in coco.get("images", ())]
+    return own if any(own) else [mark_of(coco.get("info"))] * len(own)
+
+
+def patients_mark(coco: Mapping[str, Any]) -> str:
+    """The mark of a COCO dictionary as a whole: `UNKNOWN` if one of its films has it, else `GUESSED` if one has that."""
+    found = {*marks(coco)}
+    return next((mark for mark in SAID if mark in found), "")
+
+
+def mark_record(mark: str) -> dict[str, str]:
+    """What an ``info`` or an image record has of a mark: nothing where it is empty."""
+    return {PATIENTS: mark} if mark else {}
 
 
 def patients_of(cocos: Iterable[Mapping[str, Any]]) -> dict[Hashable, Hashable]:
-    """The patients of the films of COCO dictionaries, by file name, where they are known.
+    """The patients of the films of COCO dictionaries, by file name, where they are known; a `Group` where they are guessed.
 
     A patient is one within the ``source``.
     """
-    return {
-        image["file_name"]: (image.get("source") or "", image["patient"])
-        for coco in cocos
-        if not says_unknown(coco.get("info"))
-        for image in coco.get("images", ())
-        if image.get("patient") and not says_unknown(image)
-    }
+    found: dict[Hashable, Hashable] = {}
+    for coco in cocos:
+        for image, mark in zip(coco.get("images", ()), marks(coco)):
+            if image.get("patient") and mark != UNKNOWN:
+                whose = image.get("source") or "", image["patient"]
+                found[image["file_name"]] = Group(*whose) if mark == GUESSED else whose
+    return found

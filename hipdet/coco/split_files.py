@@ -10,7 +10,7 @@ from typing import Any
 from hipdet.coco.film_status import labelled
 from hipdet.coco.leak import find_leaks
 from hipdet.coco.partition import Image, Partition, divide, fold_ids
-from hipdet.coco.patients import UNKNOWN, UNKNOWN_PATIENTS, patients_unknown
+from hipdet.coco.patients import GUESSED, SAID, mark_record, patients_mark
 from hipdet.coco.subset import Coco, append, subset
 from hipdet.errors import DatasetError
 from hipdet.files import write_json_files
@@ -95,22 +95,23 @@ def split_files(
     partitions = (
         _together(cocos, division) if merge else {path: division(coco["images"]) for path, coco in cocos.items()}
     )
-    unknown = [path.name for path, coco in cocos.items() if patients_unknown(coco)]
-    marker = UNKNOWN_PATIENTS if unknown else {}
+    unknown = [path.name for path, coco in cocos.items() if patients_mark(coco)]
     made: list[Parts] = []
     merged: dict[str, Coco] = {}
     for path, coco in cocos.items():
         parts: dict[str, Coco] = {}
         for part, image_ids in partitions[path].parts.items():
-            info = {**_info(coco), "split": division.record(part, path.name)}
-            parts[part] = {**subset(coco, image_ids), "info": info}
+            parts[part] = subset(coco, image_ids)
+            parts[part]["info"] = {**_info(parts[part]), "split": division.record(part, path.name)}
             if merge:
-                start = dict(info={**marker, "split": division.record(part, [each.name for each in paths])}, **_empty())
-                append(merged.setdefault(part, start), parts[part], str(path))
+                append(merged.setdefault(part, dict(info={}, **_empty())), parts[part], str(path))
         notes = [*filter(None, [str(found[path])]), *partitions[path].notes]
         made.append(_parts(path.stem, out or path.parent, parts, notes, division))
     if merge:
-        notes = [f"patients of {', '.join(unknown)} aren't known, so those of all aren't"] if unknown else []
+        for part, coco in merged.items():
+            split = division.record(part, [each.name for each in paths])
+            coco["info"] = {**mark_record(patients_mark(coco)), "split": split}
+        notes = [f"patients of {', '.join(unknown)} aren't known"] if unknown else []
         made.append(_parts(merge, out or paths[0].parent, merged, notes, division))
     write_json_files({path: coco for each in made for path, coco in each.files.items()})
     return made
@@ -148,10 +149,12 @@ def _leak_line(parts: Mapping[str, Coco], division: Division) -> str:
         leaks = find_leaks({part: parts[part]["images"] for part in side})
         patients += len(leaks.patients)
         without += leaks.without_patient
+    said = {patients_mark(coco) for coco in parts.values()}
     if patients:
-        return f"{patients} patients stand on two sides: figures will flatter"
-    if any(map(patients_unknown, parts.values())):
-        return UNKNOWN
+        units = "patients or groups" if GUESSED in said else "patients"
+        return f"{patients} {units} stand on two sides: figures will flatter"
+    if mark := next((mark for mark in SAID if mark in said), ""):
+        return SAID[mark]
     return "films without patient: a leak can't be excluded" if without else NO_LEAK
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from hipdet.coco.build import build_coco
 from hipdet.coco.film import Film
+from hipdet.coco.patients import GUESSED_PATIENTS
 from hipdet.coco.split import grouped_folds, near_duplicate_groups
 from hipdet.coco.summary import summarize
 from hipdet.collection.provenance import checksum, figures
@@ -38,7 +39,8 @@ def convert_fracatlas(
     """Write ``hips.json`` with its provenance and ``fold{k}_train.json``, ``fold{k}_test.json`` for every fold.
 
     Consecutive numbers can be the same patient, whom FracAtlas doesn't name: films whose numbers differ by 2 or less
-    count as one patient and share a fold.  Every image record carries the ``fold`` in which it is tested.
+    count as one patient and share a fold; the ``info`` says that this is a guess (:mod:`hipdet.coco.patients`).  Every image
+    record carries the ``fold`` in which it is tested.
 
     Args:
         root: The released folder, with the films in ``images``, ``images/Fractured`` or ``images/Non_fractured``.
@@ -99,7 +101,7 @@ def _find(root: Path, image: str) -> Path:
 
 
 def _coco(films: Sequence[Film], fold_of: dict[str, int]) -> dict[str, Any]:
-    coco = build_coco(films, [HIP], INFO)
+    coco = build_coco(films, [HIP], {**INFO, **GUESSED_PATIENTS})
     for image in coco["images"]:
         image["fold"] = fold_of[image["file_name"]]
     return coco

@@ -50,6 +50,8 @@ def extra_rows(image: Mapping[str, Any], film: FilmResult, names: Mapping[int, s
     return [
         dict(
             image_id=image["id"],
+            file_name=image["file_name"],  # a film without ROI has no other row
+            source=image.get("source", ""),
             label=names.get(int(film.top.labels[index]), ""),
             confidence=round(float(film.top.scores[index]), 4),
             **dict(zip(FOUND_CORNERS, film.top.boxes[index].round(2).tolist())),

@@ -12,7 +12,7 @@ from typing import Any
 from hipdet.coco import split_key, validation_part
 from hipdet.coco.data_root import data_root_of
 from hipdet.coco.film_status import labelled
-from hipdet.coco.patients import UNKNOWN_PATIENTS, patients_unknown
+from hipdet.coco.patients import mark_record, patients_mark
 from hipdet.coco.subset import append, subset
 from hipdet.files import write_json
 from hipdet.validation import require_valid
@@ -60,7 +60,6 @@ class Films:
     coco: Coco
     subsets: dict[str, list[int]]
     shared_patients: dict[str, int | str]
-    patients_unknown: frozenset[str] = frozenset()  # names of data sets
 
 
 def gather(data_sets: Sequence[DataSet], pools: Iterable[Sequence[str]], split: Split) -> Films:
@@ -86,7 +85,7 @@ def gather(data_sets: Sequence[DataSet], pools: Iterable[Sequence[str]], split: 
         trained = {_patient(images[image_id]) for image_id in parts["train"]} - {None}
         leaked = sum(_patient(images[image_id]) in trained for image_id in parts["val"])
         shared[pool_name] = "unknown" if unknown & set(pool) and not leaked else leaked
-    return Films(coco, subsets, shared, frozenset(unknown))
+    return Films(coco, subsets, shared)
 
 
 def write_data_root(films: Films, data_sets: Sequence[DataSet], root: Path) -> None:
@@ -101,12 +100,12 @@ def write_data_root(films: Films, data_sets: Sequence[DataSet], root: Path) -> N
         EVERYTHING: films.coco,
         **{n: subset(films.coco, ids) for n, ids in films.subsets.items()},
     }.items():
-        unknown = any(image["data_set"] in films.patients_unknown for image in coco["images"])
-        write_json(root / f"annotations/{name}.json", {"info": UNKNOWN_PATIENTS, **coco} if unknown else coco)
+        mark = patients_mark(coco)
+        write_json(root / f"annotations/{name}.json", {"info": mark_record(mark), **coco} if mark else coco)
 
 
 def _append(coco: Coco, data_set: DataSet) -> bool:
-    """Add a data set with ids of its own and file names below its link; returns whether its patients are unknown."""
+    """Add a data set with ids of its own and file names below its link; returns whether patients of it aren't known."""
     found = labelled(require_valid(data_set.annotations), data_set.annotations)
     if found.left_out:
         log.warning("%s: %s", data_set.annotations.name, found)
@@ -116,7 +115,7 @@ def _append(coco: Coco, data_set: DataSet) -> bool:
         name = f"{data_set.name}/{image['file_name']}"
         images.append({"source": data_set.name, **image, "file_name": name, "data_set": data_set.name})
     append(coco, {**added, "images": images}, str(data_set.annotations))
-    return patients_unknown(added)
+    return bool(patients_mark(added))
 
 
 def _patient(image: Mapping[str, Any]) -> tuple[str, str] | None:

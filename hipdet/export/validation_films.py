@@ -62,12 +62,15 @@ def _films(
 ) -> list[tuple[str, ValidationFilm]]:
     content = _read(table, "rois")
     names = {row["image_id"]: row["file_name"] for row in content["rois"]}
+    for row in content.get("extras", ()):
+        if "file_name" in row:  # else of an old table, whose extras on films without ROI can't be used
+            names.setdefault(row["image_id"], row["file_name"])
     rows: dict[str, list[tuple[Mapping[str, Any], float, int]]] = {name: [] for name in names.values()}
     for row in content["rois"]:
         if row[FOUND_CORNERS[0]] is not None:
             rows[row["file_name"]].append((row, row["iou"], _label(row, labels, table)))
     for row in content.get("extras", ()):
-        if row["image_id"] in names:  # tables name films by their ROIs
+        if row["image_id"] in names:
             rows[names[row["image_id"]]].append((row, 0.0, _label(row, labels, table)))
     if missing := sorted(set(rows) - set(sizes)):
         raise DatasetError(

@@ -17,7 +17,7 @@ Record = Mapping[str, Any]
 
 
 def compared_table(coco: Mapping[str, Any], found: Mapping[int, Sequence[Record]]) -> dict[str, list[dict]]:
-    """``rois`` and ``extras`` of the films of a valid `coco` that have labels.
+    """``rois`` and ``extras`` of the films of a valid `coco`; what is found on one without labels is extra.
 
     Args:
         coco: Labels; crowds and ignored boxes are left out, and so are detections on them.
@@ -32,11 +32,10 @@ def compared_table(coco: Mapping[str, Any], found: Mapping[int, Sequence[Record]
     extras: list[dict] = []
     for image in coco["images"]:
         here, detections = labels.get(image["id"], []), _detections(found.get(image["id"], ()))
-        if here:
-            left_out = _labelled(ignored.get(image["id"], []))
-            film = evaluate_film(*_labelled(here), detections, len(detections.scores), left_out)
-            rois += roi_rows(image, here, film, names)
-            extras += extra_rows(image, film, names)
+        left_out = _labelled(ignored.get(image["id"], []))
+        film = evaluate_film(*_labelled(here), detections, len(detections.scores), left_out)
+        rois += roi_rows(image, here, film, names)
+        extras += extra_rows(image, film, names)
     return dict(rois=rois, extras=extras)
 
 

@@ -46,9 +46,10 @@ def read_table(path: Path) -> dict[str, Any]:
 
 
 def evaluated_films(table: Table) -> dict[int, PicturedFilm]:
-    """Films by image id, in its order, with labels, detections, IoU and score.
+    """Films by image id, in its order, with labels, detections, IoU and score; also those without ROI that have detections.
 
-    Flags: ``missed``, a ROI without, and ``extra``, a detection without a partner at IoU 0.5.
+    Flags: ``missed``, a ROI without, and ``extra``, a detection without a partner at IoU 0.5.  Tables from before extras had
+    names lack the films without ROI.
 
     Raises:
         DatasetError: rows that lack something.
@@ -59,8 +60,9 @@ def evaluated_films(table: Table) -> dict[int, PicturedFilm]:
         for row in table["rois"]:
             films.setdefault(row["image_id"], []).append(row)
         for row in table.get("extras", ()):
-            extras.setdefault(row["image_id"], []).append(row)
-        return {key: _film(rows, extras.get(key, ())) for key, rows in sorted(films.items())}
+            if "file_name" in row or row["image_id"] in films:
+                extras.setdefault(row["image_id"], []).append(row)
+        return {key: _film(films.get(key, ()), extras.get(key, ())) for key in sorted({*films, *extras})}
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"rows of test.roi.json: {error!r}: expected them as tools/test.py writes them") from error
 
@@ -77,12 +79,13 @@ def _film(rows: Sequence[Row], extras: Sequence[Row]) -> PicturedFilm:
         marks.append(extra(_box(row, "found_"), row["confidence"]))
         scores.append(row["confidence"])
     hits = sum(row["iou"] >= HIT for row in rows)
+    first = [*rows, *extras][0]
     flags = [*["missed"] * (hits < len(rows)), *["extra"] * (hits < len(scores))]
     return PicturedFilm(
-        file_name=rows[0]["file_name"],
-        source=rows[0].get("source") or "",
+        file_name=first["file_name"],
+        source=first.get("source") or "",
         marks=ordered(marks),
-        iou=min(row["iou"] for row in rows),
+        iou=min((row["iou"] for row in rows), default=None),
         score=min(scores, default=None),
         flags=tuple(flags),
     )

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from hipdet.boxes import xywh_to_xyxy
+from hipdet.coco.film_status import kind_of, left_out
+from hipdet.coco.subset import subset
 from hipdet.errors import DatasetError
 from hipdet.validation.values import finite, finite_box, is_whole, shown
 from hipdet.visualization.evaluated_films import evaluated_films
@@ -50,7 +52,8 @@ def predicted_films(
 
     Args:
         predictions: COCO results; without `coco` each needs a ``file_name``.
-        coco: Films and, where there are annotations, labels to compare with.
+        coco: Films and, where there are annotations, labels to compare with; a film that :mod:`hipdet.coco.film_status`
+            leaves out is drawn without labels, and a flag says why.
         rois: Detections of a film to draw, those with the highest scores; 0 for all.
 
     Raises:
@@ -102,16 +105,20 @@ def _flags(image: Prediction, found: Sequence[Prediction]) -> tuple[str, ...]:
 def _compared(
     images: Mapping[int, Prediction], found: Mapping[int, Sequence[Prediction]], coco: Mapping[str, Any]
 ) -> list[PicturedFilm]:
-    """Films with labels are compared as RoiMetric does; others are drawn as without."""
+    """Films are compared as RoiMetric does; those without label and detection are drawn as without."""
     try:
         from hipdet.visualization.compare import compared_table  # scipy is needed for no other picture
     except ImportError as error:
         raise DatasetError(f"comparing with labels needs {error.name}: pip install 'hipdet[mm]'") from error
 
-    labelled = evaluated_films(compared_table(coco, found))
+    reasons = {image_id: reason for image_id, image in images.items() if (reason := left_out(image))}
+    truth = subset(coco, [image_id for image_id in images if image_id not in reasons])
+    labelled = evaluated_films(compared_table(truth, found))
     films = []
     for image_id, image in images.items():
         plain = _film(image, found.get(image_id, ()))
+        if reason := reasons.get(image_id):
+            plain = replace(plain, flags=(*plain.flags, kind_of(reason)), notes=(f"its labels aren't shown: {reason}",))
         film = labelled.get(image_id, plain)
         films.append(replace(film, flags=tuple(dict.fromkeys((*film.flags, *plain.flags)))))
     return films

@@ -47,3 +47,13 @@ def test_a_union_keeps_that_patients_are_not_known():
     append(whole, build_coco([replace(FILMS[0], file_name="d.jpg")], ["hip"], {}), "two")
     assert patients_of([coco]) == {}
     assert patients_of([whole]) == {"d.jpg": ("s", "P1")}
+    # joined with others again, and divided
+    whole["info"] = {"patients": "unknown", "year": 2026}
+    again = dict(images=[], annotations=[], categories=[])
+    append(again, whole, "both")
+    assert again["images"] == whole["images"]
+    assert subset(whole, [1, 4])["info"] == whole["info"]
+    known = subset(whole, [4])
+    assert known["info"] == {"year": 2026}
+    assert patients_of([known]) == {"d.jpg": ("s", "P1")}
+    assert subset(coco, [1])["info"] == coco["info"]

@@ -69,11 +69,11 @@ def test_every_config_builds_its_model_and_fits_together(path):
 
 def test_fracatlas_folds_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("HIPDET_FOLD", "3")
-    monkeypatch.setenv("HIPDET_DATA", "films")
+    monkeypatch.setenv("HIPDET_DATA", "/films")
     cfg = Config.fromfile(REPOSITORY / "configs/hip_ssd_r18_fracatlas.py")
     use_environment(cfg)
     assert cfg.train_dataloader.dataset.ann_file == "annotations/fold3_train.json"
-    assert cfg.test_evaluator[1].ann_file == "films/annotations/fold3_test.json"
+    assert cfg.test_evaluator[1].ann_file == "/films/annotations/fold3_test.json"
     monkeypatch.setenv("HIPDET_FOLD", "3'")
     with pytest.raises(ConfigError, match=r'HIPDET_FOLD is "3\'": expected the number of a fold'):
         use_environment(Config.fromfile(REPOSITORY / "configs/hip_ssd_r18_fracatlas.py"))

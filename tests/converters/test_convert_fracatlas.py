@@ -36,6 +36,7 @@ def test_files(root):
         "images/Fractured/IMG0000010.jpg", "images/Non_fractured/IMG0000012.jpg", "images/IMG0000014.jpg"
     ]  # fmt: skip
     assert [image["patient"] for image in coco["images"][:4]] == ["IMG0000010"] * 3 + ["IMG0000020"]
+    assert coco["info"]["patients"] == "guessed"
     first = {key: coco["annotations"][0][key] for key in ("bbox", "picture_side", "implant")}
     assert first == {"bbox": [10, 20, 30, 30], "picture_side": "left", "implant": False}
 

@@ -85,7 +85,11 @@ def several_films_of_a_patient(out, films=4, patients=10, info=None):
 
 @pytest.mark.parametrize(
     ("info", "factor", "resampled"),
-    [({}, 2.0, "patients"), (dict(patients="unknown"), 1.0, "films (patients not known)")],
+    [
+        ({}, 2.0, "patients"),
+        (dict(patients="guessed"), 2.0, "groups (patients not known)"),
+        (dict(patients="unknown"), 1.0, "films (patients not known)"),
+    ],
 )
 def test_films_of_a_patient_are_resampled_together(tmp_path, info, factor, resampled):
     of_patient = several_films_of_a_patient(tmp_path, info=info)

@@ -169,7 +169,7 @@ def test_a_detection_on_an_ignored_box_is_neither_hit_nor_extra(box, extra):
     result = film([LEFT], detections((0.9, LEFT), (0.8, box)), ignored=[IGNORED])
     assert [roi.iou for roi in result.rois] == [1]
     assert (result.extra, result.missed) == (extra, 0)
-    assert len(extra_rows(dict(id=1), result, {0: "hip"})) == extra
+    assert len(extra_rows(dict(id=1, file_name="a.png"), result, {0: "hip"})) == extra
 
 
 def test_an_roi_wins_over_an_ignored_box():

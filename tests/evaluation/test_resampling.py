@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hipdet.coco.patients import patients_of
+from hipdet.coco.patients import Group, patients_of
 from hipdet.evaluation.figures import bootstrap_intervals
 from hipdet.evaluation.resampling import Units
 
@@ -20,6 +20,10 @@ def image(name, patient=None, source="s", **more):
         (None, [0, 0, 1, 2], "films (patients not known)"),
         (dict(a="P", c="P"), [0, 0, 1, 0], "patients, and films whose patient is not known"),
         (dict(a="b"), [0, 0, 1, 2], "patients, and films whose patient is not known"),  # a patient called as a film is
+        (dict(a=Group("", "P"), b=Group("", "Q"), c=Group("", "P")), [0, 0, 1, 0], "groups (patients not known)"),
+        (dict(a=Group("", "P"), c=Group("", "P")), [0, 0, 1, 0], "groups and films (patients not known)"),
+        (dict(a="P", b=Group("", "P"), c="P"), [0, 0, 1, 0], "patients, and groups whose patient is not known"),
+        (dict(a="P", b=Group("", "P")), [0, 0, 1, 2], "patients, and groups and films whose patient is not known"),
     ],
 )
 def test_units(patients, numbers, resampled):
@@ -38,8 +42,11 @@ def test_patients_of_coco_files():
     known = dict(info=dict(description="x"), images=[image("a", "1"), image("b", "1", "t"), image("c"), image("d", "")])
     marked = dict(info=dict(patients="unknown"), images=[image("e", "e"), image("f", "f")])
     joined = dict(images=[image("g", "g", patients="unknown"), image("h", 1, None)])
-    found = patients_of([known, marked, joined, {}, dict(info=[1], images=[])])
-    assert found == dict(a=("s", "1"), b=("t", "1"), h=("", 1))
+    guessed = dict(info=dict(patients="guessed"), images=[image("i", "1"), image("j", "1"), image("k")])
+    found = patients_of([known, marked, joined, guessed, {}, dict(info=[1], images=[])])
+    assert found == dict(a=("s", "1"), b=("t", "1"), h=("", 1), i=Group("s", "1"), j=Group("s", "1"))
+    # films of a joined file speak for themselves
+    assert patients_of([dict(joined, info=dict(patients="unknown"))]) == dict(h=("", 1))
 
 
 @pytest.mark.parametrize("films", [1, 4, 9])

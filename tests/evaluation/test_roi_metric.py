@@ -222,6 +222,18 @@ def test_bad_numbers_of_rois(ann_file, bad):
         RoiMetric(str(ann_file), rois_per_image=bad)
 
 
+def test_a_film_without_roi_is_named_by_its_false_alarms(ann_file, tmp_path):
+    coco = json.loads(ann_file.read_text())
+    first = coco["images"][0]
+    coco["annotations"] = [each for each in coco["annotations"] if each["image_id"] != first["id"]]
+    ann_file.write_text(json.dumps(coco))
+    evaluate(RoiMetric(str(ann_file), outfile_prefix=str(tmp_path / "test")), predictions(0))
+    extras = json.loads((tmp_path / "test.roi.json").read_text())["extras"]
+    assert [(row["image_id"], row["file_name"], row["source"]) for row in extras] == [
+        (first["id"], first["file_name"], first.get("source", ""))
+    ] * 2
+
+
 @pytest.fixture
 def with_ignored(ann_file):
     """The right hips of the first ten films are to be ignored: by iscrowd, by ignore, by both."""

@@ -92,6 +92,26 @@ def test_patients_that_are_not_known(data_set, tmp_path):
     assert marked["cgoa_train"] is marked["gis"] is None
 
 
+def test_a_data_set_of_films_whose_patients_are_known_and_of_others(data_set, tmp_path):
+    """A part of it that holds the former only isn't marked; guessed patients aren't known either."""
+    mixed, guessed = data_set("cgoa", 20), data_set("gis", 3)
+    coco = json.loads(mixed.annotations.read_text())
+    coco["images"][0]["patients"] = "unknown"
+    coco["info"] = {"patients": "unknown"}
+    mixed.annotations.write_text(json.dumps(coco))
+    coco = json.loads(guessed.annotations.read_text())
+    guessed.annotations.write_text(json.dumps({**coco, "info": {"patients": "guessed"}}))
+    films = gather([mixed, guessed], [("cgoa",)], Split())
+    assert films.shared_patients == dict(cgoa="unknown")
+    write_data_root(films, [mixed, guessed], tmp_path / "root")
+    infos = {
+        path.stem: json.loads(path.read_text()).get("info") for path in (tmp_path / "root/annotations").glob("*.json")
+    }
+    assert infos["cgoa"] == infos["everything"] == {"patients": "unknown"}
+    assert infos["gis"] == {"patients": "guessed"}
+    assert {infos["cgoa_train"] is None, infos["cgoa_val"] is None} == {True, False}  # one of them has the marked film
+
+
 def test_unfinished_films_take_no_part(data_set, caplog):
     cgoa = data_set("cgoa", 20)
     coco = json.loads(cgoa.annotations.read_text())

@@ -148,6 +148,23 @@ def test_tables_of_a_test(tmp_path):
         validation_films([tmp_path / "hips.json"], tmp_path / "hips.json")
 
 
+def test_false_alarms_on_films_without_roi_set_limits(tmp_path):
+    """Unless an old table doesn't say which films they are on."""
+    images = [dict(id=n, file_name=name, width=40, height=30) for n, name in enumerate(("a.jpg", "none.jpg"), 1)]
+    coco = dict(images=images, annotations=[], categories=[dict(id=1, name="hip")])
+    (tmp_path / "hips.json").write_text(json.dumps(coco))
+    content = table()
+    content["extras"][0].update(image_id=2, file_name="none.jpg")
+    path = tmp_path / "test.roi.json"
+    path.write_text(json.dumps(content))
+    films = validation_films([path], tmp_path / "hips.json")
+    assert [(film.found.scores.tolist(), film.iou.tolist()) for film in films] == [([0.8], [0.9]), ([0.9], [0])]
+    assert limits_of(films).least_score > 0.8
+    del content["extras"][0]["file_name"]
+    path.write_text(json.dumps(content))
+    assert len(validation_films([path], tmp_path / "hips.json")) == 1
+
+
 def test_classes_of_tables(tmp_path):
     """Of hits and of others, in the order of the model's classes; unknown where an old table doesn't say."""
     names = ["lung", "heart"]

@@ -58,6 +58,32 @@ def test_predictions_beside_labels(results, phantoms, tmp_path):
     assert [film["flags"] for film in films if "odd" in film["flags"]] == [["odd"]]
 
 
+def test_labels_that_nobody_stands_by_are_not_compared_with(results, phantoms, tmp_path):
+    """tools/annotate.py has unfinished films in its file, as alice.json."""
+    coco = json.loads((phantoms / "annotations/cgoa.json").read_text())
+    for image, status in zip(coco["images"], ("incomplete", "unchecked", "unchecked", "done")):
+        image["status"] = status
+    last = coco["images"][-1]
+    last.update(exclude="blurred", status="excluded")
+    coco["annotations"] = [each for each in coco["annotations"] if each["image_id"] != last["id"]]
+    write_json(tmp_path / "alice.json", coco)
+    arguments = ["--ann", "alice.json", "--data-root", phantoms, "--html", "--out", "page.html"]
+    done = run(tmp_path, results / "cgoa.json", *arguments)
+    assert done.returncode == 0, done.stderr
+    said = "alice.json: 4 films are drawn without their labels: 2 unchecked, 1 incomplete, 1 excluded by the annotator"
+    assert said in done.stdout.splitlines()
+    films = page_films(tmp_path / "page.html")
+    assert len(films) == 12
+    alone = [film for film in films if film["iou"] is None]
+    assert sorted(film["flags"][-1] for film in alone) == [
+        "excluded by the annotator",
+        "incomplete",
+        "unchecked",
+        "unchecked",
+    ]
+    assert "its labels aren't shown: excluded by the annotator: blurred" in str(alone)
+
+
 def test_below(results, phantoms, tmp_path):
     arguments = [results / "cgoa.json", "--ann", phantoms / "annotations/cgoa.json", "--data-root", phantoms]
     done = run(tmp_path, *arguments, "--below", 0.5, "--side", 100, "--out", "low.png")

@@ -4,7 +4,9 @@ import os
 import pytest
 
 from hipdet.coco import Film, Roi, build_coco
+from hipdet.coco.patients import Group, mark_of, patients_of
 from hipdet.coco.split_files import Division, split_files
+from hipdet.converters import convert_fracatlas
 from hipdet.files import write_json
 from tool_runs import run_tool
 
@@ -75,7 +77,7 @@ def test_no_claim_where_patients_are_not_known(tmp_path):
     unknown, known = without_patients(tmp_path / "a.json"), annotations(tmp_path / "b.json")
     alone, other, both = split_files([unknown, known], Division(), merge="both")
     assert [parts.leak for parts in (alone, other, both)] == [UNKNOWN, "no patient stands on two sides", UNKNOWN]
-    assert both.notes == ["patients of a.json aren't known, so those of all aren't"]
+    assert both.notes == ["patients of a.json aren't known"]
     for parts in (alone, both):
         assert {part["info"]["patients"] for part in parts.files.values()} == {"unknown"}
     assert not any("patients" in part["info"] for part in other.files.values())
@@ -84,6 +86,64 @@ def test_no_claim_where_patients_are_not_known(tmp_path):
     assert {part["info"]["patients"] for part in folds.files.values()} == {"unknown"}
     again = split_files([tmp_path / "a_fold0_train.json"], Division({"val": 0.5}))[0]  # parts of parts
     assert again.leak == UNKNOWN
+
+
+def test_known_patients_stay_known_when_files_are_merged(tmp_path):
+    """Also when what was merged is merged with others, or divided, again."""
+    known = annotations(tmp_path / "b.json")
+    whole = {image["file_name"]: ("cgoa", image["patient"]) for image in json.loads(known.read_text())["images"]}
+    paths, merged = [without_patients(tmp_path / "a.json"), known], "first"
+    for more in ("c.json", "d.json"):
+        parts = split_files(paths, Division({"val": 0.5}), merge=merged)[-1]
+        assert patients_of(parts.files.values()) == whole
+        for coco in parts.files.values():
+            assert {mark_of(image) for image in coco["images"]} == {"unknown", ""}
+            assert coco["info"]["patients"] == "unknown"
+        joined = dict(parts.files[tmp_path / f"{merged}_train.json"])
+        whole = patients_of([joined])
+        write_json(tmp_path / "joined.json", joined)
+        paths, merged = [tmp_path / "joined.json", without_patients(tmp_path / more)], "second"
+
+
+GUESSED = "patients aren't known; groups of neighbouring numbers are kept together"
+
+
+@pytest.fixture(scope="module")
+def fracatlas(shared, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fracatlas")
+    convert_fracatlas(shared / "data/fracatlas_hips", out=folder)
+    return folder
+
+
+def test_groups_that_may_be_of_a_patient_are_kept_together_and_called_so(fracatlas, tmp_path):
+    known = annotations(tmp_path / "b.json")
+    alone, _, both = split_files([fracatlas / "hips.json", known], Division(folds=2), tmp_path, "both")
+    assert (alone.leak, both.leak) == (GUESSED, GUESSED)
+    assert both.notes == ["patients of hips.json aren't known"]
+    for parts in (alone, both):
+        assert {part["info"]["patients"] for part in parts.files.values()} == {"guessed"}
+    test = both.files[tmp_path / "both_fold0_test.json"]
+    patients = patients_of([test])
+    assert {image["source"]: type(patients[image["file_name"]]) for image in test["images"]} == {
+        "fracatlas": Group,
+        "cgoa": tuple,
+    }
+    by_image = split_files([fracatlas / "hips.json"], Division({"val": 0.5}, by="image"), tmp_path / "image")[0]
+    assert by_image.leak.endswith("patients or groups stand on two sides: figures will flatter")
+    unknown = without_patients(tmp_path / "a.json")
+    assert split_files([fracatlas / "hips.json", unknown], Division(), tmp_path, "c")[-1].leak == UNKNOWN
+
+
+def test_check_and_validate_say_that_patients_are_guessed(fracatlas, tmp_path):
+    folds = [fracatlas / f"fold0_{part}.json" for part in ("train", "test")]
+    done = run_tool("split.py", "--check", *folds, "--json", "leak.json", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-2:] == [f"fold0_train.json: {GUESSED}", f"fold0_test.json: {GUESSED}"]
+    leak = json.loads((tmp_path / "leak.json").read_text())
+    assert (leak["patients_unknown"], leak["patients_guessed"]) == ([], ["fold0_train.json", "fold0_test.json"])
+    done = run_tool("validate.py", folds[0], "--no-films", "--json", "report.json", cwd=tmp_path)
+    assert f"fold0_train.json: {GUESSED}" in done.stdout.splitlines()
+    assert [each["patients"] for each in json.loads((tmp_path / "report.json").read_text())["files"]] == ["guessed"]
 
 
 def test_split_check_and_validate_say_that_patients_are_not_known(tmp_path):

@@ -27,6 +27,12 @@ def test_sound_real_films(shared, tmp_path):
     assert "1 files, 100 films: 0 errors, 0 warnings" in done.stdout
 
 
+def test_films_are_where_the_environment_says(phantoms, tmp_path):
+    done = run_tool("validate.py", phantoms / "annotations/gis.json", cwd=tmp_path, HIPDET_DATA=phantoms)
+    assert done.returncode == 0, done.stdout
+    assert "0 errors" in done.stdout
+
+
 def test_errors_in_a_table_and_in_json(tmp_path):
     annotations(tmp_path / "a.json")
     coco = json.loads((tmp_path / "a.json").read_text())

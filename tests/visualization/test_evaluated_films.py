@@ -37,6 +37,17 @@ def test_flags(iou, found, flags):
     assert evaluated_films(dict(rois=[row(1, iou, found)]))[1].flags == flags
 
 
+def test_false_alarms_on_a_film_without_roi():
+    named = dict(extra(1, (1, 2, 3, 4), 0.3), file_name="1.png", source="gis")
+    film, other = evaluated_films(dict(rois=[row(2, 0.9)], extras=[named, named])).values()
+    assert film.marks == 2 * (Mark((1, 2, 3, 4), True, "extra (0.30)"),)
+    assert (film.file_name, film.source, film.iou, film.score, film.flags) == ("1.png", "gis", None, 0.3, ("extra",))
+    assert (other.file_name, other.flags) == ("2.png", ())
+    # tables from before extras had names
+    old = dict(rois=[row(2, 0.9)], extras=[extra(1, (1, 2, 3, 4), 0.3), extra(2, (1, 2, 3, 4), 0.3)])
+    assert {key: film.flags for key, film in evaluated_films(old).items()} == {2: ("extra",)}
+
+
 def test_films_come_by_their_ids():
     assert list(evaluated_films(dict(rois=[row(3, 0.1), row(1, 0.9), row(2, 0.5)]))) == [1, 2, 3]
 

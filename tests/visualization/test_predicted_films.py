@@ -64,7 +64,8 @@ def test_labels_are_compared_with():
     assert [mark.text for mark in first.marks] == ["0.75 (0.90)", "not found", ""]
     assert (first.iou, first.score, first.flags) == (0.0, 0.9, ("missed", "x"))
     assert (second.iou, second.score, second.flags) == (0.0, None, ("missed", "nothing found"))
-    assert (third.iou, third.flags, [mark.text for mark in third.marks]) == (None, (), ["0.90"])
+    assert (third.iou, third.flags, [mark.text for mark in third.marks]) == (None, ("extra",), ["extra (0.90)"])
+    assert (third.file_name, third.source, third.score) == ("3.png", "gis", 0.9)
 
 
 def test_another_class_is_no_hit():
