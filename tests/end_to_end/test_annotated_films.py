@@ -57,6 +57,8 @@ def trained_on(folder, ann_file, **settings):
     init_default_scope("mmdet")
     dataset = Config.fromfile(REPOSITORY / "configs/hip_roi_small.py").train_dataloader.dataset
     dataset.update(data_root=str(folder), ann_file=str(ann_file), **settings)
+    (moved,) = [step for step in dataset.pipeline if step.type == "RandomSimilarity"]
+    moved.update(scale=(1.0, 1.0), max_shift=0.0, max_degrees=0.0)  # or a box may leave the film
     built = DATASETS.build(dataset)
     for index in range(len(built)):  # through the whole pipeline
         sample = built[index]["data_samples"]
