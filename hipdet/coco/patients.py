@@ -6,9 +6,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-PATIENTS = (
-    "patients"  # key of the mark: in the ``info`` of a COCO file, and in image records where it was joined of several
-)
+# key of the mark: in the ``info`` of a COCO file, and in image records where the file was joined of several
+PATIENTS = "patients"
 UNKNOWN, GUESSED = "unknown", "guessed"  # each film counts as a patient; groups of films that may be of one patient do
 UNKNOWN_PATIENTS, GUESSED_PATIENTS = {PATIENTS: UNKNOWN}, {PATIENTS: GUESSED}
 SAID = {

@@ -19,9 +19,8 @@ def subset(coco: Mapping[str, Any], image_ids: Iterable[int]) -> Coco:
         images=[image for image in coco["images"] if image["id"] in wanted],
         annotations=[annotation for annotation in coco["annotations"] if annotation["image_id"] in wanted],
     )
-    if mark_of(part.get("info")) and any(
-        map(mark_of, coco["images"])
-    ):  # the films that it is of may not be in the part
+    # the films that the mark is of may not be in the part
+    if mark_of(part.get("info")) and any(map(mark_of, coco["images"])):
         info = {key: value for key, value in part["info"].items() if key != PATIENTS}
         part["info"] = {**mark_record(patients_mark({**part, "info": info})), **info}
     return part
