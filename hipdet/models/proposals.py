@@ -55,6 +55,8 @@ def best_anchors(logits: Tensor, deltas: Tensor, anchors: Tensor, extent: Tensor
 
 def best_of_classes(logits: Tensor, deltas: Tensor, anchors: Tensor, extent: Tensor, count: int) -> list[Proposals]:
     """As `best_anchors`, `count` for each class: the best of one that scores low throughout are among them."""
+    if logits.shape[1] == 1:
+        return [best_anchors(logits, deltas, anchors, extent, count)]
     found = [best_anchors(logits[:, c : c + 1], deltas, anchors, extent, count) for c in range(logits.shape[1])]
     return [each._replace(labels=each.labels + label) for label, each in enumerate(found)]
 

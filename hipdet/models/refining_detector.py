@@ -21,7 +21,8 @@ from hipdet.models.proposals import Proposals, best_of_classes, class_shares
 Suppress = Callable[[InstanceData], InstanceData]
 Looked = Sequence[Proposals]
 PASSES = (3, 2)
-READING = ("readings", "quality", "first_boxes", "first_scores")  # what is known of a ROI while it is read
+# what is known of a ROI while it is read; of one class its score is its quality, and nothing of the first look is needed
+READING = ("readings", "quality", "first_boxes", "first_scores")
 
 
 @MODELS.register_module()
@@ -130,19 +131,22 @@ class RefiningDetector(SingleStageDetector):
         """
         suppress = suppress or self._suppress
         classes = [proposed] if isinstance(proposed, InstanceData) else proposed
-        kept = [_unread(each[: self.passes[0]] if self.passes else each[:]) for each in classes]
+        kept = [_unread(each[: self.passes[0]] if self.passes else each[:], looked) for each in classes]
         for turn, count in enumerate(self.passes):
             if not any(map(len, kept)):
                 break
-            kept = [_without(suppress(each)) for each in self._read(film, kept, count, turn % 2 == 1, looked)]
+            kept = [suppress(each) for each in self._read(film, kept, count, turn % 2 == 1, looked)]
+            if looked:
+                kept = [_without(each) for each in kept]
         for each in kept:
             if self.one_size:
                 few = each[: self.passes[-1]] if self.passes else each
-                # of what is rather of another class the size is another one, however well it was read
-                sure = torch.where(few.scores >= few.quality / 2, few.quality, few.scores)
+                sure = few.scores
+                if looked:  # of what is rather of another class the size is another one, however well it was read
+                    sure = torch.where(few.scores >= few.quality / 2, few.quality, few.scores)
                 each.bboxes = torch.cat([share_size(few.bboxes, sure, few.labels), each.bboxes[len(few) :]])
             for field in READING:
-                each.pop(field)
+                each.pop(field, None)
         if len(kept) == 1:
             return kept[0]
         together = InstanceData.cat(kept)
@@ -153,24 +157,25 @@ class RefiningDetector(SingleStageDetector):
     ) -> Iterator[InstanceData]:
         """Read the first `count` of each class once more, and take the mean of each one's readings."""
         chosen = [each[:count] for each in kept]
-        found = self.refiner.refine(film, torch.cat([each.bboxes for each in chosen]), mirrored)
-        parts = [part.split([len(each) for each in chosen]) for part in found]
+        together = torch.cat([each.bboxes for each in chosen]) if len(chosen) > 1 else chosen[0].bboxes
+        found = self.refiner.refine(film, together, mirrored)
+        parts = [part.split([len(each) for each in chosen]) if len(chosen) > 1 else [part] for part in found]
         for label, (each, few, boxes, quality) in enumerate(zip(kept, chosen, *parts)):
             times = few.readings
             boxes = (few.bboxes * times[:, None] + boxes) / (times[:, None] + 1)
-            quality = (few.quality * times + quality) / (times + 1)
-            scores = quality
+            quality = ((few.quality if looked else few.scores) * times + quality) / (times + 1)
+            scores, more = quality, {}
             if looked:
                 first = Proposals(few.first_boxes, few.first_scores, few.labels)
                 scores = quality * class_shares(boxes, first, label, looked)
+                more = dict(quality=torch.cat([quality, each.quality[count:]]))
+                more.update(first_boxes=each.first_boxes, first_scores=each.first_scores)
             yield InstanceData(
                 bboxes=torch.cat([boxes, each.bboxes[count:]]),
                 scores=torch.cat([scores, each.scores[count:]]),
                 labels=each.labels,
                 readings=torch.cat([times + 1, each.readings[count:]]),
-                quality=torch.cat([quality, each.quality[count:]]),
-                first_boxes=each.first_boxes,
-                first_scores=each.first_scores,
+                **more,
             )
 
     def _suppress(self, found: InstanceData) -> InstanceData:
@@ -195,11 +200,12 @@ def is_overrun(module: nn.Module) -> bool:
     )
 
 
-def _unread(proposed: InstanceData) -> InstanceData:
-    """`proposed` with how often each was read, the mean IoU that is expected of it, and what the first look said."""
+def _unread(proposed: InstanceData, looked: Looked) -> InstanceData:
+    """`proposed` with how often each was read; of several classes with the expected IoU and what the first look said, too."""
     proposed.readings = torch.zeros_like(proposed.scores)
-    proposed.quality = proposed.first_scores = proposed.scores
-    proposed.first_boxes = proposed.bboxes
+    if looked:
+        proposed.quality = proposed.first_scores = proposed.scores
+        proposed.first_boxes = proposed.bboxes
     return proposed
 
 
