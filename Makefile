@@ -28,13 +28,13 @@ install: $(STAMP)  ## environment with the tested versions, no compiler
 	@$(BIN)/python -m pip install -q --no-deps --force-reinstall . $(PIP_ARGS)
 
 phantoms: install  ## synthetic films with known hips, as COCO
-	$(BIN)/python tools/make_phantoms.py $(DEMO)/phantoms --films $(FILMS) --max-side $(MAX_SIDE)
-	$(BIN)/python tools/convert.py phantom $(DEMO)/phantoms
+	$(BIN)/hipdet phantoms $(DEMO)/phantoms --films $(FILMS) --max-side $(MAX_SIDE)
+	$(BIN)/hipdet convert phantom $(DEMO)/phantoms
 
 demo: phantoms  ## films, training, test, table and gallery: about 10 minutes on 2 cores
-	$(BIN)/python tools/train.py $(CONFIG) --data-root $(DEMO)/phantoms --work-dir $(RUN) --resume $(DEMO_OPTIONS)
-	$(BIN)/python tools/test.py $(CONFIG) $$(cat $(RUN)/last_checkpoint) --data-root $(DEMO)/phantoms --work-dir $(RUN)
-	$(BIN)/python tools/gallery.py $(RUN)/test.roi.json --data-root $(DEMO)/phantoms
+	$(BIN)/hipdet train $(CONFIG) --data-root $(DEMO)/phantoms --work-dir $(RUN) --resume $(DEMO_OPTIONS)
+	$(BIN)/hipdet test $(CONFIG) $$(cat $(RUN)/last_checkpoint) --data-root $(DEMO)/phantoms --work-dir $(RUN)
+	$(BIN)/hipdet gallery $(RUN)/test.roi.json --data-root $(DEMO)/phantoms
 	@echo "Figures: $(RUN)/test_report.json   ROIs, worst first: $(RUN)/test.roi.csv   Picture: $(RUN)/gallery.png"
 
 test: install  ## lint, types and all tests, about 23 minutes on 2 cores

@@ -14,18 +14,13 @@ MIM = ("configs", "tools", "model-index.yml")
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "hipdet" / "version.py").read_text())[1]
 
 
-class BuildWithStartup(build_py):
-    """Adds a line that Python runs at start, and configs and tools where mim looks for them (hipdet/.mim).
-
-    The line makes mmcv-lite usable (hipdet/compat.py) for programs that import mmdet before hipdet, such as mmdet's own
-    tools.  Editable installs get neither: there, import hipdet first.
-    """
+class BuildWithConfigs(build_py):
+    """Adds configs and tools where mim looks for them (hipdet/.mim); editable installs go without."""
 
     def run(self) -> None:
         super().run()
         if self.editable_mode:
             return
-        self.copy_file(str(HERE / "hipdet-mmcv-lite.pth"), self.build_lib)
         target = Path(self.build_lib) / "hipdet" / ".mim"
         files = [path for name in MIM for path in (HERE / name, *(HERE / name).rglob("*")) if path.is_file()]
         for path in files:
@@ -44,11 +39,17 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["hipdet", "hipdet.*"]),
     package_data={
-        "hipdet": ["py.typed", "annotation/page/*", "converters/*.csv", "visualization/page_files/*", "weights/*"]
+        "hipdet": ["py.typed", "annotate/page/*", "data/sources/*.csv", "visualization/page_files/*", "weights/*"]
     },
-    entry_points={"console_scripts": ["hipdet-predict=hipdet.cli.predict:main", "hipdet-crop=hipdet.cli.crop:main"]},
-    cmdclass={"build_py": BuildWithStartup},
-    python_requires=">=3.9,<3.14",
+    entry_points={
+        "console_scripts": [
+            "hipdet=hipdet.cli.main:main",
+            "hipdet-predict=hipdet.cli.main:hipdet_predict",  # the two old names, for one version
+            "hipdet-crop=hipdet.cli.main:hipdet_crop",
+        ]
+    },
+    cmdclass={"build_py": BuildWithConfigs},
+    python_requires=">=3.10,<3.14",
     install_requires=[
         "numpy>=1.22",
         "pillow>=9.2",
@@ -68,6 +69,10 @@ setup(
             "scipy>=1.7",
             "matplotlib>=3.5",
         ],
+        # converting, checking and splitting labels, and anchors: without torch and mm*
+        "data": ["scipy>=1.7", "pycocotools>=2.0.6", "pyyaml>=5.4"],
+        "plot": ["scipy>=1.7", "pycocotools>=2.0.6", "pyyaml>=5.4", "matplotlib>=3.5"],
+        "phantoms": ["opencv-python>=4.5"],
         # a speed-up for non-maximum suppression and nothing more: hipdet runs without it
         "vision": ["torchvision>=0.16"],
         # JPEG 2000 and JPEG-LS by MIT-licensed codecs; pylibjpeg-libjpeg, for the older JPEGs, is GPL
@@ -76,8 +81,8 @@ setup(
         "openvino": ["openvino>=2024.0"],
         "publish": ["safetensors>=0.4"],
         "export": ["onnx>=1.15", "onnxscript>=0.1"],
-        # the page of tools/annotate.py
-        "annotate": ["werkzeug>=3.0", "scipy>=1.7", "pycocotools>=2.0.6"],
+        # the page of hipdet annotate
+        "annotate": ["werkzeug>=3.0", "scipy>=1.7", "pycocotools>=2.0.6", "pyyaml>=5.4"],
         "test": [
             "pytest>=7.4",
             "pytest-timeout>=2.2",
@@ -87,7 +92,7 @@ setup(
             "pydicom-data>=1.0",
             "selenium>=4.15",
         ],
-        "dev": ["ruff>=0.14", "mypy>=1.11", "pre-commit>=3.5"],
+        "dev": ["ruff>=0.14", "mypy>=1.11", "import-linter>=2.3", "pre-commit>=3.5"],
     },
     classifiers=[
         "Programming Language :: Python :: 3",

@@ -22,17 +22,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from selenium.webdriver.common.keys import Keys
 
 from browser import start_browser
-from hipdet.annotation.film_state import FilmState
+from hipdet.annotate.film_state import FilmState
 from hipdet.cli.errors import reports_errors
-from hipdet.coco.film import Roi
-from hipdet.collection.film_finder import find_films
-from hipdet.radiograph import read_header
+from hipdet.data.coco_file import Roi
+from hipdet.data.match import find_films
+from hipdet.radiographs.read import read_header
 
 EXAMPLES = """examples:
-  tools/make_phantoms.py films --films oaih=10
+  hipdet phantoms films --films oaih=10
   benchmarks/annotation_speed.py films --films 5000              hard links to these ten
 """
-TOOL = Path(__file__).resolve().parents[1] / "tools/annotate.py"
+TOOL = Path(__file__).resolve().parents[1] / "hipdet annotate"
 SHOWN = """
 return document.querySelector("#film").hasAttribute("href") && !document.querySelector("#stage.busy")
     && document.querySelector("#message").hidden && document.querySelector("#name").textContent;

@@ -13,18 +13,18 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hipdet.boxes import paired_iou
 from hipdet.cli.errors import reports_errors
-from hipdet.errors import DatasetError
-from hipdet.evaluation.roi_table import CORNERS, FOUND_CORNERS
+from hipdet.core.boxes import paired_iou
+from hipdet.core.errors import DatasetError
+from hipdet.evaluation.report import CORNERS, FOUND_CORNERS
 
 EXAMPLES = """examples:
-  tools/split.py FracAtlas/annotations/hips.json --val 0.8                   20 films to train on, 80 to propose on
-  tools/train.py configs/hip_roi_small.py --train-ann annotations/hips_train.json --val-ann annotations/hips_val.json
-  tools/test.py CONFIG CHECKPOINT --test-ann annotations/hips_val.json
+  hipdet split FracAtlas/annotations/hips.json --val 0.8                   20 films to train on, 80 to propose on
+  hipdet train configs/hip_roi_small.py --train-ann annotations/hips_train.json --val-ann annotations/hips_val.json
+  hipdet test CONFIG CHECKPOINT --test-ann annotations/hips_val.json
   benchmarks/labelling_effort.py WORK_DIR/test.roi.json
 
-The table of tools/test.py has the labels of films and what was detected on them: proposals, and what a person would make of
+The table of hipdet test has the labels of films and what was detected on them: proposals, and what a person would make of
 them.  A hip whose proposal has the IoU of --accept or more is taken as it is.  Otherwise the square is moved (one drag), or
 resized (one drag), or both, whichever brings it there; a hip without proposal is drawn (one drag); a square that is no hip is
 picked (one click) and deleted (one key).  Every film takes one key to go on.  Without proposals: a drag per hip and that key.
@@ -100,7 +100,7 @@ def main() -> None:
         table = json.loads(args.table.read_text(encoding="utf-8"))
         figures = effort(table, args.accept)
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
-        raise DatasetError(f"{args.table}: expected test.roi.json as tools/test.py writes it ({error!r})") from error
+        raise DatasetError(f"{args.table}: expected test.roi.json as hipdet test writes it ({error!r})") from error
     for name, value in figures.items():
         print(f"{name:<42} {value:>8.3f}" if isinstance(value, float) else f"{name:<42} {value:>8}")
 

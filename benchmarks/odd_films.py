@@ -16,20 +16,18 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from hipdet.boxes import as_boxes
 from hipdet.cli.errors import reports_errors
-from hipdet.coco.build import build_coco
-from hipdet.coco.film import Film
-from hipdet.coco.load import films_of
-from hipdet.files import write_json
-from hipdet.radiograph import read_radiograph
-from hipdet.transforms.random_similarity import Similarity, warp_boxes
+from hipdet.core.boxes import as_boxes
+from hipdet.core.files import write_json
+from hipdet.data.coco_file import Film, build_coco, films_of
+from hipdet.engine.transforms import Similarity, warp_boxes
+from hipdet.radiographs.read import read_radiograph
 
 EXAMPLES = """examples:
   benchmarks/odd_films.py FracAtlas/annotations/fold0_test.json --data-root FracAtlas --out odd/fold0
-  tools/test.py CONFIG WEIGHTS --data-root odd/fold0 --test-ann lying.json
+  hipdet test CONFIG WEIGHTS --data-root odd/fold0 --test-ann lying.json
 
-benchmarks/odd_table.py makes and tests them for all that tools/cross_validate.py has trained.
+benchmarks/odd_table.py makes and tests them for all that hipdet cross-validate has trained.
 """
 
 Made = tuple[np.ndarray, np.ndarray]  # grey values [H, W] and boxes [N, 4]

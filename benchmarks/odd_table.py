@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Test what tools/cross_validate.py trained on odd films made of those left out: IoU, hits and false alarms by kind."""
+"""Test what hipdet cross-validate trained on odd films made of those left out: IoU, hits and false alarms by kind."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ from mmdet.apis import inference_detector, init_detector
 from odd_films import KINDS, make_kinds
 from tqdm import tqdm
 
-from hipdet.boxes import as_boxes
+from hipdet.core.boxes import as_boxes
 from hipdet.cli.errors import reports_errors
-from hipdet.coco.load import films_of
-from hipdet.errors import DatasetError
-from hipdet.evaluation.matching import Detections, FilmResult, evaluate_film
-from hipdet.evaluation.roi_table import roi_rows, write_table
-from hipdet.files import write_text
+from hipdet.data.coco_file import films_of
+from hipdet.core.errors import DatasetError
+from hipdet.evaluation.matching import Detections
+from hipdet.evaluation.matching import FilmResult
+from hipdet.evaluation.matching import evaluate_film
+from hipdet.evaluation.report import roi_rows
+from hipdet.evaluation.report import write_table
+from hipdet.core.files import write_text
 
 EXAMPLES = """examples:
-  tools/cross_validate.py configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --out OUT
+  hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --out OUT
   benchmarks/odd_table.py OUT --data-root FracAtlas
 
-Writes OUT/odd_films.md, OUT/odd_films/<variant>.roi.json for tools/gallery.py and tools/plot.py, and the films into
+Writes OUT/odd_films.md, OUT/odd_films/<variant>.roi.json for hipdet gallery and hipdet plot, and the films into
 OUT/odd_films/.  Each cell: average IoU / acc50 of as many detections as the film has hips, and in brackets false alarms:
 detections among the best two that score .5 or more and are no hip, per film.
 """
@@ -75,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("out", type=Path, help="output folder of tools/cross_validate.py")
+    parser.add_argument("out", type=Path, help="output folder of hipdet cross-validate")
     parser.add_argument("--data-root", type=Path, required=True, help="folder that the films' names start from")
     parser.add_argument("--variants", nargs="+", help="(default: all that hipdet trained)")
     args = parser.parse_args()
@@ -83,7 +86,7 @@ def main() -> None:
     names = args.variants or sorted({path.parents[1].name for path in args.out.glob("*/fold*/last_checkpoint")})
     if not parts or not names:
         raise DatasetError(
-            f"{args.out}: no folds/*_fold*_test.json or no training; is it a folder of tools/cross_validate.py?"
+            f"{args.out}: no folds/*_fold*_test.json or no training; is it a folder of hipdet cross-validate?"
         )
     rows: dict[str, list[dict]] = {name: [] for name in names}
     results: dict[str, dict[str, list[tuple[FilmResult, int]]]] = {name: {kind: [] for kind in KINDS} for name in names}

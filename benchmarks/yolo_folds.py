@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train YOLO on the folds of tools/cross_validate.py and score it as hipdet is scored, for its table.
+"""Train YOLO on the folds of hipdet cross-validate and score it as hipdet is scored, for its table.
 
 Ultralytics is AGPL-3.0 and no dependency: this calls its command line, in an environment of its own, and imports none of it.
 """
@@ -21,20 +21,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from PIL import Image
 
-from hipdet.boxes import as_boxes, xywh_to_xyxy
 from hipdet.cli.errors import reports_errors
-from hipdet.coco.ignored import is_ignored
-from hipdet.errors import HipdetError
+from hipdet.core.annotations import is_ignored
+from hipdet.core.boxes import as_boxes, xywh_to_xyxy
+from hipdet.core.errors import HipdetError
+from hipdet.core.files import write_json, write_text
 from hipdet.evaluation.matching import Detections, evaluate_film
-from hipdet.evaluation.roi_table import roi_rows, write_table
-from hipdet.files import write_json, write_text
-from hipdet.radiograph import read_radiograph
+from hipdet.evaluation.report import roi_rows, write_table
+from hipdet.radiographs.read import read_radiograph
 
 EXAMPLES = """examples:
-  tools/cross_validate.py configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --out OUT
+  hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --out OUT
   python -m venv yolo; yolo/bin/pip install ultralytics
   benchmarks/yolo_folds.py OUT --data-root FracAtlas --yolo yolo/bin/yolo --epochs 300
-  tools/cross_validate.py configs/hip_roi_medium.py ... --out OUT       nothing is trained again; YOLO is in the table
+  hipdet cross-validate configs/hip_roi_medium.py ... --out OUT       nothing is trained again; YOLO is in the table
 
 The last epoch is the result (Ultralytics' best.pt would be chosen by the fold left out).  Films are given upright, as PNG.
 """
@@ -45,7 +45,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("out", type=Path, help="output folder of tools/cross_validate.py")
+    parser.add_argument("out", type=Path, help="output folder of hipdet cross-validate")
     parser.add_argument("--data-root", type=Path, required=True, help="folder that the films' names start from")
     parser.add_argument("--yolo", default="yolo", help="Ultralytics' command (default: %(default)s)")
     parser.add_argument("--model", default="yolo11n", help="architecture, from scratch (default: %(default)s)")
@@ -141,7 +141,7 @@ def main() -> None:
     args = parse_arguments()
     tests = sorted((args.out / "folds").glob("*_test.json"))
     if not tests:
-        raise HipdetError(f"{args.out}: has no folds; run tools/cross_validate.py first")
+        raise HipdetError(f"{args.out}: has no folds; run hipdet cross-validate first")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.jobs)))
     with ThreadPoolExecutor(args.jobs) as pool:
         for line in pool.map(partial(do_fold, args), range(len(tests)), tests):

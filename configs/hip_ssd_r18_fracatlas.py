@@ -1,4 +1,4 @@
-# The demo's model on FracAtlas hips, from scratch: fold $HIPDET_FOLD of what tools/convert.py fracatlas wrote.
+# The demo's model on FracAtlas hips, from scratch: fold $HIPDET_FOLD of what hipdet convert fracatlas wrote.
 # Validation shows the fold that is left out; nothing is chosen by it: the last checkpoint is the result.
 _base_ = ['hip_ssd_r18_demo.py']
 

@@ -1,30 +1,25 @@
 """hipdet: ROI detection in radiographs, a model-zoo plug-in for MMDetection 3.x.
 
-Importing hipdet makes mmcv-lite usable by mmdet.  Where mmengine is already loaded (a config's ``custom_imports``) it
-also registers hipdet's components; elsewhere ``import hipdet.plugin`` does.
+Importing hipdet has no effect: ``hipdet.plugin`` registers the mmdet components, ``hipdet.mmcv_lite.install()`` makes
+mmcv-lite usable by mmdet.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from hipdet import compat
 from hipdet.version import __version__
 
 if TYPE_CHECKING:
-    from hipdet.inference import HipDetector
+    from hipdet.inference.detector import HipDetector
+    from hipdet.inference.detector import HipDetector as RoiDetector
 
-__all__ = ["HipDetector", "__version__"]
-
-compat.install()
-if "mmengine" in sys.modules:
-    import hipdet.plugin  # noqa: F401
+__all__ = ["HipDetector", "RoiDetector", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "HipDetector":  # on demand: `import hipdet` stays light
-        from hipdet.inference import HipDetector
+    if name in ("HipDetector", "RoiDetector"):  # on demand: `import hipdet` stays light
+        from hipdet.inference.detector import HipDetector
 
         return HipDetector
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

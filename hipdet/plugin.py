@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from hipdet import compat
-from hipdet.environment import check_versions
+from hipdet import mmcv_lite
+from hipdet.core.versions import check_versions
 
 check_versions()
-compat.install()
-compat.import_torchvision()  # before mmengine's environment report trips over one that doesn't import
+mmcv_lite.install()
+mmcv_lite.import_torchvision()  # before mmengine's environment report trips over one that doesn't import
 
-from hipdet import datasets, models, training, transforms  # noqa: E402, F401
-from hipdet.evaluation import report_hook, roi_coco_metric, roi_metric  # noqa: E402, F401
+from hipdet.engine import checkpoint, checkpoint_hooks, dataset, hooks, loop, schedule, transforms  # noqa: E402, F401
+from hipdet.evaluation import roi_metric  # noqa: E402, F401
+from hipdet.models import (  # noqa: E402, F401
+    backbones,
+    hip_ssd_head,
+    mirror_averaging,
+    refining_detector,
+    roi_refiner,
+    square_anchor_generator,
+)

@@ -14,14 +14,12 @@ import numpy as np
 from werkzeug.test import Client
 
 from film_bytes import encoded
-from hipdet.annotation.app import App
-from hipdet.annotation.film_folder import FilmFolder
-from hipdet.annotation.guard import Guard
-from hipdet.annotation.label_store import LabelStore
-from hipdet.annotation.project import Project
-from hipdet.annotation.proposals import Proposals
-from hipdet.annotation.serve import bind
-from hipdet.annotation.session import Session
+from hipdet.annotate.film_folder import FilmFolder
+from hipdet.annotate.film_state import Project
+from hipdet.annotate.labels import LabelStore
+from hipdet.annotate.proposals import Proposals
+from hipdet.annotate.server import App, Guard, bind
+from hipdet.annotate.session import Session
 from tool_runs import REPOSITORY
 
 HIPS = [[20.0, 40.0, 60.0, 80.0], [140.0, 40.0, 180.0, 80.0]]
@@ -103,8 +101,8 @@ class PageClient:
 
 
 def start_tool(folder, *arguments):
-    """tools/annotate.py as a process of its own: the process and the page's address."""
-    command = [sys.executable, REPOSITORY / "tools/annotate.py", folder, "--no-browser", *arguments]
+    """hipdet annotate as a process of its own: the process and the page's address."""
+    command = [sys.executable, REPOSITORY / "hipdet annotate", folder, "--no-browser", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

@@ -24,9 +24,9 @@ def phantoms(tmp_path_factory) -> Path:
     """A data root of small phantom films with annotations, made by the tools themselves."""
     root = tmp_path_factory.mktemp("phantoms")
     films = ["cgoa=12", "oaih=8", "gis=6"]
-    made = run_tool("make_phantoms.py", root, "--films", *films, "--max-side", 256, "--workers", 1, cwd=root)
+    made = run_tool("phantoms", root, "--films", *films, "--max-side", 256, "--workers", 1, cwd=root)
     assert made.returncode == 0, made.stderr
-    converted = run_tool("convert.py", "phantom", root, "--val-fraction", 0.2, cwd=root)
+    converted = run_tool("convert", "phantom", root, "--val-fraction", 0.2, cwd=root)
     assert converted.returncode == 0, converted.stderr
     return root
 
@@ -51,7 +51,7 @@ def trained(recipe, phantoms, tmp_path_factory):
     """The work dir of a small training of a recipe, four epochs."""
     work_dir = tmp_path_factory.mktemp("trained")
     options = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=4", "train_cfg.val_interval=2"]
-    done = run_tool("train.py", recipe.config, "--data-root", phantoms, "--work-dir", work_dir, *options, cwd=work_dir)
+    done = run_tool("train", recipe.config, "--data-root", phantoms, "--work-dir", work_dir, *options, cwd=work_dir)
     assert done.returncode == 0, done.stdout + done.stderr
     return work_dir, done
 

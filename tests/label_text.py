@@ -2,7 +2,7 @@
 
 import json
 
-from hipdet.labels import read_labels
+from hipdet.data.formats.reader import read_labels
 
 
 def read_text(folder, name, content, **options):

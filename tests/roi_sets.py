@@ -3,7 +3,8 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from hipdet.anchors import AnchorSet, Rois
+from hipdet.anchors.anchor_set import AnchorSet
+from hipdet.anchors.rois import Rois
 
 
 def rois_of(boxes, films=None, labels=None, classes=("hip",)):

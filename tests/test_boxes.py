@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask
 
-from hipdet.boxes import area, as_boxes, iou_matrix, paired_iou, share_matrix, xywh_to_xyxy, xyxy_to_xywh
+from hipdet.core.boxes import area, as_boxes, iou_matrix, paired_iou, share_matrix, xywh_to_xyxy, xyxy_to_xywh
 
 corner, side = st.floats(-100, 100), st.floats(0.1, 100)
 box = st.tuples(corner, corner, side, side).map(lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]))

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from hipdet.checkpoint import read_checkpoint, state_dict_faults
-from hipdet.errors import CheckpointError
+from hipdet.core.errors import CheckpointError
+from hipdet.engine.checkpoint import read_checkpoint, state_dict_faults
 
 
 class Evil:

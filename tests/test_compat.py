@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hipdet import compat
-from hipdet.boxes import iou_matrix
+from hipdet import mmcv_lite as compat
+from hipdet.core.boxes import iou_matrix
 
 
 def run(code):

@@ -5,7 +5,7 @@ import keyword
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hipdet.config_source import WIDTH, Name, as_source
+from hipdet.core.configs import WIDTH, Name, as_source
 
 keys = st.from_regex(r"[a-z_]{1,30}", fullmatch=True).filter(lambda key: not keyword.iskeyword(key))
 values = st.recursive(

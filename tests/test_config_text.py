@@ -3,8 +3,8 @@
 import pytest
 from mmengine.config import Config
 
-from hipdet.config_text import annotation_files, portable, read_settings
-from hipdet.errors import ConfigError
+from hipdet.core.configs import annotation_files, portable, read_settings
+from hipdet.core.errors import ConfigError
 from tool_runs import REPOSITORY
 
 

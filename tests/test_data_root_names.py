@@ -11,9 +11,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from hipdet.cli.config_file import read_config
-from hipdet.cli.mm_arguments import load_config
-from hipdet.errors import ConfigError
+from hipdet.core.configs import read_config
+from hipdet.core.errors import ConfigError
+from hipdet.engine.config import load_config
 from tool_runs import RECIPES, REPOSITORY, run_tool
 
 CANARY = "canary"
@@ -100,7 +100,7 @@ def test_data_sets_and_metrics_of_mmdets_own_tools(name, phantoms, tmp_path, mon
 
 @pytest.mark.parametrize("name", [*NAMES, *PASTED])
 def test_configs_that_still_have_the_placeholder(name, tmp_path, monkeypatch):
-    """As tools/design_anchors.py once wrote them."""
+    """As hipdet anchors once wrote them."""
     monkeypatch.setenv("HIPDET_DATA", name)
     Path("old.py").write_text("data_root = '{{$HIPDET_DATA:data/knees}}'\nfile = f'{data_root}/a.json'\n")
     assert read_config("old.py").file == "data/a.json"  # for what puts the value there
@@ -151,14 +151,14 @@ def test_training_testing_and_the_saved_configs(phantoms, tmp_path, flag):
     recipe = RECIPES[1]
     small = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=1", "train_cfg.val_interval=1"]
     place, environment = (["--data-root", root], {}) if flag else ([], dict(HIPDET_DATA=root))
-    done = run_tool("train.py", recipe.config, *place, "--work-dir", "run", *small, cwd=tmp_path, **environment)
+    done = run_tool("train", recipe.config, *place, "--work-dir", "run", *small, cwd=tmp_path, **environment)
     assert done.returncode == 0, done.stderr
     (dumped,) = (tmp_path / "run").glob("*/vis_data/config.py")
     for saved in (tmp_path / "run" / f"{recipe.name}.py", dumped):
-        done = run_tool("test.py", saved, "run/epoch_1.pth", "--work-dir", "test", cwd=tmp_path)
+        done = run_tool("test", saved, "run/epoch_1.pth", "--work-dir", "test", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "6 films, 12 ROIs" in done.stdout + done.stderr
-    done = run_tool("publish_model.py", "run/epoch_1.pth", cwd=tmp_path)
+    done = run_tool("publish", "run/epoch_1.pth", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (card,) = (tmp_path / "published").glob("*.json")
     assert "canary" not in card.read_text()

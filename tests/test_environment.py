@@ -1,6 +1,6 @@
 import pytest
 
-from hipdet import environment
+from hipdet.core import versions as environment
 
 
 @pytest.mark.parametrize(

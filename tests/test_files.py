@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from hipdet.files import replacing, write_json, write_text
+from hipdet.core.files import replacing, write_json, write_text
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):

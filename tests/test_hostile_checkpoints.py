@@ -11,10 +11,10 @@ from mmdet.apis import DetInferencer, init_detector
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 
-from hipdet.errors import CheckpointError
-from hipdet.inference.torch_model import TorchModel
-from hipdet.publish import publish, weights_of
-from hipdet.safetensors_file import to_bytes
+from hipdet.core.errors import CheckpointError
+from hipdet.engine.checkpoint import safetensors_bytes
+from hipdet.export.publish import publish, weights_of
+from hipdet.export.torch_model import TorchModel
 from tool_runs import RECIPES, run_tool
 
 CANARY = "canary"  # in the working directory
@@ -87,7 +87,7 @@ def hostile(untrained, tmp_path, monkeypatch):
         if suffix == ".pth":
             torch.save(content, path)
         else:
-            path.write_bytes(to_bytes(weights_of(content), content["meta"]))
+            path.write_bytes(safetensors_bytes(weights_of(content), content["meta"]))
         return path
 
     return write
@@ -117,7 +117,7 @@ def test_inferencer_of_a_good_one(hostile, suffix):
 
 @pytest.mark.parametrize(("name", "suffix"), [*((name, ".pth") for name in HOSTILE), ("model", ".safetensors")])
 def test_publish(hostile, tmp_path, name, suffix):
-    with pytest.raises(CheckpointError, match=rf"hostile\{suffix}: .*publish a checkpoint that tools/train.py wrote"):
+    with pytest.raises(CheckpointError, match=rf"hostile\{suffix}: .*publish a checkpoint that hipdet train wrote"):
         publish(hostile(name, suffix), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -210,7 +210,7 @@ def test_resume_and_test(trained, recipe, phantoms, tmp_path):
     torch.save(content, tmp_path / "hostile.pth")
     place = ["--data-root", phantoms, "--work-dir", tmp_path / "run"]
     options = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=4", "train_cfg.val_interval=4"]
-    done = run_tool("train.py", recipe.config, *place, "--resume", tmp_path / "hostile.pth", *options, cwd=tmp_path)
+    done = run_tool("train", recipe.config, *place, "--resume", tmp_path / "hostile.pth", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    done = run_tool("test.py", recipe.config, tmp_path / "hostile.pth", *place, *options, cwd=tmp_path)
+    done = run_tool("test", recipe.config, tmp_path / "hostile.pth", *place, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

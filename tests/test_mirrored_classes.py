@@ -2,8 +2,8 @@
 
 import pytest
 
-from hipdet.errors import ConfigError
-from hipdet.mirrored_classes import mirrored_labels, sided_pairs
+from hipdet.core.errors import ConfigError
+from hipdet.core.mirrored_classes import mirrored_labels, sided_pairs
 
 LUNGS = ("heart", "left lung", "right lung")
 

@@ -8,7 +8,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from hipdet.experiments import EXPERIMENTS
+from hipdet.paper.facts import EXPERIMENTS
 from tool_runs import REPOSITORY
 
 INDEX = yaml.safe_load((REPOSITORY / "model-index.yml").read_text())["Import"]

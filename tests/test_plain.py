@@ -1,6 +1,6 @@
 import numpy as np
 
-from hipdet.plain import plain
+from hipdet.core.files import plain
 
 
 def test_plain():

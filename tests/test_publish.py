@@ -9,9 +9,9 @@ import torch
 from mmengine.hooks import EMAHook
 from mmengine.model import ExponentialMovingAverage
 
-from hipdet.checkpoint import read_checkpoint
-from hipdet.errors import CheckpointError, ConfigError, DatasetError
-from hipdet.publish import publish, weights_of
+from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
+from hipdet.engine.checkpoint import read_checkpoint
+from hipdet.export.publish import publish, weights_of
 from hipdet.version import __version__
 
 CFG = (

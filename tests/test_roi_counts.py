@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hipdet.errors import ConfigError
-from hipdet.roi_counts import RoiCounts
+from hipdet.core.errors import ConfigError
+from hipdet.core.roi_counts import RoiCounts
 
 CHEST = ("heart", "left lung", "right lung")
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
 
-from hipdet.config_text import portable, read_settings
-from hipdet.errors import ConfigError
-from hipdet.safe_settings import REFUSED, registered_names, require_safe, require_writable, rewritten, safe_text
+from hipdet.core.configs import portable, read_settings
+from hipdet.core.errors import ConfigError
+from hipdet.engine.safe_settings import REFUSED, registered_names, require_safe, require_writable, rewritten, safe_text
 from tool_runs import REPOSITORY
 
 DANGEROUS = re.compile(r"rmtree|file_format='pkl'|allow_pickle=True|pickle\.load\(|= eval\(")
@@ -54,7 +54,7 @@ def test_imports_and_scopes():
     [
         (dict(model=dict(type="subprocess.check_output")), r"model\.type is 'subprocess\.check_output'.*never a path"),
         (dict(model=dict(type="torch.nn.Conv2d")), r"model\.type .*never a path"),
-        (dict(model=dict(type="hipdet.models.GreyResNet")), r"model\.type .*never a path"),
+        (dict(model=dict(type="hipdet.models.backbones.GreyResNet")), r"model\.type .*never a path"),
         (dict(model=dict(type="os.ResNet")), r"model\.type .*never a path"),
         (dict(model=dict(type="antigravity")), r"model\.type .*register"),
         (dict(model=dict(type="")), r"model\.type .*register"),

@@ -6,9 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from hipdet.checkpoint import read_checkpoint
-from hipdet.errors import CheckpointError
-from hipdet.safetensors_file import to_bytes
+from hipdet.core.errors import CheckpointError
+from hipdet.engine.checkpoint import read_checkpoint, safetensors_bytes
 
 META = dict(cfg="a = 1", epoch=3, dataset_meta=dict(classes=("hip",), palette=[(220, 20, 60)]))
 WEIGHTS = dict(a=torch.arange(6.0).reshape(2, 3), b=torch.tensor(3))
@@ -17,7 +16,7 @@ WEIGHTS = dict(a=torch.arange(6.0).reshape(2, 3), b=torch.tensor(3))
 @pytest.fixture
 def path(tmp_path):
     """A good file."""
-    (tmp_path / "a.safetensors").write_bytes(to_bytes(WEIGHTS, META))
+    (tmp_path / "a.safetensors").write_bytes(safetensors_bytes(WEIGHTS, META))
     return tmp_path / "a.safetensors"
 
 
@@ -56,7 +55,7 @@ def test_not_published_by_hipdet(tmp_path, metadata):
 
 
 def test_no_weights_and_no_file(tmp_path):
-    (tmp_path / "hollow.safetensors").write_bytes(to_bytes({}, META))
+    (tmp_path / "hollow.safetensors").write_bytes(safetensors_bytes({}, META))
     with pytest.raises(CheckpointError, match=r"hollow\.safetensors: has no weights"):
         read_checkpoint(tmp_path / "hollow.safetensors")
     with pytest.raises(CheckpointError, match=r"none\.safetensors: no such checkpoint"):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hipdet.sides import patient_side, picture_side_of, sides_of_pairs
+from hipdet.core.boxes import patient_side, picture_side_of, sides_of_pairs
 
 
 def square(x, y, side=40):

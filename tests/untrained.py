@@ -13,8 +13,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from hipdet.export.export_model import export_model
-from hipdet.inference.torch_model import TorchModel
+from hipdet.export.export import export_model
+from hipdet.export.torch_model import TorchModel
 from tool_runs import REPOSITORY
 
 CONFIG = f"""

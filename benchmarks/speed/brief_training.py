@@ -16,10 +16,10 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from hipdet.cli.config_file import read_config
-from hipdet.files import replacing
-from hipdet.inference.shrunk_film import shrink
-from hipdet.phantom import make_film
+from hipdet.core.configs import read_config
+from hipdet.core.files import replacing
+from hipdet.inference.preprocess import shrink
+from hipdet.phantoms.write import make_film
 
 FILMS = 16
 

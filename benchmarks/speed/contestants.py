@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from hipdet.inference import HipDetector
+from hipdet.inference.detector import HipDetector
 from speed.models import Model
 from speed.yolo import Yolo
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.inference.onnx_model import OnnxModel
-from hipdet.radiograph import read_radiograph, read_reduced
+from hipdet.radiographs.read import read_radiograph, read_reduced
 from speed.contestants import Boxes, Contestant, available, contestants, inferencer, ours, shown
 from speed.films import SIDES, dicom, jpeg
 from speed.models import Model, model

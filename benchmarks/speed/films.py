@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hipdet.files import replacing
-from hipdet.phantom import make_film
+from hipdet.core.files import replacing
+from hipdet.phantoms.write import make_film
 
 SIDES = (454, 1080, 2688, 4280)  # px: FracAtlas, the largest of OAIH, the median and the largest of CGOA
 QUALITY = 90

@@ -1,4 +1,4 @@
-"""Many films: seconds and memory of tools/predict.py, and two ranks against one in training."""
+"""Many films: seconds and memory of hipdet predict, and two ranks against one in training."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def _prediction(work: Path, counts: Sequence[int]) -> Table:
         rows.append([str(count), f"{seconds:.1f}", f"{further:.1f}" if before[0] else "", str(megabytes)])
         before = count, seconds
     note = (
-        "tools/predict.py with the small model over phantom JPEGs of 454 px, whole process from its start: reading, network, "
+        "hipdet predict with the small model over phantom JPEGs of 454 px, whole process from its start: reading, network, "
         "journal and all outputs; one look at each (--as-stored). Milliseconds per further film are against the row above."
     )
     return Table("Many films", note, ["films", "s", "ms per further film", "peak MB"], rows)
 
 
 def _predict(onnx: Path, folder: Path, out: Path) -> tuple[float, int]:
-    command = [sys.executable, "-c", RUN, str(ROOT / "tools/predict.py"), str(folder), "--model", str(onnx)]
+    command = [sys.executable, "-c", RUN, str(ROOT / "hipdet predict"), str(folder), "--model", str(onnx)]
     start = time.perf_counter()
     done = subprocess.run(
         [*command, "--out", str(out), "--overwrite", "--as-stored"],
@@ -77,7 +77,7 @@ def _ranks(work: Path, data: Path) -> Table:
 
 def _pace(ranks: int, out: Path, data: Path) -> float:
     config = ROOT / "configs/hip_ssd_r18_demo.py"
-    tool = [sys.executable, str(ROOT / "tools/train.py"), str(config)]
+    tool = [sys.executable, str(ROOT / "hipdet train"), str(config)]
     if ranks > 1:
         tool = ["bash", str(ROOT / "tools/dist_train.sh"), str(config), str(ranks)]
     options = ["train_cfg.max_epochs=3", "train_cfg.val_interval=9", "default_hooks.logger.interval=1"]

@@ -32,7 +32,7 @@ def loading(work: Path, turns: int) -> tuple[Table, float]:
     rows = [[name, Spread.of(values).text(1e3), f"{1 / np.median(values):.0f}"] for name, values in seconds.items()]
     note = (
         "Milliseconds of one worker for one JPEG, from the page cache to the augmented square, median (5% .. 95%) of "
-        f"{turns} turns, and films/s of one worker. Training reads films whole; tools/convert.py ... --copies 448 makes "
+        f"{turns} turns, and films/s of one worker. Training reads films whole; hipdet convert ... --copies 448 makes "
         "large ones as cheap as small ones."
     )
     paper = 1e3 * float(np.median(seconds[f"{CONFIGS[1]}, {SIDES[0]} px"]))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hipdet.export.comparison import PELVES, drawn
-from hipdet.export.export_model import export_model
-from hipdet.files import replacing
-from hipdet.inference.torch_model import TorchModel
+from hipdet.cli.export import PELVES, drawn
+from hipdet.core.files import replacing
+from hipdet.export.export import export_model
+from hipdet.export.torch_model import TorchModel
 from speed.brief_training import briefly_trained, read_plain_config
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,10 +13,10 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from hipdet.export import DetectorGraph
-from hipdet.files import replacing
-from hipdet.inference.runtime import open_runtime
-from hipdet.inference.torch_model import TorchModel
+from hipdet.core.files import replacing
+from hipdet.export.graph import DetectorGraph
+from hipdet.export.torch_model import TorchModel
+from hipdet.inference.onnx_model import open_runtime
 from speed.contestants import available, shown
 from speed.models import Model, model
 from speed.peers import PEERS, peer

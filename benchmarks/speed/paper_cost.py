@@ -9,7 +9,7 @@ from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 from torch.utils.flop_counter import FlopCounterMode
 
-from hipdet.training import LayerGroupOptimWrapperConstructor
+from hipdet.engine.schedule import LayerGroupOptimWrapperConstructor
 from speed.brief_training import read_plain_config
 from speed.models import ROOT
 from speed.results import Table

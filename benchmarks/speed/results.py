@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hipdet.files import write_json, write_text
+from hipdet.core.files import write_json, write_text
 
 PACKAGES = ("torch", "mmdet", "mmengine", "onnxruntime", "openvino", "opencv-python", "pillow", "numpy")
 

@@ -16,7 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from hipdet.training.bfloat16_optim_wrapper import has_bfloat16
+from hipdet.engine.loop import has_bfloat16
 from speed.brief_training import read_plain_config
 from speed.models import ROOT
 from speed.paper_cost import PAPER_EPOCHS, PAPER_FILMS

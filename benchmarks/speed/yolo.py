@@ -10,8 +10,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from hipdet.boxes import iou_matrix
-from hipdet.inference.runtime import PRECISIONS
+from hipdet.core.boxes import iou_matrix
+from hipdet.inference.onnx_model import PRECISIONS
 
 GREY = 114  # of ultralytics' letterbox
 LEAST_SCORE, MOST_OVERLAP, MOST = 0.25, 0.7, 300  # ultralytics' defaults

@@ -1,25 +1,207 @@
-"""The plan: recommended anchors, why these, what was rejected, and what to beware of."""
+"""The plan: recommended anchors, why these, what was rejected, and what to beware of.
+
+Why these anchors, in plain sentences.
+
+What one map with a few scales can't do for a data set, and what to use then.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from hipdet.anchors.anchor_set import AnchorSet
-from hipdet.anchors.candidates import MOST_ASPECTS, Candidate, choose, smallest_per_grid
-from hipdet.anchors.choose_scales import MOST_SCALES
-from hipdet.anchors.figures import AnchorFigures
-from hipdet.anchors.goal import EQUAL, FITTED, Goal
-from hipdet.anchors.neighbours import Neighbour, neighbours_of
-from hipdet.anchors.reasons import reasons_for
-from hipdet.anchors.rois import Rois
+from hipdet.anchors.coverage import FIT, MATCH, AnchorFigures
+from hipdet.anchors.feature_map import Backbone
+from hipdet.anchors.rois import Rois, RoiSpread, spreads
+from hipdet.anchors.search import (
+    EQUAL,
+    FITTED,
+    MOST_ASPECTS,
+    MOST_SCALES,
+    SQUARE,
+    Candidate,
+    Goal,
+    Neighbour,
+    ScaleChooser,
+    choose,
+    neighbours_of,
+    smallest_per_grid,
+)
 from hipdet.anchors.second_look import SecondLook, roi_counts
-from hipdet.anchors.settings import Backbone
-from hipdet.anchors.spread import RoiSpread, spreads
-from hipdet.anchors.warnings import nms_threshold, pixel_warnings, usual_overlap, warnings_of
-from hipdet.errors import DatasetError
-from hipdet.roi_counts import RoiCounts
+from hipdet.core.boxes import paired_iou
+from hipdet.core.errors import DatasetError
+from hipdet.core.roi_counts import RoiCounts
+
+
+def reasons_for(rois: Rois, chosen: Candidate, candidates: Sequence[Candidate], goal: Goal) -> Iterator[str]:
+    """Sentences about sizes, aspects, grid and scales."""
+    tails = [(1 - goal.coverage) / 2, (1 + goal.coverage) / 2]
+    low, high = np.quantile(rois.sizes, tails)
+    yield f"{goal.coverage:.0%} of the ROIs take {low:.1%} to {high:.1%} of the long side of their film."
+    yield _of_aspects(rois, chosen, tails)
+    yield _of_grid(chosen, candidates, goal)
+    yield _of_scales(rois, chosen, goal)
+
+
+def _of_aspects(rois: Rois, chosen: Candidate, tails: list[float]) -> str:
+    low, high = np.quantile(rois.aspects, tails)
+    found = (
+        "They are square"
+        if 1 / SQUARE <= low <= high <= SQUARE
+        else f"They are {low:.2f} to {high:.2f} times as high as wide"
+    )
+    aspects = chosen.anchors.aspects
+    if aspects == (1.0,):
+        return f"{found}: square anchors fit."
+    return f"{found}: {'one aspect' if len(aspects) == 1 else f'{len(aspects)} aspects'}, {_listed(aspects)}, " + (
+        "fits." if len(aspects) == 1 else "fit."
+    )
+
+
+def _of_grid(chosen: Candidate, candidates: Sequence[Candidate], goal: Goal) -> str:
+    matched = f"{chosen.figures.matched:.0%} of the ROIs by IoU {MATCH} or more (goal {goal.matched:.0%})"
+    words = f"{_grid(chosen)}: its anchors overlap {matched}"
+    coarser = [each for each in candidates if each.anchors.grids < chosen.anchors.grids]
+    if not coarser:
+        return f"{words}; there is no coarser grid to choose."
+    last = max(coarser, key=lambda each: each.anchors.grids)
+    return f"{words}. {_grid(last)}, the next coarser: {'; '.join(last.shortfalls(goal)) or 'has more anchors'}."
+
+
+def _of_scales(rois: Rois, chosen: Candidate, goal: Goal) -> str:
+    scales, figures = chosen.anchors.scales, chosen.figures
+    kind = "in equal steps" if goal.scales == EQUAL else "fitted to the sizes"
+    count = (
+        f"{len(scales)} scales {kind}, {scales[0]} to {scales[-1]} cells,"
+        if len(scales) > 1
+        else f"One scale, {scales[0]} cells,"
+    )
+    words = (
+        f"{count} make anchors of {figures.smallest:.1%} to {figures.largest:.1%} of the film; {figures.fitted:.1%} of the "
+        f"ROIs have one of their size (IoU {FIT} or more if centred; goal {goal.coverage:.0%})"
+    )
+    fewer = ScaleChooser(rois, goal).scales(chosen.anchors.grids, len(scales) - 1) if len(scales) > 1 else ()
+    if not fewer:
+        return f"{words}."
+    short = Candidate.of(rois, replace(chosen.anchors, scales=fewer)).shortfalls(goal)
+    return f"{words}. With {len(fewer)}: {short[0]}." if short else f"{words}."
+
+
+def _grid(candidate: Candidate) -> str:
+    return f"Grid {' and '.join(map(str, candidate.anchors.grids))}"
+
+
+def _listed(values: Sequence[float]) -> str:
+    return " and ".join(f"{value:g}" for value in values)
+
+
+FEW = 30  # ROIs; fewer say little about a distribution
+SPAN = 6.0  # largest / smallest ROI that one map can serve: beyond, some have no positive anchor or dozens
+OUTLYING = 3.0  # times the median, or less than a third of it
+CONTESTED = 0.005  # share of ROIs that is worth a word
+MISTAKES = 0.01  # share of ROIs that may be labelled twice
+NMS = 0.3  # IoU above which hipdet's configs take two detections for one
+NEIGHBOURS = 64  # ROIs of a class further to the right on a film that overlap is looked for with
+SMALLEST = 8  # pixels of the padded square: a cell of the finest map
+
+
+def warnings_of(
+    rois: Rois, chosen: AnchorFigures, finest_contested: float, data_sets: Sequence[RoiSpread]
+) -> Iterator[str]:
+    """Sentences, each with what was found and what to do.
+
+    Args:
+        rois: Of all data sets.
+        chosen: Figures of the recommended anchors.
+        finest_contested: Smallest share of contested ROIs on any grid.
+        data_sets: The spread of each.
+    """
+    if len(rois) < FEW:
+        yield f"only {len(rois)} ROIs: other films will have other sizes; label {FEW} or more and design anew"
+    yield from _of_sizes(rois)
+    if chosen.contested > CONTESTED:
+        yield (
+            f"{chosen.contested:.1%} of the ROIs have the same best anchor as another ROI of their film, as several share a "
+            f"cell ({finest_contested:.1%} on the best grid for that): one of them goes without; take a finer grid "
+            f"(--grids), or for crowds a detector with a feature pyramid, such as mmdet's RetinaNet"
+        )
+    if chosen.reachable_iou < 0.95:
+        yield f"regression reaches a mean IoU of {chosen.reachable_iou:.2f} only: sizes lie too far from any anchor"
+    overlap = usual_overlap(rois)
+    if overlap > NMS:
+        yield (
+            f"ROIs of one class overlap by IoU up to {overlap:.2f}: non-maximum suppression at {NMS} would drop one of two; "
+            f"the written config allows {nms_threshold(overlap):.2f}"
+        )
+    yield from _of_data_sets(data_sets)
+
+
+def _of_sizes(rois: Rois) -> Iterator[str]:
+    sizes = rois.sizes
+    median = float(np.median(sizes))
+    outlying = int(((sizes > OUTLYING * median) | (sizes < median / OUTLYING)).sum())
+    if outlying:
+        yield (
+            f"{outlying} ROIs ({outlying / len(sizes):.1%}) are over {OUTLYING:g} times as large as the median, or under a "
+            f"third of it: are they labelled right? hipdet validate names them (ratio-unlikely)"
+        )
+    low, high = (float(value) for value in np.quantile(sizes, (0.005, 0.995)))
+    if high > SPAN * low:
+        yield (
+            f"sizes span a factor of {high / low:.1f} ({low:.1%} to {high:.1%} of the film), more than about {SPAN:g}: one "
+            f"map serves either small or large ROIs well; try two maps (--grids 14,7 or 28,14), or a detector with a "
+            f"feature pyramid, such as mmdet's RetinaNet"
+        )
+
+
+def pixel_warnings(rois: Rois, side: int, receptive_field: int) -> Iterator[str]:
+    """What is too small or large for a network that sees squares of `side` px, of which a cell sees `receptive_field` px."""
+    low, high = (float(value) * side for value in np.quantile(rois.ratios, (0.005, 0.995)))
+    if low < SMALLEST:
+        yield (
+            f"the smallest ROIs are {low:.0f} px of the {side} px that the network sees: crop the films, or take a base "
+            f"config with a larger image_size (--base)"
+        )
+    if high > receptive_field:
+        yield (
+            f"the largest ROIs are {high:.0f} px, and a cell sees {receptive_field} px: take a coarser grid (--grids) or a "
+            f"deeper backbone"
+        )
+
+
+def _of_data_sets(data_sets: Sequence[RoiSpread]) -> Iterator[str]:
+    whole: Mapping[str, RoiSpread] = {spread.name: spread for spread in data_sets if not spread.label}
+    medians = {name: spread.ratio[2] for name, spread in whole.items()}
+    small, large = min(medians, key=lambda name: medians[name]), max(medians, key=lambda name: medians[name])
+    if medians[large] > 1.25 * medians[small]:
+        yield (
+            f"ROIs of {large} are {medians[large] / medians[small]:.2f} times as large as those of {small} (medians "
+            f"{medians[large]:.1%} and {medians[small]:.1%}): what is trained on one alone will be tested at other sizes"
+        )
+
+
+def usual_overlap(rois: Rois) -> float:
+    """IoU with another ROI of its class and film that 99% of the ROIs stay below: single mistakes don't count."""
+    order = np.lexsort((rois.boxes[:, 0], rois.labels, rois.films))
+    boxes, key = rois.boxes[order], rois.films[order] * len(rois.classes) + rois.labels[order]
+    largest = np.zeros(len(key))
+    for apart in range(1, min(NEIGHBOURS, len(key))):
+        pairs = np.flatnonzero(key[apart:] == key[:-apart])
+        if not pairs.size:
+            break
+        iou = paired_iou(boxes[pairs], boxes[pairs + apart])
+        np.maximum.at(largest, pairs, iou)
+        np.maximum.at(largest, pairs + apart, iou)
+    return float(np.quantile(largest, 1 - MISTAKES))
+
+
+def nms_threshold(overlap: float) -> float:
+    """IoU for non-maximum suppression that keeps both of two ROIs that overlap by `overlap`."""
+    return NMS if overlap <= NMS else round(min(overlap + 0.1, 0.95), 2)
 
 
 @dataclass(frozen=True)
@@ -137,6 +319,6 @@ def _candidates(rois: Rois, goal: Goal) -> tuple[Goal, list[Candidate], list[str
     if not candidates:
         raise DatasetError(
             f"sizes and shapes differ too much: no {MOST_SCALES} scales and {MOST_ASPECTS} aspects give {goal.coverage:.0%} "
-            f"of the ROIs an anchor of their size; look for wrong labels (tools/validate.py) or lower --coverage"
+            f"of the ROIs an anchor of their size; look for wrong labels (hipdet validate) or lower --coverage"
         )
     return goal, candidates, remarks

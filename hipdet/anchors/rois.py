@@ -1,18 +1,26 @@
-"""The ROIs of a data set in units that an anchor knows: the padded square has side 1."""
+"""The ROIs of a data set in units that an anchor knows: the padded square has side 1.
+
+ROIs as they lie on the disk: a COCO file and the folder of its films.
+
+How large the ROIs of a data set are: the paper's Figure 4, in figures.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hipdet.boxes import Boxes, xywh_to_xyxy
-from hipdet.coco.ignored import is_ignored
-from hipdet.errors import DatasetError
+from hipdet.core.annotations import is_ignored
+from hipdet.core.boxes import Boxes, xywh_to_xyxy
+from hipdet.core.errors import DatasetError
+from hipdet.data.film_status import labelled
+from hipdet.data.validate.check import require_valid
 
 Floats = NDArray[np.float64]
 SKETCH = 2000  # ROIs that stand for all where a first look or a median is wanted
@@ -126,3 +134,126 @@ class Rois:
     def aspects(self) -> Floats:
         """Height / width ``[N]``."""
         return self.sides[:, 1] / self.sides[:, 0]
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """The ROIs of a COCO file.
+
+    Attributes:
+        name: Of the file, without its extension.
+        rois: Theirs.
+        file_names: Of the films, relative to the data root.
+        note: What to tell of films that were left out; empty where there are none.
+    """
+
+    name: str
+    rois: Rois
+    file_names: tuple[str, ...]
+    note: str = ""
+
+    @classmethod
+    def read(cls, path: Path, unfinished: bool = False) -> LabelledSet:
+        """Verify and read the file at `path`: the films that are labels, and with `unfinished` those that aren't yet.
+
+        Raises:
+            DatasetError: the list of its faults; a file without ROIs has one.
+        """
+        found = labelled(require_valid(path), path, unfinished)
+        names = tuple(image["file_name"] for image in found.coco["images"])
+        return cls(path.stem, Rois.of_coco(found.coco), names, str(found))
+
+    def typical_film(self) -> int:
+        """Index of the film whose ROIs are nearest to the median size, among those with the usual number of them."""
+        per_film = np.bincount(self.rois.films, minlength=len(self.file_names))
+        usual = np.bincount(per_film[per_film > 0]).argmax()
+        mean = np.bincount(self.rois.films, weights=self.rois.sizes, minlength=len(self.file_names)) / np.maximum(
+            per_film, 1
+        )
+        away = np.where(per_film == usual, np.abs(mean - np.median(self.rois.sizes)), np.inf)
+        return int(away.argmin())
+
+
+def read_sets(paths: Sequence[Path], unfinished: bool = False) -> list[LabelledSet]:
+    """Every file, each under a name of its own, as :meth:`LabelledSet.read` has it.
+
+    Raises:
+        DatasetError: a faulty file, or two of the same name.
+    """
+    names = [path.stem for path in paths]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise DatasetError(f"two files are called {twice.pop()}.json, expected names that differ: reports go by them")
+    return [LabelledSet.read(path, unfinished) for path in paths]
+
+
+def validation_beside(path: Path) -> Path | None:
+    """``NAME_val.json`` beside ``NAME_train.json``, where it is."""
+    beside = path.with_name(f"{path.stem[: -len('train')]}val.json")
+    return beside if path.stem.endswith("_train") and beside.is_file() else None
+
+
+QUANTILES = (0.0, 0.005, 0.5, 0.995, 1.0)
+
+
+@dataclass(frozen=True)
+class RoiSpread:
+    """ROIs of one data set, or of one of its classes.  Spreads are minimum, 0.5%, median, 99.5%, maximum.
+
+    Attributes:
+        name: Of the data set.
+        label: Of the class; empty for all.
+        films: Also those without ROI.
+        rois: Number.
+        most_rois: On one film.
+        usual_rois: On most films that have any.
+        ratio: ratio_ROI/image, of the longer side.
+        width: Of an ROI / long side of the film.
+        height: The same.
+        aspect: Height / width.
+        long_side: Of films in pixels.
+    """
+
+    name: str
+    label: str
+    films: int
+    rois: int
+    most_rois: int
+    usual_rois: int
+    ratio: tuple[float, ...]
+    width: tuple[float, ...]
+    height: tuple[float, ...]
+    aspect: tuple[float, ...]
+    long_side: tuple[float, ...]
+
+    @classmethod
+    def of(cls, name: str, rois: Rois, label: str = "") -> RoiSpread:
+        """The spread of `rois`, of which there is at least one."""
+        per_film = np.bincount(rois.films, minlength=len(rois.long_sides))
+        labelled = per_film[per_film > 0]
+        return cls(
+            name=name,
+            label=label,
+            films=len(rois.long_sides),
+            rois=len(rois),
+            most_rois=int(labelled.max()),
+            usual_rois=int(np.bincount(labelled).argmax()),
+            ratio=_spread(rois.ratios),
+            width=_spread(rois.sides[:, 0]),
+            height=_spread(rois.sides[:, 1]),
+            aspect=_spread(rois.aspects),
+            long_side=_spread(rois.long_sides),
+        )
+
+
+def spreads(name: str, rois: Rois) -> Iterator[RoiSpread]:
+    """The spread of a data set, then of each of its classes if ROIs of several are there."""
+    yield RoiSpread.of(name, rois)
+    labels = np.unique(rois.labels)
+    if len(labels) > 1:
+        for label in labels.tolist():
+            yield RoiSpread.of(name, rois.of_class(label), rois.classes[label])
+
+
+def _spread(values: Floats) -> tuple[float, ...]:
+    return tuple(float(value) for value in np.quantile(values, QUANTILES))

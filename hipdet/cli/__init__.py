@@ -1,1 +1,1 @@
-"""What the command-line tools share."""
+"""The command line: one module per command of ``hipdet``."""

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from hipdet.cli.errors import USER_ERROR, reports_errors
-from hipdet.errors import ConfigError, RadiographError
-from hipdet.files import write_csv
+from hipdet.core.errors import ConfigError, RadiographError
+from hipdet.core.files import write_csv
 from hipdet.inference.crops import COLUMNS, CropSettings, RoiCrop, crops_by_film, manifest_row, strangers, write_crops
-from hipdet.inference.film_list import film_below
-from hipdet.inference.read_ahead import read_ahead
+from hipdet.inference.film_list import film_below, read_ahead
 
 SOME_UNREADABLE = 1
 THREADS = 2
 
 EXAMPLES = """examples:
-  tools/crop.py predictions/predictions.json --data-root films --out crops
-  tools/crop.py predictions/predictions.json --data-root films --size 512 --depth 16 --margin 0.3
+  hipdet crop predictions/predictions.json --data-root films --out crops
+  hipdet crop predictions/predictions.json --data-root films --size 512 --depth 16 --margin 0.3
 
 Writes <film>_<class>[_<side>][_<n>].png.  The side is left or right of the PATIENT (on an AP film, the patient's left is on
 the picture's right), left out where it isn't known; n counts crops that would have one name, best first.  manifest.csv has
@@ -31,19 +31,19 @@ can't be read, 2 if none can.
 """
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="hipdet crop", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("predictions", type=Path, help="predictions.json of tools/predict.py")
+    parser.add_argument("predictions", type=Path, help="predictions.json of hipdet predict")
     parser.add_argument("--data-root", type=Path, required=True, help="folder that the films' names start from")
     parser.add_argument("--out", type=Path, default=Path("crops"), help="output folder (default: %(default)s)")
     parser.add_argument("--margin", type=float, default=0.2, help="at every side, in ROI sides (default: %(default)s)")
     parser.add_argument("--size", type=int, help="pixels of every crop (default: the film's own resolution)")
     parser.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits (default: %(default)s)")
     parser.add_argument("--as-stored", action="store_true", help="crops of odd films neither turned nor inverted")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def settings_of(args: argparse.Namespace) -> CropSettings:
@@ -69,9 +69,9 @@ def _write(item: tuple[str, list[RoiCrop]], root: Path, out: Path, settings: Cro
 
 
 @reports_errors
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
-    args = parse_arguments()
+    args = parse_arguments(argv)
     settings = settings_of(args)
     films = crops_by_film(args.predictions, settings)
     work = partial(_write, root=args.data_root, out=args.out, settings=settings)
@@ -100,7 +100,3 @@ def main() -> None:
     print(f"{len(rows)} crops of {len(written)} films: {args.out}, table: {args.out / 'manifest.csv'}")
     if unreadable:
         sys.exit(SOME_UNREADABLE if written else USER_ERROR)
-
-
-if __name__ == "__main__":
-    main()

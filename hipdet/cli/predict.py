@@ -10,13 +10,13 @@ from itertools import compress, takewhile
 from pathlib import Path
 
 from hipdet.cli.errors import USER_ERROR, reports_errors
-from hipdet.errors import ConfigError, DatasetError
-from hipdet.inference import FilmRois, HipDetector
+from hipdet.core.errors import ConfigError, DatasetError
+from hipdet.core.roi_counts import RoiCounts
+from hipdet.inference.detections import FilmRois
+from hipdet.inference.detector import HipDetector
 from hipdet.inference.film_list import FilmList, films_at, films_of_coco
-from hipdet.inference.journal import Journal
-from hipdet.inference.runtime import PRECISIONS
-from hipdet.inference.write_predictions import write_films, write_predictions
-from hipdet.roi_counts import RoiCounts
+from hipdet.inference.onnx_model import PRECISIONS
+from hipdet.inference.results import Journal, write_films, write_predictions
 
 JOURNAL = "journal.jsonl"
 SOME_UNREADABLE = 1
@@ -24,11 +24,11 @@ SHOWN = 20
 _COUNT_OF_CLASS = re.compile(r".+=\d{1,4}(-\d{1,4})?")
 
 EXAMPLES = """examples:
-  tools/predict.py film.jpg                                            with the model that comes with hipdet
-  tools/predict.py films 'more/**/*.dcm' --model hips.onnx --out predictions
-  tools/predict.py --ann data/annotations/hips.json --data-root data   ids and names as in a COCO file
-  tools/predict.py films --config configs/hip_roi_medium.py --weights epoch_150.pth
-  tools/predict.py chests --model chest.onnx --rois heart=1 'left lung=0-1' 'right lung=0-1'
+  hipdet predict film.jpg                                            with the model that comes with hipdet
+  hipdet predict films 'more/**/*.dcm' --model hips.onnx --out predictions
+  hipdet predict --ann data/annotations/hips.json --data-root data   ids and names as in a COCO file
+  hipdet predict films --config configs/hip_roi_medium.py --weights epoch_150.pth
+  hipdet predict chests --model chest.onnx --rois heart=1 'left lung=0-1' 'right lung=0-1'
 
 Writes into --out: predictions.json (COCO results, with names, sides and flags), predictions.csv (a row per ROI), review.csv
 (films to look at, the worst first), films.json (the films as a COCO file, without --ann).  Interrupted, it carries on when
@@ -36,14 +36,17 @@ called again.  Exit status: 0, 1 if some films can't be read, 2 if none can.  No
 """
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="hipdet predict",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("films", nargs="*", help="films, folders (with all below), or patterns in quotes")
     parser.add_argument(
-        "--model", type=Path, help=".onnx file of tools/export.py (default: that which comes with hipdet)"
+        "--model", type=Path, help=".onnx file of hipdet export (default: that which comes with hipdet)"
     )
     parser.add_argument("--config", type=Path, help="config of --weights")
     parser.add_argument("--weights", type=Path, help="checkpoint; needs torch and mmdet")
@@ -60,7 +63,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--runtime", default="onnxruntime", choices=["onnxruntime", "openvino"], help="of --model")
     parser.add_argument("--precision", default="float32", choices=list(PRECISIONS), help="bfloat16 needs openvino")
     parser.add_argument("--overwrite", action="store_true", help="forget what an earlier call found")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.rois:
         args.rois, films = _counts_and_films(args.rois)
         args.films += films
@@ -145,9 +148,9 @@ def predict(detector: HipDetector, todo: FilmList, out: Path, journal: Journal) 
 
 
 @reports_errors
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
-    args = parse_arguments()
+    args = parse_arguments(argv)
     todo = list_films(args)
     detector = open_detector(args)
     if args.overwrite:
@@ -159,10 +162,6 @@ def main() -> None:
     if len(unreadable) > SHOWN:
         print(f"... and {len(unreadable) - SHOWN} more in review.csv", file=sys.stderr)
     print(f"{count - len(unreadable)} of {count} films: {args.out}; to look at: {args.out / 'review.csv'}")
-    print(f"crops: tools/crop.py {args.out / 'predictions.json'} --data-root {todo.root} --out crops")
+    print(f"crops: hipdet crop {args.out / 'predictions.json'} --data-root {todo.root} --out crops")
     if unreadable:
         sys.exit(USER_ERROR if len(unreadable) == count else SOME_UNREADABLE)
-
-
-if __name__ == "__main__":
-    main()

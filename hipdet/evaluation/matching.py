@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
-from hipdet.boxes import ON_IGNORED, Boxes, as_boxes, iou_matrix, share_matrix
-from hipdet.roi_counts import RoiCounts
+from hipdet.core.boxes import ON_IGNORED, Boxes, as_boxes, iou_matrix, share_matrix
+from hipdet.core.roi_counts import RoiCounts
 
 UNMATCHED = -1
 HIT = 0.5  # IoU
@@ -78,6 +77,8 @@ def match(iou: NDArray[np.float64]) -> NDArray[np.int64]:
         ``[G]``: the column of every row, or -1 where it overlaps none of those left to it.
     """
     partner = np.full(iou.shape[0], UNMATCHED, dtype=np.int64)
+    from scipy.optimize import linear_sum_assignment  # here: pictures need it only where films are compared with labels
+
     rows, columns = linear_sum_assignment(iou, maximize=True)
     overlapping = iou[rows, columns] > 0
     partner[rows[overlapping]] = columns[overlapping]

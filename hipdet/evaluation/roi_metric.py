@@ -1,28 +1,49 @@
-"""The paper's figures as an mmdet metric."""
+"""The paper's figures as an mmdet metric.
+
+Whether a path and the name in an annotation file mean the same film.
+
+COCO's figures of the films that were evaluated, with boxes to be ignored as RoiMetric has them.
+"""
 
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_text
 from mmengine.logging import MMLogger
 
-from hipdet.boxes import as_boxes, xywh_to_xyxy
-from hipdet.coco.data_root import in_place
-from hipdet.coco.ignored import is_ignored
-from hipdet.errors import DatasetError
-from hipdet.evaluation.figures import summarize
+from hipdet.core.annotations import is_ignored
+from hipdet.core.boxes import as_boxes, xywh_to_xyxy
+from hipdet.core.data_root import in_place
+from hipdet.core.errors import DatasetError
+from hipdet.core.roi_counts import Counts, RoiCounts
 from hipdet.evaluation.matching import Detections, FilmResult, Labelled, evaluate_film
-from hipdet.evaluation.roi_table import extra_rows, roi_rows, write_table
-from hipdet.evaluation.same_film import same_film
-from hipdet.roi_counts import Counts, RoiCounts
+from hipdet.evaluation.metrics import summarize
+from hipdet.evaluation.report import extra_rows, roi_rows, write_table
+
+
+def same_film(path: str, name: str) -> bool:
+    """Whether the shorter one of the two is the end of the other, folder by folder.
+
+    A path begins with a data root and a prefix that the name lacks, and either may have ``..``, ``.`` or Windows' separators.
+    """
+    one, other = _parts(path), _parts(name)
+    common = min(len(one), len(other))
+    return common > 0 and one[-common:] == other[-common:]
+
+
+def _parts(name: str) -> list[str]:
+    parts = posixpath.normpath(str(name).replace("\\", "/")).split("/")
+    return [part for part in parts if part not in ("", ".", "..")]
 
 
 @METRICS.register_module()
@@ -35,7 +56,7 @@ class RoiMetric(BaseMetric):
     ``acc50/<class>`` too.
 
     Args:
-        ann_file: COCO annotation file of the evaluated films, found by :func:`hipdet.coco.data_root.in_place`.
+        ann_file: COCO annotation file of the evaluated films, found by :func:`hipdet.core.data_root.in_place`.
         rois_per_image: Detections taken per image, by score alone (two hips), or of each class by name, such as
             ``dict(heart=1, lung=2)``; of a range, such as ``lung=[1, 2]``, the most.
         outfile_prefix: Where to write ``<prefix>.roi.json`` and ``<prefix>.roi.csv``, one row per ROI, worst first.
@@ -148,3 +169,28 @@ class RoiMetric(BaseMetric):
         extras = [row for i, film in films.items() for row in extra_rows(images[i], film, by_label)]
         write_table(str(self.outfile_prefix), dict(figures=figures, ann_file=Path(self.ann_file).name), rois, extras)
         MMLogger.get_current_instance().info(f"ROI table, worst first: {self.outfile_prefix}.roi.csv")
+
+
+@METRICS.register_module()
+class RoiCocoMetric(CocoMetric):
+    """``CocoMetric`` as hipdet's rules have it.
+
+    * `ann_file` is looked for in the data root, see :func:`hipdet.core.data_root.in_place`.
+    * An annotation with ``ignore`` is one with ``iscrowd``: pycocotools takes it for any other.
+    * Films of `ann_file` that weren't evaluated are passed over: mmdet's counts the boxes of those that
+      :class:`hipdet.engine.dataset.RoiDataset` leaves out as missed.
+
+    Figures of files without either are CocoMetric's.
+    """
+
+    def __init__(self, ann_file: str | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(None if ann_file is None else in_place(ann_file), *args, **kwargs)
+        if self._coco_api is not None:  # None where the labels come with the samples
+            for annotation in self._coco_api.dataset["annotations"]:
+                annotation["iscrowd"] = int(is_ignored(annotation))
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Figures over the films of `results`."""
+        self.img_ids = sorted({prediction["img_id"] for _, prediction in results})
+        figures: dict[str, float] = super().compute_metrics(results)
+        return figures

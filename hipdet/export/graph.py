@@ -8,7 +8,7 @@ import torch
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from hipdet.errors import ConfigError
+from hipdet.core.errors import ConfigError
 from hipdet.models.hip_ssd_head import HipSSDHead, flatten_levels
 from hipdet.models.proposals import Proposals, best_anchors, best_of_classes, distinct
 

@@ -1,4 +1,7 @@
-"""Crops of ROIs as files, the input of a second stage, with a table that leads back to the films."""
+"""Crops of ROIs as files, the input of a second stage, with a table that leads back to the films.
+
+Square windows around ROIs, cut out of films at their own resolution.  Pure numpy.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,49 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from hipdet.boxes import xywh_to_xyxy
-from hipdet.errors import DatasetError, RadiographError
-from hipdet.files import replacing
-from hipdet.inference.crop_window import CropWindow
+from hipdet.core.boxes import as_boxes, xywh_to_xyxy
+from hipdet.core.errors import DatasetError, RadiographError
+from hipdet.core.files import replacing
 from hipdet.inference.film_list import film_below
-from hipdet.radiograph import read_deep, read_radiograph
-from hipdet.radiograph.kind import short_name
+from hipdet.radiographs.read import read_deep, read_radiograph
+from hipdet.radiographs.sniff import short_name
+
+
+@dataclass(frozen=True)
+class CropWindow:
+    """A square of whole pixels, which may reach over the edges of its film.
+
+    Attributes:
+        x0: Left edge in pixels of the film.
+        y0: Top edge.
+        side: Pixels.
+    """
+
+    x0: int
+    y0: int
+    side: int
+
+    @classmethod
+    def around(cls, box: ArrayLike, margin: float) -> CropWindow:
+        """The window about `box` ``(x0, y0, x1, y1)`` with `margin` of its longer side added at every side."""
+        x0, y0, x1, y1 = as_boxes(box)[0].tolist()
+        side = max(1, round(max(x1 - x0, y1 - y0) * (1 + 2 * margin)))
+        return cls(round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2), side)
+
+    def cut(self, film: NDArray[Any]) -> NDArray[Any]:
+        """What `film` ``[H, W]`` shows in the window, ``[side, side]``; black beyond its edges."""
+        height, width = film.shape
+        crop = np.zeros((self.side, self.side), film.dtype)
+        left, top = max(self.x0, 0), max(self.y0, 0)
+        right, bottom = min(self.x0 + self.side, width), min(self.y0 + self.side, height)
+        if left < right and top < bottom:
+            crop[top - self.y0 : bottom - self.y0, left - self.x0 : right - self.x0] = film[top:bottom, left:right]
+        return crop
+
 
 COLUMNS = (
     "crop", "film", "x0", "y0", "x1", "y1", "scale", "turned", "inverted", "label", "picture_side", "patient_side", "score",
@@ -66,7 +101,7 @@ def crops_by_film(predictions: Path, settings: CropSettings) -> dict[str, list[R
     crops of a film would have one name, they are numbered from 1, the best first.
 
     Raises:
-        DatasetError: a file that can't be read, or a row that isn't one of tools/predict.py.
+        DatasetError: a file that can't be read, or a row that isn't one of hipdet predict.
     """
     films: dict[str, list[Mapping[str, Any]]] = {}
     for number, row in enumerate(_rows(predictions), 1):
@@ -161,18 +196,18 @@ def _rows(path: Path) -> list[Any]:
     except OSError as error:
         raise DatasetError(f"{path}: can't be read: {error.strerror}") from error
     except ValueError as error:
-        raise DatasetError(f"{path}: not JSON ({error}), expected predictions.json of tools/predict.py") from error
+        raise DatasetError(f"{path}: not JSON ({error}), expected predictions.json of hipdet predict") from error
     if not isinstance(rows, list):
-        raise DatasetError(f"{path}: expected a list of detections, as tools/predict.py writes it")
+        raise DatasetError(f"{path}: expected a list of detections, as hipdet predict writes it")
     return rows
 
 
 def _require(row: Any, path: Path, number: int) -> None:
-    """Raise DatasetError unless `row` is one of tools/predict.py, with a film inside its folder."""
+    """Raise DatasetError unless `row` is one of hipdet predict, with a film inside its folder."""
     missing = [name for name in _NEEDED if name not in row] if isinstance(row, dict) else list(_NEEDED)
     if missing:
         raise DatasetError(
-            f"{path}: detection {number} has no {missing[0]}: expected predictions.json of tools/predict.py"
+            f"{path}: detection {number} has no {missing[0]}: expected predictions.json of hipdet predict"
         )
     film_below(Path(), row["file_name"], f"{path}: detection {number}")
     box = np.asarray(row["bbox"], dtype=object).ravel()

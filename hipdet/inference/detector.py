@@ -10,18 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from hipdet.errors import CheckpointError, ConfigError, RadiographError
-from hipdet.inference.film_rois import DetectedRoi, FilmRois
-from hipdet.inference.film_sources import Films, FilmSource, film_sources
-from hipdet.inference.model_card import ModelCard
-from hipdet.inference.odd_films import best_reading
-from hipdet.inference.onnx_model import OnnxModel
-from hipdet.inference.read_ahead import read_ahead
-from hipdet.inference.reading import Reading
+from hipdet.core.errors import CheckpointError, ConfigError, RadiographError
+from hipdet.core.roi_counts import Counts, RoiCounts
+from hipdet.inference.detections import DetectedRoi, FilmRois, Reading
+from hipdet.inference.film_list import Films, FilmSource, film_sources, read_ahead
+from hipdet.inference.onnx_model import ModelCard, OnnxModel
+from hipdet.inference.orientation import best_reading
+from hipdet.inference.preprocess import ShrunkFilm
 from hipdet.inference.review import ReviewLimits, film_flags
-from hipdet.inference.shrunk_film import ShrunkFilm
-from hipdet.radiograph import ReducedFilm
-from hipdet.roi_counts import Counts, RoiCounts
+from hipdet.radiographs.grey import ReducedFilm
 from hipdet.version import RESULTS_VERSION
 
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
@@ -51,7 +48,7 @@ class HipDetector:
     ...     print(film.name, [roi.box for roi in film.rois], film.flags)
 
     Args:
-        model: ``.onnx`` file that tools/export.py wrote, or a config; None for the model that comes with hipdet.
+        model: ``.onnx`` file that hipdet export wrote, or a config; None for the model that comes with hipdet.
         weights: Checkpoint, with a config.
         rois: Expected on a film, and given at most: a number or a range such as ``(1, 2)``, of all classes together, or one
             by class such as ``dict(heart=1, lung=(1, 2))``; by default what the model was made for.
@@ -110,7 +107,7 @@ class HipDetector:
         """The ROIs of films, film by film in their order: the next ones are read while the network looks at one.
 
         Args:
-            films: See :func:`hipdet.inference.film_sources.film_sources`: paths, folders, patterns, arrays.
+            films: See :func:`hipdet.inference.film_list.film_sources`: paths, folders, patterns, arrays.
 
         Raises:
             DatasetError: a folder or pattern without films.
@@ -193,7 +190,7 @@ def open_model(
         shipped = sorted(SHIPPED.glob("*.onnx"))
         if not shipped:
             raise CheckpointError(
-                f"no model came with this hipdet ({SHIPPED} has no .onnx file): name one that tools/export.py wrote, or a "
+                f"no model came with this hipdet ({SHIPPED} has no .onnx file): name one that hipdet export wrote, or a "
                 f"config with its weights"
             )
         return OnnxModel(shipped[-1], threads, runtime, precision)
@@ -205,9 +202,9 @@ def open_model(
     if weights is None:
         raise CheckpointError(f"{model}: a config needs its weights; an export's name ends in .onnx")
     if (runtime, precision) != ("onnxruntime", "float32"):
-        raise ConfigError(f"{model}: a config runs in torch; runtime and precision are for exports (tools/export.py)")
+        raise ConfigError(f"{model}: a config runs in torch; runtime and precision are for exports (hipdet export)")
     try:
-        from hipdet.inference.torch_model import TorchModel
+        from hipdet.export.torch_model import TorchModel
     except ImportError as error:
         raise CheckpointError(
             f"{weights}: a checkpoint needs torch and mmdet: pip install 'hipdet[mm]' ({error})"

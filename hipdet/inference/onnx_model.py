@@ -1,32 +1,223 @@
-"""An exported detector."""
+"""What runs an exported graph: onnxruntime, or OpenVINO where it is asked for.
+
+What must be known of a model to use it; travels inside its file.
+
+An exported detector.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hipdet.boxes import as_boxes
-from hipdet.errors import CheckpointError
-from hipdet.inference.model_card import ModelCard
-from hipdet.inference.reading import Reading
-from hipdet.inference.runtime import open_runtime
-from hipdet.inference.shrunk_film import ShrunkFilm, shrink
-from hipdet.radiograph import ReducedFilm
+from hipdet.core.boxes import as_boxes
+from hipdet.core.errors import CheckpointError, ConfigError
+from hipdet.core.roi_counts import Counts, RoiCounts
+from hipdet.inference.detections import Reading
+from hipdet.inference.preprocess import ShrunkFilm, shrink
+from hipdet.inference.review import ReviewLimits
+from hipdet.radiographs.grey import ReducedFilm
+
+KEY = "hipdet"  # of the metadata of an ONNX file
+INPUT = (
+    "film: grey values 0 to 255 of the upright film, bone bright, by area mean to a long side of `side` pixels, padded with "
+    "0 at the right or the bottom; extent: its width and height in the square.  boxes: x0, y0, x1, y1 in pixels of the square"
+)
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Facts of a model.
+
+    Attributes:
+        config: Name of its config.
+        classes: Names in the order of its labels.
+        side: Of the square that it sees, in pixels.
+        rois: Expected on a film: a number or a range, of all classes together, or one by class (:mod:`hipdet.core.roi_counts`).
+        limits: For the review of what it finds; None if it was never calibrated.
+        about: Further texts: data, attribution, figures, limits of use.
+        hipdet: Version that wrote it.
+        input: What goes in and comes out.
+
+    Raises:
+        ConfigError: `rois` of something else.
+    """
+
+    config: str
+    classes: tuple[str, ...]
+    side: int
+    rois: Counts
+    limits: ReviewLimits | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    hipdet: str = ""
+    input: str = INPUT
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rois", RoiCounts.of(self.rois, self.classes).to_json())
+
+    @property
+    def counts(self) -> RoiCounts:
+        """`rois` as a rule."""
+        return RoiCounts.of(self.rois, self.classes)
+
+    def to_text(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self), allow_nan=False)
+
+    @classmethod
+    def from_text(cls, text: str | None, source: object) -> ModelCard:
+        """The way back; `source` is what an error calls the file.
+
+        Raises:
+            CheckpointError: no text, or another one.
+        """
+        again = "export the checkpoint again with hipdet export"
+        if text is None:
+            raise CheckpointError(f"{source}: an ONNX file without hipdet's metadata: {again}")
+        try:
+            values = json.loads(text)
+            limits = values["limits"] and ReviewLimits.from_json(values["limits"], source)
+            classes = tuple(str(name) for name in values["classes"])
+            card = cls(
+                str(values["config"]), classes, int(values["side"]), values["rois"], limits, dict(values["about"]),
+                str(values["hipdet"]), str(values["input"]),
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError, RecursionError, ConfigError) as error:
+            raise CheckpointError(f"{source}: hipdet's metadata can't be read ({error!r}): {again}") from error
+        if not classes or card.side < 1:
+            raise CheckpointError(f"{source}: metadata without classes or side: {again}")
+        return card
+
+
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+OUTPUTS = ["boxes", "scores", "labels"]
+Found = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+
+
+class Runtime(Protocol):
+    """A graph that is ready to run.
+
+    Attributes:
+        card: Text of hipdet's metadata in its file; None without.
+    """
+
+    card: str | None
+
+    def run(self, film: NDArray[np.uint8], extent: NDArray[np.float32]) -> Found:
+        """Boxes ``[R, 4]``, scores ``[R]`` and labels ``[R]`` of a film ``[1, 1, side, side]``."""
+
+
+class OnnxRuntime:
+    """onnxruntime on the CPU, in float32."""
+
+    def __init__(self, path: Path, content: bytes, threads: int | None) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise CheckpointError(f"{path}: needs the package onnxruntime: pip install onnxruntime") from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its own exceptions share no base
+            raise _unreadable(path) from error
+        self.card = self.session.get_modelmeta().custom_metadata_map.get(KEY)
+
+    def run(self, film: NDArray[np.uint8], extent: NDArray[np.float32]) -> Found:
+        """See :class:`Runtime`."""
+        boxes, scores, labels = self.session.run(OUTPUTS, {"film": film, "extent": extent})
+        return boxes, scores, labels
+
+
+class OpenVino:
+    """OpenVINO on the CPU, in float32, or with its convolutions in bfloat16.
+
+    A request holds one film's input and output, so every thread has its own.
+    """
+
+    def __init__(self, path: Path, content: bytes, threads: int | None, precision: str) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise ConfigError("runtime openvino: needs the package: pip install 'hipdet[openvino]'") from error
+        core = openvino.Core()
+        if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise ConfigError("precision bfloat16: this processor has no instructions for it: leave it at float32")
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],  # its own choice would be bfloat16
+        }
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        try:
+            model = core.read_model(content)
+            self._compiled = core.compile_model(model, "CPU", settings)
+        except Exception as error:
+            raise _unreadable(path) from error
+        self._own = threading.local()
+        self.card = model.get_rt_info(["framework", KEY]).astype(str) if model.has_rt_info(["framework", KEY]) else None
+
+    def run(self, film: NDArray[np.uint8], extent: NDArray[np.float32]) -> Found:
+        """See :class:`Runtime`."""
+        if not hasattr(self._own, "request"):
+            self._own.request = self._compiled.create_infer_request()
+        found = self._own.request.infer({"film": film, "extent": extent}, share_inputs=True)
+        boxes, scores, labels = (found[name].copy() for name in OUTPUTS)  # its memory is used again
+        return boxes, scores, labels
+
+
+def open_runtime(
+    path: Path, content: bytes, threads: int | None = None, runtime: str = "onnxruntime", precision: str = "float32"
+) -> Runtime:
+    """Make the graph in `content` ready to run; `path` is what errors call it.
+
+    Args:
+        path: Its file.
+        content: The bytes of the file.
+        threads: Of a network's operators; the runtime's choice if not given.
+        runtime: ``onnxruntime`` or ``openvino``.
+        precision: ``float32``, or in OpenVINO ``bfloat16``, on processors that have it.
+
+    Raises:
+        CheckpointError: not a readable ONNX file.
+        ConfigError: a runtime or a precision that isn't there.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision {precision!r}: expected {' or '.join(PRECISIONS)}")
+    if runtime == "openvino":
+        return OpenVino(path, content, threads, precision)
+    if runtime != "onnxruntime":
+        raise ConfigError(f"runtime {runtime!r}: expected onnxruntime or openvino")
+    if precision != "float32":
+        raise ConfigError(f"precision {precision}: onnxruntime computes in float32; name runtime openvino too")
+    return OnnxRuntime(path, content, threads)
+
+
+def _unreadable(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path}: not a readable ONNX file, perhaps cut short: get it again")
+
 
 # a film may be decoded to so many sides of the square, and to so many pixels (docs/speed.md, "Reading")
 OVERSAMPLED, ENOUGH = 2, 1024
 
 
 class OnnxModel:
-    """A file that tools/export.py wrote.
+    """A file that hipdet export wrote.
 
     Args:
         path: The file.
         threads: Of the network's operators; the runtime's choice if not given.
-        runtime: See :func:`hipdet.inference.runtime.open_runtime`.
+        runtime: See :func:`hipdet.inference.onnx_model.open_runtime`.
         precision: Likewise.
 
     Raises:
@@ -38,7 +229,7 @@ class OnnxModel:
         self, path: Path, threads: int | None = None, runtime: str = "onnxruntime", precision: str = "float32"
     ) -> None:
         if not path.is_file():
-            raise CheckpointError(f"{path}: no such model; expected an .onnx file that tools/export.py wrote")
+            raise CheckpointError(f"{path}: no such model; expected an .onnx file that hipdet export wrote")
         content = path.read_bytes()
         self.runtime = open_runtime(path, content, threads, runtime, precision)
         self.card = ModelCard.from_text(self.runtime.card, path)

@@ -14,10 +14,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hipdet.errors import ConfigError
-from hipdet.models.film_shape import film_shape
-from hipdet.models.ignored import ignored_boxes, on_ignored
-from hipdet.models.proposals import best_anchors, distinct
+from hipdet.core.errors import ConfigError
+from hipdet.models.proposals import best_anchors, distinct, film_shape, ignored_boxes, on_ignored
 
 
 def conv_block(in_channels: int, out_channels: int, stride: int, dropout: float) -> nn.Sequential:

@@ -1,13 +1,21 @@
-"""The best anchors of a film, decoded, and of those the distinct ones: traceable, and for a batch under ``torch.vmap``."""
+"""The best anchors of a film, decoded, and of those the distinct ones: traceable, and for a batch under ``torch.vmap``.
+
+Where the film ends within the padded square.
+
+Boxes that are neither ROI nor background: COCO's ``iscrowd``, mmdet's ``ignored_instances``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
+from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from mmengine.structures import InstanceData
 from torch import Tensor
+
+from hipdet.core.boxes import ON_IGNORED
 
 # IoU from which boxes have something of their place in common (the recipe's anchors learn the ROI from .4 on), and from which
 # all: hearts and lungs overlap by .3, one in ten by .46 or more
@@ -118,3 +126,34 @@ def distinct(found: Proposals, iou_threshold: float, count: int) -> tuple[Tensor
         gone = covered & (labels == labels[first]) | (places == first)
         left = torch.where(gone, torch.full_like(left, -1.0), left)
     return torch.cat(chosen), torch.cat(scores)
+
+
+def film_shape(meta: Mapping[str, Any]) -> tuple[int, int]:
+    """Height and width of the resized film, without the padding at the right and the bottom, in pixels of the square.
+
+    mmdet's ``img_shape`` is that of the square once ``Pad`` has run.  It is what is given where the film's place in it isn't
+    known: without ``ori_shape`` and ``scale_factor`` (width, height).  A film is mirrored before it is padded, if at all.
+    """
+    height, width = meta["img_shape"][:2]
+    if "ori_shape" not in meta or "scale_factor" not in meta:
+        return height, width
+    (stored_height, stored_width), (fx, fy) = meta["ori_shape"][:2], meta["scale_factor"][:2]
+    return min(height, round(stored_height * fy)), min(width, round(stored_width * fx))
+
+
+def ignored_boxes(instances: InstanceData | None, like: Tensor) -> Tensor:
+    """The ignored boxes of a film ``[I, 4]``; none, of the kind of `like` ``[G, 4]``, where the pipeline gives none."""
+    return get_box_tensor(instances.bboxes) if instances is not None and "bboxes" in instances else like[:0]
+
+
+def on_ignored(boxes: Tensor, ignored: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Which of `boxes` ``[N, 4]``, cut off at the edge of the film, lie by at least a half on one of `ignored`, ``[N]``.
+
+    Args:
+        boxes: ``[N, 4]``.
+        ignored: ``[I, 4]``.
+        shape: Height and width of the film.
+    """
+    height, width = shape
+    on_film = boxes.clamp(min=0).minimum(boxes.new_tensor([width, height] * 2))
+    return (bbox_overlaps(on_film, ignored, mode="iof") >= ON_IGNORED).any(dim=1)

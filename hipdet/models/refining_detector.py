@@ -13,10 +13,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hipdet.errors import ConfigError
-from hipdet.models.film_shape import film_shape
-from hipdet.models.ignored import ignored_boxes
-from hipdet.models.proposals import Proposals, best_of_classes, class_shares
+from hipdet.core.errors import ConfigError
+from hipdet.models.proposals import Proposals, best_of_classes, class_shares, film_shape, ignored_boxes
 
 Suppress = Callable[[InstanceData], InstanceData]
 Looked = Sequence[Proposals]

@@ -12,9 +12,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hipdet.errors import ConfigError
+from hipdet.core.errors import ConfigError
 from hipdet.models.crop_frames import CropFrames, cell_centres, random_frames
-from hipdet.models.ignored import on_ignored
+from hipdet.models.proposals import on_ignored
 
 
 class Reading(NamedTuple):

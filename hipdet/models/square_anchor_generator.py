@@ -8,8 +8,8 @@ from typing import Any
 from mmdet.models.task_modules import AnchorGenerator
 from mmdet.registry import TASK_UTILS
 
-from hipdet.anchors import arithmetic_scales
-from hipdet.errors import ConfigError
+from hipdet.anchors.anchor_set import arithmetic_scales
+from hipdet.core.errors import ConfigError
 
 
 @TASK_UTILS.register_module()

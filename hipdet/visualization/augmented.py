@@ -15,10 +15,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from hipdet.cli.mm_arguments import use_annotations
-from hipdet.errors import DatasetError
-from hipdet.visualization.film_tile import film_tile, marked_tile, shrunk
-from hipdet.visualization.pictured_film import Mark, PicturedFilm
+from hipdet.core.errors import DatasetError
+from hipdet.engine.config import use_annotations
+from hipdet.visualization.tiles import Mark, PicturedFilm, film_tile, marked_tile, shrunk
 
 
 def training_films(cfg: Config, annotations: Path, root: Path) -> Any:

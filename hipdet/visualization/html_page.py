@@ -19,11 +19,10 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from hipdet.errors import DatasetError, HipdetError, RadiographError
-from hipdet.files import replacing
-from hipdet.radiograph import read_radiograph
-from hipdet.visualization.film_tile import NOTHING_SEEN, shrunk
-from hipdet.visualization.pictured_film import PicturedFilm
+from hipdet.core.errors import DatasetError, HipdetError, RadiographError
+from hipdet.core.files import replacing
+from hipdet.radiographs.read import read_radiograph
+from hipdet.visualization.tiles import NOTHING_SEEN, PicturedFilm, shrunk
 
 PARTS = Path(__file__).with_name("page_files")
 JPEG_QUALITY = 80

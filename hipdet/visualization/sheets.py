@@ -10,11 +10,19 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from hipdet.errors import DatasetError
-from hipdet.files import replacing
-from hipdet.visualization.colours import BACKGROUND, DETECTION, LABEL, QUIET, TEXT
-from hipdet.visualization.film_tile import film_tile, font, font_size
-from hipdet.visualization.pictured_film import PicturedFilm
+from hipdet.core.errors import DatasetError
+from hipdet.core.files import replacing
+from hipdet.visualization.tiles import (
+    BACKGROUND,
+    DETECTION,
+    LABEL,
+    QUIET,
+    TEXT,
+    PicturedFilm,
+    film_tile,
+    font,
+    font_size,
+)
 
 Words = tuple[str, str]  # and their colour
 GAP = 4

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from hipdet.anchors import AnchorSet
-from hipdet.anchors.figures import ASPECT_FIT, figures, fitted_share, may_fit
-from hipdet.anchors.overlap import size_fit
-from hipdet.errors import DatasetError
-from hipdet.experiments import EXPERIMENTS
+from hipdet.anchors.anchor_set import AnchorSet
+from hipdet.anchors.coverage import ASPECT_FIT, figures, fitted_share, may_fit, size_fit
+from hipdet.core.errors import DatasetError
+from hipdet.paper.facts import EXPERIMENTS
 from roi_sets import rois_of, squares
 
 RATIOS = np.arange(100, 301) / 1000

@@ -3,9 +3,9 @@ import pytest
 import torch
 from mmdet.models.task_modules import AnchorGenerator
 
-from hipdet.anchors import AnchorSet
-from hipdet.errors import ConfigError
-from hipdet.models import SquareAnchorGenerator
+from hipdet.anchors.anchor_set import AnchorSet
+from hipdet.core.errors import ConfigError
+from hipdet.models.square_anchor_generator import SquareAnchorGenerator
 
 SIDE = 224
 

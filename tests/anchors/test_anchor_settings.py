@@ -6,9 +6,9 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from hipdet.anchors import AnchorSet
-from hipdet.anchors.settings import Backbone, anchor_settings, image_side
-from hipdet.errors import ConfigError
+from hipdet.anchors.anchor_set import AnchorSet
+from hipdet.anchors.feature_map import Backbone, anchor_settings, image_side
+from hipdet.core.errors import ConfigError
 from tool_runs import REPOSITORY
 
 

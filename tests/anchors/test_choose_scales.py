@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from hipdet.anchors.choose_scales import ScaleChooser, equal_steps, fitted_scales
-from hipdet.anchors.figures import fitted_share
-from hipdet.anchors.goal import EQUAL, FITTED, Goal
+from hipdet.anchors.coverage import fitted_share
+from hipdet.anchors.search import EQUAL, FITTED, Goal, ScaleChooser, equal_steps, fitted_scales
 from roi_sets import squares
 
 UNIFORM = squares(np.linspace(0.1, 0.3, 500))

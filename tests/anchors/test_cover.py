@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hipdet.anchors.cover import best_cover, tightest_cover
+from hipdet.anchors.coverage import best_cover, tightest_cover
 
 values = st.lists(st.integers(0, 100), min_size=1, max_size=8).map(lambda found: np.array(found) / 100)
 

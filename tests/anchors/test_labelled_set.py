@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from hipdet.anchors.labelled_set import LabelledSet, read_sets, validation_beside
-from hipdet.errors import DatasetError
+from hipdet.anchors.rois import LabelledSet, read_sets, validation_beside
+from hipdet.core.errors import DatasetError
 from roi_sets import coco_of, rois_of, squares
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from mmdet.models.task_modules import MaxIoUAssigner
 from mmengine.structures import InstanceData
 
-from hipdet.anchors import AnchorSet, Rois
-from hipdet.anchors.overlap import (
+from hipdet.anchors.anchor_set import AnchorSet
+from hipdet.anchors.coverage import (
     SIDE_FACTORS,
     best_anchors,
     contested,
@@ -18,7 +18,8 @@ from hipdet.anchors.overlap import (
     sharing_a_cell,
     size_fit,
 )
-from hipdet.boxes import iou_matrix
+from hipdet.anchors.rois import Rois
+from hipdet.core.boxes import iou_matrix
 from roi_sets import anchor_sets, coco_of, roi_sets, rois_of, squares
 
 EXP3 = AnchorSet.equal_steps((7,), 0.7, 2.2, 0.3)

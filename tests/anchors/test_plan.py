@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hipdet.anchors import AnchorSet, Rois
-from hipdet.anchors.goal import FITTED, Goal
+from hipdet.anchors.anchor_set import AnchorSet
+from hipdet.anchors.config import plan_text
+from hipdet.anchors.feature_map import Backbone
 from hipdet.anchors.plan import design
-from hipdet.anchors.plan_table import plan_text
-from hipdet.anchors.settings import Backbone
-from hipdet.errors import ConfigError, DatasetError
-from hipdet.phantom.sources import SOURCES, draw_ratio
+from hipdet.anchors.rois import Rois
+from hipdet.anchors.search import FITTED, Goal
+from hipdet.core.errors import ConfigError, DatasetError
+from hipdet.phantoms.patient import SOURCES, draw_ratio
 from roi_sets import placed, roi_sets, rois_of, squares
 
 rng = np.random.default_rng(0)

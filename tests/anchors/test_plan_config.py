@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from hipdet.anchors.goal import Goal
+from hipdet.anchors.config import PlanData, config_text
 from hipdet.anchors.plan import design
-from hipdet.anchors.plan_config import PlanData, config_text
-from hipdet.cli.mm_arguments import use_environment
-from hipdet.errors import ConfigError
-from hipdet.mirrored_classes import mirrored_labels, sided_pairs
+from hipdet.anchors.search import Goal
+from hipdet.core.errors import ConfigError
+from hipdet.core.mirrored_classes import mirrored_labels, sided_pairs
+from hipdet.engine.config import use_environment
 from roi_sets import placed, rois_of, squares
 from tool_runs import REPOSITORY
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 from mmdet.models import ResNet
 
-from hipdet.anchors.receptive_field import receptive_field
-from hipdet.anchors.settings import Backbone
+from hipdet.anchors.feature_map import Backbone, receptive_field
 
 
 def reached(depth, stage, downsamples=0):

@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
 
-from hipdet.anchors import Rois
-from hipdet.anchors.rois import SKETCH
-from hipdet.anchors.spread import RoiSpread, spreads
-from hipdet.errors import DatasetError
+from hipdet.anchors.rois import SKETCH, Rois, RoiSpread, spreads
+from hipdet.core.errors import DatasetError
 from roi_sets import coco_of, rois_of, squares
 
 COCO = dict(

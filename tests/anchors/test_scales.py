@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hipdet.anchors import arithmetic_scales
-from hipdet.errors import ConfigError
+from hipdet.anchors.anchor_set import arithmetic_scales
+from hipdet.core.errors import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from hipdet.anchors.goal import Goal
+from hipdet.anchors.config import PlanData, config_text
+from hipdet.anchors.feature_map import Backbone
 from hipdet.anchors.plan import design
-from hipdet.anchors.plan_config import PlanData, config_text
+from hipdet.anchors.search import Goal
 from hipdet.anchors.second_look import SecondLook, roi_counts, shared_fits, square_fits
-from hipdet.anchors.settings import Backbone
 from roi_sets import placed, rois_of, squares
 from tool_runs import REPOSITORY
 

@@ -13,8 +13,8 @@ from PIL import Image
 import dicom_bytes
 from annotation_parts import HIPS, PageClient, detector, film, films_in, open_session, state, until
 from film_bytes import UPRIGHT, encoded
-from hipdet.annotation.project import Project
-from hipdet.errors import DatasetError
+from hipdet.annotate.film_state import Project
+from hipdet.core.errors import DatasetError
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_who_does_not_have_the_key_sees_nothing(session, page):
     assert stranger.post("1.png", state(HIPS)).status_code == 403
     answer = stranger.get("/?key=wrong")
     assert answer.status_code == 403
-    assert "Open the address that tools/annotate.py shows" in answer.text
+    assert "Open the address that hipdet annotate shows" in answer.text
     assert stranger.get("/?key=" + page.guard.key).status_code == 403  # the key of another session
 
 

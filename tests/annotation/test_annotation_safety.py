@@ -8,8 +8,8 @@ import signal
 import pytest
 
 from annotation_parts import HIPS, detector, film, films_in, kill, served, start_tool, until
-from hipdet.annotation.project import Project
-from hipdet.validation import Expected, validate
+from hipdet.annotate.film_state import Project
+from hipdet.data.validate.check import Expected, validate
 
 pytest.importorskip("selenium")
 
@@ -193,7 +193,7 @@ def test_kill_and_reopen(tmp_path, browser):
     finally:
         kill(process)
     page.drag(LEFT, [45, 60])  # while nobody listens
-    assert "no answer: is tools/annotate.py still running?" in page.failure()
+    assert "no answer: is hipdet annotate still running?" in page.failure()
     process, again = start_tool(films, "--annotator", "alice", "--port", address.split(":")[2].split("/")[0])
     try:
         first = browser.current_window_handle

@@ -5,10 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation_parts import HIPS, SIZE, state
-from hipdet.annotation.film_state import FilmState, clip, parse_state, squared
-from hipdet.annotation.project import Project, is_reason
-from hipdet.coco import Roi
-from hipdet.errors import DatasetError
+from hipdet.annotate.film_state import FilmState, Project, clip, is_reason, parse_state, squared
+from hipdet.core.errors import DatasetError
+from hipdet.data.coco_file import Roi
 
 HIP = Roi((20, 40, 60, 80), "hip")
 

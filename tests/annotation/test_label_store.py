@@ -6,13 +6,12 @@ import os
 import pytest
 
 from annotation_parts import HIPS, SIZE, films_in, open_session, state, until
-from hipdet.annotation.film_state import FilmState, parse_state
-from hipdet.annotation.journal import StorageError
-from hipdet.annotation.label_store import LabelStore, StaleRevision
-from hipdet.annotation.project import Project
-from hipdet.coco import Roi
-from hipdet.errors import DatasetError
-from hipdet.validation import Expected, validate
+from hipdet.annotate.film_state import FilmState, Project, parse_state
+from hipdet.annotate.labels import LabelStore, StaleRevision
+from hipdet.core.errors import DatasetError
+from hipdet.core.journal import StorageError
+from hipdet.data.coco_file import Roi
+from hipdet.data.validate.check import Expected, validate
 
 DONE = FilmState((Roi((20, 40, 60, 80), "hip"), Roi((150, 40, 210, 100), "hip")), checked=True)
 
@@ -165,7 +164,7 @@ def test_half_a_line_on_a_full_disk_is_cut_off(tmp_path, store):
 
 
 def test_a_coco_file_that_cannot_be_written_is_reported_and_written_later(tmp_path, monkeypatch):
-    monkeypatch.setattr("hipdet.annotation.label_files.RETRY", 0.01)
+    monkeypatch.setattr("hipdet.annotate.labels.RETRY", 0.01)
     store = LabelStore(tmp_path, Project(annotator="alice"), {})
     until(store.files.coco.exists)
     store.files.coco.unlink()

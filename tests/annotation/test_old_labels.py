@@ -1,11 +1,11 @@
 import pytest
 
 from annotation_parts import HIPS, film, films_in, open_session
-from hipdet.annotation.film_folder import FilmFolder
-from hipdet.annotation.old_labels import read_old_labels
-from hipdet.annotation.project import Project
-from hipdet.coco import Film, Roi, build_coco
-from hipdet.files import write_json
+from hipdet.annotate.film_folder import FilmFolder
+from hipdet.annotate.film_state import Project
+from hipdet.annotate.labels import read_old_labels
+from hipdet.core.files import write_json
+from hipdet.data.coco_file import Film, Roi, build_coco
 from label_writers import WRITERS, write_coco
 
 

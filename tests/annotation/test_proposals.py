@@ -4,12 +4,12 @@ import pytest
 from PIL import Image
 
 from annotation_parts import HIPS, detector, films_in, open_session, until
-from hipdet.annotation import proposals
-from hipdet.annotation.project import Project
-from hipdet.annotation.proposals import Proposal, cache_name, load_detector
-from hipdet.boxes import iou_matrix
-from hipdet.errors import CheckpointError
-from hipdet.phantom.film import make_film
+from hipdet.annotate import proposals
+from hipdet.annotate.film_state import Project
+from hipdet.annotate.proposals import Proposal, cache_name, load_detector
+from hipdet.core.boxes import iou_matrix
+from hipdet.core.errors import CheckpointError
+from hipdet.phantoms.write import make_film
 
 
 def proposals_of(folder, detect, project=None):

@@ -13,7 +13,7 @@ from speed.films import dicom, jpeg, phantom
 from speed.results import Results, Table
 from speed.timing import WARM, Spread, against, in_turns
 
-from hipdet.radiograph import read_radiograph
+from hipdet.radiographs.read import read_radiograph
 
 
 def test_contestants_take_turns():

@@ -13,9 +13,9 @@ from mmengine.structures import InstanceData
 from PIL import Image
 from torch import nn
 
-from hipdet.cli.config_file import read_config
-from hipdet.cli.flip_averaging import mirroring_pipeline, use_flip_averaging
-from hipdet.errors import ConfigError
+from hipdet.core.configs import read_config
+from hipdet.core.errors import ConfigError
+from hipdet.engine.config import mirroring_pipeline, use_flip_averaging
 
 DARK, BRIGHT = 20, 250
 # film: width, height and the bright rectangle, at the left of the film

@@ -7,8 +7,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from hipdet.cli.mm_arguments import add_arguments, load_config, use_resume
-from hipdet.errors import CheckpointError, ConfigError
+from hipdet.core.errors import CheckpointError, ConfigError
+from hipdet.engine.config import add_arguments, load_config, use_resume
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from hipdet.cli.tool_process import ToolError, run_tool
+from hipdet.workflows.process import ToolError, run_tool
 
 
 def script(folder, text):
@@ -48,7 +48,7 @@ def test_a_failing_tool_tells_why(tmp_path):
 def test_a_killed_run_leaves_no_training_behind(tmp_path):
     tool = script(tmp_path, "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)")
     code = (
-        "from pathlib import Path; from hipdet.cli.tool_process import run_tool; "
+        "from pathlib import Path; from hipdet.workflows.process import run_tool; "
         f"run_tool(Path({str(tool)!r}), [], 1, Path({str(tmp_path / 'log')!r}), 'x')"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.getcwd()})

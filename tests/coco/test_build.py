@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hipdet.coco import Film, Roi, build_coco, summarize
-from hipdet.coco.load import films_of
-from hipdet.errors import DatasetError
-from hipdet.files import write_json
-from hipdet.validation import Expected, validate
+from hipdet.core.errors import DatasetError
+from hipdet.core.files import write_json
+from hipdet.data.coco_file import Film, Roi, build_coco, films_of
+from hipdet.data.statistics import summarize
+from hipdet.data.validate.check import Expected, validate
 
 pycocotools_coco = pytest.importorskip("pycocotools.coco")
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from hipdet.coco.data_root import coco_file, data_root_of
-from hipdet.errors import ConfigError
+from hipdet.core.data_root import coco_file, data_root_of
+from hipdet.core.errors import ConfigError
 
 
 def test_data_root():

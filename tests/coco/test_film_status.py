@@ -2,9 +2,9 @@
 
 import pytest
 
-from hipdet.coco import Film, Roi, build_coco
-from hipdet.coco.film_status import is_done, labelled, left_out
-from hipdet.errors import DatasetError
+from hipdet.core.errors import DatasetError
+from hipdet.data.coco_file import Film, Roi, build_coco
+from hipdet.data.film_status import is_done, labelled, left_out
 
 HIP = Roi((20, 40, 60, 80), "hip")
 

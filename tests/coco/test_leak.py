@@ -1,4 +1,4 @@
-from hipdet.coco.leak import Shared, find_leaks
+from hipdet.data.split import Shared, find_leaks
 
 
 def image(name, patient=None, source="s"):

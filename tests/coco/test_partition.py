@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hipdet.coco.leak import find_leaks
-from hipdet.coco.partition import divide, fold_ids
-from hipdet.errors import DatasetError
+from hipdet.core.errors import DatasetError
+from hipdet.data.split import divide, find_leaks, fold_ids
 
 
 def images_of(patients):

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hipdet.coco import Film, grouped_folds, near_duplicate_groups, split_films
-from hipdet.errors import DatasetError
+from hipdet.core.errors import DatasetError
+from hipdet.data.coco_file import Film
+from hipdet.data.split import grouped_folds, near_duplicate_groups, split_films
 
 
 def films_of(patients):

@@ -2,11 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from hipdet.coco import Film, Roi, build_coco
-from hipdet.coco.load import films_of
-from hipdet.coco.patients import patients_of
-from hipdet.coco.subset import append, subset
-from hipdet.errors import DatasetError
+from hipdet.core.annotations import patients_of
+from hipdet.core.errors import DatasetError
+from hipdet.data.coco_file import Film, Roi, append, build_coco, films_of, subset
 
 FILMS = [
     Film("a.jpg", 90, 60, "s", "P1", (Roi((1, 2, 11, 12), "hip", "left", True), Roi((50, 2, 60, 12), "hip"))),

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from hipdet.coco import Film, Roi, summarize
+from hipdet.data.coco_file import Film, Roi
+from hipdet.data.statistics import summarize
 
 
 def film(name, width, height, patient, *sides):

@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hipdet.boxes import iou_matrix
-from hipdet.coco.film import Roi
-from hipdet.collection.annotators import merge_annotators
-from hipdet.collection.rules import Rules
+from hipdet.core.boxes import iou_matrix
+from hipdet.data.annotators import merge_annotators
+from hipdet.data.candidates import Rules
+from hipdet.data.coco_file import Roi
 
 LEFT, RIGHT = Roi((10, 20, 30, 40), "hip"), Roi((60, 20, 80, 40), "hip")
 LOWER = Roi((60, 24, 80, 44), "hip")  # IoU 320 / 480 with RIGHT

@@ -7,12 +7,11 @@ import pytest
 
 from film_bytes import encoded
 from film_sources import write
-from hipdet.collection.conversion import Output
-from hipdet.collection.convert_found import convert_found
-from hipdet.collection.label_source import LabelSource
-from hipdet.collection.rules import Rules
-from hipdet.converters import find_folder
-from hipdet.validation import validate
+from hipdet.data.candidates import Rules
+from hipdet.data.collect import LabelSource
+from hipdet.data.convert import Output, convert_found
+from hipdet.data.sources.folder import find_folder
+from hipdet.data.validate.check import validate
 from label_writers import TEN, WHOLE, WRITERS, items, raw_box
 
 KINDS = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "tif": "TIFF"}

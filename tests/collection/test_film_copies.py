@@ -10,14 +10,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from film_sources import film, write
-from hipdet.cli.config_file import read_config
-from hipdet.coco.build import build_coco
-from hipdet.coco.film import Film, Roi
-from hipdet.collection.candidate import Candidate
-from hipdet.collection.film_copies import Copies, copy_films
-from hipdet.collection.stored_file import StoredFile
-from hipdet.models.film_shape import film_shape
-from hipdet.radiograph import read_radiograph
+from hipdet.core.configs import read_config
+from hipdet.core.stored_files import StoredFile
+from hipdet.data.candidates import Candidate
+from hipdet.data.coco_file import Film, Roi, build_coco
+from hipdet.data.copies import Copies, copy_films
+from hipdet.models.proposals import film_shape
+from hipdet.radiographs.read import read_radiograph
 
 
 def pair(root, name="a.jpg", size=(300, 200), box=(30, 40, 90, 100), orientation=None, short="a"):

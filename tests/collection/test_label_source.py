@@ -1,12 +1,10 @@
 import pytest
 
 from film_sources import film, table, voc, write
-from hipdet.collection.candidate import Found
-from hipdet.collection.collect import collect
-from hipdet.collection.film_finder import find_films
-from hipdet.collection.label_source import LabelSource, default_labels
-from hipdet.collection.rules import Rules
-from hipdet.errors import DatasetError
+from hipdet.core.errors import DatasetError
+from hipdet.data.candidates import Found, Rules
+from hipdet.data.collect import LabelSource, collect, default_labels
+from hipdet.data.match import find_films
 
 
 def test_found_beside_the_films(tmp_path):

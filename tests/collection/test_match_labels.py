@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hipdet.collection.candidate import Candidate, Exclusion
-from hipdet.collection.match_labels import FilmIndex, match_labels
-from hipdet.collection.stored_file import StoredFile
-from hipdet.labels import FilmLabels
+from hipdet.core.stored_files import StoredFile
+from hipdet.data.candidates import Candidate, Exclusion
+from hipdet.data.formats.record import FilmLabels
+from hipdet.data.match import FilmIndex, match_labels
 
 
 def candidate(name, *others):

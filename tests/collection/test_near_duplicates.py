@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hipdet.collection import near_duplicates as module
-from hipdet.collection.near_duplicates import NearDuplicate, difference_hash, groups, near_duplicates
-from hipdet.radiograph import read_radiograph
+from hipdet.data import copies as module
+from hipdet.data.copies import NearDuplicate, difference_hash, groups, near_duplicates
+from hipdet.radiographs.read import read_radiograph
 
 
 def test_the_hash_compares_neighbours():

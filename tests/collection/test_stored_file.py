@@ -3,8 +3,8 @@ import zipfile
 import pytest
 
 from film_sources import write
-from hipdet.collection.stored_file import files_below
-from hipdet.errors import DatasetError
+from hipdet.core.errors import DatasetError
+from hipdet.core.stored_files import files_below
 
 
 def zipped(path, **members):
@@ -48,7 +48,7 @@ def test_members_that_lead_out(tmp_path, name):
 
 
 def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr("hipdet.collection.stored_file.MAX_MEMBER", 1000)
+    monkeypatch.setattr("hipdet.core.stored_files.MAX_MEMBER", 1000)
     zipped(tmp_path / "a.zip", film=b"\0" * 1001)
     (file,) = files_below(tmp_path, zips=True)
     with pytest.raises(DatasetError, match="film unpacks to 1001 bytes, expected at most 1000"):

@@ -3,14 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from hipdet.coco.film import Roi
-from hipdet.collection.candidate import Candidate
-from hipdet.collection.rules import Rules
-from hipdet.collection.stored_file import StoredFile
-from hipdet.collection.upright_rois import upright_rois, with_sides
-from hipdet.errors import DatasetError
-from hipdet.labels import FilmLabels, LabelBox
-from hipdet.radiograph import RadiographHeader
+from hipdet.core.errors import DatasetError
+from hipdet.core.stored_files import StoredFile
+from hipdet.data.candidates import Candidate, Rules
+from hipdet.data.coco_file import Roi
+from hipdet.data.collect import upright_rois, with_sides
+from hipdet.data.formats.record import FilmLabels, LabelBox
+from hipdet.radiographs.grey import RadiographHeader
 
 FLAT = RadiographHeader("JPEG", (180, 120))
 TURNED = RadiographHeader("JPEG", (120, 180), 6)  # upright 180x120 too

@@ -5,8 +5,8 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from hipdet.cli.mm_arguments import use_environment
-from hipdet.errors import ConfigError
+from hipdet.core.errors import ConfigError
+from hipdet.engine.config import use_environment
 from tool_runs import REPOSITORY
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.py"))

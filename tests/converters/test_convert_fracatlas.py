@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from hipdet.converters import convert_fracatlas
-from hipdet.errors import DatasetError
-from hipdet.validation import require_valid
+from hipdet.core.errors import DatasetError
+from hipdet.data.sources.fracatlas import convert_fracatlas
+from hipdet.data.validate.check import require_valid
 
 HEADER = "image,x,y,side,picture_side,implant\n"
 

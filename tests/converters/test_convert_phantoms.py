@@ -3,9 +3,9 @@ import shutil
 
 import pytest
 
-from hipdet.converters import convert_phantoms
-from hipdet.errors import DatasetError
-from hipdet.validation import require_valid
+from hipdet.core.errors import DatasetError
+from hipdet.data.sources.phantoms import convert_phantoms
+from hipdet.data.validate.check import require_valid
 
 HEADER = "image,x,y,side,picture_side,implant,patient\n"
 NAMES = ["cgoa", "cgoa_train", "cgoa_val", "oaih", "oaih_train", "oaih_val", "gis", "cgoa_oaih_train", "cgoa_oaih_val"]

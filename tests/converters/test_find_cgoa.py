@@ -5,15 +5,13 @@ import json
 import pytest
 
 from film_sources import film, make_cgoa, table, voc, write
-from hipdet.collection.conversion import Output
-from hipdet.collection.convert_found import convert_found
-from hipdet.collection.film_copies import Copies
-from hipdet.collection.label_source import LabelSource, default_labels
-from hipdet.collection.rules import Rules
-from hipdet.converters import find_cgoa
-from hipdet.converters.cgoa import PHASES
-from hipdet.errors import DatasetError
-from hipdet.radiograph import read_header, read_radiograph
+from hipdet.core.errors import DatasetError
+from hipdet.data.candidates import Rules
+from hipdet.data.collect import LabelSource, default_labels
+from hipdet.data.convert import Output, convert_found
+from hipdet.data.copies import Copies
+from hipdet.data.sources.cgoa import PHASES, find_cgoa
+from hipdet.radiographs.read import read_header, read_radiograph
 
 
 def convert(root, out=None, rules=None, copies=None, **finder):

@@ -5,13 +5,11 @@ import json
 import pytest
 
 from film_sources import film, table, write
-from hipdet.cli.conversion_report import report
-from hipdet.collection.conversion import Output
-from hipdet.collection.convert_found import convert_found
-from hipdet.collection.label_source import LabelSource
-from hipdet.collection.rules import Rules
-from hipdet.converters import find_folder
-from hipdet.errors import DatasetError
+from hipdet.core.errors import DatasetError
+from hipdet.data.candidates import Rules
+from hipdet.data.collect import LabelSource
+from hipdet.data.convert import Output, convert_found, report
+from hipdet.data.sources.folder import find_folder
 
 
 @pytest.fixture

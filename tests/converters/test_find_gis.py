@@ -5,14 +5,12 @@ import json
 import pytest
 
 from film_sources import film, make_gis, table, write
-from hipdet.collection.conversion import Output
-from hipdet.collection.convert_found import convert_found
-from hipdet.collection.film_copies import Copies
-from hipdet.collection.label_source import LabelSource
-from hipdet.collection.rules import Rules
-from hipdet.converters import find_gis
-from hipdet.converters.gis import MIN_SIDE
-from hipdet.errors import DatasetError
+from hipdet.core.errors import DatasetError
+from hipdet.data.candidates import Rules
+from hipdet.data.collect import LabelSource
+from hipdet.data.convert import Output, convert_found
+from hipdet.data.copies import Copies
+from hipdet.data.sources.gis import MIN_SIDE, find_gis
 
 
 def convert(root, copies=None, skip_faulty=False, **finder):

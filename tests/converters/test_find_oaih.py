@@ -7,14 +7,13 @@ import pytest
 
 import dicom_bytes
 from film_sources import OAI_HEADER, dicom_film, film, make_oai_tree, make_oai_zips, oai_labels, table, write
-from hipdet.collection.conversion import Output
-from hipdet.collection.convert_found import convert_found
-from hipdet.collection.film_copies import Copies
-from hipdet.collection.label_source import LabelSource
-from hipdet.collection.rules import Rules
-from hipdet.converters import find_oaih
-from hipdet.errors import DatasetError
-from hipdet.radiograph import read_radiograph
+from hipdet.core.errors import DatasetError
+from hipdet.data.candidates import Rules
+from hipdet.data.collect import LabelSource
+from hipdet.data.convert import Output, convert_found
+from hipdet.data.copies import Copies
+from hipdet.data.sources.oaih import find_oaih
+from hipdet.radiographs.read import read_radiograph
 
 LABELLED = ("00100002", "00100004", "00100005")
 

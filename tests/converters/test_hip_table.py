@@ -1,8 +1,7 @@
 import pytest
 
-from hipdet.converters import HipRow, read_hip_table
-from hipdet.converters.hip_table import film_in, films_of_table
-from hipdet.errors import DatasetError
+from hipdet.core.errors import DatasetError
+from hipdet.data.formats.hip_table import HipRow, film_in, films_of_table, read_hip_table
 
 HEADER = "image,x,y,side,picture_side,implant,patient\n"
 ROW = "a.jpg,10,20,30,left,0,p1\n"

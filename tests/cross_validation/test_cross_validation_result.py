@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from hipdet.cross_validation.result import Result
-from hipdet.cross_validation.summary import summarize_folder
-from hipdet.errors import DatasetError
+from hipdet.core.errors import DatasetError
+from hipdet.workflows.fold_results import Result, summarize_folder
 
 
 def write_fold(out, variant, fold, rois, record=None):

@@ -14,7 +14,7 @@ from mmengine.structures import InstanceData
 from torch.multiprocessing import reductions
 from torch.utils.data import DataLoader
 
-from hipdet.datasets import collate_films
+from hipdet.engine.dataset import collate_films
 
 ALIKE = [(40, 30)] * 4
 DIFFERENT = [(40, 30), (20, 50), (40, 30)]

@@ -8,8 +8,8 @@ from mmdet.registry import DATASETS
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from hipdet.errors import ConfigError, DatasetError
-from hipdet.radiograph import read_radiograph
+from hipdet.core.errors import ConfigError, DatasetError
+from hipdet.radiographs.read import read_radiograph
 
 PIPELINE = [
     dict(type="LoadImageFromFile", backend_args=dict(backend="radiograph")),

@@ -9,17 +9,15 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from annotation_parts import HIPS, SIZE, films_in, open_session, state
-from hipdet.anchors.labelled_set import LabelledSet
-from hipdet.annotation.film_state import FilmState
-from hipdet.annotation.project import Project
-from hipdet.coco import Roi
-from hipdet.coco.split_files import Division, split_files
-from hipdet.collection.conversion import Output
-from hipdet.collection.convert_found import convert_found
-from hipdet.collection.label_source import LabelSource
-from hipdet.collection.rules import Rules
-from hipdet.converters import find_folder
-from hipdet.errors import DatasetError
+from hipdet.anchors.rois import LabelledSet
+from hipdet.annotate.film_state import FilmState, Project
+from hipdet.core.errors import DatasetError
+from hipdet.data.candidates import Rules
+from hipdet.data.coco_file import Roi
+from hipdet.data.collect import LabelSource
+from hipdet.data.convert import Output, convert_found
+from hipdet.data.sources.folder import find_folder
+from hipdet.data.split_files import Division, split_files
 from tool_runs import REPOSITORY, run_tool
 
 COUNTED = "3 films are left out: 1 incomplete, 1 unchecked, 1 excluded by the annotator"
@@ -164,7 +162,7 @@ def test_the_commands(tmp_path):
     films = tmp_path / "films"
     path = annotate(films, statuses=("done", "done", "done", "done", "none", "incomplete", "unchecked", "excluded"))
     arguments = ["folder", "films", "--labels", path, "--exclude", films / "labels/alice.exclude.csv", "--rois", 2]
-    done = run_tool("convert.py", *arguments, cwd=tmp_path)
+    done = run_tool("convert", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "1 films are recorded as having no ROI: training learns from them what is none" in done.stdout
     assert "patients aren't known, so each film counts as one" in done.stdout
@@ -174,22 +172,22 @@ def test_the_commands(tmp_path):
     assert table[1:] == [
         "6.png,incomplete: its ROIs aren't all drawn", "7.png,unchecked: nobody has looked at its labels", "8.png,one hip"
     ]  # fmt: skip
-    done = run_tool("convert.py", *arguments, "--with-unfinished", "--out", "all", cwd=tmp_path)
+    done = run_tool("convert", *arguments, "--with-unfinished", "--out", "all", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "all/folder.provenance.json").read_text())
     assert (record["films"], record["options"]["with_unfinished"]) == (
         6,
         True,
     )  # one ROI of the incomplete film is too few
-    done = run_tool("validate.py", films / "annotations/folder.json", "--data-root", films, "--strict", cwd=tmp_path)
+    done = run_tool("validate", films / "annotations/folder.json", "--data-root", films, "--strict", cwd=tmp_path)
     assert done.returncode == 0, done.stdout  # a film that was checked and has none needs no look
     for option, films_there in (([], 5), (["--with-unfinished"], 7)):
-        done = run_tool("split.py", path, "--val", 0.4, "--out", "split", *option, cwd=tmp_path)
+        done = run_tool("split", path, "--val", 0.4, "--out", "split", *option, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         parts = [json.loads((tmp_path / f"split/alice_{part}.json").read_text()) for part in ("train", "val")]
         assert sum(len(part["images"]) for part in parts) == films_there
         assert ("alice: 3 films are left out" in done.stdout) is (not option)
-        done = run_tool("design_anchors.py", path, "--out", "plan", *option, cwd=tmp_path)
+        done = run_tool("anchors", path, "--out", "plan", *option, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert ("3 films are left out" in done.stdout) is (not option)
         config = Config.fromfile(tmp_path / "plan/ssd_alice.py")

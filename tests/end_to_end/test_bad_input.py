@@ -73,9 +73,7 @@ def test_data(data, recipe, tmp_path, damage, words):
     film = a_film(data).name
     damage(data)
     options = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=3"]
-    done = run_tool(
-        "train.py", recipe.config, "--data-root", data, "--work-dir", tmp_path / "w", *options, cwd=tmp_path
-    )
+    done = run_tool("train", recipe.config, "--data-root", data, "--work-dir", tmp_path / "w", *options, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     message = done.stderr[done.stderr.rindex("error: ") :]
     assert all(word in message for word in words), message
@@ -154,7 +152,7 @@ def test_arguments(tmp_path, arguments, words):
 def test_weights_that_can_not_be_downloaded(phantoms, tmp_path):
     missing = "model.backbone.init_cfg.checkpoint=http://127.0.0.1:9/resnet101.pth"
     done = run_tool(
-        "train.py", "configs/hip_ssd_exp3.py", "--data-root", phantoms, "--work-dir", tmp_path, "--cfg-options", missing,
+        "train", "configs/hip_ssd_exp3.py", "--data-root", phantoms, "--work-dir", tmp_path, "--cfg-options", missing,
         cwd=tmp_path, TORCH_HOME=tmp_path / "cache",
     )  # fmt: skip
     assert done.returncode == 2, done.stderr

@@ -33,7 +33,7 @@ def arguments(phantoms, *more):
 def done(phantoms, tmp_path_factory):
     folder = tmp_path_factory.mktemp("folds")
     once = ["--variant", "once", "model.passes=(4,)"]
-    ran = run_tool("cross_validate.py", *arguments(phantoms, *once, "--jobs", 2), cwd=folder)
+    ran = run_tool("cross-validate", *arguments(phantoms, *once, "--jobs", 2), cwd=folder)
     assert ran.returncode == 0, ran.stderr
     return folder, ran
 
@@ -60,7 +60,7 @@ def test_it_carries_on(done, phantoms, tmp_path):
     shutil.rmtree(tmp_path / "out/base/fold1")
     kept = tmp_path / "out/base/fold0/epoch_2.pth"
     before = kept.stat().st_mtime_ns
-    again = run_tool("cross_validate.py", *arguments(phantoms), cwd=tmp_path)
+    again = run_tool("cross-validate", *arguments(phantoms), cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert kept.stat().st_mtime_ns == before
     summaries = [json.loads((path / "out/summary.json").read_text()) for path in (done[0], tmp_path)]
@@ -68,7 +68,7 @@ def test_it_carries_on(done, phantoms, tmp_path):
 
 
 def test_other_settings_are_refused(done, phantoms):
-    refused = run_tool("cross_validate.py", *arguments(phantoms), "randomness.deterministic=True", cwd=done[0])
+    refused = run_tool("cross-validate", *arguments(phantoms), "randomness.deterministic=True", cwd=done[0])
     assert refused.returncode == 2
     assert "base/fold0: holds a training with other settings (config differ)" in refused.stderr
 
@@ -84,7 +84,7 @@ def test_other_settings_are_refused(done, phantoms):
     ],
 )
 def test_bad_input(phantoms, tmp_path, more, words):
-    ran = run_tool("cross_validate.py", *arguments(phantoms), *more, cwd=tmp_path)
+    ran = run_tool("cross-validate", *arguments(phantoms), *more, cwd=tmp_path)
     assert ran.returncode == 2
     assert words in ran.stderr
     assert "Traceback" not in ran.stderr

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dicom_bytes import IMPLICIT, film
-from hipdet.radiograph import read_radiograph
+from hipdet.radiographs.read import read_radiograph
 from tool_runs import SMALL, run_tool
 
 pytest.importorskip("pydicom")
@@ -42,15 +42,15 @@ def test_train_test_gallery_and_inferencer(dicoms, tmp_path):
 
     config = "configs/hip_ssd_exp3.py"
     options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=3", "train_cfg.val_interval=3"]
-    done = run_tool("train.py", config, "--data-root", dicoms, "--work-dir", "run", *options, cwd=tmp_path)
+    done = run_tool("train", config, "--data-root", dicoms, "--work-dir", "run", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     checkpoint = tmp_path / "run/epoch_3.pth"
     done = run_tool(
-        "test.py", config, checkpoint, "--data-root", dicoms, "--work-dir", "out", "--cfg-options", *SMALL, cwd=tmp_path
+        "test", config, checkpoint, "--data-root", dicoms, "--work-dir", "out", "--cfg-options", *SMALL, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert len(list(csv.DictReader((tmp_path / "out/test.roi.csv").open()))) == 12
-    done = run_tool("gallery.py", "out/test.roi.json", "--data-root", dicoms, "--films", 4, "--side", 200, cwd=tmp_path)
+    done = run_tool("gallery", "out/test.roi.json", "--data-root", dicoms, "--films", 4, "--side", 200, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
     films = [str(path) for path in sorted(dicoms.glob("gis/**/001"))[:2]]
@@ -67,7 +67,7 @@ def test_a_film_that_is_cut_short_is_named_before_training(dicoms, tmp_path):
     path.write_bytes(whole[:-100])
     try:
         options = ["--data-root", dicoms, "--cfg-options", *SMALL]
-        done = run_tool("train.py", "configs/hip_ssd_exp3.py", *options, cwd=tmp_path)
+        done = run_tool("train", "configs/hip_ssd_exp3.py", *options, cwd=tmp_path)
     finally:
         path.write_bytes(whole)
     assert done.returncode == 2

@@ -37,7 +37,7 @@ def test_two_ranks_give_the_metrics_of_one(trained, recipe, phantoms, tmp_path):
     checkpoint, options = work_dir / "epoch_4.pth", ["--data-root", phantoms, "--cfg-options", *recipe.small]
     # 5 films on 2 ranks: the sampler repeats one
     options += ["test_dataloader.dataset.indices=5", "test_dataloader.batch_size=2"]
-    one = run_tool("test.py", recipe.config, checkpoint, "--work-dir", "one", *options, cwd=tmp_path)
+    one = run_tool("test", recipe.config, checkpoint, "--work-dir", "one", *options, cwd=tmp_path)
     assert one.returncode == 0, one.stderr
     two = run_distributed("dist_test.sh", recipe.config, checkpoint, 2, "--work-dir", "two", *options, cwd=tmp_path)
     assert two.returncode == 0, two.stdout + two.stderr
@@ -62,7 +62,7 @@ def test_two_ranks_train(recipe, phantoms, tmp_path):
 
 def test_gloo_has_ended_before_the_process(phantoms, tmp_path):
     """A rank that ended under gloo's running threads aborted in one of eight runs (SIGABRT), after its training."""
-    tool = str(REPOSITORY / "tools/train.py")
+    tool = str(REPOSITORY / "hipdet train")
     options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=3", "train_cfg.val_interval=3"]
     arguments = [tool, "configs/hip_ssd_exp3.py", "--launcher", "pytorch", "--data-root", str(phantoms), *options]
     script = tmp_path / "threads.py"

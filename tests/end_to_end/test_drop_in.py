@@ -12,7 +12,7 @@ import mmdet
 import numpy as np
 import pytest
 
-from hipdet.radiograph import read_radiograph
+from hipdet.radiographs.read import read_radiograph
 from tool_runs import REPOSITORY, SMALL
 
 CONFIG = REPOSITORY / "configs/hip_ssd_exp3.py"
@@ -49,7 +49,7 @@ def test_mims_copy_of_configs_and_tools(phantoms, tmp_path):
     for name in names:
         assert (mim / name).read_bytes() == (REPOSITORY / name).read_bytes(), f"{name}: install hipdet again"
     options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=3", "train_cfg.val_interval=3"]
-    done = run(mim / "tools/train.py", "configs/hip_ssd_exp7.py", *options, cwd=tmp_path, data_root=phantoms)
+    done = run(mim / "hipdet train", "configs/hip_ssd_exp7.py", *options, cwd=tmp_path, data_root=phantoms)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "work_dirs/hip_ssd_exp7/epoch_3.pth").exists()
 

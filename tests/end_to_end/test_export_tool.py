@@ -1,15 +1,15 @@
-"""tools/export.py: what it writes, and what it refuses."""
+"""hipdet export: what it writes, and what it refuses."""
 
 import json
 
 import numpy as np
 import pytest
 
-from hipdet.errors import CheckpointError
-from hipdet.export import export_model as module
-from hipdet.export.export_model import export_model
-from hipdet.inference import HipDetector
-from hipdet.inference.torch_model import TorchModel
+from hipdet.core.errors import CheckpointError
+from hipdet.export import export as module
+from hipdet.export.export import export_model
+from hipdet.export.torch_model import TorchModel
+from hipdet.inference.detector import HipDetector
 from tool_runs import run_tool
 from untrained import noise
 
@@ -35,7 +35,7 @@ def test_tool(untrained, tmp_path):
     calibration(tmp_path)
     (tmp_path / "w.pth").write_bytes(untrained.weights.read_bytes())
     options = ["--calibrate", "test.roi.json", "--ann", "hips.json", "--films", 0, "--about", "data=phantoms, CC0"]
-    done = run_tool("export.py", untrained.config, "w.pth", *options, "--name", "tiny", cwd=tmp_path)
+    done = run_tool("export", untrained.config, "w.pth", *options, "--name", "tiny", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "review limits from 20 films" in done.stdout
     exported, beside = HipDetector(tmp_path / "w.onnx"), HipDetector(untrained.config, tmp_path / "w.pth")
@@ -45,7 +45,7 @@ def test_tool(untrained, tmp_path):
     assert exported.limits == beside.limits
     assert exported.limits.films == 20
     assert exported.limits.ranges["score"][0] == pytest.approx(0.7, abs=0.05)
-    wrong = run_tool("export.py", untrained.config, "w.pth", "--calibrate", "test.roi.json", cwd=tmp_path)
+    wrong = run_tool("export", untrained.config, "w.pth", "--calibrate", "test.roi.json", cwd=tmp_path)
     assert (wrong.returncode, "--calibrate needs --ann" in wrong.stderr) == (2, True)
 
 

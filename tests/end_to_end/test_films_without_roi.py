@@ -31,7 +31,7 @@ def test_they_are_trained_and_tested_on(recipe, phantoms, tmp_path):
     steps = ["train_cfg.max_epochs=3", "train_cfg.val_interval=3", "default_hooks.logger.interval=1"]
     options = ["--cfg-options", *recipe.small, *steps, "train_dataloader.batch_size=1"]
     place = ["--data-root", tmp_path, "--work-dir", tmp_path / "run"]
-    done = run_tool("train.py", recipe.config, *place, *options, cwd=tmp_path)
+    done = run_tool("train", recipe.config, *place, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     log = done.stdout + done.stderr
     assert "[1][5/5]" in log  # 2 films with hips and 3 without
@@ -41,7 +41,7 @@ def test_they_are_trained_and_tested_on(recipe, phantoms, tmp_path):
     figures = json.loads((tmp_path / "run/val_report.json").read_text())["figures"]
     assert (figures["roi/num_images"], figures["roi/num_rois"]) == (3, 4)
     done = run_tool(
-        "test.py", recipe.config, tmp_path / "run/epoch_3.pth", *place, "--cfg-options", *recipe.small,
+        "test", recipe.config, tmp_path / "run/epoch_3.pth", *place, "--cfg-options", *recipe.small,
         "test_dataloader.dataset.ann_file=annotations/cgoa_oaih_val.json",
         f"test_evaluator.0.ann_file={tmp_path}/annotations/cgoa_oaih_val.json",
         f"test_evaluator.1.ann_file={tmp_path}/annotations/cgoa_oaih_val.json", cwd=tmp_path,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hipdet.checkpoint import read_checkpoint
+from hipdet.engine.checkpoint import read_checkpoint
 from tool_runs import RECIPES, SMALL, run_tool
 
 pytestmark = pytest.mark.slow
@@ -12,7 +12,7 @@ SHORT = ["train_cfg.max_epochs=3", "train_cfg.val_interval=3", "default_hooks.lo
 
 def train(phantoms, folder, *options, flags=()):
     arguments = ["configs/hip_ssd_exp3.py", "--data-root", phantoms, "--work-dir", folder, *flags]
-    done = run_tool("train.py", *arguments, "--cfg-options", *SMALL, *SHORT, *options, cwd=folder.parent)
+    done = run_tool("train", *arguments, "--cfg-options", *SMALL, *SHORT, *options, cwd=folder.parent)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

@@ -15,7 +15,7 @@ FEW = ["train_cfg.max_epochs=1", "train_cfg.val_interval=1", "model.backbone.bas
 @pytest.fixture(scope="module")
 def chests(tmp_path_factory):
     root = tmp_path_factory.mktemp("chests")
-    made = run_tool("make_phantoms.py", root, "--films", "chest=40", "--max-side", 160, cwd=root)
+    made = run_tool("phantoms", root, "--films", "chest=40", "--max-side", 160, cwd=root)
     assert made.returncode == 0, made.stderr
     return root / "chest"
 
@@ -91,6 +91,6 @@ def test_two_files_and_no_validation(chests, tmp_path):
         "train.py", config, "--work-dir", "run", "--cfg-options", *FEW, "train_dataloader.batch_size=4", cwd=tmp_path
     )
     assert "[10/10]" in log  # 40 films by 4
-    done = run_tool("test.py", config, "run/epoch_1.pth", cwd=tmp_path)
+    done = run_tool("test", config, "run/epoch_1.pth", cwd=tmp_path)
     assert done.returncode == 2
     assert "has no films to test on" in done.stderr

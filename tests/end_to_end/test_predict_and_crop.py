@@ -134,7 +134,7 @@ def test_an_interrupted_run_leaves_what_is_done_and_carries_on(untrained, tmp_pa
     (tmp_path / "films").mkdir()
     for number in range(150):
         Image.fromarray(noise(450, 400, number)).save(tmp_path / f"films/{number:03d}.png", compress_level=1)
-    command = [sys.executable, REPOSITORY / "tools/predict.py", "films", "--model", untrained.onnx, "--threads", "1"]
+    command = [sys.executable, REPOSITORY / "hipdet predict", "films", "--model", untrained.onnx, "--threads", "1"]
     journal = tmp_path / "predictions/journal.jsonl"
     with subprocess.Popen(
         list(map(str, command)), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -150,7 +150,7 @@ def test_an_interrupted_run_leaves_what_is_done_and_carries_on(untrained, tmp_pa
     films = done.count(b"\n")
     assert 3 <= films < 150
     assert len({row["image_id"] for row in rows}) == films
-    finished = run_tool("predict.py", "films", "--model", untrained.onnx, "--threads", 1, cwd=tmp_path)
+    finished = run_tool("predict", "films", "--model", untrained.onnx, "--threads", 1, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert journal.read_bytes().startswith(done)
     assert journal.read_bytes().count(b"\n") == 150

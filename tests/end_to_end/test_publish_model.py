@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from hipdet.checkpoint import read_checkpoint
+from hipdet.engine.checkpoint import read_checkpoint
 from tool_runs import RECIPES, REPOSITORY, run_tool
 
 pytestmark = pytest.mark.slow
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def published(trained, tmp_path_factory):
     """The published files of the small training, and what the tool said."""
     out = tmp_path_factory.mktemp("published")
-    done = run_tool("publish_model.py", trained[0] / "epoch_4.pth", "--out", out, cwd=out)
+    done = run_tool("publish", trained[0] / "epoch_4.pth", "--out", out, cwd=out)
     assert done.returncode == 0, done.stderr
     return next(out.glob("*.pth")), next(out.glob("*.safetensors")), done
 
@@ -55,7 +55,7 @@ def test_the_test_tool_takes_both(trained, recipe, phantoms, published, tmp_path
     figures = []
     for path in (trained[0] / "epoch_4.pth", *published[:2]):
         options = ["--data-root", phantoms, "--work-dir", tmp_path / path.suffix, "--cfg-options", *recipe.small]
-        done = run_tool("test.py", recipe.config, path, *options, cwd=tmp_path)
+        done = run_tool("test", recipe.config, path, *options, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         report = json.loads((tmp_path / path.suffix / "test_report.json").read_text())
         assert report["epoch"] == 4
@@ -106,10 +106,10 @@ def test_training_starts_from_published_weights_and_does_not_resume_from_them(re
     small = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=3"]
     options = ["--data-root", phantoms, "--work-dir", tmp_path / "w", *small]
     path = published[1]
-    refused = run_tool("train.py", recipe.config, "--resume", path, *options, cwd=tmp_path)
+    refused = run_tool("train", recipe.config, "--resume", path, *options, cwd=tmp_path)
     assert refused.returncode == 2
     assert "can't be resumed" in refused.stderr
-    done = run_tool("train.py", recipe.config, *options, f"load_from={path}", cwd=tmp_path)
+    done = run_tool("train", recipe.config, *options, f"load_from={path}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"Load checkpoint from {path}" in done.stdout + done.stderr
 
@@ -158,8 +158,8 @@ def name_with_a_folder(checkpoint, folder):
     [
         (missing, ["none.pth: no such checkpoint"]),
         (damaged, ["x.pth: damaged"]),
-        (without_config, ["bare.pth: has no config and classes", "tools/train.py"]),
-        (report_of_another_epoch, ["test_report.json: measured on epoch_4.pth at epoch 3", "tools/test.py"]),
+        (without_config, ["bare.pth: has no config and classes", "hipdet train"]),
+        (report_of_another_epoch, ["test_report.json: measured on epoch_4.pth at epoch 3", "hipdet test"]),
         (report_that_is_no_json, ["test_report.json: expected a report"]),
         (output_that_is_a_file, ["file: File exists"]),
         (output_below_a_file, ["file/published: Not a directory"]),
@@ -169,7 +169,7 @@ def name_with_a_folder(checkpoint, folder):
 def test_bad_input(trained, tmp_path, arguments, words):
     work = tmp_path / "work"
     work.mkdir()
-    done = run_tool("publish_model.py", *arguments(trained[0] / "epoch_4.pth", tmp_path), cwd=work)
+    done = run_tool("publish", *arguments(trained[0] / "epoch_4.pth", tmp_path), cwd=work)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: ")
     assert all(word in done.stderr for word in words), done.stderr

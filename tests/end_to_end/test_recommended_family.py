@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hipdet.checkpoint import read_checkpoint
+from hipdet.engine.checkpoint import read_checkpoint
 from tool_runs import SMALL_ROI, run_tool
 
 pytestmark = pytest.mark.slow
@@ -24,13 +24,13 @@ def test_train_carry_on_and_test(name, phantoms, tmp_path):
     for epochs, resume in ((2, []), (3, ["--resume"])):
         options = ["--cfg-options", *FAMILY[name], f"train_cfg.max_epochs={epochs}", "train_cfg.val_interval=3"]
         place = ["--data-root", phantoms, "--work-dir", tmp_path / "run"]
-        done = run_tool("train.py", config, *place, *resume, *options, cwd=tmp_path)
+        done = run_tool("train", config, *place, *resume, *options, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     assert "Epoch(train) [2]" not in done.stdout + done.stderr
     checkpoint = read_checkpoint(tmp_path / "run/epoch_3.pth")
     assert [group["prefixes"] for group in checkpoint["optimizer"]["param_groups"]] == GROUPS[name]
     arguments = [config, tmp_path / "run/epoch_3.pth", *place, "--cfg-options", *FAMILY[name]]
-    done = run_tool("test.py", *arguments, cwd=tmp_path)
+    done = run_tool("test", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "run/test_report.json").read_text())["figures"]["roi/num_rois"] == 12
 
@@ -40,7 +40,7 @@ def test_without_a_network_the_way_out_is_named(phantoms, tmp_path):
         f"{part}.init_cfg.checkpoint={tmp_path}/resnet18.pth" for part in ("model.backbone", "model.refiner.backbone")
     ]
     arguments = ["--data-root", phantoms, "--work-dir", tmp_path / "run", "--cfg-options", *missing]
-    done = run_tool("train.py", "configs/hip_roi_imagenet.py", *arguments, cwd=tmp_path)
+    done = run_tool("train", "configs/hip_roi_imagenet.py", *arguments, cwd=tmp_path)
     assert done.returncode != 0
     assert "resnet18.pth" in done.stderr
     assert "model.backbone.init_cfg.checkpoint=FILE" in done.stderr

@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from hipdet.checkpoint import read_checkpoint
+from hipdet.engine.checkpoint import read_checkpoint
 from tool_runs import REPOSITORY, run_tool
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def test_killed_in_the_third_epoch_and_resumed_equals_straight(trained, recipe, 
     log = tmp_path / "log"
     with log.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, str(REPOSITORY / "tools/train.py"), *map(str, arguments)],
+            [sys.executable, str(REPOSITORY / "hipdet train"), *map(str, arguments)],
             cwd=tmp_path,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=file,
@@ -62,7 +62,7 @@ def test_killed_in_the_third_epoch_and_resumed_equals_straight(trained, recipe, 
     assert (tmp_path / "killed/epoch_2.pth").exists()
     assert not (tmp_path / "killed/epoch_3.pth").exists()
 
-    done = run_tool("train.py", *arguments[:5], "--resume", *options, cwd=tmp_path)
+    done = run_tool("train", *arguments[:5], "--resume", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Epoch(train) [3][1/4]" in done.stdout + done.stderr
     assert "Epoch(train) [2]" not in done.stdout + done.stderr
@@ -77,7 +77,7 @@ def test_resume_from_a_named_epoch(trained, recipe, phantoms, tmp_path):
     straight, _ = trained
     options = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=4", "train_cfg.val_interval=2"]
     done = run_tool(
-        "train.py", recipe.config, "--data-root", phantoms, "--work-dir", tmp_path,
+        "train", recipe.config, "--data-root", phantoms, "--work-dir", tmp_path,
         "--resume", straight / "epoch_3.pth", *options, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -33,7 +33,7 @@ def arguments(out, phantoms, *more):
 def straight(phantoms, tmp_path_factory):
     """An uninterrupted run."""
     folder = tmp_path_factory.mktemp("straight")
-    done = run_tool("run_experiments.py", *arguments("out", phantoms), cwd=folder)
+    done = run_tool("experiments", *arguments("out", phantoms), cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "out", done
 
@@ -75,7 +75,7 @@ def test_one_training_for_each_training_set(straight):
 def test_figures_are_those_of_the_test_tool(straight, phantoms, tmp_path):
     out, _ = straight
     trained = out / "seed0/exp7"
-    done = run_tool("test.py", trained / "config.py", trained / "epoch_3.pth", "--work-dir", tmp_path, cwd=tmp_path)
+    done = run_tool("test", trained / "config.py", trained / "epoch_3.pth", "--work-dir", tmp_path, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "test_report.json").read_text())
     assert report["ann_file"] == "oaih.json"
@@ -86,7 +86,7 @@ def test_figures_are_those_of_the_test_tool(straight, phantoms, tmp_path):
 
 
 def test_killed_in_the_second_training_and_run_again(straight, phantoms, tmp_path):
-    command = [sys.executable, str(REPOSITORY / "tools/run_experiments.py"), *map(str, arguments("out", phantoms))]
+    command = [sys.executable, str(REPOSITORY / "hipdet experiments"), *map(str, arguments("out", phantoms))]
     process = subprocess.Popen(
         command, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True
     )
@@ -102,7 +102,7 @@ def test_killed_in_the_second_training_and_run_again(straight, phantoms, tmp_pat
     assert (first / "record.json").exists()
     assert not (tmp_path / "out/seed0/exp7/record.json").exists()
 
-    again = run_tool("run_experiments.py", *arguments("out", phantoms), cwd=tmp_path)
+    again = run_tool("experiments", *arguments("out", phantoms), cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in first.rglob("*")} == before  # not even touched
     assert "experiment 1 on gis" in again.stdout
@@ -114,15 +114,15 @@ def test_killed_in_the_second_training_and_run_again(straight, phantoms, tmp_pat
 def test_other_settings_are_refused_and_further_films_only_tested(straight, phantoms, tmp_path):
     out, _ = straight
     before = {path: path.stat().st_mtime_ns for path in out.rglob("epoch_*.pth")}
-    refused = run_tool("run_experiments.py", *arguments(out, phantoms), "train_cfg.max_epochs=4", cwd=tmp_path)
+    refused = run_tool("experiments", *arguments(out, phantoms), "train_cfg.max_epochs=4", cwd=tmp_path)
     assert refused.returncode == 2
     assert "exp1: holds a training with other settings (config differ" in refused.stderr
-    split = run_tool("run_experiments.py", *arguments(out, phantoms, "--split", "image"), cwd=tmp_path)
+    split = run_tool("experiments", *arguments(out, phantoms, "--split", "image"), cwd=tmp_path)
     assert split.returncode == 2
     assert "(films differ" in split.stderr
 
     elsewhere = f"elsewhere={phantoms}/annotations/oaih.json"
-    done = run_tool("run_experiments.py", *arguments(out, phantoms, "--data", elsewhere), cwd=tmp_path)
+    done = run_tool("experiments", *arguments(out, phantoms, "--data", elsewhere), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = tables(out)[0]["rows"]
     assert [(row["experiment"], row["tested_on"]) for row in rows][:2] == [(1, "gis"), (1, "elsewhere")]
@@ -133,7 +133,7 @@ def test_other_settings_are_refused_and_further_films_only_tested(straight, phan
 
 def test_two_seeds_on_two_ranks(phantoms, tmp_path):
     more = ["--data-root", phantoms, "--val-fraction", 0.2, "--out", "out", "--seeds", 2, "--processes", 2, *OPTIONS]
-    done = run_tool("run_experiments.py", 7, *more, cwd=tmp_path)
+    done = run_tool("experiments", 7, *more, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     table2, _ = tables(tmp_path / "out")
     (row,) = table2["rows"]
@@ -147,10 +147,10 @@ def test_two_seeds_on_two_ranks(phantoms, tmp_path):
 def test_real_films_as_the_test_set(shared, straight, phantoms, tmp_path):
     """On trainings that are done: only tested again."""
     films = shared / "data/fracatlas_hips"
-    made = run_tool("convert.py", "fracatlas", films, "--out", tmp_path / "fracatlas", cwd=tmp_path)
+    made = run_tool("convert", "fracatlas", films, "--out", tmp_path / "fracatlas", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     data = f"gis={tmp_path}/fracatlas/hips.json@{films}"
-    done = run_tool("run_experiments.py", *arguments(straight[0], phantoms, "--data", data), cwd=tmp_path)
+    done = run_tool("experiments", *arguments(straight[0], phantoms, "--data", data), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     row = tables(straight[0])[0]["rows"][0]
     assert (row["tested_on"], row["test_num_images"], row["test_num_rois"]) == ("gis", 100, 200)
@@ -174,7 +174,7 @@ def test_real_films_as_the_test_set(shared, straight, phantoms, tmp_path):
 )
 def test_bad_arguments(phantoms, tmp_path, given, words):
     given = [str(phantoms) if word == "PHANTOMS" else word for word in given]
-    done = run_tool("run_experiments.py", *given, cwd=tmp_path)
+    done = run_tool("experiments", *given, cwd=tmp_path)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr

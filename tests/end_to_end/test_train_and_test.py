@@ -7,7 +7,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from hipdet.checkpoint import read_checkpoint
+from hipdet.engine.checkpoint import read_checkpoint
 from tool_runs import run_tool
 
 pytestmark = pytest.mark.slow
@@ -46,7 +46,7 @@ def test_test_writes_figures_rois_and_a_gallery(trained, recipe, phantoms, tmp_p
     shutil.copy(phantoms / "annotations/gis.json", tmp_path / "data/annotations")
     shutil.copytree(phantoms / "gis", tmp_path / "data/gis")
     arguments = [recipe.config, work_dir / "epoch_4.pth", "--data-root", "data", "--work-dir", "out"]
-    done = run_tool("test.py", *arguments, "--out", "dump.pkl", "--show-dir", "painted", *options, cwd=tmp_path)
+    done = run_tool("test", *arguments, "--out", "dump.pkl", "--show-dir", "painted", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "6 films, 12 ROIs" in done.stdout + done.stderr
     out = tmp_path / "out"
@@ -57,9 +57,7 @@ def test_test_writes_figures_rois_and_a_gallery(trained, recipe, phantoms, tmp_p
     assert (tmp_path / "dump.pkl").exists()
     assert len(list(out.rglob("painted/*.jpg"))) == 6
 
-    made = run_tool(
-        "gallery.py", out / "test.roi.json", "--data-root", "data", "--films", 4, "--side", 200, cwd=tmp_path
-    )
+    made = run_tool("gallery", out / "test.roi.json", "--data-root", "data", "--films", 4, "--side", 200, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     sheet = Image.open(out / "gallery.png")
     assert sheet.width == 4 * 204
@@ -67,7 +65,7 @@ def test_test_writes_figures_rois_and_a_gallery(trained, recipe, phantoms, tmp_p
     assert (255, 212, 0) in colours  # labels in yellow
     assert (255, 32, 32) in colours  # detections in red
 
-    flipped = run_tool("test.py", *arguments, "--tta", *options, cwd=tmp_path)
+    flipped = run_tool("test", *arguments, "--tta", *options, cwd=tmp_path)
     assert flipped.returncode == 0, flipped.stderr
     averaged = json.loads((out / "test_report.json").read_text())["figures"]
     assert averaged["roi/num_rois"] == 12
@@ -78,7 +76,7 @@ def test_the_true_resnet_101_recipe_trains_in_every_stage(phantoms, tmp_path):
     few = ["train_dataloader.batch_size=4", "train_dataloader.dataset.indices=8", "train_cfg.max_epochs=3"]
     options = [*few, "model.backbone.init_cfg=None", "train_cfg.val_interval=3", "default_hooks.checkpoint.interval=3"]
     done = run_tool(
-        "train.py", "configs/hip_ssd_exp3.py", "--data-root", phantoms, "--cfg-options", *options,
+        "train", "configs/hip_ssd_exp3.py", "--data-root", phantoms, "--cfg-options", *options,
         cwd=tmp_path, OMP_NUM_THREADS=2,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""tools/test.py --tta with the bundled model, on phantoms taller than wide: their padding is at the right."""
+"""hipdet test --tta with the bundled model, on phantoms taller than wide: their padding is at the right."""
 
 import json
 
@@ -45,7 +45,7 @@ def plain_and_averaged(tall, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     for name, options in (("plain", []), ("averaged", ["--tta", "--show-dir", "painted"])):
         arguments = [*MODEL, "--data-root", tall, "--test-ann", "tall.json", "--work-dir", name, *options]
-        done = run_tool("test.py", *arguments, cwd=folder)
+        done = run_tool("test", *arguments, cwd=folder)
         assert done.returncode == 0, done.stdout + done.stderr
     assert len(list(folder.rglob("painted/*.png"))) == 26
     return figures(folder / "plain"), figures(folder / "averaged")

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hipdet.evaluation.calibration import calibration
+from hipdet.evaluation.metrics import calibration
 
 
 def test_bands_of_equal_number_by_rising_confidence():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hipdet.evaluation.figures import bootstrap_intervals, roi_figures, summarize
+from hipdet.evaluation.metrics import bootstrap_intervals, roi_figures, summarize
 
 
 def hits_and_misses(misses, rois, iou=0.9):

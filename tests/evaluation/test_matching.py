@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hipdet.boxes import as_boxes
-from hipdet.evaluation.figures import summarize
+from hipdet.core.boxes import as_boxes
+from hipdet.core.roi_counts import RoiCounts
 from hipdet.evaluation.matching import Detections, evaluate_film, match
-from hipdet.evaluation.roi_table import extra_rows
-from hipdet.roi_counts import RoiCounts
+from hipdet.evaluation.metrics import summarize
+from hipdet.evaluation.report import extra_rows
 
 LEFT, RIGHT = (0, 0, 10, 10), (20, 0, 30, 10)
 

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from hipdet.coco.patients import Group, patients_of
-from hipdet.evaluation.figures import bootstrap_intervals
-from hipdet.evaluation.resampling import Units
+from hipdet.core.annotations import Group, patients_of
+from hipdet.evaluation.metrics import Units, bootstrap_intervals
 
 
 def image(name, patient=None, source="s", **more):

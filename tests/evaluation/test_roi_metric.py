@@ -9,9 +9,8 @@ import pytest
 import torch
 from mmdet.evaluation import CocoMetric
 
-from hipdet.errors import ConfigError, DatasetError
-from hipdet.evaluation.roi_coco_metric import RoiCocoMetric
-from hipdet.evaluation.roi_metric import RoiMetric
+from hipdet.core.errors import ConfigError, DatasetError
+from hipdet.evaluation.roi_metric import RoiCocoMetric, RoiMetric
 
 META = dict(classes=("hip",))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hipdet.evaluation.same_film import same_film
+from hipdet.evaluation.roi_metric import same_film
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hipdet.experiments.data import DataSet
+from hipdet.paper.data import DataSet
 
 
 def coco_of(name, films, per_patient=1, size=(100, 80), patients=True):

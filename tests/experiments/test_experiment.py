@@ -2,8 +2,7 @@
 
 import pytest
 
-from hipdet.experiments import EXPERIMENTS
-from hipdet.experiments.paper import DETAIL, DETAIL_OF, TEST, VALIDATION
+from hipdet.paper.facts import DETAIL, DETAIL_OF, EXPERIMENTS, TEST, VALIDATION
 
 SIX = (0.7, 1.0, 1.3, 1.6, 1.9, 2.2)
 # experiment: anchors, grids, number of scales, trained on, tested on, first with the same training

@@ -6,12 +6,11 @@ import json
 import numpy as np
 import pytest
 
-from hipdet.anchors import Rois
-from hipdet.anchors.overlap import best_anchors
-from hipdet.experiments import EXPERIMENTS
-from hipdet.experiments.predictions import correlations, predictions, write_predictions
-from hipdet.experiments.scores import Scores
-from hipdet.experiments.tables import TrainedModel
+from hipdet.anchors.coverage import best_anchors
+from hipdet.anchors.rois import Rois
+from hipdet.paper.facts import EXPERIMENTS
+from hipdet.paper.scores import Scores
+from hipdet.paper.tables import TrainedModel, correlations, predictions, write_predictions
 from roi_sets import coco_of, squares
 
 COCO = coco_of(squares(np.random.default_rng(0).uniform(0.1, 0.3, 60)))

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from hipdet.errors import DatasetError
-from hipdet.experiments import EXPERIMENTS
-from hipdet.experiments.data import DataSet, Split, gather, write_data_root
-from hipdet.validation import Expected, validate
+from hipdet.core.errors import DatasetError
+from hipdet.data.validate.check import Expected, validate
+from hipdet.paper.data import DataSet, Split, gather, write_data_root
+from hipdet.paper.facts import EXPERIMENTS
 
 POOLS = {experiment.pool: experiment.trained_on for experiment in EXPERIMENTS.values()}.values()
 

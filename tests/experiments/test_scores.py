@@ -8,11 +8,11 @@ import pytest
 import torch
 from mmdet.evaluation import CocoMetric
 
-from hipdet.anchors import Rois
-from hipdet.errors import DatasetError
+from hipdet.anchors.rois import Rois
+from hipdet.core.errors import DatasetError
 from hipdet.evaluation.roi_metric import RoiMetric
-from hipdet.experiments.data import Split, gather
-from hipdet.experiments.scores import Scores, coco_ap
+from hipdet.paper.data import Split, gather
+from hipdet.paper.scores import Scores, coco_ap
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def films(data_set):
 
 
 def predict(films, folder, seed):
-    """Noisy detections of all films as tools/test.py writes them."""
+    """Noisy detections of all films as hipdet test writes them."""
     rng = np.random.default_rng(seed)
     path = folder / "everything.json"
     path.write_text(json.dumps(films.coco))

@@ -3,8 +3,9 @@
 import pytest
 from mmengine.config import Config
 
-from hipdet.errors import ConfigError
-from hipdet.experiments import EXPERIMENTS, settings
+from hipdet.core.errors import ConfigError
+from hipdet.paper.facts import EXPERIMENTS
+from hipdet.paper.settings import settings
 from tool_runs import REPOSITORY
 
 

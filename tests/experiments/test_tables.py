@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from hipdet.experiments import EXPERIMENTS, paper
-from hipdet.experiments.scores import Scores
-from hipdet.experiments.tables import TrainedModel, runs, table2, table3
-from hipdet.experiments.write_tables import TABLE2, TABLE3, write_table
+from hipdet.paper import facts as paper
+from hipdet.paper.facts import EXPERIMENTS
+from hipdet.paper.scores import Scores
+from hipdet.paper.tables import TABLE2, TABLE3, TrainedModel, runs, table2, table3, write_table
 
 # the paper's own counts: experiment -> (misses, ROIs of the test set)
 MISSES = {1: (3, 202), 2: (2, 202), 3: (2, 202), 4: (1, 202), 5: (2, 202), 6: (1, 202)}
@@ -18,7 +18,7 @@ SIZES = dict(cgoa=4290, oaih=3008, gis=101)  # films, each with two hips
 
 
 def subsets():
-    """Image ids as :func:`hipdet.experiments.data.gather` numbers and splits the paper's films."""
+    """Image ids as :func:`hipdet.paper.data.gather` numbers and splits the paper's films."""
     cgoa, oaih, gis = range(1, 4291), range(4291, 7299), range(7299, 7400)
     parts = dict(cgoa=cgoa, oaih=oaih, gis=gis)
     for name, val in (("cgoa", 429), ("oaih", 301)):

@@ -1,7 +1,8 @@
 """What makes a training another one."""
 
-from hipdet.experiments.data import Split, gather, subset
-from hipdet.experiments.training import fingerprint, without_ids
+from hipdet.data.coco_file import subset
+from hipdet.paper.data import Split, gather
+from hipdet.paper.run import fingerprint, without_ids
 
 
 def films_of_training(data_sets):

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hipdet.export.comparison import Difference, difference, films_to_compare
-from hipdet.inference.reading import Reading
-from hipdet.roi_counts import RoiCounts
+from hipdet.cli.export import films_to_compare
+from hipdet.core.roi_counts import RoiCounts
+from hipdet.export.export import Difference, difference
+from hipdet.inference.detections import Reading
 
 CHEST = RoiCounts.of(dict(heart=1, lung=2), ("heart", "lung"))
 BOXES = np.array([[10.0, 10, 30, 30], [0, 0, 20, 40], [30, 0, 50, 40], [60, 60, 70, 70]])

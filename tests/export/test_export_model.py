@@ -6,10 +6,10 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from hipdet.errors import ConfigError
-from hipdet.export.export_model import export_model
+from hipdet.core.errors import ConfigError
+from hipdet.export.export import export_model
+from hipdet.export.torch_model import TorchModel
 from hipdet.inference.onnx_model import OnnxModel
-from hipdet.inference.torch_model import TorchModel
 from tool_runs import REPOSITORY
 from untrained import noise
 

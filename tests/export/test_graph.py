@@ -10,8 +10,9 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from hipdet.errors import ConfigError
-from hipdet.export import DetectorGraph, write_onnx
+from hipdet.core.errors import ConfigError
+from hipdet.export.export import write_onnx
+from hipdet.export.graph import DetectorGraph
 
 ROOT = Path(__file__).parents[2]
 SIDES = {"hip_roi_small": 448, "hip_roi_medium": 448, "hip_ssd_r18_demo": 224}

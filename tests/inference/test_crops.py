@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from hipdet.errors import DatasetError, RadiographError
-from hipdet.inference.crop_window import CropWindow
-from hipdet.inference.crops import CropSettings, crops_by_film, finished, strangers, write_crops
+from hipdet.core.errors import DatasetError, RadiographError
+from hipdet.inference.crops import CropSettings, CropWindow, crops_by_film, finished, strangers, write_crops
 from tool_runs import run_tool
 
 FILM = np.random.default_rng(0).integers(1, 256, (60, 80), np.uint8)  # nowhere black
@@ -209,7 +208,7 @@ def test_tool(tmp_path):
     Image.fromarray(FILM).save(tmp_path / "films/a.png")
     (tmp_path / "films/b.png").write_bytes(b"")
     path = predictions(tmp_path, row(), row(patient_side="right", bbox=(50, 30, 20, 20)), row("b.png"))
-    done = run_tool("crop.py", path, "--data-root", "films", "--size", 14, cwd=tmp_path)
+    done = run_tool("crop", path, "--data-root", "films", "--size", 14, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "b.png: empty file: copy or download the film again"
     assert done.stdout.startswith("2 crops of 1 films")
@@ -220,10 +219,10 @@ def test_tool(tmp_path):
     assert Image.open(tmp_path / "crops/a_hip_left.png").size == (14, 14)
     assert "warning" not in done.stderr
     stamped(tmp_path / "crops/a_left.png", "hipdet crop, 6 16 28, 14, 8 bit, turned 0, inverted False")
-    again = run_tool("crop.py", path, "--data-root", "films", "--size", 14, cwd=tmp_path)
+    again = run_tool("crop", path, "--data-root", "films", "--size", 14, cwd=tmp_path)
     assert "warning: 1 crops in crops aren't of these predictions, such as a_left.png" in again.stderr
     assert (tmp_path / "crops/a_left.png").exists()
-    wrong = run_tool("crop.py", path, "--data-root", "films", "--margin", -1, cwd=tmp_path)
+    wrong = run_tool("crop", path, "--data-root", "films", "--margin", -1, cwd=tmp_path)
     assert (wrong.returncode, "--margin -1.0" in wrong.stderr) == (2, True)
     (tmp_path / "films/a.png").unlink()
-    assert run_tool("crop.py", path, "--data-root", "films", "--margin", 1, cwd=tmp_path).returncode == 2
+    assert run_tool("crop", path, "--data-root", "films", "--margin", 1, cwd=tmp_path).returncode == 2

@@ -3,9 +3,8 @@ import pytest
 
 from dicom_bytes import film
 from film_bytes import JPEG, PNG, TIFF, UPRIGHT
-from hipdet.errors import DatasetError, RadiographError
-from hipdet.inference.film_list import film_below, films_at, films_of_coco
-from hipdet.inference.film_sources import film_sources
+from hipdet.core.errors import DatasetError, RadiographError
+from hipdet.inference.film_list import film_below, film_sources, films_at, films_of_coco
 
 
 @pytest.fixture

@@ -6,12 +6,14 @@ import pytest
 from PIL import Image
 
 from hipdet import HipDetector
-from hipdet.errors import CheckpointError, ConfigError, RadiographError
-from hipdet.inference import ReviewLimits, detector
-from hipdet.inference.model_card import ModelCard
-from hipdet.inference.read_ahead import read_ahead
-from hipdet.radiograph import ReducedFilm, read_radiograph
-from hipdet.roi_counts import RoiCounts
+from hipdet.core.errors import CheckpointError, ConfigError, RadiographError
+from hipdet.core.roi_counts import RoiCounts
+from hipdet.inference import detector
+from hipdet.inference.film_list import read_ahead
+from hipdet.inference.onnx_model import ModelCard
+from hipdet.inference.review import ReviewLimits
+from hipdet.radiographs.grey import ReducedFilm
+from hipdet.radiographs.read import read_radiograph
 from untrained import noise
 
 LIMITS = ReviewLimits(9, 0.01, 0.0, 0.01, 1, {"score": (0.99, None), "tilt": (None, 5.0)})  # everything looks odd

@@ -6,13 +6,13 @@ from PIL import Image
 
 from hipdet import HipDetector
 from hipdet.cli import predict
-from hipdet.errors import DatasetError
-from hipdet.inference import ReviewLimits, detector
-from hipdet.inference.film_rois import DetectedRoi, FilmRois
-from hipdet.inference.film_sources import FilmSource
-from hipdet.inference.journal import Journal
-from hipdet.inference.write_predictions import write_films, write_predictions
-from hipdet.phantom import make_film
+from hipdet.core.errors import DatasetError
+from hipdet.inference import detector
+from hipdet.inference.detections import DetectedRoi, FilmRois
+from hipdet.inference.film_list import FilmSource
+from hipdet.inference.results import Journal, write_films, write_predictions
+from hipdet.inference.review import ReviewLimits
+from hipdet.phantoms.write import make_film
 
 ROI = DetectedRoi((1.5, 2.25, 11.5, 12.25), 0.75, "hip", "left")
 RECORD = FilmRois("a.jpg", None, 40, 30, (ROI,), ("fewer_rois",), 90, True)

@@ -6,15 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hipdet.boxes import as_boxes, turn_boxes
-from hipdet.inference.inversion import centre_contrast, sign_of
-from hipdet.inference.odd_films import best_reading
-from hipdet.inference.reading import Reading
+from hipdet.core.boxes import as_boxes, turn_boxes
+from hipdet.core.roi_counts import RoiCounts
+from hipdet.inference.detections import Reading
+from hipdet.inference.orientation import best_reading, centre_contrast, sign_of
+from hipdet.inference.preprocess import ShrunkFilm, shrink
 from hipdet.inference.review import ReviewLimits
-from hipdet.inference.shrunk_film import ShrunkFilm, shrink
-from hipdet.phantom import make_film
-from hipdet.radiograph import read_radiograph
-from hipdet.roi_counts import RoiCounts
+from hipdet.phantoms.write import make_film
+from hipdet.radiographs.read import read_radiograph
 
 WIDTH, HEIGHT = 400, 300
 TWO = RoiCounts.of(2, ("hip",))

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from hipdet import HipDetector
-from hipdet.boxes import turn_boxes
-from hipdet.inference import shrunk_film
-from hipdet.inference.shrunk_film import shrink
-from hipdet.radiograph import read_radiograph, read_reduced
+from hipdet.core.boxes import turn_boxes
+from hipdet.inference import preprocess as shrunk_film
+from hipdet.inference.preprocess import shrink
+from hipdet.radiographs.read import read_radiograph, read_reduced
 
 
 def film_with_square(width, height, box):

@@ -3,13 +3,12 @@ import json
 import numpy as np
 import pytest
 
-from hipdet.boxes import as_boxes
-from hipdet.errors import CheckpointError, DatasetError
-from hipdet.export.validation_films import validation_films
-from hipdet.inference.measures import measures
-from hipdet.inference.reading import Reading
-from hipdet.inference.review import FLAGS, ReviewLimits, ValidationFilm, film_flags, limits_of
-from hipdet.roi_counts import RoiCounts
+from hipdet.core.boxes import as_boxes
+from hipdet.core.errors import CheckpointError, DatasetError
+from hipdet.core.roi_counts import RoiCounts
+from hipdet.export.export import validation_films
+from hipdet.inference.detections import Reading
+from hipdet.inference.review import FLAGS, ReviewLimits, ValidationFilm, film_flags, limits_of, measures
 
 TWO = RoiCounts.of(2, ("hip",))
 WIDTH, HEIGHT = 400, 500

@@ -5,13 +5,13 @@ import pytest
 
 from dicom_bytes import film as dicom
 from hipdet import HipDetector
-from hipdet.boxes import as_boxes
-from hipdet.inference.film_sources import FilmSource
-from hipdet.inference.measures import measures
-from hipdet.inference.reading import Reading
-from hipdet.inference.shrunk_film import shrink
-from hipdet.phantom import make_film
-from hipdet.radiograph import ReducedFilm
+from hipdet.core.boxes import as_boxes
+from hipdet.inference.detections import Reading
+from hipdet.inference.film_list import FilmSource
+from hipdet.inference.preprocess import shrink
+from hipdet.inference.review import measures
+from hipdet.phantoms.write import make_film
+from hipdet.radiographs.grey import ReducedFilm
 
 
 @pytest.fixture(scope="module")

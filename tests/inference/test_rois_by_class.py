@@ -7,16 +7,16 @@ import pytest
 from PIL import Image
 
 from hipdet import HipDetector
-from hipdet.annotation.project import Project
-from hipdet.annotation.proposals import load_detector
-from hipdet.boxes import as_boxes
-from hipdet.cli.config_file import read_config
+from hipdet.annotate.film_state import Project
+from hipdet.annotate.proposals import load_detector
 from hipdet.cli.predict import open_detector, parse_arguments
-from hipdet.errors import CheckpointError, ConfigError
-from hipdet.inference import ReviewLimits
-from hipdet.inference.model_card import ModelCard
-from hipdet.inference.torch_model import expected_rois
-from hipdet.roi_counts import RoiCounts
+from hipdet.core.boxes import as_boxes
+from hipdet.core.configs import read_config
+from hipdet.core.errors import CheckpointError, ConfigError
+from hipdet.core.roi_counts import RoiCounts
+from hipdet.export.torch_model import expected_rois
+from hipdet.inference.onnx_model import ModelCard
+from hipdet.inference.review import ReviewLimits
 
 CLASSES = ("heart", "lung")
 SIDE = 96

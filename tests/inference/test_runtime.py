@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from hipdet import HipDetector
-from hipdet.errors import CheckpointError, ConfigError
+from hipdet.core.errors import CheckpointError, ConfigError
 from hipdet.inference.onnx_model import OnnxModel
 from untrained import noise
 

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from hipdet import HipDetector
-from hipdet.boxes import as_boxes, iou_matrix
+from hipdet.core.boxes import as_boxes, iou_matrix, patient_side
 from hipdet.evaluation.matching import match
 from hipdet.inference.detector import SHIPPED
-from hipdet.phantom.film import make_film
-from hipdet.sides import patient_side
+from hipdet.phantoms.write import make_film
 from tool_runs import REPOSITORY
 
 LARGEST = 8_000_000  # bytes

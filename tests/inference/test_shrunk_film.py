@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmcv.transforms import Pad, Resize
 
-from hipdet.boxes import turn_boxes
-from hipdet.inference import shrunk_film
-from hipdet.inference.shrunk_film import shrink
+from hipdet.core.boxes import turn_boxes
+from hipdet.inference import preprocess as shrunk_film
+from hipdet.inference.preprocess import shrink
 
 
 def noise(height, width, seed=0):

@@ -72,7 +72,7 @@ def test_a_png_is_copied_twice_at_most(detector, film, tmp_path):
 
 
 def film_source(path):
-    from hipdet.inference.film_sources import FilmSource
+    from hipdet.inference.film_list import FilmSource
 
     return FilmSource(path.name, path)
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hipdet.labels.box_shapes import around_circle, box_of_corners, checked_box, turned_corners
-from hipdet.labels.fault import LabelFault
+from hipdet.data.formats.geometry import around_circle, box_of_corners, checked_box, turned_corners
+from hipdet.data.formats.parse import LabelFault
 
 
 def test_corners_of_a_turned_box():

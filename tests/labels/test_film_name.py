@@ -1,7 +1,7 @@
 import pytest
 
-from hipdet.labels.fault import LabelFault
-from hipdet.labels.film_name import film_name, film_of_address, last_part, relative_part
+from hipdet.data.formats.parse import LabelFault
+from hipdet.data.formats.record import film_name, film_of_address, last_part, relative_part
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hipdet.labels import FORMATS, decide_frame, read_labels, turn_upright
-from hipdet.labels.detect import detect_format
-from hipdet.labels.label_file import load_label_file
+from hipdet.data.formats.geometry import decide_frame, turn_upright
+from hipdet.data.formats.parse import load_label_file
+from hipdet.data.formats.reader import FORMATS, detect_format, read_labels
 from label_writers import TEN, WHOLE, WRITERS, items, raw_box
 
 STEMS = {sample.name.rpartition(".")[0]: sample for sample in TEN}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hipdet.errors import DatasetError
+from hipdet.core.errors import DatasetError
 from label_documents import CSV_HEAD, EXTERNAL, LAUGHS, RECT, VIA_HEAD, coco, cvat, labelme, studio, thing, via, voc
 from label_text import read_text
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hipdet.errors import DatasetError
+from hipdet.core.errors import DatasetError
 from label_text import read_text
 
 COCO = {

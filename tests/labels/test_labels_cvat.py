@@ -1,6 +1,6 @@
 import pytest
 
-from hipdet.errors import DatasetError
+from hipdet.core.errors import DatasetError
 from label_text import boxes, read_text
 
 

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from hipdet.errors import DatasetError
-from hipdet.labels import read_labels
+from hipdet.core.errors import DatasetError
+from hipdet.data.formats.reader import read_labels
 from label_writers import TEN, items, write_coco, write_labelme, write_voc
 
 VOC = "<annotation><filename>{}</filename></annotation>"

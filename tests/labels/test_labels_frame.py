@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from hipdet.errors import DatasetError
-from hipdet.labels import decide_frame, turn_upright
+from hipdet.core.errors import DatasetError
+from hipdet.data.formats.geometry import decide_frame, turn_upright
 
 STORED = (50, 30)
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from hipdet.errors import DatasetError
+from hipdet.core.errors import DatasetError
 from label_text import boxes, read_text
 from label_writers import percent_region
 

@@ -1,6 +1,6 @@
 import pytest
 
-from hipdet.labels.label_file import load_label_file
+from hipdet.data.formats.parse import load_label_file
 from label_text import read_text
 
 

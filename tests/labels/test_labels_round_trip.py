@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hipdet.errors import DatasetError
-from hipdet.labels import read_labels
+from hipdet.core.errors import DatasetError
+from hipdet.data.formats.reader import read_labels
 from label_writers import TEN, WRITERS, items
 
 ANY = pytest.mark.parametrize("format", WRITERS)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from hipdet.errors import DatasetError
+from hipdet.core.errors import DatasetError
 from label_text import boxes, read_text
 
 RECT = {"name": "rect", "x": 10, "y": 20.5, "width": 30, "height": 40}

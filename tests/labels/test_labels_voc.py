@@ -1,6 +1,6 @@
 import pytest
 
-from hipdet.labels import read_labels
+from hipdet.data.formats.reader import read_labels
 from label_text import read_text
 
 BOX = "<object><name>hip</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"

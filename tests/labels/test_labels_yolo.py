@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
-from hipdet.errors import DatasetError, RadiographError
-from hipdet.labels import read_labels
+from hipdet.core.errors import DatasetError, RadiographError
+from hipdet.data.formats.reader import read_labels
 
 SIZES = {"a": (400, 200), "b": (400, 200)}
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_refining_detector import make_detector, sample
 
-from hipdet.boxes import iou_matrix
+from hipdet.core.boxes import iou_matrix
 from hipdet.models.proposals import Proposals, best_anchors, distinct
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.datasets.transforms import Pad, Resize
 
-from hipdet.models.film_shape import film_shape
+from hipdet.models.proposals import film_shape
 
 SIDE = st.integers(8, 700)
 

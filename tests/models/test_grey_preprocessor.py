@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
-from hipdet.models import GreyPreprocessor
+from hipdet.models.backbones import GreyPreprocessor
 from tool_runs import REPOSITORY
 
 SETTINGS = dict(
@@ -50,7 +50,7 @@ def test_colour_stays_colour():
 def test_any_backbone_behind_it():
     """MobileNetV2 in the place of the ResNet: it learns, and its exported graph gives what it predicts."""
     pytest.importorskip("onnx")
-    from hipdet.export import DetectorGraph
+    from hipdet.export.graph import DetectorGraph
 
     init_default_scope("mmdet")
     torch.manual_seed(0)

@@ -4,7 +4,7 @@ import torch
 from mmdet.models import DetDataPreprocessor
 from mmdet.models.backbones import ResNet
 
-from hipdet.models import GreyResNet
+from hipdet.models.backbones import GreyResNet
 
 SETTINGS = dict(depth=18, base_channels=8, num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,))
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]

@@ -12,10 +12,10 @@ from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
-from hipdet.boxes import iou_matrix
-from hipdet.errors import ConfigError
-from hipdet.models import HipSSDHead, SquareAnchorGenerator
-from hipdet.models.hip_ssd_head import bounded_deltas
+from hipdet.core.boxes import iou_matrix
+from hipdet.core.errors import ConfigError
+from hipdet.models.hip_ssd_head import HipSSDHead, bounded_deltas
+from hipdet.models.square_anchor_generator import SquareAnchorGenerator
 
 SCALES = [0.7, 1.0, 1.3, 1.6, 1.9, 2.2]
 META = dict(img_shape=(224, 224), pad_shape=(224, 224), batch_input_shape=(224, 224), scale_factor=(1.0, 1.0))

@@ -15,7 +15,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from PIL import Image
 
-from hipdet.boxes import share_matrix
+from hipdet.core.boxes import share_matrix
 from hipdet.evaluation.roi_metric import RoiMetric
 from tool_runs import REPOSITORY
 

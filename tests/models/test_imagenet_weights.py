@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
-from hipdet.errors import CheckpointError
+from hipdet.core.errors import CheckpointError
 from tool_runs import REPOSITORY
 
 

@@ -12,8 +12,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
-from hipdet.boxes import iou_matrix
-from hipdet.errors import ConfigError
+from hipdet.core.boxes import iou_matrix
+from hipdet.core.errors import ConfigError
 from hipdet.models.refining_detector import is_overrun, reduced, share_size
 from tool_runs import REPOSITORY
 

@@ -5,7 +5,7 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox_overlaps
 
-from hipdet.errors import ConfigError
+from hipdet.core.errors import ConfigError
 
 BACKBONE = dict(
     type="mmdet.ResNet", depth=18, base_channels=8, num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mmengine.structures import InstanceData
 from test_refining_detector import make_detector, sample
 
-from hipdet.boxes import iou_matrix
+from hipdet.core.boxes import iou_matrix
 from hipdet.models.proposals import Proposals, class_shares, pairwise_iou
 
 HIP, OTHER = [48.0, 48, 112, 112], [144.0, 144, 208, 208]  # anchors

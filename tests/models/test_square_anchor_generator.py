@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from hipdet.errors import ConfigError
-from hipdet.models import SquareAnchorGenerator
+from hipdet.core.errors import ConfigError
+from hipdet.models.square_anchor_generator import SquareAnchorGenerator
 
 EXP3 = dict(start=0.7, stop=2.2, step=0.3)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hipdet.phantom.chest import plan_chest, render_chest
+from hipdet.phantoms.chest import plan_chest, render_chest
 
 PLANS = [plan_chest(index) for index in range(200)]
 

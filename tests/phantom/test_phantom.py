@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hipdet.phantom import SOURCES, make_film
-from hipdet.phantom.canvas import disc
-from hipdet.phantom.depth import expose
-from hipdet.phantom.outline import affine
-from hipdet.phantom.patient import hip_centres
-from hipdet.phantom.plan import ROI_IN_HEADS, plan_film
+from hipdet.phantoms.depth import expose
+from hipdet.phantoms.patient import SOURCES, hip_centres
+from hipdet.phantoms.plan import ROI_IN_HEADS, plan_film
+from hipdet.phantoms.shapes import affine, disc
+from hipdet.phantoms.write import make_film
 
 TABLE_1 = dict(cgoa=(1616, 4280, 2635.8, 201.1), oaih=(466, 1080, 571.3, 97.0), gis=(225, 4256, 515.3, 626.6))
 sources = st.sampled_from(sorted(SOURCES))

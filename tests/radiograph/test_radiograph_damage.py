@@ -3,8 +3,8 @@
 import pytest
 
 from film_bytes import BMP, JPEG, PNG, TIFF, UPRIGHT, WITH_PREVIEW, encoded
-from hipdet.errors import RadiographError
-from hipdet.radiograph import read_header, read_radiograph
+from hipdet.core.errors import RadiographError
+from hipdet.radiographs.read import read_header, read_radiograph
 
 
 @pytest.mark.parametrize(

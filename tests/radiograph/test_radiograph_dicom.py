@@ -10,7 +10,7 @@ import pytest
 
 pydicom = pytest.importorskip("pydicom")
 
-from dicom_bytes import (  # noqa: E402
+from dicom_bytes import (
     BIG_ENDIAN,
     DEFLATED,
     EXPLICIT,
@@ -24,17 +24,12 @@ from dicom_bytes import (  # noqa: E402
     jpeg_2000,
     run_length,
 )
-from film_bytes import JPEG as PICTURE  # noqa: E402
-from film_bytes import UPRIGHT, encoded  # noqa: E402
-from hipdet.errors import RadiographError  # noqa: E402
-from hipdet.radiograph import (  # noqa: E402
-    RadiographHeader,
-    read_header,
-    read_radiograph,
-    read_reduced,
-    read_series_description,
-)
-from hipdet.radiograph.dicom import header  # noqa: E402
+from film_bytes import JPEG as PICTURE
+from film_bytes import UPRIGHT, encoded
+from hipdet.core.errors import RadiographError
+from hipdet.radiographs.dicom import header
+from hipdet.radiographs.grey import RadiographHeader
+from hipdet.radiographs.read import read_header, read_radiograph, read_reduced, read_series_description
 
 ROW = np.array([[0, 100, 150, 200, 250, 300, 400]], np.uint16)
 RESCALE = dict(RescaleSlope="2", RescaleIntercept="-100")  # -100 100 200 300 400 500 700

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 pydicom = pytest.importorskip("pydicom")
 
-from dicom_bytes import (  # noqa: E402
+from dicom_bytes import (
     BIG_ENDIAN,
     DATE,
     DEFLATED,
@@ -34,9 +34,13 @@ from dicom_bytes import (  # noqa: E402
     preamble,
     run_length,
 )
-from film_bytes import UPRIGHT, encoded  # noqa: E402
-from hipdet.errors import RadiographError  # noqa: E402
-from hipdet.radiograph import dicom_pixels, read_header, read_radiograph  # noqa: E402
+from film_bytes import UPRIGHT, encoded
+from hipdet.core.errors import RadiographError
+from hipdet.radiographs import dicom_pixels
+from hipdet.radiographs.read import (
+    read_header,
+    read_radiograph,
+)
 
 DEEP = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
 CODE = jpeg_2000(DEEP)

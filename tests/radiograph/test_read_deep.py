@@ -3,9 +3,9 @@ import pytest
 
 from dicom_bytes import film
 from film_bytes import UPRIGHT, encoded
-from hipdet.errors import RadiographError
-from hipdet.radiograph import read_deep, read_radiograph
-from hipdet.radiograph.area_mean import area_mean
+from hipdet.core.errors import RadiographError
+from hipdet.radiographs.grey import area_mean
+from hipdet.radiographs.read import read_deep, read_radiograph
 
 DEEP = np.linspace(100, 4000, 64 * 48).reshape(64, 48).astype(np.uint16)
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from film_bytes import BMP, JPEG, PNG, TIFF, UPRIGHT, encoded
-from hipdet.errors import RadiographError
-from hipdet.radiograph import RadiographHeader, read_header, read_radiograph
-from hipdet.radiograph.header import MAX_SIDE, TOO_LARGE
+from hipdet.core.errors import RadiographError
+from hipdet.core.records import MAX_SIDE
+from hipdet.radiographs.grey import TOO_LARGE, RadiographHeader
+from hipdet.radiographs.read import read_header, read_radiograph
 
 # How a film must be stored so that a viewer that obeys the orientation shows UPRIGHT (EXIF 2.3, tag 274).
 STORED = {

@@ -8,8 +8,8 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from film_bytes import PNG, encoded
-from hipdet.errors import RadiographError
-from hipdet.radiograph import read_radiograph, read_reduced
+from hipdet.core.errors import RadiographError
+from hipdet.radiographs.read import read_radiograph, read_reduced
 
 
 def smooth(width, height):

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from hipdet.coco import Film, Roi, build_coco
-from hipdet.files import write_json
+from hipdet.core.files import write_json
+from hipdet.data.coco_file import Film, Roi, build_coco
 from tool_runs import run_tool
 
 pytestmark = pytest.mark.slow
@@ -19,7 +19,7 @@ def labels(path, shift=0.0, films=("1.png", "2.png")):
 def test_a_table_and_files(tmp_path):
     labels(tmp_path / "alice.json")
     labels(tmp_path / "bob.json", shift=8)
-    done = run_tool("agreement.py", "alice.json", "bob.json", "--out", "out", "--show", 1, cwd=tmp_path)
+    done = run_tool("agree", "alice.json", "bob.json", "--out", "out", "--show", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert "mean iou                             0.8333" in lines  # 32 / 48 and 1
@@ -38,7 +38,7 @@ def test_a_table_and_files(tmp_path):
 def test_no_film_in_common_and_no_file(tmp_path):
     labels(tmp_path / "alice.json")
     labels(tmp_path / "bob.json", films=["3.png"])
-    done = run_tool("agreement.py", "alice.json", "bob.json", cwd=tmp_path)
+    done = run_tool("agree", "alice.json", "bob.json", cwd=tmp_path)
     assert (done.returncode, "have no film in common" in done.stderr) == (2, True)
-    done = run_tool("agreement.py", "alice.json", "none.json", cwd=tmp_path)
+    done = run_tool("agree", "alice.json", "none.json", cwd=tmp_path)
     assert (done.returncode, "none.json" in done.stderr) == (2, True)

@@ -1,4 +1,4 @@
-"""tools/annotate.py from the command line, and the road from its labels to what can be trained on."""
+"""hipdet annotate from the command line, and the road from its labels to what can be trained on."""
 
 import json
 import signal
@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from annotation_parts import HIPS, films_in, open_session, start_tool, state
-from hipdet.annotation.project import Project
+from hipdet.annotate.film_state import Project
 from tool_runs import run_tool
 
 pytestmark = pytest.mark.slow
@@ -44,7 +44,7 @@ def label(folder, annotator="alice", **changes):
 def test_bad_arguments(tmp_path, arguments, message):
     films_in(tmp_path / "films", 1)
     (tmp_path / "empty").mkdir()
-    done = run_tool("annotate.py", *arguments, "--no-browser", cwd=tmp_path)
+    done = run_tool("annotate", *arguments, "--no-browser", cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -54,7 +54,7 @@ def test_a_taken_port(tmp_path):
     films_in(tmp_path / "films", 1)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = run_tool("annotate.py", "films", "--no-browser", "--port", port, cwd=tmp_path)
+        done = run_tool("annotate", "films", "--no-browser", "--port", port, cwd=tmp_path)
     assert done.returncode == 2
     assert f"error: --port {port}: can't be used: choose another, or 0 for a free one" in done.stderr
 
@@ -64,8 +64,8 @@ def test_a_session_says_what_it_has_and_ends_on_interrupt(tmp_path):
     label(tmp_path / "films", _1=state(HIPS), _2=state(exclude="child"))
     process, address = start_tool(tmp_path / "films", "--annotator", "alice")
     other, _ = start_tool(tmp_path / "films", "--annotator", "bob")
-    again = run_tool("annotate.py", "films", "--annotator", "alice", "--no-browser", cwd=tmp_path)
-    assert (again.returncode, "another tools/annotate.py is writing it" in again.stderr) == (2, True)
+    again = run_tool("annotate", "films", "--annotator", "alice", "--no-browser", cwd=tmp_path)
+    assert (again.returncode, "another hipdet annotate is writing it" in again.stderr) == (2, True)
     assert address.startswith("http://127.0.0.1:")
     assert "1 done, 1 excluded, 1 new" in stop(process)
     assert "3 new" in stop(other)
@@ -106,17 +106,17 @@ def test_the_road_to_training(tmp_path):
         done = {f"_{number}": state(boxes) for number in range(1, 6)}
         label(tmp_path / "films", name, **done, _6=state(HIPS[:1], exclude="one hip"))
     pair = ["films/labels/alice.json", "films/labels/bob.json"]
-    agreement = run_tool("agreement.py", *pair, cwd=tmp_path)
+    agreement = run_tool("agree", *pair, cwd=tmp_path)
     assert "mean iou                             0.8223" in agreement.stdout  # 38 x 38 of 2 x 1600 - 38 x 38
     converted = run_tool(
-        "convert.py", "folder", "films", "--labels", f"alice={pair[0]}", f"bob={pair[1]}", "--rois", 2,
+        "convert", "folder", "films", "--labels", f"alice={pair[0]}", f"bob={pair[1]}", "--rois", 2,
         "--exclude", "films/labels/alice.exclude.csv", cwd=tmp_path,
     )  # fmt: skip
     assert converted.returncode == 0, converted.stderr
-    valid = run_tool("validate.py", "films/annotations/folder.json", "--data-root", "films", "--strict", cwd=tmp_path)
+    valid = run_tool("validate", "films/annotations/folder.json", "--data-root", "films", "--strict", cwd=tmp_path)
     assert "1 files, 5 films: 0 errors, 0 warnings" in valid.stdout
     assert "6.png,one hip" in (tmp_path / "films/annotations/folder.exclusions.csv").read_text()
-    split = run_tool("split.py", "films/annotations/folder.json", "--val", "0.2", cwd=tmp_path)
+    split = run_tool("split", "films/annotations/folder.json", "--val", "0.2", cwd=tmp_path)
     assert split.returncode == 0, split.stderr
     coco = json.loads((tmp_path / "films/annotations/folder_train.json").read_text())
     assert len(coco["images"]) == 4

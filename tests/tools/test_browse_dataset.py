@@ -1,4 +1,4 @@
-"""tools/browse_dataset.py as users run it."""
+"""hipdet browse as users run it."""
 
 import json
 
@@ -11,7 +11,7 @@ from tool_runs import run_tool_here
 
 
 def run(cwd, *arguments):
-    return run_tool_here("browse_dataset.py", *arguments, cwd=cwd)
+    return run_tool_here("browse", *arguments, cwd=cwd)
 
 
 def test_labels_of_phantoms(phantoms, tmp_path):
@@ -26,7 +26,7 @@ def test_labels_of_phantoms(phantoms, tmp_path):
 
 def test_real_films(shared, tmp_path):
     films = shared / "data/fracatlas_hips"
-    assert run_tool_here("convert.py", "fracatlas", films, "--out", "ann", cwd=tmp_path).returncode == 0
+    assert run_tool_here("convert", "fracatlas", films, "--out", "ann", cwd=tmp_path).returncode == 0
     done = run(tmp_path, "ann/hips.json", "--data-root", films, "--films", 2, "--html")
     assert done.returncode == 0, done.stderr
     found = page_films(tmp_path / "hips.html")

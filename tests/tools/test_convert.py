@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 def convert(*arguments, cwd):
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, str(REPOSITORY / "tools/convert.py"), *map(str, arguments)]
+    command = [sys.executable, str(REPOSITORY / "hipdet convert"), *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
 
 
@@ -56,4 +56,4 @@ def test_errors_are_one_message_and_status_2(tmp_path, arguments, expected):
 def test_help_shows_examples(tmp_path, arguments):
     done = convert(*arguments, cwd=tmp_path)
     assert done.returncode == 0
-    assert "examples:\n  tools/convert.py fracatlas" in done.stdout
+    assert "examples:\n  hipdet convert fracatlas" in done.stdout

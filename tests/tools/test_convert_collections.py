@@ -10,22 +10,21 @@ import time
 import pytest
 
 from film_sources import dicom_film, film, make_cgoa, make_gis, make_oai_zips, oai_labels, table, write
-from hipdet.anchors import Rois
-from hipdet.coco import Roi
-from hipdet.coco.load import films_of
+from hipdet.anchors.rois import Rois
+from hipdet.data.coco_file import Roi, films_of
 from tool_runs import REPOSITORY, run_tool
 
 
 def test_cgoa(tmp_path):
     make_cgoa(tmp_path / "CGOA")
-    done = run_tool("convert.py", "cgoa", "CGOA", "--phases", "pre", "post", cwd=tmp_path)
+    done = run_tool("convert", "cgoa", "CGOA", "--phases", "pre", "post", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[1].split()[:4] == ["cgoa.json", "4", "8", "3"]
     assert lines[2] == "4 films excluded:"
     assert lines[3].split(maxsplit=1) == ["2", "fracture"]
     assert "annotators: 1 films read by several, mean IoU 0.833, lowest 0.667 (images/0001_post.jpg)" in lines
-    assert run_tool("validate.py", "CGOA/annotations/cgoa.json", "--data-root", "CGOA", cwd=tmp_path).returncode == 0
+    assert run_tool("validate", "CGOA/annotations/cgoa.json", "--data-root", "CGOA", cwd=tmp_path).returncode == 0
     record = json.loads((tmp_path / "CGOA/annotations/cgoa.provenance.json").read_text())
     assert record["options"] == {
         "rois": 2, "origin": "auto", "rotated": "refuse", "disagreement": "exclude", "phases": ["pre", "post"], "crop": [0, 0]
@@ -34,7 +33,7 @@ def test_cgoa(tmp_path):
 
 def test_cgoa_takes_one_film_of_each_pair(tmp_path):
     make_cgoa(tmp_path / "CGOA")
-    done = run_tool("convert.py", "cgoa", "CGOA", cwd=tmp_path)
+    done = run_tool("convert", "cgoa", "CGOA", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[1].split()[:4] == ["cgoa.json", "3", "6", "3"]  # films, ROIs, patients
     record = json.loads((tmp_path / "CGOA/annotations/cgoa.provenance.json").read_text())
@@ -46,19 +45,19 @@ def test_oaih_from_zips_into_the_data_root_of_all(tmp_path):
     make_oai_zips(tmp_path / "OAI", dicom_film)
     oai_labels(tmp_path / "hips.json", "00100002", "00100004", "00100005")
     arguments = ["oaih", "OAI", "--labels", "hips.json", "--data-root", "data", "--copies", 96]
-    done = run_tool("convert.py", *arguments, cwd=tmp_path)
+    done = run_tool("convert", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "series that aren't AP Pelvis: 1 x Bilateral PA Fixed Flexion Knee" in done.stdout
     assert sorted(path.name for path in (tmp_path / "data/oaih_96").iterdir()) == [
         "9000001_12m_00100002.png", "9000002_12m_00100004.png", "9000002_96m_00100005.png"
     ]  # fmt: skip
-    done = run_tool("validate.py", "data/annotations/oaih.json", "--data-root", "data", "--strict", cwd=tmp_path)
+    done = run_tool("validate", "data/annotations/oaih.json", "--data-root", "data", "--strict", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
 
 
 def test_gis(tmp_path):
     make_gis(tmp_path / "GIS")
-    done = run_tool("convert.py", "gis", "GIS", cwd=tmp_path)
+    done = run_tool("convert", "gis", "GIS", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "1 pairs of nearly the same film, the closest a again.jpg and a.jpg" in done.stdout
     assert "     1  age 3" in done.stdout
@@ -70,10 +69,10 @@ def test_folder_of_any_roi(tmp_path):
     rows = [[name, 50, 60, 120, 130, "Heart"] for name in ("P1_a.png", "P2_a.png")]
     write(tmp_path / "hearts/labels.csv", table("image,x0,y0,x1,y1,label", *rows))
     options = ["--source", "hearts", "--rename", "Heart=heart", "--patient-from", "(P[0-9])", "--rois", 1]
-    done = run_tool("convert.py", "folder", "hearts", *options, cwd=tmp_path)
+    done = run_tool("convert", "folder", "hearts", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     path = "hearts/annotations/hearts.json"
-    done = run_tool("validate.py", path, "--data-root", "hearts", "--classes", "heart", "--strict", cwd=tmp_path)
+    done = run_tool("validate", path, "--data-root", "hearts", "--classes", "heart", "--strict", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
 
 
@@ -96,7 +95,7 @@ def test_ignored_boxes_of_a_coco_file_stay_ignored(tmp_path):
     )
     write(tmp_path / "labels.json", json.dumps(labels))
     options = ["--labels", "labels.json", "--source", "hips", "--rois", 1, "--copies", 150, "--data-root", "data"]
-    done = run_tool("convert.py", "folder", "hips", *options, cwd=tmp_path)
+    done = run_tool("convert", "folder", "hips", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[1].split()[:4] == ["hips.json", "2", "2", "2"]
     assert "2 boxes with iscrowd or ignore: neither ROI nor background" in done.stdout
@@ -109,7 +108,7 @@ def test_ignored_boxes_of_a_coco_file_stay_ignored(tmp_path):
     ]  # fmt: skip
     assert films_of(coco)[0].ignored == (Roi((35, 50, 50, 80), "hip"),)
     assert len(Rois.of_coco(coco)) == 2
-    done = run_tool("validate.py", "data/annotations/hips.json", "--data-root", "data", "--rois", 1, cwd=tmp_path)
+    done = run_tool("validate", "data/annotations/hips.json", "--data-root", "data", "--rois", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("iscrowd is set, so the box is neither a ROI nor background") == 2
     assert "number" not in done.stdout  # of ROIs
@@ -146,7 +145,7 @@ def test_bad_input(tmp_path, arguments, message):
     (tmp_path / "empty").mkdir()
     write(tmp_path / "l.csv", "film;hips\n")
     before = sorted(tmp_path.rglob("*"))
-    done = run_tool("convert.py", *arguments, cwd=tmp_path)
+    done = run_tool("convert", *arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stdout
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -164,7 +163,7 @@ def test_interrupted_and_run_again(tmp_path, kill, status):
     write(tmp_path / "films/labels.csv", table("image,x,y,side,label", *rows))
     command = [
         sys.executable,
-        str(REPOSITORY / "tools/convert.py"),
+        str(REPOSITORY / "hipdet convert"),
         "folder",
         "films",
         "--copies",
@@ -194,14 +193,14 @@ def test_interrupted_and_run_again(tmp_path, kill, status):
 
 
 def test_help(tmp_path):
-    done = run_tool("convert.py", "cgoa", "--help", cwd=tmp_path)
+    done = run_tool("convert", "cgoa", "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert "--labels" in done.stdout
-    assert "tools/convert.py oaih data/OAI" in done.stdout
+    assert "hipdet convert oaih data/OAI" in done.stdout
 
 
 def test_a_reader_that_has_seen_enough(tmp_path):
     make_cgoa(tmp_path / "CGOA")
-    command = f"{sys.executable} {REPOSITORY}/tools/convert.py cgoa CGOA | true"
+    command = f"{sys.executable} {REPOSITORY}/hipdet convert cgoa CGOA | true"
     done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.stderr == ""

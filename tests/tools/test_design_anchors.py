@@ -11,11 +11,11 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from hipdet.errors import ConfigError
+from hipdet.core.errors import ConfigError
 from roi_sets import coco_of, squares
 from tool_runs import REPOSITORY
 
-TOOL = REPOSITORY / "tools/design_anchors.py"
+TOOL = REPOSITORY / "hipdet anchors"
 HIPS = squares(np.linspace(0.1, 0.3, 60))
 
 
@@ -59,7 +59,7 @@ def test_everything_is_written(run, write, tmp_path):
     assert (status, err) == (0, "")
     assert "Recommended: grid 7, 6 scales 0.7 1.0 1.3 1.6 1.9 2.2, 294 anchors" in out
     assert "Rejected:" in out
-    assert "then: tools/train.py work_dirs/anchors/hips/ssd_hips.py" in out
+    assert "then: hipdet train work_dirs/anchors/hips/ssd_hips.py" in out
     folder = tmp_path / "work_dirs/anchors/hips"
     plan = json.loads((folder / "anchor_plan.json").read_text())
     assert plan["anchors"] == dict(
@@ -121,7 +121,7 @@ def test_options(run, write, tmp_path):
 def test_without_validation_it_says_so(run, write):
     write("a.json", coco_of(HIPS))
     _, out, _ = run("a.json", "--out", "out")
-    assert "No file for validation: divide the films with tools/split.py" in out
+    assert "No file for validation: divide the films with hipdet split" in out
 
 
 def changed(**changes):
@@ -158,7 +158,7 @@ def test_bad_content(run, write, tmp_path, content, words):
     ("arguments", "words"),
     [
         (["none.json"], "none.json: no such file"),
-        (["a.json", "--val", "none.json"], "none.json: no such file: check the path, or make it with tools/split.py"),
+        (["a.json", "--val", "none.json"], "none.json: no such file: check the path, or make it with hipdet split"),
         (["a.json", "sub/a.json"], "two files are called a.json"),
         (["a.json", "knees.json"], "different classes: ['hip']; ['knee']"),
         (["a.json", "--test", "knees.json"], "knees.json: has the classes ['knee'], expected ['hip'] as for training"),

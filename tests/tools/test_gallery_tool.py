@@ -1,4 +1,4 @@
-"""tools/gallery.py as users run it: a test, predictions with and without labels, sheets and page."""
+"""hipdet gallery as users run it: a test, predictions with and without labels, sheets and page."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hipdet.files import write_json
+from hipdet.core.files import write_json
 from page_films import page_films
 from tool_runs import REPOSITORY, run_tool_here
 
@@ -17,7 +17,7 @@ CORNERS = ("x0", "y0", "x1", "y1")
 
 
 def run(cwd, *arguments):
-    return run_tool_here("gallery.py", *arguments, cwd=cwd)
+    return run_tool_here("gallery", *arguments, cwd=cwd)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_predictions_beside_labels(results, phantoms, tmp_path):
 
 
 def test_labels_that_nobody_stands_by_are_not_compared_with(results, phantoms, tmp_path):
-    """tools/annotate.py has unfinished films in its file, as alice.json."""
+    """hipdet annotate has unfinished films in its file, as alice.json."""
     coco = json.loads((phantoms / "annotations/cgoa.json").read_text())
     for image, status in zip(coco["images"], ("incomplete", "unchecked", "unchecked", "done")):
         image["status"] = status
@@ -124,7 +124,7 @@ def test_predictions_need_numpy_and_pillow_only(results, phantoms, tmp_path):
     extra = dict(coco["images"][0], id=99, file_name=json.loads((results / "oaih.json").read_text())[0]["file_name"])
     films = dict(coco, images=[*coco["images"], extra], annotations=[])
     (tmp_path / "films.json").write_text(json.dumps(films))
-    command = [sys.executable, "-c", LIGHT, str(REPOSITORY / "tools/gallery.py"), "predictions.json", "--html"]
+    command = [sys.executable, "-c", LIGHT, str(REPOSITORY / "hipdet gallery"), "predictions.json", "--html"]
     done = subprocess.run(
         [*command, "--data-root", str(phantoms)], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )

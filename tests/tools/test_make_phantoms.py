@@ -4,12 +4,12 @@ import json
 import pytest
 from PIL import Image
 
-from hipdet.phantom import make_film
+from hipdet.phantoms.write import make_film
 from tool_runs import run_tool
 
 
 def test_films_table_and_resuming(tmp_path):
-    made = run_tool("make_phantoms.py", "out", "--films", "oaih=3", "gis=2", "--max-side", 160, cwd=tmp_path)
+    made = run_tool("phantoms", "out", "--films", "oaih=3", "gis=2", "--max-side", 160, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     folder = tmp_path / "out/oaih"
     rows = list(csv.DictReader((folder / "hips.csv").open()))
@@ -25,13 +25,13 @@ def test_films_table_and_resuming(tmp_path):
     before = {path.name: path.stat().st_mtime_ns for path in (folder / "images").iterdir()}
     gone = (folder / "images/oaih_000002.jpg").read_bytes()
     (folder / "images/oaih_000002.jpg").unlink()
-    again = run_tool("make_phantoms.py", "out", "--films", "oaih=4", "--max-side", 160, "--workers", 1, cwd=tmp_path)
+    again = run_tool("phantoms", "out", "--films", "oaih=4", "--max-side", 160, "--workers", 1, cwd=tmp_path)
     assert "2 films made, the others were there" in again.stdout
     assert (folder / "images/oaih_000002.jpg").read_bytes() == gone
     after = {path.name: path.stat().st_mtime_ns for path in (folder / "images").iterdir()}
     assert after["oaih_000001.jpg"] == before["oaih_000001.jpg"]
     assert len(list(csv.DictReader((folder / "hips.csv").open()))) == 8
-    fewer = run_tool("make_phantoms.py", "out", "--films", "oaih=1", "--max-side", 160, cwd=tmp_path)
+    fewer = run_tool("phantoms", "out", "--films", "oaih=1", "--max-side", 160, cwd=tmp_path)
     assert "0 films made" in fewer.stdout
     assert (
         len(list(csv.DictReader((folder / "hips.csv").open()))) == 8
@@ -41,14 +41,14 @@ def test_films_table_and_resuming(tmp_path):
 def test_damaged_provenance(tmp_path):
     (tmp_path / "out/gis").mkdir(parents=True)
     (tmp_path / "out/gis/provenance.json").write_text("{")
-    done = run_tool("make_phantoms.py", "out", "--films", "gis=1", cwd=tmp_path)
+    done = run_tool("phantoms", "out", "--films", "gis=1", cwd=tmp_path)
     assert done.returncode == 2
     assert "unknown settings" in done.stderr
 
 
 def test_other_settings_are_refused(tmp_path):
     for seed, status in ((0, 0), (1, 2)):
-        done = run_tool("make_phantoms.py", "out", "--films", "gis=1", "--max-side", 64, "--seed", seed, cwd=tmp_path)
+        done = run_tool("phantoms", "out", "--films", "gis=1", "--max-side", 64, "--seed", seed, cwd=tmp_path)
         assert done.returncode == status
     assert "remove the folder or choose another" in done.stderr
     assert "Traceback" not in done.stderr
@@ -66,7 +66,7 @@ def test_other_settings_are_refused(tmp_path):
     ],
 )
 def test_bad_arguments(tmp_path, arguments, words):
-    done = run_tool("make_phantoms.py", "out", *arguments, cwd=tmp_path)
+    done = run_tool("phantoms", "out", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert words in done.stderr
     assert not (tmp_path / "out").exists()

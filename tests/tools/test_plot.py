@@ -1,4 +1,4 @@
-"""tools/plot.py as users run it."""
+"""hipdet plot as users run it."""
 
 import json
 
@@ -11,7 +11,7 @@ LABEL = dict(x0=10, y0=10, x1=50, y1=50)
 
 
 def run(cwd, *arguments):
-    return run_tool_here("plot.py", *arguments, cwd=cwd)
+    return run_tool_here("plot", *arguments, cwd=cwd)
 
 
 @pytest.fixture

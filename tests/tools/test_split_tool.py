@@ -3,11 +3,11 @@ import os
 
 import pytest
 
-from hipdet.coco import Film, Roi, build_coco
-from hipdet.coco.patients import Group, mark_of, patients_of
-from hipdet.coco.split_files import Division, split_files
-from hipdet.converters import convert_fracatlas
-from hipdet.files import write_json
+from hipdet.core.annotations import Group, mark_of, patients_of
+from hipdet.core.files import write_json
+from hipdet.data.coco_file import Film, Roi, build_coco
+from hipdet.data.sources.fracatlas import convert_fracatlas
+from hipdet.data.split_files import Division, split_files
 from tool_runs import run_tool
 
 
@@ -21,7 +21,7 @@ def annotations(path, source="cgoa", count=20, classes=("hip",)):
 def test_ninety_ten(tmp_path):
     for name in ("cgoa", "oaih"):
         annotations(tmp_path / f"{name}.json", name)
-    done = run_tool("split.py", "cgoa.json", "oaih.json", "--merge", "both", cwd=tmp_path)
+    done = run_tool("split", "cgoa.json", "oaih.json", "--merge", "both", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = {
         line.split()[0]: line.split()[1:4] for line in done.stdout.splitlines() if line.split()[0].endswith(".json")
@@ -42,7 +42,7 @@ def test_ninety_ten(tmp_path):
     whole = json.loads((tmp_path / "cgoa.json").read_text())
     assert all(image in whole["images"] for image in one["images"])  # ids stay
     before = {path.name: path.read_bytes() for path in tmp_path.glob("*.json")}
-    run_tool("split.py", "cgoa.json", "oaih.json", "--merge", "both", cwd=tmp_path)
+    run_tool("split", "cgoa.json", "oaih.json", "--merge", "both", cwd=tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.json")} == before
 
 
@@ -136,25 +136,25 @@ def test_groups_that_may_be_of_a_patient_are_kept_together_and_called_so(fracatl
 
 def test_check_and_validate_say_that_patients_are_guessed(fracatlas, tmp_path):
     folds = [fracatlas / f"fold0_{part}.json" for part in ("train", "test")]
-    done = run_tool("split.py", "--check", *folds, "--json", "leak.json", cwd=tmp_path)
+    done = run_tool("split", "--check", *folds, "--json", "leak.json", cwd=tmp_path)
     assert done.returncode == 0
     assert done.stdout.splitlines()[-2:] == [f"fold0_train.json: {GUESSED}", f"fold0_test.json: {GUESSED}"]
     leak = json.loads((tmp_path / "leak.json").read_text())
     assert (leak["patients_unknown"], leak["patients_guessed"]) == ([], ["fold0_train.json", "fold0_test.json"])
-    done = run_tool("validate.py", folds[0], "--no-films", "--json", "report.json", cwd=tmp_path)
+    done = run_tool("validate", folds[0], "--no-films", "--json", "report.json", cwd=tmp_path)
     assert f"fold0_train.json: {GUESSED}" in done.stdout.splitlines()
     assert [each["patients"] for each in json.loads((tmp_path / "report.json").read_text())["files"]] == ["guessed"]
 
 
 def test_split_check_and_validate_say_that_patients_are_not_known(tmp_path):
     without_patients(tmp_path / "a.json"), annotations(tmp_path / "b.json")
-    done = run_tool("split.py", "a.json", cwd=tmp_path)
+    done = run_tool("split", "a.json", cwd=tmp_path)
     assert f"a: {UNKNOWN}" in done.stdout.splitlines()
     assert "no patient stands on two sides" not in done.stdout
-    done = run_tool("split.py", "--check", "a_train.json", "b.json", "--json", "leak.json", cwd=tmp_path)
+    done = run_tool("split", "--check", "a_train.json", "b.json", "--json", "leak.json", cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == f"a_train.json: {UNKNOWN}"
     assert json.loads((tmp_path / "leak.json").read_text())["patients_unknown"] == ["a_train.json"]
-    done = run_tool("validate.py", "a_train.json", "a_val.json", "--no-films", "--json", "report.json", cwd=tmp_path)
+    done = run_tool("validate", "a_train.json", "a_val.json", "--no-films", "--json", "report.json", cwd=tmp_path)
     assert done.returncode == 0
     assert f"a_val.json: {UNKNOWN}" in done.stdout.splitlines()
     assert [each["patients"] for each in json.loads((tmp_path / "report.json").read_text())["files"]] == ["unknown"] * 2
@@ -162,13 +162,13 @@ def test_split_check_and_validate_say_that_patients_are_not_known(tmp_path):
 
 def test_folds_and_check(tmp_path):
     annotations(tmp_path / "a.json")
-    done = run_tool("split.py", "a.json", "--folds", 3, "--out", "folds", cwd=tmp_path)
+    done = run_tool("split", "a.json", "--folds", 3, "--out", "folds", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     tests = [json.loads((tmp_path / f"folds/a_fold{n}_test.json").read_text())["images"] for n in range(3)]
     assert sorted(image["id"] for fold in tests for image in fold) == list(range(1, 21))
     sides = [f"folds/a_fold0_{part}.json" for part in ("train", "test")]
-    assert run_tool("split.py", "--check", *sides, cwd=tmp_path).returncode == 0
-    done = run_tool("split.py", "--check", sides[0], "folds/a_fold1_test.json", "--json", "leak.json", cwd=tmp_path)
+    assert run_tool("split", "--check", *sides, cwd=tmp_path).returncode == 0
+    done = run_tool("split", "--check", sides[0], "folds/a_fold1_test.json", "--json", "leak.json", cwd=tmp_path)
     assert done.returncode == 1
     assert "patients in more than one file" in done.stdout
     leak = json.loads((tmp_path / "leak.json").read_text())
@@ -178,7 +178,7 @@ def test_folds_and_check(tmp_path):
 
 def test_by_image_says_that_it_leaks(tmp_path):
     annotations(tmp_path / "a.json")
-    done = run_tool("split.py", "a.json", "--by", "image", "--val", 0.5, cwd=tmp_path)
+    done = run_tool("split", "a.json", "--by", "image", "--val", 0.5, cwd=tmp_path)
     assert done.returncode == 0
     assert "patients stand on two sides: figures will flatter" in done.stdout
 
@@ -218,7 +218,7 @@ def test_bad_input(tmp_path, arguments, message):
     write_json(tmp_path / "nobody.json", coco)
     (tmp_path / "broken.json").write_text("{")
     before = sorted(tmp_path.rglob("*"))
-    done = run_tool("split.py", *arguments, cwd=tmp_path)
+    done = run_tool("split", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -235,12 +235,12 @@ def test_an_interruption_leaves_no_part_alone(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         dumps(*arguments, **options)
 
-    monkeypatch.setattr("hipdet.files.json.dump", interrupted)
+    monkeypatch.setattr("hipdet.core.files.json.dump", interrupted)
     with pytest.raises(KeyboardInterrupt):
         split_files([path], Division())
     assert os.listdir(tmp_path) == ["a.json"]
 
 
 def test_help_shows_examples(tmp_path):
-    done = run_tool("split.py", "--help", cwd=tmp_path)
-    assert "examples:\n  tools/split.py data/annotations/cgoa.json" in done.stdout
+    done = run_tool("split", "--help", cwd=tmp_path)
+    assert "examples:\n  hipdet split data/annotations/cgoa.json" in done.stdout

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from hipdet.coco import Film, Roi, build_coco
-from hipdet.files import write_json
+from hipdet.core.files import write_json
+from hipdet.data.coco_file import Film, Roi, build_coco
 from tool_runs import run_tool
 
 ROIS = (Roi((1, 2, 31, 32), "hip", "left"), Roi((50, 2, 80, 32), "hip", "right"))
@@ -14,21 +14,21 @@ def annotations(path, names=("1", "2"), rois=ROIS):
 
 
 def run(cwd, *arguments):
-    done = run_tool("validate.py", *arguments, cwd=cwd)
+    done = run_tool("validate", *arguments, cwd=cwd)
     assert "Traceback" not in done.stderr
     return done
 
 
 def test_sound_real_films(shared, tmp_path):
     films = shared / "data/fracatlas_hips"
-    assert run_tool("convert.py", "fracatlas", films, "--out", "ann", cwd=tmp_path).returncode == 0
+    assert run_tool("convert", "fracatlas", films, "--out", "ann", cwd=tmp_path).returncode == 0
     done = run(tmp_path, "ann/hips.json", "--data-root", films, "--strict")
     assert done.returncode == 0, done.stdout
     assert "1 files, 100 films: 0 errors, 0 warnings" in done.stdout
 
 
 def test_films_are_where_the_environment_says(phantoms, tmp_path):
-    done = run_tool("validate.py", phantoms / "annotations/gis.json", cwd=tmp_path, HIPDET_DATA=phantoms)
+    done = run_tool("validate", phantoms / "annotations/gis.json", cwd=tmp_path, HIPDET_DATA=phantoms)
     assert done.returncode == 0, done.stdout
     assert "0 errors" in done.stdout
 
@@ -89,7 +89,7 @@ def test_files_that_share_patients(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["none.json"], "error: none.json: no such file: check the path, or make it with tools/convert.py"),
+        (["none.json"], "error: none.json: no such file: check the path, or make it with hipdet convert"),
         (["a.json", "sub/a.json"], "two annotation files have the same name"),
         (["a.json", "--square-tolerance", "nan"], "--square-tolerance nan: expected a part from 0 to 1"),
         (["a.json", "--rois", "0"], "'0': expected a number from 1 up, or any"),
@@ -112,4 +112,4 @@ def test_broken_files_are_faults(tmp_path):
 
 
 def test_help_shows_examples(tmp_path):
-    assert "examples:\n  tools/validate.py data/annotations/cgoa.json" in run(tmp_path, "--help").stdout
+    assert "examples:\n  hipdet validate data/annotations/cgoa.json" in run(tmp_path, "--help").stdout

@@ -7,7 +7,7 @@ import torch
 from mmdet.registry import OPTIM_WRAPPERS
 from torch import nn
 
-from hipdet.training import bfloat16_optim_wrapper
+from hipdet.engine import loop as bfloat16_optim_wrapper
 
 
 def wrapper(model):

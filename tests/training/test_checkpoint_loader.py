@@ -5,9 +5,8 @@ import torch
 from mmengine.runner import CheckpointLoader, load_checkpoint
 from mmengine.runner.checkpoint import load_from_openmmlab
 
-from hipdet.errors import CheckpointError
-from hipdet.safetensors_file import to_bytes
-from hipdet.training.checkpoint_loader import load_from_http, load_from_local, load_safetensors
+from hipdet.core.errors import CheckpointError
+from hipdet.engine.checkpoint import load_from_http, load_from_local, load_safetensors, safetensors_bytes
 
 
 @pytest.mark.parametrize(
@@ -28,7 +27,7 @@ def test_loaders_by_name(name, loader):
 def test_into_a_model(tmp_path):
     weights = dict(weight=torch.tensor([[2.0]]), bias=torch.tensor([3.0]))
     meta = dict(cfg="a = 1", dataset_meta=dict(classes=("hip",)))
-    (tmp_path / "a.safetensors").write_bytes(to_bytes(weights, meta))
+    (tmp_path / "a.safetensors").write_bytes(safetensors_bytes(weights, meta))
     model = torch.nn.Linear(1, 1)
     found = load_checkpoint(model, str(tmp_path / "a.safetensors"), map_location="cpu", strict=True)
     assert (model.weight.item(), model.bias.item()) == (2, 3)

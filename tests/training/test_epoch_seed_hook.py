@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from hipdet.training import EpochSeedHook
+from hipdet.engine.hooks import EpochSeedHook
 
 FILMS = 5
 

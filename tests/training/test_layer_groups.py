@@ -2,9 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from hipdet.errors import ConfigError
-from hipdet.training import LayerGroupOptimWrapperConstructor
-from hipdet.training.layer_groups import assign_groups
+from hipdet.core.errors import ConfigError
+from hipdet.engine.schedule import LayerGroupOptimWrapperConstructor, assign_groups
 
 
 def test_prefixes_end_at_dots():

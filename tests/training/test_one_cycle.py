@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hipdet.errors import ConfigError
-from hipdet.training.one_cycle import Stage, learning_rate_factor, stage_starts, triangle
+from hipdet.core.errors import ConfigError
+from hipdet.engine.schedule import Stage, learning_rate_factor, stage_starts, triangle
 
 
 @pytest.mark.parametrize(

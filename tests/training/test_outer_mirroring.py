@@ -5,7 +5,7 @@ from mmdet.datasets import ConcatDataset, MultiImageMixDataset
 from mmdet.engine.hooks import PipelineSwitchHook
 from test_possible_rois_hook import before_train, data_set
 
-from hipdet.errors import ConfigError
+from hipdet.core.errors import ConfigError
 
 SIDES = ["left hip", "right hip"]
 PAIRS = [("left hip", "right hip")]

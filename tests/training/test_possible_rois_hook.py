@@ -11,8 +11,8 @@ from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from hipdet.errors import ConfigError
-from hipdet.training import PossibleRoisHook
+from hipdet.core.errors import ConfigError
+from hipdet.engine.hooks import PossibleRoisHook
 from tool_runs import REPOSITORY
 
 HIP = [10, 10, 20, 20]
@@ -83,7 +83,7 @@ CHEST = [(0, HIP), (1, [50, 0, 20, 20]), (1, [50, 50, 20, 20])]
 def test_refusals(check, tmp_path, films, classes, changes, words):
     with pytest.raises(ConfigError, match=words) as refused:
         check(data_set(tmp_path, films, classes), **changes)
-    assert "tools/design_anchors.py" in str(refused.value)
+    assert "hipdet anchors" in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from hipdet.checkpoint import read_checkpoint
-from hipdet.errors import CheckpointError
-from hipdet.training.safe_checkpoint_hook import is_best_name, records
+from hipdet.core.errors import CheckpointError
+from hipdet.engine.checkpoint import read_checkpoint
+from hipdet.engine.checkpoint_hooks import is_best_name, records
 
 NUMBERS = itertools.count()
 

@@ -11,7 +11,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
-from hipdet.training import LayerGroupOptimWrapperConstructor, StagedOneCycleHook
+from hipdet.engine.schedule import LayerGroupOptimWrapperConstructor, StagedOneCycleHook
 from tool_runs import REPOSITORY
 
 

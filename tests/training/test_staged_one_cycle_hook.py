@@ -9,9 +9,8 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from hipdet.errors import CheckpointError, ConfigError
-from hipdet.training import LayerGroupOptimWrapperConstructor
-from hipdet.training.one_cycle import triangle
+from hipdet.core.errors import CheckpointError, ConfigError
+from hipdet.engine.schedule import LayerGroupOptimWrapperConstructor, triangle
 from tool_runs import REPOSITORY
 
 GROUPS = [dict(prefixes=["head"]), dict(prefixes=["top"], lr_mult=0.1), dict(prefixes=["bottom"], lr_mult=0.01)]

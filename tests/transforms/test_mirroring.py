@@ -4,7 +4,7 @@ import pytest
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
-from hipdet.transforms.mirroring import mirroring_steps
+from hipdet.engine.transforms import mirroring_steps
 
 SIMILARITY = dict(type="RandomSimilarity", flip_prob=0.5)
 FLIP = dict(type="RandomFlip", prob=0.5)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hipdet.errors import ConfigError
-from hipdet.transforms import RandomGamma
+from hipdet.core.errors import ConfigError
+from hipdet.engine.transforms import RandomGamma
 
 
 def test_gamma():

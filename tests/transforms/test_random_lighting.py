@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from hipdet.transforms import RandomLighting
-from hipdet.transforms.random_lighting import lighting
+from hipdet.engine.transforms import RandomLighting, lighting
 
 PIXELS = np.array([50, 100, 150, 200], np.uint8).reshape(2, 2, 1)  # mean 125
 

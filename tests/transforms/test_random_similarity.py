@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.structures.bbox import HorizontalBoxes
 
-from hipdet.errors import ConfigError
-from hipdet.transforms.random_similarity import RandomSimilarity, Similarity, warp, warp_boxes
+from hipdet.core.errors import ConfigError
+from hipdet.engine.transforms import RandomSimilarity, Similarity, warp, warp_boxes
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hipdet.errors import DatasetError
-from hipdet.validation import require_valid
-from hipdet.validation.fault import Faults
-from hipdet.validation.films import check_films
+from hipdet.core.errors import DatasetError
+from hipdet.data.validate.boxes import check_films
+from hipdet.data.validate.check import require_valid
+from hipdet.data.validate.faults import Faults
 
 
 @pytest.fixture

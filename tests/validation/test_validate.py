@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from hipdet.errors import DatasetError
-from hipdet.validation import Expected, require_valid, validate
+from hipdet.core.errors import DatasetError
+from hipdet.data.validate.check import Expected, require_valid, validate
 from sound_coco import SOUND, changed
 
 HIPS = Expected.of_classes(("hip",))
@@ -285,7 +285,7 @@ def test_sound_file_is_returned_and_warnings_are_counted(tmp_path, caplog):
     assert caplog.messages == []
     path.write_text(json.dumps(changed("annotations.0.area", 99)))
     require_valid(path, classes=("hip",))
-    assert caplog.messages == ["hips.json: 1 warnings (area-differs); tools/validate.py shows them"]
+    assert caplog.messages == ["hips.json: 1 warnings (area-differs); hipdet validate shows them"]
 
 
 def test_everything_is_found_in_one_run(tmp_path):

@@ -11,7 +11,7 @@ from mmdet.datasets import CocoDataset
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from hipdet.validation import Expected, validate
+from hipdet.data.validate.check import Expected, validate
 from sound_coco import SOUND
 
 VALUES = st.one_of(

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hipdet.anchors import AnchorSet
-from hipdet.visualization.anchor_figure import write_anchor_figure
+from hipdet.anchors.anchor_set import AnchorSet
+from hipdet.visualization.plots import write_anchor_figure
 from roi_sets import rois_of, squares
 
 YELLOW, RED = (255, 212, 0), (255, 32, 32)

@@ -3,10 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from hipdet.cli.config_file import read_config
-from hipdet.errors import ConfigError, DatasetError
+from hipdet.core.configs import read_config
+from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.visualization.augmented import augmented_tiles, training_films
-from hipdet.visualization.pictured_film import PicturedFilm
+from hipdet.visualization.tiles import PicturedFilm
 
 CONFIG, SIDE = "configs/hip_ssd_exp3.py", 224
 YELLOW = (255, 212, 0)

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from hipdet.errors import DatasetError
-from hipdet.visualization.evaluated_films import evaluated_films, is_table, read_table
-from hipdet.visualization.pictured_film import Mark
+from hipdet.core.errors import DatasetError
+from hipdet.visualization.film_pictures import evaluated_films, is_table, read_table
+from hipdet.visualization.tiles import Mark
 from roi_tables import FOUND, LABEL, extra, row
 
 
@@ -55,7 +55,7 @@ def test_films_come_by_their_ids():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "expected test.roi.json as tools/test.py writes it"),
+        ("{", "expected test.roi.json as hipdet test writes it"),
         ('{"roi": []}', "expected test.roi.json"),
         ('{"rois": [{"iou": 0.5}]}', "confidence"),
         ('{"rois": [{"iou": "much", "confidence": 1}]}', "much"),

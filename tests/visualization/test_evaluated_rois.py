@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from hipdet.errors import DatasetError
-from hipdet.visualization.evaluated_rois import read_rois
-from hipdet.visualization.ratio_figure import band_means
+from hipdet.core.errors import DatasetError
+from hipdet.visualization.plot_data import read_rois
+from hipdet.visualization.plots import band_means
 from roi_tables import row
 
 

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hipdet.errors import DatasetError
-from hipdet.visualization.calibration_figure import write_calibration
-from hipdet.visualization.evaluated_rois import EvaluatedRois
-from hipdet.visualization.figure_frame import panels
-from hipdet.visualization.iou_figure import write_iou_histogram
-from hipdet.visualization.learning_figure import write_learning_curves
-from hipdet.visualization.ratio_figure import write_iou_by_ratio
-from hipdet.visualization.training_log import TrainingLog
+from hipdet.core.errors import DatasetError
+from hipdet.visualization.plot_data import EvaluatedRois, TrainingLog
+from hipdet.visualization.plots import (
+    panels,
+    write_calibration,
+    write_iou_by_ratio,
+    write_iou_histogram,
+    write_learning_curves,
+)
 
 BLUE, RED = (31, 119, 180), (208, 32, 32)
 

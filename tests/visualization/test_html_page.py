@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from browser import complaints_of, requests_of
-from hipdet.errors import DatasetError, RadiographError
+from hipdet.core.errors import DatasetError, RadiographError
 from hipdet.visualization.html_page import write_page
-from hipdet.visualization.pictured_film import Mark, PicturedFilm
+from hipdet.visualization.tiles import Mark, PicturedFilm
 from roi_tables import write_films
 
 EVIL = "<img src=x onerror=alert(1)></script><script>document.title='owned'</script>{side}\u2028'\"&"

@@ -1,8 +1,8 @@
-from hipdet.coco import Film, Roi, build_coco
-from hipdet.files import write_json
-from hipdet.validation import Expected, validate
-from hipdet.visualization.labelled_films import faulty_first, labelled_films
-from hipdet.visualization.pictured_film import Mark
+from hipdet.core.files import write_json
+from hipdet.data.coco_file import Film, Roi, build_coco
+from hipdet.data.validate.check import Expected, validate
+from hipdet.visualization.film_pictures import faulty_first, labelled_films
+from hipdet.visualization.tiles import Mark
 
 ROIS = (Roi((1, 2, 31, 32), "hip", "left"), Roi((50, 2, 80, 32), "hip", "right"))
 

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from hipdet.errors import DatasetError
-from hipdet.visualization.pictured_film import Mark
-from hipdet.visualization.predicted_films import predicted_films, read_predictions
+from hipdet.core.errors import DatasetError
+from hipdet.visualization.film_pictures import predicted_films, read_predictions
+from hipdet.visualization.tiles import Mark
 
 
 def found(image_id=1, bbox=(10, 20, 30, 40), score=0.9, **more):

@@ -2,9 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hipdet.errors import DatasetError
-from hipdet.visualization.pictured_film import PicturedFilm
-from hipdet.visualization.select_films import below, by_source, named, worst_first
+from hipdet.core.errors import DatasetError
+from hipdet.visualization.tiles import PicturedFilm, below, by_source, named, worst_first
 
 
 def film(name, iou=None, score=None, flags=(), source=""):

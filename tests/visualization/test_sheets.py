@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hipdet.errors import DatasetError, RadiographError
-from hipdet.visualization.film_tile import caption_height, film_tile, shrunk
-from hipdet.visualization.pictured_film import Mark, PicturedFilm
+from hipdet.core.errors import DatasetError, RadiographError
 from hipdet.visualization.sheets import FILMS, legend_of, write_sheets
+from hipdet.visualization.tiles import Mark, PicturedFilm, caption_height, film_tile, shrunk
 from roi_tables import FOUND, LABEL, write_films
 
 SIDE = 200

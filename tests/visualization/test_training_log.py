@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from hipdet.errors import DatasetError
-from hipdet.visualization.training_log import read_log, runs_of
+from hipdet.core.errors import DatasetError
+from hipdet.visualization.plot_data import read_log, runs_of
 
 
 def write(work_dir, rows, started="20260101_000000", end="\n"):

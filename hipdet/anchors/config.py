@@ -1,0 +1,226 @@
+"""A config that trains a detector with the anchors of a plan.
+
+A plan as text for a terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hipdet.anchors.anchor_set import AnchorSet
+from hipdet.anchors.coverage import AnchorFigures
+from hipdet.anchors.feature_map import REFINING, anchor_settings
+from hipdet.anchors.plan import Plan
+from hipdet.anchors.rois import RoiSpread
+from hipdet.anchors.second_look import SecondLook
+from hipdet.core.configs import PASTED, Name, as_source
+from hipdet.core.errors import ConfigError
+from hipdet.core.mirrored_classes import sided_pairs
+
+PALETTE = [(220, 20, 60), (0, 130, 200), (60, 180, 75), (245, 130, 48), (145, 30, 180), (70, 240, 240), (240, 50, 230)]
+PASSES = (3, 2)  # of a RefiningDetector whose config doesn't say
+FILMS: dict[str, Any] = {"**": Name("films")}  # what all data sets of the config share
+
+
+@dataclass(frozen=True)
+class PlanData:
+    """Where films and annotations are.
+
+    Attributes:
+        root: Folder that file names are below, as the user wrote it.
+        train: Annotation files, relative to `root`.
+        val: The same, if there is one.
+        test: The same.
+        unfinished: Whether films that their annotator hasn't finished are taken.
+    """
+
+    root: str
+    train: Sequence[str]
+    val: str | None = None
+    test: str | None = None
+    unfinished: bool = False
+
+    @classmethod
+    def at(cls, root: Path, train: Sequence[Path], val: Path | None = None, test: Path | None = None) -> PlanData:
+        """Files anywhere; without `test`, `val` is tested on."""
+
+        def below(path: Path | None) -> str | None:
+            return None if path is None else Path(os.path.relpath(path, root)).as_posix()
+
+        return cls(root.as_posix(), [str(below(path)) for path in train], below(val), below(test or val))
+
+
+def config_text(plan: Plan, base: Mapping[str, Any], base_path: Path, path: Path, data: PlanData) -> str:
+    """The source of a config at `path` that is based on `base`, read from `base_path`.
+
+    Raises:
+        ConfigError: grids that the backbone of `base` can't have, or names of files or classes that a config can't hold.
+    """
+    names = ", ".join(ascii(Path(name).name)[1:-1] for name in data.train)  # in a comment, so no line breaks
+    anchors = str(plan.anchors)
+    lines = [
+        f"# Anchors read off {names} by hipdet anchors; anchor_plan.json has figures and reasons.",
+        f"# {anchors[0].upper()}{anchors[1:]}.",
+    ]
+    if data.val is None:
+        lines.append("# There was no file for validation: after hipdet split, design again with --val.")
+    above = Path(os.path.relpath(base_path.resolve(), path.parent.resolve())).as_posix()
+    palette = [PALETTE[index % len(PALETTE)] for index in range(len(plan.classes))]
+    settings = dict(
+        _base_=above,
+        data_root=data.root,
+        classes=tuple(plan.classes),
+        metainfo=dict(classes=Name("classes"), palette=palette, **_mirrored_pairs(plan.classes, base)),
+        films=dict(data_root=Name("data_root"), metainfo=Name("metainfo"), **_unfinished(data)),
+        **_model(plan, base),
+        **_training(base, data),
+        **_evaluation("val", data.val, base, plan),
+        **_evaluation("test", data.test, base, plan),
+    )
+    if data.val is None:
+        settings["default_hooks"] = dict(checkpoint=dict(save_best=None))
+    source = "\n".join(
+        [*lines, *(f"{key} = {as_source(value, 0, len(key) + 3)}" for key, value in settings.items()), ""]
+    )
+    if PASTED in source:
+        line = next(line for line in source.splitlines() if PASTED in line)
+        raise ConfigError(
+            f"{line.strip()}: mmengine pastes variables where {PASTED!r} stands; rename the file or the class"
+        )
+    return source
+
+
+def _mirrored_pairs(classes: Sequence[str], base: Mapping[str, Any]) -> dict[str, Any]:
+    """The classes that change places in a mirror image, where there are any; also in place of those that `base` names."""
+    pairs = sided_pairs(classes)
+    return dict(mirrored_pairs=pairs) if pairs or "mirrored_pairs" in base.get("metainfo", {}) else {}
+
+
+def _model(plan: Plan, base: Mapping[str, Any]) -> dict[str, Any]:
+    changed = anchor_settings(plan.anchors, base)
+    head = changed["model"]["bbox_head"]
+    changed["model"]["bbox_head"] = dict(num_classes=len(plan.classes), **head)
+    most = plan.roi_counts.most
+    few = dict(max_per_img=most) if base["model"]["test_cfg"]["max_per_img"] < most else {}
+    changed["model"]["test_cfg"] = dict(nms=dict(iou_threshold=plan.nms_threshold), **few)
+    if base["model"]["type"] == REFINING:
+        changed["model"].update(_second_look(plan.second_look, base))
+    return changed
+
+
+def _unfinished(data: PlanData) -> dict[str, Any]:
+    return dict(unfinished=True) if data.unfinished else {}
+
+
+def _second_look(look: SecondLook, base: Mapping[str, Any]) -> dict[str, Any]:
+    """As many to spare in each reading as `base` has beyond the ROIs of its own films."""
+    passes = base["model"].get("passes", PASSES)
+    spare = [max(count - _rois_of(base), 0) for count in passes]
+    return dict(
+        refiner=dict(square=look.square),
+        one_size=look.one_size,
+        passes=tuple(look.most + more for more in spare),
+    )
+
+
+def _rois_of(base: Mapping[str, Any]) -> int:
+    """ROIs of a class on a film that `base` is made for, at most."""
+    for evaluator in base.get("test_evaluator") or ():
+        if evaluator["type"] == "RoiMetric":
+            counts = evaluator.get("rois_per_image", 2)
+            each = counts.values() if isinstance(counts, Mapping) else [counts]
+            return max(max(count) if isinstance(count, Sequence) else count for count in each)
+    return 2
+
+
+def _training(base: Mapping[str, Any], data: PlanData) -> dict[str, Any]:
+    if len(data.train) == 1:
+        return dict(train_dataloader=dict(dataset=dict(**FILMS, ann_file=data.train[0])))
+    own = ("data_root", "metainfo", "ann_file", "pipeline")
+    inherited = {key: value for key, value in base["train_dataloader"]["dataset"].items() if key not in own}
+    each = dict(inherited, **FILMS, pipeline=Name("_base_.train_dataloader.dataset.pipeline"))
+    datasets = [dict(each, ann_file=ann_file) for ann_file in data.train]
+    return dict(train_dataloader=dict(dataset=dict(_delete_=True, type="ConcatDataset", datasets=datasets)))
+
+
+def _evaluation(part: str, ann_file: str | None, base: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    if ann_file is None:
+        return {f"{part}_dataloader": None, f"{part}_evaluator": None, f"{part}_cfg": None}
+    path = Name(f"data_root + {'/' + ann_file!r}")
+    evaluators = [dict(evaluator, ann_file=path) for evaluator in base[f"{part}_evaluator"]]
+    for evaluator in evaluators:
+        if evaluator["type"] == "RoiMetric":
+            counts = plan.roi_counts.to_json()
+            # names of classes may be no identifiers
+            evaluator["rois_per_image"] = Name(repr(counts)) if isinstance(counts, dict) else counts
+    return {
+        f"{part}_dataloader": dict(dataset=dict(**FILMS, ann_file=ann_file)),
+        f"{part}_evaluator": evaluators,
+    }
+
+
+WIDTH = 120
+SPREAD = ("data set", "films", "ROIs", "a film", "ratio min / median / max", "height/width", "long side, px")
+SETS = ("anchors", "number", "range", "fit", "matched", "IoU", "reach", "positive", "contested")
+
+
+def plan_text(plan: Plan) -> str:
+    """The data, the recommended anchors beside the rejected ones, reasons and warnings."""
+    lines = [*_table(SPREAD, [_spread_row(spread) for spread in plan.spreads]), ""]
+    rows = [_set_row("* ", plan.anchors, plan.figures)]
+    rows += [_set_row("  ", neighbour.anchors, neighbour.figures) for neighbour in plan.neighbours]
+    lines += [*_table(SETS, rows), ""]
+    lines += [f"Recommended: {plan.anchors}", *_bullets(plan.reasons)]
+    if plan.neighbours:
+        lines += ["", "Rejected:"]
+        lines += _bullets([f"{each.change} ({each.anchors}): {each.why}." for each in plan.neighbours])
+    if plan.warnings:
+        lines += ["", "Beware:", *_bullets([f"{warning}." for warning in plan.warnings])]
+    return "\n".join(lines)
+
+
+def _bullets(sentences: Sequence[str]) -> Iterator[str]:
+    for sentence in sentences:
+        yield textwrap.fill(sentence, WIDTH, initial_indent="  - ", subsequent_indent="    ")
+
+
+def _spread_row(spread: RoiSpread) -> tuple[str, ...]:
+    minimum, _, median, _, maximum = spread.ratio
+    usual, most = spread.usual_rois, spread.most_rois
+    return (
+        f"  {spread.label}" if spread.label else spread.name,
+        str(spread.films),
+        str(spread.rois),
+        f"{usual}" if usual == most else f"{usual}, up to {most}",
+        f"{minimum:.3f} / {median:.3f} / {maximum:.3f}",
+        f"{spread.aspect[0]:.2f} .. {spread.aspect[-1]:.2f}",
+        f"{spread.long_side[0]:.0f} .. {spread.long_side[-1]:.0f}",
+    )
+
+
+def _set_row(mark: str, anchors: AnchorSet, figures: AnchorFigures) -> tuple[str, ...]:
+    return (
+        mark + str(anchors).rpartition(", ")[0],
+        str(figures.anchors),
+        f"{figures.smallest:.1%} .. {figures.largest:.1%}",
+        f"{figures.fitted:.1%}",
+        f"{figures.matched:.0%}",
+        f"{figures.best_iou:.3f}",
+        f"{figures.reachable_iou:.3f}",
+        f"{figures.positives:g}",
+        f"{figures.contested:.1%}",
+    )
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns, the first aligned to the left."""
+    widths = [max(map(len, column)) for column in zip(header, *rows)]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]).rstrip()
+        for row in (header, *rows)
+    ]

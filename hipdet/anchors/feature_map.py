@@ -1,0 +1,183 @@
+"""What a set of anchors changes in a config: anchors, and the feature map that they need.
+
+How much of the film a cell of a ResNet's map can see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hipdet.anchors.anchor_set import AnchorSet
+from hipdet.core.errors import ConfigError
+
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+BASIC = (18, 34)  # two 3x3 convolutions in a block, else one between two 1x1
+
+
+def receptive_field(depth: int, stage: int, downsamples: int = 0, reduction: int = 1) -> int:
+    """Side in pixels of what influences a cell of ``HipSSDHead`` behind `stage` of a ResNet of style ``pytorch``.
+
+    In theory: the pixels at its rim have next to no weight (Luo et al., "Understanding the effective receptive field", 2016).
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        stage: The last one, 1 to 4.
+        downsamples: Stride-2 convolutions of the head between map and anchors.
+        reduction: The ResNet sees means of blocks of so many pixels.
+    """
+    field = jump = reduction
+    for kernel, stride in (*_convolutions(depth, stage), *[(3, 1)], *[(3, 2)] * downsamples, (3, 1)):
+        field += (kernel - 1) * jump
+        jump *= stride
+    return field
+
+
+def _convolutions(depth: int, stage: int) -> Iterator[tuple[int, int]]:
+    """Kernel and stride of those that widen the field."""
+    yield 7, 2
+    yield 3, 2  # pooling
+    for number, blocks in enumerate(BLOCKS[depth][:stage]):
+        for block in range(blocks):
+            yield 3, 2 if number > 0 and block == 0 else 1
+            if depth in BASIC:
+                yield 3, 1
+
+
+IMAGE_SIDE = 224  # pixels of the padded square, where a config doesn't say
+RESNETS = ("ResNet", "GreyResNet")
+REFINING = "RefiningDetector"
+STRIDES = {4: 32, 3: 16, 2: 8}  # pixels between the cells of a ResNet's stages
+
+
+def image_side(base: Mapping[str, Any]) -> int:
+    """Side in pixels of the square that the network of `base` sees."""
+    return int(base.get("image_size", (IMAGE_SIDE,))[0])
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What decides which maps there are.
+
+    Attributes:
+        side: Of the padded square, in pixels.
+        stages: Of the ResNet; the head reads the last one.
+        reduction: The ResNet sees the square smaller by this number (``RefiningDetector``).
+        depth: Of the ResNet, for its receptive field.
+    """
+
+    side: int = IMAGE_SIDE
+    stages: int = 4
+    reduction: int = 1
+    depth: int = 101  # the paper's
+
+    @classmethod
+    def of(cls, base: Mapping[str, Any]) -> Backbone:
+        """That of a config with a ResNet."""
+        model = base["model"]
+        reduction = model.get("reduction", 2) if model.get("type") == REFINING else 1
+        backbone = model["backbone"]
+        return cls(image_side(base), backbone.get("num_stages", 4), reduction, backbone["depth"])
+
+    @property
+    def ends(self) -> list[int]:
+        """Stages that the ResNet may end with, the deepest first."""
+        return [stage for stage in STRIDES if stage <= self.stages]
+
+    def maps_of(self, stage: int) -> list[int]:
+        """Cells along a side of the map behind `stage`, and of those that stride-2 convolutions make of it: 7, 4, 2, 1."""
+        cells = [self.side // (STRIDES[stage] * self.reduction)]
+        while cells[-1] > 1:
+            cells.append(-(-cells[-1] // 2))
+        return cells
+
+    @property
+    def grids(self) -> list[int]:
+        """Every grid that it offers, ascending: 1, 2, 4, 7, 14, 28."""
+        return sorted({cells for stage in self.ends for cells in self.maps_of(stage)})
+
+    @property
+    def coarsest(self) -> int:
+        """Cells along a side of the ResNet's last map: 7."""
+        return self.maps_of(self.stages)[0]
+
+    def feature_map(self, grids: tuple[int, ...]) -> tuple[int, list[int]]:
+        """The deepest stage that is as fine as the finest of `grids`, and the stride-2 convolutions behind it.
+
+        Returns:
+            Stage, and for every grid the convolutions: ``(4, [1, 2, 3])`` for grids 4, 2, 1 on 224 px (7 -> 4 -> 2 -> 1).
+
+        Raises:
+            ConfigError: grids that no stage leads to.
+        """
+        for stage in self.ends:
+            cells = self.maps_of(stage)
+            if set(grids) <= set(cells):
+                return stage, [cells.index(grid) for grid in grids]
+        smaller = f" reduced by {self.reduction}" if self.reduction > 1 else ""
+        raise ConfigError(
+            f"no feature map for grids {list(grids)} on {self.side} px{smaller}: a ResNet of {self.stages} stages offers "
+            f"{self.grids}"
+        )
+
+    def receptive_field(self, grids: tuple[int, ...]) -> int:
+        """Side in pixels of the square of what a cell of the coarsest of `grids` sees."""
+        stage, downsamples = self.feature_map(grids)
+        return receptive_field(self.depth, stage, max(downsamples), self.reduction)
+
+
+def anchor_settings(anchors: AnchorSet, base: Mapping[str, Any]) -> dict[str, Any]:
+    """What `anchors` change in `base`, for mmengine to merge.
+
+    Args:
+        anchors: Square ones become a ``SquareAnchorGenerator``, others mmdet's own ``AnchorGenerator``.
+        base: A config whose ResNet feeds a ``HipSSDHead``.
+
+    Raises:
+        ConfigError: another backbone, or grids that it can't have.
+    """
+    backbone = Backbone.of(base)
+    side, (stage, downsamples) = backbone.side, backbone.feature_map(anchors.grids)
+    changed: dict[str, Any] = dict(model=dict(bbox_head={}))
+    if stage < backbone.stages:
+        changed = _up_to(stage, base)
+    changed["model"]["bbox_head"].update(downsamples=downsamples, anchor_generator=_generator(anchors, side))
+    return changed
+
+
+def _generator(anchors: AnchorSet, side: int) -> dict[str, Any]:
+    strides = [side // grid for grid in anchors.grids]
+    if anchors.aspects == (1.0,):
+        steps = anchors.steps
+        scales = list(anchors.scales) if steps is None else dict(zip(("start", "stop", "step"), steps))
+        return dict(strides=strides, scales=scales)
+    # mmdet's ratios are height / width; its centres lie at offset x base size, which is the stride
+    return dict(
+        _delete_=True,
+        type="AnchorGenerator",
+        strides=strides,
+        scales=list(anchors.scales),
+        ratios=list(anchors.aspects),
+        center_offset=0.5,
+    )
+
+
+def _up_to(stage: int, base: Mapping[str, Any]) -> dict[str, Any]:
+    """A finer map can't come from the last stage: the backbone ends earlier, with fewer channels (recipe, "Head")."""
+    backbone, head = base["model"]["backbone"], base["model"]["bbox_head"]
+    if backbone["type"] not in RESNETS:
+        raise ConfigError(f"a finer map needs a ResNet to end earlier; found {backbone['type']}")
+    last = backbone.get("num_stages", max(STRIDES))
+    model = dict(
+        backbone=dict(num_stages=stage, out_indices=(stage - 1,), strides=(1, 2, 2, 2)[:stage], dilations=(1,) * stage),
+        bbox_head=dict(in_channels=head["in_channels"] // 2 ** (last - stage)),
+    )
+    gone = {f"backbone.layer{number}" for number in range(stage + 1, last + 1)}
+    groups = [dict(group) for group in base["optim_wrapper"]["paramwise_cfg"]["groups"]]
+    for group in groups:
+        group["prefixes"] = [prefix for prefix in group["prefixes"] if prefix not in gone]
+    for group, earlier in zip(groups, groups[1:]):
+        if not group["prefixes"]:  # every stage of the training has something to thaw
+            group["prefixes"].append(earlier["prefixes"].pop())
+    return dict(model=model, optim_wrapper=dict(paramwise_cfg=dict(groups=groups)))

@@ -1,0 +1,278 @@
+"""The fewest scales on given grids that give nearly every ROI an anchor of its size.
+
+What a plan must reach, and among which grids it chooses.
+
+The smallest set on every grid, and which of them reach the goal.
+
+Sets of anchors beside the recommended one, and why they were rejected.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hipdet.anchors.anchor_set import AnchorSet
+from hipdet.anchors.coverage import FIT, MATCH, ROUNDING, AnchorFigures, figures, fitted_share, may_fit, tightest_cover
+from hipdet.anchors.rois import SKETCH, Floats, Rois
+from hipdet.core.errors import ConfigError
+
+EQUAL, FITTED = "equal", "fitted"
+GRIDS = (
+    (1,),
+    (2,),
+    (4,),
+    (7,),
+    (14,),
+    (28,),
+)  # of 224 px: layers 4, 3 and 2 of a ResNet, and convolutions behind layer 4
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Shares are of ROIs, between 0 and 1.
+
+    Attributes:
+        coverage: Share that must find an anchor of its size.
+        matched: Share that must be matched by overlap and not by force.  The paper's experiment 3 has .77 where ratios are
+            uniform over 10% .. 30%, its experiment 1, which lost, .42: half lies between.
+        contested: Largest share that may have the same best anchor as another ROI of the film.
+        scales: ``equal`` steps that span the sizes, as in the paper, or ``fitted`` to the sizes.
+        coarsest: Smallest grid to recommend: the backbone's own.  Behind further stride-2 convolutions detectors were worse:
+            the paper's experiment 1, and chest phantoms (docs/anchors.md).
+        grids: To choose from, more than one number for several maps together; empty for all that a ResNet has.
+    """
+
+    coverage: float = 0.99
+    matched: float = 0.5
+    contested: float = 0.02
+    scales: str = EQUAL
+    coarsest: int = 1
+    grids: tuple[tuple[int, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("coverage", "matched", "contested"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} {getattr(self, name)}: expected a share from 0 to 1")
+        if self.scales not in (EQUAL, FITTED):
+            raise ConfigError(f"scales {self.scales!r}: expected {EQUAL!r} or {FITTED!r}")
+
+
+MOST_SCALES = 32
+STEP = 0.05  # scales are multiples of it, as in the paper; finer below half a cell
+ONE_SIZE = 1.02  # largest / smallest ROI that one scale stands for
+
+
+class ScaleChooser:
+    """Chooses scales for `rois`, whatever the grids and aspects.
+
+    Args:
+        rois: At least one.
+        goal: Equal steps or fitted scales, and the share of ROIs that needs an anchor of its size.
+    """
+
+    def __init__(self, rois: Rois, goal: Goal) -> None:
+        self.rois = rois
+        self.goal = goal
+        self._sketch = rois.sketch
+        tails = [(1 - goal.coverage) / 2, (1 + goal.coverage) / 2]
+        self._span = tuple(map(float, np.quantile(rois.sizes, tails)))
+        self._fitted: dict[int, Floats] = {}
+
+    def fewest(self, grids: tuple[int, ...], aspects: tuple[float, ...]) -> AnchorSet | None:
+        """The smallest set on `grids` with `aspects` that gives the goal's share an anchor of its size, if there is one.
+
+        Equal steps must leave no gap between two sizes either, whether films of this data set lie in it or not.
+        """
+        if may_fit(self.rois, aspects) < self.goal.coverage:
+            return None
+        for anchors in self.growing(grids, aspects):
+            if self.goal.scales == EQUAL and anchors.worst_fit < FIT - ROUNDING:
+                continue
+            # the sketch is off by some ROIs; the whole decides
+            nearly = fitted_share(self._sketch, anchors) >= self.goal.coverage - 10 / SKETCH
+            if nearly and fitted_share(self.rois, anchors) >= self.goal.coverage:
+                return anchors
+        return None
+
+    def growing(self, grids: tuple[int, ...], aspects: tuple[float, ...]) -> Iterator[AnchorSet]:
+        """Sets of ever more scales."""
+        for count in range(1, MOST_SCALES + 1):
+            scales = self.scales(grids, count)
+            if scales:
+                yield AnchorSet(grids, scales, aspects)
+
+    def scales(self, grids: tuple[int, ...], count: int) -> tuple[float, ...]:
+        """`count` scales for `grids`; none where equal steps can't span the sizes with so few."""
+        if self.goal.scales == EQUAL:
+            low, high = self._span[0] * max(grids), self._span[1] * min(grids)
+            # of several maps the finer one's largest anchors must meet the coarser one's smallest
+            meeting = low * max(grids) / min(grids) if len(grids) > 1 else 0.0
+            return equal_steps(low, max(high, meeting), count)
+        if count not in self._fitted:
+            self._fitted[count] = np.exp(tightest_cover(np.log(self._sketch.sizes), self.goal.coverage, count))
+        return fitted_scales(self._fitted[count], grids)
+
+
+def equal_steps(low: float, high: float, count: int) -> tuple[float, ...]:
+    """`count` scales in equal steps from `low` or below to `high` or beyond, in cells, as round numbers (paper, Table 2)."""
+    if count == 1:
+        return (_round_number(math.sqrt(low * high)),) if high <= ONE_SIZE * low else ()
+    unit = STEP if low >= 10 * STEP else 10.0 ** (math.floor(math.log10(low)) - 1)
+    start = math.floor(low / unit + 1e-6) * unit
+    step = max(math.ceil((high - start) / (count - 1) / unit - 1e-6), 1) * unit
+    return tuple(_round_number(start + step * index) for index in range(count))
+
+
+def fitted_scales(sizes: Floats, grids: tuple[int, ...]) -> tuple[float, ...]:
+    """Scales for `sizes`, sides in units of the image; of several grids the coarsest serves those above the middle."""
+    middle = math.sqrt(float(sizes.min() * sizes.max()))
+    grid = np.where(sizes > middle, min(grids), max(grids))
+    return tuple(sorted({_round_number(float(scale)) for scale in sizes * grid}))
+
+
+def _round_number(value: float) -> float:
+    """Four digits, and no trace of binary fractions."""
+    return float(f"{value:.4g}")
+
+
+MOST_ASPECTS = 6
+SQUARE = 1.05  # aspects within this factor of 1 count as 1:1
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A set of anchors and its figures on all ROIs."""
+
+    anchors: AnchorSet
+    figures: AnchorFigures
+
+    @classmethod
+    def of(cls, rois: Rois, anchors: AnchorSet) -> Candidate:
+        """`anchors` on `rois`."""
+        return cls(anchors, figures(rois, anchors))
+
+    def shortfalls(self, goal: Goal) -> list[str]:
+        """What keeps it from `goal`, in words; nothing where it reaches it."""
+        words, found = [], self.figures
+        if found.fitted < goal.coverage:
+            words.append(f"only {found.fitted:.1%} of the ROIs have an anchor of their size (goal {goal.coverage:.0%})")
+        if goal.scales == EQUAL and self.anchors.worst_fit < FIT - ROUNDING:
+            words.append(
+                f"sizes between two of its anchors fit them by IoU {self.anchors.worst_fit:.2f} only (goal {FIT})"
+            )
+        if found.matched < goal.matched:
+            words.append(
+                f"its anchors overlap only {found.matched:.0%} of the ROIs by IoU {MATCH} or more; the others are matched by "
+                f"force (goal {goal.matched:.0%})"
+            )
+        if found.contested > goal.contested:
+            words.append(
+                f"{found.contested:.1%} of the ROIs want the same anchor as another ROI of the film "
+                f"(at most {goal.contested:.0%})"
+            )
+        if min(self.anchors.grids) < goal.coarsest:
+            words.append("it lies behind stride-2 convolutions of the head, which cost accuracy")
+        return words
+
+
+def smallest_per_grid(rois: Rois, goal: Goal) -> list[Candidate]:
+    """For each of the goal's grids the set with the fewest anchors that gives the ROIs anchors of their size, if any does."""
+    chooser, choices = ScaleChooser(rois, goal), aspect_choices(rois, goal)
+    found = []
+    for grids in goal.grids:
+        reaching = [anchors for aspects in choices if (anchors := chooser.fewest(grids, aspects)) is not None]
+        if reaching:
+            found.append(Candidate.of(rois, min(reaching, key=lambda anchors: anchors.per_image)))
+    return found
+
+
+def aspect_choices(rois: Rois, goal: Goal) -> list[tuple[float, ...]]:
+    """1:1, and 1, 2, ... aspects fitted to the data where it isn't square."""
+    choices: list[tuple[float, ...]] = [(1.0,)]
+    logs = np.log(rois.sketch.aspects)
+    for count in range(1, MOST_ASPECTS + 1):
+        middles = np.exp(tightest_cover(logs, goal.coverage, count))
+        aspects = tuple(sorted({1.0 if 1 / SQUARE <= value <= SQUARE else float(f"{value:.2g}") for value in middles}))
+        if aspects not in choices:
+            choices.append(aspects)
+    return choices
+
+
+def choose(candidates: list[Candidate], goal: Goal) -> Candidate:
+    """The smallest that reaches the goal; where none does, the one that falls short in the fewest points, then by least."""
+
+    def order(candidate: Candidate) -> tuple[float, ...]:
+        short = len(candidate.shortfalls(goal))
+        return short, (1 - candidate.figures.matched) if short else 0, candidate.anchors.per_image
+
+    return min(candidates, key=order)
+
+
+PAPER = AnchorSet.equal_steps((7,), 0.7, 2.2, 0.3)  # experiment 3
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A rejected set: in what it differs, its figures on all ROIs, and why it isn't recommended."""
+
+    change: str
+    anchors: AnchorSet
+    figures: AnchorFigures
+    why: str
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``anchor_plan.json``."""
+        return asdict(self)
+
+
+def neighbours_of(rois: Rois, chosen: Candidate, candidates: Sequence[Candidate], goal: Goal) -> Iterator[Neighbour]:
+    """The sets one step beside `chosen`, each once."""
+    seen = {chosen.anchors}
+    for change, anchors in _changes(rois, chosen, candidates, goal):
+        if anchors is not None and anchors not in seen:
+            seen.add(anchors)
+            its_goal = replace(goal, scales=FITTED) if change == f"{FITTED} scales" else goal
+            rejected = Candidate.of(rois, anchors)
+            yield Neighbour(change, anchors, rejected.figures, _why(rejected, chosen, its_goal))
+
+
+def _changes(
+    rois: Rois, chosen: Candidate, candidates: Sequence[Candidate], goal: Goal
+) -> Iterator[tuple[str, AnchorSet | None]]:
+    grids, scales, aspects = chosen.anchors.grids, chosen.anchors.scales, chosen.anchors.aspects
+    ranked = sorted(
+        (candidate.anchors for candidate in candidates), key=lambda anchors: (anchors.grids[0], anchors.grids)
+    )
+    place = ranked.index(chosen.anchors)
+    yield "coarser grid", ranked[place - 1] if place else None
+    yield "finer grid", ranked[place + 1] if place + 1 < len(ranked) else None
+    chooser = ScaleChooser(rois, goal)
+    for change, count in (("one scale fewer", len(scales) - 1), ("one scale more", len(scales) + 1)):
+        found = chooser.scales(grids, count) if count else ()
+        yield change, AnchorSet(grids, found, aspects) if found and len(found) == count else None
+    other = FITTED if goal.scales == EQUAL else EQUAL
+    yield f"{other} scales", ScaleChooser(rois, replace(goal, scales=other)).fewest(grids, aspects)
+    if aspects != (1.0,):
+        yield "square anchors", AnchorSet(grids, scales)
+    yield "the paper's experiment 3", PAPER
+
+
+def _why(rejected: Candidate, chosen: Candidate, goal: Goal) -> str:
+    short = rejected.shortfalls(goal)
+    if short:
+        return "; ".join(short)
+    count, own = rejected.anchors.per_image, chosen.anchors.per_image
+    if count < own:
+        remark = (
+            ", but tuned to these films: take it (--scales fitted) if others are alike" if goal.scales == FITTED else ""
+        )
+        return f"reaches the goal with fewer anchors{remark}"
+    words = f"reaches the goal too, with {count / own:.1f} times the anchors" if count > own else "reaches the goal too"
+    if rejected.figures.matched > chosen.figures.matched + 0.05:
+        words += f"; it would overlap {rejected.figures.matched:.0%} of the ROIs and not {chosen.figures.matched:.0%}"
+    return words

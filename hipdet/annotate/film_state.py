@@ -1,0 +1,179 @@
+"""What an annotator says of one film.
+
+What is labelled, by whom, and why films may be left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hipdet.core.errors import DatasetError
+from hipdet.core.records import finite, shown
+from hipdet.data.coco_file import Roi
+from hipdet.radiographs.grey import Size
+
+# the paper's reasons; a text of the annotator's own may follow "other: "
+REASONS = ("one hip", "artefact on the hip", "child", "not a pelvis", "other")
+LONGEST_REASON = 200  # characters
+_NAME = re.compile(r"\w[\w.-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Project:
+    """One annotator's task.
+
+    Attributes:
+        classes: Names in the order of their ids.
+        rois: Number of ROIs of a finished film; None for any from 1 up.
+        free_shape: Whether boxes need not be square.
+        annotator: Whose labels these are: their files are called so.
+        source: Name of the data set, which every image record carries.
+    """
+
+    classes: tuple[str, ...] = ("hip",)
+    rois: int | None = 2
+    free_shape: bool = False
+    annotator: str = "annotator"
+    source: str = "folder"
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.annotator):
+            raise DatasetError(
+                f"--annotator {self.annotator!r}: expected letters, digits, '_', '-' and '.', as it names files"
+            )
+        if not self.classes or not all(self.classes) or len(set(self.classes)) < len(self.classes):
+            raise DatasetError(f"--classes {' '.join(self.classes)}: expected names, each once")
+
+
+def is_reason(text: object) -> bool:
+    """Whether `text` says why a film is left out: one of the reasons, or ``other: `` and a line of one's own."""
+    if not isinstance(text, str) or len(text) > LONGEST_REASON or not text.isprintable():
+        return False
+    return text in REASONS or (text.startswith("other: ") and bool(text[7:].strip()))
+
+
+MOST_BOXES = 100  # on a film
+SQUARE_TOLERANCE = 0.05  # px: sides are rounded to hundredths on their way
+DECIMALS = 2
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class FilmState:
+    """Boxes and remarks.
+
+    Attributes:
+        rois: Boxes ``(x0, y0, x1, y1)`` of the upright film as drawn: a square may reach over the edge of the film.
+        exclude: Why the film is to be left out, None if it isn't.
+        unsure: Whether somebody else should look.
+        checked: Whether a person has drawn or confirmed it; old labels that nobody looked at are not.
+        none: Whether there is no ROI on the film: said, not just nothing drawn yet.
+    """
+
+    rois: tuple[Roi, ...] = ()
+    exclude: str | None = None
+    unsure: bool = False
+    checked: bool = False
+    none: bool = False
+
+    def status(self, rois: int | None) -> str:
+        """``new``, ``unchecked``, ``incomplete``, ``done`` or ``excluded``; done is `rois` ROIs, or that there is none."""
+        if self.exclude:
+            return "excluded"
+        if not self.rois and not self.none:
+            return "new"
+        if not self.checked:
+            return "unchecked"
+        return "done" if self.none or rois in (None, len(self.rois)) else "incomplete"
+
+    def record(self) -> dict[str, Any]:
+        """As JSON: what :func:`parse_state` reads."""
+        return {
+            "boxes": [{"box": list(roi.box), "label": roi.label} for roi in self.rois],
+            "exclude": self.exclude,
+            "unsure": self.unsure,
+            "checked": self.checked,
+            "none": self.none,
+        }
+
+
+def parse_state(record: Mapping[str, Any], project: Project, size: Size | None) -> FilmState:
+    """The state that `record` holds.
+
+    Args:
+        record: ``boxes``, ``exclude``, ``unsure``, ``checked``, ``none`` (older journals lack it); others are passed over.
+        project: Says what a box may be.
+        size: Of the upright film, ``(width, height)``; None for a film that can't be read, which can only be excluded.
+
+    Raises:
+        DatasetError: what was found and what was expected.
+    """
+    boxes = record.get("boxes")
+    if not isinstance(boxes, list) or len(boxes) > MOST_BOXES:
+        raise DatasetError(f"boxes is {shown(boxes)}, expected a list of at most {MOST_BOXES}")
+    if boxes and size is None:
+        raise DatasetError("boxes on a film that can't be read, expected none")
+    rois = tuple(_roi(each, project, size) for each in boxes if size is not None)
+    if len({roi.box for roi in rois}) < len(rois):
+        raise DatasetError("the same box twice, expected each ROI once: delete one")
+    exclude = record.get("exclude")
+    if exclude is not None and not is_reason(exclude):
+        raise DatasetError(f"exclude is {shown(exclude)}, expected nothing, {', '.join(REASONS)}, or 'other: ...'")
+    flags = [record.get("unsure"), record.get("checked"), record.get("none", False)]
+    if not all(isinstance(flag, bool) for flag in flags):
+        raise DatasetError(f"unsure, checked and none are {shown(flags)}, expected true or false")
+    if flags[2] and (rois or size is None):
+        found = f"{len(rois)} boxes" if rois else "a film that can't be read"
+        raise DatasetError(f"none is true, with {found}, expected it of a film that was seen and has no box")
+    return FilmState(rois, exclude, *map(bool, flags))
+
+
+def _roi(record: object, project: Project, size: Size) -> Roi:
+    if not isinstance(record, dict) or record.get("label") not in project.classes:
+        raise DatasetError(f"box {shown(record)}: expected a box with a label of {', '.join(project.classes)}")
+    edges = record.get("box")
+    numbers = [finite(value) for value in edges] if isinstance(edges, list) else []
+    x0, y0, x1, y1 = (
+        (None if edge is None else round(edge, DECIMALS) for edge in numbers) if len(numbers) == 4 else [None] * 4
+    )
+    if x0 is None or y0 is None or x1 is None or y1 is None:
+        raise DatasetError(f"box {shown(edges)}: expected four finite numbers [x0, y0, x1, y1]")
+    width, height = size
+    if not (0 <= (x0 + x1) / 2 <= width and 0 <= (y0 + y1) / 2 <= height):
+        raise DatasetError(f"box {shown(edges)}: its centre is not on the film of {width}x{height}")
+    clipped = clip((x0, y0, x1, y1), size)
+    if x1 - x0 < 1 or y1 - y0 < 1 or min(clipped[2] - clipped[0], clipped[3] - clipped[1]) < 1:
+        raise DatasetError(f"box {shown(edges)}: less than 1 px wide or high on the film: draw it again")
+    if not project.free_shape and not is_square((x0, y0, x1, y1)):
+        raise DatasetError(f"box {shown(edges)}: {x1 - x0:g} wide and {y1 - y0:g} high, expected a square")
+    return Roi((x0, y0, x1, y1), record["label"])
+
+
+def clip(box: Box, size: Size) -> Box:
+    """The part of `box` on the film of ``(width, height)``."""
+    return max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(size[0])), min(box[3], float(size[1]))
+
+
+def squared(box: Box, size: Size) -> Box:
+    """The square of the longer side of `box`: its centre stays, or where the edge of the film cuts it, its uncut edge."""
+    side = max(box[2] - box[0], box[3] - box[1])
+    spans = [_span(box[axis], box[axis + 2], size[axis], side) for axis in (0, 1)]
+    return spans[0][0], spans[1][0], spans[0][1], spans[1][1]
+
+
+def _span(low: float, high: float, length: int, side: float) -> tuple[float, float]:
+    cut_low, cut_high = low <= 1, high >= length - 1
+    if cut_low and not cut_high:
+        low = high - side
+    elif not cut_high:
+        low = (low + high - side) / 2
+    return round(low, DECIMALS), round(low + side, DECIMALS)
+
+
+def is_square(box: Box) -> bool:
+    """Whether a project of squares takes `box` as it is."""
+    return abs((box[2] - box[0]) - (box[3] - box[1])) <= SQUARE_TOLERANCE

@@ -1,0 +1,70 @@
+// What is said of one film, with the way back; the same fields as hipdet.annotate.film_state.
+
+const FIELDS = ["boxes", "exclude", "unsure", "checked", "none"];
+const stateOf = (record) => structuredClone(Object.fromEntries(FIELDS.map((field) => [field, record[field]])));
+export const same = (a, b) => JSON.stringify(stateOf(a)) === JSON.stringify(stateOf(b));
+
+/** As FilmState.status in Python has it, where a finished film has `rois` ROIs (null: any). */
+export function statusOf(film, rois) {
+  if (film.exclude) return "excluded";
+  if (!film.boxes.length && !film.none) return "new";
+  if (!film.checked) return "unchecked";
+  return film.none || rois === null || film.boxes.length === rois ? "done" : "incomplete";
+}
+
+export class Film {
+  constructor(name, answer) {
+    this.name = name;
+    this.past = [];
+    this.future = [];
+    this.take(answer);
+  }
+
+  /** The server's word, which ends the history if it is another one than ours. */
+  take(answer) {
+    const changed = this.revision !== undefined && !same(this, answer);
+    Object.assign(this, stateOf(answer), { revision: answer.revision });
+    if ("proposal" in answer) this.proposal = answer.proposal;
+    if (changed) this.past = this.future = [];
+  }
+
+  get state() {
+    return { ...stateOf(this), revision: this.revision };
+  }
+
+  /** Whether the model's squares are shown: until a person has said anything. */
+  get proposed() {
+    return !this.checked && !this.boxes.length && !this.none && !this.exclude && Boolean(this.proposal?.boxes.length);
+  }
+
+  /** What is to be seen: own boxes, else the proposed ones. */
+  get shown() {
+    if (!this.proposed) return this.boxes;
+    return this.proposal.boxes.map((box, n) => ({ box, label: this.proposal.labels[n], score: this.proposal.scores[n] }));
+  }
+
+  /** Change it by `change(state)`; proposals become boxes first. Returns whether anything is different. */
+  edit(change) {
+    const before = stateOf(this);
+    const after = { ...stateOf(this), checked: true };
+    if (this.proposed) after.boxes = structuredClone(this.shown).map(({ box, label }) => ({ box, label }));
+    change(after);
+    if (after.boxes.length) after.none = false;
+    if (same(before, after)) return false;
+    this.past = [...this.past, before];
+    this.future = [];
+    Object.assign(this, after);
+    return true;
+  }
+
+  undo() { return this.#step("past", "future"); }
+  redo() { return this.#step("future", "past"); }
+
+  #step(from, to) {
+    if (!this[from].length) return false;
+    this[to] = [...this[to], stateOf(this)];
+    Object.assign(this, structuredClone(this[from].at(-1)));
+    this[from] = this[from].slice(0, -1);
+    return true;
+  }
+}

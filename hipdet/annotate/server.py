@@ -1,0 +1,219 @@
+"""The page and its data over HTTP, as a WSGI application.
+
+Who may talk to the page's server: the browser that was given its address, and no page of another site.
+
+The server listens on this machine only, but every program and every web page that is open here can reach it.  So the
+address on the terminal carries a secret, which becomes a cookie; the Host must be this machine (else a foreign name could
+be pointed at it); changes must come from the page itself and be JSON, which other sites can't send.
+
+The server of the page: this machine only, a thread per request.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from importlib.resources import files
+from types import FrameType
+from typing import Any
+
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, NotFound, UnsupportedMediaType
+from werkzeug.routing import Map, Rule
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.utils import redirect
+from werkzeug.wrappers import Request, Response
+
+from hipdet.annotate.labels import StaleRevision
+from hipdet.annotate.session import Session
+from hipdet.core.errors import DatasetError, HipdetError, RadiographError
+from hipdet.core.journal import StorageError
+
+HOSTS = ("127.0.0.1", "localhost")
+OPEN_AGAIN = "Open the address that hipdet annotate shows on its terminal; it holds the key to this page."
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",  # films are patient data
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Guard:
+    """The secret of one session."""
+
+    def __init__(self) -> None:
+        self.key = secrets.token_urlsafe(24)
+
+    def check(self, request: Request) -> None:
+        """Raise Forbidden or UnsupportedMediaType for a request that isn't the page's."""
+        self.check_host(request)
+        if not secrets.compare_digest(request.cookies.get(self._cookie(request), "").encode(), self.key.encode()):
+            raise Forbidden(OPEN_AGAIN)
+        if request.method not in ("GET", "HEAD"):
+            if request.headers.get("Origin") != f"http://{request.host}":
+                raise Forbidden("changes are taken from this page only")
+            if request.mimetype != "application/json":
+                raise UnsupportedMediaType("changes are JSON")
+
+    @staticmethod
+    def check_host(request: Request) -> None:
+        """Raise Forbidden unless the address was this machine's."""
+        name, _, port = request.host.partition(":")
+        if name not in HOSTS or port != request.environ["SERVER_PORT"]:
+            raise Forbidden(f"{request.host!r} is not the address of this page")
+
+    def admits(self, request: Request) -> bool:
+        """Whether the address holds the key."""
+        return secrets.compare_digest(request.args.get("key", "").encode(), self.key.encode())
+
+    def admit(self, request: Request, response: Response) -> None:
+        """Give the browser the cookie, so that the key doesn't stay in the address."""
+        response.set_cookie(self._cookie(request), self.key, httponly=True, samesite="Strict")
+
+    @staticmethod
+    def _cookie(request: Request) -> str:
+        return f"hipdet_{request.environ['SERVER_PORT']}"  # cookies don't tell ports apart
+
+
+LARGEST_CHANGE = 64 * 1024  # bytes; a hundred boxes have 10
+SIDES = (256, 8192)  # px, of pictures that are asked for
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+ROUTES = Map(
+    [
+        Rule("/", endpoint="page", methods=["GET"]),
+        Rule("/page/<name>", endpoint="part", methods=["GET"]),
+        Rule("/api/overview", endpoint="overview", methods=["GET"]),
+        Rule("/api/news", endpoint="news", methods=["GET"]),
+        Rule("/api/film", endpoint="film", methods=["GET"]),
+        Rule("/api/film", endpoint="change", methods=["POST"]),
+        Rule("/api/picture", endpoint="picture", methods=["GET"]),
+    ]
+)
+
+
+class App:
+    """Answers the page of `session`; `guard` says to whom."""
+
+    def __init__(self, session: Session, guard: Guard) -> None:
+        self.session, self.guard = session, guard
+        self._parts = {part.name: part.read_bytes() for part in files("hipdet.annotate").joinpath("page").iterdir()}
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """WSGI."""
+        request = Request(environ)
+        request.max_content_length = LARGEST_CHANGE
+        response = self._answer(request)
+        response.headers.extend(HEADERS)
+        return response(environ, start_response)
+
+    def _answer(self, request: Request) -> Response:
+        try:
+            endpoint, values = ROUTES.bind_to_environ(request.environ).match()
+            if endpoint != "page":
+                self.guard.check(request)
+            answer: Response = getattr(self, f"_{endpoint}")(request, **values)
+            return answer
+        except StaleRevision as error:
+            return _json({"error": str(error), "film": self.session.described(error.current)}, 409)
+        except RadiographError as error:
+            return _json({"error": error.reason}, 422)
+        except DatasetError as error:
+            return _json({"error": str(error)}, 400)
+        except StorageError as error:
+            return _json({"error": str(error)}, 507)
+        except HTTPException as error:
+            return _json({"error": error.description}, error.code or 500)
+
+    def _page(self, request: Request) -> Response:
+        self.guard.check_host(request)
+        if self.guard.admits(request):
+            response = redirect("/")
+            self.guard.admit(request, response)
+            return response
+        try:
+            self.guard.check(request)
+        except Forbidden:
+            return Response(OPEN_AGAIN, 403, mimetype="text/plain")
+        return self._part(request, "index.html")
+
+    def _part(self, request: Request, name: str) -> Response:
+        if name not in self._parts:
+            raise NotFound("no such part of the page")
+        return Response(self._parts[name], mimetype=KINDS[name[name.rindex(".") :]])
+
+    def _overview(self, request: Request) -> Response:
+        return _json(self.session.overview())
+
+    def _news(self, request: Request) -> Response:
+        return _json(self.session.news())
+
+    def _film(self, request: Request) -> Response:
+        return _json(self.session.film(request.args.get("name", "")))
+
+    def _change(self, request: Request) -> Response:
+        try:
+            record = json.loads(request.get_data())
+        except (ValueError, RecursionError) as error:
+            raise BadRequest(f"not JSON: {error}") from error
+        return _json(self.session.change(request.args.get("name", ""), record))
+
+    def _picture(self, request: Request) -> Response:
+        side = request.args.get("side", type=int)
+        if side is not None and not SIDES[0] <= side <= SIDES[1]:
+            raise BadRequest(f"side is {side}, expected {SIDES[0]} to {SIDES[1]} px, or none for the whole film")
+        picture = self.session.films.picture(request.args.get("name", ""), side)
+        width, height = map(str, picture.size)
+        return Response(picture.jpeg, mimetype="image/jpeg", headers={"X-Film-Width": width, "X-Film-Height": height})
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(json.dumps(content, ensure_ascii=False), status, mimetype="application/json")
+
+
+HOST = "127.0.0.1"
+LAST_PORT = 65535
+
+
+class _Quiet(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Names of films stay out of logs."""
+
+
+def bind(session: Session, port: int) -> tuple[BaseWSGIServer, str]:
+    """A server on `port`, 0 for any free one, and the address that opens its page.
+
+    Raises:
+        HipdetError: the port is taken, or none.
+    """
+    if not 0 <= port <= LAST_PORT:
+        raise HipdetError(f"--port {port}: expected 1 to {LAST_PORT}, or 0 for a free one")
+    guard = Guard()
+    try:
+        server = make_server(HOST, port, App(session, guard), threaded=True, request_handler=_Quiet)
+    except (SystemExit, OSError) as error:  # werkzeug prints that the port is in use and exits
+        raise HipdetError(f"--port {port}: can't be used: choose another, or 0 for a free one") from error
+    return server, f"http://{HOST}:{server.server_port}/?key={guard.key}"
+
+
+def serve(server: BaseWSGIServer, ready: Callable[[], None]) -> None:
+    """Call `ready`, then serve until the process is interrupted or terminated."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        threading.Thread(target=server.shutdown, daemon=True).start()  # it waits for the loop, which runs here
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        ready()
+        server.serve_forever(poll_interval=0.1)
+    finally:
+        server.server_close()
+        for number, handler in previous.items():
+            signal.signal(number, handler)

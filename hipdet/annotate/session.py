@@ -1,0 +1,95 @@
+"""One annotator at work: films, labels, proposals, and what the page is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hipdet.annotate.film_folder import FilmFolder
+from hipdet.annotate.film_state import REASONS, parse_state
+from hipdet.annotate.labels import Entry, LabelStore
+from hipdet.annotate.proposals import Proposals
+from hipdet.core.errors import DatasetError
+from hipdet.core.records import is_whole, shown
+
+
+class Session:
+    """What the server of the page serves.
+
+    Attributes:
+        films: The folder.
+        store: The labels.
+        proposals: Of a model; None without one.
+    """
+
+    def __init__(self, films: FilmFolder, store: LabelStore, proposals: Proposals | None = None) -> None:
+        self.films, self.store, self.proposals = films, store, proposals
+        films.know_sizes((name, entry.size) for name, entry in store.entries().items() if entry.size)
+
+    def overview(self) -> dict[str, Any]:
+        """The task and all films, in the order of their names."""
+        project = self.store.project
+        entries = self.store.entries()
+        return {
+            "classes": project.classes,
+            "rois": project.rois,
+            "freeShape": project.free_shape,
+            "annotator": project.annotator,
+            "reasons": REASONS,
+            "files": self.store.files.coco.name,
+            "films": [self._listed(name, entries.get(name, Entry())) for name in self.films.candidates],
+            **self.news(),
+        }
+
+    def news(self) -> dict[str, Any]:
+        """What changes without the page's doing: proposals, files that can't be written, films that can't be read."""
+        found = self.proposals.all() if self.proposals else {}
+        rois = self.store.project.rois
+        return {
+            "model": self.proposals is not None,
+            "proposing": bool(self.proposals and self.proposals.running),
+            "doubts": {name: round(proposal.doubt(rois), 4) for name, proposal in found.items()},
+            "unreadable": dict(self.films.unreadable),
+            "faults": [fault for fault in (self.store.files.fault, self.proposals and self.proposals.fault) if fault],
+        }
+
+    def film(self, name: str) -> dict[str, Any]:
+        """The state of a film, and what the model proposes.
+
+        Raises:
+            DatasetError: no such film.
+        """
+        self.films.path(name)
+        shown_film = self.described(self.store.entry(name))
+        proposal = self.proposals.of(name) if self.proposals else None
+        return {**shown_film, "proposal": None if proposal is None else vars(proposal)}
+
+    def change(self, name: str, record: object) -> dict[str, Any]:
+        """Store what the page sent: a state and the revision that it was made from.
+
+        Raises:
+            DatasetError: no such film, or not a state.
+            StaleRevision: the film has changed meanwhile.
+            StorageError: it couldn't be stored.
+        """
+        self.films.path(name)
+        if not isinstance(record, Mapping) or not is_whole(record.get("revision")):
+            raise DatasetError(f"{shown(record)}: expected a state with its revision")
+        size = self.films.size(name)
+        return self.described(
+            self.store.save(name, record["revision"], parse_state(record, self.store.project, size), size)
+        )
+
+    def described(self, entry: Entry) -> dict[str, Any]:
+        """A film's state with its revision and status."""
+        status = entry.state.status(self.store.project.rois)
+        return {"revision": entry.revision, "status": status, **entry.state.record()}
+
+    def close(self) -> None:
+        """Store everything."""
+        if self.proposals:
+            self.proposals.close()
+        self.store.close()
+
+    def _listed(self, name: str, entry: Entry) -> dict[str, Any]:
+        return {"name": name, "status": entry.state.status(self.store.project.rois), "unsure": entry.state.unsure}

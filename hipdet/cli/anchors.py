@@ -1,0 +1,170 @@
+"""Read anchors off the data: how large the ROIs are, which grid, scales and aspects they need, and a config with them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from hipdet.anchors.config import PlanData, config_text, plan_text
+from hipdet.anchors.coverage import AnchorFigures, figures
+from hipdet.anchors.feature_map import REFINING, RESNETS, Backbone
+from hipdet.anchors.plan import Plan, design
+from hipdet.anchors.rois import LabelledSet, read_sets, validation_beside
+from hipdet.anchors.search import EQUAL, FITTED, Goal
+from hipdet.cli.errors import reports_errors
+from hipdet.core.configs import read_config
+from hipdet.core.data_root import data_root_of
+from hipdet.core.errors import ConfigError, DatasetError, RadiographError
+from hipdet.core.files import write_json, write_text
+from hipdet.radiographs.read import read_radiograph
+from hipdet.visualization.plots import write_anchor_figure
+
+PLAN, FIGURE = "anchor_plan.json", "anchors.png"
+BASE = "configs/hip_ssd_exp3.py"
+EXAMPLES = """examples:
+  hipdet anchors data/annotations/knees_train.json                      validation: knees_val.json beside it
+  hipdet anchors cgoa_train.json oaih_train.json --val cgoa_oaih_val.json --test gis.json
+  hipdet anchors knees.json --scales fitted --coverage 0.95 --grids 7 14 14,7
+  hipdet anchors data/annotations/hearts_train.json --base configs/hip_ssd_r18_demo.py     a small backbone
+
+Columns: number of anchors on a film; their range / side of the film; fit, the share of ROIs with an anchor of their size;
+matched, those that an anchor overlaps by IoU 0.4 where it lies; IoU, the mean with the best anchor; reach, the best IoU
+after regression; positive, anchors of an ROI (median); contested, ROIs that share their best anchor with another.
+Writes OUT/anchor_plan.json, OUT/anchors.png and OUT/ssd_<NAME>.py; then: hipdet train OUT/ssd_<NAME>.py
+"""
+
+
+def grids(text: str) -> tuple[int, ...]:
+    """``7`` or ``14,7``: cells along a side, of one map or several."""
+    parts = text.split(",")
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a grid such as 7, or several maps such as 14,7")
+    return tuple(sorted(map(int, parts), reverse=True))
+
+
+def share(text: str) -> float:
+    """A share between 0 and 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a share above 0, up to 1")
+    return value
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="hipdet anchors",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("annotations", nargs="+", type=Path, metavar="ANN.json", help="COCO files to read anchors off and to train on")
+    add("--val", type=Path, help="COCO file for validation (default: NAME_val.json beside NAME_train.json)")
+    add("--test", type=Path, help="COCO file for the test (default: that of validation)")
+    add("--data-root", type=Path, help="folder that file names are below (default: that above annotations/)")
+    add("--out", type=Path, help="folder to write to (default: work_dirs/anchors/NAME)")
+    add("--coverage", type=share, default=0.99, help="share of ROIs that need an anchor of their size (default: 0.99)")
+    add("--matched", type=share, default=Goal.matched, help="share to be matched by overlap (default: %(default)s)")
+    add(
+        "--scales",
+        choices=[EQUAL, FITTED],
+        default=EQUAL,
+        help="equal steps as in the paper, or fitted (default: equal)",
+    )
+    add(
+        "--grids", nargs="+", type=grids, default=[], metavar="GRID",
+        help="to choose from; 14,7 is two maps together (default: 7 14 28, the backbone's maps of 224 px; 1 2 4 lie behind "
+        "further convolutions)",
+    )  # fmt: skip
+    add(
+        "--with-unfinished", action="store_true",
+        help="take films that hipdet annotate has as incomplete or unchecked too; they are left out otherwise",
+    )  # fmt: skip
+    add("--base", default=BASE, help="config to build on (default: %(default)s)")
+    return parser.parse_args(argv)
+
+
+def read_base(name: str) -> tuple[Mapping[str, Any], Path]:
+    """The config and where it was read from.
+
+    Raises:
+        ConfigError: no such config, or one without a ResNet and a HipSSDHead.
+    """
+    base = read_config(name, components=False)
+    model = base.get("model", {})
+    if model.get("backbone", {}).get("type") not in RESNETS or model.get("bbox_head", {}).get("type") != "HipSSDHead":
+        raise ConfigError(f"{name}: anchors go into a config with a ResNet and a HipSSDHead, such as {BASE}")
+    return base, Path(base.filename)
+
+
+def draw(path: Path, plan: Plan, sets: list[LabelledSet], root: Path) -> None:
+    """The figure, over a typical film of the first set if it can be read."""
+    first = sets[0]
+    index = first.typical_film()
+    try:
+        film = read_radiograph(root / first.file_names[index])
+    except RadiographError as error:
+        print(f"anchors are drawn without a film, as {error}; --data-root says where films are", file=sys.stderr)
+        film = None
+    boxes = first.rois.boxes[first.rois.films == index]
+    write_anchor_figure(path, {each.name: each.rois for each in sets}, plan.anchors, film, boxes)
+
+
+def check(plan: Plan, path: Path, unfinished: bool) -> AnchorFigures:
+    """The figures of `plan` on films that it wasn't read off.
+
+    Raises:
+        DatasetError: a faulty file, or one with other classes.
+    """
+    rois = LabelledSet.read(path, unfinished).rois
+    if rois.classes != plan.classes:
+        raise DatasetError(
+            f"{path}: has the classes {list(rois.classes)}, expected {list(plan.classes)} as for training"
+        )
+    return figures(rois, plan.anchors)
+
+
+@reports_errors
+def main(argv: Sequence[str] | None = None) -> None:
+    """Design, print, write."""
+    args = parse_arguments(argv)
+    val = args.val or (validation_beside(args.annotations[0]) if len(args.annotations) == 1 else None)
+    for path in filter(None, (val, args.test)):
+        if not path.is_file():
+            raise DatasetError(f"{path}: no such file: check the path, or make it with hipdet split")
+    sets = read_sets(args.annotations, args.with_unfinished)
+    base, base_path = read_base(args.base)
+    goal = Goal(args.coverage, args.matched, scales=args.scales, grids=tuple(args.grids))
+    plan = design({each.name: each.rois for each in sets}, goal, Backbone.of(base))
+    if base["model"]["type"] == REFINING:
+        plan = replace(plan, reasons=(*plan.reasons, *plan.second_look.reasons))
+    print(plan_text(plan))
+    for each in sets:
+        if each.note:
+            print(f"\n{each.name}: {each.note}")
+    checks = {
+        path.stem: check(plan, path, args.with_unfinished) for path in dict.fromkeys(filter(None, (val, args.test)))
+    }
+    for where, found in checks.items():
+        print(
+            f"\n{where}: {found.fitted:.1%} of its ROIs have an anchor of their size, {found.matched:.0%} are overlapped"
+        )
+    name = sets[0].name[: -len("_train")] if sets[0].name.endswith("_train") else sets[0].name
+    out = args.out or Path("work_dirs/anchors") / name
+    root = args.data_root or data_root_of(args.annotations[0])
+    draw(out / FIGURE, plan, sets, root)
+    write_json(out / PLAN, dict(plan.as_json(), other_films={where: asdict(found) for where, found in checks.items()}))
+    config = out / f"ssd_{name}.py"
+    data = replace(PlanData.at(root, args.annotations, val, args.test), unfinished=args.with_unfinished)
+    write_text(config, config_text(plan, base, base_path, config, data))
+    if val is None:
+        print("\nNo file for validation: divide the films with hipdet split and design again, or give --val.")
+    print(f"\nwritten: {PLAN}, {FIGURE} and {config.name} in {out}; then: hipdet train {config}")

@@ -1,0 +1,108 @@
+"""Draw the films of a data set with their labels, or what augmentation makes of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from hipdet.cli import arguments as picture_arguments
+from hipdet.cli.errors import reports_errors
+from hipdet.core.errors import ConfigError, DatasetError
+from hipdet.data.validate.check import Expected, validate
+from hipdet.data.validate.faults import Fault
+from hipdet.visualization.film_pictures import faulty_first, labelled_films
+from hipdet.visualization.sheets import write_tiles
+from hipdet.visualization.tiles import LABEL, QUIET, PicturedFilm, named
+
+AUGMENTED_FILMS = 8
+
+EXAMPLES = """examples:
+  hipdet browse data/annotations/cgoa.json --data-root data                        the first 24 films
+  hipdet browse data/annotations/cgoa.json --data-root data --faults --html        what validate.py found, first
+  hipdet browse hips.json --data-root FracAtlas --names IMG0000097 --side 800      one film, large
+  hipdet browse data/annotations/cgoa_train.json --data-root data --augmented configs/hip_ssd_exp3.py
+
+Beside a box stands the side of the patient where it is known, and the class where there are several.  With --augmented each
+film is followed by draws of the config's training pipeline, as the network gets them; the same seed gives the same draws.
+"""
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="hipdet browse", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("annotations", type=Path, metavar="ANN.json", help="COCO file")
+    add("--faults", action="store_true", help="films with faults first, errors before warnings")
+    add("--augmented", metavar="CONFIG", help="draw what this config's training pipeline makes of the films")
+    add("--draws", type=int, default=5, help="of each film, with --augmented (default: %(default)s)")
+    add("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
+    picture_arguments.add_arguments(parser, "NAME.png or NAME.html here, NAME that of the COCO file")
+    return parser.parse_args(argv)
+
+
+def read_films(path: Path, root: Path) -> tuple[list[PicturedFilm], list[Fault]]:
+    """Films with labels, however faulty, and their faults.
+
+    Raises:
+        DatasetError: no film that could be drawn.
+    """
+    coco, faults = validate(path)
+    if coco:  # what is expected depends on the classes
+        classes = [category["name"] for category in coco["categories"]]
+        coco, faults = validate(path, root, Expected.of_classes(classes), progress=True)
+    films = labelled_films(coco, faults, root)
+    if not films:
+        raise DatasetError(f"{path}: no film to draw; the first fault: {faults[0]}")
+    return films, faults
+
+
+def browse(args: argparse.Namespace) -> list[Path]:
+    """Draw films with their labels."""
+    films, faults = read_films(args.annotations, picture_arguments.image_root(args))
+    errors = sum(not fault.warning for fault in faults)
+    title = f"{args.annotations.name}: {len(films)} films, {errors} errors, {len(faults) - errors} warnings"
+    print(title)
+    if args.faults:
+        films = faulty_first(films, faults)
+    return picture_arguments.draw(args, films, Path(args.annotations.stem), title, strict=False)
+
+
+def browse_augmented(args: argparse.Namespace) -> list[Path]:
+    """Draw films and what the training pipeline makes of them."""
+    import hipdet  # noqa: F401  (before mmdet: makes mmcv-lite usable)
+    from hipdet.core.configs import read_config
+    from hipdet.visualization.augmented import (
+        augmented_tiles,
+        training_films,  # mmdet is needed for nothing else here
+    )
+
+    root = picture_arguments.image_root(args)
+    dataset = training_films(read_config(args.augmented), args.annotations, root)
+    every = read_films(args.annotations, root)[0]
+    films = picture_arguments.limited(args, named(every, args.names) if args.names else every, AUGMENTED_FILMS)
+    tiles = augmented_tiles(dataset, films, root, args.draws, args.seed, args.side)
+    columns = args.draws + 1
+    title = f"{args.annotations.name} as {Path(args.augmented).stem} trains on it, seed {args.seed}"
+    heading = [("label", LABEL), (title, QUIET)]
+    out = picture_arguments.out_file(args, Path(f"{args.annotations.stem}_augmented"))
+    bar = tqdm(tiles, "tiles", total=len(films) * columns, disable=None)
+    return write_tiles(iter(bar), len(films) * columns, out, heading, columns)
+
+
+@reports_errors
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run it."""
+    args = parse_arguments(argv)
+    if not args.annotations.is_file():
+        raise DatasetError(f"{args.annotations}: no such file: check the path, or make it with hipdet convert")
+    if args.augmented and (args.html or args.by_source or args.faults):
+        raise ConfigError("--augmented draws sheets: leave out --html, --by-source and --faults")
+    if args.draws < 1 or args.seed < 0:
+        raise ConfigError(f"--draws {args.draws} --seed {args.seed}: expected at least 1 draw and a seed from 0 up")
+    written = browse_augmented(args) if args.augmented else browse(args)
+    print(f"written: {picture_arguments.listed(written)}")

@@ -1,0 +1,91 @@
+"""Cross-validate a recipe and variants of it on the same folds, and compare them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import DictAction
+
+from hipdet.cli.errors import reports_errors
+from hipdet.core.configs import read_config
+from hipdet.core.data_root import coco_file, default_root
+from hipdet.core.errors import ConfigError
+from hipdet.workflows.cross_validation import CrossValidation, Variant
+
+TOOLS = Path(__file__).resolve().parent
+EXAMPLES = """examples:
+  hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json
+  hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --folds 3 \\
+      --variant once model.passes='(4,)' --variant short train_cfg.max_epochs=100 --jobs 2
+  hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann splits/hips_fold0_train.json --folds 3
+                                       choose by folds of a training part: its test part stays unseen
+
+Films of a patient stay together, and every variant has the same folds and seed.  Run again, it carries on: what is done is
+kept, an interrupted training resumes.  Writes OUT/summary as .md, .csv and .json, OUT/calibration.png, and
+OUT/<variant>/fold<k>/ with config, logs, weights and every ROI.  Folders of that form made by other programs take part in the
+table.
+"""
+
+
+class VariantAction(argparse.Action):
+    """``--variant NAME [KEY=VALUE ...]``, any number of times."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        """Read the settings as ``--cfg-options`` does."""
+        name, *settings = values
+        holder = argparse.Namespace()
+        DictAction([], "options")(parser, holder, settings)
+        try:
+            variant = Variant(name, holder.options)
+        except ConfigError as error:
+            raise argparse.ArgumentError(self, str(error)) from error
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), variant])
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="hipdet cross-validate",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("config", help="config file, such as configs/hip_roi_medium.py")
+    add("--ann", type=Path, required=True, help="COCO file of all films, under the data root or from here")
+    add("--data-root", type=Path, help="folder that the films' names start from (default: $HIPDET_DATA, else data)")
+    add("--out", type=Path, help="output folder (default: work_dirs/cross_validation/<config name>)")
+    add("--folds", type=int, default=5, help="number of folds (default: %(default)s)")
+    add("--seed", type=int, default=0, help="of the folds and of every training (default: %(default)s)")
+    add("--jobs", type=int, default=1, help="trainings side by side, which share the cores (default: %(default)s)")
+    add("--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE", help="override settings of all")
+    add(
+        "--variant", nargs="+", action=VariantAction, default=[], metavar=("NAME", "KEY=VALUE"),
+        help="the config with other settings; the table compares it with the config as it is",
+    )  # fmt: skip
+    return parser.parse_args(argv)
+
+
+@reports_errors
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run it."""
+    args = parse_arguments(argv)
+    root = args.data_root or Path(default_root())
+    annotations = coco_file(args.ann, root)
+    if args.folds < 2 or args.jobs < 1:
+        raise ConfigError(f"--folds {args.folds} --jobs {args.jobs}: expected at least 2 folds and 1 job")
+    variants = [Variant("base"), *args.variant]
+    if len({variant.name for variant in variants}) < len(variants):
+        raise ConfigError(
+            f"variants are called {', '.join(v.name for v in variants)}; expected each once ('base' is taken)"
+        )
+    base = read_config(args.config)
+    base.merge_from_dict(args.cfg_options)
+    out = args.out or Path("work_dirs/cross_validation") / Path(args.config).stem
+    run = CrossValidation(annotations, root, out, variants, args.folds, args.seed, args.jobs)
+    table, *others = run.execute(base, TOOLS)
+    print(table.read_text(encoding="utf-8"))
+    print(f"written: {', '.join(map(str, (table, *others)))}")

@@ -1,0 +1,71 @@
+"""Make synthetic films with exactly known ROIs: pelvis films in three sources as in the paper's Table 1, and chest films."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hipdet.cli.errors import reports_errors
+from hipdet.phantoms.patient import SOURCES
+from hipdet.phantoms.write import CHEST, write_phantoms
+
+EXAMPLES = """examples:
+  hipdet phantoms data/phantoms --films cgoa=600 oaih=400 gis=100 --max-side 320
+  hipdet phantoms data/phantoms --films gis=101             full size: 225 to 4256 px
+  hipdet convert phantom data/phantoms                           then: COCO files for training
+  hipdet phantoms data --films chest=300                    a heart and two lungs: other ROIs than hips
+  hipdet convert folder data/chest --labels data/chest/labels.csv
+
+Run again, it makes what is missing.
+"""
+
+
+def source_and_count(text: str) -> tuple[str, int]:
+    """``cgoa=40`` as a source and a number of films."""
+    source, _, count = text.partition("=")
+    if source not in (*SOURCES, CHEST) or not count.isdigit():
+        known = ", ".join((*SOURCES, CHEST))
+        raise argparse.ArgumentTypeError(f"{text!r}: expected SOURCE=NUMBER with SOURCE one of {known}")
+    return source, int(count)
+
+
+def at_least(low: int) -> Callable[[str], int]:
+    """An argument type: a whole number from `low`."""
+
+    def number(text: str) -> int:
+        if not text.isdigit() or int(text) < low:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, at least {low}")
+        return int(text)
+
+    return number
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="hipdet phantoms",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "out", type=Path, metavar="OUT", help="folder to write to: OUT/<source>/images and a table of labels"
+    )
+    parser.add_argument(
+        "--films", nargs="+", type=source_and_count, metavar="SOURCE=NUMBER",
+        default=[("cgoa", 40), ("oaih", 40), ("gis", 10)], help="films per source (default: cgoa=40 oaih=40 gis=10)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of all random draws (default: %(default)s)")
+    parser.add_argument("--max-side", type=at_least(32), help="make larger films at this long side, in pixels")
+    parser.add_argument("--workers", type=at_least(1), help="processes (default: one per core)")
+    return parser.parse_args(argv)
+
+
+@reports_errors
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make the films."""
+    args = parse_arguments(argv)
+    for source, films in args.films:
+        made = write_phantoms(args.out, source, films, args.seed, args.max_side, args.workers)
+        print(f"{args.out / source}: {made} films made" + (", the others were there" if made < films else ""))

@@ -1,0 +1,116 @@
+"""Draw figures of tests and trainings: spread of IoU, IoU by size of ROI, calibration of confidence, learning curves."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from hipdet.cli.errors import reports_errors
+from hipdet.core.errors import DatasetError
+from hipdet.data.validate.check import validate
+from hipdet.evaluation.metrics import calibration
+from hipdet.visualization.plot_data import read_log, read_rois, runs_of
+from hipdet.visualization.plots import write_calibration, write_iou_by_ratio, write_iou_histogram, write_learning_curves
+
+EXAMPLES = """examples:
+  hipdet plot iou work_dirs/hip_ssd_exp3/test.roi.json                          spread of IoU over ROIs
+  hipdet plot iou base=cv/base small=cv/small                                   two of a cross-validation, side by side
+  hipdet plot ratio cv/base --ann FracAtlas/annotations/hips.json               IoU by ratio_ROI/image
+  hipdet plot calibration cv/base cv/small --out calibration.png                does confidence predict IoU?
+  hipdet plot learning work_dirs/hip_ssd_exp3                                   loss, rate and validation by epoch
+  hipdet plot learning cv/base                                                  every fold
+
+An input is NAME=PATH or a PATH.  Of a folder all test.roi.json below it are read together; each work dir is a curve.
+"""
+KINDS = ("iou", "ratio", "calibration", "learning")
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="hipdet plot", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("kind", choices=KINDS, help="which figure")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="[NAME=]PATH", help="test.roi.json, a folder of them, or a work dir"
+    )
+    parser.add_argument(
+        "--ann", nargs="+", type=Path, default=[], help="COCO files with the sizes of the films, for ratio"
+    )
+    parser.add_argument("--out", type=Path, help="PNG to write (default: KIND.png)")
+    return parser.parse_args(argv)
+
+
+def named_paths(inputs: Sequence[str]) -> dict[str, Path]:
+    """Paths by name; without a name the part of the path in which it differs from the others.
+
+    Raises:
+        DatasetError: a path that isn't there, or a name that is used twice.
+    """
+    pairs: list[tuple[str, Path]] = []
+    for text in inputs:
+        name, sign, rest = text.partition("=")
+        pair = (name, Path(rest)) if sign and not Path(text).exists() else ("", Path(text))
+        if not pair[1].exists():
+            raise DatasetError(f"{text}: no such file or folder")
+        pairs.append(pair)
+    folders = [path.resolve() if path.is_dir() else path.resolve().parent for _, path in pairs]
+    common = os.path.commonpath([folder.parent if len(set(folders)) == 1 else folder for folder in folders])
+    named: dict[str, Path] = {}
+    for (given, path), folder in zip(pairs, folders):
+        name = given or os.path.relpath(folder, common)
+        if name in named:
+            raise DatasetError(
+                f"{named[name]} and {path} are both called {name}: name them, as in a={named[name]} b={path}"
+            )
+        named[name] = path
+    return named
+
+
+def long_sides(files: Sequence[Path]) -> dict[str, int]:
+    """Pixels of the long side of each film by its name.
+
+    Raises:
+        DatasetError: no file, or a faulty one.
+    """
+    if not files:
+        raise DatasetError("ratio needs the sizes of the films: give their COCO files with --ann")
+    sides: dict[str, int] = {}
+    for path in files:
+        coco, faults = validate(path)
+        if errors := [fault for fault in faults if not fault.warning]:
+            raise DatasetError(f"{path}: {len(errors)} faults; hipdet validate shows them; the first: {errors[0]}")
+        sides.update({image["file_name"]: max(image["width"], image["height"]) for image in coco["images"]})
+    return sides
+
+
+def draw(kind: str, inputs: dict[str, Path], ann: Sequence[Path], out: Path) -> None:
+    """Write one figure."""
+    if kind == "learning":
+        runs = {name: runs_of(path) for name, path in inputs.items()}
+        logs = {
+            name if len(found) == 1 else f"{name}/{run.name}": read_log(run)
+            for name, found in runs.items()
+            for run in found
+        }
+        write_learning_curves(out, logs)
+        return
+    sides = long_sides(ann) if kind == "ratio" else None
+    series = {name: read_rois(path, sides) for name, path in inputs.items()}
+    if kind == "calibration":
+        write_calibration(out, {name: calibration(rois.iou, rois.confidence) for name, rois in series.items()})
+    else:
+        {"iou": write_iou_histogram, "ratio": write_iou_by_ratio}[kind](out, series)
+
+
+@reports_errors
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run it."""
+    args = parse_arguments(argv)
+    out = args.out or Path(f"{args.kind}.png")
+    if out.suffix.lower() != ".png":
+        raise DatasetError(f"--out {out}: expected a name that ends in .png")
+    draw(args.kind, named_paths(args.inputs), args.ann, out)
+    print(f"written: {out}")

@@ -1,0 +1,51 @@
+"""Strip a checkpoint to weights and what one needs to know of them, as .pth and .safetensors with a SHA-256 in the name."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from hipdet.cli.errors import reports_errors
+from hipdet.export.publish import publish
+
+EXAMPLES = """examples:
+  hipdet publish work_dirs/hip_ssd_exp3/epoch_120.pth
+  hipdet publish work_dirs/experiments/seed0/exp3/epoch_120.pth --name hip_ssd_exp3 --out published
+  hipdet test configs/hip_ssd_exp3.py published/hip_ssd_exp3-1a2b3c4d.safetensors           used like any checkpoint
+
+Kept: weights (the moving average, if training kept one), config without paths of this machine, classes, names of the
+annotation files, epoch, seed, versions, and the figures of val_report.json and test_report.json beside the checkpoint if
+they are of its epoch.  .safetensors files need "pip install safetensors".
+"""
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="hipdet publish",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("checkpoint", type=Path, help="checkpoint of hipdet train, or one published before")
+    parser.add_argument("--out", type=Path, default=Path("published"), help="output folder (default: %(default)s)")
+    parser.add_argument("--name", help="of the model (default: that of its config)")
+    parser.add_argument(
+        "--report", type=Path, nargs="+", metavar="FILE", help="reports of this checkpoint (default: those beside it)"
+    )
+    return parser.parse_args(argv)
+
+
+@reports_errors
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run it."""
+    args = parse_arguments(argv)
+    before = args.checkpoint.stat().st_size if args.checkpoint.is_file() else 0
+    *files, card = publish(args.checkpoint, args.out, args.name, args.report)
+    for path in files:
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    measured = [report["ann_file"] for report in json.loads(card.read_text(encoding="utf-8"))["measured"]]
+    print(f"{card}: figures of {', '.join(measured) or 'no report, as none of this checkpoint lies beside it'}")
+    print(f"from {args.checkpoint}: {before / 1e6:.1f} MB")

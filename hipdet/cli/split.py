@@ -1,0 +1,122 @@
+"""Divide COCO files into training and validation, or into folds, by patient and by source; or check that nothing leaks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hipdet.cli.errors import reports_errors
+from hipdet.core.annotations import GUESSED, SAID, UNKNOWN, patients_mark
+from hipdet.core.errors import DatasetError
+from hipdet.core.files import write_json
+from hipdet.data.coco_file import films_of
+from hipdet.data.convert import table1
+from hipdet.data.split import SPLIT_BY, Leaks, find_leaks
+from hipdet.data.split_files import Division, split_files
+from hipdet.data.statistics import summarize
+from hipdet.data.validate.check import require_valid
+
+SHOWN = 10
+EXAMPLES = """examples:
+  hipdet split data/annotations/cgoa.json data/annotations/oaih.json --merge cgoa_oaih    90 / 10, as in the paper
+  hipdet split data/annotations/gis.json --folds 5 --seed 1
+  hipdet split knees.json --val 0.15 --test 0.15 --out splits
+  hipdet split --check train.json val.json test.json
+
+Films of a patient stay together, where patients are known, and each source is divided by itself.  Writes ANN_train.json and
+ANN_val.json, or ANN_fold0_train.json, ANN_fold0_test.json ..., beside ANN.json or in --out; same input and seed, same bytes.
+Exit status: 0, with --check 1 where a patient or film stands on two sides, 2 if it can't run.
+"""
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="hipdet split", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("annotations", nargs="+", type=Path, metavar="ANN.json", help="COCO files")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--val", type=float, default=0.1, help="part for validation (default: %(default)s)")
+    how.add_argument("--folds", type=int, help="folds in place of training and validation")
+    how.add_argument("--check", action="store_true", help="only say what the files share")
+    parser.add_argument("--test", type=float, default=0.0, help="part for a test set (default: none)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
+    parser.add_argument(
+        "--by",
+        choices=SPLIT_BY,
+        default="patient",
+        help="films of a patient stay together, or film by film as in the paper, which leaks (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--with-unfinished",
+        action="store_true",
+        help="take films that hipdet annotate has as incomplete or unchecked too; they are left out otherwise",
+    )
+    parser.add_argument("--merge", metavar="NAME", help="also join the parts of all inputs: NAME_train.json ...")
+    parser.add_argument("--out", type=Path, help="folder to write to (default: beside the input)")
+    parser.add_argument("--json", type=Path, help="with --check: write what leaks to this file")
+    return parser.parse_args(argv)
+
+
+def split(args: argparse.Namespace) -> None:
+    """Write the parts of every input, and print what they hold and whether they leak."""
+    if args.folds is not None and args.test:
+        raise DatasetError("--test and --folds: expected one of them, as every fold has its test films")
+    fractions = {"val": args.val, **({"test": args.test} if args.test else {})}
+    division = Division(fractions, args.folds, args.seed, args.by)
+    made = split_files(args.annotations, division, args.out, args.merge, args.with_unfinished)
+    print(table1({path: summarize(films_of(part)) for each in made for path, part in each.files.items()}))
+    for each in made:
+        for line in (*each.notes, each.leak):
+            print(f"{each.name}: {line}")
+    print(f"written to {args.out or args.annotations[0].parent}")
+
+
+def check(args: argparse.Namespace) -> None:
+    """Print what the files share and exit with 1 if they share anything."""
+    if len(args.annotations) < 2:
+        raise DatasetError("--check: expected two files or more")
+    if len({path.name for path in args.annotations}) < len(args.annotations):
+        raise DatasetError("two files have the same name, expected names that differ")
+    cocos = {path.name: require_valid(path) for path in args.annotations}
+    leaks = find_leaks({name: coco["images"] for name, coco in cocos.items()})
+    marks = {name: mark for name, coco in cocos.items() if (mark := patients_mark(coco))}
+    print("\n".join([leak_table(leaks), *(f"{name}: {SAID[mark]}" for name, mark in marks.items())]))
+    if args.json:
+        said = {f"patients_{mark}": [name for name in marks if marks[name] == mark] for mark in (UNKNOWN, GUESSED)}
+        write_json(args.json, {**leak_record(leaks), **said})
+    sys.exit(1 if leaks else 0)
+
+
+def leak_table(leaks: Leaks) -> str:
+    """What leaks, for people."""
+    lines = []
+    for kind, shared in (("patient", leaks.patients), ("film", leaks.films)):
+        lines.append(f"{len(shared)} {kind}s in more than one file")
+        lines += [f"  {each.name}  {each.film}  {', '.join(each.parts)}" for each in shared[:SHOWN]]
+        if len(shared) > SHOWN:
+            lines.append(f"  ... and {len(shared) - SHOWN} more")
+    if leaks.without_patient:
+        lines.append(f"{leaks.without_patient} films without patient: of them nothing can be said")
+    return "\n".join(lines)
+
+
+def leak_record(leaks: Leaks) -> dict[str, Any]:
+    """What leaks, for machines."""
+    return {
+        "patients": [dict(patient=each.name, film=each.film, files=list(each.parts)) for each in leaks.patients],
+        "films": [dict(film=each.film, files=list(each.parts)) for each in leaks.films],
+        "without_patient": leaks.without_patient,
+    }
+
+
+@reports_errors
+def main(argv: Sequence[str] | None = None) -> None:
+    """Split or check."""
+    args = parse_arguments(argv)
+    if args.json and not args.check:
+        raise DatasetError("--json: only with --check")
+    check(args) if args.check else split(args)

@@ -1,0 +1,72 @@
+"""Test a detector: COCO mAP and the ROI figures, as a table, JSON and a list of ROIs with the worst on top."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from mmdet.engine.hooks.utils import trigger_visualization_hook
+from mmdet.evaluation import DumpDetResults
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from hipdet.cli.errors import reports_errors
+from hipdet.core.errors import ConfigError
+from hipdet.engine import config as mm_arguments
+from hipdet.engine.checkpoint import read_checkpoint
+from hipdet.engine.config import use_flip_averaging
+from hipdet.engine.loop import joined_ranks
+
+EXAMPLES = """examples:
+  hipdet test configs/hip_ssd_exp3.py work_dirs/hip_ssd_exp3/epoch_120.pth
+  hipdet test configs/hip_ssd_exp3.py CHECKPOINT --show-dir pictures     painted films too
+  hipdet test configs/hip_ssd_exp3.py CHECKPOINT --tta                   average with the mirror image
+  hipdet test configs/hip_ssd_exp3.py CHECKPOINT --test-ann annotations/elsewhere.json     other films
+  tools/dist_test.sh configs/hip_ssd_exp3.py CHECKPOINT 8                  eight GPUs of this machine
+"""
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="hipdet test", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    mm_arguments.add_arguments(parser, parts=("test",))
+    parser.add_argument("checkpoint", help="checkpoint file (.pth)")
+    parser.add_argument("--out", help="dump predictions to a pickle file, as mmdet's tools do")
+    parser.add_argument("--show", action="store_true", help="show painted films")
+    parser.add_argument("--show-dir", help="save painted films to <work dir>/<timestamp>/<show dir>")
+    parser.add_argument("--wait-time", type=float, default=2, help="seconds per shown film")
+    parser.add_argument("--tta", action="store_true", help="average each film with its mirror image")
+    return parser.parse_args(argv)
+
+
+@reports_errors
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run it."""
+    args = parse_arguments(argv)
+    if args.out and not args.out.endswith((".pkl", ".pickle")):
+        raise ConfigError(f"--out {args.out}: the dump is a pickle file; let the name end in .pkl")
+    cfg = mm_arguments.load_config(args)
+    if not cfg.get("test_dataloader") or not cfg.get("test_evaluator"):
+        raise ConfigError(f"{args.config}: has no films to test on: set test_dataloader, test_evaluator and test_cfg")
+    read_checkpoint(args.checkpoint)
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    if args.show or args.show_dir:
+        cfg = trigger_visualization_hook(cfg, args)
+    if args.tta:
+        use_flip_averaging(cfg)
+    for evaluator in cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]:
+        if evaluator.type == "RoiMetric":
+            evaluator.setdefault("outfile_prefix", f"{cfg.work_dir}/test")
+    with joined_ranks(cfg):
+        test(cfg, args.out)
+
+
+def test(cfg: Config, dump: str | None) -> None:
+    """Test, and dump the results to a pickle file where one is named."""
+    runner = Runner.from_cfg(cfg)
+    if dump:
+        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=dump))
+    runner.test()

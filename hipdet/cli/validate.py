@@ -1,0 +1,116 @@
+"""Find every fault of COCO annotations and their films before anything is trained on them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hipdet.cli.errors import reports_errors
+from hipdet.core.annotations import SAID, mark_record, patients_mark
+from hipdet.core.data_root import default_root
+from hipdet.core.errors import DatasetError
+from hipdet.core.files import write_json
+from hipdet.data.split import check_across
+from hipdet.data.validate.check import SQUARE_TOLERANCE, Expected, validate
+from hipdet.data.validate.faults import Fault, record, table
+
+EXAMPLES = """examples:
+  hipdet validate data/annotations/cgoa.json --data-root data
+  hipdet validate data/annotations/cgoa_train.json data/annotations/cgoa_val.json --data-root data    leaks too
+  hipdet validate knees.json --no-films --classes knee --rois 2 --json report.json
+
+Errors are what training would drop or get wrong without a word; warnings are what needs a look.
+Exit status: 0 without errors, 1 with errors (with --strict also with warnings), 2 if it can't run.
+"""
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="hipdet validate",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("annotations", nargs="+", type=Path, metavar="ANN.json", help="COCO files")
+    parser.add_argument(
+        "--data-root", type=Path, help="folder that file names are below (default: $HIPDET_DATA, else data)"
+    )
+    parser.add_argument("--no-films", action="store_true", help="don't look at the films")
+    parser.add_argument(
+        "--classes", nargs="+", default=["hip"], help="of the config; 'any' for no check (default: hip)"
+    )
+    parser.add_argument("--rois", type=_number_or_any, help="on a film, or any (default: 2 for hips, else any)")
+    parser.add_argument(
+        "--square-tolerance",
+        type=float,
+        help=f"part by which sides may differ; 1 for no check (default: {SQUARE_TOLERANCE} for hips, else no check)",
+    )
+    parser.add_argument(
+        "--show", type=int, default=20, help="faults of a kind to print, 0 for all (default: %(default)s)"
+    )
+    parser.add_argument("--json", type=Path, help="write all faults to this file")
+    parser.add_argument("--strict", action="store_true", help="fail on warnings too")
+    return parser.parse_args(argv)
+
+
+def _number_or_any(text: str) -> int:
+    if text == "any":
+        return 0
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 1 up, or any")
+    return int(text)
+
+
+def expectations(args: argparse.Namespace) -> Expected:
+    """What the arguments say of the data; hips have their own defaults."""
+    base = Expected.of_classes(None if args.classes == ["any"] else args.classes)
+    rois = base.rois if args.rois is None else args.rois or None
+    tolerance = base.square_tolerance if args.square_tolerance is None else args.square_tolerance
+    if tolerance is not None and not 0 <= tolerance <= 1:
+        raise DatasetError(f"--square-tolerance {tolerance}: expected a part from 0 to 1")
+    return Expected(base.classes, rois, tolerance)
+
+
+@reports_errors
+def main(argv: Sequence[str] | None = None) -> None:
+    """Check, print and exit."""
+    args = parse_arguments(argv)
+    root = None if args.no_films else args.data_root or Path(default_root())
+    missing = [path for path in args.annotations if not path.is_file()]
+    if missing:
+        raise DatasetError(f"{missing[0]}: no such file: check the path, or make it with hipdet convert")
+    if len({path.name for path in args.annotations}) < len(args.annotations):
+        raise DatasetError(
+            "two annotation files have the same name, expected names that differ: faults are listed by it"
+        )
+    expected = expectations(args)
+    start, films = time.perf_counter(), 0
+    faults: list[Fault] = []
+    contents: dict[str, dict[str, Any]] = {}
+    files = []
+    for path in args.annotations:
+        contents[path.name], found = validate(path, root, expected, progress=True)
+        faults += found
+        counts = {key: len(contents[path.name].get(key, ())) for key in ("images", "annotations")}
+        files.append({"file": path.name, **counts, "errors": sum(not fault.warning for fault in found)})
+        files[-1] |= mark_record(patients_mark(contents[path.name]))
+        films += counts["images"]
+    faults += check_across(contents)
+    report = record(files, faults)
+    if args.json:
+        write_json(args.json, report)
+    if faults:
+        print(table(faults, args.show))
+    for name, coco in contents.items():
+        if mark := patients_mark(coco):
+            print(f"{name}: {SAID[mark]}")
+    rate = films / max(time.perf_counter() - start, 1e-9)
+    print(
+        f"{len(files)} files, {films} films: {report['errors']} errors, {report['warnings']} warnings ({rate:.0f} films/s)"
+    )
+    sys.exit(1 if report["errors"] or (args.strict and report["warnings"]) else 0)

@@ -1,1 +1,0 @@
-"""Films and label files of any origin, brought together into COCO annotations."""

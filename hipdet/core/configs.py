@@ -1,0 +1,204 @@
+"""Configs as text: read without running them, and made fit for other machines.
+
+Settings as the source of a config, written as people write configs.
+
+Configs by name, from any working directory.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from mmengine.config import Config
+
+from hipdet.core.data_root import DATA, DEFAULT
+from hipdet.core.errors import ConfigError
+
+Settings = dict[str, Any]
+
+# a path within other text, such as --log=/home/x/log; not the rest of https://example.org/x
+PATH_WITHIN = re.compile(r"""(?<=[\s=:,;'"(\[])(/(?!/)|~[/\\]|[A-Za-z]:\\)[^\s=:,;'")\]]+""")
+
+PASTED = "{{"  # mmengine pastes variables there before it runs a config
+
+
+def read_settings(text: str) -> Settings:
+    """The settings of a config that mmengine dumped: ``name = value`` lines of literals and ``dict(...)``.
+
+    Nothing in `text` is run, as it may come from anywhere.
+
+    Raises:
+        ConfigError: anything else in it.
+    """
+    try:
+        statements = ast.parse(text).body
+        return {_target(statement): _value(statement.value) for statement in statements}  # type: ignore[attr-defined]
+    except (SyntaxError, ValueError, TypeError, AttributeError, RecursionError, MemoryError) as error:
+        raise ConfigError(f"its config isn't one that mmengine dumped: {error}") from error
+
+
+def portable(settings: Settings) -> Settings:
+    """`settings` without the paths of this machine: films below ``data``, no folder of this run, no weights to start from."""
+    roots = {root.rstrip("/") for root in _found(settings, "data_root")} - {""}
+    moved: Settings = _without_paths(settings, sorted(roots, key=len, reverse=True))
+    for key in ("work_dir", "launcher", "model_wrapper_cfg"):
+        moved.pop(key, None)
+    moved.update(load_from=None, resume=False)
+    for part in (moved, moved.get("visualizer")):
+        if isinstance(part, dict) and "vis_backends" in part:
+            part["vis_backends"] = [dict(type="LocalVisBackend")]  # others name an account, and send films there
+    _forget_weights(moved.get("model"))  # they are in the checkpoint
+    return moved
+
+
+def _forget_weights(part: Any) -> None:
+    """Clear every ``init_cfg`` that loads weights in a part of a model, and in the parts of it."""
+    if isinstance(part, dict):
+        if next(_found(part.get("init_cfg"), "checkpoint"), None) is not None:
+            part["init_cfg"] = None
+        part = list(part.values())
+    if isinstance(part, (list, tuple)):
+        for each in part:
+            _forget_weights(each)
+
+
+def annotation_files(loader: Any) -> list[str]:
+    """Names of the annotation files below a dataloader's settings, also within ``ConcatDataset`` and its like."""
+    return [PureWindowsPath(name).name for name in _found(loader, "ann_file")]
+
+
+def _found(value: Any, key: str) -> Iterator[str]:
+    """All texts that stand under `key` at any depth."""
+    if isinstance(value, dict):
+        if isinstance(value.get(key), str):
+            yield value[key]
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return
+    for item in value:
+        yield from _found(item, key)
+
+
+def _target(statement: ast.stmt) -> str:
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
+        return statement.targets[0].id
+    raise ValueError(f"line {statement.lineno} is no setting")
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args:
+        pairs = [(keyword.arg, keyword.value) for keyword in node.keywords]
+        if all(key for key, _ in pairs):  # none for dict(**other)
+            return {str(key): _value(value) for key, value in pairs}
+    if isinstance(node, ast.Dict) and all(node.keys):  # none for {**other}
+        return {ast.literal_eval(key): _value(value) for key, value in zip(node.keys, node.values) if key}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        items = [_value(item) for item in node.elts]
+        return items if isinstance(node, ast.List) else tuple(items)
+    return ast.literal_eval(node)
+
+
+def _without_paths(value: Any, roots: list[str]) -> Any:
+    if isinstance(value, dict):
+        return {_without_paths(key, roots): _without_paths(item, roots) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_without_paths(item, roots) for item in value)
+    if not isinstance(value, str):
+        return value
+    value = value.removeprefix("file://")
+    for root in roots:
+        if value == root or value.startswith(f"{root}/"):
+            return "data" + value[len(root) :]
+    if value.startswith(("/", "~")) or PureWindowsPath(value).is_absolute():
+        return PureWindowsPath(value).name  # it knows both kinds of slashes
+    return PATH_WITHIN.sub(lambda path: PureWindowsPath(path[0]).name, value)
+
+
+WIDTH = 116
+
+
+class Name(str):
+    """A text that is source, such as the name of a variable."""
+
+
+def as_source(value: Any, indent: int = 0, used: int = 0) -> str:
+    """`value` as ``dict(...)``, lists, tuples and literals; broken into lines where it is too long.
+
+    Args:
+        value: Literals, or :class:`Name`; keys of dictionaries are identifiers, or ``**`` for another one's content.
+        indent: Of the line that it begins on.
+        used: Characters before it on that line, the indent included.
+    """
+    line = _one_line(value)
+    if len(line) + used <= WIDTH or not isinstance(value, (Mapping, list, tuple)) or not value:
+        return line
+    inner = indent + 4
+    if isinstance(value, Mapping):
+        items = [_equals(key) + as_source(item, inner, inner + len(_equals(key)) + 1) for key, item in value.items()]
+        opening, closing = "dict(", ")"
+    else:
+        items = [as_source(item, inner, inner + 1) for item in value]
+        opening, closing = ("[", "]") if isinstance(value, list) else ("(", ")")
+    lines = "".join(f"{' ' * inner}{item},\n" for item in items)
+    return f"{opening}\n{lines}{' ' * indent}{closing}"
+
+
+def _one_line(value: Any) -> str:
+    if isinstance(value, Name):
+        return str(value)
+    if isinstance(value, Mapping):
+        return f"dict({', '.join(_equals(key) + _one_line(item) for key, item in value.items())})"
+    if isinstance(value, (list, tuple)):
+        items = ", ".join(_one_line(item) for item in value)
+        if isinstance(value, list):
+            return f"[{items}]"
+        return f"({items},)" if len(value) == 1 else f"({items})"
+    return repr(value)
+
+
+def _equals(key: str) -> str:
+    return key if key == "**" else f"{key}="
+
+
+PACKAGE = Path(__file__).resolve().parents[1]
+PLACES = (Path(), PACKAGE.parent, PACKAGE / ".mim")  # of configs: the working directory, a clone, an installed package
+
+
+def read_config(name: str, components: bool = True) -> Config:
+    """The config at `name`, relative to the working directory, the clone or the installed package.
+
+    Args:
+        name: Path such as ``configs/hip_ssd_exp3.py``.
+        components: Also import what it registers; without, neither torch nor mmdet is loaded.
+
+    Raises:
+        ConfigError: a config that isn't there.
+    """
+    path = next((path for place in PLACES if (path := place / name).is_file()), None)
+    if path is None:
+        known = next((place / "configs" for place in PLACES[1:] if (place / "configs").is_dir()), "configs")
+        raise ConfigError(f"{name}: no such config; see {known}")
+    with _default_data_root():
+        return Config.fromfile(path, import_custom_modules=components)
+
+
+@contextmanager
+def _default_data_root() -> Iterator[None]:
+    """``$HIPDET_DATA`` as if it weren't set: mmengine pastes it into configs that have it as a placeholder.
+
+    There it would run.  :func:`hipdet.core.data_root.in_place` says what stands in its place afterwards.
+    """
+    root = os.environ.get(DATA)
+    try:
+        if root:
+            os.environ[DATA] = DEFAULT
+        yield
+    finally:
+        if root:
+            os.environ[DATA] = root

@@ -1,0 +1,41 @@
+"""Tables of figures: columns as functions of a row, and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Row = dict[str, Any]
+Cell = Callable[[Row], str]
+
+
+def number_cell(key: str, digits: int = 4) -> Cell:
+    """A cell with the figure `key`, or nothing; a count is shown whole."""
+
+    def cell(row: Row) -> str:
+        value = row.get(key)
+        return "" if value is None else f"{value:.{digits}f}"
+
+    return cell
+
+
+def text_cell(key: str) -> Cell:
+    """A cell with the text of `key`."""
+    return lambda row: str(row.get(key, ""))
+
+
+def interval_cell(key: str) -> Cell:
+    """A cell such as ``0.8115 ± 0.0031 [0.7990, 0.8250]``: mean, s.d. over seeds if there are several, interval."""
+
+    def cell(row: Row) -> str:
+        spread = f" ± {row[f'{key}_sd']:.4f}" if f"{key}_sd" in row else ""
+        return f"{row[key]:.4f}{spread} [{row[f'{key}_low']:.4f}, {row[f'{key}_high']:.4f}]"
+
+    return cell
+
+
+def markdown(columns: Mapping[str, Cell], rows: Sequence[Row]) -> str:
+    """A Markdown table."""
+    lines = [[title.strip() for title in columns], ["---"] * len(columns)]
+    lines += [[cell(row) for cell in columns.values()] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,216 @@
+"""The record of a labelled film that converters hand to the COCO writer.
+
+Films to COCO JSON.
+
+COCO back to films: the way back of :mod:`hipdet.data.coco_file`.
+
+Parts of COCO dictionaries, and several as one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hipdet.core.annotations import PATIENTS, is_ignored, mark_of, mark_record, marks, patients_mark
+from hipdet.core.boxes import patient_side, xywh_to_xyxy, xyxy_to_xywh
+from hipdet.core.errors import DatasetError
+
+
+@dataclass(frozen=True)
+class Roi:
+    """One region of interest.
+
+    Attributes:
+        box: ``(x0, y0, x1, y1)``, continuous 0-based pixel edges of the upright film.
+        label: Name of its class.
+        picture_side: ``left`` or ``right`` as seen on the film, if known.
+        implant: Whether the joint is artificial, if known.
+    """
+
+    box: tuple[float, float, float, float]
+    label: str
+    picture_side: str | None = None
+    implant: bool | None = None
+
+    @property
+    def laterality(self) -> str | None:
+        """``left`` or ``right`` of the patient, see :mod:`hipdet.core.boxes`."""
+        return patient_side(self.picture_side)
+
+    @property
+    def side(self) -> float:
+        """The longer side in pixels: that of the square, also where one edge of the film cuts the square."""
+        return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
+
+    @property
+    def is_square(self) -> bool:
+        """Whether width and height agree to 0.01 px; labels are squares unless the edge of the film cuts them."""
+        return abs((self.box[2] - self.box[0]) - (self.box[3] - self.box[1])) <= 0.01
+
+
+@dataclass(frozen=True)
+class Film:
+    """One radiograph and its ROIs.
+
+    Attributes:
+        file_name: Path relative to the image root, with ``/``.
+        width: Pixels, upright.
+        height: Pixels, upright.
+        source: Data set it comes from, such as ``fracatlas``.
+        patient: Pseudonym, unique within the source: films of one patient are never split.
+        rois: In the order of the labels.
+        extra: Further fields of its image record, such as ``label_file``.
+        ignored: Boxes that are neither ROI nor background, in the order of the labels.
+    """
+
+    file_name: str
+    width: int
+    height: int
+    source: str
+    patient: str
+    rois: tuple[Roi, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    ignored: tuple[Roi, ...] = ()
+
+    @property
+    def long_side(self) -> int:
+        """Pixels."""
+        return max(self.width, self.height)
+
+    @property
+    def ratios(self) -> list[float]:
+        """The paper's ratio_ROI/image of every ROI: its side / the long side of the film."""
+        return [roi.side / self.long_side for roi in self.rois]
+
+
+def build_coco(films: Iterable[Film], classes: Sequence[str], info: Mapping[str, Any]) -> dict[str, Any]:
+    """The COCO dictionary of `films`: same films, same dictionary.
+
+    Ids count from 1 in the given order, as pycocotools takes annotation id 0 for "no match".  Boxes become
+    ``[x, y, w, h]`` rounded to 3 decimals.
+
+    Raises:
+        DatasetError: a ROI whose label isn't one of `classes`.
+    """
+    category_ids = {name: number for number, name in enumerate(classes, 1)}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image_id, film in enumerate(films, 1):
+        images.append(
+            {
+                "id": image_id,
+                "file_name": film.file_name,
+                "width": film.width,
+                "height": film.height,
+                "source": film.source,
+                "patient": film.patient,
+                **film.extra,
+            }
+        )
+        for number, roi in enumerate((*film.rois, *film.ignored)):
+            if roi.label not in category_ids:
+                raise DatasetError(f"{film.file_name}: label {roi.label!r} found, expected one of {list(classes)}")
+            annotation = _annotation(len(annotations) + 1, image_id, category_ids[roi.label], roi)
+            annotations.append(dict(annotation, iscrowd=int(number >= len(film.rois))))
+    categories = [{"id": number, "name": name} for name, number in category_ids.items()]
+    return {"info": dict(info), "images": images, "annotations": annotations, "categories": categories}
+
+
+def _annotation(number: int, image_id: int, category_id: int, roi: Roi) -> dict[str, Any]:
+    bbox = [round(float(value), 3) for value in xyxy_to_xywh(roi.box)[0]]
+    annotation: dict[str, Any] = {
+        "id": number,
+        "image_id": image_id,
+        "category_id": category_id,
+        "bbox": bbox,
+        "area": round(bbox[2] * bbox[3], 3),
+        "iscrowd": 0,
+    }
+    if roi.picture_side is not None:
+        annotation["picture_side"] = roi.picture_side
+        annotation["laterality"] = roi.laterality
+    if roi.implant is not None:
+        annotation["implant"] = roi.implant
+    return annotation
+
+
+_OWN = ("id", "file_name", "width", "height", "source", "patient")
+
+
+def films_of(coco: Mapping[str, Any]) -> list[Film]:
+    """The films of a valid COCO dictionary with their ROIs, in the order of the images."""
+    labels = {category["id"]: category["name"] for category in coco["categories"]}
+    rois: dict[int, list[Roi]] = defaultdict(list)
+    ignored: dict[int, list[Roi]] = defaultdict(list)
+    for annotation in coco["annotations"]:
+        x0, y0, x1, y1 = xywh_to_xyxy(annotation["bbox"])[0].tolist()
+        side, implant = annotation.get("picture_side"), annotation.get("implant")
+        boxes = (ignored if is_ignored(annotation) else rois)[annotation["image_id"]]
+        boxes.append(Roi((x0, y0, x1, y1), labels[annotation["category_id"]], side, implant))
+    return [
+        Film(
+            image["file_name"],
+            image["width"],
+            image["height"],
+            image.get("source") or "",
+            image.get("patient") or "",
+            tuple(rois[image["id"]]),
+            {key: value for key, value in image.items() if key not in _OWN},
+            tuple(ignored[image["id"]]),
+        )
+        for image in coco["images"]
+    ]
+
+
+Coco = dict[str, Any]
+
+
+def subset(coco: Mapping[str, Any], image_ids: Iterable[int]) -> Coco:
+    """The part of `coco` with these images; ids stay, and so does what is said of patients (:mod:`hipdet.core.annotations`)."""
+    wanted = set(image_ids)
+    part = dict(
+        coco,
+        images=[image for image in coco["images"] if image["id"] in wanted],
+        annotations=[annotation for annotation in coco["annotations"] if annotation["image_id"] in wanted],
+    )
+    # the films that the mark is of may not be in the part
+    if mark_of(part.get("info")) and any(map(mark_of, coco["images"])):
+        info = {key: value for key, value in part["info"].items() if key != PATIENTS}
+        part["info"] = {**mark_record(patients_mark({**part, "info": info})), **info}
+    return part
+
+
+def append(coco: Coco, added: Mapping[str, Any], name: str) -> None:
+    """Append the records of `added` to `coco` with new ids, from 1 on; the first one gives the categories.
+
+    Where the ``info`` of `added` says that patients aren't known, its image records say so from now on, see
+    :func:`hipdet.core.annotations.marks`.
+
+    Args:
+        coco: With lists ``images``, ``annotations`` and ``categories``; changed in place.
+        added: Same classes.
+        name: What errors call `added`.
+
+    Raises:
+        DatasetError: other classes.
+    """
+    classes = [category["name"] for category in added["categories"]]
+    coco["categories"] = coco["categories"] or [dict(id=i, name=title) for i, title in enumerate(classes, 1)]
+    expected = [category["name"] for category in coco["categories"]]
+    if classes != expected:
+        raise DatasetError(f"{name}: classes are {classes}, those of the other data sets {expected}")
+    category_ids = {category["id"]: number for number, category in enumerate(added["categories"], 1)}
+    image_ids: dict[int, int] = {}
+    for image, mark in zip(added["images"], marks(added)):
+        image_ids[image["id"]] = len(coco["images"]) + 1
+        coco["images"].append({**image, "id": image_ids[image["id"]], **mark_record(mark)})
+    for annotation in added["annotations"]:
+        ids = dict(
+            id=len(coco["annotations"]) + 1,
+            image_id=image_ids[annotation["image_id"]],
+            category_id=category_ids[annotation["category_id"]],
+        )
+        coco["annotations"].append({**annotation, **ids})

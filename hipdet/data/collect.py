@@ -1,0 +1,293 @@
+"""From films and labels to what can be trained on: matched, upright, merged, checked, every exclusion with its reason.
+
+The labels of a film in pixels of the upright film.
+
+The label files of one or several annotators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from hipdet.core.boxes import sides_of_pairs
+from hipdet.core.errors import DatasetError, HipdetError
+from hipdet.data.annotators import Agreement, merge_annotators, standing
+from hipdet.data.candidates import Candidate, Exclusion, Found, Rules, fault_of
+from hipdet.data.coco_file import Film, Roi
+from hipdet.data.film_status import DONE, STATUS, TAKEN, is_done, is_unfinished
+from hipdet.data.formats.geometry import decide_frame, turn_upright
+from hipdet.data.formats.reader import read_labels
+from hipdet.data.formats.record import Box, FilmLabels, FilmSizes, LabelBox
+from hipdet.data.match import FilmIndex, match_labels
+from hipdet.radiographs.grey import RadiographHeader
+from hipdet.radiographs.read import read_header
+
+# A square around a ROI at the edge of a film reaches over it: FracAtlas has 4 hips of 200, by up to 21% of the side.
+# More than this part is a mistake: another film's box, or one drawn on the film before it was turned upright.
+LARGEST_OVERHANG = 0.25
+
+
+@dataclass(frozen=True)
+class UprightRois:
+    """The ROIs of a film by one annotator, its boxes that are neither ROI nor background, and what there is to warn of."""
+
+    rois: tuple[Roi, ...]
+    warning: str | None = None
+    ignored: tuple[Roi, ...] = ()
+
+
+def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candidate, rules: Rules) -> UprightRois:
+    """`labels` turned upright, scaled, cropped and clipped to the film.
+
+    Raises:
+        DatasetError: labels of another size, an unknown class, or a box that isn't on the film.
+    """
+    film = candidate.shown
+    scale = _scale(labels.declared, header) if rules.scaled_labels else 1.0
+    declared = None if scale != 1 else labels.declared
+    frame = decide_frame(film, declared, header.stored, header.upright, header.orientation)
+    top, bottom = candidate.crop
+    width, height = header.upright
+    height -= top + bottom
+    if height < 1:
+        raise DatasetError(
+            f"{film}: {header.upright[1]} px high, expected more than the {top} + {bottom} px to be cropped"
+        )
+
+    def upright(each: LabelBox) -> Roi:
+        x0, y0, x1, y1 = (edge * scale for edge in each.box)
+        box = (
+            turn_upright((x0, y0, x1, y1), header.stored, header.orientation)
+            if frame.name == "raw"
+            else (x0, y0, x1, y1)
+        )
+        box = (box[0], box[1] - top, box[2], box[3] - top)
+        where = ", ".join(filter(None, (labels.file.name, labels.place, each.place)))
+        try:
+            return Roi(_clipped(box, width, height), rules.class_of(each.label))
+        except DatasetError as error:
+            raise DatasetError(f"{film}: {error} ({where})") from error
+
+    # from left to right, whatever the order of drawing
+    rois, ignored = (
+        tuple(sorted(map(upright, boxes), key=lambda roi: (roi.box, roi.label)))
+        for boxes in (labels.boxes, labels.ignored)
+    )
+    return UprightRois(rois, frame.warning if rois or ignored else None, ignored)
+
+
+def with_sides(rois: tuple[Roi, ...]) -> tuple[Roi, ...]:
+    """`rois` of a film of paired ROIs with their side of the picture, where a label or a pair side by side says it."""
+    sides = sides_of_pairs([roi.box for roi in rois], [roi.label for roi in rois])
+    return tuple(replace(roi, picture_side=roi.picture_side or side or None) for roi, side in zip(rois, sides))
+
+
+def _scale(declared: tuple[int, int] | None, header: RadiographHeader) -> float:
+    """Film / labelled copy; 1 where the label file declares no size, one of the film's, or one of another shape."""
+    if declared is None or declared in (header.stored, header.upright):
+        return 1.0
+    width, height = header.upright
+    scale = (width + height) / sum(declared)
+    # a copy's sides are rounded to whole pixels
+    if max(abs(declared[0] - width / scale), abs(declared[1] - height / scale)) > 1:
+        return 1.0
+    return scale
+
+
+def _clipped(box: Box, width: int, height: int) -> Box:
+    x0, y0, x1, y1 = box
+    side = max(x1 - x0, y1 - y0)
+    overhang = max(-x0, -y0, x1 - width, y1 - height)
+    if overhang > LARGEST_OVERHANG * side:
+        raise DatasetError(
+            f"box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] reaches {overhang:g} px out of the film of {width}x{height} upright, "
+            f"expected at most a quarter of its side: was another film labelled, or this one turned?"
+        )
+    box = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
+    if box[2] - box[0] < 1 or box[3] - box[1] < 1:
+        raise DatasetError(f"box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] is less than 1 px wide or high: draw it again")
+    return box
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """Where labels come from.
+
+    Attributes:
+        paths: File or folder by annotator; a single annotator needs no name, ``""``.
+        options: Keywords of :func:`hipdet.data.formats.reader.read_labels`.
+    """
+
+    paths: Mapping[str, Path]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def read(self, film_size: FilmSizes) -> list[FilmLabels]:
+        """All labels, each with its annotator: the name in `paths`, or where that is empty the label file's own.
+
+        Raises:
+            DatasetError: as :func:`hipdet.data.formats.reader.read_labels`.
+        """
+        labels = []
+        for annotator, path in self.paths.items():
+            for film in read_labels(path, film_size=film_size, **self.options):
+                labels.append(replace(film, annotator=annotator or film.annotator or ""))
+        return labels
+
+    def root_of(self, labels: FilmLabels) -> Path:
+        """The folder that `labels` are below, as given by the user."""
+        for path in self.paths.values():
+            if labels.file == path:
+                return path.parent
+            if path in labels.file.parents:
+                return path
+        raise DatasetError(f"{labels.file} is below none of {[str(path) for path in self.paths.values()]}")
+
+
+def default_labels(root: Path, given: Sequence[str]) -> dict[str, Path]:
+    """Label path by annotator, from arguments ``PATH`` or ``NAME=PATH``, or without any from ``root/labels*``.
+
+    A folder ``labels`` that holds nothing but folders has one for each annotator.
+
+    Raises:
+        DatasetError: no labels, or several and not all with a name.
+    """
+    if given:
+        named = [(name, path) if sign else ("", name) for name, sign, path in (text.partition("=") for text in given)]
+        annotators = {name for name, _ in named}
+        if len(annotators) < len(named) or (len(named) > 1 and "" in annotators):
+            raise DatasetError(
+                f"labels are {' '.join(given)}, expected NAME=PATH with a name of its own for each of several"
+            )
+        return {name: Path(path) for name, path in named}
+    found = sorted(path for path in root.glob("labels*") if not path.name.startswith("."))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise DatasetError(
+            f"{root}: label files named labels or labels.*: found {names}, expected one: add --labels PATH"
+        )
+    inside = sorted(path for path in found[0].iterdir() if path.name[0] != ".") if found[0].is_dir() else []
+    if len(inside) > 1 and all(path.is_dir() for path in inside):
+        return {path.name: path for path in inside}
+    return {"": found[0]}
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What becomes of a data set.
+
+    Attributes:
+        films: To be trained or tested on, in the order of their names, each with the candidate it was.
+        exclusions: Films that aren't, for a reason that lies in the rules.
+        faults: Films that can't be converted as they are, and what must be mended.
+        warnings: Sentences about what is likely but not sure.
+        agreements: A row for each ROI that two annotators labelled.
+    """
+
+    films: tuple[tuple[Film, Candidate], ...]
+    exclusions: tuple[Exclusion, ...]
+    faults: tuple[Exclusion, ...]
+    warnings: tuple[str, ...]
+    agreements: tuple[Agreement, ...]
+
+
+class _Collector:
+    """Converts one film after the other and keeps what it found."""
+
+    def __init__(self, found: Found, source: LabelSource, rules: Rules) -> None:
+        self.rules = rules
+        self.source = source
+        self.candidates = sorted(found.candidates, key=lambda candidate: candidate.file)
+        self.index = FilmIndex(self.candidates)
+        self.films: list[tuple[Film, Candidate]] = []
+        self.exclusions = list(found.exclusions)
+        self.faults: list[Exclusion] = []
+        self.warnings: list[str] = []
+        self.agreements: list[Agreement] = []
+
+    def run(self) -> Collected:
+        # no name for the list: each film's labels go when it is converted
+        matches = match_labels(self.source.read(self._film_size), self.index, FilmIndex(self.exclusions))
+        self.faults += matches.faults
+        for each in matches.without_film:
+            self.exclusions.append(Exclusion(each.relative or each.name, "labelled, but there is no such film"))
+        for candidate in tqdm(self.candidates, desc=f"{self.rules.source} films", unit="film", disable=None):
+            try:
+                exclusion = self._convert(candidate, matches.of_film.pop(candidate.name, ()))
+            except HipdetError as error:
+                self.faults.append(fault_of(candidate, error))
+                continue
+            if exclusion:
+                self.exclusions.append(Exclusion(candidate.shown, exclusion))
+        return Collected(
+            tuple(self.films),
+            tuple(sorted(set(self.exclusions))),
+            tuple(self.faults),
+            tuple(self.warnings),
+            tuple(sorted(self.agreements, key=lambda row: (row.iou, row.film, row.first_box))),
+        )
+
+    def _convert(self, candidate: Candidate, labels: Sequence[FilmLabels]) -> str | None:
+        """Convert one film; returns the reason if it is excluded."""
+        name, rules = candidate.shown, self.rules
+        if not labels:
+            return "not labelled"
+        labels, refusal = standing(labels, rules)
+        if refusal:
+            return refusal
+        header = read_header(candidate.file.source(), name)
+        width, height = header.upright[0], header.upright[1] - sum(candidate.crop)
+        if max(width, height) < rules.min_side:
+            return f"long side {max(width, height)} px, expected at least {rules.min_side}"
+        readings: dict[str, Sequence[Roi]] = {}
+        ignored: dict[Roi, None] = {}  # by any annotator
+        for each in labels:
+            annotator = each.annotator or ""
+            if annotator in readings:
+                raise DatasetError(f"{name}: labelled twice, the second time in {each.file.name}: remove one")
+            upright = upright_rois(each, header, candidate, rules)
+            readings[annotator] = upright.rois
+            ignored.update(dict.fromkeys(upright.ignored))
+            self.warnings += [upright.warning] if upright.warning else []
+        merged = merge_annotators(name, readings, rules)
+        self.agreements += merged.agreements
+        if merged.disagreement:
+            return merged.disagreement
+        none = not merged.rois and all(is_done(each.remarks) for each in labels)
+        if rules.rois is not None and len(merged.rois) != rules.rois and not none:
+            return f"number of ROIs is {len(merged.rois)}, expected {rules.rois}"
+        rois = with_sides(merged.rois) if rules.rois == 2 else merged.rois
+        label_files = sorted({each.file.relative_to(self.source.root_of(each)).as_posix() for each in labels})
+        extra = {**candidate.extra, "label_file": ", ".join(label_files), **_status(labels)}
+        film = Film(candidate.name, width, height, rules.source, candidate.patient, rois, extra, tuple(ignored))
+        self.films.append((film, candidate))
+        return None
+
+    def _film_size(self, film: str) -> tuple[int, int] | None:
+        """Upright size of the film that a YOLO file means; None, which is a fault there, if there is none."""
+        found = self.index.find(film)
+        return read_header(found[0].file.source(), found[0].shown).upright if len(found) == 1 else None
+
+
+def _status(labels: Sequence[FilmLabels]) -> dict[str, Any]:
+    """For the image record: that all annotators are done, or that one isn't and the film is taken all the same."""
+    unfinished = sorted(each.remarks[STATUS] for each in labels if is_unfinished(each.remarks))
+    if unfinished:
+        return {STATUS: unfinished[0], TAKEN: True}
+    return {STATUS: DONE} if all(is_done(each.remarks) for each in labels) else {}
+
+
+def collect(found: Found, source: LabelSource, rules: Rules) -> Collected:
+    """Convert the films of `found` that have labels.
+
+    Films of unreadable headers, and labels that fit no rule, are faults; the other films are converted all the same, so
+    that every fault shows in one run.
+
+    Raises:
+        DatasetError: label files that can't be read.
+    """
+    return _Collector(found, source, rules).run()

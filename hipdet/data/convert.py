@@ -1,0 +1,339 @@
+"""The way of every data set of films and label files: collect, copy, write, report.
+
+What a conversion writes, and what there is to tell of it.
+
+The files of a conversion: annotations, exclusions, agreement of annotators, near duplicates, provenance.
+
+Where a converted data set comes from: inputs, choices, counts, and the paper's Table 1; no path of the machine.
+
+What a conversion prints.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from hipdet.core.annotations import UNKNOWN_PATIENTS
+from hipdet.core.errors import DatasetError, HipdetError, raise_faults
+from hipdet.core.files import write_csv, write_json
+from hipdet.data.annotators import Agreement
+from hipdet.data.candidates import Candidate, Exclusion, Found, Rules, fault_of
+from hipdet.data.coco_file import Film, build_coco
+from hipdet.data.collect import LabelSource, collect
+from hipdet.data.copies import Copies, NearDuplicate, copy_films, difference_hash, groups, near_duplicates
+from hipdet.data.formats.reader import FORMATS, label_files_below
+from hipdet.data.statistics import Summary, summarize
+from hipdet.radiographs.read import read_radiograph
+from hipdet.version import __version__
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a conversion writes and what.
+
+    Attributes:
+        data_root: What the file names of the annotations are relative to.
+        annotations: Folder of the files; None for ``data_root/annotations``.
+        copies: Copies to train on; None to train on the films where they lie.
+        skip_faulty: Exclude films that can't be converted, with what is wrong as the reason, instead of refusing.
+        near_duplicates: Decode all films and report those that are nearly the same, which then count as one patient.
+    """
+
+    data_root: Path
+    annotations: Path | None = None
+    copies: Copies | None = None
+    skip_faulty: bool = False
+    near_duplicates: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Of the files."""
+        return self.annotations or self.data_root / "annotations"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was written and what there is to tell; `summary` is of the films before they were copied.
+
+    Where not `patients_known`, each film counts as a patient.
+    """
+
+    path: Path
+    films: list[Film]
+    summary: Summary
+    exclusions: tuple[Exclusion, ...]
+    agreements: tuple[Agreement, ...]
+    duplicates: tuple[NearDuplicate, ...]
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    patients_known: bool = True
+    files: list[Path] = field(default_factory=list)
+
+
+def reasons(exclusions: tuple[Exclusion, ...]) -> list[tuple[str, int]]:
+    """Reasons with their number of films, the most frequent first; what differs from film to film is left out."""
+    count: dict[str, int] = {}
+    for exclusion in exclusions:
+        reason = exclusion.reason.partition(":")[0].partition(",")[0]
+        count[reason] = count.get(reason, 0) + 1
+    return sorted(count.items(), key=lambda item: (-item[1], item[0]))
+
+
+def write_conversion(conversion: Conversion, record: dict[str, Any], rules: Rules) -> None:
+    """Write all files, the annotations last; tables without rows aren't written, but for that of exclusions.
+
+    Args:
+        conversion: Its `files` get the paths.
+        record: Of the provenance.
+        rules: Give name and classes.
+    """
+    base = conversion.path.with_suffix("")
+    tables: dict[str, tuple[list[str], list[list[object]]]] = {
+        "exclusions": (["film", "reason"], [[each.name, each.reason] for each in conversion.exclusions]),
+        "agreement": (
+            ["film", "label", "first", "second", "iou", "first_box", "second_box"],
+            [
+                [a.film, a.label, a.first, a.second, f"{a.iou:.4f}", _shown(a.first_box), _shown(a.second_box)]
+                for a in conversion.agreements
+            ],
+        ),
+        "near_duplicates": (
+            ["first", "second", "distance"], [[d.first, d.second, f"{d.distance:.4f}"] for d in conversion.duplicates]
+        ),
+    }  # fmt: skip
+    for name, (header, rows) in tables.items():
+        path = base.with_name(f"{base.name}.{name}.csv")
+        if rows or name == "exclusions":
+            write_csv(path, [header, *rows])
+            conversion.files.append(path)
+        else:
+            path.unlink(missing_ok=True)  # of an earlier run
+    path = base.with_name(f"{base.name}.provenance.json")
+    write_json(path, record)
+    info = {"description": f"{rules.source}: boxes in the upright frame, 0-based", "provenance": path.name}
+    if not conversion.patients_known:
+        info |= UNKNOWN_PATIENTS
+    classes = rules.classes or sorted({roi.label for film in conversion.films for roi in (*film.rois, *film.ignored)})
+    write_json(conversion.path, build_coco(conversion.films, classes, info))
+    conversion.files.extend([path, conversion.path])
+
+
+def _shown(box: tuple[float, ...] | None) -> str:
+    return " ".join(f"{edge:.2f}" for edge in box) if box else ""
+
+
+def provenance(root: Path, conversion: Conversion, labels: LabelSource, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a conversion: the same for the same inputs, wherever and whenever it is made."""
+    ious = [row.iou for row in conversion.agreements]
+    record: dict[str, Any] = {
+        "hipdet": __version__,
+        "options": dict(options),
+        "labels": [
+            {"annotator": name, "path": _neutral(path, root), **checksum(path)} for name, path in labels.paths.items()
+        ],
+        **figures(conversion.summary),
+        "excluded": dict(reasons(conversion.exclusions)),
+        "notes": list(conversion.notes),
+        "warnings": list(conversion.warnings),
+    }
+    if ious:
+        record["agreement"] = {
+            "rois": len(ious),
+            "mean_iou": round(sum(ious) / len(ious), 4),
+            "min_iou": round(min(ious), 4),
+        }
+    return record
+
+
+def figures(summary: Summary) -> dict[str, Any]:
+    """Counts, the paper's Table 1 (long side in pixels), and ratio_ROI/image; None in its place without ROIs."""
+    px, ratio = summary.long_side, summary.ratio
+    spread = {
+        "max": px.maximum,
+        "min": px.minimum,
+        "median": px.median,
+        "mean": round(px.mean, 1),
+        "sd": round(px.sd, 1),
+    }
+    ends = {"min": round(ratio.minimum, 4), "median": round(ratio.median, 4), "max": round(ratio.maximum, 4)}
+    counts = {"films": summary.films, "rois": summary.rois, "patients": summary.patients}
+    return {**counts, "long_side": spread, "ratio": ends if summary.rois else None}
+
+
+def _neutral(path: Path, root: Path) -> str:
+    """`path` below the data set, or its last part: never a folder of the machine."""
+    try:
+        return path.resolve().relative_to(root.resolve()).as_posix()
+    except ValueError:
+        return path.name
+
+
+def checksum(path: Path) -> dict[str, Any]:
+    """Number of label files and one SHA-256 over their names and contents."""
+    if path.is_file():
+        return {"files": 1, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    total = hashlib.sha256()
+    files = label_files_below(path, sorted({suffix for each in FORMATS.values() for suffix in each.suffixes}))
+    for file in files:
+        total.update(file.relative_to(path).as_posix().encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return {"files": len(files), "sha256": total.hexdigest()}
+
+
+Films = list[tuple[Film, Candidate]]
+
+
+def convert_found(
+    root: Path, found: Found, labels: LabelSource, rules: Rules, output: Output, options: Mapping[str, Any]
+) -> Conversion:
+    """Convert the films of `found` and write ``<source>.json`` with its reports.
+
+    The annotations are written last: where they are, everything else is.
+
+    Args:
+        root: Folder of the data set, which the names of `found` are below.
+        found: By the finder of the data set.
+        labels: Label files.
+        rules: Of the data set.
+        output: Where to.
+        options: For the provenance file: what the user chose, without paths.
+
+    Raises:
+        DatasetError: no film is left, or the list of films that can't be converted.
+    """
+    if output.copies is None:
+        _require_films_as_they_are(found.candidates)
+    collected = collect(found, labels, rules)
+    films, faults = list(collected.films), list(collected.faults)
+    _refuse(root, faults, output)  # before the steps that take long
+    pairs: list[NearDuplicate] = []
+    if output.near_duplicates:
+        films, pairs, undecodable = _join_near_duplicates(films)
+        faults += undecodable
+    originals = {candidate.name: film for film, candidate in films}
+    if output.copies is None:
+        films = _in_place(films, root, output.data_root)
+    else:
+        films, undecodable = copy_films(films, output.copies)
+        faults += undecodable
+    _refuse(root, faults, output)
+    exclusions = tuple(sorted({*collected.exclusions, *faults}))
+    if not films:
+        listed = "; ".join(f"{count} x {reason}" for reason, count in reasons(exclusions)[:5]) or "no films were found"
+        raise DatasetError(f"{root}: no film is left to convert, expected at least one: {listed}")
+    conversion = Conversion(
+        path=output.folder / f"{rules.source}.json",
+        films=[film for film, _ in films],
+        summary=summarize([originals[candidate.name] for _, candidate in films]),
+        exclusions=exclusions,
+        agreements=collected.agreements,
+        duplicates=tuple(pairs),
+        warnings=collected.warnings,
+        notes=found.notes,
+        patients_known=found.patients_known,
+    )
+    write_conversion(conversion, provenance(root, conversion, labels, options), rules)
+    return conversion
+
+
+def _refuse(root: Path, faults: Sequence[Exclusion], output: Output) -> None:
+    if not output.skip_faulty:
+        hint = "mend them, or leave these films out with --skip-faulty"
+        raise_faults(f"{root} ({hint})", [f"{fault.name}: {fault.reason}" for fault in faults])
+
+
+def _require_films_as_they_are(candidates: Sequence[Candidate]) -> None:
+    """Without copies, training reads the films where they lie, as they are."""
+    packed = [candidate.shown for candidate in candidates if candidate.file.member is not None]
+    if packed:
+        raise DatasetError(
+            f"{packed[0]} and {len(packed) - 1} more films are inside zips, where training can't read them: add "
+            f"--copies upright or --copies 448"
+        )
+    if any(candidate.crop != (0, 0) for candidate in candidates):
+        raise DatasetError("films can be cropped only in copies: add --copies upright or --copies 448")
+
+
+def _in_place(films: Films, root: Path, data_root: Path) -> Films:
+    try:
+        prefix = root.resolve().relative_to(data_root.resolve())
+    except ValueError as error:
+        raise DatasetError(f"{root} is not below the data root {data_root}: move it there, or add --copies") from error
+    return [(replace(film, file_name=(prefix / film.file_name).as_posix()), candidate) for film, candidate in films]
+
+
+def _join_near_duplicates(films: Films) -> tuple[Films, list[NearDuplicate], list[Exclusion]]:
+    """Films that are nearly the same become one patient, so that no split divides them; undecodable ones are faults."""
+    good, hashes, faults = [], [], []
+    for film, candidate in tqdm(films, "near duplicates", unit="film", disable=None):
+        try:
+            hashes.append(difference_hash(read_radiograph(candidate.file.source(), candidate.shown)))
+            good.append((film, candidate))
+        except HipdetError as error:
+            faults.append(fault_of(candidate, error))
+    names = [candidate.shown for _, candidate in good]
+    pairs = near_duplicates(names, hashes)
+    patient = {candidate.shown: film.patient for film, candidate in good}
+    film_of = {of: name for name, of in patient.items()}
+    # a patient's other films come along
+    first = groups(names, [*pairs, *(NearDuplicate(0, film_of[patient[name]], name) for name in names)])
+    joined = [(replace(film, patient=patient[first[each.shown]]), each) for film, each in good]
+    return joined, pairs, faults
+
+
+SHOWN = 5
+
+
+def table1(written: Mapping[Path, Summary]) -> str:
+    """One line per written file: films, ROIs, patients, ratio_ROI/image, and the paper's Table 1."""
+    width = max(len(path.name) for path in written)
+    head = f"{'file':{width}}  films   ROIs  patients  ratio min/median/max     px max    min  median    mean   s.d."
+    lines = [head]
+    for path, s in written.items():
+        ratio = f"{s.ratio.minimum:.3f} / {s.ratio.median:.3f} / {s.ratio.maximum:.3f}"
+        px = s.long_side
+        sizes = f"{px.maximum:9.0f} {px.minimum:6.0f} {px.median:7.0f} {px.mean:7.1f} {px.sd:6.1f}"
+        lines.append(f"{path.name:{width}}  {s.films:5}  {s.rois:5}  {s.patients:8}  {ratio}  {sizes}")
+    return "\n".join(lines)
+
+
+def report(conversion: Conversion) -> str:
+    """The table, then what was left out and what needs a look."""
+    lines = [table1({conversion.path: conversion.summary})]
+    if conversion.exclusions:
+        lines.append(f"{len(conversion.exclusions)} films excluded:")
+        lines += [f"  {count:6}  {reason}" for reason, count in reasons(conversion.exclusions)]
+    none = sum(not film.rois for film in conversion.films)
+    if none:
+        lines.append(f"{none} films are recorded as having no ROI: training learns from them what is none")
+    if not conversion.patients_known:
+        lines.append(
+            "patients aren't known, so each film counts as one: --table or --patient-from says which film is whose"
+        )
+    lines += conversion.notes
+    if ignored := sum(len(film.ignored) for film in conversion.films):
+        lines.append(f"{ignored} boxes with iscrowd or ignore: neither ROI nor background")
+    if conversion.agreements:
+        ious = [row.iou for row in conversion.agreements]
+        films = len({row.film for row in conversion.agreements})
+        worst = conversion.agreements[0]
+        lines.append(
+            f"annotators: {films} films read by several, mean IoU {sum(ious) / len(ious):.3f}, "
+            f"lowest {worst.iou:.3f} ({worst.film})"
+        )
+    if conversion.duplicates:
+        pairs = conversion.duplicates
+        lines.append(f"{len(pairs)} pairs of nearly the same film, the closest {pairs[0].first} and {pairs[0].second}")
+    lines += _some("warning", conversion.warnings)
+    lines.append("written: " + ", ".join(path.name for path in conversion.files) + f" in {conversion.path.parent}")
+    return "\n".join(lines)
+
+
+def _some(kind: str, texts: Sequence[str]) -> list[str]:
+    more = [f"... and {len(texts) - SHOWN} more {kind}s in the provenance file"] if len(texts) > SHOWN else []
+    return [f"{kind}: {text}" for text in texts[:SHOWN]] + more

@@ -1,0 +1,222 @@
+"""Upright 8-bit copies of films: whole, or shrunk to the size that training makes of them.
+
+Training decodes a film anew in every epoch; from copies of a few hundred pixels it does so many times faster, and films
+inside zips can be trained on only as copies.  No copy is padded: a copy's size says where its film ends, and what inverts
+films comes before the pipeline's ``Pad``.
+
+Films that are nearly the same picture: two web pages' copies, or two exposures of one patient.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from tqdm import tqdm
+
+from hipdet.core.errors import HipdetError
+from hipdet.core.files import replacing
+from hipdet.core.stored_files import StoredFile
+from hipdet.data.candidates import Candidate, Exclusion, fault_of
+from hipdet.data.coco_file import Film, Roi
+from hipdet.radiographs.grey import area_mean
+from hipdet.radiographs.read import read_radiograph
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Where copies go and how large they are.
+
+    Attributes:
+        root: The data root that they are below.
+        side: Long side in pixels to which larger films are shrunk; None for copies as they are.
+        workers: Processes; None for one per core.
+    """
+
+    root: Path
+    side: int | None = None
+    workers: int | None = None
+
+    def folder(self, source: str) -> str:
+        """Folder below `root`: ``cgoa_upright`` or ``cgoa_448``."""
+        return f"{source}_{self.side or 'upright'}"
+
+
+@dataclass(frozen=True)
+class _Task:
+    file: StoredFile
+    name: str
+    crop: tuple[int, int]
+    size: tuple[int, int]  # width and height of the copy
+    shrunk: bool
+    path: Path
+
+
+def copy_films(
+    films: Sequence[tuple[Film, Candidate]], copies: Copies
+) -> tuple[list[tuple[Film, Candidate]], list[Exclusion]]:
+    """Write the copies; what is there and not older than its film is kept, so an interrupted run carries on.
+
+    Returns:
+        The films as they are in their copies, with boxes to match, and the faults of films that can't be decoded.
+    """
+    names = _names(films, copies)
+    made, tasks = [], []
+    for (film, candidate), name in zip(films, names):
+        copy = _in_copy(film, name, copies.side)
+        size, shrunk = (copy.width, copy.height), copies.side is not None
+        tasks.append(_Task(candidate.file, candidate.shown, candidate.crop, size, shrunk, copies.root / name))
+        made.append((copy, candidate))
+    errors = tqdm(_write_all(tasks, copies.workers), total=len(tasks), desc="copies", unit="film", disable=None)
+    good, faults = [], []
+    for (copy, candidate), error in zip(made, errors):
+        if error is None:
+            good.append((copy, candidate))
+        else:
+            faults.append(fault_of(candidate, error))
+    return good, faults
+
+
+def _names(films: Sequence[tuple[Film, Candidate]], copies: Copies) -> list[str]:
+    """Names of the copies; films of the same short name, such as a.jpg and a.png, keep their extensions."""
+    count: dict[str, int] = {}
+    for _, candidate in films:
+        count[candidate.short_name] = count.get(candidate.short_name, 0) + 1
+    return [
+        f"{copies.folder(film.source)}/{candidate.short_name if count[candidate.short_name] == 1 else film.file_name}.png"
+        for film, candidate in films
+    ]
+
+
+def _in_copy(film: Film, name: str, side: int | None) -> Film:
+    original = {"original": film.file_name} if "original" not in film.extra else {}
+    if side is None:
+        return replace(film, file_name=name, extra={**film.extra, **original})
+    scale = min(1.0, side / film.long_side)
+    width, height = _scaled(film.width, scale), _scaled(film.height, scale)
+    fx, fy = width / film.width, height / film.height  # by the rounded sizes, as in mmdet's Resize
+    rois, ignored = (
+        tuple(
+            Roi((r.box[0] * fx, r.box[1] * fy, r.box[2] * fx, r.box[3] * fy), r.label, r.picture_side, r.implant)
+            for r in boxes
+        )
+        for boxes in (film.rois, film.ignored)
+    )
+    size = {"original_width": film.width, "original_height": film.height}
+    extra = {**film.extra, **original, **size}
+    return replace(film, file_name=name, width=width, height=height, rois=rois, extra=extra, ignored=ignored)
+
+
+def _scaled(pixels: int, scale: float) -> int:
+    return max(1, int(pixels * scale + 0.5))
+
+
+def _write_all(tasks: Sequence[_Task], workers: int | None) -> Iterator[HipdetError | None]:
+    if workers == 1 or len(tasks) < 2:
+        yield from map(_write, tasks)
+        return
+    # an interruption is the parent's to report
+    with ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+        try:
+            yield from pool.map(_write, tasks, chunksize=4)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _write(task: _Task) -> HipdetError | None:
+    """Write one copy; returns the fault of a film that can't be decoded."""
+    if _is_there(task):
+        return None
+    try:
+        pixels = read_radiograph(task.file.source(), task.name)
+    except HipdetError as error:
+        return error
+    top, bottom = task.crop
+    pixels = pixels[top : pixels.shape[0] - bottom]
+    stamp = PngInfo()
+    stamp.add_text("Comment", _stamp(task))
+    with replacing(task.path) as temporary:
+        picture = Image.fromarray(_shrunk(pixels, task.size) if task.shrunk else pixels)
+        picture.save(temporary, format="PNG", pnginfo=stamp)
+    return None
+
+
+def _is_there(task: _Task) -> bool:
+    """Whether the copy was made in this way of this film, or of one that is older."""
+    if not task.path.is_file() or task.path.stat().st_mtime < task.file.path.stat().st_mtime:
+        return False
+    try:
+        with Image.open(task.path) as copy:
+            # earlier versions stamped alike what they padded to a square
+            return bool(copy.info.get("Comment") == _stamp(task) and copy.size == task.size)
+    except (OSError, SyntaxError, ValueError):  # what Pillow raises on damaged headers
+        return False
+
+
+def _stamp(task: _Task) -> str:
+    top, bottom = task.crop
+    return f"hipdet copy, {task.size[0]}x{task.size[1]}, rows cut off: {top} and {bottom}"
+
+
+def _shrunk(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.rint(area_mean(pixels, *size)).astype(np.uint8)
+
+
+SIDE = 16  # cells a side: 256 bits tell pelves apart, which are all alike at 8x8
+# Part of the bits.  Of 100 pelves, halved, saved anew and with a gamma of 0.6 or 1.5, none differs from itself by more
+# than 0.07; no two of them differ by less than 0.09.
+LARGEST_DISTANCE = 0.07
+_BLOCK = 1024
+
+
+@dataclass(frozen=True, order=True)
+class NearDuplicate:
+    """Two films and the part of their bits that differ, 0 for none."""
+
+    distance: float
+    first: str
+    second: str
+
+
+def difference_hash(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether each of 16x16 cells of the film ``[H, W]`` is brighter than the one left of it, as ``[256]``.
+
+    Insensitive to size, exposure and compression; a film and its mirror image differ.
+    """
+    small = np.asarray(Image.fromarray(pixels).resize((SIDE + 1, SIDE), Image.Resampling.BOX), dtype=np.int16)
+    return (small[:, 1:] > small[:, :-1]).reshape(-1)
+
+
+def near_duplicates(names: Sequence[str], hashes: Iterable[NDArray[np.bool_]]) -> list[NearDuplicate]:
+    """All pairs of films whose hashes differ in at most 7% of their bits, the closest first."""
+    bits = np.array(list(hashes), dtype=np.float32).reshape(len(names), SIDE * SIDE)
+    ones = bits.sum(axis=1)
+    found = []
+    for start in range(0, len(names), _BLOCK):  # blocks bound the memory: all pairs of 60,000 films would be 14 GB
+        block = bits[start : start + _BLOCK]
+        differing = ones[start : start + _BLOCK, None] + ones[None] - 2 * block @ bits.T  # [block, N]
+        for i, j in np.argwhere(differing <= LARGEST_DISTANCE * bits.shape[1]):
+            if start + i < j:
+                found.append(NearDuplicate(float(differing[i, j]) / bits.shape[1], names[start + i], names[j]))
+    return sorted(found)
+
+
+def groups(names: Sequence[str], pairs: Sequence[NearDuplicate]) -> dict[str, str]:
+    """The first name, in the order of `names`, of the chain of pairs that each film is in; its own without any."""
+    place = {name: n for n, name in enumerate(names)}
+    edges = [(place[pair.first], place[pair.second]) for pair in pairs]
+    rows, columns = zip(*edges) if edges else ((), ())
+    graph = coo_matrix((np.ones(len(edges)), (rows, columns)), shape=(len(names), len(names)))
+    component = connected_components(graph, directed=False)[1]
+    first: dict[int, str] = {}
+    return {name: first.setdefault(component[n], name) for name, n in place.items()}

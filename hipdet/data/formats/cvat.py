@@ -1,0 +1,112 @@
+"""CVAT images XML 1.1: edges ``xtl, ytl, xbr, ybr``, 0-based; ``rotation`` in degrees about the centre of the box.
+
+Boxes with ``outside="1"`` are frames in which the thing is not to be seen, and are left out.  Tracks of videos are read too:
+their films are ``frame_000012``, as CVAT calls frames without a name.  Whole-film tags are passed over, other shapes
+refused.  Images without boxes are films without ROI: the format can't say "not labelled".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from xml.etree.ElementTree import Element
+
+from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, turned_corners
+from hipdet.data.formats.parse import (
+    Faults,
+    LabelFault,
+    LabelFile,
+    child_text,
+    film_size_in,
+    label_name,
+    number_in,
+    shown,
+)
+from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, film_name, films_of_each
+
+_SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
+
+
+def read_cvat(files: Sequence[LabelFile], options: LabelOptions, faults: Faults) -> list[FilmLabels]:
+    """The films of all `files`; their faults go to `faults`."""
+    return films_of_each(files, faults, lambda file: _films(file, options.rotated, faults))
+
+
+def _films(file: LabelFile, rotated: str, faults: Faults) -> list[FilmLabels]:
+    if file.document.tag != "annotations":
+        raise LabelFault(f"root element is <{file.document.tag}>, expected <annotations>: is it CVAT's XML?")
+    return [*_images(file, rotated, faults), *_tracks(file, rotated, faults)]
+
+
+def _images(file: LabelFile, rotated: str, faults: Faults) -> Iterator[FilmLabels]:
+    for index, image in enumerate(file.document.findall("image"), 1):
+        place = f"image {index}"
+        with faults.at(file.shown, place):
+            size = film_size_in(image.get("width"), image.get("height"))
+            boxes = []
+            for number, shape in enumerate(_shapes(image), 1):
+                where = f"{place}, shape {number}"
+                with faults.at(file.shown, where):
+                    if not _is_outside(shape):
+                        boxes.append(_label_box(shape, shape.get("label"), rotated, size, where))
+            name = film_name(image.get("name"), "name")
+            yield FilmLabels(name, size, tuple(boxes), file.path, place)
+
+
+def _tracks(file: LabelFile, rotated: str, faults: Faults) -> list[FilmLabels]:
+    """One film per frame in which a track is to be seen."""
+    size: Size | None = None
+    with faults.at(file.shown, "meta"):
+        original = next(file.document.iterfind("meta//original_size"), None)
+        if original is not None:
+            size = film_size_in(child_text(original, "width"), child_text(original, "height"))
+    frames: dict[int, list[LabelBox]] = {}
+    for index, track in enumerate(file.document.findall("track"), 1):
+        for number, shape in enumerate(_shapes(track), 1):
+            place = f"track {index}, shape {number}"
+            with faults.at(file.shown, place):
+                frame = _frame(shape)
+                if not _is_outside(shape):
+                    box = _label_box(shape, track.get("label"), rotated, size, place)
+                    frames.setdefault(frame, []).append(box)
+    return [
+        FilmLabels(f"frame_{frame:06d}", size, tuple(boxes), file.path, f"frame {frame}")
+        for frame, boxes in sorted(frames.items())
+    ]
+
+
+def _shapes(parent: Element) -> list[Element]:
+    return [child for child in parent if child.tag == "box" or child.tag in _SHAPES]
+
+
+def _is_outside(shape: Element) -> bool:
+    return shape.get("outside") == "1"
+
+
+def _frame(shape: Element) -> int:
+    frame = shape.get("frame", "")
+    if not (frame.isascii() and frame.isdigit() and len(frame) < 10):
+        raise LabelFault(f"frame is {shown(frame)}, expected a whole number from 0 up")
+    return int(frame)
+
+
+def _label_box(shape: Element, label: str | None, rotated: str, size: Size | None, place: str) -> LabelBox:
+    if shape.tag != "box":
+        raise LabelFault(f"<{shape.tag}> found, expected <box>: draw a rectangle")
+    x0, y0, x1, y1 = (number_in(shape.get(key), key) for key in ("xtl", "ytl", "xbr", "ybr"))
+    box = checked_box((x0, y0, x1, y1), None)
+    degrees = number_in(shape.get("rotation", "0"), "rotation")
+    if degrees % 360:
+        box = _turned(box, degrees, rotated)
+    return LabelBox(checked_box(box, size), label_name(label, "label"), place)
+
+
+def _turned(box: Box, degrees: float, rotated: str) -> Box:
+    """`box` turned about its centre."""
+    x0, y0, x1, y1 = box
+    width, height = x1 - x0, y1 - y0
+    # the centre stays, so the corner from which the turned box is drawn moves
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    x = (x0 + x1) / 2 - width / 2 * c + height / 2 * s
+    y = (y0 + y1) / 2 - width / 2 * s - height / 2 * c
+    return box_of_corners(turned_corners((x, y), width, height, degrees), rotated)

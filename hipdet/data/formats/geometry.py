@@ -1,0 +1,165 @@
+"""In which frame boxes were drawn, and from the raw frame to the upright one.
+
+A film with an EXIF orientation has two frames: the raw one of its stored pixels and the upright one that a person sees.
+Tools that honour the orientation (browsers, LabelMe, newer LabelImg, OpenCV) label upright, others (Pillow, older tools) raw.
+Which it was shows in the size that the label file declares, if the two sizes differ.
+
+Drawn shapes to boxes ``(x0, y0, x1, y1)``, all in continuous 0-based pixels with y downwards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from hipdet.core.errors import DatasetError
+from hipdet.data.formats.parse import LabelFault
+from hipdet.data.formats.record import Box
+
+Point = tuple[float, float]
+Size = tuple[int, int]
+
+UPRIGHT_WITHIN = 0.5  # px; a box whose corners a turn moved by less counts as upright
+
+
+def checked_box(box: Box, declared: Size | None) -> Box:
+    """`box` if it has an area and touches its film; over the edge it may reach, as labelled squares do.
+
+    Raises:
+        LabelFault: no area, or wholly outside the declared ``(width, height)`` of the film.
+    """
+    x0, y0, x1, y1 = box
+    if not (x1 > x0 and y1 > y0):
+        raise LabelFault(f"box is {x1 - x0:g} px wide and {y1 - y0:g} px high, expected more than 0: draw it again")
+    if declared and (x1 <= 0 or y1 <= 0 or x0 >= declared[0] or y0 >= declared[1]):
+        film = f"the film of {declared[0]}x{declared[1]} px"
+        raise LabelFault(
+            f"box {_shown_corners(box)} [x0, y0, x1, y1] is outside {film}: draw it again, or mend the size"
+        )
+    return box
+
+
+def enclosing(points: Sequence[Point]) -> Box:
+    """The smallest upright box around `points`."""
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def around_circle(center: Point, radius: float) -> Box:
+    """The square around a circle."""
+    x, y = center
+    return x - radius, y - radius, x + radius, y + radius
+
+
+def turned_corners(origin: Point, width: float, height: float, degrees: float) -> list[Point]:
+    """The corners of a box with a corner at `origin`, turned about it clockwise as seen, in pixels."""
+    x, y = origin
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return [
+        (x, y),
+        (x + width * c, y + width * s),
+        (x + width * c - height * s, y + width * s + height * c),
+        (x - height * s, y + height * c),
+    ]
+
+
+def box_of_corners(corners: Sequence[Point], rotated: str) -> Box:
+    """The box with these 4 corners, in any order.
+
+    A box turned by a multiple of 90 degrees, or by so little that no corner moves half a pixel, is upright.  Any other is
+    refused, or with `rotated` ``enclose`` becomes the upright box around it, which is up to twice as large.
+
+    Raises:
+        LabelFault: a turned box that is refused.
+    """
+    box = enclosing(corners)
+    x0, y0, x1, y1 = box
+    upright = all(
+        any(math.dist(corner, target) <= UPRIGHT_WITHIN for corner in corners)
+        for target in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+    )
+    if not upright and rotated != "enclose":
+        raise LabelFault(
+            "box is turned, expected an upright one: draw it again, or take the upright box around it with "
+            "rotated='enclose'"
+        )
+    return box
+
+
+def _shown_corners(box: Box) -> str:
+    return "[" + ", ".join(f"{value:g}" for value in box) + "]"
+
+
+TURNED = (5, 6, 7, 8)  # orientations that swap width and height
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The frame of the boxes of a film: ``raw`` or ``upright``; `warning` says why that is no more than likely."""
+
+    name: Literal["raw", "upright"]
+    warning: str | None = None
+
+
+def decide_frame(film: str, declared: Size | None, stored: Size, upright: Size, orientation: int | None) -> Frame:
+    """The frame in which the boxes of `film` were drawn.
+
+    Args:
+        film: Its name, for messages.
+        declared: ``(width, height)`` in the label file, or None.
+        stored: ``(width, height)`` of the stored pixels.
+        upright: ``(width, height)`` with EXIF orientation applied.
+        orientation: EXIF orientation; None and values other than 1 to 8 mean upright, as picture readers take them.
+
+    Returns:
+        ``raw`` if the declared size is only the stored one, otherwise ``upright``: with a warning where the declared size,
+        missing or the same in both frames, doesn't show it.
+
+    Raises:
+        DatasetError: the declared size is neither: the film was resized, or it is another one.
+    """
+    if declared is not None and declared not in (stored, upright):
+        found = f"label file says {_shown(declared)}, found {_shown(upright)} upright, {_shown(stored)} stored"
+        raise DatasetError(f"{film}: {found}: label the film in this size, or find the one that was labelled")
+    if as_orientation(orientation) == 1:
+        return Frame("upright")
+    if declared is not None and stored != upright:
+        return Frame("raw" if declared == stored else "upright")
+    reason = (
+        "the label file declares no size" if declared is None else f"the size {_shown(declared)} is the same in both"
+    )
+    return Frame(
+        "upright",
+        f"{film}: EXIF orientation is {orientation} and {reason}, so nothing shows whether its boxes are of the "
+        "upright or the raw frame: taken as upright, look at the film",
+    )
+
+
+def turn_upright(box: Box, stored: Size, orientation: int | None) -> Box:
+    """`box` of the raw frame in the upright frame of the film.
+
+    Args:
+        box: ``(x0, y0, x1, y1)`` in continuous 0-based pixels of the stored film.
+        stored: ``(width, height)`` of the stored pixels.
+        orientation: EXIF orientation, 1 to 8; anything else means upright.
+    """
+    orientation = as_orientation(orientation)
+    width, height = stored
+    x0, y0, x1, y1 = box
+    # every orientation is a mirror of the raw columns, of the raw rows or of both, then for 5 to 8 a swap of x and y
+    if orientation in (2, 3, 7, 8):
+        x0, x1 = width - x1, width - x0
+    if orientation in (3, 4, 6, 7):
+        y0, y1 = height - y1, height - y0
+    return (y0, x0, y1, x1) if orientation in TURNED else (x0, y0, x1, y1)
+
+
+def as_orientation(value: int | None) -> int:
+    """`value` if it is an EXIF orientation, otherwise 1: upright."""
+    return value if value in range(1, 9) and value is not None else 1
+
+
+def _shown(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"

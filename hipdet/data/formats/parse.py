@@ -1,0 +1,320 @@
+"""Values of label files, checked: each function returns what it expects or raises LabelFault with what it found.
+
+Faults of label files: raised where they are found, collected with file and place.
+
+JSON of label files: strict, and without the pictures that some tools embed.
+
+XML of label files, through defusedxml: no entities, no DTD, nothing fetched.
+
+Tables with a header, as tools and spreadsheets write them: comma, semicolon or tab, with or without ``sep=;``.
+
+A label file in memory, parsed as the text, JSON or XML it is.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from reprlib import Repr
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from hipdet.core.errors import HipdetError
+
+
+class LabelFault(HipdetError):
+    """What is wrong at one place of a label file; :class:`Faults` adds file and place."""
+
+
+class Faults:
+    """The faults found so far, each as ``file: place: what is wrong``."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    @contextmanager
+    def at(self, *where: str) -> Iterator[None]:
+        """Collect the LabelFault of the block, which ends with it, under `where`: file and place, empty ones left out."""
+        try:
+            yield
+        except LabelFault as fault:
+            self.found.append(": ".join([*filter(None, where), str(fault)]))
+
+
+LARGEST = 1e6  # px; no film is larger, and sums of such numbers stay finite
+
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+_repr = Repr()
+_repr.maxstring = _repr.maxother = 60
+_repr.maxlevel = 2
+
+
+def shown(value: object) -> str:
+    """`value` for an error message: short, however large or deep it is."""
+    return _repr.repr(value)
+
+
+def number(value: object, key: str) -> float:
+    """`value` of JSON as float."""
+    # NaN and infinity fail the comparison too
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -LARGEST <= value <= LARGEST:
+        raise LabelFault(f"{key} is {shown(value)}, expected a number from {-LARGEST:.0f} to {LARGEST:.0f}")
+    return float(value)
+
+
+def number_in(text: str | None, key: str) -> float:
+    """The number that `text` of XML, CSV or YOLO is; unlike ``float`` without ``nan``, ``inf`` and ``1_000``."""
+    stripped = (text or "").strip()
+    if not _DECIMAL.fullmatch(stripped):
+        raise LabelFault(f"{key} is {'missing' if text is None else shown(text)}, expected a number")
+    return number(float(stripped), key)
+
+
+def mapping(value: object, key: str) -> dict[str, Any]:
+    """`value` of JSON if it is an object."""
+    if not isinstance(value, dict):
+        raise LabelFault(f"{key} is {shown(value)}, expected an object {{...}}")
+    return value
+
+
+def sequence(value: object, key: str) -> list[Any]:
+    """`value` of JSON if it is a list."""
+    if not isinstance(value, list):
+        raise LabelFault(f"{key} is {shown(value)}, expected a list [...]")
+    return value
+
+
+def entry(record: dict[str, Any], key: str) -> Any:
+    """``record[key]``."""
+    if key not in record:
+        raise LabelFault(f"{key} is missing, found {shown(sorted(map(str, record)))}")
+    return record[key]
+
+
+def label_name(value: object, key: str) -> str:
+    """`value` if it names a class, without blanks around it."""
+    if not isinstance(value, str) or not value.strip():
+        raise LabelFault(f"{key} is {'missing' if value is None else shown(value)}, expected the name of a class")
+    return value.strip()
+
+
+def film_size(width: object, height: object) -> tuple[int, int] | None:
+    """Declared ``(width, height)`` in pixels; None where one of them is None or 0, as tools write for "not known"."""
+    sides = [_side(value, key) for value, key in ((width, "width"), (height, "height"))]
+    return (sides[0], sides[1]) if all(sides) else None
+
+
+def film_size_in(width: str | None, height: str | None) -> tuple[int, int] | None:
+    """As :func:`film_size`, of texts; an empty one is None."""
+    sides = [
+        number_in(text, f"{key} of the film") if text and text.strip() else None
+        for text, key in ((width, "width"), (height, "height"))
+    ]
+    return film_size(*sides)
+
+
+def _side(value: object, key: str) -> int:
+    if value is None:
+        return 0
+    side = number(value, f"{key} of the film")
+    if side < 0 or side != int(side):
+        raise LabelFault(f"{key} of the film is {shown(value)}, expected a whole number of pixels above 0")
+    return int(side)
+
+
+# LabelMe's and VIA's copies of the film: patient data, never kept
+PICTURE_KEYS = frozenset({"imageData", "base64_img_data"})
+
+
+def parse_json(text: str) -> Any:
+    """The value of `text`, without embedded pictures.
+
+    Raises:
+        LabelFault: broken or too deeply nested JSON, NaN or Infinity, or a key that stands twice in an object.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+    except RecursionError as error:
+        raise LabelFault("nested too deeply for an annotation file: export the annotations again") from error
+    except ValueError as error:  # JSONDecodeError, or a number of thousands of digits
+        raise LabelFault(f"not JSON ({error}): is it cut short? Export the annotations again") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise LabelFault(f"{name} found, which is no JSON number: mend the boxes")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise LabelFault(f"key {shown(twice)} stands twice in an object, expected once: remove one")
+    for key in PICTURE_KEYS & record.keys():
+        del record[key]
+    return record
+
+
+def parse_xml(data: bytes) -> Element:
+    """The root element.
+
+    Raises:
+        LabelFault: broken XML, or a DTD or entities, which no annotation tool writes.
+    """
+    try:
+        root: Element = fromstring(data, forbid_dtd=True)
+    except DefusedXmlException as error:
+        raise LabelFault("has a DTD or entities, which no annotation tool writes: remove them") from error
+    except (ParseError, ValueError, LookupError, RecursionError) as error:  # the last ones: encodings, depth
+        raise LabelFault(f"not XML ({error}): is it cut short? Export the annotations again") from error
+    return root
+
+
+def child_text(element: Element, *names: str) -> str | None:
+    """Text of the child at the path `names`, without blanks around it; None where there is none.
+
+    Raises:
+        LabelFault: one of the children stands several times.
+    """
+    found: Element | None = element
+    for name in names:
+        children = [] if found is None else found.findall(name)
+        if len(children) > 1:
+            raise LabelFault(f"<{name}> stands {len(children)} times, expected once")
+        found = children[0] if children else None
+    return None if found is None else (found.text or "").strip()
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row: `text` without blanks around it by column in small letters."""
+
+    place: str
+    text: dict[str, str]
+    delimiter: str
+
+
+def table_header(text: str, delimiters: Sequence[str] = (",", ";", "\t")) -> tuple[list[str], str]:
+    """Columns in small letters and the delimiter: the one that makes most columns."""
+    lines = [line for line in text[:10_000].splitlines() if line.strip()]
+    if lines and _is_separator_line(lines[0]):
+        lines = lines[1:]
+    headers = []
+    for delimiter in delimiters:
+        try:
+            fields = next(csv.reader(lines[:1], delimiter=delimiter), [])
+        except csv.Error:
+            fields = []
+        headers.append(([field.strip().lstrip("#").casefold() for field in fields], delimiter))
+    return max(headers, key=lambda header: len(header[0]))
+
+
+def read_table(
+    text: str, columns: Sequence[str], delimiters: Sequence[str], faults: Faults, shown_file: str
+) -> Iterator[TableRow]:
+    """The rows below the header; empty lines are passed over, rows of another length go to `faults`.
+
+    Raises:
+        LabelFault: `columns` are missing, a column stands twice, or the text is no CSV.
+    """
+    header, delimiter = table_header(text, delimiters)
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise LabelFault(f"columns {', '.join(missing)} are missing, found {shown(header)}")
+    if len(set(header)) < len(header):
+        raise LabelFault(f"a column stands twice in {shown(header)}, expected once: remove one")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    seen_header = False
+    try:
+        for fields in reader:
+            if not any(field.strip() for field in fields):
+                continue
+            if not seen_header:
+                seen_header = not _is_separator_line(delimiter.join(fields))
+                continue
+            place = f"line {reader.line_num}"
+            with faults.at(shown_file, place):
+                if len(fields) != len(header):
+                    raise LabelFault(
+                        f"{len(fields)} fields, expected {len(header)} as the header has: check the "
+                        f"{'tabs' if delimiter == chr(9) else repr(delimiter)} between them"
+                    )
+                yield TableRow(place, dict(zip(header, (field.strip() for field in fields))), delimiter)
+    except csv.Error as error:
+        raise LabelFault(f"line {reader.line_num}: not CSV ({error}): save the table as CSV UTF-8") from error
+
+
+def _is_separator_line(line: str) -> bool:
+    """Whether a spreadsheet was told the delimiter here: ``sep=;``."""
+    return line.strip().casefold().startswith("sep=") and len(line.strip()) <= 5
+
+
+MAX_BYTES = 1 << 29  # half a GiB: thousands of LabelMe files with their pictures
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """One label file.
+
+    Attributes:
+        path: Where it is.
+        shown: What errors call it: its path below the folder that is read, or its name.
+        kind: ``json``, ``xml`` or ``text``.
+        document: Value of the JSON, root element of the XML, or the text without byte order mark.
+    """
+
+    path: Path
+    shown: str
+    kind: str
+    document: Any = field(repr=False)
+
+
+def load_label_file(path: Path, shown: str) -> LabelFile:
+    """Read and parse `path`.
+
+    Raises:
+        LabelFault: it can't be read, is too large, neither UTF-8 nor XML, or broken JSON or XML.
+    """
+    data = _bytes(path)
+    head = data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if data.startswith(_UTF16):
+        raise LabelFault("UTF-16, expected UTF-8: save it as UTF-8")
+    if head == b"<":
+        return LabelFile(path, shown, "xml", parse_xml(data))
+    text = decoded(data)
+    if head in (b"{", b"["):
+        return LabelFile(path, shown, "json", parse_json(text))
+    if "\0" in text:
+        raise LabelFault("not text, expected an annotation file: is it a picture?")
+    return LabelFile(path, shown, "text", text)
+
+
+def decoded(data: bytes) -> str:
+    """`data` as text without byte order mark."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LabelFault(f"not UTF-8 (byte {error.start}), expected UTF-8: save it as UTF-8") from error
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait forever
+            raise LabelFault("not a regular file, expected an annotation file")
+        if status.st_size > MAX_BYTES:
+            raise LabelFault(f"{status.st_size} bytes, expected at most {MAX_BYTES}: export the labels in parts")
+        return path.read_bytes()
+    except OSError as error:
+        raise LabelFault(f"can't be read: {error.strerror or error}") from error

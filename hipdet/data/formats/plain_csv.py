@@ -1,0 +1,92 @@
+"""Plain CSV, as a small tool writes it: column ``image`` and a box as one of three groups of columns, 0-based pixels.
+
+=================== ===========================================
+``x, y, side``      top-left corner and side of a square
+``x, y, w, h``      top-left corner, width and height
+``x0, y0, x1, y1``  edges
+=================== ===========================================
+
+Further columns: ``label``; ``width`` and ``height`` of the film; any other is passed over.  Separated by comma, semicolon or
+tab; with the latter two a decimal comma is read too.  A row whose box is empty is a film without ROI.  Spreadsheets
+that show few digits also save few: numbers like ``1.2E+03`` are refused; whole numbers can't be told from rounded ones,
+so they are as exact as half a pixel.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hipdet.data.formats.geometry import checked_box
+from hipdet.data.formats.parse import (
+    Faults,
+    LabelFault,
+    LabelFile,
+    TableRow,
+    film_size_in,
+    number_in,
+    read_table,
+    shown,
+    table_header,
+)
+from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, film_name, films_of_each
+
+DELIMITERS = (",", ";", "\t")
+FORMS = (("x", "y", "side"), ("x", "y", "w", "h"), ("x0", "y0", "x1", "y1"))
+_ROUNDED = re.compile(r"[eE]\+?[0-9]")
+
+
+def read_csv(files: Sequence[LabelFile], options: LabelOptions, faults: Faults) -> list[FilmLabels]:
+    """The films of all `files`; their faults go to `faults`."""
+    return films_of_each(files, faults, lambda file: _films(file, faults))
+
+
+def _films(file: LabelFile, faults: Faults) -> list[FilmLabels]:
+    form = _form(table_header(file.document, DELIMITERS)[0])
+    films: dict[str, FilmLabels] = {}
+    for row in read_table(file.document, ("image", *form), DELIMITERS, faults, file.shown):
+        with faults.at(file.shown, row.place):
+            name = film_name(row.text["image"], "column image")
+            size = film_size_in(_point(row, "width"), _point(row, "height"))
+            film = films.get(name) or FilmLabels(name, size, (), file.path, row.place)
+            if film.declared != size:
+                raise LabelFault(f"size of {name} is {size}, expected {film.declared} as in {film.place}")
+            has_box = any(row.text[column] for column in form)
+            if name in films and not (has_box and film.boxes):
+                raise LabelFault(f"{name} is in {film.place} too, once without a box: remove the row without")
+            if has_box:
+                box = LabelBox(checked_box(_box(row, form), size), row.text.get("label") or None, row.place)
+                film = replace(film, boxes=(*film.boxes, box))
+            films[name] = film
+    return list(films.values())
+
+
+def _form(header: list[str]) -> tuple[str, ...]:
+    forms = [form for form in FORMS if set(form) <= set(header)]
+    if len(forms) != 1:
+        groups = " or ".join(",".join(form) for form in FORMS)
+        raise LabelFault(f"columns are {shown(header)}, expected image and one group of {groups}, by , ; or tab")
+    return forms[0]
+
+
+def _box(row: TableRow, form: tuple[str, ...]) -> Box:
+    values = [_number(row, column) for column in form]
+    if form == FORMS[2]:
+        return values[0], values[1], values[2], values[3]
+    x, y, width, height = (*values, values[-1])[:4]
+    return x, y, x + width, y + height
+
+
+def _number(row: TableRow, column: str) -> float:
+    text = _point(row, column) or ""
+    if _ROUNDED.search(text):
+        raise LabelFault(f"column {column} is {shown(text)}, rounded by a spreadsheet: export all digits")
+    return number_in(text, f"column {column}")
+
+
+def _point(row: TableRow, column: str) -> str | None:
+    """Text of a number with a decimal point, also where a comma is one."""
+    text = row.text.get(column)
+    decimal_comma = text is not None and row.delimiter != "," and text.count(",") == 1 and "." not in text
+    return text.replace(",", ".") if text is not None and decimal_comma else text

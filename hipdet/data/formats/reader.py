@@ -1,0 +1,238 @@
+"""The one entrance to all formats of label files.
+
+The format of a label file by its content; the ending only tells YOLO from a table without a header.
+
+Which files of a folder are label files.
+
+The formats of label files: how each is called, what its files are and who reads them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from hipdet.core.errors import DatasetError, raise_faults
+from hipdet.data.formats.coco import read_coco
+from hipdet.data.formats.cvat import read_cvat
+from hipdet.data.formats.label_studio import read_label_studio
+from hipdet.data.formats.labelme import read_labelme
+from hipdet.data.formats.parse import Faults, LabelFault, LabelFile, load_label_file, shown, table_header
+from hipdet.data.formats.plain_csv import DELIMITERS, FORMS, read_csv
+from hipdet.data.formats.record import FilmLabels, FilmSizes, LabelOptions, Origin, repeat_faults
+from hipdet.data.formats.via import PROJECT_KEY, SHAPE_COLUMN, read_via
+from hipdet.data.formats.voc import read_voc
+from hipdet.data.formats.yolo import TEXTS, read_yolo
+
+
+def detect_format(file: LabelFile) -> str:
+    """Its name in FORMATS.
+
+    Raises:
+        LabelFault: no known format.
+    """
+    found = {"json": _json_format, "xml": _xml_format, "text": _text_format}[file.kind](file)
+    if found is None:
+        raise LabelFault(
+            f"no known format, found {_summary(file)}: export the labels as one that hipdet reads, name it with "
+            "format=, or take the file out of the folder"
+        )
+    return found
+
+
+def _json_format(file: LabelFile) -> str | None:
+    document = file.document
+    if isinstance(document, list):
+        tasks = [item for item in document if isinstance(item, dict)]
+        is_label_studio = any("data" in task or "annotation_id" in task or "annotator" in task for task in tasks)
+        return "labelstudio" if is_label_studio else None
+    if {"images", "annotations", "categories"} <= document.keys() or {"images", "annotations"} <= document.keys():
+        return "coco"
+    if "shapes" in document:
+        return "labelme"
+    films = document.get(PROJECT_KEY, document)
+    if PROJECT_KEY in document or (films and any(_is_via_film(film) for film in films.values())):
+        return "via"
+    return None
+
+
+def _is_via_film(film: Any) -> bool:
+    return isinstance(film, dict) and {"filename", "regions"} <= film.keys()
+
+
+def _xml_format(file: LabelFile) -> str | None:
+    return {"annotation": "voc", "annotations": "cvat"}.get(file.document.tag)
+
+
+def _text_format(file: LabelFile) -> str | None:
+    columns, _ = table_header(file.document, DELIMITERS)
+    if SHAPE_COLUMN in columns:
+        return "via"
+    if "image" in columns and any(set(form) & set(columns) for form in FORMS):
+        return "csv"
+    endings = {".txt": "yolo", ".csv": "csv", ".tsv": "csv"}
+    return endings.get(file.path.suffix.lower())
+
+
+def _summary(file: LabelFile) -> str:
+    if file.kind == "xml":
+        return f"XML with the root element <{file.document.tag}>"
+    if file.kind == "text":
+        return f"text that begins with {shown(file.document)}"
+    if isinstance(file.document, dict):
+        return f"a JSON object with {shown(sorted(file.document))}"
+    return f"a JSON list of {len(file.document)}"
+
+
+def label_files_below(root: Path, suffixes: Iterable[str]) -> list[Path]:
+    """All files below `root` that end with one of `suffixes`, sorted; links to folders aren't followed.
+
+    Hidden files, among them macOS's copies ``._a.xml``, lists of classes and READMEs are no label files.
+
+    Raises:
+        DatasetError: a folder can't be read, or a link leads out of `root`.
+    """
+    wanted = tuple(suffixes)
+    found = []
+    for folder, folders, names in os.walk(root, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(folder, name) for name in names if name.lower().endswith(wanted) and not _is_other(name)]
+    inside = root.resolve()
+    for path in found:
+        if path.is_symlink() and inside not in path.resolve().parents:
+            raise DatasetError(f"{path} is a link out of its folder: put the label file itself there")
+    return sorted(found)
+
+
+def _is_other(name: str) -> bool:
+    return name.startswith(".") or name.lower() in TEXTS or name.lower().startswith("readme")
+
+
+def _refuse(error: OSError) -> None:
+    raise DatasetError(f"{error.filename}: can't be read: {error.strerror}") from error
+
+
+@dataclass(frozen=True)
+class LabelFormat:
+    """One format: what its files end with, what they are (see LabelFile.kind) and their reader."""
+
+    title: str
+    suffixes: tuple[str, ...]
+    kinds: tuple[str, ...]
+    read: Callable[[Sequence[LabelFile], LabelOptions, Faults], list[FilmLabels]]
+
+
+FORMATS = {
+    "coco": LabelFormat("COCO JSON", (".json",), ("json",), read_coco),
+    "voc": LabelFormat("Pascal VOC XML", (".xml",), ("xml",), read_voc),
+    "labelme": LabelFormat("LabelMe JSON", (".json",), ("json",), read_labelme),
+    "cvat": LabelFormat("CVAT XML", (".xml",), ("xml",), read_cvat),
+    "labelstudio": LabelFormat("Label Studio JSON", (".json",), ("json",), read_label_studio),
+    "via": LabelFormat("VIA JSON or CSV", (".json", ".csv"), ("json", "text"), read_via),
+    "yolo": LabelFormat("YOLO txt", (".txt",), ("text",), read_yolo),
+    "csv": LabelFormat("plain CSV", (".csv", ".tsv", ".txt"), ("text",), read_csv),
+}
+
+
+def read_labels(
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    *,
+    origin: Origin = "auto",
+    rotated: str = "refuse",
+    film_size: FilmSizes | None = None,
+    classes: Sequence[str] | None = None,
+    annotator: int | str | None = None,
+    attribute: str | None = None,
+) -> list[FilmLabels]:
+    """The labelled films of a label file, or of all label files of one format below a folder.
+
+    Films are not looked at and no path of a label file is followed.  Boxes are in the frame in which they were drawn:
+    :func:`hipdet.data.formats.geometry.decide_frame` tells which one that is.
+
+    Args:
+        path: File or folder.
+        format: One of ``coco``, ``voc``, ``labelme``, ``cvat``, ``labelstudio``, ``via``, ``yolo``, ``csv``; by default told
+            from the content.
+        origin: Of VOC: 0 for edges counted from 0 (LabelImg), 1 for the standard's pixels counted from 1.  ``auto`` takes
+            0 if a file among those read together proves it by an xmin or ymin below 1, or has LabelImg's ``<path>``;
+            otherwise 1.
+        rotated: What becomes of turned boxes (CVAT, Label Studio, YOLO rows of 9 numbers, LabelMe's relatives): ``refuse``
+            them, as the upright box is not what was drawn, or ``enclose`` them by it.  Turns by a multiple of 90
+            degrees, and those that move no corner by half a pixel, are upright.
+        film_size: Of YOLO: ``(width, height)`` in pixels by the name of a film without extension, None for no such film.
+        classes: Of YOLO: names by index; by default from ``classes.txt`` or ``data.yaml`` beside or above the files.
+        annotator: Of Label Studio: only this one's annotations; by default everyone's, a record each.
+        attribute: Of VIA: the region attribute that holds the label; by default the only one.
+
+    Returns:
+        At least one film, in the order of the sorted files and within them of the file.
+
+    Raises:
+        DatasetError: nothing to read, or the list of all faults: file, place, what was found, what was expected.
+    """
+    path = Path(path)
+    if isinstance(classes, str):  # a text is a sequence of letters
+        raise DatasetError(f"classes are {classes!r}, expected a list of the names of the classes")
+    names = None if classes is None else tuple(classes)
+    author = None if annotator is None else str(annotator)
+    options = LabelOptions(origin, rotated, film_size, names, author, attribute)
+    if format is not None and format not in FORMATS:
+        raise DatasetError(f"format is {format!r}, expected one of {', '.join(FORMATS)}")
+    faults = Faults()
+    files = _load(path, format, faults)
+    kind, files = (format, files) if format else _detected(path, files, faults)
+    films = FORMATS[kind].read(_of_kind(files, kind, faults), options, faults) if kind else []
+    faults.found += repeat_faults(films, {file.path: file.shown for file in files})
+    raise_faults(path, faults.found)
+    if not films:
+        raise DatasetError(f"{path}: no labelled film, expected at least one: export the labels again")
+    return films
+
+
+def _load(path: Path, format: str | None, faults: Faults) -> list[LabelFile]:
+    if path.is_dir():
+        chosen = [FORMATS[format]] if format else FORMATS.values()
+        suffixes = sorted({suffix for each in chosen for suffix in each.suffixes})
+        paths = label_files_below(path, suffixes)
+        if not paths:
+            raise DatasetError(f"{path}: no label files, expected some that end with {', '.join(suffixes)}")
+    elif path.exists():
+        paths = [path]
+    else:
+        raise DatasetError(f"{path}: no such file or folder: check the path")
+    files = []
+    for each in tqdm(paths, "label files", unit="file", disable=None if len(paths) > 1 else True):
+        shown = each.name if each == path else each.relative_to(path).as_posix()
+        with faults.at(shown):
+            files.append(load_label_file(each, shown))
+    return files
+
+
+def _detected(path: Path, files: Sequence[LabelFile], faults: Faults) -> tuple[str | None, list[LabelFile]]:
+    """The one format of `files` and those that have it; the others, of no known format, are faults."""
+    kinds: dict[str, list[LabelFile]] = {}
+    for file in files:
+        with faults.at(file.shown):
+            kinds.setdefault(detect_format(file), []).append(file)
+    if len(kinds) > 1:
+        found = ", ".join(f"{FORMATS[kind].title} ({same[0].shown})" for kind, same in kinds.items())
+        raise DatasetError(f"{path}: several formats, {found}, expected one: name it with format={'|'.join(kinds)}")
+    return next(iter(kinds.items()), (None, []))
+
+
+def _of_kind(files: Sequence[LabelFile], kind: str, faults: Faults) -> list[LabelFile]:
+    """Those of `files` that can be of the format, the others being faults."""
+    expected = FORMATS[kind]
+    good = []
+    for file in files:
+        with faults.at(file.shown):
+            if file.kind not in expected.kinds:
+                raise LabelFault(f"is {file.kind}, expected {expected.title}: name another format=")
+            good.append(file)
+    return good

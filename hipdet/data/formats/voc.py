@@ -1,0 +1,70 @@
+"""Pascal VOC XML: ``xmin, ymin, xmax, ymax`` in two conventions that look alike.
+
+* By the standard (origin 1) they are numbers of pixels, counted from 1, the last one included: pixel ``p`` covers ``p - 1``
+  to ``p``, so the box is ``(xmin - 1, ymin - 1, xmax, ymax)``.
+* LabelImg (origin 0) writes edges, counted from 0: the box is ``(xmin, ymin, xmax, ymax)``.  It raises a 0 to 1, so that
+  the numbers don't give it away.
+
+Origin ``auto`` takes 0 for all files read together if any of them proves it by an xmin or ymin below 1, or has a ``<path>``,
+which LabelImg writes and the standard doesn't know; otherwise 1.  A wrong guess moves two edges of every box by a pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element
+
+from hipdet.data.formats.geometry import checked_box
+from hipdet.data.formats.parse import Faults, LabelFault, LabelFile, child_text, film_size_in, label_name, number_in
+from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, film_name, films_of_each, last_part
+
+
+def read_voc(files: Sequence[LabelFile], options: LabelOptions, faults: Faults) -> list[FilmLabels]:
+    """The film of each of `files`; their faults go to `faults`."""
+    origin = options.origin if isinstance(options.origin, int) else _likely_origin(files)
+    return films_of_each(files, faults, lambda file: [_film(file, origin, faults)])
+
+
+def _likely_origin(files: Sequence[LabelFile]) -> int:
+    return 0 if any(_is_zero_based(file.document) for file in files) else 1
+
+
+def _is_zero_based(root: Element) -> bool:
+    if root.find("path") is not None:
+        return True
+    for edge in (*root.iterfind("object/bndbox/xmin"), *root.iterfind("object/bndbox/ymin")):
+        try:
+            if number_in(edge.text, edge.tag) < 1:
+                return True
+        except LabelFault:  # reported when the box is read
+            continue
+    return False
+
+
+def _film(file: LabelFile, origin: int, faults: Faults) -> FilmLabels:
+    root: Element = file.document
+    if root.tag != "annotation":
+        raise LabelFault(f"root element is <{root.tag}>, expected <annotation>: is this a Pascal VOC file?")
+    size = film_size_in(child_text(root, "size", "width"), child_text(root, "size", "height"))
+    boxes = []
+    for number, thing in enumerate(root.findall("object"), 1):
+        place = f"object {number}"
+        with faults.at(file.shown, place):
+            label = label_name(child_text(thing, "name"), "name")
+            boxes.append(LabelBox(checked_box(_box(thing, origin), size), label, place))
+    return FilmLabels(_film_name(root), size, tuple(boxes), file.path)
+
+
+def _film_name(root: Element) -> str:
+    """``filename``, with the extension from ``path`` where it has none."""
+    name, path = child_text(root, "filename"), child_text(root, "path")
+    if path and (not name or ("." not in last_part(name) and last_part(path).rpartition(".")[0] == last_part(name))):
+        name = last_part(path)
+    return film_name(name, "filename")
+
+
+def _box(thing: Element, origin: int) -> Box:
+    if thing.find("bndbox") is None:
+        raise LabelFault("bndbox is missing, expected the edges of a box: draw a rectangle")
+    x0, y0, x1, y1 = (number_in(child_text(thing, "bndbox", key), key) for key in ("xmin", "ymin", "xmax", "ymax"))
+    return x0 - origin, y0 - origin, x1, y1

@@ -1,0 +1,221 @@
+"""The films of a folder as candidates, with what tables say of them.
+
+Which labels are of which film.
+
+Labels come from other machines and tools: the folders before a film's name may differ, and so may its extension, where
+films were exported for labelling.  So films are found by name, then by name without extension; where several films
+have it, by the folders before it, compared from the last one up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Generic, Protocol, TypeVar
+
+from hipdet.core.errors import DatasetError, raise_faults
+from hipdet.core.stored_files import files_below
+from hipdet.data.candidates import Candidate, Exclusion, Found
+from hipdet.data.formats.parse import Faults, LabelFault, TableRow, load_label_file, read_table, table_header
+from hipdet.data.formats.record import FilmLabels
+from hipdet.radiographs.sniff import is_film, short_name
+
+# what a film's file may be called in place of its own extension; "a.b" has none
+_EXTENSION = re.compile(r"\.(jpe?g|png|tiff?|bmp|dcm|dicom|gif|webp)$", re.IGNORECASE)
+
+
+class Named(Protocol):
+    """What labels are matched with."""
+
+    @property
+    def name(self) -> str:
+        """Path below the root of the data set."""
+
+    @property
+    def other_names(self) -> tuple[str, ...]:
+        """What label files may call it beside the last part of its name."""
+
+
+Film = TypeVar("Film", bound=Named)
+
+
+@dataclass
+class Matches:
+    """Labels by film, labels of films that aren't there, and those that fit several films."""
+
+    of_film: dict[str, list[FilmLabels]] = field(default_factory=lambda: defaultdict(list))
+    without_film: list[FilmLabels] = field(default_factory=list)
+    faults: list[Exclusion] = field(default_factory=list)
+
+
+class FilmIndex(Generic[Film]):
+    """Films by what labels may call them."""
+
+    def __init__(self, films: Iterable[Film]) -> None:
+        self._by_name: dict[str, list[Film]] = defaultdict(list)
+        self._by_stem: dict[str, list[Film]] = defaultdict(list)
+        for film in films:
+            names = {PurePosixPath(film.name).name, *film.other_names}
+            for name in names:
+                self._by_name[name].append(film)
+            for stem in {_stem(name) for name in names}:
+                self._by_stem[stem].append(film)
+
+    def find(self, film: str, folder: Sequence[str] = ()) -> list[Film]:
+        """The films that a label file means by `film`: one, none, or several that it can't tell apart.
+
+        Args:
+            film: Name or path in the label file.
+            folder: Parts of the path of the label file's own folder.
+        """
+        parts = [*folder, *PureWindowsPath(film).parts]  # reads both kinds of slashes
+        found = self._by_name.get(parts[-1]) or self._by_stem.get(_stem(parts[-1]), [])
+        if len(found) < 2:
+            return found
+        shared = [_shared_folders(PurePosixPath(each.name).parts[:-1], parts[:-1]) for each in found]
+        return [each for each, count in zip(found, shared) if count == max(shared)]
+
+
+def match_labels(labels: Iterable[FilmLabels], films: FilmIndex[Candidate], excluded: FilmIndex[Exclusion]) -> Matches:
+    """Sort `labels` by the film they are of; those of a film in `excluded` are left out."""
+    matches = Matches()
+    for each in labels:
+        folder = each.file.parent.parts
+        found = films.find(each.film, folder)
+        if len(found) > 1:
+            names = ", ".join(candidate.name for candidate in found[:3])
+            reason = f"{each.file.name}: label fits {len(found)} films ({names}): name its folder too"
+            matches.faults.append(Exclusion(each.film, reason))
+        elif found:
+            matches.of_film[found[0].name].append(each)
+        elif not excluded.find(each.film, folder):
+            matches.without_film.append(each)
+    return matches
+
+
+def _stem(name: str) -> str:
+    return _EXTENSION.sub("", name)
+
+
+def _shared_folders(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many folders agree, from the last one up."""
+    count = 0
+    for a, b in zip(reversed(one), reversed(other)):
+        if a != b:
+            break
+        count += 1
+    return count
+
+
+_FILM_COLUMNS = ("film", "image")
+
+
+def find_films(root: Path, source: str) -> list[Candidate]:
+    """All films below `root`, each as its own patient; the copies of an earlier conversion are passed over.
+
+    A film is known by its extension; a file without one is looked into.
+
+    Raises:
+        DatasetError: no such folder, no film in it, or a link out of it.
+    """
+    own = re.compile(rf"{re.escape(source)}_(upright|\d+)")
+    files = files_below(root, keep=lambda name: not own.fullmatch(name))
+    candidates = [
+        Candidate(file, short, short)
+        for file in files
+        if is_film(file.name, file.path)
+        for short in [short_name(file.name)]
+    ]
+    if not candidates:
+        raise DatasetError(f"{root}: no films, expected JPEG, PNG, TIFF, BMP or DICOM files: check the path")
+    return candidates
+
+
+def read_film_table(path: Path, columns: Sequence[str] = (), empty: bool = False) -> list[tuple[str, TableRow]]:
+    """The rows of a CSV table by film, which column ``film`` or ``image`` names.
+
+    Args:
+        path: Comma, semicolon or tab separated, UTF-8.
+        columns: That it must have beside.
+        empty: Whether a header alone will do.
+
+    Raises:
+        DatasetError: the list of its faults: file, line, what was found and what was expected.
+    """
+    faults = Faults()
+    rows: list[tuple[str, TableRow]] = []
+    with faults.at(path.name):
+        file = load_label_file(path, path.name)
+        if file.kind != "text":
+            raise LabelFault(f"is {file.kind.upper()}, expected a CSV table")
+        header, _ = table_header(file.document)
+        key = next((name for name in _FILM_COLUMNS if name in header), _FILM_COLUMNS[0])
+        for row in read_table(file.document, (key, *columns), (",", ";", "\t"), faults, path.name):
+            with faults.at(path.name, row.place):
+                if not row.text[key]:
+                    raise LabelFault(f"column {key} is empty, expected the name of a film")
+                rows.append((row.text[key], row))
+    raise_faults(path, faults.found)
+    if not rows and not empty:
+        raise DatasetError(f"{path}: no rows below the header, expected one for each film")
+    return rows
+
+
+def rows_of_films(
+    candidates: Sequence[Candidate], table: Path, columns: Sequence[str] = (), empty: bool = False
+) -> dict[str, TableRow]:
+    """The row of each film that the table has, by the film's name; with `empty` it may have none.
+
+    Raises:
+        DatasetError: faults of the table; rows of no film, of several films, or of a film that has one already.
+    """
+    index = FilmIndex(candidates)
+    found: dict[str, TableRow] = {}
+    faults = []
+    for film, row in read_film_table(table, columns, empty):
+        fits = index.find(film)
+        if len(fits) != 1:
+            count = f"{len(fits)} films of this name, expected one: name its folder too" if fits else "no such film"
+            faults.append(f"{row.place}: {film!r}: {count}")
+        elif fits[0].name in found:
+            faults.append(f"{row.place}: {film!r} is in {found[fits[0].name].place} too, expected once: remove one")
+        else:
+            found[fits[0].name] = row
+    raise_faults(table, faults)
+    return found
+
+
+def exclude_listed(candidates: Sequence[Candidate], table: Path | None) -> Found:
+    """`candidates` without those that `table` (``film, reason``) lists; a header alone lists none.
+
+    Raises:
+        DatasetError: as :func:`rows_of_films`, or a film without reason.
+    """
+    rows = rows_of_films(candidates, table, ["reason"], empty=True) if table else {}
+    raise_faults(
+        table, [f"{row.place}: column reason is empty, expected why" for row in rows.values() if not row.text["reason"]]
+    )
+    excluded = [
+        Exclusion(each.name, rows[each.name].text["reason"], each.other_names)
+        for each in candidates
+        if each.name in rows
+    ]
+    return Found(tuple(each for each in candidates if each.name not in rows), tuple(excluded))
+
+
+def with_patients_of(candidates: Sequence[Candidate], table: Path) -> tuple[list[Candidate], bool]:
+    """`candidates` with the patients of `table` (``film, patient``), and whether it has one for each.
+
+    Raises:
+        DatasetError: as :func:`rows_of_films`.
+    """
+    patients = {name: row.text["patient"] for name, row in rows_of_films(candidates, table, ["patient"]).items()}
+    return with_patients(candidates, patients), all(patients.get(each.name) for each in candidates)
+
+
+def with_patients(candidates: Sequence[Candidate], patient_of: Mapping[str, str]) -> list[Candidate]:
+    """`candidates` with the patients of `patient_of` by name; the others keep theirs."""
+    return [replace(each, patient=patient_of.get(each.name) or each.patient) for each in candidates]

@@ -1,0 +1,1 @@
+"""One module per data set: which films, which labels, which patient."""

@@ -1,0 +1,122 @@
+"""CGOA: films of a hospital under serial numbers, with a table of patients, groups and fracture readings (paper, 2.1).
+
+Layout: ``films.csv`` with columns ``film, patient, group, fracture``; films called ``0001.jpg``, or ``0001_pre.jpg`` and
+``0001_post.jpg`` for the films before and after a hip replacement; label files in ``labels``.
+
+The paper has 3,013 pairs, less 353 of fracture cases, and counts 2,660 patients and 2,660 films: one film of each pair.
+Which one it doesn't say; here it is the film before the operation, which shows the disease.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from hipdet.core.errors import DatasetError, raise_faults
+from hipdet.data.candidates import Candidate, Exclusion, Found
+from hipdet.data.formats.parse import TableRow
+from hipdet.data.match import find_films, rows_of_films
+
+SOURCE = "cgoa"
+PHASES = ("pre", "post")
+ONE = "one"  # film of each pair: the first of PHASES that is there
+GROUPS = {"oa": "OA", "normal": "normal"}
+COLUMNS = ("patient", "group", "fracture")
+_SERIAL = re.compile(r"(\d{1,10})(?:[_-]?(pre|post))?", re.IGNORECASE)
+
+
+def find_cgoa(
+    root: Path, table: Path | None = None, phases: Collection[str] = (ONE,), crop: tuple[int, int] = (0, 0)
+) -> Found:
+    """The films of the table that aren't of fracture cases.
+
+    A fracture read on either film of a pair excludes both: the paper drops cases, not films.
+
+    Args:
+        root: Holds films and ``films.csv``.
+        table: In its place.
+        phases: Which films of a pair to take: ``pre``, ``post``, both, or ``one``: that before the operation, or that after
+            it where there is no other.
+        crop: Pixel rows to cut off at the top and at the bottom, where some films show a patient's data.
+
+    Raises:
+        DatasetError: no films, a name that is no serial number, or the list of faults of the table.
+    """
+    if min(crop) < 0:
+        raise DatasetError(f"crop is {crop[0]} {crop[1]}, expected pixel rows from 0 up at the top and at the bottom")
+    films = find_films(root, SOURCE)
+    _require_serial_numbers(root, films)
+    table = table or root / "films.csv"
+    rows = rows_of_films(films, table, COLUMNS)
+    raise_faults(table, [fault for name, row in rows.items() for fault in _faults(name, row)] + _pair_faults(rows))
+    fractures = {_serial(name)[0]: name for name, row in rows.items() if row.text["fracture"] == "1"}
+    taken = _taken([_serial(name) for name in rows], phases)
+    candidates, exclusions = [], []
+    for film in films:
+        serial, phase = _serial(film.name)
+        if film.name not in rows:
+            reason = f"not in {table.name}"
+        elif serial in fractures:
+            reason = "fracture" if fractures[serial] == film.name else f"fracture, read on {fractures[serial]}"
+        elif phase and phase not in taken[serial]:
+            reason = f"{phase} film of a pair"
+        else:
+            extra = {"group": GROUPS[rows[film.name].text["group"].casefold()], **({"phase": phase} if phase else {})}
+            candidates.append(replace(film, patient=rows[film.name].text["patient"], extra=extra, crop=crop))
+            continue
+        exclusions.append(Exclusion(film.name, reason))
+    return Found(tuple(candidates), tuple(exclusions))
+
+
+def _taken(films: Iterable[tuple[str, str]], phases: Collection[str]) -> Mapping[str, set[str]]:
+    """The phases that are taken, by serial number; `films` are numbers and phases."""
+    there: dict[str, set[str]] = defaultdict(set)
+    for serial, phase in films:
+        there[serial].add(phase)
+    first = {serial: next((phase for phase in PHASES if phase in found), "") for serial, found in there.items()}
+    return {serial: {*phases, first[serial]} if ONE in phases else set(phases) for serial in there}
+
+
+def _serial(name: str) -> tuple[str, str]:
+    """Serial number and phase, ``""`` for a single film, of a name that has been checked."""
+    match = _SERIAL.fullmatch(PurePosixPath(name).stem)
+    return (match[1], (match[2] or "").lower()) if match else ("", "")
+
+
+def _require_serial_numbers(root: Path, films: Iterable[Candidate]) -> None:
+    faults = [
+        f"{film.name}: expected a serial number such as 0001, 0001_pre or 0001_post: this name may tell who the patient is"
+        for film in films
+        if not _SERIAL.fullmatch(PurePosixPath(film.name).stem)
+    ]
+    raise_faults(f"{root} (rename the films, in the label files too)", faults)
+
+
+def _faults(name: str, row: TableRow) -> list[str]:
+    found = []
+    if not row.text["patient"]:
+        found.append("column patient is empty, expected a pseudonym")
+    if row.text["group"].casefold() not in GROUPS:
+        found.append(f"column group is {row.text['group']!r}, expected {' or '.join(GROUPS.values())}")
+    if row.text["fracture"] not in ("0", "1"):
+        found.append(f"column fracture is {row.text['fracture']!r}, expected 0 or 1")
+    return [f"{row.place} ({name}): {fault}" for fault in found]
+
+
+def _pair_faults(rows: dict[str, TableRow]) -> list[str]:
+    """The films before and after an operation are of one patient."""
+    pairs: dict[str, list[tuple[str, TableRow]]] = defaultdict(list)
+    for name, row in rows.items():
+        pairs[_serial(name)[0]].append((name, row))
+    faults = []
+    for serial, films in pairs.items():
+        patients = sorted({row.text["patient"] for _, row in films})
+        if len(patients) > 1:
+            names = " and ".join(name for name, _ in films)
+            faults.append(
+                f"{films[1][1].place}: {names} are films of number {serial}, found {len(patients)} patients, expected one"
+            )
+    return faults

@@ -1,0 +1,63 @@
+"""Any folder of films, any ROI: knees, hearts, lungs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from hipdet.core.errors import DatasetError
+from hipdet.data.candidates import Candidate, Found
+from hipdet.data.match import exclude_listed, find_films, with_patients, with_patients_of
+
+PATIENT_FROM = ("unknown", "film", "folder")
+
+
+def find_folder(
+    root: Path, source: str, patient_from: str = "unknown", table: Path | None = None, exclude: Path | None = None
+) -> Found:
+    """The films of a folder with their patients.
+
+    Args:
+        root: Folder of films.
+        source: Name of the data set.
+        patient_from: ``unknown`` counts each film as a patient, for want of knowledge; ``film`` says that each is of another
+            patient; ``folder`` takes the name of the folder that it is in; anything else
+            is a regular expression that is searched in the film's name, whose first group is the patient.
+        table: Table ``film, patient``; films that it lacks have their patient from `patient_from`.
+        exclude: Table ``film, reason``.
+
+    Raises:
+        DatasetError: no films, a name in which the expression finds nothing, or the list of faults of a table.
+    """
+    films = find_films(root, source)
+    if patient_from not in ("unknown", "film"):
+        films = with_patients(films, _patients(films, patient_from))
+    known = patient_from != "unknown"
+    if table is not None:
+        films, in_table = with_patients_of(films, table)
+        known = known or in_table
+    return replace(exclude_listed(films, exclude), patients_known=known)
+
+
+def _patients(films: Iterable[Candidate], patient_from: str) -> dict[str, str]:
+    if patient_from == "folder":
+        parents = {film.name: PurePosixPath(film.name).parent.as_posix() for film in films}
+        outside = [name for name, parent in parents.items() if parent == "."]
+        if outside:
+            raise DatasetError(f"{outside[0]}: in no folder, expected one for each patient (--patient-from folder)")
+        return parents
+    try:
+        pattern = re.compile(patient_from)
+    except re.error as error:
+        raise DatasetError(f"--patient-from {patient_from!r}: not a regular expression ({error})") from error
+    if pattern.groups < 1:
+        raise DatasetError(f"--patient-from {patient_from!r}: has no group, expected one such as '(P[0-9]+)_'")
+    patients = {}
+    for film in films:
+        match = pattern.search(film.name)
+        if not match or not match[1]:
+            raise DatasetError(f"{film.name}: --patient-from {patient_from!r} finds no patient in this name")
+        patients[film.name] = match[1]
+    return patients

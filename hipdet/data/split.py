@@ -1,0 +1,262 @@
+"""Splits that don't put films of one patient on two sides, unless asked to.
+
+Image records divided into parts or folds, each source by itself, so that every part holds every source.
+
+Patients and films that stand on two sides of a split.
+
+Faults between annotation files that are used together, such as those of training and validation.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from hipdet.core.errors import DatasetError
+from hipdet.data.coco_file import Film
+from hipdet.data.validate.faults import Fault
+from hipdet.data.validate.plausibility import sound_images
+
+Group = TypeVar("Group", bound=Hashable)
+SPLIT_BY = ("patient", "image")
+
+
+def split_films(
+    films: Sequence[Film], fraction: float, seed: int, by: str = "patient"
+) -> tuple[list[Film], list[Film]]:
+    """Training and validation films, each in the given order; see :func:`validation_part`.
+
+    Args:
+        films: To divide.
+        fraction: Part of them for validation.
+        seed: Of the draw.
+        by: ``patient`` keeps the films of a patient together; ``image`` draws film by film, as the paper did, and leaks.
+
+    Raises:
+        DatasetError: as :func:`validation_part`, or another `by`.
+    """
+    records = [dict(file_name=film.file_name, source=film.source, patient=film.patient) for film in films]
+    chosen = validation_part([split_key(record, by) for record in records], fraction, seed)
+    train = [film for film, validate in zip(films, chosen) if not validate]
+    return train, [film for film, validate in zip(films, chosen) if validate]
+
+
+def split_key(image: Mapping[str, Any], by: str) -> tuple[str, str]:
+    """What must not be divided: the patient of a COCO image record, or the film itself.
+
+    Raises:
+        DatasetError: another `by`, or a record without a patient.
+    """
+    if by not in SPLIT_BY:
+        raise DatasetError(f"split by {by!r}: expected one of {', '.join(SPLIT_BY)}")
+    if by == "patient" and not image.get("patient"):
+        raise DatasetError(
+            f"{image['file_name']} has no patient, so films of one patient can't be kept together: add 'patient' to the "
+            f"image records, or split by image, where validation may hold patients of training"
+        )
+    return image.get("source", ""), image["patient" if by == "patient" else "file_name"]
+
+
+def validation_part(groups: Sequence[Hashable], fraction: float, seed: int) -> list[bool]:
+    """Whether each film is for validation; about `fraction` of the films are, and no group is divided.
+
+    Groups are drawn at random until one more would not bring the number of films closer to `fraction`.  Which group
+    goes where depends on the groups and the seed, not on their order.
+
+    Raises:
+        DatasetError: `fraction` outside 0..1, or fewer than two groups.
+    """
+    if not 0 < fraction < 1:
+        raise DatasetError(f"validation fraction is {fraction}, expected more than 0 and less than 1")
+    sizes = _shuffled(groups, seed)
+    if len(sizes) < 2:
+        raise DatasetError(f"{len(groups)} films of {len(sizes)} patients can't be split, expected 2 patients or more")
+    wanted = fraction * len(groups)
+    chosen = {sizes[0][0]}
+    count = sizes[0][1]
+    for group, size in sizes[1:-1]:  # one group is always left for training
+        if abs(count + size - wanted) < abs(count - wanted):
+            chosen.add(group)
+            count += size
+    return [group in chosen for group in groups]
+
+
+def grouped_folds(groups: Sequence[Hashable], folds: int, seed: int) -> list[int]:
+    """The fold ``0 .. folds-1`` of every film, given the group of every film; folds get about equally many films.
+
+    Raises:
+        DatasetError: fewer than 2 folds, or more folds than groups.
+    """
+    shuffled = _shuffled(groups, seed)
+    if not 2 <= folds <= len(shuffled):
+        raise DatasetError(f"folds is {folds}, expected 2 to {len(shuffled)}, the number of patients or groups")
+    sizes = [0] * folds
+    fold_of: dict[Hashable, int] = {}
+    # largest first, each into the fold that is smallest so far; sorting is stable, so equal ones stay shuffled
+    for group, size in sorted(shuffled, key=lambda item: -item[1]):
+        fold = min(range(folds), key=sizes.__getitem__)
+        fold_of[group] = fold
+        sizes[fold] += size
+    return [fold_of[group] for group in groups]
+
+
+def near_duplicate_groups(numbers: Sequence[int], gap: int = 2) -> list[int]:
+    """The group of every serial number, named by the smallest number in it.
+
+    Numbers that differ by `gap` or less from a neighbour in sorted order are chained: ``[5, 1, 3, 9] -> [1, 1, 1, 9]``.
+    """
+    group_of: dict[int, int] = {}
+    previous = first = None
+    for number in sorted(set(numbers)):
+        if previous is None or first is None or number - previous > gap:
+            first = number
+        group_of[number] = first
+        previous = number
+    return [group_of[number] for number in numbers]
+
+
+def _shuffled(groups: Sequence[Group], seed: int) -> list[tuple[Group, int]]:
+    """Every group once with its number of films, in an order that depends on the set of groups and the seed only."""
+    sizes: dict[Group, int] = defaultdict(int)
+    for group in groups:
+        sizes[group] += 1
+    ordered = sorted(sizes.items(), key=lambda item: (repr(item[0]), item[1]))
+    random.Random(seed).shuffle(ordered)
+    return ordered
+
+
+Image = Mapping[str, Any]
+TRAIN = "train"
+
+
+@dataclass
+class Partition:
+    """Image ids by part, in the order of the records, and sentences on what couldn't be divided."""
+
+    parts: dict[str, list[int]]
+    notes: list[str] = field(default_factory=list)
+
+
+def divide(images: Sequence[Image], fractions: Mapping[str, float], seed: int, by: str = "patient") -> Partition:
+    """Parts such as ``val`` and ``test`` with the rest as ``train``.
+
+    Args:
+        images: COCO image records.
+        fractions: Part of the films of each source for every part but ``train``; films of a patient stay together, so sizes
+            are met as nearly as patients allow.
+        seed: Of the draw.
+        by: ``patient`` or ``image``, as :func:`hipdet.data.split.split_key`.
+
+    Raises:
+        DatasetError: fractions that leave nothing, another `by`, or images without patient.
+    """
+    if not 0 < sum(fractions.values()) < 1 or min(fractions.values()) <= 0:
+        shown = ", ".join(f"{name} {fraction}" for name, fraction in fractions.items())
+        raise DatasetError(f"parts are {shown}, expected each above 0 and together below 1")
+    part_of: dict[int, str] = {}
+    notes = []
+    for source, records in _by_source(images).items():
+        left, whole = list(records), 1.0
+        for name, fraction in fractions.items():
+            keys = [split_key(image, by) for image in left]
+            if len(set(keys)) < 2:
+                where = f"source {source!r} has" if source else "there is"
+                notes.append(f"{where} a single patient left: it stays in {TRAIN}, and {name} has no film of it")
+                continue
+            chosen = validation_part(keys, fraction / whole, seed)
+            part_of.update((image["id"], name) for image, taken in zip(left, chosen) if taken)
+            left = [image for image, taken in zip(left, chosen) if not taken]
+            whole -= fraction
+    parts: dict[str, list[int]] = {name: [] for name in (TRAIN, *fractions)}
+    for image in images:
+        parts[part_of.get(image["id"], TRAIN)].append(image["id"])
+    return Partition(parts, notes)
+
+
+def fold_ids(images: Sequence[Image], folds: int, seed: int, by: str = "patient") -> list[list[int]]:
+    """Image ids of every fold; films of a patient share one, and every source is spread over all.
+
+    Raises:
+        DatasetError: fewer than 2 folds, a source with fewer patients than folds, another `by`, or images without patient.
+    """
+    fold_of: dict[int, int] = {}
+    for source, records in _by_source(images).items():
+        try:
+            numbers = grouped_folds([split_key(image, by) for image in records], folds, seed)
+        except DatasetError as error:
+            raise DatasetError(f"source {source!r}: {error}" if source else str(error)) from error
+        fold_of.update((image["id"], fold) for image, fold in zip(records, numbers))
+    return [[image["id"] for image in images if fold_of[image["id"]] == fold] for fold in range(folds)]
+
+
+def _by_source(images: Sequence[Image]) -> dict[str, list[Image]]:
+    found: dict[str, list[Image]] = defaultdict(list)
+    for image in images:
+        found[image.get("source") or ""].append(image)
+    return dict(sorted(found.items()))
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A patient or film and the parts it is in, with an example film of the patient."""
+
+    name: str
+    film: str
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """What parts share, and how many films in them have no patient, so that nothing can be said of those."""
+
+    patients: tuple[Shared, ...]
+    films: tuple[Shared, ...]
+    without_patient: int
+
+    def __bool__(self) -> bool:
+        return bool(self.patients or self.films)
+
+
+def find_leaks(parts: Mapping[str, Iterable[Mapping[str, Any]]]) -> Leaks:
+    """What two or more of `parts` share.
+
+    Args:
+        parts: COCO image records by the name of their part; a patient is one within its ``source``.
+    """
+    patients: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)  # part to a film
+    films: dict[str, dict[str, None]] = defaultdict(dict)
+    without = 0
+    for part, images in parts.items():
+        for image in images:
+            name = str(image.get("file_name"))
+            films[name][part] = None
+            if image.get("patient"):
+                patients[str(image.get("source", "")), str(image["patient"])].setdefault(part, name)
+            else:
+                without += 1
+    shared_patients = [
+        Shared(" ".join(filter(None, patient)), next(iter(where.values())), tuple(where))
+        for patient, where in sorted(patients.items())
+        if len(where) > 1
+    ]
+    shared_films = [Shared(name, name, tuple(where)) for name, where in sorted(films.items()) if len(where) > 1]
+    return Leaks(tuple(shared_patients), tuple(shared_films), without)
+
+
+def check_across(files: Mapping[str, dict[str, Any]]) -> list[Fault]:
+    """Warn of patients and films that stand in several of `files`, COCO dictionaries by file name."""
+    leaks = find_leaks({name: sound_images(coco.get("images", [])) for name, coco in files.items()})
+    return [
+        *(_warning("patient-shared", f"patient {shared.name}", shared) for shared in leaks.patients),
+        *(_warning("film-shared", "", shared) for shared in leaks.films),
+    ]
+
+
+def _warning(kind: str, id: str, shared: Shared) -> Fault:
+    mend = "split by patient (hipdet split) if these are training and test"
+    return Fault(
+        kind, shared.parts[0], id, shared.film, f"also in {', '.join(shared.parts[1:])}", "one file", mend, True
+    )

@@ -1,0 +1,166 @@
+"""COCO files divided into files of their parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hipdet.core.annotations import GUESSED, SAID, mark_record, patients_mark
+from hipdet.core.errors import DatasetError
+from hipdet.core.files import write_json_files
+from hipdet.data.coco_file import Coco, append, subset
+from hipdet.data.film_status import labelled
+from hipdet.data.split import Image, Partition, divide, find_leaks, fold_ids
+from hipdet.data.validate.check import require_valid
+
+NO_LEAK = "no patient stands on two sides"
+
+
+@dataclass(frozen=True)
+class Division:
+    """How to divide: into `folds`, or without them by `fractions` of the parts beside training."""
+
+    fractions: Mapping[str, float] = field(default_factory=lambda: {"val": 0.1})
+    folds: int | None = None
+    seed: int = 0
+    by: str = "patient"
+
+    def __call__(self, images: Sequence[Image]) -> Partition:
+        """Image ids of every part."""
+        if self.folds is None:
+            return divide(images, self.fractions, self.seed, self.by)
+        everything = [image["id"] for image in images]
+        parts = {}
+        for number, test in enumerate(fold_ids(images, self.folds, self.seed, self.by)):
+            tested = set(test)
+            parts[f"fold{number}_train"] = [image_id for image_id in everything if image_id not in tested]
+            parts[f"fold{number}_test"] = test
+        return Partition(parts)
+
+    def sides(self) -> list[tuple[str, ...]]:
+        """The parts that must not share a patient, for each of the splits."""
+        if self.folds is None:
+            return [("train", *self.fractions)]
+        return [(f"fold{number}_train", f"fold{number}_test") for number in range(self.folds)]
+
+    def record(self, part: str, of: Any) -> dict[str, Any]:
+        """For the ``info`` of a part."""
+        how = dict(self.fractions) if self.folds is None else {"folds": self.folds}
+        return {"part": part, "of": of, **how, "seed": self.seed, "by": self.by}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one file, or of all files joined."""
+
+    name: str
+    files: dict[Path, Coco]
+    notes: list[str]
+    leak: str
+
+
+def split_files(
+    paths: Sequence[Path],
+    division: Division,
+    out: Path | None = None,
+    merge: str | None = None,
+    unfinished: bool = False,
+) -> list[Parts]:
+    """Write ``<stem>_<part>.json`` for each part of each file, all of them or none.
+
+    Without `merge` each file is divided by itself; with it all together, so that a patient in two files is on one side.
+
+    Args:
+        paths: COCO files of different names.
+        division: How.
+        out: Folder to write to; None for that of each file.
+        merge: Also write ``<merge>_<part>.json`` with the parts of all files, whose ids count anew.
+        unfinished: Take films that their annotator hasn't finished too (:mod:`hipdet.data.film_status`).
+
+    Returns:
+        What was written, by input.
+
+    Raises:
+        DatasetError: faults of a file, names that collide, classes that differ, a part without films, or as
+            :func:`hipdet.data.split.divide`.
+    """
+    names = [*(path.stem for path in paths), *([merge] if merge else [])]
+    if len(set(names)) < len(names):
+        raise DatasetError(f"names are {', '.join(names)}, expected each once: the parts are called so")
+    found = {path: labelled(require_valid(path), path, unfinished) for path in paths}
+    cocos = {path: each.coco for path, each in found.items()}
+    partitions = (
+        _together(cocos, division) if merge else {path: division(coco["images"]) for path, coco in cocos.items()}
+    )
+    unknown = [path.name for path, coco in cocos.items() if patients_mark(coco)]
+    made: list[Parts] = []
+    merged: dict[str, Coco] = {}
+    for path, coco in cocos.items():
+        parts: dict[str, Coco] = {}
+        for part, image_ids in partitions[path].parts.items():
+            parts[part] = subset(coco, image_ids)
+            parts[part]["info"] = {**_info(parts[part]), "split": division.record(part, path.name)}
+            if merge:
+                append(merged.setdefault(part, dict(info={}, **_empty())), parts[part], str(path))
+        notes = [*filter(None, [str(found[path])]), *partitions[path].notes]
+        made.append(_parts(path.stem, out or path.parent, parts, notes, division))
+    if merge:
+        for part, coco in merged.items():
+            split = division.record(part, [each.name for each in paths])
+            coco["info"] = {**mark_record(patients_mark(coco)), "split": split}
+        notes = [f"patients of {', '.join(unknown)} aren't known"] if unknown else []
+        made.append(_parts(merge, out or paths[0].parent, merged, notes, division))
+    write_json_files({path: coco for each in made for path, coco in each.files.items()})
+    return made
+
+
+def _together(cocos: Mapping[Path, Coco], division: Division) -> dict[Path, Partition]:
+    """The partition of every file, drawn over the images of all."""
+    owners = [(path, image) for path, coco in cocos.items() for image in coco["images"]]
+    whole = division([{**image, "id": number} for number, (_, image) in enumerate(owners)])
+    found = {path: Partition({part: [] for part in whole.parts}, whole.notes) for path in cocos}
+    for part, numbers in whole.parts.items():
+        for number in numbers:
+            path, image = owners[number]
+            found[path].parts[part].append(image["id"])
+    return found
+
+
+def _parts(name: str, folder: Path, parts: Mapping[str, Coco], notes: list[str], division: Division) -> Parts:
+    empty = [part for part, coco in parts.items() if not coco["images"]]
+    if empty:
+        raise DatasetError(f"{name}_{empty[0]} would have no films, expected at least one: choose larger parts")
+    files = {folder / f"{name}_{part}.json": coco for part, coco in parts.items()}
+    for path, coco in files.items():
+        if not coco["annotations"]:
+            notes = [
+                *notes,
+                f"{path.name} has no ROI, so training and tests will refuse it: choose another seed or larger parts",
+            ]
+    return Parts(name, files, notes, _leak_line(parts, division))
+
+
+def _leak_line(parts: Mapping[str, Coco], division: Division) -> str:
+    patients = without = 0
+    for side in division.sides():
+        leaks = find_leaks({part: parts[part]["images"] for part in side})
+        patients += len(leaks.patients)
+        without += leaks.without_patient
+    said = {patients_mark(coco) for coco in parts.values()}
+    if patients:
+        units = "patients or groups" if GUESSED in said else "patients"
+        return f"{patients} {units} stand on two sides: figures will flatter"
+    if mark := next((mark for mark in SAID if mark in said), ""):
+        return SAID[mark]
+    return "films without patient: a leak can't be excluded" if without else NO_LEAK
+
+
+def _info(coco: Coco) -> dict[str, Any]:
+    info = coco.get("info")
+    return dict(info) if isinstance(info, Mapping) else {}
+
+
+def _empty() -> Coco:
+    return dict(images=[], annotations=[], categories=[])

@@ -1,0 +1,1 @@
+"""Annotation files and films, checked before anything is trained on them."""

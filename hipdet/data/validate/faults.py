@@ -1,0 +1,111 @@
+"""What is wrong with a data set, or likely to be: file, id, what was found, what was expected, how to mend it.
+
+Faults for people and for machines.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault.
+
+    Attributes:
+        kind: Short stable name, such as ``box-outside``.
+        file: Name of the annotation file.
+        id: Which record: ``annotation 17``, ``image 3``; empty for the file as a whole.
+        film: File name of the film; empty where it plays no part.
+        found: What is there.
+        expected: What should be there.
+        mend: What to do.
+        warning: Whether it is only likely to be wrong, so that training may go on.
+    """
+
+    kind: str
+    file: str
+    id: str
+    film: str
+    found: str
+    expected: str
+    mend: str
+    warning: bool = False
+
+    @property
+    def severity(self) -> str:
+        """``error`` or ``warning``."""
+        return "warning" if self.warning else "error"
+
+    def __str__(self) -> str:
+        where = f"{self.id} ({self.film})" if self.id and self.film else self.id or self.film
+        return f"{self.file}: {where + ': ' if where else ''}{self.found}, expected {self.expected}: {self.mend}"
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        fields = asdict(self)
+        del fields["warning"]
+        return {"severity": self.severity, **fields}
+
+
+class Faults:
+    """The faults of one annotation file, in the order they are found."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.found: list[Fault] = []
+
+    def error(self, kind: str, id: str, found: str, expected: str, mend: str, film: object = "") -> None:
+        """Note what training would go wrong with."""
+        self._add(kind, id, found, expected, mend, film, False)
+
+    def warn(self, kind: str, id: str, found: str, expected: str, mend: str, film: object = "") -> None:
+        """Note what needs a look."""
+        self._add(kind, id, found, expected, mend, film, True)
+
+    def _add(self, kind: str, id: str, found: str, expected: str, mend: str, film: object, warning: bool) -> None:
+        name = film if isinstance(film, str) else repr(film)
+        self.found.append(Fault(kind, self.file, id, name, found, expected, mend, warning))
+
+
+WIDTH = 120
+
+
+def table(faults: Sequence[Fault], show: int) -> str:
+    """Errors, then warnings, by kind: where, then what was found, expected, and how to mend it.
+
+    Args:
+        faults: To list.
+        show: At most so many of a kind; 0 for all.
+    """
+    count = Counter((fault.warning, fault.kind) for fault in faults)
+    printed: Counter[tuple[bool, str]] = Counter()
+    lines: list[str] = []
+    for fault in sorted(faults, key=lambda fault: (fault.warning, fault.kind)):
+        key = fault.warning, fault.kind
+        printed[key] += 1
+        if not show or printed[key] <= show:
+            where = "  ".join(filter(None, (fault.file, fault.id, fault.film)))
+            lines.append(f"{fault.severity:8} {fault.kind:18} {where}")
+            text = f"found {fault.found}, expected {fault.expected}: {fault.mend}"
+            lines += textwrap.wrap(text, WIDTH, initial_indent=" " * 9, subsequent_indent=" " * 9)
+        if show and printed[key] == count[key] > show:
+            lines.append(f"{fault.severity:8} {fault.kind:18} ... and {count[key] - show} more")
+    return "\n".join(lines)
+
+
+def record(files: Sequence[dict[str, Any]], faults: Sequence[Fault]) -> dict[str, Any]:
+    """The report as JSON: `files` with their counts, numbers of faults by severity and kind, and each fault."""
+    errors = sum(not fault.warning for fault in faults)
+    return {
+        "schema": 1,
+        "files": list(files),
+        "errors": errors,
+        "warnings": len(faults) - errors,
+        "kinds": dict(sorted(Counter(fault.kind for fault in faults).items())),
+        "faults": [fault.record() for fault in faults],
+    }

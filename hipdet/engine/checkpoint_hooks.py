@@ -1,0 +1,171 @@
+"""Checkpoints that torch's safe loader reads, and that delete no file of others when a run is resumed from them.
+
+Checkpoints are loaded into the model that they are of.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from mmdet.registry import HOOKS
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
+
+from hipdet.core.errors import CheckpointError
+from hipdet.core.files import plain
+from hipdet.engine.checkpoint import state_dict_faults
+
+SCORE, BEST, KEPT = "best_score", "best_ckpt", "keep_ckpt_ids"  # mmengine's words
+MOST_KEPT = 10_000
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(Hook):
+    """Keeps out of checkpoints what the safe loader refuses, and lets a run resume only what can't harm.
+
+    mmengine 0.10.7 writes its ``message_hub`` into every checkpoint: logged values, which torch >= 2.6 doesn't load
+    (reference stack), and the paths of files, which it deletes when a better checkpoint comes.  Kept of it are the best
+    scores, the base names of the best checkpoints and the numbers of the epochs on disk.  Smoothed values of the log start
+    anew.
+
+    A run that resumes from its own folder goes on with all of it; in another folder with the best score alone, so the files
+    of both stay.  Only files of this run's folder that bear the names of its checkpoints can be deleted.
+    """
+
+    priority = "LOWEST"  # after the hooks that add to the checkpoint
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Reduce the message hub and make plain numbers of numpy's."""
+        checkpoint["message_hub"] = _message_hub(records(checkpoint["message_hub"]["runtime_info"]))
+        checkpoint["meta"] = plain(checkpoint["meta"])
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Check what mmengine is about to resume.
+
+        Raises:
+            CheckpointError: records of another type than mmengine writes.
+        """
+        hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+        info: dict[str, Any] = {}
+        if runner._resume and len(hooks) == 1:  # two would share, and mix up, the same records
+            source = runner._load_from or find_latest_checkpoint(runner.work_dir)
+            info = self._resumed(runner, hooks[0], checkpoint.get("message_hub"), Path(source))
+        checkpoint["message_hub"] = _message_hub(info)
+
+    def _resumed(self, runner: Runner, hook: CheckpointHook, hub: Any, source: Path) -> dict[str, Any]:
+        found = hub.get("runtime_info") if isinstance(hub, Mapping) else None
+        if not isinstance(found, Mapping):
+            raise _fault(source, "runtime_info", "a dict", found)
+        folder = Path(runner.work_dir)
+        if hook.out_dir is not None and hook.out_dir != runner.work_dir:
+            folder = Path(hook.out_dir, folder.name)  # as CheckpointHook.before_train does
+        own = os.path.realpath(source.parent) == os.path.realpath(folder)
+        resumed: dict[str, Any] = {}
+        indicators = hook.key_indicators if hook.save_best else []
+        for indicator in indicators:
+            end = "" if len(indicators) == 1 else f"_{indicator}"
+            score, name = _score(found, SCORE + end, source), _name(found, BEST + end, source)
+            if score is None:
+                continue
+            if name is not None and not is_best_name(name, indicator, hook.filename_tmpl):
+                runner.logger.warning(
+                    f"{source}: its best checkpoint {name!r} isn't by {indicator}: the best is sought anew"
+                )
+                continue
+            resumed[SCORE + end] = score
+            if name is not None and own and (folder / name).is_file():
+                resumed[BEST + end] = str(folder / name)
+            else:
+                runner.logger.info(f"Best {indicator} so far: {score:.4f}, of a checkpoint elsewhere ({name})")
+        kept = _kept(found, source)
+        if own and hook.max_keep_ckpts > 0:
+            resumed[KEPT] = [number for number in kept if (folder / hook.filename_tmpl.format(number)).is_file()]
+        return resumed
+
+
+def records(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What checkpoints keep of a message hub's ``runtime_info``, as numbers and texts; no folder of this machine."""
+    kept: dict[str, Any] = {}
+    for key, value in info.items():
+        if key.startswith(SCORE) and math.isfinite(value):
+            kept[key] = float(value)
+        elif key.startswith(BEST) and value is not None:
+            kept[key] = PureWindowsPath(value).name  # it knows both kinds of slashes
+        elif key == KEPT:
+            kept[key] = [int(number) for number in value]
+    return kept
+
+
+def is_best_name(name: str, indicator: str, template: str) -> bool:
+    """Whether mmengine would give `name` to the best checkpoint by `indicator` (a metric, or ``auto`` for any)."""
+    endings = [template.format(int(number)) for number in re.findall("[0-9]{1,18}", name)]
+    if indicator == "auto":
+        return name.startswith("best_") and any(name.endswith(f"_{end}".replace("/", "_")) for end in endings)
+    return name in [f"best_{indicator}_{end}".replace("/", "_") for end in endings]
+
+
+def _message_hub(info: dict[str, Any]) -> dict[str, Any]:
+    return dict(log_scalars={}, runtime_info=info, resumed_keys=dict.fromkeys(info, True))
+
+
+def _score(found: Mapping[str, Any], key: str, source: Path) -> float | None:
+    value = found.get(key)
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not abs(value) < float("inf"):
+        raise _fault(source, key, "a finite number", value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise _fault(source, key, "a finite number", "a number of hundreds of digits") from None
+
+
+def _name(found: Mapping[str, Any], key: str, source: Path) -> str | None:
+    value = found.get(key)
+    if value is not None and type(value) is not str:
+        raise _fault(source, key, "a file's name", value)
+    return None if value is None else PureWindowsPath(value).name
+
+
+def _kept(found: Mapping[str, Any], source: Path) -> list[int]:
+    value = found.get(KEPT, [])
+    if type(value) not in (list, tuple) or len(value) > MOST_KEPT:
+        raise _fault(source, KEPT, f"a list of at most {MOST_KEPT} numbers", value)
+    if any(type(number) is not int or not 0 <= number < 2**53 for number in value):
+        raise _fault(source, KEPT, "whole numbers of epochs or iterations", value)
+    return list(dict.fromkeys(value))
+
+
+def _fault(source: Path, key: str, expected: str, found: Any) -> CheckpointError:
+    shown = repr(found)[:80] if isinstance(found, (str, float, bool)) else type(found).__name__
+    return CheckpointError(
+        f"{source}: can't be resumed, as its message_hub.{key} must be {expected}, found {shown}. "
+        f"Resume from a checkpoint that training wrote, or start anew from its weights with --cfg-options load_from={source}"
+    )
+
+
+@HOOKS.register_module()
+class MatchingCheckpointHook(Hook):
+    """Turns weights of another model away when testing or resuming: mmengine itself only warns."""
+
+    priority = "VERY_HIGH"  # before mmengine's EMAHook loads its part
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Compare the weights with the model.
+
+        Raises:
+            CheckpointError: weights of another model.
+        """
+        model = getattr(runner.model, "module", runner.model)
+        faults = state_dict_faults(checkpoint.get("state_dict", checkpoint), model.state_dict())
+        fine_tuning = isinstance(runner._train_loop, BaseLoop) and not runner._resume
+        if faults and not fine_tuning:
+            raise CheckpointError(
+                f"{runner._load_from or 'the checkpoint'} is of another model: {faults}. "
+                f"Use the config that it was trained with."
+            )

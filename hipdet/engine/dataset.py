@@ -1,0 +1,183 @@
+"""A COCO data set that is verified before anything is trained on it.
+
+Seeds of this process's generators of random numbers.
+
+Batches of films that are quick to hand over from the loader's workers.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import pickle
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.datasets import CocoDataset
+from mmdet.registry import DATASETS
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import FUNCTIONS
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from hipdet.core.annotations import as_crowd
+from hipdet.core.data_root import in_fold, in_place
+from hipdet.core.errors import ConfigError, DatasetError
+from hipdet.core.mirrored_classes import mirrored_labels
+from hipdet.data.film_status import labelled
+from hipdet.data.validate.check import require_valid
+from hipdet.engine.transforms import RandomSimilarity, mirroring_steps
+
+
+def seed_everything(*numbers: int) -> None:
+    """Seed Python's, numpy's and torch's generators with what `numbers`, none of them negative, give together."""
+    seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+log = logging.getLogger(__name__)
+
+
+@DATASETS.register_module()
+class RoiDataset(CocoDataset):
+    """``CocoDataset`` that lists every fault of its annotation file and films instead of dropping them silently.
+
+    Each film has ``mirrored_labels``: for every label the one that it has in the mirror image, from ``mirrored_pairs`` of
+    ``metainfo`` (see :mod:`hipdet.core.mirrored_classes`).
+
+    Films that `hipdet annotate` has as excluded, incomplete or unchecked are left out, and counted in the log
+    (:mod:`hipdet.data.film_status`); so are those without ROI that ``filter_cfg`` drops.
+
+    The data root ``data`` is ``$HIPDET_DATA`` where that is set, see :func:`hipdet.core.data_root.in_place`.
+
+    Args:
+        verify_films: Also look at every film: there, whole, upright size as declared.  Headers only, so thousands of films
+            take seconds.
+        unfinished: Take incomplete and unchecked films too.
+
+    Raises:
+        DatasetError: with all faults, each naming file, id, what was found and what was expected.
+        ConfigError: a pipeline that mirrors films, but not the classes of left and right.
+    """
+
+    METAINFO = dict(classes=("hip",), palette=[(220, 20, 60)])
+
+    def __init__(self, *args: Any, verify_films: bool = True, unfinished: bool = False, **kwargs: Any) -> None:
+        self.verify_films, self.unfinished = verify_films, unfinished
+        self._seeds: Tensor | None = None  # in memory that workers share
+        self._seeded: list[int] = []  # what this process has followed
+        super().__init__(*args, **kwargs)
+
+    def _join_prefix(self) -> None:
+        """As BaseDataset's, below the data root that the environment names."""
+        self.data_root: str = in_place(self.data_root or "")
+        self.ann_file: str = in_fold(self.ann_file)
+        super()._join_prefix()
+
+    def load_data_list(self) -> list[dict]:
+        """Verify, then load as CocoDataset does what is labelled."""
+        classes = self.metainfo["classes"]
+        if isinstance(classes, str):
+            raise DatasetError(f"classes={classes!r} is a text; for one class write a tuple: classes=({classes!r},)")
+        self._mirrored_labels = self.labels_of_mirror_images(list(mirroring_steps(self.pipeline)))
+        root = self.data_prefix.get("img") if self.verify_films else None
+        coco = require_valid(self.ann_file, image_root=root, classes=classes)
+        taken = labelled(coco, self.ann_file, self.unfinished)
+        if taken.left_out:
+            log.warning("%s: %s", self.ann_file, taken)
+        image_ids = {image["id"] for image in taken.coco["images"]}
+        return [film for film in super().load_data_list() if film["img_id"] in image_ids]
+
+    def filter_data(self) -> list[dict]:
+        """As CocoDataset does, with a word."""
+        kept = super().filter_data()
+        if dropped := len(self.data_list) - len(kept):
+            log.warning("%s: filter_cfg %s drops %d films", self.ann_file, self.filter_cfg, dropped)
+        return kept
+
+    def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
+        """CocoDataset's, but ``ignore`` is ``iscrowd``: it would drop the box, whose place would become background."""
+        annotations = [as_crowd(annotation) for annotation in raw_data_info["raw_ann_info"]]
+        return super().parse_data_info({**raw_data_info, "raw_ann_info": annotations})
+
+    def get_data_info(self, idx: int) -> dict:
+        """As CocoDataset's, with ``mirrored_labels``."""
+        return dict(super().get_data_info(idx), mirrored_labels=self._mirrored_labels)
+
+    def labels_of_mirror_images(self, steps: Sequence[Any]) -> tuple[int, ...]:
+        """The ``mirrored_labels``, if those of a film whose labels are trained on are swapped by all of `steps`.
+
+        Args:
+            steps: Which mirror films, see :func:`hipdet.engine.transforms.mirroring_steps`.
+
+        Raises:
+            ConfigError: they aren't.
+        """
+        where = f"RoiDataset of {self.ann_file}"
+        labels = mirrored_labels(self.metainfo, where, type(steps[0]).__name__ if steps else "")
+        blind = [type(step).__name__ for step in steps if not isinstance(step, RandomSimilarity)]
+        if blind and not self.test_mode and labels != tuple(range(len(labels))):
+            raise ConfigError(
+                f"{where}: {blind[0]} mirrors films but doesn't swap the classes of "
+                f"mirrored_pairs={self.metainfo['mirrored_pairs']}: mirror with RandomSimilarity(flip_prob=...) instead"
+            )
+        return labels
+
+    def seed_workers(self, *numbers: int) -> None:
+        """From their next film on, workers draw what follows from `numbers` and their own; also workers that run already."""
+        if self._seeds is None or not self._seeds.is_shared():  # a copy's isn't
+            self._seeds = torch.zeros(len(numbers), dtype=torch.int64).share_memory_()
+        self._seeds.copy_(torch.tensor(numbers))
+
+    def __getitem__(self, index: int) -> Any:
+        """As BaseDataset's."""
+        worker = get_worker_info()
+        if worker is not None and self._seeds is not None and (numbers := self._seeds.tolist()) != self._seeded:
+            self._seeded = numbers
+            seed_everything(*numbers, worker.id)
+        return super().__getitem__(index)
+
+
+@FUNCTIONS.register_module()
+def collate_films(samples: Sequence[dict]) -> dict:
+    """mmengine's ``pseudo_collate``, but films of one size are one tensor, and labels travel by value.
+
+    torch hands over every tensor as a file of its own, which for the few numbers of a film's labels takes longer than all
+    else.
+
+    Args:
+        samples: Of ``PackDetInputs``: ``inputs``, a film ``[C, H, W]``, and ``data_samples``.
+
+    Returns:
+        ``inputs``, ``[N, C, H, W]`` or, where sizes differ, a list; ``data_samples``, a list.
+    """
+    batch = dict(pseudo_collate(samples))
+    if len({film.shape for film in batch["inputs"]}) == 1:
+        batch["inputs"] = torch.stack(batch["inputs"])
+    batch["data_samples"] = ByValue(batch["data_samples"])
+    return batch
+
+
+class ByValue(list):
+    """A list whose tensors another process gets as copies of their numbers, not as memory that it shares."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        stream = io.BytesIO()
+        _ValuePickler(stream, pickle.HIGHEST_PROTOCOL).dump(list(self))
+        return _arrived, (stream.getvalue(),)
+
+
+class _ValuePickler(pickle.Pickler):
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is Tensor and obj.dtype != torch.bfloat16 and not obj.requires_grad:  # what numpy can hold
+            return torch.from_numpy, (obj.numpy(),)
+        return NotImplemented
+
+
+def _arrived(data: bytes) -> list:
+    return pickle.loads(data)  # from this program's own worker

@@ -1,0 +1,148 @@
+"""Epochs without a wait between them.
+
+Mixed precision without a GPU: convolutions in bfloat16 on processors that have instructions for it.
+
+Ranks on machines without a GPU, and their end.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmdet.registry import LOOPS, OPTIM_WRAPPERS
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.optim import OptimWrapper
+from mmengine.runner import EpochBasedTrainLoop
+from torch import nn
+
+from hipdet.core.errors import ConfigError
+
+
+@LOOPS.register_module()
+class SteadyTrainLoop(EpochBasedTrainLoop):
+    """mmengine's epochs, but the loader's workers begin the next one while the last batch of the present one trains.
+
+    With few films an epoch is short, and the network would wait for the first batch of each.  It needs workers that outlive
+    the epoch (``persistent_workers``), else it does what ``EpochBasedTrainLoop`` does.  Films come in the same order.
+
+    Hooks may have a method ``before_load_epoch(runner, epoch)``, called before anything of `epoch` is loaded, so that is when
+    the epoch before isn't over yet.
+    """
+
+    _begun: Iterator | None = None  # the next epoch's batches
+
+    def run(self) -> nn.Module:
+        """Train, then end the workers: the garbage collector would wait five seconds for each."""
+        model = super().run()
+        loader: Any = self.dataloader
+        self._begun = loader._iterator = None
+        return model
+
+    def run_epoch(self) -> None:
+        """Train one epoch."""
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        for index, batch in enumerate(self._batches()):
+            self.run_iter(index, batch)
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1
+
+    def _batches(self) -> Iterator[Any]:
+        loader: Any = self.dataloader
+        batches, self._begun = self._begun, None
+        # a hook that changed the pipeline has had the workers start anew (mmdet's PipelineSwitchHook)
+        if batches is None or batches is not loader._iterator:
+            batches = self._begin(self._epoch)
+        for left in reversed(range(len(loader))):
+            batch = next(batches)
+            if left == 0 and loader.persistent_workers and self._epoch + 1 < self._max_epochs:
+                self._begun = self._begin(self._epoch + 1)
+            yield batch
+
+    def _begin(self, epoch: int) -> Iterator[Any]:
+        loader: Any = self.dataloader
+        samplers: list[Any] = [loader.sampler, getattr(loader.batch_sampler, "sampler", None)]
+        for sampler in samplers:
+            if hasattr(sampler, "set_epoch"):
+                sampler.set_epoch(epoch)
+        self.runner.call_hook("before_load_epoch", epoch=epoch)
+        with torch.random.fork_rng(devices=[]):  # a loader draws a number, the network's mustn't change by it
+            return iter(loader)
+
+
+@OPTIM_WRAPPERS.register_module()
+class Bfloat16OptimWrapper(OptimWrapper):
+    """Forward passes run under autocast to bfloat16, whose range is that of float32: no loss scaling, unlike float16.
+
+    mmengine's ``AmpOptimWrapper`` refuses to work on a CPU.  A processor or GPU without bfloat16 trains in float32.  Weights,
+    optimizer, losses and boxes stay in float32 everywhere.
+
+    Args:
+        **kwargs: Those of ``OptimWrapper``.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._told = False
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """The context of a training step's forward pass."""
+        device = next(model.parameters()).device.type
+        enabled = has_bfloat16(device)
+        if not self._told:
+            print_log(f"training on {device} in {'bfloat16' if enabled else 'float32'}", logger="current")
+            self._told = True
+        with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16, enabled=enabled):
+            yield
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether the device type ("cpu", "cuda") has instructions for bfloat16: emulated, it would be slower than float32."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported()
+    # private, and missing from older versions of torch: those train in float32
+    asked = [getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile")]
+    return device == "cpu" and any(ask() for ask in asked if ask)
+
+
+@contextmanager
+def joined_ranks(cfg: Config) -> Iterator[None]:
+    """Join the other ranks of the launcher, and leave them in order where the work succeeded.
+
+    A process that ends while gloo's threads still hold tensors aborts now and then, a finished training with it. The
+    threads are joined only when nothing refers to the group any more: let the runner be a local of the work.
+
+    Raises:
+        ConfigError: a launcher that needs a GPU, without one.
+    """
+    start_gloo(cfg)
+    yield
+    if torch.distributed.is_initialized():
+        gc.collect()
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
+def start_gloo(cfg: Config) -> None:
+    """Without a GPU, start a gloo group and wrap the model without device ids: mmengine assumes CUDA for both.
+
+    Raises:
+        ConfigError: a launcher that needs a GPU, without one.
+    """
+    if cfg.launcher == "none" or torch.cuda.is_available():
+        return
+    if cfg.launcher != "pytorch":
+        raise ConfigError(f"--launcher {cfg.launcher} needs a GPU; on CPUs use --launcher pytorch (torchrun)")
+    torch.distributed.init_process_group("gloo")
+    cfg.model_wrapper_cfg = dict(
+        type="MMDistributedDataParallel",
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get("find_unused_parameters", False),
+    )

@@ -1,0 +1,276 @@
+"""The paper's three training stages within one run.
+
+The one-cycle schedule in closed form: a learning rate is a function of the iteration and nothing else.
+
+Layer groups: which parameters are trained together, and how fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from mmdet.registry import HOOKS, OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.hooks import Hook
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from hipdet.core.errors import CheckpointError, ConfigError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the recipe: the first `train_groups` layer groups learn at `lr_mult` times their own rate.
+
+    Args:
+        train_groups: Trained layer groups, counted from the head; the others are frozen.
+        lr_mult: Factor on every group's rate.
+        portion: Share of all epochs, relative to the other stages'.
+        cycles: Triangles within the stage.
+
+    Raises:
+        ConfigError: a portion or cycles that aren't above 0.
+    """
+
+    train_groups: int
+    lr_mult: float = 1.0
+    portion: float = 1.0
+    cycles: int = 1
+
+    def __post_init__(self) -> None:
+        if not (self.portion > 0 and self.cycles >= 1):
+            raise ConfigError(
+                f"StagedOneCycleHook: a stage needs a portion above 0 and 1 or more cycles, found portion={self.portion}, "
+                f"cycles={self.cycles}"
+            )
+
+
+def triangle(iteration: int, length: int, div: float = 20.0, cut_div: int = 10) -> float:
+    """Factor on the peak rate: from ``1 / div`` to 1 in the first ``1 / cut_div`` of the cycle, and back to it.
+
+    fastai 0.7's ``use_clr=(20, 10)`` (recipe, "Learning rates"), with its whole-number turning point.
+
+    Args:
+        iteration: 0-based, below `length`.
+        length: Iterations of the cycle.
+    """
+    cut = length // cut_div
+    pct = iteration / cut if iteration <= cut and cut else 1 - (iteration - cut) / (length - cut)
+    return (1 + pct * (div - 1)) / div
+
+
+def stage_starts(stages: Sequence[Stage], max_epochs: int) -> list[int]:
+    """First epoch of every stage, and `max_epochs` at the end.
+
+    Raises:
+        ConfigError: a stage that would be left without an epoch.
+    """
+    total = sum(stage.portion for stage in stages)
+    ends = [round(max_epochs * share / total) for share in accumulate(stage.portion for stage in stages)]
+    starts = [0, *ends]
+    if any(end <= start for start, end in zip(starts, ends)):
+        raise ConfigError(
+            f"train_cfg.max_epochs={max_epochs} leaves one of the {len(stages)} stages of StagedOneCycleHook without an "
+            f"epoch (they would start at {starts[:-1]}); give at least {len(stages)} epochs or change the portions"
+        )
+    return starts
+
+
+def learning_rate_factor(stage: Stage, iteration: int, length: int, div: float = 20.0, cut_div: int = 10) -> float:
+    """Factor on a group's base rate at `iteration` of a stage of `length` iterations."""
+    cycle = -(-length // stage.cycles)  # the last cycle may be shorter
+    start = iteration // cycle * cycle
+    return stage.lr_mult * triangle(iteration - start, min(cycle, length - start), div, cut_div)
+
+
+def is_under(name: str, prefix: str) -> bool:
+    """Whether `name` is `prefix` or a part of it: ``backbone.layer1`` holds ``backbone.layer1.0`` and not ``layer10``."""
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
+def assign_groups(names: Iterable[str], groups: Sequence[Sequence[str]]) -> dict[str, int]:
+    """The group of every parameter name, by prefix.
+
+    Raises:
+        ConfigError: a name of no group or of two, or a prefix that no name has.
+    """
+    assigned: dict[str, int] = {}
+    for name in names:
+        owners = {index for index, group in enumerate(groups) for prefix in group if is_under(name, prefix)}
+        if len(owners) != 1:
+            raise ConfigError(
+                f"paramwise_cfg.groups: parameter {name} is in {len(owners)} groups; exactly one must have a prefix of it"
+            )
+        assigned[name] = owners.pop()
+    for prefix in (prefix for group in groups for prefix in group):
+        if not any(is_under(name, prefix) for name in assigned):
+            raise ConfigError(
+                f"paramwise_cfg.groups: no parameter is under {prefix}; there are {sorted(assigned)[:3]}, ..."
+            )
+    return assigned
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class LayerGroupOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """One optimizer whose parameter groups are the model's layer groups, from the head to the input.
+
+    ``paramwise_cfg=dict(groups=[dict(prefixes=['bbox_head']), ..., dict(prefixes=['backbone.conv1', ...], lr_mult=0.01)])``.
+    Each parameter group keeps its ``prefixes`` for :class:`StagedOneCycleHook`.  A parameter belongs to exactly one group.
+    """
+
+    def _validate_cfg(self) -> None:
+        groups = self.paramwise_cfg.get("groups")
+        if not groups or any(not group.get("prefixes") for group in groups) or self.base_lr is None:
+            raise ConfigError(
+                "LayerGroupOptimWrapperConstructor: give optimizer.lr and paramwise_cfg.groups with prefixes"
+            )
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the optimizer over all parameters of `model`, frozen or not: a later stage may train them."""
+        model = getattr(model, "module", model)  # unwrap data parallel
+        groups = self.paramwise_cfg["groups"]
+        parameters = dict(model.named_parameters())
+        assigned = assign_groups(parameters, [group["prefixes"] for group in groups])
+        param_groups: list[dict[str, Any]] = [
+            dict(
+                params=[parameters[name] for name, owner in assigned.items() if owner == index],
+                lr=self.base_lr * group.get("lr_mult", 1.0),
+                prefixes=list(group["prefixes"]),
+            )
+            for index, group in enumerate(groups)
+        ]
+        optimizer = OPTIMIZERS.build(dict(self.optimizer_cfg, params=param_groups))
+        wrapper = dict(self.optim_wrapper_cfg)
+        wrapper.setdefault("type", "OptimWrapper")
+        return OPTIM_WRAPPERS.build(wrapper, default_args=dict(optimizer=optimizer))
+
+
+@HOOKS.register_module()
+class StagedOneCycleHook(Hook):
+    """Trains the head, then the last groups, then everything, each with one triangle of the learning rate (recipe).
+
+    At a stage's first epoch the optimizer forgets its state, which is fastai's fresh optimizer.  BatchNorm of a frozen group
+    is in eval mode, of a trained one in train mode.  ``train_cfg.max_epochs`` is divided among the stages; no
+    ``param_scheduler`` beside it.
+
+    The rate is a function of the epoch, the batch and this run's config, so a resumed run continues exactly, and where the
+    config or the number of films has changed it goes by the new ones: of the checkpoint it takes no rate, no groups and no
+    number of iterations.
+
+    Args:
+        stages: In order, as :class:`hipdet.engine.schedule.Stage`'s arguments.
+        div: Peak rate by start rate.
+        cut_div: The peak stands after ``1 / cut_div`` of the cycle.
+
+    Raises:
+        ConfigError: `div` isn't above 0 or `cut_div` below 1; on training, a config that doesn't fit together.
+        CheckpointError: a resumed checkpoint without a number of epochs.
+    """
+
+    priority = "VERY_HIGH"  # the logged rate is the one that is used
+
+    def __init__(self, stages: Sequence[dict], div: float = 20.0, cut_div: int = 10) -> None:
+        if not (div > 0 and cut_div >= 1):
+            raise ConfigError(
+                f"StagedOneCycleHook: needs div above 0 and cut_div of 1 or more, found div={div}, cut_div={cut_div}"
+            )
+        self.stages = [Stage(**stage) for stage in stages]
+        self.div = div
+        self.cut_div = cut_div
+        self.starts: list[int] = []
+        self.frozen_norms: list[nn.Module] = []
+        self.configured: list[dict[str, Any]] = []  # what the config says of each layer group
+
+    def before_run(self, runner: Runner) -> None:
+        """Keep the config's rates, scaled if ``auto_scale_lr`` says so: resuming puts the checkpoint's in their place."""
+        if isinstance(runner.optim_wrapper, OptimWrapper):  # not when testing
+            for group in self._groups(runner):
+                group.setdefault("initial_lr", group["lr"])
+            kept = ("initial_lr", "prefixes")
+            self.configured = [{key: group[key] for key in kept if key in group} for group in self._groups(runner)]
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """On resuming, count iterations as if all epochs had been as long as this run's.
+
+        mmengine accumulates gradients (``accumulative_counts``) by that count and the last iteration's.
+        """
+        if not (runner._resume and isinstance(runner._train_loop, EpochBasedTrainLoop)):
+            return
+        meta = checkpoint.get("meta")
+        epoch = meta.get("epoch") if isinstance(meta, dict) else None
+        if type(epoch) is not int or epoch < 0:
+            raise CheckpointError(
+                f"{runner._load_from or 'the checkpoint'}: meta.epoch must be 0 or more, found {epoch!r}"
+            )
+        checkpoint["meta"] = dict(meta or {}, iter=epoch * len(runner.train_dataloader))
+
+    def before_train(self, runner: Runner) -> None:
+        """Check that the config fits together and divide the epochs among the stages."""
+        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise ConfigError("StagedOneCycleHook: needs train_cfg of type EpochBasedTrainLoop")
+        if runner.param_schedulers:
+            raise ConfigError(
+                "StagedOneCycleHook sets the learning rate itself: remove param_scheduler from the config"
+            )
+        groups = self._groups(runner)
+        if any("prefixes" not in group for group in groups):
+            raise ConfigError("StagedOneCycleHook: needs optim_wrapper.constructor='LayerGroupOptimWrapperConstructor'")
+        if any(not 1 <= stage.train_groups <= len(groups) for stage in self.stages):
+            raise ConfigError(
+                f"StagedOneCycleHook: train_groups must be 1 to {len(groups)}, the number of layer groups"
+            )
+        self.starts = stage_starts(self.stages, runner.max_epochs)
+        for group, configured in zip(groups, self.configured):
+            group.update(configured)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Freeze and thaw; at the first epoch of a stage start with a fresh optimizer."""
+        index = self._stage_index(runner.epoch)
+        stage, groups = self.stages[index], self._groups(runner)
+        for number, group in enumerate(groups):
+            for parameter in group["params"]:
+                parameter.requires_grad_(number < stage.train_groups)
+                if number >= stage.train_groups:
+                    parameter.grad = None  # else the optimizer would still move it
+        self.frozen_norms = self._norms(runner, groups[stage.train_groups :])
+        if runner.epoch == self.starts[index]:
+            runner.optim_wrapper.optimizer.state.clear()
+            runner.logger.info(
+                f"Stage {index + 1} of {len(self.stages)}: epochs {runner.epoch + 1} to {self.starts[index + 1]}, training "
+                f"{stage.train_groups} of {len(groups)} layer groups at {stage.lr_mult} times their rates"
+            )
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any | None = None) -> None:
+        """Set this iteration's learning rates and, as the loop has just called ``model.train()``, the frozen BatchNorms."""
+        for norm in self.frozen_norms:
+            norm.eval()
+        index = self._stage_index(runner.epoch)
+        per_epoch = len(runner.train_dataloader)
+        length = (self.starts[index + 1] - self.starts[index]) * per_epoch
+        iteration = (runner.epoch - self.starts[index]) * per_epoch + batch_idx
+        factor = learning_rate_factor(self.stages[index], iteration, length, self.div, self.cut_div)
+        for group in self._groups(runner):
+            group["lr"] = group["initial_lr"] * factor
+
+    def _stage_index(self, epoch: int) -> int:
+        return max(index for index in range(len(self.stages)) if epoch >= self.starts[index])
+
+    @staticmethod
+    def _groups(runner: Runner) -> list[dict[str, Any]]:
+        return runner.optim_wrapper.optimizer.param_groups
+
+    @staticmethod
+    def _norms(runner: Runner, frozen: list[dict[str, Any]]) -> list[nn.Module]:
+        """BatchNorm modules of the frozen groups."""
+        model = getattr(runner.model, "module", runner.model)
+        prefixes = [prefix for group in frozen for prefix in group["prefixes"]]
+        return [
+            module
+            for name, module in model.named_modules()
+            if isinstance(module, _BatchNorm) and any(is_under(name, prefix) for prefix in prefixes)
+        ]

@@ -1,0 +1,253 @@
+"""Rotation, zoom, shift and mirroring in one warp that keeps square boxes square.
+
+Reads radiographs upright and in 8 bits for ``LoadImageFromFile``.
+
+Random gamma: films differ most in their grey-level curve.
+
+fastai's random lighting.
+
+Which steps of a pipeline make mirror images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform, RandomFlip
+from mmdet.registry import TRANSFORMS
+from mmdet.structures.bbox import HorizontalBoxes
+from mmengine.fileio.backends import LocalBackend, register_backend
+
+from hipdet.core.errors import ConfigError
+from hipdet.radiographs.read import read_radiograph
+
+
+@register_backend("radiograph")
+class RadiographBackend(LocalBackend):
+    """A file backend whose pictures are :func:`hipdet.radiographs.read.read_radiograph`'s.
+
+    ``DetInferencer`` looks for a step named exactly ``LoadImageFromFile``, so the reading is exchanged below it:
+    ``dict(type='LoadImageFromFile', backend_args=dict(backend='radiograph'))``.
+    """
+
+    def get(self, filepath: str | Path) -> bytes:
+        """The film as a binary portable grey map, which any decoder reads without loss.
+
+        Raises:
+            RadiographError: a film that is missing, damaged or not a picture.
+        """
+        pixels = read_radiograph(filepath)
+        height, width = pixels.shape
+        return f"P5 {width} {height} 255\n".encode() + pixels.tobytes()
+
+
+@TRANSFORMS.register_module()
+class RandomGamma(BaseTransform):
+    """``out = 255 * (x / 255) ** g`` with log g uniform on [-log limit, log limit].
+
+    Reads and writes ``img`` ``[H, W, C]`` in 0..255; the result is float32.
+    """
+
+    def __init__(self, limit: float = 1.8) -> None:
+        if limit < 1:
+            raise ConfigError(f"RandomGamma: limit must be at least 1, found {limit}")
+        self.limit = limit
+
+    def transform(self, results: dict) -> dict:
+        """Draw g and apply it."""
+        spread = math.log(self.limit)
+        gamma = math.exp(np.random.uniform(-spread, spread))
+        img = results["img"]
+        if img.dtype == np.uint8:  # 256 powers instead of one for each pixel
+            results["img"] = cv2.LUT(img, apply_gamma(np.arange(256), gamma)).reshape(img.shape)
+        else:
+            results["img"] = apply_gamma(img, gamma)
+        return results
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(limit={self.limit})"
+
+
+def apply_gamma(greys: np.ndarray, gamma: float) -> np.ndarray:
+    """``255 * (greys / 255) ** gamma``, float32, of `greys` in 0..255."""
+    return 255 * (greys.astype(np.float32) / 255) ** np.float32(gamma)
+
+
+@TRANSFORMS.register_module()
+class RandomLighting(BaseTransform):
+    """Change contrast about the picture's mean, then brightness (recipe, "Augmentation").
+
+    ``out = (x - mean) * f + mean + b`` on values in [0, 1], clipped, with ``f = 1 + c`` for c >= 0 and ``1 / (1 - c)``
+    below; c ~ U(-contrast, contrast) and b ~ U(-balance, balance).  Reads and writes ``img`` ``[H, W, C]`` in 0..255;
+    the result is float32.
+    """
+
+    def __init__(self, balance: float = 0.5, contrast: float = 0.5) -> None:
+        self.balance = balance
+        self.contrast = contrast
+
+    def transform(self, results: dict) -> dict:
+        """Draw b and c and apply them."""
+        b = np.random.uniform(-self.balance, self.balance)
+        c = np.random.uniform(-self.contrast, self.contrast)
+        results["img"] = lighting(results["img"], b, c)
+        return results
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(balance={self.balance}, contrast={self.contrast})"
+
+
+def lighting(img: np.ndarray, b: float, c: float) -> np.ndarray:
+    """Apply brightness `b` and contrast `c` to `img` ``[H, W, C]`` in 0..255; float32."""
+    pixels = img.astype(np.float32, copy=False)
+    mean = pixels.mean()
+    factor = 1 + c if c >= 0 else 1 / (1 - c)
+    pixels = pixels - mean
+    pixels *= np.float32(factor)
+    pixels += mean + np.float32(255 * b)
+    return np.clip(pixels, 0, 255, out=pixels)
+
+
+class Similarity(NamedTuple):
+    """A similarity transform about the picture's centre, applied in this order: mirror, zoom, rotate, shift."""
+
+    angle: float = 0.0  # degrees, counter-clockwise as seen
+    scale: float = 1.0
+    dx: float = 0.0  # pixels
+    dy: float = 0.0
+    flip: bool = False
+
+    def matrix(self, width: int, height: int) -> np.ndarray:
+        """The ``[2, 3]`` matrix that maps continuous pixel edges ``(x, y)`` of the old picture to the new."""
+        cx, cy = width / 2, height / 2
+        c, s = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
+        mirror = -1 if self.flip else 1
+        linear = self.scale * np.array([[c * mirror, s], [-s * mirror, c]])
+        return np.column_stack([linear, np.array([cx + self.dx, cy + self.dy]) - linear @ [cx, cy]])
+
+
+def warp(img: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Warp `img` ``[H, W, C]`` by `matrix`, which is for continuous pixel edges; what comes from outside is 0."""
+    # OpenCV's coordinates are those of pixel centres
+    shift = np.array([0.5, 0.5])
+    centred = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ shift - shift])
+    return cv2.warpAffine(img, centred, (img.shape[1], img.shape[0]), flags=cv2.INTER_LINEAR)
+
+
+def warp_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Map the centres of `boxes` ``[N, 4]`` and scale their sides.
+
+    A square stands for a round thing, the femoral head: turned, it needs the same square.  The enclosing box of the turned
+    corners would be 2.6% larger on average at 3 degrees and teach that.  Past 45 degrees width and height change places.
+    """
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
+    half = (boxes[:, 2:] - boxes[:, :2]) / 2 * math.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    if abs(matrix[0, 1]) > abs(matrix[0, 0]):
+        half = half[:, ::-1]
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
+@TRANSFORMS.register_module()
+class RandomSimilarity(BaseTransform):
+    """Random rotation (paper, section 3.4), and for small data sets also zoom, shift and mirroring.
+
+    Reads and writes ``img`` ``[H, W, C]``, ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags``.  Boxes whose centre
+    leaves the picture go; an ignored one stays while any of it is seen, as that part is no background.  In a mirror image
+    labels become their ``mirrored_labels``, `RoiDataset`'s, where these are given.
+
+    Args:
+        max_degrees: Angle ~ U(-max, max).
+        rotate_prob: Probability of any rotation.
+        scale: Zoom ~ U(low, high).
+        max_shift: Shift of either axis ~ U(-max, max), as a share of the side.
+        flip_prob: Probability of a mirror image.
+        quarter_turn_prob: Probability of 90, 180 or 270 degrees more, for films that lie on their side or head.
+    """
+
+    def __init__(
+        self,
+        max_degrees: float = 3.0,
+        rotate_prob: float = 0.9,
+        scale: tuple[float, float] = (1.0, 1.0),
+        max_shift: float = 0.0,
+        flip_prob: float = 0.0,
+        quarter_turn_prob: float = 0.0,
+    ) -> None:
+        if not 0 < scale[0] <= scale[1]:
+            raise ConfigError(f"RandomSimilarity: scale must be (low, high) with 0 < low <= high, found {scale}")
+        self.max_degrees = max_degrees
+        self.rotate_prob = rotate_prob
+        self.scale = scale
+        self.max_shift = max_shift
+        self.flip_prob = flip_prob
+        self.quarter_turn_prob = quarter_turn_prob
+
+    def draw(self, width: int, height: int) -> Similarity:
+        """One random transform for a picture of this size; always the same number of draws."""
+        turn, angle, scale, dx, dy, flip = np.random.uniform(size=6)
+        degrees = (2 * angle - 1) * self.max_degrees if turn < self.rotate_prob else 0.0
+        if self.quarter_turn_prob:  # recipes without it keep their sequence of draws
+            quarter, turns = np.random.uniform(size=2)
+            degrees += 90 * (1 + int(3 * turns)) if quarter < self.quarter_turn_prob else 0
+        return Similarity(
+            angle=degrees,
+            scale=self.scale[0] + scale * (self.scale[1] - self.scale[0]),
+            dx=(2 * dx - 1) * self.max_shift * width,
+            dy=(2 * dy - 1) * self.max_shift * height,
+            flip=bool(flip < self.flip_prob),
+        )
+
+    def transform(self, results: dict) -> dict:
+        """Draw a transform and apply it to the picture and its boxes."""
+        height, width = results["img"].shape[:2]
+        drawn = self.draw(width, height)
+        if drawn == Similarity():
+            return results
+        matrix = drawn.matrix(width, height)
+        results["img"] = warp(results["img"], matrix)
+        boxes = warp_boxes(results["gt_bboxes"].numpy().astype(np.float64), matrix)
+        centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+        inside = ((centre > 0) & (centre < [width, height])).all(axis=1)
+        if "gt_ignore_flags" in results:
+            seen = ((boxes[:, 2:] > 0) & (boxes[:, :2] < [width, height])).all(axis=1)
+            inside |= seen & np.asarray(results["gt_ignore_flags"], dtype=bool)
+        results["gt_bboxes"] = HorizontalBoxes(boxes[inside].astype(np.float32))
+        for key in ("gt_bboxes_labels", "gt_ignore_flags"):
+            if key in results:
+                results[key] = results[key][inside]
+        mirrored = np.linalg.det(matrix[:, :2]) < 0  # a turn keeps left and right
+        if mirrored and {"mirrored_labels", "gt_bboxes_labels"} <= results.keys():
+            results["gt_bboxes_labels"] = np.asarray(results["mirrored_labels"])[results["gt_bboxes_labels"]]
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(max_degrees={self.max_degrees}, rotate_prob={self.rotate_prob}, scale={self.scale}, "
+            f"max_shift={self.max_shift}, flip_prob={self.flip_prob}, "
+            f"quarter_turn_prob={self.quarter_turn_prob})"
+        )
+
+
+def mirroring_steps(step: Any) -> Iterator[Any]:
+    """`step` of a built pipeline, or those within it, if it can give a mirror image.
+
+    Known are `RandomSimilarity` and the `RandomFlip` of mmcv and mmdet; ``diagonal`` flips are half turns.
+    """
+    if isinstance(step, RandomSimilarity):
+        mirrors = step.flip_prob > 0
+    elif isinstance(step, RandomFlip):
+        directions = [step.direction] if isinstance(step.direction, str) else step.direction
+        mirrors = np.sum(step.prob) > 0 and any(direction != "diagonal" for direction in directions)
+    else:
+        mirrors = False
+        for name in ("transforms", "subroutines"):  # of steps that choose among others
+            inner = getattr(step, name, ())
+            for each in inner if isinstance(inner, (list, tuple)) else [inner]:
+                yield from mirroring_steps(each)
+    if mirrors:
+        yield step

@@ -1,0 +1,258 @@
+"""What a model found on films that it wasn't trained on, from the tables that testing writes.
+
+Graphs as ONNX files.
+
+Whether an exported file finds what the detector that it comes from finds.
+
+A trained checkpoint to an ONNX file that says what it is, compared with what it comes from.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import helper
+from scipy.optimize import linear_sum_assignment
+from tqdm import tqdm
+
+from hipdet.core.boxes import as_boxes
+from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
+from hipdet.core.files import replacing
+from hipdet.core.roi_counts import RoiCounts
+from hipdet.data.coco_file import films_of
+from hipdet.evaluation.report import FOUND_CORNERS
+from hipdet.export.graph import ROIS, DetectorGraph
+from hipdet.export.torch_model import TorchModel
+from hipdet.inference.detections import Reading
+from hipdet.inference.onnx_model import KEY, ModelCard, OnnxModel
+from hipdet.inference.orientation import centre_contrast, sign_of
+from hipdet.inference.review import HIT, ValidationFilm
+from hipdet.radiographs.read import read_radiograph
+
+
+def write_onnx(graph: DetectorGraph, path: Path, opset: int = 17) -> None:
+    """Write `graph`: inputs ``film`` (uint8) and ``extent`` (float32), outputs ``boxes``, ``scores`` and ``labels``."""
+    film = torch.zeros(1, 1, graph.side, graph.side, dtype=torch.uint8)
+    extent = torch.full((2,), float(graph.side))
+    inputs, outputs = ["film", "extent"], ["boxes", "scores", "labels"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, torch.no_grad(), warnings.catch_warnings():
+        # it says that shapes are fixed, as they are meant to be, and that a newer exporter is the default
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            graph,
+            (film, extent),
+            str(temporary),
+            input_names=inputs,
+            output_names=outputs,
+            opset_version=opset,
+            dynamo=False,
+        )
+
+
+def add_card(path: Path, card: str) -> None:
+    """Put the text of a card into the metadata of the file at `path`."""
+    model = onnx.load(path)
+    helper.set_model_props(model, {KEY: card})
+    with replacing(path) as temporary:
+        onnx.save(model, temporary)
+
+
+Size = tuple[int, int]
+
+
+UNKNOWN = -1  # the class of an extra in tables from before they had it
+
+
+def validation_films(
+    tables: Sequence[Path], annotations: Path, data_root: Path | None = None, classes: Sequence[str] = ()
+) -> list[ValidationFilm]:
+    """The films of ``*.roi.json`` tables of hipdet test or hipdet cross-validate.
+
+    Args:
+        tables: Of one model, or of the folds of a cross-validation.
+        annotations: COCO file with the sizes of their films.
+        data_root: Folder that the names of films start from, for a look at their greys; None for none.
+        classes: Names in the order of the model's labels (default: the order of `annotations`).
+
+    Raises:
+        DatasetError: a file that can't be read, a film that isn't in `annotations`, or a class that isn't in `classes`.
+        RadiographError: a film that can't be read.
+    """
+    coco = _read(annotations, "images")
+    sizes = {film.file_name: (film.width, film.height) for film in films_of(coco)}
+    classes = classes or [category["name"] for category in coco["categories"]]
+    labels = {name: number for number, name in enumerate(classes)}
+    found = [film for table in tables for film in _films(table, sizes, labels, annotations)]
+    return [
+        film if data_root is None else replace(film, brightness=_brightness(film, data_root / name))
+        for name, film in tqdm(found, desc="review limits", unit="film", disable=True if data_root is None else None)
+    ]
+
+
+def _brightness(film: ValidationFilm, path: Path) -> int | None:
+    hits = film.found.boxes[film.iou >= HIT]
+    return sign_of(centre_contrast(read_radiograph(path), hits)) if len(hits) else None
+
+
+def _films(
+    table: Path, sizes: Mapping[str, Size], labels: Mapping[str, int], annotations: Path
+) -> list[tuple[str, ValidationFilm]]:
+    content = _read(table, "rois")
+    names = {row["image_id"]: row["file_name"] for row in content["rois"]}
+    for row in content.get("extras", ()):
+        if "file_name" in row:  # else of an old table, whose extras on films without ROI can't be used
+            names.setdefault(row["image_id"], row["file_name"])
+    rows: dict[str, list[tuple[Mapping[str, Any], float, int]]] = {name: [] for name in names.values()}
+    for row in content["rois"]:
+        if row[FOUND_CORNERS[0]] is not None:
+            rows[row["file_name"]].append((row, row["iou"], _label(row, labels, table)))
+    for row in content.get("extras", ()):
+        if row["image_id"] in names:
+            rows[names[row["image_id"]]].append((row, 0.0, _label(row, labels, table)))
+    if missing := sorted(set(rows) - set(sizes)):
+        raise DatasetError(
+            f"{table}: {missing[0]} isn't in {annotations}: name the COCO file of these films with --ann"
+        )
+    return [(name, _film(found, sizes[name])) for name, found in rows.items()]
+
+
+def _label(row: Mapping[str, Any], labels: Mapping[str, int], table: Path) -> int:
+    name = row.get("label")
+    if name is None:
+        return 0 if len(labels) == 1 else UNKNOWN
+    if name not in labels:
+        raise DatasetError(
+            f"{table}: has a ROI of class {name!r}, expected one of {list(labels)}: is it of this model?"
+        )
+    return labels[name]
+
+
+def _film(found: Sequence[tuple[Mapping[str, Any], float, int]], size: Size) -> ValidationFilm:
+    found = sorted(found, key=lambda each: -each[0]["confidence"])
+    reading = Reading(
+        as_boxes([[row[corner] for corner in FOUND_CORNERS] for row, _, _ in found]),
+        np.array([row["confidence"] for row, _, _ in found], np.float64),
+        np.array([label for _, _, label in found], np.int64),
+        *size,
+    )
+    return ValidationFilm(reading, np.array([iou for _, iou, _ in found], np.float64))
+
+
+def _read(path: Path, key: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content[key]
+    except OSError as error:
+        raise DatasetError(f"{path}: can't be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(
+            f"{path}: no {key!r} in it, or not JSON: expected a COCO file or a *.roi.json table"
+        ) from error
+    return dict(content)
+
+
+class Difference(NamedTuple):
+    """The largest differences of the ROIs that a film has: of a box in pixels of the film, and of a score.
+
+    Infinite where one side lacks a ROI of that class.
+    """
+
+    box: float
+    score: float
+
+
+def difference(expected: Reading, found: Reading, counts: RoiCounts) -> Difference:
+    """Pair the ROIs that the film has by either side with the other's, within their class, one to one.
+
+    The other side's are all that it found: of two with nearly equal scores either may be the better one.
+    """
+    one_way, other_way = _unpaired(expected, found, counts), _unpaired(found, expected, counts)
+    return Difference(max(one_way.box, other_way.box), max(one_way.score, other_way.score))
+
+
+def _unpaired(of: Reading, among: Reading, counts: RoiCounts) -> Difference:
+    best = counts.best(of.scores, of.labels)
+    largest = Difference(0.0, 0.0)
+    for label in np.unique(of.labels[best]):
+        mine, theirs = best[of.labels[best] == label], np.flatnonzero(among.labels == label)
+        if len(theirs) < len(mine):
+            return Difference(float("inf"), float("inf"))
+        boxes = np.abs(of.boxes[mine, None] - among.boxes[None, theirs]).max(axis=2)
+        rows, columns = linear_sum_assignment(boxes)
+        scores = np.abs(of.scores[mine[rows]] - among.scores[theirs[columns]])
+        largest = Difference(max(largest.box, boxes[rows, columns].max()), max(largest.score, scores.max()))
+    return largest
+
+
+TOLERANCE = 1e-2  # px of the square; float32 in another order: .002 on boxes of 300 px
+SCORES = 1e-4
+
+
+def export_model(model: TorchModel, card: ModelCard, path: Path, films: Iterable[NDArray[np.uint8]]) -> float:
+    """Write `model` with `card` to `path`, if the file finds on `films` what the detector's own ``predict`` finds.
+
+    Args:
+        model: Config and weights.
+        card: What the file says of itself.
+        path: ``.onnx`` file.
+        films: For the comparison, ``[H, W]`` each.
+
+    Returns:
+        The largest difference of a box, in pixels of the square.
+
+    Raises:
+        ConfigError: a detector that can't be exported, or that gives fewer ROIs than the card expects.
+        CheckpointError: the file's boxes, scores or classes differ; it isn't kept.
+    """
+    most = max(end for _, end in card.counts.ranges)
+    graph = DetectorGraph(model.detector, card.side, max(ROIS, most))
+    _refuse_too_few(graph, card)
+    with replacing(path) as temporary:
+        write_onnx(graph, temporary)
+        add_card(temporary, card.to_text())
+        exported = OnnxModel(temporary)
+        counts, largest = card.counts, 0.0
+        for number, film in enumerate(films, 1):
+            found = difference(model.read(model.prepare(film)), exported.read(exported.prepare(film)), counts)
+            box = found.box * card.side / max(film.shape)
+            largest = max(largest, box)
+            if not (box <= TOLERANCE and found.score <= SCORES):
+                raise CheckpointError(
+                    f"{path}: not written, as its boxes differ by {box:.3g} px and its scores by {found.score:.2g} from "
+                    f"those of torch on film {number}, class by class, expected at most {TOLERANCE:g} px and {SCORES:g}: "
+                    f"please report it with the config"
+                )
+    return largest
+
+
+def _refuse_too_few(graph: DetectorGraph, card: ModelCard) -> None:
+    """Each film would be flagged.
+
+    Raises:
+        ConfigError: films have more ROIs than `graph` gives.
+    """
+    counts = card.counts
+    fewest = [least for least, _ in counts.ranges]
+    if graph.passes and not counts.together:
+        for name, least in zip(counts.classes, fewest):
+            if least > graph.passes[0]:
+                raise ConfigError(
+                    f"at least {least} ROIs of {name!r} are expected on a film, and model.passes={graph.passes} gives up to "
+                    f"{graph.passes[0]} of a class: expect fewer (--rois), or let the first be {least} or more"
+                )
+    if sum(fewest) > graph.rois:
+        setting = "model.passes" if graph.passes else "model.test_cfg.max_per_img"
+        raise ConfigError(
+            f"at least {sum(fewest)} ROIs are expected on a film, and the model gives up to {graph.rois} ({setting}): expect "
+            f"fewer (--rois), or set as many or more"
+        )

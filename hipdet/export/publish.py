@@ -1,0 +1,187 @@
+"""A trained checkpoint as a file to hand on: weights, and what one needs to know of them.
+
+The figures that a published model carries: those of reports that were measured on its checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath, PureWindowsPath
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hipdet.core.configs import annotation_files, portable, read_settings
+from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
+from hipdet.core.files import plain, replacing, write_json
+from hipdet.core.versions import REQUIREMENTS, installed
+from hipdet.engine.checkpoint import SUFFIX, from_json, read_checkpoint, safetensors_bytes, to_json
+from hipdet.engine.safe_settings import safe_text
+from hipdet.version import __version__
+
+VALIDATED, TESTED = "val_report.json", "test_report.json"
+
+
+def reports_of(checkpoint: Path, meta: Mapping[str, Any], paths: Sequence[Path] | None) -> list[dict[str, Any]]:
+    """``ann_file``, ``figures`` and ``versions`` of every report.
+
+    Args:
+        checkpoint: The checkpoint.
+        meta: Its epoch and seed.
+        paths: Reports; if not given, those beside the checkpoint, without such as are of another epoch.
+
+    Raises:
+        DatasetError: a report that can't be read, or one of `paths` that belongs to another checkpoint.
+    """
+    beside = [path for name in (VALIDATED, TESTED) if (path := checkpoint.with_name(name)).is_file()]
+    measured = []
+    for path in beside if paths is None else paths:
+        report = read_report(path)
+        if is_of(report, path, checkpoint, meta):
+            # the name alone, as a report may name any path
+            ann_file = PureWindowsPath(str(report.get("ann_file"))).name
+            measured.append(dict(ann_file=ann_file, figures=report["figures"], versions=report.get("versions")))
+        elif paths is not None:
+            raise DatasetError(
+                f"{path}: measured on {report.get('checkpoint')} at epoch {report['epoch']}, and this is "
+                f"{checkpoint.name} at epoch {meta['epoch']} with seed {meta['seed']}; test it with hipdet test"
+            )
+    return measured
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """A report of hipdet train or hipdet test.
+
+    Raises:
+        DatasetError: something else.
+    """
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        dict(report["figures"]), report["epoch"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DatasetError(f"{path}: expected a report as hipdet test writes it ({error!r})") from error
+    return report
+
+
+def is_of(report: Mapping[str, Any], path: Path, checkpoint: Path, meta: Mapping[str, Any]) -> bool:
+    """Whether `report`, read from `path`, was measured on this checkpoint.
+
+    A test names the checkpoint that it read.  Training names the one that it started from, if any; its own is known by
+    epoch and seed.
+    """
+    if report["epoch"] != meta["epoch"]:
+        return False
+    if path.name == VALIDATED:
+        return report.get("seed", meta["seed"]) == meta["seed"]
+    return report.get("checkpoint", checkpoint.name) == checkpoint.name
+
+
+HASH_DIGITS = 8  # in file names, as mim checks them
+
+
+def publish(checkpoint: Path, out: Path, name: str | None = None, reports: Sequence[Path] | None = None) -> list[Path]:
+    """Write ``<name>-<hash>.pth``, ``<name>-<hash>.safetensors`` and their card ``<name>-<hash of .pth>.json`` into `out`.
+
+    The hash is the beginning of each file's own SHA-256; same input and same versions, same bytes.
+
+    Args:
+        checkpoint: Written by training, or published before.
+        out: Folder.
+        name: Of the model; that of the config if not given.
+        reports: ``val_report.json`` and ``test_report.json`` of this checkpoint; those beside it if not given.
+
+    Raises:
+        CheckpointError: a checkpoint that can't be read, or without config or classes.
+        ConfigError: a name that can't be that of a file.
+        DatasetError: a report that can't be read or belongs to another checkpoint.
+    """
+    content = read_checkpoint(checkpoint)
+    meta = _meta(checkpoint, content.get("meta"))
+    meta["measured"] = reports_of(checkpoint, meta, reports) or meta["measured"]
+    meta["name"] = name = _file_name(name or meta["name"] or checkpoint.stem)
+    try:  # the way there and back, as pickle's bytes depend on which strings are one object
+        meta = from_json(to_json(meta))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{checkpoint}: its metadata can't be written as JSON ({error})") from error
+    weights = weights_of(content)
+    files = {".pth": pth_bytes(weights, meta), SUFFIX: safetensors_bytes(weights, meta)}
+    return _write(out, name, files, meta)
+
+
+def weights_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights that were validated, sorted by name.
+
+    Where training kept a moving average, mmengine's ``EMAHook`` puts it in ``state_dict`` and the latest weights, which
+    only resuming needs, in ``ema_state_dict``.
+    """
+    named = {key.removeprefix("module."): value for key, value in content.get("state_dict", content).items()}
+    return {key: named[key].detach().cpu().contiguous().clone() for key in sorted(named)}
+
+
+def pth_bytes(weights: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
+    """A checkpoint as mmengine reads it; written to memory, as torch puts the file's name into the file otherwise."""
+    memory = io.BytesIO()
+    torch.save(dict(meta=dict(meta), state_dict=dict(weights)), memory)
+    return memory.getvalue()
+
+
+def _meta(checkpoint: Path, found: Any) -> dict[str, Any]:
+    """What is handed on of a checkpoint's own metadata: nothing of the machine, no time of day."""
+    try:
+        dataset_meta, text = plain(dict(found["dataset_meta"])), found["cfg"]
+        if not dataset_meta["classes"] or not text:
+            raise ValueError("empty")
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{checkpoint}: has no config and classes; publish a checkpoint that hipdet train wrote"
+        ) from error
+    try:
+        settings = portable(read_settings(text))
+        cfg = safe_text(settings)
+    except (ConfigError, KeyError) as error:
+        raise CheckpointError(f"{checkpoint}: {error}; publish a checkpoint that hipdet train wrote") from error
+    experiment = PurePath(str(found.get("experiment_name") or "")).name
+    return dict(
+        name=found.get("name") or "_".join(experiment.split("_")[:-2]),  # less date and time
+        cfg=cfg,
+        dataset_meta=dataset_meta,
+        films={part: annotation_files(settings.get(f"{part}_dataloader")) for part in ("train", "val", "test")},
+        measured=found.get("measured") or [],
+        published_with=found.get("published_with") or _versions(),
+        **{key: found.get(key) for key in ("epoch", "iter", "seed", "mmengine_version")},
+    )
+
+
+def _versions() -> dict[str, str]:
+    """Of hipdet and the mm packages."""
+    return {"hipdet": __version__, **dict(filter(None, (installed(names) for names, _, _ in REQUIREMENTS.values())))}
+
+
+def _file_name(name: Any) -> str:
+    """`name`, if it can be the beginning of a file's: a published file may come from anywhere and must not choose a folder.
+
+    Raises:
+        ConfigError: it can't.
+    """
+    plain_name = isinstance(name, str) and name.isprintable() and not name.startswith(".")
+    if not plain_name or PureWindowsPath(name).name != name:  # it knows both kinds of slashes
+        raise ConfigError(f"{name!r} can't be a model's name, as files are called after it; give another with --name")
+    return name
+
+
+def _write(out: Path, name: str, files: Mapping[str, bytes], meta: Mapping[str, Any]) -> list[Path]:
+    written, card = [], dict(meta, files={})
+    for suffix, content in files.items():
+        digest = hashlib.sha256(content).hexdigest()
+        path = out / f"{name}-{digest[:HASH_DIGITS]}{suffix}"
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+        card["files"][path.name] = dict(sha256=digest, bytes=len(content))
+        written.append(path)
+    described = written[0].with_suffix(".json")
+    write_json(described, card)
+    return [*written, described]

@@ -1,0 +1,127 @@
+"""A checkpoint in mmdet, through the test pipeline of its config."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmdet.apis import inference_detector
+from mmdet.registry import MODELS
+from mmdet.utils import get_test_pipeline_cfg
+from mmengine.registry import init_default_scope
+from numpy.typing import NDArray
+
+from hipdet.core.boxes import as_boxes
+from hipdet.core.configs import read_config
+from hipdet.core.errors import CheckpointError
+from hipdet.core.roi_counts import Counts, RoiCounts
+from hipdet.engine.checkpoint import read_checkpoint, state_dict_faults
+from hipdet.export.publish import weights_of
+from hipdet.inference.detections import Reading
+from hipdet.inference.onnx_model import ModelCard
+from hipdet.inference.preprocess import ShrunkFilm, shrink
+from hipdet.inference.review import ReviewLimits
+from hipdet.radiographs.grey import ReducedFilm
+from hipdet.version import __version__
+
+LIMITS_SUFFIX = ".review.json"  # beside the weights
+
+
+class TorchModel:
+    """A config and its weights.
+
+    Args:
+        config: Config file, also by its name in hipdet such as ``configs/hip_roi_medium.py``.
+        weights: ``.pth`` or ``.safetensors``; ``<name>.review.json`` beside it has its limits.
+        device: Such as ``cpu`` or ``cuda:0``.
+
+    Raises:
+        ConfigError: no such config, or one whose RoiMetric counts other classes.
+        CheckpointError: weights that can't be read, or are of another model; limits that can't be read.
+    """
+
+    def __init__(self, config: Path, weights: Path, device: str = "cpu") -> None:
+        self.cfg = read_config(str(config))
+        init_default_scope(self.cfg.get("default_scope", "mmdet"))
+        content = read_checkpoint(weights)
+        self.detector = _detector(self.cfg, weights_of(content), weights).to(device).eval()
+        self.detector.cfg = self.cfg
+        pipeline = get_test_pipeline_cfg(self.cfg)
+        pipeline[0] = dict(type="mmdet.LoadImageFromNDArray")
+        self.pipeline = Compose(pipeline)
+        classes = (content.get("meta") or {}).get("dataset_meta", {}).get("classes") or self.cfg.metainfo.classes
+        side = max(self.cfg.image_size)
+        rois = RoiCounts.of(expected_rois(self.cfg), classes, f"{config}: rois_per_image of RoiMetric").to_json()
+        about = {"epoch": (content.get("meta") or {}).get("epoch")}
+        self.card = ModelCard(Path(config).stem, tuple(classes), side, rois, _limits(weights), about, __version__)
+        digest = hashlib.sha256(self.cfg.pretty_text.encode())
+        digest.update(weights.read_bytes())
+        self.fingerprint = digest.hexdigest()
+
+    at_least: int | None = None  # the pipeline starts from the whole film
+
+    def prepare(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
+        """Reduce a film ``[H, W]``, and keep it.
+
+        Raises:
+            ValueError: a film that was decoded at a fraction of its size.
+        """
+        film = film if isinstance(film, ReducedFilm) else ReducedFilm.whole(film)
+        if film.step != 1:
+            raise ValueError("the pipeline of a config starts from the whole film")
+        return replace(shrink(film, self.card.side), original=film.pixels)
+
+    def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> Reading:
+        """Look at a prepared film as it is, or turned and inverted."""
+        whole = film.original
+        if whole is None:
+            raise ValueError("a film that `prepare` didn't make")
+        seen = np.rot90(255 - whole if inverted else whole, quarters)
+        height, width = seen.shape
+        found = inference_detector(self.detector, np.stack([seen] * 3, axis=2), self.pipeline).pred_instances.cpu()
+        return Reading(
+            as_boxes(found.bboxes.numpy()),
+            found.scores.numpy().astype(np.float64),
+            found.labels.numpy().astype(np.int64),
+            width,
+            height,
+            quarters,
+            inverted,
+        )
+
+
+def _detector(cfg: Any, weights: dict[str, torch.Tensor], path: Path) -> Any:
+    for part in (cfg.model.get("backbone", {}), cfg.model.get("refiner", {}).get("backbone", {})):
+        part.pop("init_cfg", None)  # the weights are in the checkpoint
+    detector = MODELS.build(cfg.model)
+    if faults := state_dict_faults(weights, detector.state_dict()):
+        raise CheckpointError(f"{path}: weights of another model than {cfg.filename}: {faults}")
+    detector.load_state_dict(weights)
+    return detector
+
+
+def expected_rois(cfg: Any) -> Counts:
+    """Those that the config's own RoiMetric looks at."""
+    evaluators = cfg.get("test_evaluator") or []
+    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if evaluator.get("type") == "RoiMetric":
+            counts: Counts = evaluator.get("rois_per_image", 2)
+            return counts
+    return 2
+
+
+def _limits(weights: Path) -> ReviewLimits | None:
+    path = weights.with_suffix(LIMITS_SUFFIX)
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON ({error}): write it again with hipdet export --calibrate") from error
+    return ReviewLimits.from_json(values, path)

@@ -1,0 +1,110 @@
+"""Films that are inverted, lie on their side or stand on their head: told, and read as they should be.
+
+Whether bone is dark on a film, from the greys where its ROIs are.  Pure numpy.
+
+The network hardly minds an inverted film, so its scores don't tell.  The middle of a hip, the femoral head, is brighter than
+the rest of its square and than most of the film, whatever the exposure; the middle of a lung is darker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hipdet.core.boxes import Boxes
+from hipdet.core.roi_counts import RoiCounts
+from hipdet.inference.detections import Reading
+from hipdet.inference.preprocess import ShrunkFilm
+from hipdet.inference.review import ReviewLimits, film_flags, measures
+
+
+def centre_contrast(film: NDArray[Any], boxes: Boxes) -> NDArray[np.float64]:
+    """How much brighter the middles of ROIs are, as two figures whose signs matter; zeros without ROIs.
+
+    Args:
+        film: ``[H, W]`` grey.
+        boxes: ``[N, 4]`` in its pixels.
+
+    Returns:
+        ``[2]``: mean grey of the middle, half as wide as the ROI, less that of the rest of it; and the share of the film
+        that is darker than the middle, less a half.
+    """
+    figures = []
+    for box in boxes:
+        whole, middle = _within(film, box), _within(film, (box + _centre_twice(box)) / 2)
+        rest = whole.size - middle.size
+        if middle.size and rest > 0:
+            outside = (whole.sum(dtype=np.float64) - middle.sum(dtype=np.float64)) / rest
+            figures.append([middle.mean() - outside, np.mean(film < middle.mean()) - 0.5])
+    return np.mean(figures, axis=0) if figures else np.zeros(2)
+
+
+def sign_of(contrast: NDArray[np.float64]) -> int:
+    """1 where middles are bright by both figures, -1 where they are dark by both, else 0."""
+    return int(np.all(contrast > 0)) - int(np.all(contrast < 0))
+
+
+def _centre_twice(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The centre of `box`, twice."""
+    return np.tile((box[:2] + box[2:]) / 2, 2)
+
+
+def _within(film: NDArray[Any], box: NDArray[np.float64]) -> NDArray[Any]:
+    x0, y0, x1, y1 = np.rint(np.maximum(box, 0)).astype(int)
+    return film[y0:y1, x0:x1]
+
+
+ABOVE_ONE_ANOTHER = 45.0  # degrees, and more: nearer to that than to side by side
+SAME_WHEN_TURNED = {"unequal_sizes", "odd_ratio"}  # flags that no turn can take away
+Look = Callable[[int, bool], Reading]  # quarters, inverted
+
+
+def best_reading(film: ShrunkFilm, look: Look, expected: RoiCounts, limits: ReviewLimits) -> Reading:
+    """The reading that counts: of the film as it is, unless it looks odd and another reading shows why.
+
+    * Middles of ROIs of the wrong brightness: the film is inverted.
+    * ROIs above one another: the film lies, and the better of the two ways to set it upright counts, if it shows all ROIs.
+    * Other flags: a turned reading counts if it shows all ROIs, no flag is left that turning could take away, and its mean
+      score is better by the limits' margin.  Being less odd isn't enough: one of three readings often is, by chance.
+
+    Args:
+        film: For its greys.
+        look: Reads it.
+        expected: Numbers of ROIs.
+        limits: Of the model.
+    """
+    found = look(0, False)
+    contrast = centre_contrast(film.pixels, film.to_square(found.best(expected, limits.least_score).boxes))
+    inverted = limits.brightness * sign_of(contrast) == -1
+    if inverted:
+        found = look(0, True)
+    if not _flags(found, expected, limits):
+        return found
+    if _above_one_another(found, expected, limits):
+        lying = [look(quarters, inverted) for quarters in (1, 3)]
+        whole = [each for each in lying if "fewer_rois" not in _flags(each, expected, limits)]
+        return max(whole, key=lambda each: _merit(each, expected, limits), default=found)
+    turned = [look(quarters, inverted) for quarters in (1, 2, 3)]
+    usual = [each for each in turned if _flags(each, expected, limits) <= SAME_WHEN_TURNED]
+    best = max([found, *usual], key=lambda each: _merit(each, expected, limits))
+    return best if _merit(best, expected, limits) > _merit(found, expected, limits) + limits.margin else found
+
+
+def _above_one_another(found: Reading, expected: RoiCounts, limits: ReviewLimits) -> bool:
+    return bool((measures(found.best(expected, limits.least_score))["tilt"] > ABOVE_ONE_ANOTHER).any())
+
+
+def _merit(found: Reading, expected: RoiCounts, limits: ReviewLimits) -> float:
+    """Mean score of the expected ROIs; 0 for one that isn't there, or scores too little."""
+    return float(found.best(expected, limits.least_score).scores.sum() / expected.most)
+
+
+def _flags(found: Reading, expected: RoiCounts, limits: ReviewLimits) -> set[str]:
+    """What is odd about the ROIs, whichever way the film was read."""
+    flags = film_flags(
+        found.best(expected, limits.least_score), found.labels_from(limits.least_score), expected, limits
+    )
+    return set(flags) - {"turned", "inverted"}

@@ -1,0 +1,185 @@
+"""Records of films as files: COCO results, a table of ROIs, and the list of films to look at.
+
+A file of finished films, one JSON line each, so that an interrupted run carries on; memory holds only where they stand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from hipdet.core.boxes import xyxy_to_xywh
+from hipdet.core.errors import DatasetError
+from hipdet.core.files import replacing, write_csv, write_json
+from hipdet.inference.detections import DetectedRoi, FilmRois
+from hipdet.inference.film_list import FilmSource
+
+Numbered = tuple[int, FilmRois]  # image id and record
+Walk = Callable[[], Iterator[Numbered]]  # begins anew each time: not all records are held
+
+ROI_COLUMNS = (
+    "film", "image_id", "label", "x0", "y0", "x1", "y1", "score", "picture_side", "patient_side", "turned", "inverted",
+    "flags",
+)  # fmt: skip
+REVIEW_COLUMNS = ("film", "flags", "error", "lowest_score", "rois", "turned", "inverted", "width", "height")
+
+
+def write_predictions(out: Path, records: Walk, categories: Mapping[str, int]) -> None:
+    """Write ``predictions.json``, ``predictions.csv`` and ``review.csv`` into `out`.
+
+    Args:
+        out: Folder.
+        records: Films with their image ids.
+        categories: Category id of each class.
+    """
+    _write_json_list(out / "predictions.json", (row for each in records() for row in _results(*each, categories)))
+    write_csv(out / "predictions.csv", _roi_table(records()))
+    write_csv(out / "review.csv", [REVIEW_COLUMNS, *_review(records())])
+
+
+def write_films(path: Path, records: Walk, categories: Mapping[str, int]) -> None:
+    """Write the films as a COCO file without annotations, which ``loadRes`` of pycocotools needs."""
+    images = [
+        dict(id=number, file_name=film.name, width=film.width, height=film.height)
+        for number, film in records()
+        if film.error is None
+    ]
+    content = dict(
+        info=dict(description="films of predictions.json"),
+        images=images,
+        annotations=[],
+        categories=[dict(id=number, name=name) for name, number in categories.items()],
+    )
+    write_json(path, content)
+
+
+def _results(number: int, film: FilmRois, categories: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    """The ROIs of a film in the form of COCO results, with what cropping needs."""
+    for roi in film.rois:
+        yield dict(
+            image_id=number,
+            category_id=categories[roi.label],
+            bbox=[round(value, 3) for value in xyxy_to_xywh(roi.box)[0].tolist()],
+            score=round(roi.score, 6),
+            file_name=film.name,
+            width=film.width,
+            height=film.height,
+            label=roi.label,
+            picture_side=roi.picture_side,
+            patient_side=roi.patient_side,
+            turned=film.turned,
+            inverted=film.inverted,
+            flags=list(film.flags),
+        )
+
+
+def _roi_table(records: Iterable[Numbered]) -> Iterator[tuple[object, ...]]:
+    yield ROI_COLUMNS
+    for number, film in records:
+        for roi in film.rois:
+            yield (film.name, number, roi.label, *_rounded(roi), roi.picture_side, roi.patient_side, film.turned,
+                   int(film.inverted), " ".join(film.flags))  # fmt: skip
+
+
+def _rounded(roi: DetectedRoi) -> tuple[float, ...]:
+    return *(round(value, 3) for value in roi.box), round(roi.score, 6)
+
+
+def _review(records: Iterable[Numbered]) -> list[tuple[object, ...]]:
+    """Films that couldn't be read, then those with most flags, then by the lowest score."""
+    worst = []
+    for number, film in records:
+        if film.error is not None or film.flags:
+            scores = [round(roi.score, 6) for roi in film.rois]
+            row = (film.name, " ".join(film.flags), film.error or "", min(scores, default=""), len(scores), film.turned,
+                   int(film.inverted), film.width, film.height)  # fmt: skip
+            worst.append(((film.error is None, -len(film.flags), min(scores, default=0.0), number), row))
+    return [row for _, row in sorted(worst)]
+
+
+def _write_json_list(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """A list, a row to a line, without holding them all."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        separator = "["
+        for row in rows:
+            file.write(f"{separator}\n{json.dumps(row, allow_nan=False)}")
+            separator = ","
+        file.write("[]\n" if separator == "[" else "\n]\n")
+
+
+class Journal:
+    """Records of films by what they were made of: a film that changed, or another model, has none.
+
+    Args:
+        path: File; made if it isn't there.  A line that was cut short goes.
+        model: What tells models, their settings and the rules of results apart: ``HipDetector.settings``.
+
+    Raises:
+        DatasetError: a file that isn't a journal.
+    """
+
+    def __init__(self, path: Path, model: str) -> None:
+        self.path = path
+        self.model = model
+        self.places: dict[str, int] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.file: BinaryIO = path.open("a+b")
+        self._index()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.file.close()
+
+    def key(self, source: FilmSource) -> str:
+        """Of a film: a hash of its path, size, time of change and the model, as no path of the machine may enter."""
+        path = source.path or Path(source.name)
+        try:
+            found = path.stat()
+            state = f"{found.st_size} {found.st_mtime_ns}"
+        except OSError:
+            state = "missing"
+        text = f"{path.absolute()}\n{state}\n{self.model}"
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+    def add(self, source: FilmSource, record: FilmRois) -> None:
+        """Note `record` as that of `source`; it is in the file when this returns."""
+        key = self.key(source)
+        self.places[key] = self.file.seek(0, os.SEEK_END)
+        self.file.write(json.dumps({"key": key, "film": record.to_json()}).encode() + b"\n")
+        self.file.flush()
+
+    def find(self, source: FilmSource) -> FilmRois | None:
+        """The record of `source`, under its present name; None where there is none."""
+        place = self.places.get(self.key(source))
+        if place is None:
+            return None
+        self.file.seek(place)
+        values = json.loads(self.file.readline())["film"]
+        return FilmRois.from_json({**values, "name": source.name}, source.path)
+
+    def _index(self) -> None:
+        self.file.seek(0)
+        place = 0
+        for line in iter(self.file.readline, b""):
+            if not line.endswith(b"\n"):
+                self.file.truncate(place)
+                break
+            try:
+                values = json.loads(line)
+                FilmRois.from_json(values["film"])
+                self.places[values["key"]] = place
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DatasetError(
+                    f"{self.path}: byte {place} is no record of a film, expected a journal of hipdet predict: remove the "
+                    f"file, or choose another --out"
+                ) from error
+            place += len(line)

@@ -1,0 +1,1 @@
+"""The paper's experiments: facts, configs, runs and tables."""

@@ -1,0 +1,314 @@
+"""One training of an experiment and its test on every film: a step that is done, or carried on with.
+
+A set of experiments: gathers films, trains what is missing, writes the tables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from mmengine.config import Config
+
+from hipdet.core.errors import ConfigError, DatasetError
+from hipdet.core.files import write_json, write_text
+from hipdet.data.coco_file import subset
+from hipdet.engine.checkpoint import read_checkpoint
+from hipdet.engine.safe_settings import require_writable
+from hipdet.paper.data import EVERYTHING, Coco, DataSet, Films, Split, gather, write_data_root
+from hipdet.paper.facts import DETAIL_OF, EXPERIMENTS
+from hipdet.paper.scores import Scores, coco_ap
+from hipdet.paper.settings import settings
+from hipdet.paper.tables import (
+    TABLE2,
+    TABLE3,
+    TrainedModel,
+    predictions,
+    runs,
+    table2,
+    table3,
+    write_predictions,
+    write_table,
+)
+from hipdet.workflows.process import run_tool
+
+CONFIG = "config.py"
+INPUTS, RECORD = "inputs.json", "record.json"
+TABLE = "test.roi.json"
+DETECTIONS = "detections"  # CocoMetric adds .bbox.json
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training of one seed in a folder of its own.
+
+    Attributes:
+        number: Of the experiment.
+        seed: Of weights, order of films and augmentation.
+        folder: For everything that it writes.
+        data_root: That :func:`hipdet.paper.data.write_data_root` wrote.
+        tools: Folder of ``train`` and ``test``.
+        processes: Ranks; the batch is divided among them.
+    """
+
+    number: int
+    seed: int
+    folder: Path
+    data_root: Path
+    tools: Path
+    processes: int = 1
+
+    @property
+    def tested(self) -> Path:
+        """Folder for what was found on all films of the run, those of the training too."""
+        return self.folder / "tested"
+
+    def run(self, base: Config, films: Films, flags: Sequence[str] = ()) -> bool:
+        """Train, resuming what was interrupted, then test on all films; ``record.json`` comes last.
+
+        What was done before isn't done again; further films are only tested on.
+
+        Args:
+            base: Config that the experiment is applied to.
+            films: Of the run.
+            flags: Passed on to ``train``, such as ``--amp``.
+
+        Returns:
+            Whether there was something to do.
+
+        Raises:
+            ConfigError: the folder holds a training with other settings or films.
+            ToolError: training or testing failed.
+        """
+        cfg = self.config(base)
+        self._claim(cfg, films, flags)
+        if (self.folder / RECORD).is_file() and self.read_record()["films"] == fingerprint(films.coco):
+            return False
+        title = f"experiment {self.number}, seed {self.seed}"
+        epochs = cfg.train_cfg.max_epochs
+        checkpoint = self.folder / f"epoch_{epochs}.pth"
+        if self._last_checkpoint() != checkpoint.name:
+            arguments = [self.folder / CONFIG, "--work-dir", self.folder, "--resume", *flags]
+            run_tool(self.tools / "train.py", arguments, self.processes, self.folder / "train.log", title, epochs)
+        write_text(self.tested / CONFIG, self.test_config(cfg).pretty_text)
+        arguments = [self.tested / CONFIG, checkpoint, "--work-dir", self.tested]
+        run_tool(self.tools / "test.py", arguments, self.processes, self.folder / "test.log", f"{title}, test")
+        write_json(self.folder / RECORD, self._record(checkpoint, films))
+        return True
+
+    def _last_checkpoint(self) -> str | None:
+        """Name of the last checkpoint that was written whole: mmengine notes it afterwards."""
+        note = self.folder / "last_checkpoint"
+        return Path(note.read_text(encoding="utf-8").strip()).name if note.is_file() else None
+
+    def _claim(self, cfg: Config, films: Films, flags: Sequence[str]) -> None:
+        """Write config and inputs into a new folder; refuse one that holds another training."""
+        require_writable(cfg.to_dict())
+        text = cfg.pretty_text
+        pool = EXPERIMENTS[self.number].pool
+        parts = [without_ids(subset(films.coco, films.subsets[f"{pool}_{part}"])) for part in ("train", "val")]
+        inputs = dict(config=fingerprint(text), films=fingerprint(parts), flags=list(flags))
+        path = self.folder / INPUTS
+        if not path.is_file():
+            write_text(self.folder / CONFIG, text)
+            write_json(path, inputs)
+            return
+        found = json.loads(path.read_text(encoding="utf-8"))
+        differ = [name for name in inputs if found.get(name) != inputs[name]]
+        if differ:
+            raise ConfigError(
+                f"{self.folder}: holds a training with other settings ({', '.join(differ)} differ; its config is {CONFIG}); "
+                f"choose another --out, give the same settings, or remove the folder to train it anew"
+            )
+
+    def config(self, base: Config) -> Config:
+        """`base` with the anchors and films of the experiment.
+
+        Raises:
+            ConfigError: a `base` whose batch can't be divided among the processes.
+        """
+        cfg = Config(base.to_dict())
+        for part in PARTS:
+            dataset = cfg[f"{part}_dataloader"].dataset
+            dataset.data_root = str(self.data_root.resolve())
+            dataset.data_prefix = dict(img="")
+        cfg.merge_from_dict(settings(self.number, cfg))
+        batch = cfg.train_dataloader.batch_size
+        if batch % self.processes:
+            raise ConfigError(f"a batch of {batch} films can't be divided among {self.processes} processes")
+        cfg.train_dataloader.batch_size = batch // self.processes
+        cfg.randomness = dict(cfg.get("randomness") or {}, seed=self.seed)
+        cfg.experiment_name = f"exp{self.number}_seed{self.seed}"
+        # the last epoch is the result: nothing is chosen by validation.  mmengine removes the oldest before it writes
+        cfg.default_hooks.checkpoint.update(max_keep_ckpts=2, save_best=None, save_last=True)
+        return cfg
+
+    def test_config(self, cfg: Config) -> Config:
+        """`cfg` tested on all films of the run, with every detection written down."""
+        cfg = Config(cfg.to_dict())
+        ann_file = f"annotations/{EVERYTHING}.json"
+        cfg.test_dataloader.dataset.ann_file = ann_file
+        path = str(self.data_root.resolve() / ann_file)
+        for evaluator in cfg.test_evaluator:
+            evaluator.ann_file = path
+            if evaluator.type in ("CocoMetric", "RoiCocoMetric"):
+                evaluator.update(format_only=True, outfile_prefix=str(self.tested / DETECTIONS))
+        return cfg
+
+    def _record(self, checkpoint: Path, films: Films) -> dict[str, Any]:
+        experiment = EXPERIMENTS[self.number]
+        report = json.loads((self.tested / "test_report.json").read_text(encoding="utf-8"))
+        meta = read_checkpoint(checkpoint)["meta"]
+        return dict(
+            films=fingerprint(films.coco),
+            training=self.number,
+            seed=self.seed,
+            epochs=report["epoch"],
+            train_images=len(films.subsets[f"{experiment.pool}_train"]),
+            val_images=len(films.subsets[f"{experiment.pool}_val"]),
+            shared_patients=films.shared_patients[experiment.pool],
+            parameters=report["parameters"],
+            seconds=meta["seconds"],
+            checkpoint=checkpoint.name,
+            versions=report["versions"],
+            coco=self._coco(films),
+        )
+
+    def _coco(self, films: Films) -> Mapping[str, dict[str, float]]:
+        detections = json.loads((self.tested / f"{DETECTIONS}.bbox.json").read_text(encoding="utf-8"))
+        return {name: coco_ap(films.coco, detections, ids) for name, ids in films.subsets.items()}
+
+    def read_record(self) -> dict[str, Any]:
+        """What ``run`` noted at its end."""
+        record: dict[str, Any] = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
+        return record
+
+
+def without_ids(coco: Coco) -> list[dict[str, Any]]:
+    """Films and boxes of `coco` but for their numbers, which depend on the other data sets of the run."""
+    records = [*coco["images"], *coco["annotations"]]
+    return [{key: value for key, value in record.items() if key not in ("id", "image_id")} for record in records]
+
+
+def fingerprint(content: Any) -> str:
+    """SHA-256 of a text or of JSON content."""
+    text = content if isinstance(content, str) else json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Run:
+    """Experiments, films and seeds that share an output folder.
+
+    Attributes:
+        numbers: Experiments, 1 to 10.
+        data_sets: By name; those that no experiment knows are further test sets.
+        out: Folder for trainings and tables.
+        tools: Folder of ``train`` and ``test``.
+        split: Of training and validation.
+        seeds: Of the trainings.
+        processes: Ranks of a training.
+        flags: Passed on to ``train``.
+    """
+
+    numbers: Sequence[int]
+    data_sets: Mapping[str, DataSet]
+    out: Path
+    tools: Path
+    split: Split = field(default_factory=Split)
+    seeds: Sequence[int] = (0,)
+    processes: int = 1
+    flags: Sequence[str] = ()
+
+    def gather(self) -> Films:
+        """Join the films and write the data root.
+
+        Raises:
+            DatasetError: a data set that an experiment needs isn't given, or is faulty.
+        """
+        experiments = [EXPERIMENTS[number] for number in self.numbers]
+        needed = {name for e in experiments for name in (*e.trained_on, e.tested_on)}
+        missing = sorted(needed - set(self.data_sets))
+        if missing:
+            raise DatasetError(
+                f"experiments {list(self.numbers)} need the data sets {missing}: give --data NAME=FILE for each"
+            )
+        films = gather(list(self.data_sets.values()), {e.pool: e.trained_on for e in experiments}.values(), self.split)
+        write_data_root(films, list(self.data_sets.values()), self.out / "data")
+        return films
+
+    def execute(self, base: Config) -> list[Path]:
+        """Train and test what isn't done yet, in order, then write the tables.
+
+        Raises:
+            DatasetError: faulty films, or another process is at work in the folder.
+        """
+        self.out.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.out / ".lock", timeout=0):
+                films = self.gather()
+                for training in self.trainings():
+                    news = training.run(base, films, self.flags)
+                    print(self._line(training, films) + ("" if news else ", done before"))
+                return self.write_tables(films)
+        except Timeout as error:
+            raise DatasetError(
+                f"{self.out}: another run is at work here; wait for it or choose another --out"
+            ) from error
+
+    def trainings(self) -> list[Training]:
+        """Distinct trainings, all experiments of a seed before the next seed."""
+        numbers = dict.fromkeys(EXPERIMENTS[number].training for number in self.numbers)
+        return [self._training(number, seed) for seed in self.seeds for number in numbers]
+
+    def _training(self, number: int, seed: int) -> Training:
+        folder = self.out / f"seed{seed}" / f"exp{number}"
+        return Training(number, seed, folder, self.out / "data", self.tools, self.processes)
+
+    def model(self, number: int, seeds: Sequence[int], films: Films) -> TrainedModel:
+        """The trained model of experiment `number` with the scores of all `seeds`."""
+        trainings = [self._training(EXPERIMENTS[number].training, seed) for seed in seeds]
+        scores = Scores.read([training.tested / TABLE for training in trainings], films.coco)
+        return TrainedModel(trainings[0].number, scores, [training.read_record() for training in trainings])
+
+    def write_tables(self, films: Films) -> list[Path]:
+        """Write ``table2``, ``table3`` and ``anchors`` as ``.md``, ``.csv`` and ``.json``; returns the Markdown files."""
+        models = {t.number: self.model(t.number, self.seeds, films) for t in self.trainings()}
+        known = {name for e in EXPERIMENTS.values() for name in (*e.trained_on, e.tested_on)}
+        further = [name for name in self.data_sets if name not in known]
+        how = runs(self.numbers, models)
+        facts: dict[str, Any] = dict(
+            split=asdict(self.split),
+            seeds=list(self.seeds),
+            versions=next(iter(models.values())).records[0]["versions"],
+            data_sets={
+                name: f"{len(films.subsets[name])} films of {data_set.annotations.name}"
+                for name, data_set in self.data_sets.items()
+            },
+        )
+        rows = table2(self.numbers, models, films.subsets, further)
+        write_table(self.out / "table2", "Table 2: the experiments", TABLE2, rows, rows, facts, how)
+        numbers = sorted(self.numbers, key=lambda number: number != DETAIL_OF)  # the paper's own first
+        rows = [row for n in numbers for row in table3(n, models[EXPERIMENTS[n].training], films.subsets)]
+        shown = [row for row in rows if row["experiment"] == numbers[0] or not row["part"]]
+        write_table(self.out / "table3", "Table 3: the experiments in detail", TABLE3, shown, rows, facts, how)
+        write_predictions(self.out / "anchors", predictions(self.numbers, models, films.coco, films.subsets, further))
+        return [self.out / f"{name}.md" for name in ("table2", "table3", "anchors")]
+
+    def _line(self, training: Training, films: Films) -> str:
+        """How the experiments of a training came out."""
+        model = self.model(training.number, [training.seed], films)
+        parts = []
+        for number in self.numbers:
+            experiment = EXPERIMENTS[number]
+            if experiment.training == training.number:
+                test = model.figures(experiment.tested_on, films.subsets[experiment.tested_on])
+                figures = f"average IoU {test['avg_iou']:.4f}, acc50 {test['acc50']:.4f}"
+                parts.append(f"experiment {number} on {experiment.tested_on}: {figures}")
+        return f"{'; '.join(parts)} ({model.records[0]['seconds'] / 60:.1f} min)"

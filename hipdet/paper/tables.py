@@ -1,0 +1,318 @@
+"""What the anchors alone predict of every experiment, beside what was measured.
+
+Tables 2 and 3 of the paper with our figures beside its own.
+
+The paper's tables as Markdown, CSV and JSON.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import pearsonr, spearmanr
+
+from hipdet.anchors.coverage import MATCH, best_anchors, figures
+from hipdet.anchors.rois import Rois
+from hipdet.core.files import replacing, write_csv, write_json, write_text
+from hipdet.core.tables import Cell, Row, interval_cell, markdown, number_cell, text_cell
+from hipdet.paper import facts
+from hipdet.paper.facts import EXPERIMENTS
+from hipdet.paper.scores import Scores
+
+OURS_AND_PAPERS = ("avg_iou", "avg_conf", "min_iou", "acc50", "below50", "num_images", "num_rois")
+INTERVALS = tuple(f"{name}_{end}" for name in ("avg_iou", "acc50") for end in ("low", "high", "sd"))
+FIGURES = (*OURS_AND_PAPERS, *INTERVALS, "resampled")
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """One training, with all its seeds, tested on every film of the run.
+
+    Attributes:
+        training: Number of the first experiment that uses it.
+        scores: Of every ROI of the run.
+        records: What :mod:`hipdet.paper.run` noted of each seed: ``seconds``, ``parameters``, ``coco``, ...
+    """
+
+    training: int
+    scores: Scores
+    records: Sequence[Mapping[str, Any]]
+
+    def figures(self, name: str, image_ids: Sequence[int]) -> Row:
+        """Figures on the subset `name`, whose films are `image_ids`."""
+        figures = self.scores.figures(self.scores.within(image_ids))
+        kept = {key: figures[key] for key in FIGURES if key in figures}
+        coco = [record["coco"][name] for record in self.records]
+        return {**kept, **{key: sum(c[key] for c in coco) / len(coco) for key in coco[0]}}
+
+
+def table2(
+    numbers: Sequence[int],
+    models: Mapping[int, TrainedModel],
+    subsets: Mapping[str, Sequence[int]],
+    further: Sequence[str] = (),
+) -> list[Row]:
+    """One row per experiment, and one more for each of the `further` test sets.
+
+    Args:
+        numbers: Experiments.
+        models: By number of the training.
+        subsets: Image ids by name.
+        further: Names of test sets that the paper doesn't have.
+    """
+    rows = []
+    for number in numbers:
+        experiment = EXPERIMENTS[number]
+        model = models[experiment.training]
+        val = model.figures(f"{experiment.pool}_val", subsets[f"{experiment.pool}_val"])
+        for tested_on in (experiment.tested_on, *further):
+            published = facts.TEST[number] if tested_on == experiment.tested_on else {}
+            test = model.figures(tested_on, subsets[tested_on])
+            row: Row = dict(
+                experiment=number,
+                trained_on=experiment.pool,
+                tested_on=tested_on,
+                grid=",".join(map(str, experiment.anchors.grids)),
+                scales=len(experiment.anchors.scales),
+                anchors=experiment.anchors.per_image,
+            )
+            for part, ours, theirs in (("val", val, facts.VALIDATION[number]), ("test", test, published)):
+                row.update({f"{part}_{name}": value for name, value in ours.items()})
+                row.update({f"paper_{part}_{name}": value for name, value in theirs.items()})
+            rows.append(row)
+    return rows
+
+
+def table3(number: int, model: TrainedModel, subsets: Mapping[str, Sequence[int]]) -> list[Row]:
+    """Experiment `number` in detail: train, val, test and all of them; then all and the test films part by part."""
+    experiment = EXPERIMENTS[number]
+    parts = dict(
+        train=subsets[f"{experiment.pool}_train"],
+        val=subsets[f"{experiment.pool}_val"],
+        test=subsets[experiment.tested_on],
+    )
+    parts = dict(all=[image_id for ids in parts.values() for image_id in ids], **parts)
+    rows = []
+    for name, image_ids in parts.items():
+        figures = model.scores.figures(model.scores.within(image_ids))
+        published = facts.DETAIL[name] if number == facts.DETAIL_OF else {}
+        rows.append(_detail(number, name, "", figures) | {f"paper_{key}": value for key, value in published.items()})
+    for name in ("all", "test"):
+        found = model.scores.breakdown(model.scores.within(parts[name]))
+        rows += [_detail(number, name, part, figures) for part, figures in found.items()]
+    return rows
+
+
+def runs(numbers: Sequence[int], models: Mapping[int, TrainedModel]) -> list[Row]:
+    """One row per training and seed: how it was made."""
+    trainings = dict.fromkeys(EXPERIMENTS[number].training for number in numbers)
+    kept = ("seed", "epochs", "train_images", "val_images", "shared_patients", "parameters", "seconds", "checkpoint")
+    return [
+        dict(training=number, anchors=EXPERIMENTS[number].anchors.per_image, **{key: record[key] for key in kept})
+        for number in trainings
+        for record in models[number].records
+    ]
+
+
+def _detail(number: int, name: str, part: str, figures: Mapping[str, Any]) -> Row:
+    return dict(experiment=number, set=name, part=part, **{key: figures[key] for key in FIGURES if key in figures})
+
+
+PREDICTORS = ("in_range", "fitted", "matched", "best_iou", "reachable_iou", "anchors")
+ONLY_ANCHORS_DIFFER = range(1, 7)  # experiments of the same training and test films
+COLUMNS: dict[str, Cell] = {
+    "exp": text_cell("experiment"),
+    "tested on": text_cell("tested_on"),
+    "anchors": text_cell("anchors"),
+    "in range": number_cell("in_range", 3),
+    "fit": number_cell("fitted", 3),
+    "matched": number_cell("matched", 3),
+    "best IoU": number_cell("best_iou", 3),
+    "reachable": number_cell("reachable_iou", 3),
+    "measured IoU": number_cell("avg_iou"),
+    "of matched ROIs": number_cell("avg_iou_matched"),
+    "of forced ROIs": number_cell("avg_iou_forced"),
+    "rank correlation": number_cell("roi_spearman", 2),
+}
+CORRELATIONS: dict[str, Cell] = {
+    "predictor": text_cell("predictor"),
+    "experiments": text_cell("experiments"),
+    "tested on": text_cell("tested_on"),
+    "Pearson": number_cell("pearson", 2),
+    "Spearman": number_cell("spearman", 2),
+}
+EXPLANATION = (
+    "Predicted from the labels of the test set and the anchors, without a network: share of ROIs whose size lies in the "
+    "range of the anchors, share with an anchor of their size (fit), share that an anchor overlaps by IoU 0.4 (matched, "
+    "the others are matched by force), mean IoU with the best anchor, and mean IoU that regression can reach. Rank "
+    "correlation: of an ROI's IoU with its best anchor and with the detection, over the ROIs of the row."
+)
+
+
+def predictions(
+    numbers: Sequence[int],
+    models: Mapping[int, TrainedModel],
+    coco: Mapping[str, Any],
+    subsets: Mapping[str, Sequence[int]],
+    further: Sequence[str] = (),
+) -> list[Row]:
+    """One row per experiment and test set: its own, then those of `further`.
+
+    Args:
+        numbers: Experiments.
+        models: By number of the training; their ROIs are those of `coco` in the order of annotation ids.
+        coco: All films of the run.
+        subsets: Image ids by name.
+        further: Names of test sets that the paper doesn't have.
+    """
+    rois = Rois.of_coco(dict(coco, annotations=sorted(coco["annotations"], key=lambda annotation: annotation["id"])))
+    rows = []
+    for experiment in (EXPERIMENTS[each] for each in numbers):
+        scores = models[experiment.training].scores
+        for tested_on in (experiment.tested_on, *further):
+            mask = scores.within(subsets[tested_on])
+            tested = rois.at(mask)
+            measured = scores.iou[:, mask].mean(axis=0)
+            best, _ = best_anchors(tested, experiment.anchors)
+            row: Row = dict(
+                experiment=experiment.number, tested_on=tested_on, **asdict(figures(tested, experiment.anchors))
+            )
+            row.update(avg_iou=float(measured.mean()), roi_spearman=_correlation(spearmanr, best, measured))
+            for name, part in (("matched", best >= MATCH), ("forced", best < MATCH)):
+                row[f"avg_iou_{name}"] = float(measured[part].mean()) if part.any() else None
+            rows.append(row)
+    return rows
+
+
+def correlations(rows: Sequence[Row]) -> list[Row]:
+    """How every predictor and the measured average IoU go together over experiments."""
+    found = []
+    own = [row for row in rows if row["tested_on"] == EXPERIMENTS[row["experiment"]].tested_on]
+    groups = [("own", own)] if {row["experiment"] for row in own} - set(ONLY_ANCHORS_DIFFER) else []
+    for tested_on in dict.fromkeys(row["tested_on"] for row in rows):
+        same = [row for row in rows if row["tested_on"] == tested_on and row["experiment"] in ONLY_ANCHORS_DIFFER]
+        groups.append((tested_on, same))
+    for tested_on, group in groups:
+        measured = [row["avg_iou"] for row in group]
+        for predictor in PREDICTORS if len(group) > 2 else ():
+            predicted = [row[predictor] for row in group]
+            found.append(
+                dict(
+                    predictor=predictor,
+                    experiments=" ".join(str(row["experiment"]) for row in group),
+                    tested_on=tested_on,
+                    pearson=_correlation(pearsonr, predicted, measured),
+                    spearman=_correlation(spearmanr, predicted, measured),
+                )
+            )
+    return found
+
+
+def write_predictions(prefix: Path, rows: Sequence[Row]) -> None:
+    """Write ``<prefix>.md``, ``.csv`` and ``.json``."""
+    related = correlations(rows)
+    parts = ["# Anchors: predicted and measured", EXPLANATION, markdown(COLUMNS, rows)]
+    if related:
+        parts += ["## Correlation with the measured average IoU", markdown(CORRELATIONS, related)]
+    keys = list(rows[0])
+    write_csv(prefix.with_suffix(".csv"), [keys, *([row[key] for key in keys] for row in rows)])
+    write_json(prefix.with_suffix(".json"), dict(rows=list(rows), correlations=related))
+    write_text(prefix.with_suffix(".md"), "\n\n".join(parts) + "\n")
+
+
+def _correlation(method: Any, a: Any, b: Any) -> float | None:
+    """None where one of them doesn't vary."""
+    if len(a) < 3 or np.ptp(a) < 1e-9 or np.ptp(b) < 1e-9:
+        return None
+    return float(method(a, b)[0])
+
+
+FOOTNOTE = (
+    "Figures are per ROI over all ROIs of the set, from the two best-scored detections of a film. [low, high]: 95% bootstrap "
+    "interval (a point where every ROI is a hit) over what is resampled. acc50: share of ROIs with IoU >= 0.5, which the "
+    'paper prints as "AP50"; COCO AP50 is the usual one. "paper": as printed there, on its own data.'
+)
+TABLE2: dict[str, Cell] = {
+    "exp": text_cell("experiment"),
+    "trained on": text_cell("trained_on"),
+    "tested on": text_cell("tested_on"),
+    "grid": text_cell("grid"),
+    "scales": text_cell("scales"),
+    "anchors": text_cell("anchors"),
+    "val avg IoU": number_cell("val_avg_iou"),
+    "paper": number_cell("paper_val_avg_iou"),
+    "val avg conf": number_cell("val_avg_conf"),
+    "paper ": number_cell("paper_val_avg_conf"),
+    "test avg IoU": interval_cell("test_avg_iou"),
+    "paper  ": number_cell("paper_test_avg_iou"),
+    "test avg conf": number_cell("test_avg_conf"),
+    "paper   ": number_cell("paper_test_avg_conf"),
+    "test min IoU": number_cell("test_min_iou"),
+    "paper    ": number_cell("paper_test_min_iou"),
+    "test acc50": interval_cell("test_acc50"),
+    "paper     ": number_cell("paper_test_acc50"),
+    "test COCO AP50": number_cell("test_coco_ap50"),
+    "test COCO mAP": number_cell("test_coco_map"),
+    "resampled": text_cell("test_resampled"),
+}
+TABLE3: dict[str, Cell] = {
+    "exp": text_cell("experiment"),
+    "set": text_cell("set"),
+    "part": text_cell("part"),
+    "images": number_cell("num_images", 0),
+    "ROIs": number_cell("num_rois", 0),
+    "avg IoU": interval_cell("avg_iou"),
+    "paper": number_cell("paper_avg_iou"),
+    "avg conf": number_cell("avg_conf"),
+    "paper ": number_cell("paper_avg_conf"),
+    "min IoU": number_cell("min_iou"),
+    "paper  ": number_cell("paper_min_iou"),
+    "IoU < 0.5": number_cell("below50", 0),
+    "paper   ": number_cell("paper_below50", 0),
+    "acc50": interval_cell("acc50"),
+    "paper    ": number_cell("paper_acc50"),
+    "resampled": text_cell("resampled"),
+}
+RUNS: dict[str, Cell] = {
+    "training": text_cell("training"),
+    "seed": text_cell("seed"),
+    "epochs": text_cell("epochs"),
+    "training films": text_cell("train_images"),
+    "validation films": text_cell("val_images"),
+    "of them with a patient in training": text_cell("shared_patients"),
+    "anchors": text_cell("anchors"),
+    "parameters": text_cell("parameters"),
+    "seconds": number_cell("seconds", 0),
+}
+
+
+def write_table(
+    prefix: Path,
+    title: str,
+    columns: Mapping[str, Cell],
+    shown: Sequence[Row],
+    rows: Sequence[Row],
+    facts: Mapping[str, Any],
+    runs: Sequence[Row],
+) -> None:
+    """Write ``<prefix>.md`` (rows `shown`), ``.csv`` (all figures of all `rows`) and ``.json`` (also `facts`, `runs`)."""
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    with replacing(prefix.with_suffix(".csv")) as path, path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=keys)
+        writer.writeheader()
+        writer.writerows(rows)
+    write_json(prefix.with_suffix(".json"), dict(facts, rows=list(rows), runs=list(runs)))
+    known = "\n".join(f"* {name}: {_words(value)}" for name, value in facts.items())
+    parts = [f"# {title}", markdown(columns, shown), FOOTNOTE, "## Trainings", markdown(RUNS, runs), known]
+    write_text(prefix.with_suffix(".md"), "\n\n".join(parts) + "\n")
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_words(item)}" for key, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

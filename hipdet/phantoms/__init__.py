@@ -1,0 +1,5 @@
+"""Synthetic anteroposterior pelvis films with exactly known hips, in the manner of the paper's three sources.
+
+Pure numpy and OpenCV.  A film is settled in three steps: a plan (who, how posed, where on the film, which labels), maps of
+optical depth (what the rays meet), and the exposure with its marks (what the film shows).
+"""

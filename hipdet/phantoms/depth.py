@@ -1,0 +1,157 @@
+"""From a plan to maps of optical depth: what the rays meet on their way.
+
+Everything that is not bone: the body, belly, gas, genitals, skin folds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from hipdet.phantoms import femur, pelvis
+from hipdet.phantoms.femur import REPLACEMENTS, gonad_shield, implant
+from hipdet.phantoms.patient import Patient, Pose, deform, hip_centres
+from hipdet.phantoms.plan import Plan
+from hipdet.phantoms.shapes import Map, Points, Shape, affine, band, clouds, curve, disc, draw, ellipse
+
+
+def body(patient: Patient, pose: Pose, rng: np.random.Generator) -> list[Shape]:
+    """Trunk with both thighs, and a belly that whitens the upper film."""
+    g, fat = patient.girth, patient.fat
+    knees = [1.15 + np.sin(angle) * 7 for angle in pose.abduction]  # half-widths shift with the legs
+    waist = g * rng.uniform(0.85, 1.05)
+    crotch = 2.1 + rng.uniform(-0.3, 0.5)
+    gap = rng.uniform(0.02, 0.3)
+    right = [(gap, crotch + 1), (0.35 + gap, 5), (knees[1] - 0.5, 8), (knees[1], 14), (knees[1] + 2.2, 14)]
+    right += [(knees[1] + 2.4, 8), (g * 0.9, 4), (g * 1.02, 1.2), (g, -0.5), (waist, -3), (waist * 0.95, -7)]
+    right += [(waist * 0.9, -14)]
+    left = [(-x - (0 if y < 3.5 else knees[0] - knees[1]), y) for x, y in right[::-1]]
+    outline = curve(np.array([(0, crotch), *right, *left]))
+    shapes = [Shape((outline,), fat, 1.3), Shape((outline,), 0.3 * fat, 0.25)]
+    top = rng.uniform(-2.5, -0.2)  # lower edge of the belly
+    belly = ellipse((rng.normal(0, 0.2), top - 4.5), (waist * 0.97, 4.5))
+    shapes.append(Shape((belly,), fat * rng.uniform(0.1, 0.7), rng.uniform(0.7, 2.0)))
+    return shapes + _details(patient, crotch, rng)
+
+
+def gas(rng: np.random.Generator) -> list[Shape]:
+    """Bowel gas: dark bubbles in strings over the pelvis and the belly, the rectum's bubble in the midline."""
+    shapes = []
+    for _ in range(rng.integers(2, 9)):
+        centre = np.array([rng.normal(0, 1.6), rng.uniform(-7, -0.6)])
+        for _ in range(rng.integers(1, 7)):
+            radii = rng.uniform(0.1, 0.42, 2)
+            depth = -rng.uniform(0.06, 0.3)
+            shapes.append(Shape((ellipse(centre, radii, rng.uniform(0, 3)),), depth, rng.uniform(0.05, 0.2)))
+            centre = centre + rng.normal(0, 0.4, 2)
+    for _ in range(rng.integers(0, 3)):  # stool: many small bubbles
+        middle = np.array([rng.normal(0, 1.5), rng.uniform(-5, -0.5)])
+        for _ in range(rng.integers(10, 30)):
+            centre = middle + rng.normal(0, 0.4, 2)
+            depth = rng.choice([-1, 0.6]) * rng.uniform(0.04, 0.2)
+            shapes.append(Shape((ellipse(centre, rng.uniform(0.05, 0.2, 2), rng.uniform(0, 3)),), depth, 0.05))
+    for _ in range(rng.integers(0, 5)):
+        centre = np.array([rng.normal(0, 0.3), rng.uniform(-1.7, 0)])
+        shapes.append(Shape((ellipse(centre, rng.uniform(0.15, 0.45, 2)),), -rng.uniform(0.05, 0.25), 0.12))
+    return shapes
+
+
+def _details(patient: Patient, crotch: float, rng: np.random.Generator) -> list[Shape]:
+    """Genitals, bladder and folds."""
+    shapes = []
+    if patient.female < 0.5 and rng.random() < 0.8:
+        for sign in (-1, 1):
+            shapes.append(Shape((ellipse((0.3 * sign, crotch), (0.4, rng.uniform(0.5, 0.8))),), 0.35, 0.3))
+    if rng.random() < 0.5:
+        shapes.append(Shape((ellipse((0, -0.35), rng.uniform(0.6, 1.0, 2)),), 0.12, 0.35))
+    for sign in (-1, 1):  # buttock and groin folds
+        y = rng.uniform(1.6, 2.6)
+        fold = np.array([(0.15 * sign, y), (1.2 * sign, y + 0.35), (2.4 * sign, y + rng.uniform(-0.3, 0.2))])
+        shapes.append(Shape((band(fold, [0.05, 0.12, 0.04]),), -rng.uniform(0, 0.12), 0.06))
+        groin = np.array([(0.2 * sign, 1.6), (1.6 * sign, 0.7), (3.6 * sign, -1.2)])
+        shapes.append(Shape((band(groin, [0.05, 0.15, 0.05]),), rng.uniform(-0.05, 0.08), 0.08))
+    return shapes
+
+
+WORKING_SIDE = (448, 960)  # long side of the maps: fine enough for small films, fast enough for large ones
+OVERSAMPLING = 1.25
+SHIELDS = 0.05  # chance of a gonad shield
+
+
+@dataclass(frozen=True)
+class Depths:
+    """Optical depths ``[h, w]`` at working resolution, `scale` working pixels for one film pixel."""
+
+    soft: Map
+    bone: Map
+    metal: Map
+    scale: float
+
+
+def working_scale(plan: Plan) -> float:
+    """Working pixels for a film pixel."""
+    side = max(plan.width, plan.height)
+    return float(np.clip(OVERSAMPLING * side, *WORKING_SIDE)) / side
+
+
+def working_frame(plan: Plan) -> tuple[tuple[int, int], Points]:
+    """Size (height, width) of the maps, and the affine ``[2, 3]`` from the body's coordinates to their pixels."""
+    scale = working_scale(plan)
+    size = (round(plan.height * scale), round(plan.width * scale))
+    stretch = np.array([size[1] / plan.width, size[0] / plan.height])  # sizes are whole numbers
+    return size, plan.transform * stretch[:, None]
+
+
+def expose(plan: Plan, rng: np.random.Generator) -> Depths:
+    """Draw soft tissue, bone and metal of `plan`."""
+    size, transform = working_frame(plan)
+    unit = float(np.linalg.norm(transform[:, 0]))  # working pixels per head diameter
+    soft = draw(body(plan.patient, plan.pose, rng), size, transform)
+    soft = np.asarray(cv2.GaussianBlur(soft, (0, 0), 0.12 * unit) if unit < 120 else soft)
+    bubbles = draw(gas(rng), size, transform)
+    texture = 0.7 * clouds(rng, size, 0.5 * unit) + 0.5 * clouds(rng, size, max(0.14 * unit, 2))
+    soft = np.maximum(soft * (1 + np.float32(rng.uniform(0.003, 0.022)) * texture) + bubbles * (soft > 0.5), 0)
+    bone = bones(plan)
+    grain = clouds(rng, size, max(0.035 * unit, 1.2)) + 0.8 * clouds(rng, size, 0.2 * unit)
+    bone *= 1 + np.float32(rng.uniform(0.02, 0.07)) * grain
+    metal = [s for i, kind in enumerate(plan.kinds) if kind for s in implant(kind, plan.patient, plan.pose, i, rng)]
+    if rng.random() < SHIELDS:
+        metal.append(gonad_shield(plan.patient, rng))
+    return Depths(soft, bone, draw(metal, size, transform), working_scale(plan))
+
+
+def bones(plan: Plan) -> Map:
+    """Optical depth ``[h, w]`` of the skeleton alone, without texture."""
+    size, transform = working_frame(plan)
+    patient, pose = plan.patient, plan.pose
+    unit = float(np.linalg.norm(transform[:, 0]))
+    centres = affine(transform, hip_centres(patient))
+    sides = (0, 1)
+    ring = [shape for side in sides for shape in pelvis.half_pelvis(patient, pose, side)]
+    depth = draw(_bent(patient, ring), size, transform)
+    for side in sides:  # the hollow of the socket leaves only thin walls before and behind the head
+        hollow = (0.56 - 0.05 * patient.osteoarthritis[side]) * pose.magnification[side] * unit
+        depth *= (
+            1
+            - 0.45 * disc(size, centres[side], hollow, 0.05 * unit)
+            - 0.12 * disc(size, centres[side], hollow, 0.3 * unit)
+        )
+    depth += draw(_bent(patient, [*pelvis.sacrum(patient), *pelvis.spine(patient)]), size, transform)
+    depth += draw([shape for side in sides for shape in pelvis.socket(patient, side)], size, transform)
+    replaced = [kind in REPLACEMENTS for kind in plan.kinds]
+    legs = [shape for side in sides for shape in femur.femur(patient, pose, side, headless=replaced[side])]
+    thigh = draw(_bent(patient, legs), size, transform)
+    for side in sides:
+        if replaced[side]:  # the neck is cut as well
+            thigh *= 1 - disc(size, centres[side], 0.62 * unit, 0.06 * unit)
+    depth += draw(
+        [s for side in sides if not replaced[side] for s in femur.disease(patient, pose, side)], size, transform
+    )
+    return np.asarray(np.maximum(depth + thigh, 0), dtype=np.float32)
+
+
+def _bent(patient: Patient, shapes: list[Shape]) -> list[Shape]:
+    """`shapes` with the patient's own irregularities."""
+    return [replace(s, contours=tuple(deform(patient, contour) for contour in s.contours)) for s in shapes]

@@ -1,0 +1,172 @@
+"""Phantom films as files: ``<out>/<source>/images/*.jpg`` with ``hips.csv``, of chests ``labels.csv``, beside them.
+
+A finished synthetic film with its labels.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from hipdet.core.boxes import Boxes
+from hipdet.core.errors import DatasetError
+from hipdet.core.files import replacing, write_csv, write_json
+from hipdet.phantoms.chest import ChestPlan, plan_chest, render_chest
+from hipdet.phantoms.depth import expose
+from hipdet.phantoms.exposure import develop, mark
+from hipdet.phantoms.patient import SOURCES
+from hipdet.phantoms.plan import Plan, plan_film
+from hipdet.version import __version__
+
+
+@dataclass(frozen=True)
+class PhantomFilm:
+    """An anteroposterior pelvis film with exactly known hips."""
+
+    pixels: NDArray[np.uint8]  # [H, W] grey, bone bright
+    hips: Boxes  # [2, 4] xyxy squares inside the film, picture-left hip first
+    implants: tuple[bool, bool]  # metal (joint replacement or fixation) in either hip
+    patient: str  # films with the same name share the anatomy
+
+
+def make_film(source: str, index: int, seed: int = 0, max_side: int | None = None) -> PhantomFilm:
+    """Film `index` (from 0) of `source` (cgoa, oaih, gis); the same arguments give the same pixels.
+
+    A film whose long side exceeds `max_side` pixels is rendered at that long side, with the geometry scaled.
+    """
+    return render(plan_film(source, index, seed, max_side))
+
+
+def render(plan: Plan) -> PhantomFilm:
+    """The film that `plan` describes."""
+    rng = np.random.default_rng(plan.seed)
+    look = SOURCES[plan.source]
+    pixels = develop(expose(plan, rng), look, (plan.height, plan.width), rng)
+    pixels = mark(pixels, plan, look, rng)
+    return PhantomFilm(pixels, plan.hips, (plan.kinds[0] is not None, plan.kinds[1] is not None), plan.name)
+
+
+CHEST = "chest"
+HIP_COLUMNS = ("image", "x", "y", "side", "picture_side", "implant", "patient")
+CHEST_COLUMNS = ("image", "label", "x0", "y0", "x1", "y1", "width", "height", "patient")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is made: plans from (index, seed, max_side), films from plans, and a table of labels."""
+
+    plan: Callable[[int, int, int | None], Any]
+    render: Callable[[Any], NDArray[np.uint8]]
+    table: str
+    columns: tuple[str, ...]
+    rows: Callable[[Any, str], Iterable[list]]
+
+
+def kind_of(source: str) -> Kind:
+    """Hips of one of the paper's sources, or ``chest``."""
+    if source == CHEST:
+        return Kind(plan_chest, render_chest, "labels.csv", CHEST_COLUMNS, _chest_rows)
+
+    def plan(index: int, seed: int, max_side: int | None) -> Plan:
+        return plan_film(source, index, seed, max_side)
+
+    return Kind(plan, _render_hips, "hips.csv", HIP_COLUMNS, _hip_rows)
+
+
+def write_phantoms(
+    out: str | os.PathLike[str],
+    source: str,
+    films: int,
+    seed: int = 0,
+    max_side: int | None = None,
+    workers: int | None = None,
+) -> int:
+    """Write films 1 to `films` of `source` and their table of labels; what is there already is kept, also beyond `films`.
+
+    Interrupted, it carries on: a film is written whole or not at all, and the table comes last.
+
+    Args:
+        out: Folder of all sources.
+        source: ``cgoa``, ``oaih``, ``gis`` or ``chest``.
+        films: Number of films.
+        seed: Of all random draws.
+        max_side: Larger films are made at this long side, in pixels.
+        workers: Processes; None for one per core.
+
+    Returns:
+        Number of films that were made, 0 if all were there.
+
+    Raises:
+        DatasetError: the folder holds films made with other settings.
+    """
+    folder, kind = Path(out) / source, kind_of(source)
+    films = max(films, len(list(folder.glob("images/[!.]*.jpg"))))  # the table keeps what an earlier run made
+    plans = [kind.plan(index, seed, max_side) for index in range(films)]
+    paths = [folder / "images" / f"{source}_{index + 1:06d}.jpg" for index in range(films)]
+    _check_provenance(folder, dict(hipdet=__version__, seed=seed, max_side=max_side))
+    missing = [(kind.render, plan, path) for plan, path in zip(plans, paths) if not path.exists()]
+    for _ in tqdm(
+        _make_all(missing, workers), total=len(missing), desc=f"{source} phantoms", unit="film", disable=not missing
+    ):
+        pass
+    rows = (row for plan, film in zip(plans, paths) for row in kind.rows(plan, film.name))
+    write_csv(folder / kind.table, [kind.columns, *rows])
+    return len(missing)
+
+
+Task = tuple[Callable[[Any], NDArray[np.uint8]], Any, Path]
+
+
+def _make_all(missing: list[Task], workers: int | None) -> Iterator[None]:
+    if workers == 1 or len(missing) < 2:
+        yield from map(_make, missing)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield from pool.map(_make, missing, chunksize=4)
+
+
+def _make(task: Task) -> None:
+    draw, plan, path = task
+    with replacing(path) as temporary:
+        Image.fromarray(draw(plan)).save(temporary, format="JPEG", quality=90)
+
+
+def _render_hips(plan: Plan) -> NDArray[np.uint8]:
+    return render(plan).pixels
+
+
+def _hip_rows(plan: Plan, image: str) -> Iterable[list]:
+    for box, side, metal in zip(plan.hips, ("left", "right"), plan.kinds):
+        x, y, width = (f"{value:.3f}" for value in (box[0], box[1], box[2] - box[0]))
+        yield [image, x, y, width, side, int(metal is not None), plan.name]
+
+
+def _chest_rows(plan: ChestPlan, image: str) -> Iterable[list]:
+    for box, label in zip(plan.boxes, plan.labels):
+        yield [image, label, *(f"{value:.3f}" for value in box), plan.width, plan.height, plan.name]
+
+
+def _check_provenance(folder: Path, settings: dict) -> None:
+    """Write `settings` beside new films; refuse to mix them with others."""
+    path = folder / "provenance.json"
+    if not path.exists():
+        write_json(path, settings)
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = "unknown settings"
+    if found != settings:
+        raise DatasetError(
+            f"{folder}: holds phantoms made with {found}, and these would be {settings}; remove the folder or choose another"
+        )

@@ -1,0 +1,215 @@
+"""DICOM through pydicom: films of one grey frame.
+
+No word from pydicom while it reads: its warnings and log lines quote tags, which can name the patient.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, BinaryIO
+
+from numpy.typing import NDArray
+
+from hipdet.core.errors import RadiographError
+from hipdet.radiographs.dicom_pixels import (
+    DEFLATED,
+    INSTALL,
+    UNDEFINED,
+    PixelElement,
+    grey,
+    other_remedy,
+    require_decoder,
+    syntax_name,
+    whole_length,
+)
+from hipdet.radiographs.grey import RadiographHeader, ReducedFilm, require_size
+from hipdet.radiographs.sniff import AGAIN
+
+_LOGGERS = ("pydicom", "pylibjpeg", "openjpeg")
+_lock = threading.Lock()
+_readers = 0
+_undo = ExitStack()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence warnings and pydicom's loggers; filters and levels are global, so the last of several threads undoes it."""
+    global _readers
+    with _lock:
+        if _readers == 0:
+            _undo.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+            for logger in map(logging.getLogger, _LOGGERS):
+                _undo.callback(logger.setLevel, logger.level)
+                logger.setLevel(logging.CRITICAL + 1)
+        _readers += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _readers -= 1
+            if _readers == 0:
+                _undo.close()
+
+
+_NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
+# nothing else is taken from the file: no name, number or date
+_TAKEN = (
+    *_NEEDED, "Modality", "HighBit", "SamplesPerPixel", "NumberOfFrames", "ModalityLUTSequence", "RescaleSlope",
+    "RescaleIntercept", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth", "PixelPaddingValue",
+    "PixelPaddingRangeLimit", "PixelData", "ImageLaterality", "Laterality",
+)  # fmt: skip
+_LATERALITY = ("ImageLaterality", "Laterality")  # of the film, of its series
+_SIDE_OF = {"L": "left", "R": "right"}
+_SLICES = ("CT", "MR", "PT", "NM", "US")  # modalities whose pictures are no projections
+_COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
+
+
+def read(file: BinaryIO, depth: int = 8) -> NDArray[Any]:
+    """The film as grey of 8 or 16 bits ``[H, W]``; see :func:`hipdet.radiographs.read.read_radiograph`."""
+    return _read(file, depth)[0]
+
+
+def read_film(file: BinaryIO) -> ReducedFilm:
+    """The whole film as 8-bit grey, and which side of the patient it shows by its own account."""
+    return ReducedFilm.whole(*_read(file, depth=8))
+
+
+def _read(file: BinaryIO, depth: int) -> tuple[NDArray[Any], str | None]:
+    with _reading():
+        dataset, element, length = _checked(file)
+        _add_pixels(dataset, file, element, length)
+        return grey(dataset, _decoded(dataset), depth), _laterality(dataset)
+
+
+def _laterality(dataset: Any) -> str | None:
+    """``left`` or ``right`` of the patient; None if the film says neither, both, or one here and the other there."""
+    try:
+        said = {text for keyword in _LATERALITY if (text := str(dataset.get(keyword) or "").strip())}
+    except Exception:  # an element that isn't text: it says nothing
+        return None
+    return _SIDE_OF.get(said.pop()) if len(said) == 1 else None
+
+
+def header(file: BinaryIO) -> RadiographHeader:
+    """Kind and size; the pixel data are stepped over, so that a film of any size takes a few small reads."""
+    with _reading():
+        dataset, _, _ = _checked(file)
+        return RadiographHeader("DICOM", (int(dataset.Columns), int(dataset.Rows)))
+
+
+def series_description(file: BinaryIO) -> str | None:
+    """SeriesDescription, such as ``AP Pelvis``; None without one."""
+    with _reading():
+        import pydicom
+
+        dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=["SeriesDescription"])
+        value = dataset.get("SeriesDescription")
+        return None if value is None else str(value)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """pydicom and its plug-ins raise nearly everything, and with tags in the text: only the type is passed on."""
+    try:
+        import pydicom  # noqa: F401
+    except Exception as error:  # a broken plug-in of pydicom stops its import with other errors
+        raise RadiographError(f"DICOM needs the package pydicom, which is missing or broken: {INSTALL}") from error
+    try:
+        with quiet():
+            yield
+    except RadiographError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise RadiographError(f"damaged DICOM ({type(error).__name__}): {AGAIN}") from None
+
+
+def _parsed(file: BinaryIO, stop_when: Any = None) -> Any:
+    """The elements we take, as a pydicom Dataset."""
+    from pydicom.filereader import read_partial
+    from pydicom.tag import Tag
+
+    file.seek(0)
+    return read_partial(file, stop_when, force=True, specific_tags=[Tag(keyword) for keyword in _TAKEN])
+
+
+def _checked(file: BinaryIO) -> tuple[Any, PixelElement, int]:
+    """The film without its pixels, and where they stand in how many bytes; raises unless it is whole and readable."""
+    found: list[PixelElement] = []
+
+    def at_pixels(tag: int, representation: str | None, length: int) -> bool:
+        if tag != 0x7FE00010:
+            return False
+        found[:] = [PixelElement(file.tell(), length, representation)]
+        return True
+
+    dataset = _parsed(file, at_pixels)
+    if not found:
+        raise RadiographError(
+            "DICOM without pixel data: a report, a presentation state, a DICOMDIR or a damaged file, not a film"
+        )
+    missing = [keyword for keyword in _NEEDED if dataset.get(keyword) in (None, "")]
+    if missing:
+        raise RadiographError(f"DICOM without {' and '.join(missing)}: export the film again")
+    _require_film(dataset)
+    uid = _set_transfer_syntax(dataset, found[0])
+    require_decoder(uid)
+    expected = dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
+    return dataset, found[0], whole_length(file, found[0], uid, expected)
+
+
+def _require_film(dataset: Any) -> None:
+    """Raise RadiographError for what isn't one grey frame of a film's size."""
+    frames, colour = dataset.get("NumberOfFrames"), dataset.PhotometricInterpretation
+    if (modality := dataset.get("Modality")) in _SLICES:
+        raise RadiographError(f"a picture of modality {modality}, not a radiograph: leave it out")
+    if frames is not None and frames > 1:
+        raise RadiographError(f"{int(frames)} frames: save each film as a file of its own")
+    if colour not in ("MONOCHROME1", "MONOCHROME2") or (dataset.get("SamplesPerPixel") or 1) != 1:
+        name = f"colour ({colour})" if colour in _COLOURS else "not MONOCHROME1 or MONOCHROME2"
+        raise RadiographError(f"{name}, so a screen shot or secondary capture: export the film itself, in grey")
+    if min(dataset.Rows, dataset.Columns) < 1:
+        raise RadiographError(f"{dataset.Columns}x{dataset.Rows} px: {AGAIN}")
+    require_size(dataset.Columns, dataset.Rows)
+    allocated, stored = dataset.BitsAllocated, dataset.BitsStored
+    if allocated not in (8, 16, 32):
+        raise RadiographError(f"BitsAllocated is {allocated}, expected 8, 16 or 32: export it again")
+    if not 1 <= stored <= allocated:
+        raise RadiographError(f"BitsStored is {stored}, expected 1 to {allocated}: export it again")
+
+
+def _set_transfer_syntax(dataset: Any, element: PixelElement) -> Any:
+    """The transfer syntax, which `dataset` is given where its file names none."""
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    if not dataset.file_meta.get("TransferSyntaxUID"):
+        implicit = element.representation is None
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    return dataset.file_meta.TransferSyntaxUID
+
+
+def _add_pixels(dataset: Any, file: BinaryIO, element: PixelElement, length: int) -> None:
+    if dataset.file_meta.TransferSyntaxUID == DEFLATED:  # their place in the inflated stream is pydicom's to know
+        dataset.PixelData = _parsed(file).PixelData
+        return
+    file.seek(element.start)
+    dataset.add_new("PixelData", element.representation or "OW", file.read(length))
+    dataset["PixelData"].is_undefined_length = element.length == UNDEFINED
+
+
+def _decoded(dataset: Any) -> NDArray[Any]:
+    """``[H, W]`` stored values."""
+    uid, shape = dataset.file_meta.TransferSyntaxUID, (dataset.Rows, dataset.Columns)
+    try:
+        pixels: NDArray[Any] = dataset.pixel_array
+    except Exception:
+        raise RadiographError(f"pixels can't be decoded as {syntax_name(uid)}: {AGAIN}{other_remedy(uid)}") from None
+    if pixels.shape != shape:
+        raise RadiographError(f"pixels are {pixels.shape}, but the header says {shape}: {AGAIN}")
+    return pixels

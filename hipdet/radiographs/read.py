@@ -1,0 +1,134 @@
+"""The one entrance to radiographs of every kind."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Union
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from hipdet.core.errors import RadiographError
+from hipdet.radiographs import dicom, picture
+from hipdet.radiographs.grey import TOO_LARGE, RadiographHeader, ReducedFilm
+from hipdet.radiographs.sniff import AGAIN, checked_kind
+
+Source = Union[str, "os.PathLike[str]", bytes]
+
+# what decoders raise on damaged files, over and above OSError
+_DECODER_ERRORS = (
+    OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError,
+    MemoryError, ZeroDivisionError, struct.error, zlib.error, NotImplementedError,
+)  # fmt: skip
+
+
+def read_radiograph(source: Source, name: str | None = None) -> NDArray[np.uint8]:
+    """The film as upright 8-bit grey ``[H, W]``.
+
+    EXIF orientation is applied, colour becomes luminance and transparent parts black.  Deeper films (16-bit, 32-bit,
+    float) are windowed from their 0.5 to their 99.5 percentile onto 0..255: keeping only the high byte, as many readers
+    do, would leave a 12-bit film nearly black.  DICOM, with or without preamble and whatever its file is called, is
+    rescaled, shown by its VOI LUT or first window (by the percentiles where it has none that shows anything), and
+    inverted if MONOCHROME1; padding becomes black.
+
+    Args:
+        source: Path of the film, or its bytes.
+        name: What errors call the film; by default its path.
+
+    Raises:
+        RadiographError: missing, cut short, damaged, larger than 20,000 px a side, or not a picture; DICOM without pixels,
+            in colour, of several frames, a slice (CT, MR, ...), or compressed in a way for which a package is missing.
+    """
+    return _read(source, name, depth=8)
+
+
+def read_deep(source: Source, name: str | None = None) -> NDArray[np.uint16]:
+    """As :func:`read_radiograph`, as 16-bit grey ``[H, W]``: the same windows onto 0..65535, 8-bit films times 257."""
+    return _read(source, name, depth=16)
+
+
+def read_reduced(source: Source, at_least: int | None = None, name: str | None = None) -> ReducedFilm:
+    """As :func:`read_radiograph`, but a JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves its long side `at_least` pixels.
+
+    The decoder then skips work that an area mean to a smaller size would throw away.  What DICOM says of the side is kept.
+
+    Args:
+        source: Path of the film, or its bytes.
+        at_least: Pixels of the long side; twice those that are needed, or more, keep the mean free of aliasing.  None for
+            the whole film.
+        name: What errors call the film; by default its path.
+
+    Raises:
+        RadiographError: as :func:`read_radiograph`.
+    """
+    with _opened(source, name) as file:
+        kind = checked_kind(file)
+        if kind == "DICOM":
+            return dicom.read_film(file)
+        if at_least is None:
+            return ReducedFilm.whole(picture.read(file, kind))
+        return picture.read_reduced(file, kind, at_least)
+
+
+def read_header(source: Source, name: str | None = None) -> RadiographHeader:
+    """What the film is, with as little reading as shows whether it is all there: no pixel is decoded if possible.
+
+    Cheap for JPEG, PNG and DICOM: the header must open and the file must reach its end marker, or hold as many pixels as
+    its header says, so damage in the middle stays unseen.  TIFF and BMP have no end marker and are decoded.
+
+    Args:
+        source: Path of the film, or its bytes.
+        name: What errors call the film; by default its path.
+
+    Raises:
+        RadiographError: as :func:`read_radiograph`, as far as the header and the end show it.
+    """
+    with _opened(source, name) as file:
+        kind = checked_kind(file)
+        return dicom.header(file) if kind == "DICOM" else picture.header(file, kind)
+
+
+def read_series_description(source: Source, name: str | None = None) -> str | None:
+    """SeriesDescription of a DICOM film, such as ``AP Pelvis``; None where it has none.  No other tag is read.
+
+    Raises:
+        RadiographError: missing, damaged, or no DICOM.
+    """
+    with _opened(source, name) as file:
+        if checked_kind(file) != "DICOM":
+            raise RadiographError("not a DICOM file, expected one")
+        return dicom.series_description(file)
+
+
+def _read(source: Source, name: str | None, depth: int) -> NDArray[Any]:
+    with _opened(source, name) as file:
+        kind = checked_kind(file)
+        return dicom.read(file, depth) if kind == "DICOM" else picture.read(file, kind, depth)
+
+
+@contextmanager
+def _opened(source: Source, name: str | None) -> Iterator[BinaryIO]:
+    """Open `source`; whatever its decoding raises becomes a RadiographError that names the film."""
+    name = name or ("radiograph in memory" if isinstance(source, bytes) else os.fspath(source))
+    try:
+        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
+            yield file
+    except RadiographError as fault:
+        raise RadiographError(fault.reason, name) from fault
+    except FileNotFoundError as error:
+        raise RadiographError("no such file: check the path", name) from error
+    except UnidentifiedImageError as error:
+        raise RadiographError(f"header is damaged: {AGAIN}", name) from error
+    except Image.DecompressionBombError as error:
+        raise RadiographError(TOO_LARGE, name) from error
+    except _DECODER_ERRORS as error:
+        if isinstance(error, OSError) and error.errno:
+            raise RadiographError(f"can't be read: {error.strerror}", name) from error
+        raise RadiographError(f"damaged ({error or type(error).__name__}): {AGAIN}", name) from error

@@ -1,0 +1,313 @@
+"""The films of predictions in COCO results form, with or without labels to compare with.
+
+The films of a test, as ``test.roi.json`` tells of them.
+
+Predictions beside labels, in the form of ``test.roi.json``.
+
+The films of a data set with their labels and what is wrong with them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hipdet.core.annotations import is_ignored
+from hipdet.core.boxes import xywh_to_xyxy
+from hipdet.core.errors import DatasetError
+from hipdet.core.records import finite, finite_box, is_whole, shown
+from hipdet.data.coco_file import subset
+from hipdet.data.film_status import kind_of, left_out
+from hipdet.data.validate.faults import Fault
+from hipdet.data.validate.plausibility import sound, sound_images
+from hipdet.evaluation.matching import Detections, Labelled, evaluate_film
+from hipdet.evaluation.report import extra_rows, roi_rows
+from hipdet.visualization.tiles import Box, Mark, PicturedFilm, extra, ordered, outcome
+
+CORNERS = ("x0", "y0", "x1", "y1")
+HIT = 0.5
+Row = Mapping[str, Any]
+Table = Mapping[str, Sequence[Row]]
+
+
+def is_table(path: Path) -> bool:
+    """Whether `path` is an object, as tables are, and not a list, as predictions are.
+
+    Raises:
+        DatasetError: a file that can't be read.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(1000).lstrip()[:1] != "["
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: can't be read ({error})") from error
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """The content of a ``test.roi.json``: ``rois`` and ``extras``.
+
+    Raises:
+        DatasetError: another file.
+    """
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        rois = [{**row, "iou": float(row["iou"]), "confidence": float(row["confidence"])} for row in table["rois"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path}: expected test.roi.json as hipdet test writes it ({error!r})") from error
+    if not rois:
+        raise DatasetError(f"{path}: no ROI in it: was the test interrupted?")
+    return dict(table, rois=rois, extras=table.get("extras", []))
+
+
+def evaluated_films(table: Table) -> dict[int, PicturedFilm]:
+    """Films by image id, in its order, with labels, detections, IoU and score; also those without ROI that have detections.
+
+    Flags: ``missed``, a ROI without, and ``extra``, a detection without a partner at IoU 0.5.  Tables from before extras had
+    names lack the films without ROI.
+
+    Raises:
+        DatasetError: rows that lack something.
+    """
+    films: dict[int, list[Row]] = {}
+    extras: dict[int, list[Row]] = {}
+    try:
+        for row in table["rois"]:
+            films.setdefault(row["image_id"], []).append(row)
+        for row in table.get("extras", ()):
+            if "file_name" in row or row["image_id"] in films:
+                extras.setdefault(row["image_id"], []).append(row)
+        return {key: _evaluated_film(films.get(key, ()), extras.get(key, ())) for key in sorted({*films, *extras})}
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(f"rows of test.roi.json: {error!r}: expected them as hipdet test writes them") from error
+
+
+def _evaluated_film(rows: Sequence[Row], extras: Sequence[Row]) -> PicturedFilm:
+    marks: list[Mark] = []
+    scores = []
+    for row in rows:
+        found = None if row["found_x0"] is None else _box(row, "found_")
+        marks += outcome(_box(row), found, row["iou"], row["confidence"])
+        if found:
+            scores.append(row["confidence"])
+    for row in extras:
+        marks.append(extra(_box(row, "found_"), row["confidence"]))
+        scores.append(row["confidence"])
+    hits = sum(row["iou"] >= HIT for row in rows)
+    first = [*rows, *extras][0]
+    flags = [*["missed"] * (hits < len(rows)), *["extra"] * (hits < len(scores))]
+    return PicturedFilm(
+        file_name=first["file_name"],
+        source=first.get("source") or "",
+        marks=ordered(marks),
+        iou=min((row["iou"] for row in rows), default=None),
+        score=min(scores, default=None),
+        flags=tuple(flags),
+    )
+
+
+def _box(row: Row, prefix: str = "") -> Box:
+    x0, y0, x1, y1 = (float(row[prefix + corner]) for corner in CORNERS)
+    return x0, y0, x1, y1
+
+
+Prediction = Mapping[str, Any]
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """The content of a COCO results file: ``image_id``, ``category_id``, ``bbox`` and ``score`` of each detection.
+
+    Raises:
+        DatasetError: another file, or an entry that lacks one of these.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: can't be read as JSON ({error})") from error
+    if not isinstance(content, list):
+        raise DatasetError(f"{path}: found a {type(content).__name__}, expected COCO results: a list of detections")
+    for number, each in enumerate(content):
+        if not isinstance(each, dict) or not is_whole(each.get("image_id")) or not is_whole(each.get("category_id")):
+            fault = "whole numbers image_id and category_id"
+        elif finite_box(each.get("bbox")) is None or min(each["bbox"][2:]) < 0:
+            fault = f"a bbox [x, y, width, height] of numbers in place of {shown(each.get('bbox'))}"
+        elif finite(each.get("score")) is None:
+            fault = f"a score in place of {shown(each.get('score'))}"
+        else:
+            continue
+        raise DatasetError(f"{path}: detection {number}: expected {fault}")
+    return content
+
+
+def predicted_films(
+    predictions: Sequence[Prediction], coco: Mapping[str, Any] | None = None, rois: int = 2
+) -> list[PicturedFilm]:
+    """Films in the order of `coco`, else of their first detection.
+
+    Args:
+        predictions: COCO results; without `coco` each needs a ``file_name``.
+        coco: Films and, where there are annotations, labels to compare with; a film that :mod:`hipdet.data.film_status`
+            leaves out is drawn without labels, and a flag says why.
+        rois: Detections of a film to draw, those with the highest scores; 0 for all.
+
+    Raises:
+        DatasetError: a film without name, or one that `coco` lacks.
+    """
+    found: dict[int, list[Prediction]] = defaultdict(list)
+    for each in predictions:
+        found[each["image_id"]].append(each)
+    for image_id, each_found in found.items():
+        found[image_id] = sorted(each_found, key=lambda each: -each["score"])[: rois or None]
+    images = _images(predictions) if coco is None else {image["id"]: image for image in coco["images"]}
+    if strangers := [image_id for image_id in found if image_id not in images]:
+        raise DatasetError(
+            f"predictions have image_id {strangers[0]}, which the COCO file of --ann lacks: is it theirs?"
+        )
+    if coco is not None and coco["annotations"]:
+        return _compared(images, found, coco)
+    return [_predicted_film(image, found[image_id]) for image_id, image in images.items()]
+
+
+def _images(predictions: Sequence[Prediction]) -> dict[int, Prediction]:
+    images: dict[int, Prediction] = {}
+    for each in predictions:
+        images.setdefault(each["image_id"], each)
+    for image_id, each in images.items():
+        if not isinstance(each.get("file_name"), str):
+            raise DatasetError(f"detections of image_id {image_id} have no file_name: give the COCO file with --ann")
+    return images
+
+
+def _predicted_film(image: Prediction, found: Sequence[Prediction]) -> PicturedFilm:
+    marks = []
+    for each in found:
+        x0, y0, x1, y1 = xywh_to_xyxy([each["bbox"]])[0].tolist()
+        marks.append(Mark((x0, y0, x1, y1), True, f"{each['score']:.2f}"))
+    score = min((float(each["score"]) for each in found), default=None)
+    return PicturedFilm(image["file_name"], image.get("source") or "", tuple(marks), None, score, _flags(image, found))
+
+
+def _flags(image: Prediction, found: Sequence[Prediction]) -> tuple[str, ...]:
+    """Of the film's record and of its detections, each once; ``nothing found`` where there is no detection."""
+    flags: list[str] = [] if found else ["nothing found"]
+    for each in (image, *found):
+        given = each.get("flags") or ()
+        flags += given.replace(",", " ").split() if isinstance(given, str) else map(str, given)
+    return tuple(dict.fromkeys(flags))
+
+
+def _compared(
+    images: Mapping[int, Prediction], found: Mapping[int, Sequence[Prediction]], coco: Mapping[str, Any]
+) -> list[PicturedFilm]:
+    """Films are compared as RoiMetric does; those without label and detection are drawn as without."""
+    if find_spec("scipy") is None:
+        raise DatasetError("comparing with labels needs scipy: pip install 'hipdet[data]'")
+    reasons = {image_id: reason for image_id, image in images.items() if (reason := left_out(image))}
+    truth = subset(coco, [image_id for image_id in images if image_id not in reasons])
+    labelled = evaluated_films(compared_table(truth, found))
+    films = []
+    for image_id, image in images.items():
+        plain = _predicted_film(image, found.get(image_id, ()))
+        if reason := reasons.get(image_id):
+            plain = replace(plain, flags=(*plain.flags, kind_of(reason)), notes=(f"its labels aren't shown: {reason}",))
+        film = labelled.get(image_id, plain)
+        films.append(replace(film, flags=tuple(dict.fromkeys((*film.flags, *plain.flags)))))
+    return films
+
+
+Record = Mapping[str, Any]
+
+
+def compared_table(coco: Mapping[str, Any], found: Mapping[int, Sequence[Record]]) -> dict[str, list[dict]]:
+    """``rois`` and ``extras`` of the films of a valid `coco`; what is found on one without labels is extra.
+
+    Args:
+        coco: Labels; crowds and ignored boxes are left out, and so are detections on them.
+        found: COCO results by image id; all of them are matched.
+    """
+    labels: dict[int, list[Record]] = defaultdict(list)
+    ignored: dict[int, list[Record]] = defaultdict(list)
+    for annotation in coco["annotations"]:
+        (ignored if is_ignored(annotation) else labels)[annotation["image_id"]].append(annotation)
+    names = {category["id"]: category["name"] for category in coco["categories"]}
+    rois: list[dict] = []
+    extras: list[dict] = []
+    for image in coco["images"]:
+        here, detections = labels.get(image["id"], []), _detections(found.get(image["id"], ()))
+        left_out = _labelled(ignored.get(image["id"], []))
+        film = evaluate_film(*_labelled(here), detections, len(detections.scores), left_out)
+        rois += roi_rows(image, here, film, names)
+        extras += extra_rows(image, film, names)
+    return dict(rois=rois, extras=extras)
+
+
+def _labelled(annotations: Sequence[Record]) -> Labelled:
+    classes = np.array([each["category_id"] for each in annotations], dtype=np.int64)
+    return xywh_to_xyxy([each["bbox"] for each in annotations]), classes
+
+
+def _detections(found: Sequence[Record]) -> Detections:
+    return Detections(
+        xywh_to_xyxy([each["bbox"] for each in found]),
+        np.array([each["score"] for each in found], dtype=np.float64),
+        np.array([each["category_id"] for each in found], dtype=np.int64),
+    )
+
+
+def labelled_films(
+    coco: Mapping[str, Any], faults: Sequence[Fault] = (), root: Path | None = None
+) -> list[PicturedFilm]:
+    """Films in the order of `coco`, with the boxes that can be drawn, and each film's faults as flags and notes.
+
+    Args:
+        coco: As :func:`hipdet.data.validate.check` returns it, faults and all.
+        faults: What that function found.
+        root: Folder of the films: notes leave it out, as pictures name no path of the machine.
+    """
+    images = sound_images(coco.get("images", ()))
+    classes = {category["id"]: category["name"] for category in coco.get("categories", ())}
+    marks: dict[int, list[Mark]] = defaultdict(list)
+    for annotation in sound(coco.get("annotations", ()), images):
+        x0, y0, x1, y1 = xywh_to_xyxy([annotation["bbox"]])[0].tolist()
+        marks[annotation["image_id"]].append(Mark((x0, y0, x1, y1), False, _text(annotation, classes)))
+    of_film: dict[str, list[Fault]] = defaultdict(list)
+    for fault in faults:
+        of_film[fault.film].append(fault)
+    return [
+        PicturedFilm(
+            image["file_name"],
+            image.get("source") or "",
+            tuple(marks[image["id"]]),
+            flags=tuple(dict.fromkeys(fault.kind for fault in of_film[image["file_name"]])),
+            notes=tuple(_note(fault, root) for fault in of_film[image["file_name"]]),
+        )
+        for image in images
+    ]
+
+
+def faulty_first(films: Sequence[PicturedFilm], faults: Sequence[Fault]) -> list[PicturedFilm]:
+    """Films with errors, those with warnings, then the others, each in their order."""
+    rank = {fault.film: 1 for fault in faults if fault.warning} | {
+        fault.film: 0 for fault in faults if not fault.warning
+    }
+    return sorted(films, key=lambda film: rank.get(film.file_name, 2))
+
+
+def _text(annotation: Mapping[str, Any], classes: Mapping[Any, Any]) -> str:
+    """The patient's side where it is known, the class where there are several, and what is ignored: ``right lung``."""
+    side = annotation.get("laterality")
+    name = classes.get(annotation["category_id"])
+    parts = [side if isinstance(side, str) else None, str(name) if len(classes) > 1 else None]
+    return " ".join(filter(None, (*parts, "ignored" if is_ignored(annotation) else None)))
+
+
+def _note(fault: Fault, root: Path | None) -> str:
+    where = f"{fault.id}: " if fault.id else ""
+    note = f"{fault.severity}: {where}found {fault.found}, expected {fault.expected}: {fault.mend}"
+    return note if root is None else note.replace(f"{root}/", "")

@@ -1,0 +1,154 @@
+"""The ROIs of tests, read together for a figure.
+
+The curves of a training, read from what mmengine writes while it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hipdet.core.errors import DatasetError
+from hipdet.visualization.film_pictures import read_table
+
+TABLE = "test.roi.json"
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class EvaluatedRois:
+    """One entry per ROI ``[R]``.
+
+    Attributes:
+        iou: With the detection it was matched with, 0 without.
+        confidence: Of that detection.
+        ratio: ratio_ROI/image: longer side of the label / long side of the film; NaN where the film's size isn't known.
+    """
+
+    iou: Floats
+    confidence: Floats
+    ratio: Floats
+
+
+def tables_of(path: Path) -> list[Path]:
+    """`path` itself, or every ``test.roi.json`` below it: the folds of a cross-validation are read together.
+
+    Raises:
+        DatasetError: a folder without any.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.rglob(TABLE))
+    if not found:
+        raise DatasetError(f"{path}: no {TABLE} in it or below: hipdet test writes one")
+    return found
+
+
+def read_rois(path: Path, long_sides: Mapping[str, int] | None = None) -> EvaluatedRois:
+    """The ROIs of a ``test.roi.json``, or of all below a folder.
+
+    Args:
+        path: File or folder.
+        long_sides: Of films by file name; None where ratios aren't needed.
+
+    Raises:
+        DatasetError: a file of another kind, an ROI that was tested twice, or a film whose size isn't known.
+    """
+    seen: dict[tuple[Any, Any], Path] = {}
+    rows: list[Mapping[str, Any]] = []
+    for table in tables_of(path):
+        for row in read_table(table)["rois"]:
+            key = row.get("file_name"), row.get("annotation_id")
+            if key in seen:
+                raise DatasetError(
+                    f"{path}: annotation {key[1]} of {key[0]} was tested in {seen[key]} and in {table}: name one of them"
+                )
+            seen[key] = table
+            rows.append(row)
+    return EvaluatedRois(
+        np.array([row["iou"] for row in rows]),
+        np.array([row["confidence"] for row in rows]),
+        np.full(len(rows), np.nan) if long_sides is None else _ratios(rows, long_sides),
+    )
+
+
+def _ratios(rows: Sequence[Mapping[str, Any]], long_sides: Mapping[str, int]) -> Floats:
+    ratios = []
+    for row in rows:
+        if row["file_name"] not in long_sides:
+            raise DatasetError(f"{row['file_name']}: not in the files of --ann, which say how large films are")
+        ratios.append(max(row["x1"] - row["x0"], row["y1"] - row["y0"]) / long_sides[row["file_name"]])
+    return np.array(ratios)
+
+
+LOGS = "*/vis_data/scalars.json"
+
+
+@dataclass
+class TrainingLog:
+    """Values by epoch, by name: of ``training`` the mean over an epoch, of ``validation`` as it was measured."""
+
+    training: dict[str, dict[int, float]] = field(default_factory=dict)
+    validation: dict[str, dict[int, float]] = field(default_factory=dict)
+
+
+def runs_of(path: Path) -> list[Path]:
+    """`path` where it is a work dir, else the work dirs right below it, such as the folds of a cross-validation.
+
+    Raises:
+        DatasetError: neither.
+    """
+    if any(path.glob(LOGS)):
+        return [path]
+    runs = sorted(folder for folder in path.glob("*") if any(folder.glob(LOGS)))
+    if not runs:
+        raise DatasetError(f"{path}: no {LOGS} in it: expected the work dir of hipdet train, or a folder of several")
+    return runs
+
+
+def read_log(work_dir: Path) -> TrainingLog:
+    """The curves of a work dir; of an epoch that was trained again after an interruption the later values.
+
+    Raises:
+        DatasetError: a log that isn't mmengine's.
+    """
+    steps: dict[tuple[bool, int, int], Mapping[str, Any]] = {}
+    for path in sorted(work_dir.glob(LOGS)):  # by time, which is their folder's name
+        for row in _rows(path):
+            training = "epoch" in row and "loss" in row
+            epoch = int(row["epoch"] if training else row["step"])
+            steps[training, epoch, int(row.get("iter", 0)) if training else 0] = row
+    return TrainingLog(
+        _curves((epoch, row) for (training, epoch, _), row in sorted(steps.items()) if training),
+        _curves((epoch, row) for (training, epoch, _), row in sorted(steps.items()) if not training),
+    )
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Lines of JSON; a last line that an interruption cut short is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            rows.append({**row, "step": int(row["step"])})
+        except (ValueError, KeyError, TypeError) as error:
+            if number < len(lines):
+                raise DatasetError(f"{path}: line {number}: expected a line of mmengine's log ({error!r})") from error
+    return rows
+
+
+def _curves(rows: Iterable[tuple[int, Mapping[str, Any]]]) -> dict[str, dict[int, float]]:
+    values: dict[str, dict[int, list[float]]] = {}
+    for epoch, row in rows:
+        for name, value in row.items():
+            if isinstance(value, (int, float)) and math.isfinite(value) and name not in ("epoch", "iter", "step"):
+                values.setdefault(name, {}).setdefault(epoch, []).append(value)
+    return {name: {e: sum(v) / len(v) for e, v in by_epoch.items()} for name, by_epoch in values.items()}

@@ -1,0 +1,252 @@
+"""One film with its boxes as a small picture.
+
+What is drawn of a film, wherever it comes from: a test, predictions, or a data set.
+
+Which films are drawn, and in which order.
+
+The colours of all pictures: the paper's yellow labels and red detections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from hipdet.core.errors import DatasetError, HipdetError
+from hipdet.data.validate.structure import file_name_fault
+from hipdet.radiographs.read import read_radiograph
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A box to draw.
+
+    Attributes:
+        box: ``(x0, y0, x1, y1)`` in pixels of the upright film.
+        detected: Whether a detector drew it, and not a person.
+        text: Written beside it.
+    """
+
+    box: Box
+    detected: bool
+    text: str = ""
+
+    @property
+    def side(self) -> float:
+        """The longer side in pixels."""
+        return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
+
+
+@dataclass(frozen=True)
+class PicturedFilm:
+    """One film with its boxes.
+
+    Attributes:
+        file_name: Relative to the image root, with ``/``.
+        source: Data set it comes from; empty where that isn't known.
+        marks: Boxes, labels before detections.
+        iou: The lowest of its ROIs; None where nothing was compared.
+        score: The lowest of its detections; None without any.
+        flags: Short names of what is odd about it.
+        notes: Sentences that say more.
+    """
+
+    file_name: str
+    source: str = ""
+    marks: tuple[Mark, ...] = ()
+    iou: float | None = None
+    score: float | None = None
+    flags: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def short_name(self) -> str:
+        """File name without its folders."""
+        return self.file_name.rpartition("/")[2]
+
+    def roi_side(self) -> float:
+        """Mean longer side of its ROIs in pixels: of the labels, or of the detections where there are none; 0 without."""
+        labels = [mark.side for mark in self.marks if not mark.detected]
+        sides = labels or [mark.side for mark in self.marks]
+        return sum(sides) / len(sides) if sides else 0.0
+
+    def path(self, root: Path) -> Path:
+        """Where the film is below `root`.
+
+        Raises:
+            DatasetError: a name that leads elsewhere.
+        """
+        if fault := file_name_fault(self.file_name):
+            raise DatasetError(f"file_name {fault}, expected a path below the data root")
+        return root / self.file_name
+
+
+def outcome(label: Box, found: Box | None, iou: float, score: float) -> tuple[Mark, ...]:
+    """A label and the detection it was matched with, None where it wasn't found; IoU and score stand beside the label."""
+    if found is None:
+        return (Mark(label, False, "not found"),)
+    return Mark(label, False, f"{iou:.2f} ({score:.2f})"), Mark(found, True)
+
+
+def extra(found: Box, score: float) -> Mark:
+    """A detection that no label was matched with."""
+    return Mark(found, True, f"extra ({score:.2f})")
+
+
+def ordered(marks: Iterable[Mark]) -> tuple[Mark, ...]:
+    """Labels before detections, so that these are drawn over them."""
+    return tuple(sorted(marks, key=lambda mark: mark.detected))
+
+
+def worst_first(films: Sequence[PicturedFilm]) -> list[PicturedFilm]:
+    """The lowest IoU first; where nothing was compared, films without detections, the most flags, then the lowest score."""
+    return sorted(films, key=_badness)
+
+
+def _badness(film: PicturedFilm) -> tuple[float, int, float, str]:
+    score = -1.0 if film.score is None else film.score
+    iou = -1.0 if film.iou is None and film.score is None else film.iou or 0.0
+    return iou, -len(film.flags), score, film.file_name
+
+
+def below(films: Sequence[PicturedFilm], iou: float) -> list[PicturedFilm]:
+    """Films with an ROI whose IoU is below `iou`.
+
+    Raises:
+        DatasetError: films that were compared with no label.
+    """
+    if films and all(film.iou is None for film in films):
+        raise DatasetError(f"--below {iou} needs labels to compare with: give their COCO file with --ann")
+    return [film for film in films if film.iou is not None and film.iou < iou]
+
+
+def named(films: Sequence[PicturedFilm], parts: Sequence[str]) -> list[PicturedFilm]:
+    """Films whose names have one of `parts` in them, in the order of these; a film comes once.
+
+    Raises:
+        DatasetError: a part that no name has.
+    """
+    chosen: dict[str, PicturedFilm] = {}
+    for part in parts:
+        found = {film.file_name: film for film in films if part in film.file_name}
+        if not found:
+            raise DatasetError(f"--names {part}: none of {len(films)} film names has this in it")
+        chosen = {**chosen, **found}
+    return list(chosen.values())
+
+
+def by_source(films: Sequence[PicturedFilm]) -> dict[str, list[PicturedFilm]]:
+    """Films by data set, in the order of its name, each in the order given."""
+    groups: dict[str, list[PicturedFilm]] = {}
+    for film in films:
+        groups.setdefault(film.source, []).append(film)
+    return dict(sorted(groups.items()))
+
+
+LABEL, DETECTION = "#ffd400", "#ff2020"
+TEXT, QUIET, OUTLINE, BACKGROUND = "#ffffff", "#a0a0a0", "#000000", "#181818"
+GRID, RANGE = "#40c0ff", "#d02020"
+BARS, QUIET_LINE = "#1f77b4", "#808080"
+
+
+NOTHING_SEEN = "can't be read"
+
+
+def font_size(side: int) -> int:
+    """Of the text on a tile of `side` pixels: small, and never too small to read."""
+    return max(10, side // 26)
+
+
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """Pillow's own font.
+
+    Raises:
+        DatasetError: a Pillow without FreeType, which can't write at a size.
+    """
+    made = ImageFont.load_default(size)
+    if not isinstance(made, ImageFont.FreeTypeFont):
+        raise DatasetError("this Pillow can't write text: install one with FreeType, as from PyPI")
+    return made
+
+
+def caption_height(side: int) -> int:
+    """Pixels below the film for its name: no text but the figures lies over it."""
+    return 3 * font_size(side) // 2
+
+
+def shrunk(film: Image.Image, side: int) -> tuple[Image.Image, float]:
+    """`film` with a long side of `side` pixels, and by how much it was scaled."""
+    scale = side / max(film.size)
+    size = max(1, round(film.width * scale)), max(1, round(film.height * scale))
+    return film.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC), scale
+
+
+def film_tile(film: PicturedFilm, root: Path, side: int, strict: bool = True) -> Image.Image:
+    """The film with its boxes on a tile `side` pixels wide, its name and flags below.
+
+    Args:
+        film: What to draw.
+        root: Folder that its name is relative to.
+        side: Pixels of the long side of the film.
+        strict: Whether a film that can't be read is an error, and not a tile that says so.
+
+    Raises:
+        RadiographError: a film that can't be read.
+        DatasetError: a name that leads out of `root`.
+    """
+    flags = film.flags
+    try:
+        picture, scale = shrunk(Image.fromarray(read_radiograph(film.path(root))), side)
+    except HipdetError:
+        if strict:
+            raise
+        picture, scale, flags = Image.new("L", (1, 1)), 0.0, (NOTHING_SEEN, *flags)
+    return marked_tile(picture, scale, film.marks if scale else (), (film.short_name, film.source, *flags), side)
+
+
+def marked_tile(
+    picture: Image.Image, scale: float, marks: tuple[Mark, ...], caption: tuple[str, ...], side: int
+) -> Image.Image:
+    """`picture`, which was scaled by `scale`, with `marks` of the unscaled one and `caption`, its first part bright."""
+    height = max(picture.height, font_size(side))
+    tile = Image.new("RGB", (side, height + caption_height(side)), BACKGROUND)
+    tile.paste(picture.convert("RGB"))
+    draw = ImageDraw.Draw(tile)
+    letters = font(font_size(side))
+    line = max(1, side // 320)
+    for mark in marks:
+        box = [round(scale * value) for value in mark.box]
+        draw.rectangle(box, outline=DETECTION if mark.detected else LABEL, width=line)
+    for mark in marks:
+        _write_beside(draw, mark, [scale * value for value in mark.box], letters, (side, height))
+    _write_caption(draw, caption, letters, (side, height))
+    return tile
+
+
+def _write_beside(
+    draw: ImageDraw.ImageDraw, mark: Mark, box: list[float], letters: ImageFont.FreeTypeFont, size: tuple[int, int]
+) -> None:
+    """The text of a label below it, of a detection above it, kept inside the tile."""
+    if not mark.text:
+        return
+    _, _, width, height = draw.textbbox((0, 0), mark.text, font=letters, stroke_width=2)
+    x = min(max(0.0, box[0]), size[0] - width)
+    y = box[1] - height - 2 if mark.detected else box[3] + 2
+    place = x, min(max(0.0, y), size[1] - height)
+    draw.text(place, mark.text, fill=TEXT, font=letters, stroke_width=2, stroke_fill=OUTLINE)
+
+
+def _write_caption(
+    draw: ImageDraw.ImageDraw, caption: tuple[str, ...], letters: ImageFont.FreeTypeFont, size: tuple[int, int]
+) -> None:
+    x, space = 2.0, letters.size / 2
+    for text, colour in zip(filter(None, caption), (TEXT, *[QUIET] * len(caption))):
+        while text and x + draw.textlength(text, font=letters) > size[0]:
+            text = text[:-2] + "\N{HORIZONTAL ELLIPSIS}" if len(text) > 2 else ""
+        draw.text((x, size[1] + 2), text, fill=colour, font=letters)
+        x += draw.textlength(text, font=letters) + space

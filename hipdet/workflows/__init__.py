@@ -1,0 +1,1 @@
+"""What runs long: cross-validation, and commands in processes of their own."""

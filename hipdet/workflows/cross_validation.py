@@ -1,0 +1,230 @@
+"""One training of a variant on one fold, and its test on the fold left out: done, or carried on with.
+
+A recipe with some settings changed.
+
+All variants on all folds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from mmengine.config import Config
+
+from hipdet.core.errors import ConfigError, DatasetError
+from hipdet.core.files import write_json, write_text
+from hipdet.data.split_files import NO_LEAK, Division, split_files
+from hipdet.engine.checkpoint import read_checkpoint
+from hipdet.engine.config import use_annotations
+from hipdet.engine.safe_settings import require_writable
+from hipdet.workflows.fold_results import summarize_folder
+from hipdet.workflows.process import run_tool
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A name, which is that of its folder too, and settings as ``--cfg-options`` has them.
+
+    Raises:
+        ConfigError: a name that can't be a folder's.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ConfigError(f"variant {self.name!r}: expected a name of letters, digits and . _ + -")
+
+
+CONFIG, INPUTS, RECORD = "config.py", "inputs.json", "record.json"
+TABLE = "test/test.roi.json"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A fold of a variant, in a folder of its own.
+
+    Attributes:
+        variant: What is trained.
+        number: Of the fold, from 0.
+        seed: Of weights, order of films and augmentation.
+        folder: For everything that it writes.
+        data_root: Folder that the films' names start from.
+        train, test: COCO files.
+    """
+
+    variant: Variant
+    number: int
+    seed: int
+    folder: Path
+    data_root: Path
+    train: Path
+    test: Path
+
+    def config(self, base: Config) -> Config:
+        """`base` with the settings of the variant and the films of the fold; the last epoch is the result.
+
+        Raises:
+            ConfigError: a `base` that takes its films from several files.
+        """
+        cfg = Config(base.to_dict())
+        cfg.merge_from_dict(dict(self.variant.options))
+        for part, file in (("train", self.train), ("val", self.test), ("test", self.test)):
+            use_annotations(cfg, part, str(file.resolve()))
+            cfg[f"{part}_dataloader"].dataset.data_root = str(self.data_root.resolve())
+        cfg.randomness = dict(cfg.get("randomness") or {}, seed=self.seed)
+        cfg.default_hooks.checkpoint.update(interval=5, max_keep_ckpts=2, save_best=None, save_last=True)
+        cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs  # nothing is chosen by what is left out
+        return cfg
+
+    def run(self, base: Config, tools: Path) -> bool:
+        """Train, resuming what was interrupted, then test; ``record.json`` comes last.
+
+        Args:
+            base: Config that the variant is applied to.
+            tools: Folder of ``train`` and ``test``.
+
+        Returns:
+            Whether there was something to do.
+
+        Raises:
+            ConfigError: the folder holds a training with other settings or films.
+            ToolError: training or testing failed.
+        """
+        cfg = self.config(base)
+        self._claim(cfg)
+        if (self.folder / RECORD).is_file():
+            return False
+        title, epochs = f"{self.variant.name}, fold {self.number}", cfg.train_cfg.max_epochs
+        checkpoint = self.folder / f"epoch_{epochs}.pth"
+        if not checkpoint.is_file():
+            arguments = [self.folder / CONFIG, "--work-dir", self.folder, "--resume"]
+            run_tool(tools / "train.py", arguments, 1, self.folder / "train.log", title, epochs)
+        arguments = [self.folder / CONFIG, checkpoint, "--work-dir", (self.folder / TABLE).parent]
+        run_tool(tools / "test.py", arguments, 1, self.folder / "test.log", f"{title}, test")
+        report = json.loads((self.folder / "test/test_report.json").read_text(encoding="utf-8"))
+        facts = {name: report[name] for name in ("parameters", "versions", "figures")}
+        write_json(self.folder / RECORD, dict(seconds=read_checkpoint(checkpoint)["meta"]["seconds"], **facts))
+        return True
+
+    def _claim(self, cfg: Config) -> None:
+        """Write config and inputs into a new folder; refuse one that holds another training."""
+        require_writable(cfg.to_dict())
+        text = cfg.pretty_text
+        for place in (self.train, self.test, self.data_root):  # where they lie may change
+            text = text.replace(str(place.resolve()), place.name)
+        inputs = dict(
+            config=fingerprint(text.encode()), films=[fingerprint(f.read_bytes()) for f in (self.train, self.test)]
+        )
+        path = self.folder / INPUTS
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else inputs
+        differ = [name for name in inputs if found.get(name) != inputs[name]]
+        if differ:
+            raise ConfigError(
+                f"{self.folder}: holds a training with other settings ({', '.join(differ)} differ); choose another --out or "
+                f"another name for the variant, give the same settings, or remove the folder to train it anew"
+            )
+        write_text(self.folder / CONFIG, cfg.pretty_text)
+        write_json(path, inputs)
+
+
+def fingerprint(content: bytes) -> str:
+    """SHA-256 of `content`."""
+    return hashlib.sha256(content).hexdigest()
+
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """Variants of a recipe on the same folds.
+
+    Attributes:
+        annotations: COCO file of all films.
+        data_root: Folder that the films' names start from.
+        out: Folder for folds, trainings and tables.
+        variants: The first is what the others are compared with.
+        folds: Their number; films of a patient stay together.
+        seed: Of the folds and of every training.
+        jobs: Trainings side by side.
+    """
+
+    annotations: Path
+    data_root: Path
+    out: Path
+    variants: Sequence[Variant]
+    folds: int = 5
+    seed: int = 0
+    jobs: int = 1
+
+    def execute(self, base: Config, tools: Path) -> list[Path]:
+        """Train and test what isn't done yet, fold by fold, then write the tables; returns them.
+
+        Raises:
+            DatasetError: faulty films, or another process is at work in the folder.
+            ConfigError: a folder that holds another training, or two variants of one name.
+            ToolError: a training or test failed.
+        """
+        self.out.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.out / ".lock", timeout=0):
+                folds = self.trainings()
+                for fold in folds:
+                    fold.config(base)  # settings that don't fit show before the first training
+                self._work(folds, base, tools)
+                return summarize_folder(self.out, [variant.name for variant in self.variants], self.annotations)
+        except Timeout as error:
+            raise DatasetError(
+                f"{self.out}: another run is at work here; wait for it or choose another --out"
+            ) from error
+
+    def trainings(self) -> list[Fold]:
+        """Write the folds and list the trainings, all variants of a fold before the next fold."""
+        division = Division(folds=self.folds, seed=self.seed)
+        (parts,) = split_files([self.annotations], division, self.out / "folds")
+        for line in (*parts.notes, *([] if parts.leak == NO_LEAK else [parts.leak])):
+            log.warning("%s: %s", parts.name, line)
+        name = self.out / "folds" / parts.name
+        return [
+            Fold(
+                variant=variant,
+                number=number,
+                seed=self.seed,
+                folder=self.out / variant.name / f"fold{number}",
+                data_root=self.data_root,
+                train=Path(f"{name}_fold{number}_train.json"),
+                test=Path(f"{name}_fold{number}_test.json"),
+            )
+            for number in range(self.folds)
+            for variant in self.variants
+        ]
+
+    def _work(self, folds: Sequence[Fold], base: Config, tools: Path) -> None:
+        if self.jobs == 1:
+            for fold in folds:
+                fold.run(base, tools)
+            return
+        # each gets its share of the cores
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.jobs)))
+        with ThreadPoolExecutor(self.jobs) as pool:
+            waiting = [pool.submit(fold.run, base, tools) for fold in folds]
+            try:
+                for each in waiting:
+                    each.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise

@@ -1,0 +1,169 @@
+"""What a variant found on the films left out, over all folds.
+
+The table of a cross-validation: variants side by side, with their differences to the first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hipdet.core.annotations import patients_of
+from hipdet.core.errors import DatasetError
+from hipdet.core.files import write_csv, write_json, write_text
+from hipdet.evaluation.metrics import Interval, Units, bootstrap_intervals, calibration, mean_interval, roi_figures
+from hipdet.visualization.plots import write_calibration
+
+TABLE = "test/test.roi.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One entry per ROI ``[R]``, in the order of films and annotation ids, whatever the fold.
+
+    Attributes:
+        name: Of the variant.
+        key: Film and annotation id of every ROI.
+        fold: In which it was left out.
+        iou: With the detection it was matched with, 0 without.
+        confidence: Of that detection.
+        records: Of the folds: seconds of training, parameters, figures; empty for what others have trained.
+        patients: Of films, as far as they are known.
+    """
+
+    name: str
+    key: list[tuple[str, int]]
+    fold: NDArray[np.int64]
+    iou: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    records: list[dict[str, Any]]
+    patients: Mapping[Hashable, Hashable] | None = None
+
+    @classmethod
+    def read(cls, folder: Path, folds: int, patients: Mapping[Hashable, Hashable] | None = None) -> Result | None:
+        """From ``<folder>/fold<k>/test/test.roi.json``; None where one of them is missing."""
+        places = [folder / f"fold{number}" for number in range(folds)]
+        if not all((place / TABLE).is_file() for place in places):
+            return None
+        found = []
+        for number, place in enumerate(places):
+            for row in json.loads((place / TABLE).read_text(encoding="utf-8"))["rois"]:
+                found.append(((row["file_name"], row["annotation_id"]), number, row["iou"], row["confidence"]))
+        key, fold, iou, confidence = zip(*sorted(found))
+        records = [json.loads((p / "record.json").read_text()) for p in places if (p / "record.json").is_file()]
+        return cls(folder.name, list(key), np.array(fold), np.array(iou), np.array(confidence), records, patients)
+
+    @property
+    def units(self) -> Units:
+        """What every ROI is resampled with."""
+        return Units.of([film for film, _ in self.key], self.patients)
+
+    def figures(self) -> dict[str, Any]:
+        """Figures over all ROIs, with 95% intervals over patients or films, and the average IoU of every fold."""
+        figures: dict[str, Any] = roi_figures(self.iou, self.confidence)
+        intervals = bootstrap_intervals(self.iou, self.units.numbers)
+        figures.update(avg_iou_interval=intervals["avg_iou"], acc50_interval=intervals["acc50"])
+        figures["resampled"] = self.units.resampled
+        figures["folds"] = [float(self.iou[self.fold == fold].mean()) for fold in np.unique(self.fold)]
+        if self.records:
+            figures["minutes"] = float(np.mean([record["seconds"] for record in self.records])) / 60
+            if "parameters" in self.records[0]:
+                figures["parameters"] = self.records[0]["parameters"]
+            maps = [record["figures"].get("coco/bbox_mAP") for record in self.records]
+            if None not in maps:
+                figures["coco_map"] = float(np.mean(maps))  # per fold: scores of different models don't share a scale
+        return figures
+
+    def gain(self, other: Result) -> tuple[float, Interval]:
+        """Mean difference of IoU to `other` on the same ROIs, with its 95% interval over patients or films.
+
+        Raises:
+            DatasetError: other ROIs.
+        """
+        if self.key != other.key:
+            raise DatasetError(
+                f"{self.name} and {other.name} were tested on different films: use one --out for one set"
+            )
+        difference = self.iou - other.iou
+        return float(difference.mean()), mean_interval(difference, self.units.numbers)
+
+    def calibration(self, bands: int = 5) -> list[dict[str, float]]:
+        """ROIs in `bands` of equal number by rising confidence: mean confidence and mean IoU of each."""
+        return calibration(self.iou, self.confidence, bands)
+
+
+COLUMNS = ("avg_iou", "acc50", "acc75", "min_iou", "coco_map", "minutes", "parameters")
+FOOTNOTE = (
+    "Over all ROIs of all folds, each film left out of the training that tests it; [low, high]: 95% bootstrap interval, "
+    "resampled: {resampled}. Gain: mean difference of IoU to the first row on the same ROIs. mAP: mean over folds."
+)
+
+
+def summarize_folder(out: Path, names: Sequence[str], annotations: Path) -> list[Path]:
+    """Write ``summary`` (.md, .csv, .json) and ``calibration.png`` over all variants in `out`, those of `names` first.
+
+    Other folders with ``fold<k>/test/test.roi.json`` for every fold take part, whoever made them.
+
+    Raises:
+        DatasetError: variants tested on different films.
+    """
+    tests = sorted((out / "folds").glob("*_test.json"))
+    folds, patients = len(tests), patients_of(json.loads(path.read_text(encoding="utf-8")) for path in tests)
+    others = sorted(path.name for path in out.iterdir() if path.is_dir() and path.name not in (*names, "folds"))
+    results = [result for name in (*names, *others) if (result := Result.read(out / name, folds, patients))]
+    rows = [_row(result, results[0]) for result in results]
+    write_json(out / "summary.json", dict(annotations=annotations.name, folds=folds, variants=rows))
+    head = ["variant", *COLUMNS, "gain", "gain_low", "gain_high", "resampled"]
+    cells = [
+        [row["variant"], *(row.get(name, "") for name in COLUMNS), row["gain"], *row["gain_interval"], row["resampled"]]
+        for row in rows
+    ]
+    write_csv(out / "summary.csv", [head, *cells])
+    write_text(out / "summary.md", markdown(annotations.name, folds, rows))
+    write_calibration(out / "calibration.png", {result.name: result.calibration() for result in results})
+    return [out / "summary.md", out / "calibration.png"]
+
+
+def _row(result: Result, first: Result) -> dict[str, Any]:
+    gain, interval = result.gain(first)
+    return dict(
+        variant=result.name,
+        **result.figures(),
+        gain=gain,
+        gain_interval=interval,
+        calibration=result.calibration(),
+        worst=[dict(film=film, iou=iou) for iou, (film, _) in sorted(zip(result.iou.tolist(), result.key))[:5]],
+    )
+
+
+def markdown(name: str, folds: int, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The table as Markdown."""
+    lines = [
+        f"# {name}, {folds} folds",
+        "",
+        "| Variant | Average IoU | Folds | Gain | acc50 | acc75 | Minimum IoU | mAP | Minutes | Parameters |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        low, high = row["avg_iou_interval"]
+        gain = "" if row is rows[0] else "{:+.4f} [{:+.4f}, {:+.4f}]".format(row["gain"], *row["gain_interval"])
+        cells = [
+            row["variant"],
+            f"{row['avg_iou']:.4f} [{low:.4f}, {high:.4f}]",
+            " ".join(f"{value:.3f}" for value in row["folds"]),
+            gain,
+            f"{row['acc50']:.3f}",
+            f"{row['acc75']:.3f}",
+            f"{row['min_iou']:.3f}",
+            f"{row['coco_map']:.3f}" if "coco_map" in row else "",
+            f"{row['minutes']:.1f}" if "minutes" in row else "",
+            f"{row['parameters'] / 1e6:.2f} M" if "parameters" in row else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", FOOTNOTE.format(resampled=rows[0]["resampled"] if rows else ""), ""])

@@ -1,0 +1,104 @@
+"""A tool in a process of its own, with a progress bar on what it logs."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from hipdet.core.errors import HipdetError
+
+STEP = re.compile(r"Epoch\((?:train|test)\)\s+(?:\[\s*(\d+)\])?\[\s*(\d+)/(\d+)\]")
+LOSS = re.compile(r" loss: ([\d.]+)")
+SHOWN_LINES = 15
+DIE_WITH_PARENT = 1  # Linux: PR_SET_PDEATHSIG
+
+
+class ToolError(HipdetError):
+    """A tool that ended with an error."""
+
+
+def run_tool(script: Path, arguments: Sequence[object], processes: int, log: Path, title: str, epochs: int = 1) -> None:
+    """Run `script` with one process per rank and append what it says to `log`.
+
+    Args:
+        script: ``train`` or ``test``.
+        arguments: Its arguments.
+        processes: Ranks, by torchrun with ``--launcher pytorch`` if there are several.
+        log: File to append to.
+        title: What the progress line says.
+        epochs: Epochs that the tool will log.
+
+    Raises:
+        ToolError: the tool failed; with its error or its last lines.
+    """
+    command = [sys.executable, str(script), *map(str, arguments)]
+    if processes > 1:
+        ranks = ["--nproc_per_node", str(processes), "--master_port", str(_free_port())]
+        command = [sys.executable, "-m", "torch.distributed.run", *ranks, *command[1:], "--launcher", "pytorch"]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file, tqdm(desc=title, unit="it", dynamic_ncols=True) as bar:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            preexec_fn=partial(_bind_to, os.getpid()),
+        )
+        lines: list[str] = []
+        try:
+            for line in process.stdout or ():
+                file.write(line)
+                file.flush()
+                lines.append(line)
+                _advance(bar, line, epochs)
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+        if process.wait() != 0:
+            raise ToolError(
+                f"{title} failed: {_cause(lines)}\nAll it said is in {log}. Run the same command again to carry on."
+            )
+        bar.total = bar.n  # a resumed run may have had nothing left to do
+
+
+def _advance(bar: tqdm, line: str, epochs: int) -> None:
+    step = STEP.search(line)
+    if step is None:
+        return
+    epoch, done, length = (int(value or 1) for value in step.groups())
+    bar.total = epochs * length
+    bar.n = (epoch - 1) * length + done
+    loss = LOSS.search(line)
+    bar.set_postfix_str(f"epoch {epoch}/{epochs}" + (f", loss {float(loss[1]):.3g}" if loss else ""))
+
+
+def _cause(lines: Sequence[str]) -> str:
+    """The tool's own message, else its last lines."""
+    start = next((i for i in reversed(range(len(lines))) if lines[i].startswith("error: ")), None)
+    return "".join(lines[start:] if start is not None else lines[-SHOWN_LINES:]).strip()
+
+
+def _bind_to(parent: int) -> None:
+    """Linux: end when the parent dies, so that a killed run leaves no training behind that its successor would meet."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before it could be told
+            os._exit(1)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
