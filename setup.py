@@ -73,6 +73,7 @@ setup(
         "data": ["scipy>=1.7", "pycocotools>=2.0.6", "pyyaml>=5.4"],
         "plot": ["scipy>=1.7", "pycocotools>=2.0.6", "pyyaml>=5.4", "matplotlib>=3.5"],
         "phantoms": ["opencv-python>=4.5"],
+        "anchors": ["mmengine==0.10.7", "torch>=2.1", "scipy>=1.7", "pycocotools>=2.0.6", "matplotlib>=3.5"],
         # a speed-up for non-maximum suppression and nothing more: hipdet runs without it
         "vision": ["torchvision>=0.16"],
         # JPEG 2000 and JPEG-LS by MIT-licensed codecs; pylibjpeg-libjpeg, for the older JPEGs, is GPL

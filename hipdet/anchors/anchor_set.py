@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class AnchorSet:
     def worst_fit(self) -> float:
         """IoU of a square between two neighbouring sizes with either, if they had one centre; 1 where there is one size."""
         sizes = sorted(scale / grid for grid in self.grids for scale in self.scales)
-        return min((small / large for small, large in zip(sizes, sizes[1:])), default=1.0)
+        return min((small / large for small, large in pairwise(sizes)), default=1.0)
 
     def shapes(self) -> Iterator[tuple[int, float, float]]:
         """Grid, width and height of every kind of anchor; sides in units of the image."""

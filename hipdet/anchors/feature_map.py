@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from hipdet.anchors.anchor_set import AnchorSet
@@ -177,7 +178,7 @@ def _up_to(stage: int, base: Mapping[str, Any]) -> dict[str, Any]:
     groups = [dict(group) for group in base["optim_wrapper"]["paramwise_cfg"]["groups"]]
     for group in groups:
         group["prefixes"] = [prefix for prefix in group["prefixes"] if prefix not in gone]
-    for group, earlier in zip(groups, groups[1:]):
+    for group, earlier in pairwise(groups):
         if not group["prefixes"]:  # every stage of the training has something to thaw
             group["prefixes"].append(earlier["prefixes"].pop())
     return dict(model=model, optim_wrapper=dict(paramwise_cfg=dict(groups=groups)))

@@ -256,7 +256,7 @@ class OldLabels:
 
 
 def read_old_labels(path: Path, films: FilmFolder, project: Project) -> OldLabels:
-    """The labels of `path`, in any format that :func:`hipdet.data.formats.reader.read_labels` knows, for the films that are here.
+    """The labels of `path`, in any format of :mod:`hipdet.data.formats`, for the films that are here.
 
     In a project of squares, boxes become the squares around them.
 

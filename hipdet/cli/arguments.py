@@ -17,7 +17,7 @@ SHEET_FILMS = 24
 MOST_LISTED = 4
 
 
-def add_arguments(parser: argparse.ArgumentParser, out: str) -> None:
+def add_picture_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     """Add the arguments; `out` says where pictures go by default."""
     add = parser.add_argument
     add("--data-root", help="folder that the file names are relative to (default: $HIPDET_DATA, else data)")

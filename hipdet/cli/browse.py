@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from hipdet.cli import arguments as picture_arguments
+from hipdet.cli.arguments import add_picture_arguments, draw, image_root, limited, listed, out_file
 from hipdet.cli.errors import reports_errors
+from hipdet.cli.main import require
 from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.data.validate.check import Expected, validate
 from hipdet.data.validate.faults import Fault
@@ -41,7 +42,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--augmented", metavar="CONFIG", help="draw what this config's training pipeline makes of the films")
     add("--draws", type=int, default=5, help="of each film, with --augmented (default: %(default)s)")
     add("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
-    picture_arguments.add_arguments(parser, "NAME.png or NAME.html here, NAME that of the COCO file")
+    add_picture_arguments(parser, "NAME.png or NAME.html here, NAME that of the COCO file")
     return parser.parse_args(argv)
 
 
@@ -63,33 +64,30 @@ def read_films(path: Path, root: Path) -> tuple[list[PicturedFilm], list[Fault]]
 
 def browse(args: argparse.Namespace) -> list[Path]:
     """Draw films with their labels."""
-    films, faults = read_films(args.annotations, picture_arguments.image_root(args))
+    films, faults = read_films(args.annotations, image_root(args))
     errors = sum(not fault.warning for fault in faults)
     title = f"{args.annotations.name}: {len(films)} films, {errors} errors, {len(faults) - errors} warnings"
     print(title)
     if args.faults:
         films = faulty_first(films, faults)
-    return picture_arguments.draw(args, films, Path(args.annotations.stem), title, strict=False)
+    return draw(args, films, Path(args.annotations.stem), title, strict=False)
 
 
 def browse_augmented(args: argparse.Namespace) -> list[Path]:
     """Draw films and what the training pipeline makes of them."""
-    import hipdet  # noqa: F401  (before mmdet: makes mmcv-lite usable)
+    require("mm", "browse --augmented")
     from hipdet.core.configs import read_config
-    from hipdet.visualization.augmented import (
-        augmented_tiles,
-        training_films,  # mmdet is needed for nothing else here
-    )
+    from hipdet.visualization.augmented import augmented_tiles, training_films  # mmdet is needed for nothing else here
 
-    root = picture_arguments.image_root(args)
+    root = image_root(args)
     dataset = training_films(read_config(args.augmented), args.annotations, root)
     every = read_films(args.annotations, root)[0]
-    films = picture_arguments.limited(args, named(every, args.names) if args.names else every, AUGMENTED_FILMS)
+    films = limited(args, named(every, args.names) if args.names else every, AUGMENTED_FILMS)
     tiles = augmented_tiles(dataset, films, root, args.draws, args.seed, args.side)
     columns = args.draws + 1
     title = f"{args.annotations.name} as {Path(args.augmented).stem} trains on it, seed {args.seed}"
     heading = [("label", LABEL), (title, QUIET)]
-    out = picture_arguments.out_file(args, Path(f"{args.annotations.stem}_augmented"))
+    out = out_file(args, Path(f"{args.annotations.stem}_augmented"))
     bar = tqdm(tiles, "tiles", total=len(films) * columns, disable=None)
     return write_tiles(iter(bar), len(films) * columns, out, heading, columns)
 
@@ -105,4 +103,4 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.draws < 1 or args.seed < 0:
         raise ConfigError(f"--draws {args.draws} --seed {args.seed}: expected at least 1 draw and a seed from 0 up")
     written = browse_augmented(args) if args.augmented else browse(args)
-    print(f"written: {picture_arguments.listed(written)}")
+    print(f"written: {listed(written)}")

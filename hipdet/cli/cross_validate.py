@@ -15,7 +15,6 @@ from hipdet.core.data_root import coco_file, default_root
 from hipdet.core.errors import ConfigError
 from hipdet.workflows.cross_validation import CrossValidation, Variant
 
-TOOLS = Path(__file__).resolve().parent
 EXAMPLES = """examples:
   hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json
   hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --folds 3 \\
@@ -86,6 +85,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     base.merge_from_dict(args.cfg_options)
     out = args.out or Path("work_dirs/cross_validation") / Path(args.config).stem
     run = CrossValidation(annotations, root, out, variants, args.folds, args.seed, args.jobs)
-    table, *others = run.execute(base, TOOLS)
+    table, *others = run.execute(base)
     print(table.read_text(encoding="utf-8"))
     print(f"written: {', '.join(map(str, (table, *others)))}")

@@ -14,13 +14,12 @@ from hipdet.core.configs import read_config
 from hipdet.core.data_root import default_root
 from hipdet.data.sources.phantoms import convert_phantoms
 from hipdet.data.split import SPLIT_BY
-from hipdet.engine import config as mm_arguments
+from hipdet.engine.config import require_gpu_for_amp
 from hipdet.paper.data import DataSet, Split
 from hipdet.paper.facts import CGOA, EXPERIMENTS, GIS, OAIH
 from hipdet.paper.run import Run
 from hipdet.phantoms.write import write_phantoms
 
-TOOLS = Path(__file__).resolve().parent
 CONFIG = "configs/hip_ssd_exp3.py"
 QUICK_CONFIG = "configs/hip_ssd_r18_demo.py"
 QUICK_FILMS = {CGOA: 360, OAIH: 240, GIS: 200}
@@ -124,14 +123,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run them."""
     args = parse_arguments(argv)
     if args.amp:
-        mm_arguments.require_gpu_for_amp()
+        require_gpu_for_amp()
     base = read_config(args.config or (QUICK_CONFIG if args.quick else CONFIG))
     base.merge_from_dict({**(QUICK_OPTIONS if args.quick else {}), **args.cfg_options})
     run = Run(
         numbers=sorted({number for numbers in args.experiments for number in numbers}) or list(EXPERIMENTS),
         data_sets=data_sets(args),
         out=args.out,
-        tools=TOOLS,
         split=Split(args.split, args.val_fraction, args.split_seed),
         seeds=range(args.seeds),
         processes=args.processes,

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from hipdet.cli import arguments as picture_arguments
+from hipdet.cli.arguments import add_picture_arguments, draw, listed
 from hipdet.cli.errors import reports_errors
 from hipdet.core.errors import DatasetError
 from hipdet.data.film_status import counted, left_out
@@ -47,7 +47,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--rois", type=int, default=2, help="detections of a film to draw, 0 for all (default: 2)")
     parser.add_argument("--below", type=float, metavar="IOU", help="only films with an ROI whose IoU is below this")
-    picture_arguments.add_arguments(parser, "gallery.png or gallery.html beside the first file")
+    add_picture_arguments(parser, "gallery.png or gallery.html beside the first file")
     return parser.parse_args(argv)
 
 
@@ -91,5 +91,5 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"no film of {len(films)} has an ROI with IoU below {args.below}: nothing to draw")
             return
     title = f"{', '.join(dict.fromkeys(path.name for path in args.results))}: {len(drawn)} films, the worst first"
-    written = picture_arguments.draw(args, drawn, args.results[0].with_name("gallery"), title)
-    print(f"{picture_arguments.listed(written)}: {title} (yellow = label, red = detection)")
+    written = draw(args, drawn, args.results[0].with_name("gallery"), title)
+    print(f"{listed(written)}: {title} (yellow = label, red = detection)")

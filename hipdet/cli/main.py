@@ -31,12 +31,12 @@ COMMANDS = (
     Command("convert", "data", "films and label files of any tool to COCO"),
     Command("validate", "data", "find every fault of annotations and films"),
     Command("split", "data", "split annotations by patient"),
-    Command("anchors", "data", "read the anchors off the annotations"),
-    Command("browse", "mm", "films as training sees them"),
+    Command("anchors", "anchors", "read the anchors off the annotations"),
+    Command("browse", "data", "films with their labels, or as training sees them"),
     Command("train", "mm", "train a detector"),
     Command("test", "mm", "test it: COCO mAP and ROI metrics"),
     Command("cross-validate", "mm", "train and test on folds, and compare recipes"),
-    Command("gallery", "data", "detections beside labels, worst first, as a picture or a page"),
+    Command("gallery", None, "detections beside labels, worst first, as a picture or a page"),
     Command("plot", "plot", "plots of ratios, anchors, IoU, calibration, learning curves"),
     Command("export", "mm", "a checkpoint as one ONNX file"),
     Command("publish", "mm", "a checkpoint as files to give away"),
@@ -50,6 +50,7 @@ EXTRAS = {
     "plot": ("scipy", "pycocotools", "matplotlib"),
     "annotate": ("werkzeug", "scipy", "pycocotools"),
     "phantoms": ("cv2",),
+    "anchors": ("torch", "mmengine", "scipy", "pycocotools", "matplotlib"),
     "mm": ("torch", "mmengine", "mmcv", "mmdet", "cv2", "scipy", "matplotlib", "pycocotools"),
 }
 
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         near = get_close_matches(name, [command.name for command in COMMANDS], 1)
         _end(f"no command {name!r}" + (f", did you mean {near[0]!r}?" if near else "") + " (hipdet --help lists them)")
         return
-    prepare(command)
+    require(command.extra, name)
     import_module(f"hipdet.cli.{name.replace('-', '_')}").main(rest)
 
 
@@ -93,12 +94,12 @@ def overview() -> str:
     )
 
 
-def prepare(command: Command) -> None:
-    """End the program with exit status 2 where the extra of `command` isn't installed, else set up what it needs."""
-    missing = [name for name in EXTRAS[command.extra] if find_spec(name) is None] if command.extra else []
+def require(extra: str | None, name: str) -> None:
+    """End the program with exit status 2 where `extra`, which the command `name` needs, isn't installed; else set it up."""
+    missing = [module for module in EXTRAS[extra] if find_spec(module) is None] if extra else []
     if missing:
-        _end(f"hipdet {command.name} needs {', '.join(missing)}: pip install 'hipdet[{command.extra}]'")
-    if command.extra == "mm":
+        _end(f"hipdet {name} needs {', '.join(missing)}: pip install 'hipdet[{extra}]'")
+    if extra == "mm":
         try:
             check_versions()
         except ImportError as error:

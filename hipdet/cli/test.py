@@ -10,9 +10,9 @@ from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from hipdet.cli.config_arguments import add_config_arguments, load_config
 from hipdet.cli.errors import reports_errors
 from hipdet.core.errors import ConfigError
-from hipdet.engine import config as mm_arguments
 from hipdet.engine.checkpoint import read_checkpoint
 from hipdet.engine.config import use_flip_averaging
 from hipdet.engine.loop import joined_ranks
@@ -31,7 +31,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="hipdet test", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    mm_arguments.add_arguments(parser, parts=("test",))
+    add_config_arguments(parser, parts=("test",))
     parser.add_argument("checkpoint", help="checkpoint file (.pth)")
     parser.add_argument("--out", help="dump predictions to a pickle file, as mmdet's tools do")
     parser.add_argument("--show", action="store_true", help="show painted films")
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_arguments(argv)
     if args.out and not args.out.endswith((".pkl", ".pickle")):
         raise ConfigError(f"--out {args.out}: the dump is a pickle file; let the name end in .pkl")
-    cfg = mm_arguments.load_config(args)
+    cfg = load_config(args)
     if not cfg.get("test_dataloader") or not cfg.get("test_evaluator"):
         raise ConfigError(f"{args.config}: has no films to test on: set test_dataloader, test_evaluator and test_cfg")
     read_checkpoint(args.checkpoint)

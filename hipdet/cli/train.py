@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from mmengine.runner import Runner
 
+from hipdet.cli.config_arguments import add_config_arguments, load_config
 from hipdet.cli.errors import reports_errors
-from hipdet.engine import config as mm_arguments
+from hipdet.engine.config import require_readable_start, use_amp, use_auto_scale_lr, use_resume
 from hipdet.engine.loop import joined_ranks
 
 EXAMPLES = """examples:
@@ -25,7 +26,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="hipdet train", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    mm_arguments.add_arguments(parser, parts=("train", "val"))
+    add_config_arguments(parser, parts=("train", "val"))
     parser.add_argument("--amp", action="store_true", help="mixed precision (GPU only)")
     parser.add_argument("--auto-scale-lr", action="store_true", help="scale the learning rate by the batch size")
     parser.add_argument(
@@ -41,14 +42,14 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
     args = parse_arguments(argv)
-    cfg = mm_arguments.load_config(args)
+    cfg = load_config(args)
     if args.amp:
-        mm_arguments.use_amp(cfg)
+        use_amp(cfg)
     if args.auto_scale_lr:
-        mm_arguments.use_auto_scale_lr(cfg)
+        use_auto_scale_lr(cfg)
     if args.resume:
-        mm_arguments.use_resume(cfg, args.resume)
+        use_resume(cfg, args.resume)
     else:
-        mm_arguments.require_readable_start(cfg)
+        require_readable_start(cfg)
     with joined_ranks(cfg):
         Runner.from_cfg(cfg).train()

@@ -169,7 +169,7 @@ Coco = dict[str, Any]
 
 
 def subset(coco: Mapping[str, Any], image_ids: Iterable[int]) -> Coco:
-    """The part of `coco` with these images; ids stay, and so does what is said of patients (:mod:`hipdet.core.annotations`)."""
+    """The part of `coco` with these images; ids stay, and so does what ``info`` says of patients."""
     wanted = set(image_ids)
     part = dict(
         coco,

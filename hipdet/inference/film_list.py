@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
-from typing import Any, TypeVar, Union
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from hipdet.radiographs.grey import ReducedFilm, windowed
 from hipdet.radiographs.read import read_reduced
 from hipdet.radiographs.sniff import PICTURE_SUFFIX, is_film
 
-Films = Union[str, "os.PathLike[str]", NDArray[Any], Iterable[Union[str, "os.PathLike[str]", NDArray[Any]]]]
+Films = str | os.PathLike[str] | NDArray[Any] | Iterable[str | os.PathLike[str] | NDArray[Any]]
 
 
 @dataclass(frozen=True)

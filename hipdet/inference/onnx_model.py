@@ -41,7 +41,7 @@ class ModelCard:
         config: Name of its config.
         classes: Names in the order of its labels.
         side: Of the square that it sees, in pixels.
-        rois: Expected on a film: a number or a range, of all classes together, or one by class (:mod:`hipdet.core.roi_counts`).
+        rois: Expected on a film: a number or a range, of all classes together, or one by class.
         limits: For the review of what it finds; None if it was never calibrated.
         about: Further texts: data, attribution, figures, limits of use.
         hipdet: Version that wrote it.

@@ -35,7 +35,7 @@ from hipdet.paper.tables import (
     write_predictions,
     write_table,
 )
-from hipdet.workflows.process import run_tool
+from hipdet.workflows.process import TEST, TRAIN, run_program
 
 CONFIG = "config.py"
 INPUTS, RECORD = "inputs.json", "record.json"
@@ -53,7 +53,6 @@ class Training:
         seed: Of weights, order of films and augmentation.
         folder: For everything that it writes.
         data_root: That :func:`hipdet.paper.data.write_data_root` wrote.
-        tools: Folder of ``train`` and ``test``.
         processes: Ranks; the batch is divided among them.
     """
 
@@ -61,7 +60,6 @@ class Training:
     seed: int
     folder: Path
     data_root: Path
-    tools: Path
     processes: int = 1
 
     @property
@@ -84,7 +82,7 @@ class Training:
 
         Raises:
             ConfigError: the folder holds a training with other settings or films.
-            ToolError: training or testing failed.
+            ProgramError: training or testing failed.
         """
         cfg = self.config(base)
         self._claim(cfg, films, flags)
@@ -95,10 +93,10 @@ class Training:
         checkpoint = self.folder / f"epoch_{epochs}.pth"
         if self._last_checkpoint() != checkpoint.name:
             arguments = [self.folder / CONFIG, "--work-dir", self.folder, "--resume", *flags]
-            run_tool(self.tools / "train.py", arguments, self.processes, self.folder / "train.log", title, epochs)
+            run_program(TRAIN, arguments, self.processes, self.folder / "train.log", title, epochs)
         write_text(self.tested / CONFIG, self.test_config(cfg).pretty_text)
         arguments = [self.tested / CONFIG, checkpoint, "--work-dir", self.tested]
-        run_tool(self.tools / "test.py", arguments, self.processes, self.folder / "test.log", f"{title}, test")
+        run_program(TEST, arguments, self.processes, self.folder / "test.log", f"{title}, test")
         write_json(self.folder / RECORD, self._record(checkpoint, films))
         return True
 
@@ -210,7 +208,6 @@ class Run:
         numbers: Experiments, 1 to 10.
         data_sets: By name; those that no experiment knows are further test sets.
         out: Folder for trainings and tables.
-        tools: Folder of ``train`` and ``test``.
         split: Of training and validation.
         seeds: Of the trainings.
         processes: Ranks of a training.
@@ -220,7 +217,6 @@ class Run:
     numbers: Sequence[int]
     data_sets: Mapping[str, DataSet]
     out: Path
-    tools: Path
     split: Split = field(default_factory=Split)
     seeds: Sequence[int] = (0,)
     processes: int = 1
@@ -269,7 +265,7 @@ class Run:
 
     def _training(self, number: int, seed: int) -> Training:
         folder = self.out / f"seed{seed}" / f"exp{number}"
-        return Training(number, seed, folder, self.out / "data", self.tools, self.processes)
+        return Training(number, seed, folder, self.out / "data", self.processes)
 
     def model(self, number: int, seeds: Sequence[int], films: Films) -> TrainedModel:
         """The trained model of experiment `number` with the scores of all `seeds`."""

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Union
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from hipdet.radiographs import dicom, picture
 from hipdet.radiographs.grey import TOO_LARGE, RadiographHeader, ReducedFilm
 from hipdet.radiographs.sniff import AGAIN, checked_kind
 
-Source = Union[str, "os.PathLike[str]", bytes]
+Source = str | os.PathLike[str] | bytes
 
 # what decoders raise on damaged files, over and above OSError
 _DECODER_ERRORS = (

@@ -28,7 +28,7 @@ from hipdet.engine.checkpoint import read_checkpoint
 from hipdet.engine.config import use_annotations
 from hipdet.engine.safe_settings import require_writable
 from hipdet.workflows.fold_results import summarize_folder
-from hipdet.workflows.process import run_tool
+from hipdet.workflows.process import TEST, TRAIN, run_program
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
@@ -90,19 +90,18 @@ class Fold:
         cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs  # nothing is chosen by what is left out
         return cfg
 
-    def run(self, base: Config, tools: Path) -> bool:
+    def run(self, base: Config) -> bool:
         """Train, resuming what was interrupted, then test; ``record.json`` comes last.
 
         Args:
             base: Config that the variant is applied to.
-            tools: Folder of ``train`` and ``test``.
 
         Returns:
             Whether there was something to do.
 
         Raises:
             ConfigError: the folder holds a training with other settings or films.
-            ToolError: training or testing failed.
+            ProgramError: training or testing failed.
         """
         cfg = self.config(base)
         self._claim(cfg)
@@ -112,9 +111,9 @@ class Fold:
         checkpoint = self.folder / f"epoch_{epochs}.pth"
         if not checkpoint.is_file():
             arguments = [self.folder / CONFIG, "--work-dir", self.folder, "--resume"]
-            run_tool(tools / "train.py", arguments, 1, self.folder / "train.log", title, epochs)
+            run_program(TRAIN, arguments, 1, self.folder / "train.log", title, epochs)
         arguments = [self.folder / CONFIG, checkpoint, "--work-dir", (self.folder / TABLE).parent]
-        run_tool(tools / "test.py", arguments, 1, self.folder / "test.log", f"{title}, test")
+        run_program(TEST, arguments, 1, self.folder / "test.log", f"{title}, test")
         report = json.loads((self.folder / "test/test_report.json").read_text(encoding="utf-8"))
         facts = {name: report[name] for name in ("parameters", "versions", "figures")}
         write_json(self.folder / RECORD, dict(seconds=read_checkpoint(checkpoint)["meta"]["seconds"], **facts))
@@ -171,13 +170,13 @@ class CrossValidation:
     seed: int = 0
     jobs: int = 1
 
-    def execute(self, base: Config, tools: Path) -> list[Path]:
+    def execute(self, base: Config) -> list[Path]:
         """Train and test what isn't done yet, fold by fold, then write the tables; returns them.
 
         Raises:
             DatasetError: faulty films, or another process is at work in the folder.
             ConfigError: a folder that holds another training, or two variants of one name.
-            ToolError: a training or test failed.
+            ProgramError: a training or test failed.
         """
         self.out.mkdir(parents=True, exist_ok=True)
         try:
@@ -185,7 +184,7 @@ class CrossValidation:
                 folds = self.trainings()
                 for fold in folds:
                     fold.config(base)  # settings that don't fit show before the first training
-                self._work(folds, base, tools)
+                self._work(folds, base)
                 return summarize_folder(self.out, [variant.name for variant in self.variants], self.annotations)
         except Timeout as error:
             raise DatasetError(
@@ -213,15 +212,15 @@ class CrossValidation:
             for variant in self.variants
         ]
 
-    def _work(self, folds: Sequence[Fold], base: Config, tools: Path) -> None:
+    def _work(self, folds: Sequence[Fold], base: Config) -> None:
         if self.jobs == 1:
             for fold in folds:
-                fold.run(base, tools)
+                fold.run(base)
             return
         # each gets its share of the cores
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.jobs)))
         with ThreadPoolExecutor(self.jobs) as pool:
-            waiting = [pool.submit(fold.run, base, tools) for fold in folds]
+            waiting = [pool.submit(fold.run, base) for fold in folds]
             try:
                 for each in waiting:
                     each.result()

@@ -1,4 +1,4 @@
-"""A tool in a process of its own, with a progress bar on what it logs."""
+"""A program in a process of its own, with a progress bar on what it logs."""
 
 from __future__ import annotations
 
@@ -17,38 +17,41 @@ from tqdm import tqdm
 
 from hipdet.core.errors import HipdetError
 
+TRAIN, TEST = ("-m", "hipdet", "train"), ("-m", "hipdet", "test")
 STEP = re.compile(r"Epoch\((?:train|test)\)\s+(?:\[\s*(\d+)\])?\[\s*(\d+)/(\d+)\]")
 LOSS = re.compile(r" loss: ([\d.]+)")
 SHOWN_LINES = 15
 DIE_WITH_PARENT = 1  # Linux: PR_SET_PDEATHSIG
 
 
-class ToolError(HipdetError):
-    """A tool that ended with an error."""
+class ProgramError(HipdetError):
+    """A program that ended with an error."""
 
 
-def run_tool(script: Path, arguments: Sequence[object], processes: int, log: Path, title: str, epochs: int = 1) -> None:
-    """Run `script` with one process per rank and append what it says to `log`.
+def run_program(
+    program: Sequence[str], arguments: Sequence[object], processes: int, log: Path, title: str, epochs: int = 1
+) -> None:
+    """Run `program` with one process per rank and append what it says to `log`.
 
     Args:
-        script: ``train`` or ``test``.
+        program: What follows ``python``: :data:`TRAIN` or :data:`TEST`.
         arguments: Its arguments.
         processes: Ranks, by torchrun with ``--launcher pytorch`` if there are several.
         log: File to append to.
         title: What the progress line says.
-        epochs: Epochs that the tool will log.
+        epochs: Epochs that the program will log.
 
     Raises:
-        ToolError: the tool failed; with its error or its last lines.
+        ProgramError: the program failed; with its error or its last lines.
     """
-    command = [sys.executable, str(script), *map(str, arguments)]
+    command = [*program, *map(str, arguments)]
     if processes > 1:
         ranks = ["--nproc_per_node", str(processes), "--master_port", str(_free_port())]
-        command = [sys.executable, "-m", "torch.distributed.run", *ranks, *command[1:], "--launcher", "pytorch"]
+        command = ["-m", "torch.distributed.run", *ranks, *command, "--launcher", "pytorch"]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file, tqdm(desc=title, unit="it", dynamic_ncols=True) as bar:
         process = subprocess.Popen(
-            command,
+            [sys.executable, *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -67,7 +70,7 @@ def run_tool(script: Path, arguments: Sequence[object], processes: int, log: Pat
             process.wait()
             raise
         if process.wait() != 0:
-            raise ToolError(
+            raise ProgramError(
                 f"{title} failed: {_cause(lines)}\nAll it said is in {log}. Run the same command again to carry on."
             )
         bar.total = bar.n  # a resumed run may have had nothing left to do
@@ -85,7 +88,7 @@ def _advance(bar: tqdm, line: str, epochs: int) -> None:
 
 
 def _cause(lines: Sequence[str]) -> str:
-    """The tool's own message, else its last lines."""
+    """The program's own message, else its last lines."""
     start = next((i for i in reversed(range(len(lines))) if lines[i].startswith("error: ")), None)
     return "".join(lines[start:] if start is not None else lines[-SHOWN_LINES:]).strip()
 

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Literal, Union
+from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from hipdet.core.errors import DatasetError
@@ -144,7 +144,7 @@ class FilmLabels:
 
 
 FilmSizes = Callable[[str], tuple[int, int] | None]
-Origin = Union[Literal["auto"], int]
+Origin = Literal["auto"] | int
 
 
 @dataclass(frozen=True)

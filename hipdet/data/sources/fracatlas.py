@@ -38,8 +38,8 @@ def convert_fracatlas(
     """Write ``hips.json`` with its provenance and ``fold{k}_train.json``, ``fold{k}_test.json`` for every fold.
 
     Consecutive numbers can be the same patient, whom FracAtlas doesn't name: films whose numbers differ by 2 or less
-    count as one patient and share a fold; the ``info`` says that this is a guess (:mod:`hipdet.core.annotations`).  Every image
-    record carries the ``fold`` in which it is tested.
+    count as one patient and share a fold; the ``info`` says that this is a guess.  Every image record
+    carries the ``fold`` in which it is tested.
 
     Args:
         root: The released folder, with the films in ``images``, ``images/Fractured`` or ``images/Non_fractured``.
