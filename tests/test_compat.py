@@ -1,8 +1,6 @@
 """The stand-in for mmcv's compiled extension, in processes of their own: imports can't be taken back."""
 
-import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
 
 import numpy as np
 import pytest
@@ -10,21 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hipdet import mmcv_lite as compat
+from hipdet import mmcv_lite
 from hipdet.core.boxes import iou_matrix
+from tool_runs import REPOSITORY, mmcv_is_lite, run_python
 
 
 def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    return run_python("-c", code, cwd=REPOSITORY, timeout=120)
 
 
-def compiled_mmcv():
-    import mmcv._ext
-
-    return type(mmcv._ext).__name__ != "ExtensionModule"
-
-
-lite_only = pytest.mark.skipif(compiled_mmcv(), reason="this environment has compiled mmcv")
+lite_only = pytest.mark.skipif(not mmcv_is_lite(), reason="this environment has compiled mmcv")
 
 
 @lite_only
@@ -34,13 +27,30 @@ def test_without_the_finder_mmdet_does_not_import():
     assert "mmcv._ext" in run(f"{without}; import mmdet.models").stderr
 
 
-def test_installed_it_works_for_programs_that_import_mmdet_first():
-    try:
-        distribution("hipdet")
-    except PackageNotFoundError:
-        pytest.skip("hipdet isn't installed, so its start-up line isn't either: pip install -e .")
-    code = "import sys; print('hipdet' in sys.modules); import mmdet.apis; import hipdet; from mmdet.registry import MODELS; "
-    assert run(code + "print(MODELS.get('HipSSDHead').__name__)").stdout.split() == ["False", "HipSSDHead"]
+SCRIPT = "import sys; from mmdet.models import SSDHead; import hipdet.plugin; print(SSDHead.__name__, __name__, sys.argv[1:])"
+
+
+def test_a_script_that_imports_mmdet_first(tmp_path):
+    """As ``python SCRIPT`` does: its folder comes first, it is ``__main__``, and its arguments are its own."""
+    (tmp_path / "beside.py").write_text("NAME = 'neighbour'")
+    (tmp_path / "script.py").write_text(f"from beside import NAME\n{SCRIPT}\nprint(NAME)\nsys.exit(3)")
+    done = run_python("-m", "hipdet.mmcv_lite", "script.py", "a", "--b", cwd=tmp_path)
+    assert done.stdout.splitlines()[-2:] == ["SSDHead __main__ ['a', '--b']", "neighbour"], done.stderr
+    assert done.returncode == 3
+
+
+def test_a_script_that_imports_mmdet_first_on_two_ranks(tmp_path):
+    (tmp_path / "script.py").write_text("import mmdet.models, os; print('rank', os.environ['RANK'], flush=True)")
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
+    done = run_python(*launcher, "-m", "hipdet.mmcv_lite", "script.py", cwd=tmp_path)
+    assert sorted(line for line in done.stdout.splitlines() if line.startswith("rank")) == ["rank 0", "rank 1"], (
+        done.stderr
+    )
+
+
+def test_no_such_script(tmp_path):
+    done = run_python("-m", "hipdet.mmcv_lite", "none.py", cwd=tmp_path)
+    assert (done.returncode, done.stderr.strip()) == (1, "error: none.py: no such script")
 
 
 def test_importing_hipdet_alone_loads_neither_torch_nor_mm():
@@ -50,9 +60,29 @@ def test_importing_hipdet_alone_loads_neither_torch_nor_mm():
     assert found.stdout.strip() == "[]"
 
 
-def test_mmengine_first_then_hipdet_registers():
-    code = "import mmengine, hipdet; from mmdet.registry import MODELS; print(MODELS.get('HipSSDHead').__name__)"
-    assert run(code).stdout.strip() == "HipSSDHead"
+def test_importing_hipdet_has_no_effect():
+    """Neither on what Python finds, nor on mmdet's registries, whatever was imported before."""
+    code = (
+        "import sys, mmengine; before = set(sys.modules), list(sys.meta_path); import hipdet; "
+        "print(sorted(set(sys.modules) - before[0]), sys.meta_path == before[1])"
+    )
+    assert run(code).stdout.strip() == "['hipdet', 'hipdet.version'] True"
+
+
+def test_a_detector_in_an_environment_with_mmengine_alone():
+    """As with an mmdet that hipdet doesn't work with: a detector needs neither."""
+    code = (
+        "import sys, mmengine; sys.modules['mmdet'] = sys.modules['mmcv'] = None; "
+        "import hipdet, numpy; print(len(hipdet.HipDetector()(numpy.full((300, 300), 90, numpy.uint8)).rois))"
+    )
+    assert run(code).stdout.strip() in ("0", "1", "2"), run(code).stderr
+
+
+def test_installed_for_a_notebook():
+    code = (
+        "from hipdet import mmcv_lite; mmcv_lite.install(); from mmdet.models import SSDHead; print(SSDHead.__name__)"
+    )
+    assert run(code).stdout.strip() == "SSDHead"
 
 
 def test_hipdet_first_then_the_plugin_registers():
@@ -70,12 +100,13 @@ def test_other_operators_say_what_to_install():
 
 def test_a_real_extension_wins(tmp_path):
     (tmp_path / "_ext.py").write_text("NAME = 'compiled'")
-    code = f"import hipdet, mmcv; mmcv.__path__.insert(0, {str(tmp_path)!r}); import mmcv._ext; print(mmcv._ext.NAME)"
+    install = "import hipdet.mmcv_lite, mmcv; hipdet.mmcv_lite.install()"
+    code = f"{install}; mmcv.__path__.insert(0, {str(tmp_path)!r}); import mmcv._ext; print(mmcv._ext.NAME)"
     assert run(code).stdout.strip() == "compiled"
 
 
 def test_installs_once():
-    compat.install()
+    mmcv_lite.install()
     assert sum(type(finder).__name__ == "ExtensionFinder" for finder in sys.meta_path) == 1
 
 
@@ -115,12 +146,12 @@ def test_nms_against_brute_force(seed, count, threshold):
     generator = np.random.default_rng(seed)
     corner, side = generator.uniform(0, 40, (count, 2)), generator.uniform(5, 30, (count, 2))
     boxes, scores = np.concatenate([corner, corner + side], axis=1), generator.permutation(count) / 20
-    found = compat._torch_nms(torch.tensor(boxes), torch.tensor(scores), threshold, 0)
+    found = mmcv_lite._torch_nms(torch.tensor(boxes), torch.tensor(scores), threshold, 0)
     assert found.tolist() == brute_force_nms(boxes, scores, threshold)
 
 
 def test_nms_with_mmcvs_pixel_offset():
     # 10 px wide with offset 1: [0, 9] and [5, 14] overlap 5 of 15 columns, IoU 1/3
     boxes, scores = torch.tensor([[0.0, 0, 9, 9], [5.0, 0, 14, 9]]), torch.tensor([0.9, 0.8])
-    assert compat._torch_nms(boxes, scores, 0.33, 1).tolist() == [0]
-    assert compat._torch_nms(boxes, scores, 0.34, 1).tolist() == [0, 1]
+    assert mmcv_lite._torch_nms(boxes, scores, 0.33, 1).tolist() == [0]
+    assert mmcv_lite._torch_nms(boxes, scores, 0.34, 1).tolist() == [0, 1]

@@ -1,14 +1,14 @@
-"""Running the tools as users do, at a size that a test can afford."""
+"""Running the commands as users do, at a size that a test can afford."""
 
 import contextlib
 import io
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
-from unittest.mock import patch
+
+from hipdet.cli.main import main
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -50,27 +50,35 @@ RECIPES = [Recipe("configs/hip_ssd_exp3.py", SMALL), Recipe("configs/hip_roi_med
 
 
 def run_tool(name, *arguments, cwd, timeout=600, **environment):
-    """Run a tool from another working directory."""
-    command = [sys.executable, str(REPOSITORY / "tools" / name), *map(str, arguments)]
+    """Run ``hipdet NAME`` of this checkout from another working directory."""
+    return run_python("-m", "hipdet", name, *arguments, cwd=cwd, timeout=timeout, **environment)
+
+
+def run_python(*arguments, cwd, timeout=600, **environment):
+    """Run Python where hipdet is that of this checkout."""
     # one thread: results don't depend on the machine, and tests may run side by side
-    env = {**os.environ, "OMP_NUM_THREADS": "1", **{key: str(value) for key, value in environment.items()}}
+    checkout = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    env = {**os.environ, **checkout, **{key: str(value) for key, value in environment.items()}}
+    command = [sys.executable, *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout)
 
 
 def run_tool_here(name, *arguments, cwd):
     """As run_tool, in this process: many times faster, and enough where processes play no part."""
     out, err, before, code = io.StringIO(), io.StringIO(), Path.cwd(), 0
-    path = str(REPOSITORY / "tools" / name)
     os.chdir(cwd)
-    quietly = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
-    as_typed = patch.object(sys, "argv", [path, *map(str, arguments)]), patch.object(sys, "path", [*sys.path])
     try:
-        with contextlib.ExitStack() as stack:
-            for context in (*quietly, *as_typed):
-                stack.enter_context(context)
-            runpy.run_path(path, run_name="__main__")
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main([name, *map(str, arguments)])
     except SystemExit as exit:
         code = exit.code or 0
     finally:
         os.chdir(before)
-    return subprocess.CompletedProcess([path, *arguments], code, out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess([name, *arguments], code, out.getvalue(), err.getvalue())
+
+
+def mmcv_is_lite():
+    """Whether this environment's mmcv lacks its compiled extension."""
+    import mmcv._ext
+
+    return type(mmcv._ext).__name__ == "ExtensionModule"

@@ -155,6 +155,9 @@ class StaleRevision(HipdetError):
         self.current = current
 
 
+BUSY = "another hipdet annotate is writing it: close that one, or choose another --annotator"
+
+
 class LabelStore:
     """Reads the journal of `project.annotator` in `folder`, and writes ``<annotator>.json`` and ``.exclude.csv`` beside.
 
@@ -169,10 +172,12 @@ class LabelStore:
 
     def __init__(self, folder: Path, project: Project, patients: Mapping[str, str]) -> None:
         self.project = project
-        self._journal = Journal(folder / f"{project.annotator}.journal")
+        self._journal = Journal(folder / f"{project.annotator}.journal", BUSY, synced=True)
         self._lock = threading.Lock()
         try:
-            self._entries = _replay(self._journal.read(), project, folder / f"{project.annotator}.journal")
+            self._entries = _replay(
+                [record for _, record in self._journal.records()], project, folder / f"{project.annotator}.journal"
+            )
         except DatasetError:
             self._journal.close()
             raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from hipdet.annotate.film_folder import FilmFolder
 from hipdet.annotate.film_state import Project, is_square, squared
+from hipdet.core.journal import Journal
 from hipdet.core.records import finite
 from hipdet.core.roi_counts import RoiCounts
 from hipdet.inference.detections import DetectedRoi, FilmRois
@@ -109,15 +109,13 @@ class Proposals:
 
     def _run(self) -> None:
         try:
-            self._load()
-            missing = [name for name in self._films.candidates if name not in self._found]
-            paths = [self._films.path(name) for name in missing]
-            self._cache.parent.mkdir(parents=True, exist_ok=True)
-            with self._cache.open("a", encoding="utf-8") as file:
+            with Journal(self._cache) as cache:
+                self._load(cache)
+                missing = [name for name in self._films.candidates if name not in self._found]
+                paths = [self._films.path(name) for name in missing]
                 for name, film in zip(missing, self._detect(paths) if paths else ()):
                     self._found[name] = proposal = self._proposal(name, film)
-                    file.write(json.dumps({"film": name, "file": self._stamp(name), **vars(proposal)}) + "\n")
-                    file.flush()
+                    cache.append([{"film": name, "file": self._stamp(name), **vars(proposal)}])
                     if self._stopping.is_set():
                         return
         except Exception as error:  # whatever a model does, labelling goes on without it
@@ -144,12 +142,9 @@ class Proposals:
             return self._project.classes[0]
         return roi.label if roi.label in self._project.classes else None
 
-    def _load(self) -> None:
-        if not self._cache.is_file():
-            return
-        for line in self._cache.read_text(encoding="utf-8", errors="replace").splitlines():
+    def _load(self, cache: Journal) -> None:
+        for _, record in cache.records(skip_damaged=True):
             try:
-                record = json.loads(line)
                 name, stamp = record["film"], record["file"]
                 known = name in self._films.candidates and stamp == self._stamp(name)
                 proposal = Proposal(*(tuple(record[key]) for key in ("boxes", "scores", "labels", "flags")))

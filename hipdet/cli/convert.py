@@ -14,7 +14,7 @@ from hipdet.cli.errors import reports_errors
 from hipdet.core.errors import DatasetError
 from hipdet.data.candidates import Found, Rules
 from hipdet.data.collect import LabelSource, default_labels
-from hipdet.data.convert import Output, convert_found, report, table1
+from hipdet.data.convert import Output, convert_found, report
 from hipdet.data.copies import Copies
 from hipdet.data.formats.reader import FORMATS
 from hipdet.data.sources.cgoa import ONE, PHASES, find_cgoa
@@ -24,7 +24,7 @@ from hipdet.data.sources.gis import MIN_SIDE, find_gis
 from hipdet.data.sources.oaih import PAPER_VISITS, ROUTES, VISITS, find_oaih
 from hipdet.data.sources.phantoms import convert_phantoms
 from hipdet.data.split import SPLIT_BY
-from hipdet.data.statistics import summarize
+from hipdet.data.statistics import summarize, table1
 
 # what a provenance file notes of a run: choices, but no paths
 NOTED = (

@@ -13,16 +13,16 @@ USER_ERROR = 2
 INTERRUPTED = 130  # as shells have it
 
 
-def reports_errors(main: Callable[[Sequence[str] | None], None]) -> Callable[..., None]:
+def reports_errors(main: Callable[..., None]) -> Callable[..., None]:
     """Print a :class:`HipdetError` of `main`, or a path that can't be used, to stderr and exit with 2.
 
     Other errors keep their traceback: they are ours.
     """
 
     @functools.wraps(main)
-    def wrapper(argv: Sequence[str] | None = None) -> None:
+    def wrapper(*argv: Sequence[str]) -> None:
         try:
-            main(argv)
+            main(*argv)
         except HipdetError as error:
             print(f"error: {cause(error)}", file=sys.stderr)
             sys.exit(USER_ERROR)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from hipdet.cli.errors import USER_ERROR
 from hipdet.core.versions import check_versions
@@ -70,9 +69,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     command = next((command for command in COMMANDS if command.name == name), None)
     if command is None:
+        from difflib import get_close_matches
+
         near = get_close_matches(name, [command.name for command in COMMANDS], 1)
         _end(f"no command {name!r}" + (f", did you mean {near[0]!r}?" if near else "") + " (hipdet --help lists them)")
-        return
     require(command.extra, name)
     import_module(f"hipdet.cli.{name.replace('-', '_')}").main(rest)
 
@@ -124,6 +124,6 @@ def _under_old_name(name: str) -> None:
     main([name, *sys.argv[1:]])
 
 
-def _end(text: str) -> None:
+def _end(text: str) -> NoReturn:
     print(f"error: {text}", file=sys.stderr)
     sys.exit(USER_ERROR)

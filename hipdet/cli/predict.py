@@ -16,7 +16,7 @@ from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import HipDetector
 from hipdet.inference.film_list import FilmList, films_at, films_of_coco
 from hipdet.inference.onnx_model import PRECISIONS
-from hipdet.inference.results import Journal, write_films, write_predictions
+from hipdet.inference.results import FilmJournal, write_films, write_predictions
 
 JOURNAL = "journal.jsonl"
 SOME_UNREADABLE = 1
@@ -118,7 +118,7 @@ def list_films(args: argparse.Namespace) -> FilmList:
     return films_of_coco(args.ann, args.data_root)
 
 
-def predict(detector: HipDetector, todo: FilmList, out: Path, journal: Journal) -> tuple[int, list[FilmRois]]:
+def predict(detector: HipDetector, todo: FilmList, out: Path, journal: FilmJournal) -> tuple[int, list[FilmRois]]:
     """Predict what isn't in the journal, and write what is; returns the number of films written and the unreadable ones.
 
     Raises:
@@ -155,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     detector = open_detector(args)
     if args.overwrite:
         (args.out / JOURNAL).unlink(missing_ok=True)
-    with Journal(args.out / JOURNAL, detector.settings) as journal:
+    with FilmJournal(args.out / JOURNAL, detector.settings) as journal:
         count, unreadable = predict(detector, todo, args.out, journal)
     for film in unreadable[:SHOWN]:
         print(f"{film.name}: {film.error}", file=sys.stderr)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from hipdet.cli.errors import reports_errors
+from hipdet.core.records import read_json
 from hipdet.export.publish import publish
 
 EXAMPLES = """examples:
@@ -46,6 +46,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     *files, card = publish(args.checkpoint, args.out, args.name, args.report)
     for path in files:
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
-    measured = [report["ann_file"] for report in json.loads(card.read_text(encoding="utf-8"))["measured"]]
+    measured = [report["ann_file"] for report in read_json(card, "the card")["measured"]]
     print(f"{card}: figures of {', '.join(measured) or 'no report, as none of this checkpoint lies beside it'}")
     print(f"from {args.checkpoint}: {before / 1e6:.1f} MB")

@@ -13,10 +13,9 @@ from hipdet.core.annotations import GUESSED, SAID, UNKNOWN, patients_mark
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_json
 from hipdet.data.coco_file import films_of
-from hipdet.data.convert import table1
 from hipdet.data.split import SPLIT_BY, Leaks, find_leaks
 from hipdet.data.split_files import Division, split_files
-from hipdet.data.statistics import summarize
+from hipdet.data.statistics import summarize, table1
 from hipdet.data.validate.check import require_valid
 
 SHOWN = 10

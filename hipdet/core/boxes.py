@@ -1,4 +1,4 @@
-"""Box geometry in numpy.
+"""Boxes and detections in numpy.
 
 One convention throughout hipdet: boxes are ``[x0, y0, x1, y1]`` in float, continuous 0-based pixel edges of the upright
 radiograph, ``x0 <= x < x1``.  COCO's ``[x, y, w, h]`` exists only in files.
@@ -11,11 +11,16 @@ The half of the picture that a ROI lies in says nothing: a film of one hip shows
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hipdet.core.roi_counts import RoiCounts
+
 Boxes = NDArray[np.float64]
+D = TypeVar("D", bound="Detections")
 
 ON_IGNORED = 0.5  # a box lies on an ignored one if at least this part of it does; with an IoU of a half it does, too
 
@@ -119,3 +124,31 @@ def sides_of_pairs(boxes: ArrayLike, labels: Sequence[Hashable]) -> list[str]:
         if across >= down and across > widest / 2:
             sides[left], sides[right] = "left", "right"
     return sides
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a network found on a film.
+
+    Attributes:
+        boxes: ``[N, 4]`` xyxy in pixels of the film.
+        scores: ``[N]``.
+        labels: ``[N]``, indices of classes.
+    """
+
+    boxes: Boxes
+    scores: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+    def at(self: D, chosen: NDArray[Any]) -> D:
+        """Those that `chosen`, indices or a mask, names."""
+        return replace(self, boxes=self.boxes[chosen], scores=self.scores[chosen], labels=self.labels[chosen])
+
+    def top(self: D, count: int) -> D:
+        """The `count` highest scores, best first; equal scores in the order of their boxes, so that input order is moot."""
+        return self.at(np.lexsort((*self.boxes.T[::-1], self.labels, -self.scores))[:count])
+
+    def best(self: D, counts: RoiCounts, least_score: float = 0.0) -> D:
+        """The ROIs that a film may have, of those that score `least_score` or more."""
+        enough = np.flatnonzero(self.scores >= least_score)
+        return self.at(enough[counts.best(self.scores[enough], self.labels[enough])])

@@ -1,7 +1,4 @@
-"""Files that are whole or not there at all.
-
-Numpy's scalars as Python's numbers, which JSON and torch's safe loader take.
-"""
+"""Files that are whole or not there at all, and names that stay below their folder."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -64,6 +61,18 @@ def write_json_files(contents: Mapping[Path, Any]) -> None:
                 # piece by piece: the text of 60,000 films takes several times the memory of their records
                 json.dump(content, file, indent=1, allow_nan=False, ensure_ascii=False)
                 file.write("\n")
+
+
+def leads_out(name: str) -> bool:
+    """Whether `name`, with ``/`` between its folders, can't be followed below one: absolute, upwards, of Windows, empty."""
+    windows = "\\" in name or (":" in name and bool(PureWindowsPath(name).drive))
+    path = PurePosixPath(name)
+    return windows or "\0" in name or path.is_absolute() or ".." in path.parts or not path.parts
+
+
+def is_file_name(name: str) -> bool:
+    """Whether `name` is that of a file, without folders of either kind of slashes."""
+    return PureWindowsPath(name).name == name and not leads_out(name)
 
 
 def plain(value: Any) -> Any:

@@ -1,15 +1,14 @@
-"""The journal of one annotator: a line of JSON per change, on the disk before it is acknowledged.  It is the truth."""
+"""Files of JSON lines that grow: a line is whole, or it is cut off at the next start."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any, BinaryIO
-
-from filelock import FileLock, Timeout
 
 from hipdet.core.errors import DatasetError, HipdetError
 
@@ -19,54 +18,76 @@ class StorageError(HipdetError):
 
 
 class Journal:
-    """An open journal; nobody else can open it meanwhile.
+    """An open journal; a last line that was cut short goes.
+
+    Args:
+        path: File; made if it isn't there.
+        busy: If given, nobody else can open it meanwhile, and this is what they are told.
+        synced: Lines are on the disk before :meth:`append` returns, not only in the hands of the system.
 
     Raises:
         DatasetError: somebody else has it, or its folder can't be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = FileLock(path.with_name(f".{path.name}.lock"))
+    def __init__(self, path: Path, busy: str | None = None, synced: bool = False) -> None:
+        self.path = path
+        self._synced = synced
+        self._closing = ExitStack()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
-            self._file: BinaryIO = path.open("ab", buffering=0)
-        except Timeout as error:
-            raise DatasetError(
-                f"{path}: another hipdet annotate is writing it: close that one, or choose another --annotator"
-            ) from error
+            if busy:
+                self._lock(busy)
+            self._file: BinaryIO = self._closing.enter_context(path.open("a+b", buffering=0))
         except OSError as error:
-            self._lock.release()
+            self._closing.close()
             raise DatasetError(f"{path}: can't be written ({error.strerror}): choose a folder with --out") from error
         self._size = self._drop_unfinished_line()
         self._spoiled = False
 
-    def read(self) -> list[dict[str, Any]]:
-        """All records, the oldest first.
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others open it."""
+        self._closing.close()
+
+    def records(self, skip_damaged: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Place of each record, in bytes, and the record, the oldest first.
+
+        Args:
+            skip_damaged: Of a cache, what can't be read is left out.
 
         Raises:
             DatasetError: a line that is no JSON object.
         """
-        records = []
-        for number, line in enumerate(self._path.read_bytes().splitlines(), 1):
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DatasetError(self._fault(number, f"not JSON ({error})")) from error
-            if not isinstance(record, dict):
-                raise DatasetError(self._fault(number, f"a {type(record).__name__}, expected an object"))
-            records.append(record)
-        return records
+        place = 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                record = self._parsed(line, number, skip_damaged)
+                if record is not None:
+                    yield place, record
+                place += len(line)
 
-    def append(self, records: Sequence[dict[str, Any]]) -> None:
-        """Store `records`: when this returns they are on the disk.
+    def at(self, place: int) -> dict[str, Any]:
+        """The record at a place that :meth:`records` or :meth:`append` gave."""
+        with self.path.open("rb") as file:
+            file.seek(place)
+            record: dict[str, Any] = json.loads(file.readline())
+        return record
+
+    def append(self, records: Sequence[Mapping[str, Any]]) -> int:
+        """Store `records`; returns the place of the first.
 
         Raises:
-            StorageError: they aren't, and nothing of them is.
+            StorageError: they aren't stored, and nothing of them is.
         """
         lines = [json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n" for record in records]
-        content = memoryview("".join(lines).encode())
+        content, place = memoryview("".join(lines).encode("utf-8", "surrogatepass")), self._size
         try:
             if self._spoiled:
                 self._file.truncate(self._size)
@@ -74,26 +95,44 @@ class Journal:
             written = 0
             while written < len(content):
                 written += self._file.write(content[written:]) or 0
-            os.fsync(self._file.fileno())
+            if self._synced:
+                os.fsync(self._file.fileno())
         except OSError as error:
             with suppress(OSError):  # else it is cut off before the next line, or at the next start
                 self._file.truncate(self._size)
-            raise StorageError(f"{self._path.name}: not stored: {error.strerror}") from error
+            raise StorageError(f"{self.path.name}: not stored: {error.strerror}") from error
         self._size += len(content)
         self._spoiled = False
+        return place
 
-    def close(self) -> None:
-        """Let others open it."""
-        self._file.close()
-        self._lock.release()
+    def _parsed(self, line: bytes, number: int, skip_damaged: bool) -> dict[str, Any] | None:
+        try:
+            record = json.loads(line)
+            found = "" if isinstance(record, dict) else f"a {type(record).__name__}, expected an object"
+        except (ValueError, RecursionError) as error:
+            record, found = None, f"not JSON ({error})"
+        if found and not skip_damaged:
+            raise DatasetError(
+                f"{self.path}: line {number}: {found}: was it edited? Remove the line, or restore the file"
+            )
+        return None if found else record
+
+    def _lock(self, busy: str) -> None:
+        from filelock import FileLock, Timeout  # here: who only predicts needs no lock
+
+        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
+        try:
+            self._closing.enter_context(lock.acquire(timeout=0))
+        except Timeout as error:
+            raise DatasetError(f"{self.path}: {busy}") from error
 
     def _drop_unfinished_line(self) -> int:
         """Cut off a last line without end, which was never acknowledged; returns the size."""
-        content = self._path.read_bytes()
-        size = content.rfind(b"\n") + 1
-        if size < len(content):
-            self._file.truncate(size)
+        size = 0
+        with self.path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    self._file.truncate(size)
+                    break
+                size += len(line)
         return size
-
-    def _fault(self, number: int, found: str) -> str:
-        return f"{self._path}: line {number}: {found}: was it edited? Remove the line, or restore the file"

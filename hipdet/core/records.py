@@ -1,9 +1,14 @@
-"""Values of JSON, looked at with suspicion."""
+"""JSON, read and looked at with suspicion."""
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from reprlib import Repr
+from typing import Any
+
+from hipdet.core.errors import DatasetError, HipdetError
 
 MAX_SIDE = 20_000  # px; a 43 cm film at 50 um, the finest digitiser, has 8,600
 
@@ -11,6 +16,25 @@ _repr = Repr()
 _repr.maxstring = _repr.maxother = _repr.maxlong = 80
 _repr.maxlevel = 2
 _SHORT = 10**15
+
+
+def read_json(path: Path, expected: str, error: type[HipdetError] = DatasetError) -> Any:
+    """The content of `path`.
+
+    Args:
+        path: File.
+        expected: What it should be, for messages, such as ``predictions.json of hipdet predict``.
+        error: What is raised.
+
+    Raises:
+        HipdetError: no such file, or one that isn't JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as fault:
+        raise error(f"{path}: can't be read ({fault.strerror}), expected {expected}") from fault
+    except (ValueError, RecursionError) as fault:
+        raise error(f"{path}: not JSON ({fault}), expected {expected}") from fault
 
 
 def shown(value: object) -> str:

@@ -8,9 +8,10 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 
 from hipdet.core.errors import DatasetError
+from hipdet.core.files import leads_out
 
 MAX_MEMBER = 1 << 30  # bytes; a film of 20,000 px a side and 16 bits has 0.8e9
 _ZIP_ERRORS = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError)
@@ -98,7 +99,7 @@ def files_below(root: Path, zips: bool = False, keep: KeepFolder = lambda name: 
 def _members(path: Path, prefix: str, keep: KeepFolder) -> Iterator[StoredFile]:
     for name in sorted(_open_zip(path).namelist()):
         parts = PurePosixPath(name).parts
-        if PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or ".." in parts or "\\" in name:
+        if leads_out(name):
             raise DatasetError(f"{path}: member {name!r} leads out of the archive: pack it anew")
         hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
         if name.endswith("/") or hidden or not all(keep(prefix + "/".join(parts[:n])) for n in range(1, len(parts))):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from hipdet.core.files import write_csv
 
 Row = dict[str, Any]
 Cell = Callable[[Row], str]
@@ -39,3 +42,9 @@ def markdown(columns: Mapping[str, Cell], rows: Sequence[Row]) -> str:
     lines = [[title.strip() for title in columns], ["---"] * len(columns)]
     lines += [[cell(row) for cell in columns.values()] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write `rows` as CSV with a column for every key that one of them has."""
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    write_csv(path, [keys, *([row.get(key, "") for key in keys] for row in rows)])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 INSTALL_LINE = "pip install mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0"
 
 # distributions that provide a module, and the versions hipdet works with: [first, first that doesn't)
@@ -16,6 +14,11 @@ REQUIREMENTS = {
 
 def installed(names: tuple[str, ...]) -> tuple[str, str] | None:
     """Name and version of the first distribution of `names` that is installed."""
+    from importlib.metadata import (  # slow to import, and the command line imports this file
+        PackageNotFoundError,
+        version,
+    )
+
     for name in names:
         try:
             return name, version(name)

@@ -28,7 +28,7 @@ from hipdet.data.coco_file import Film, build_coco
 from hipdet.data.collect import LabelSource, collect
 from hipdet.data.copies import Copies, NearDuplicate, copy_films, difference_hash, groups, near_duplicates
 from hipdet.data.formats.reader import FORMATS, label_files_below
-from hipdet.data.statistics import Summary, summarize
+from hipdet.data.statistics import Summary, summarize, table1
 from hipdet.radiographs.read import read_radiograph
 from hipdet.version import __version__
 
@@ -287,19 +287,6 @@ def _join_near_duplicates(films: Films) -> tuple[Films, list[NearDuplicate], lis
 
 
 SHOWN = 5
-
-
-def table1(written: Mapping[Path, Summary]) -> str:
-    """One line per written file: films, ROIs, patients, ratio_ROI/image, and the paper's Table 1."""
-    width = max(len(path.name) for path in written)
-    head = f"{'file':{width}}  films   ROIs  patients  ratio min/median/max     px max    min  median    mean   s.d."
-    lines = [head]
-    for path, s in written.items():
-        ratio = f"{s.ratio.minimum:.3f} / {s.ratio.median:.3f} / {s.ratio.maximum:.3f}"
-        px = s.long_side
-        sizes = f"{px.maximum:9.0f} {px.minimum:6.0f} {px.median:7.0f} {px.mean:7.1f} {px.sd:6.1f}"
-        lines.append(f"{path.name:{width}}  {s.films:5}  {s.rois:5}  {s.patients:8}  {ratio}  {sizes}")
-    return "\n".join(lines)
 
 
 def report(conversion: Conversion) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -52,3 +53,16 @@ def summarize(films: Sequence[Film]) -> Summary:
         ratio=Spread.of(ratios),
         long_side=Spread.of([film.long_side for film in films]),
     )
+
+
+def table1(written: Mapping[Path, Summary]) -> str:
+    """One line per written file: films, ROIs, patients, ratio_ROI/image, and the paper's Table 1."""
+    width = max(len(path.name) for path in written)
+    head = f"{'file':{width}}  films   ROIs  patients  ratio min/median/max     px max    min  median    mean   s.d."
+    lines = [head]
+    for path, s in written.items():
+        ratio = f"{s.ratio.minimum:.3f} / {s.ratio.median:.3f} / {s.ratio.maximum:.3f}"
+        px = s.long_side
+        sizes = f"{px.maximum:9.0f} {px.minimum:6.0f} {px.median:7.0f} {px.mean:7.1f} {px.sd:6.1f}"
+        lines.append(f"{path.name:{width}}  {s.films:5}  {s.rois:5}  {s.patients:8}  {ratio}  {sizes}")
+    return "\n".join(lines)

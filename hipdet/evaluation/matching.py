@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hipdet.core.boxes import ON_IGNORED, Boxes, as_boxes, iou_matrix, share_matrix
+from hipdet.core.boxes import ON_IGNORED, Boxes, Detections, as_boxes, iou_matrix, share_matrix
 from hipdet.core.roi_counts import RoiCounts
 
 UNMATCHED = -1
 HIT = 0.5  # IoU
 Labelled = tuple[Boxes, NDArray[np.int64]]  # boxes [G, 4] and their class indices [G]
-
-
-@dataclass(frozen=True)
-class Detections:
-    """Boxes ``[N, 4]`` xyxy in pixels of the film with scores ``[N]`` and class indices ``[N]``."""
-
-    boxes: Boxes
-    scores: NDArray[np.float64]
-    labels: NDArray[np.int64]
-
-    def top(self, count: int) -> Detections:
-        """The `count` highest scores, best first; equal scores in the order of their boxes, so that input order is moot."""
-        order = np.lexsort((*self.boxes.T[::-1], self.labels, -self.scores))[:count]
-        return self.at(order)
-
-    def at(self, chosen: NDArray[Any]) -> Detections:
-        """Those that `chosen`, indices or a mask, names."""
-        return Detections(self.boxes[chosen], self.scores[chosen], self.labels[chosen])
 
 
 @dataclass(frozen=True)
@@ -109,7 +90,7 @@ def evaluate_film(
     """
     every = detections.top(len(detections.scores))
     if isinstance(rois_per_image, RoiCounts):
-        top = every.at(rois_per_image.best(every.scores, every.labels))
+        top = every.best(rois_per_image, -np.inf)
     else:
         top = every.at(np.arange(len(every.scores)) < rois_per_image)
     iou = class_iou(truth, labels, top)

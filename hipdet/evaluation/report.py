@@ -5,12 +5,13 @@ The final table of a run, for the eye and as JSON.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hipdet.core.boxes import xywh_to_xyxy
-from hipdet.core.files import replacing, write_json
+from hipdet.core.files import write_json
+from hipdet.core.tables import write_rows
 from hipdet.evaluation.matching import UNMATCHED, FilmResult
 
 ROWS = (
@@ -100,7 +101,4 @@ def write_table(prefix: str, head: Mapping[str, Any], rois: Sequence[dict], extr
     """Write ``<prefix>.roi.json`` (`head`, ``rois``, ``extras``) and ``<prefix>.roi.csv`` (the ROIs)."""
     rois = sorted(rois, key=lambda row: (row["iou"], row["confidence"], row["annotation_id"]))
     write_json(f"{prefix}.roi.json", dict(head, rois=rois, extras=list(extras)))
-    with replacing(f"{prefix}.roi.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rois[0]))
-        writer.writeheader()
-        writer.writerows(rois)
+    write_rows(Path(f"{prefix}.roi.csv"), rois)

@@ -22,11 +22,11 @@ from mmengine.fileio import get_text
 from mmengine.logging import MMLogger
 
 from hipdet.core.annotations import is_ignored
-from hipdet.core.boxes import as_boxes, xywh_to_xyxy
+from hipdet.core.boxes import Detections, as_boxes, xywh_to_xyxy
 from hipdet.core.data_root import in_place
 from hipdet.core.errors import DatasetError
 from hipdet.core.roi_counts import Counts, RoiCounts
-from hipdet.evaluation.matching import Detections, FilmResult, Labelled, evaluate_film
+from hipdet.evaluation.matching import FilmResult, Labelled, evaluate_film
 from hipdet.evaluation.metrics import summarize
 from hipdet.evaluation.report import extra_rows, roi_rows, write_table
 

@@ -9,7 +9,6 @@ A trained checkpoint to an ONNX file that says what it is, compared with what it
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -27,12 +26,13 @@ from tqdm import tqdm
 from hipdet.core.boxes import as_boxes
 from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
 from hipdet.core.files import replacing
+from hipdet.core.records import read_json
 from hipdet.core.roi_counts import RoiCounts
 from hipdet.data.coco_file import films_of
 from hipdet.evaluation.report import FOUND_CORNERS
 from hipdet.export.graph import ROIS, DetectorGraph
 from hipdet.export.torch_model import TorchModel
-from hipdet.inference.detections import Reading
+from hipdet.inference.detections import FilmDetections
 from hipdet.inference.onnx_model import KEY, ModelCard, OnnxModel
 from hipdet.inference.orientation import centre_contrast, sign_of
 from hipdet.inference.review import HIT, ValidationFilm
@@ -139,7 +139,7 @@ def _label(row: Mapping[str, Any], labels: Mapping[str, int], table: Path) -> in
 
 def _film(found: Sequence[tuple[Mapping[str, Any], float, int]], size: Size) -> ValidationFilm:
     found = sorted(found, key=lambda each: -each[0]["confidence"])
-    reading = Reading(
+    reading = FilmDetections(
         as_boxes([[row[corner] for corner in FOUND_CORNERS] for row, _, _ in found]),
         np.array([row["confidence"] for row, _, _ in found], np.float64),
         np.array([label for _, _, label in found], np.int64),
@@ -149,16 +149,11 @@ def _film(found: Sequence[tuple[Mapping[str, Any], float, int]], size: Size) -> 
 
 
 def _read(path: Path, key: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        content[key]
-    except OSError as error:
-        raise DatasetError(f"{path}: can't be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(
-            f"{path}: no {key!r} in it, or not JSON: expected a COCO file or a *.roi.json table"
-        ) from error
-    return dict(content)
+    expected = "a COCO file or a *.roi.json table"
+    content = read_json(path, expected)
+    if not isinstance(content, dict) or key not in content:
+        raise DatasetError(f"{path}: no {key!r} in it, expected {expected}")
+    return content
 
 
 class Difference(NamedTuple):
@@ -171,7 +166,7 @@ class Difference(NamedTuple):
     score: float
 
 
-def difference(expected: Reading, found: Reading, counts: RoiCounts) -> Difference:
+def difference(expected: FilmDetections, found: FilmDetections, counts: RoiCounts) -> Difference:
     """Pair the ROIs that the film has by either side with the other's, within their class, one to one.
 
     The other side's are all that it found: of two with nearly equal scores either may be the better one.
@@ -180,7 +175,7 @@ def difference(expected: Reading, found: Reading, counts: RoiCounts) -> Differen
     return Difference(max(one_way.box, other_way.box), max(one_way.score, other_way.score))
 
 
-def _unpaired(of: Reading, among: Reading, counts: RoiCounts) -> Difference:
+def _unpaired(of: FilmDetections, among: FilmDetections, counts: RoiCounts) -> Difference:
     best = counts.best(of.scores, of.labels)
     largest = Difference(0.0, 0.0)
     for label in np.unique(of.labels[best]):

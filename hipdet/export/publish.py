@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
@@ -17,7 +16,8 @@ from torch import Tensor
 
 from hipdet.core.configs import annotation_files, portable, read_settings
 from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
-from hipdet.core.files import plain, replacing, write_json
+from hipdet.core.files import is_file_name, plain, replacing, write_json
+from hipdet.core.records import read_json
 from hipdet.core.versions import REQUIREMENTS, installed
 from hipdet.engine.checkpoint import SUFFIX, from_json, read_checkpoint, safetensors_bytes, to_json
 from hipdet.engine.safe_settings import safe_text
@@ -59,10 +59,10 @@ def read_report(path: Path) -> dict[str, Any]:
     Raises:
         DatasetError: something else.
     """
+    report: dict[str, Any] = read_json(path, "a report of hipdet test")
     try:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         dict(report["figures"]), report["epoch"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: expected a report as hipdet test writes it ({error!r})") from error
     return report
 
@@ -167,8 +167,7 @@ def _file_name(name: Any) -> str:
     Raises:
         ConfigError: it can't.
     """
-    plain_name = isinstance(name, str) and name.isprintable() and not name.startswith(".")
-    if not plain_name or PureWindowsPath(name).name != name:  # it knows both kinds of slashes
+    if not isinstance(name, str) or not name.isprintable() or name.startswith(".") or not is_file_name(name):
         raise ConfigError(f"{name!r} can't be a model's name, as files are called after it; give another with --name")
     return name
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,11 @@ from numpy.typing import NDArray
 from hipdet.core.boxes import as_boxes
 from hipdet.core.configs import read_config
 from hipdet.core.errors import CheckpointError
+from hipdet.core.records import read_json
 from hipdet.core.roi_counts import Counts, RoiCounts
 from hipdet.engine.checkpoint import read_checkpoint, state_dict_faults
 from hipdet.export.publish import weights_of
-from hipdet.inference.detections import Reading
+from hipdet.inference.detections import FilmDetections
 from hipdet.inference.onnx_model import ModelCard
 from hipdet.inference.preprocess import ShrunkFilm, shrink
 from hipdet.inference.review import ReviewLimits
@@ -77,7 +77,7 @@ class TorchModel:
             raise ValueError("the pipeline of a config starts from the whole film")
         return replace(shrink(film, self.card.side), original=film.pixels)
 
-    def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> Reading:
+    def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> FilmDetections:
         """Look at a prepared film as it is, or turned and inverted."""
         whole = film.original
         if whole is None:
@@ -85,7 +85,7 @@ class TorchModel:
         seen = np.rot90(255 - whole if inverted else whole, quarters)
         height, width = seen.shape
         found = inference_detector(self.detector, np.stack([seen] * 3, axis=2), self.pipeline).pred_instances.cpu()
-        return Reading(
+        return FilmDetections(
             as_boxes(found.bboxes.numpy()),
             found.scores.numpy().astype(np.float64),
             found.labels.numpy().astype(np.int64),
@@ -120,8 +120,4 @@ def _limits(weights: Path) -> ReviewLimits | None:
     path = weights.with_suffix(LIMITS_SUFFIX)
     if not path.is_file():
         return None
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not JSON ({error}): write it again with hipdet export --calibrate") from error
-    return ReviewLimits.from_json(values, path)
+    return ReviewLimits.from_json(read_json(path, "what hipdet export --calibrate writes", CheckpointError), path)

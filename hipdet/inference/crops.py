@@ -5,7 +5,6 @@ Square windows around ROIs, cut out of films at their own resolution.  Pure nump
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 from hipdet.core.boxes import as_boxes, xywh_to_xyxy
 from hipdet.core.errors import DatasetError, RadiographError
 from hipdet.core.files import replacing
+from hipdet.core.records import read_json
 from hipdet.inference.film_list import film_below
 from hipdet.radiographs.read import read_deep, read_radiograph
 from hipdet.radiographs.sniff import short_name
@@ -191,12 +191,7 @@ def _name(stem: str, row: Mapping[str, Any]) -> str:
 
 
 def _rows(path: Path) -> list[Any]:
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DatasetError(f"{path}: can't be read: {error.strerror}") from error
-    except ValueError as error:
-        raise DatasetError(f"{path}: not JSON ({error}), expected predictions.json of hipdet predict") from error
+    rows = read_json(path, "predictions.json of hipdet predict")
     if not isinstance(rows, list):
         raise DatasetError(f"{path}: expected a list of detections, as hipdet predict writes it")
     return rows

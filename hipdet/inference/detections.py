@@ -1,7 +1,4 @@
-"""What was found on a film.
-
-One look of a model at a film: as it is, turned, or inverted.
-"""
+"""What was found on a film: by one look of a model, and in the end."""
 
 from __future__ import annotations
 
@@ -13,27 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hipdet.core.boxes import Boxes, patient_side, picture_side_of, sides_of_pairs, turn_boxes
-from hipdet.core.roi_counts import RoiCounts
+from hipdet.core.boxes import Boxes, Detections, patient_side, picture_side_of, sides_of_pairs, turn_boxes
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a model found, best first.
+class FilmDetections(Detections):
+    """What one look at a film found, best first; the film may have been turned or inverted for it.
 
     Attributes:
-        boxes: ``[N, 4]`` in pixels of the film as it was seen, which is turned by `quarters`.
-        scores: ``[N]``.
-        labels: ``[N]``, indices of classes.
-        width: Of the film as it was seen, in pixels.
+        width: Of the film as it was seen, in pixels; boxes are in its pixels.
         height: Of the film as it was seen, in pixels.
         quarters: How many times the film was turned by 90 degrees counter-clockwise.
         inverted: Whether its greys were inverted.
     """
 
-    boxes: Boxes
-    scores: NDArray[np.float64]
-    labels: NDArray[np.int64]
     width: int
     height: int
     quarters: int = 0
@@ -42,13 +32,6 @@ class Reading:
     def labels_from(self, least_score: float) -> NDArray[np.int64]:
         """Of what scores `least_score` or more, thus counts as a ROI."""
         return self.labels[self.scores >= least_score]
-
-    def best(self, counts: RoiCounts, least_score: float = 0.0) -> Reading:
-        """The ROIs that a film may have, of those that score `least_score` or more."""
-        enough = np.flatnonzero(self.scores >= least_score)
-        kept = enough[counts.best(self.scores[enough], self.labels[enough])]
-        found = self.boxes[kept], self.scores[kept], self.labels[kept]
-        return Reading(*found, self.width, self.height, self.quarters, self.inverted)
 
     def stored_boxes(self) -> Boxes:
         """`boxes` in pixels of the film as it is stored."""

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from hipdet.core.errors import CheckpointError, ConfigError, RadiographError
 from hipdet.core.roi_counts import Counts, RoiCounts
-from hipdet.inference.detections import DetectedRoi, FilmRois, Reading
+from hipdet.inference.detections import DetectedRoi, FilmDetections, FilmRois
 from hipdet.inference.film_list import Films, FilmSource, film_sources, read_ahead
 from hipdet.inference.onnx_model import ModelCard, OnnxModel
 from hipdet.inference.orientation import best_reading
@@ -36,7 +36,7 @@ class Model(Protocol):
     def prepare(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
         """What can be done ahead, in another thread."""
 
-    def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> Reading:
+    def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> FilmDetections:
         """Look at a prepared film, turned and inverted if asked for."""
 
 
@@ -138,7 +138,7 @@ class HipDetector:
             return source, error
 
     def _detect(self, source: FilmSource, film: ShrunkFilm) -> FilmRois:
-        def look(quarters: int, inverted: bool) -> Reading:
+        def look(quarters: int, inverted: bool) -> FilmDetections:
             return self.model.read(film, quarters, inverted)
 
         limits = self.limits
@@ -164,7 +164,9 @@ class HipDetector:
         )
 
 
-def _picture_sides(chosen: Reading, found: Reading, limits: ReviewLimits | None, film: ShrunkFilm) -> list[str]:
+def _picture_sides(
+    chosen: FilmDetections, found: FilmDetections, limits: ReviewLimits | None, film: ShrunkFilm
+) -> list[str]:
     """Of the `chosen` of `found`; without limits whatever was found may be a ROI."""
     shown = int((found.scores >= (limits.least_score if limits else 0.0)).sum())
     return chosen.picture_sides(shown, film.laterality)

@@ -8,20 +8,21 @@ Work done ahead by a few threads, in order, with a bounded store.
 from __future__ import annotations
 
 import glob
-import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.core.errors import DatasetError, RadiographError
+from hipdet.core.files import leads_out
+from hipdet.core.records import read_json
 from hipdet.core.stored_files import files_below
 from hipdet.radiographs.grey import ReducedFilm, windowed
 from hipdet.radiographs.read import read_reduced
@@ -159,12 +160,10 @@ def films_of_coco(annotations: Path, root: Path) -> FilmList:
     Raises:
         DatasetError: a file that isn't COCO, or a name that leads out of `root`.
     """
+    coco = read_json(annotations, "a COCO file with images and categories")
     try:
-        coco = json.loads(annotations.read_text(encoding="utf-8"))
         named = [(str(image["file_name"]), int(image["id"])) for image in coco["images"]]
         categories = {str(each["name"]): int(each["id"]) for each in coco["categories"]}
-    except OSError as error:
-        raise DatasetError(f"{annotations}: can't be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{annotations}: no COCO file with images and categories ({error!r})") from error
     films = [FilmSource(name, film_below(root, name, annotations)) for name, _ in named]
@@ -177,8 +176,7 @@ def film_below(root: Path, name: str, source: object) -> Path:
     Raises:
         DatasetError: the name leads out of `root`.
     """
-    parts = PurePosixPath(name).parts
-    if not parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or ".." in parts or "\\" in name:
+    if leads_out(name):
         raise DatasetError(f"{source}: film {name!r} leads out of its folder, expected a path below {root}")
     return root / name
 

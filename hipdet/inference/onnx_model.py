@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from hipdet.core.boxes import as_boxes
 from hipdet.core.errors import CheckpointError, ConfigError
 from hipdet.core.roi_counts import Counts, RoiCounts
-from hipdet.inference.detections import Reading
+from hipdet.inference.detections import FilmDetections
 from hipdet.inference.preprocess import ShrunkFilm, shrink
 from hipdet.inference.review import ReviewLimits
 from hipdet.radiographs.grey import ReducedFilm
@@ -243,13 +243,13 @@ class OnnxModel:
         """Reduce a film ``[H, W]``, or what was decoded of it."""
         return shrink(film, self.card.side)
 
-    def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> Reading:
+    def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> FilmDetections:
         """Look at a film as it is, or turned and inverted."""
         seen = film.seen(quarters, inverted)
         height, width = seen.pixels.shape
         boxes, scores, labels = self.runtime.run(seen.padded()[None, None], np.array([width, height], np.float32))
         found = np.flatnonzero(scores > 0)  # the graph fills up with zeros
-        return Reading(
+        return FilmDetections(
             np.clip(seen.to_film(as_boxes(boxes[found])), 0, [seen.width, seen.height] * 2),
             scores[found].astype(np.float64),
             labels[found].astype(np.int64),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hipdet.core.boxes import Boxes
 from hipdet.core.roi_counts import RoiCounts
-from hipdet.inference.detections import Reading
+from hipdet.inference.detections import FilmDetections
 from hipdet.inference.preprocess import ShrunkFilm
 from hipdet.inference.review import ReviewLimits, film_flags, measures
 
@@ -59,10 +59,10 @@ def _within(film: NDArray[Any], box: NDArray[np.float64]) -> NDArray[Any]:
 
 ABOVE_ONE_ANOTHER = 45.0  # degrees, and more: nearer to that than to side by side
 SAME_WHEN_TURNED = {"unequal_sizes", "odd_ratio"}  # flags that no turn can take away
-Look = Callable[[int, bool], Reading]  # quarters, inverted
+Look = Callable[[int, bool], FilmDetections]  # quarters, inverted
 
 
-def best_reading(film: ShrunkFilm, look: Look, expected: RoiCounts, limits: ReviewLimits) -> Reading:
+def best_reading(film: ShrunkFilm, look: Look, expected: RoiCounts, limits: ReviewLimits) -> FilmDetections:
     """The reading that counts: of the film as it is, unless it looks odd and another reading shows why.
 
     * Middles of ROIs of the wrong brightness: the film is inverted.
@@ -93,16 +93,16 @@ def best_reading(film: ShrunkFilm, look: Look, expected: RoiCounts, limits: Revi
     return best if _merit(best, expected, limits) > _merit(found, expected, limits) + limits.margin else found
 
 
-def _above_one_another(found: Reading, expected: RoiCounts, limits: ReviewLimits) -> bool:
+def _above_one_another(found: FilmDetections, expected: RoiCounts, limits: ReviewLimits) -> bool:
     return bool((measures(found.best(expected, limits.least_score))["tilt"] > ABOVE_ONE_ANOTHER).any())
 
 
-def _merit(found: Reading, expected: RoiCounts, limits: ReviewLimits) -> float:
+def _merit(found: FilmDetections, expected: RoiCounts, limits: ReviewLimits) -> float:
     """Mean score of the expected ROIs; 0 for one that isn't there, or scores too little."""
     return float(found.best(expected, limits.least_score).scores.sum() / expected.most)
 
 
-def _flags(found: Reading, expected: RoiCounts, limits: ReviewLimits) -> set[str]:
+def _flags(found: FilmDetections, expected: RoiCounts, limits: ReviewLimits) -> set[str]:
     """What is odd about the ROIs, whichever way the film was read."""
     flags = film_flags(
         found.best(expected, limits.least_score), found.labels_from(limits.least_score), expected, limits

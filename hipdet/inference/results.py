@@ -1,21 +1,19 @@
-"""Records of films as files: COCO results, a table of ROIs, and the list of films to look at.
-
-A file of finished films, one JSON line each, so that an interrupted run carries on; memory holds only where they stand.
-"""
+"""Records of films as files: COCO results, a table of ROIs, the list of films to look at, and what carries a run on."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 from hipdet.core.boxes import xyxy_to_xywh
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import replacing, write_csv, write_json
+from hipdet.core.journal import Journal
+from hipdet.core.records import shown
 from hipdet.inference.detections import DetectedRoi, FilmRois
 from hipdet.inference.film_list import FilmSource
 
@@ -112,32 +110,33 @@ def _write_json_list(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         file.write("[]\n" if separator == "[" else "\n]\n")
 
 
-class Journal:
+class FilmJournal:
     """Records of films by what they were made of: a film that changed, or another model, has none.
 
     Args:
-        path: File; made if it isn't there.  A line that was cut short goes.
+        path: File; made if it isn't there.
         model: What tells models, their settings and the rules of results apart: ``HipDetector.settings``.
 
     Raises:
-        DatasetError: a file that isn't a journal.
+        DatasetError: a file that isn't a journal of films.
     """
 
     def __init__(self, path: Path, model: str) -> None:
-        self.path = path
         self.model = model
-        self.places: dict[str, int] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.file: BinaryIO = path.open("a+b")
-        self._index()
+        self.journal = Journal(path)
+        try:
+            self.places = {self._key(record, path): place for place, record in self.journal.records()}
+        except BaseException:
+            self.journal.close()
+            raise
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> FilmJournal:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.file.close()
+        self.journal.close()
 
     def key(self, source: FilmSource) -> str:
         """Of a film: a hash of its path, size, time of change and the model, as no path of the machine may enter."""
@@ -153,33 +152,22 @@ class Journal:
     def add(self, source: FilmSource, record: FilmRois) -> None:
         """Note `record` as that of `source`; it is in the file when this returns."""
         key = self.key(source)
-        self.places[key] = self.file.seek(0, os.SEEK_END)
-        self.file.write(json.dumps({"key": key, "film": record.to_json()}).encode() + b"\n")
-        self.file.flush()
+        self.places[key] = self.journal.append([{"key": key, "film": record.to_json()}])
 
     def find(self, source: FilmSource) -> FilmRois | None:
         """The record of `source`, under its present name; None where there is none."""
         place = self.places.get(self.key(source))
         if place is None:
             return None
-        self.file.seek(place)
-        values = json.loads(self.file.readline())["film"]
-        return FilmRois.from_json({**values, "name": source.name}, source.path)
+        return FilmRois.from_json({**self.journal.at(place)["film"], "name": source.name}, source.path)
 
-    def _index(self) -> None:
-        self.file.seek(0)
-        place = 0
-        for line in iter(self.file.readline, b""):
-            if not line.endswith(b"\n"):
-                self.file.truncate(place)
-                break
-            try:
-                values = json.loads(line)
-                FilmRois.from_json(values["film"])
-                self.places[values["key"]] = place
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise DatasetError(
-                    f"{self.path}: byte {place} is no record of a film, expected a journal of hipdet predict: remove the "
-                    f"file, or choose another --out"
-                ) from error
-            place += len(line)
+    @staticmethod
+    def _key(record: Mapping[str, Any], path: Path) -> str:
+        try:
+            FilmRois.from_json(record["film"])
+            return str(record["key"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DatasetError(
+                f"{path}: {shown(record)} is no record of a film, expected a journal of hipdet predict: remove the file, or "
+                f"choose another --out"
+            ) from error

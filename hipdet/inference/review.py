@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hipdet.core.errors import CheckpointError, DatasetError
 from hipdet.core.roi_counts import RoiCounts
-from hipdet.inference.detections import Reading
+from hipdet.inference.detections import FilmDetections
 
 Measures = dict[str, NDArray[np.float64]]
 
@@ -31,7 +31,7 @@ FLAG_OF = {
 }
 
 
-def measures(found: Reading) -> Measures:
+def measures(found: FilmDetections) -> Measures:
     """Figures of the ROIs on the film as it was seen.
 
     Returns:
@@ -60,7 +60,7 @@ def measures(found: Reading) -> Measures:
     }
 
 
-def _from_the_left(found: Reading, x: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _from_the_left(found: FilmDetections, x: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Of which ROIs ``[N]`` the place counts from the left edge: of two of a class the left one, else those in the left half.
 
     That is a matter of place.  Which side of the patient a ROI is on, it doesn't say (:mod:`hipdet.core.boxes`).
@@ -145,7 +145,7 @@ class ValidationFilm:
         brightness: Sign of the middles of its ROIs, see :mod:`hipdet.inference.orientation`; None where it wasn't looked at.
     """
 
-    found: Reading
+    found: FilmDetections
     iou: NDArray[np.float64]
     brightness: int | None = None
 
@@ -162,7 +162,7 @@ def limits_of(films: Sequence[ValidationFilm], share: float = SHARE) -> ReviewLi
         hit = film.iou >= HIT
         others.append(film.found.scores[~hit])
         if hit.any():
-            for name, values in measures(_chosen(film.found, hit)).items():
+            for name, values in measures(film.found.at(hit)).items():
                 usual[name].append(values)
             mean_scores.append(film.found.scores[hit].mean())
     if not mean_scores:
@@ -177,7 +177,7 @@ def limits_of(films: Sequence[ValidationFilm], share: float = SHARE) -> ReviewLi
 
 
 def film_flags(
-    found: Reading, labels: NDArray[np.int64], expected: RoiCounts, limits: ReviewLimits | None
+    found: FilmDetections, labels: NDArray[np.int64], expected: RoiCounts, limits: ReviewLimits | None
 ) -> tuple[str, ...]:
     """Flags of a film, in the order of FLAGS.
 
@@ -203,10 +203,6 @@ def _brightness(films: Sequence[ValidationFilm], share: float) -> int:
     """The sign that all films but a `share` have, 0 if there is none or nobody looked."""
     signs = [film.brightness for film in films if film.brightness is not None]
     return next((sign for sign in (1, -1) if signs and signs.count(sign) >= (1 - share) * len(signs)), 0)
-
-
-def _chosen(found: Reading, which: NDArray[np.bool_]) -> Reading:
-    return Reading(found.boxes[which], found.scores[which], found.labels[which], found.width, found.height)
 
 
 def _range(name: str, values: NDArray[np.float64], share: float) -> Range:

@@ -17,7 +17,7 @@ from hipdet.models.crop_frames import CropFrames, cell_centres, random_frames
 from hipdet.models.proposals import on_ignored
 
 
-class Reading(NamedTuple):
+class Refinement(NamedTuple):
     """What the refiner reads off R crops.
 
     Fields: `deltas` ``[R, 4]`` in the frames of `CropFrames`; `quality` ``[R]``, logits of the IoU; the cells' `votes`
@@ -94,7 +94,7 @@ class RoiRefiner(BaseModule):
         self.loss_iou = MODELS.build(loss_iou or dict(type="GIoULoss", loss_weight=2.0))
         self.loss_delta = MODELS.build(loss_delta or dict(type="L1Loss", loss_weight=4.0))
 
-    def forward(self, crops: Tensor) -> Reading:
+    def forward(self, crops: Tensor) -> Refinement:
         """Read `crops` ``[R, C, pixels, pixels]``."""
         maps = self.vote(self.stem(self.backbone(crops)[-1])).float()  # [R, 6, h, w]
         cells = cell_centres(maps.shape[2], maps.shape[3], maps).permute(2, 0, 1) * self.context
@@ -103,7 +103,7 @@ class RoiRefiner(BaseModule):
         log_weights = maps[:, 4].flatten(1).log_softmax(dim=1)
         weights = log_weights.exp()
         quality = (maps[:, 5].flatten(1) * weights).sum(1)
-        return Reading((votes * weights[:, None]).sum(2), quality, votes, log_weights)
+        return Refinement((votes * weights[:, None]).sum(2), quality, votes, log_weights)
 
     def loss(
         self, films: Tensor, labels: list[Tensor], proposals: list[Tensor], ignored: list[Tensor] | None = None

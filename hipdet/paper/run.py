@@ -5,18 +5,17 @@ A set of experiments: gathers films, trains what is missing, writes the tables.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from mmengine.config import Config
 
 from hipdet.core.errors import ConfigError, DatasetError
-from hipdet.core.files import write_json, write_text
+from hipdet.core.files import write_text
+from hipdet.core.records import read_json
+from hipdet.core.resumable import RunFolder, alone_in, fingerprint
 from hipdet.data.coco_file import subset
 from hipdet.engine.checkpoint import read_checkpoint
 from hipdet.engine.safe_settings import require_writable
@@ -38,7 +37,6 @@ from hipdet.paper.tables import (
 from hipdet.workflows.process import TEST, TRAIN, run_program
 
 CONFIG = "config.py"
-INPUTS, RECORD = "inputs.json", "record.json"
 TABLE = "test.roi.json"
 DETECTIONS = "detections"  # CocoMetric adds .bbox.json
 PARTS = ("train", "val", "test")
@@ -86,7 +84,7 @@ class Training:
         """
         cfg = self.config(base)
         self._claim(cfg, films, flags)
-        if (self.folder / RECORD).is_file() and self.read_record()["films"] == fingerprint(films.coco):
+        if (RunFolder(self.folder).record or {}).get("films") == fingerprint(films.coco):
             return False
         title = f"experiment {self.number}, seed {self.seed}"
         epochs = cfg.train_cfg.max_epochs
@@ -97,7 +95,7 @@ class Training:
         write_text(self.tested / CONFIG, self.test_config(cfg).pretty_text)
         arguments = [self.tested / CONFIG, checkpoint, "--work-dir", self.tested]
         run_program(TEST, arguments, self.processes, self.folder / "test.log", f"{title}, test")
-        write_json(self.folder / RECORD, self._record(checkpoint, films))
+        RunFolder(self.folder).finish(self._record(checkpoint, films))
         return True
 
     def _last_checkpoint(self) -> str | None:
@@ -112,18 +110,8 @@ class Training:
         pool = EXPERIMENTS[self.number].pool
         parts = [without_ids(subset(films.coco, films.subsets[f"{pool}_{part}"])) for part in ("train", "val")]
         inputs = dict(config=fingerprint(text), films=fingerprint(parts), flags=list(flags))
-        path = self.folder / INPUTS
-        if not path.is_file():
+        if RunFolder(self.folder).claim(inputs) or not (self.folder / CONFIG).is_file():
             write_text(self.folder / CONFIG, text)
-            write_json(path, inputs)
-            return
-        found = json.loads(path.read_text(encoding="utf-8"))
-        differ = [name for name in inputs if found.get(name) != inputs[name]]
-        if differ:
-            raise ConfigError(
-                f"{self.folder}: holds a training with other settings ({', '.join(differ)} differ; its config is {CONFIG}); "
-                f"choose another --out, give the same settings, or remove the folder to train it anew"
-            )
 
     def config(self, base: Config) -> Config:
         """`base` with the anchors and films of the experiment.
@@ -161,7 +149,7 @@ class Training:
 
     def _record(self, checkpoint: Path, films: Films) -> dict[str, Any]:
         experiment = EXPERIMENTS[self.number]
-        report = json.loads((self.tested / "test_report.json").read_text(encoding="utf-8"))
+        report = read_json(self.tested / "test_report.json", "the report of hipdet test")
         meta = read_checkpoint(checkpoint)["meta"]
         return dict(
             films=fingerprint(films.coco),
@@ -179,25 +167,18 @@ class Training:
         )
 
     def _coco(self, films: Films) -> Mapping[str, dict[str, float]]:
-        detections = json.loads((self.tested / f"{DETECTIONS}.bbox.json").read_text(encoding="utf-8"))
+        detections = read_json(self.tested / f"{DETECTIONS}.bbox.json", "what hipdet test found")
         return {name: coco_ap(films.coco, detections, ids) for name, ids in films.subsets.items()}
 
     def read_record(self) -> dict[str, Any]:
         """What ``run`` noted at its end."""
-        record: dict[str, Any] = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
-        return record
+        return RunFolder(self.folder).record or {}
 
 
 def without_ids(coco: Coco) -> list[dict[str, Any]]:
     """Films and boxes of `coco` but for their numbers, which depend on the other data sets of the run."""
     records = [*coco["images"], *coco["annotations"]]
     return [{key: value for key, value in record.items() if key not in ("id", "image_id")} for record in records]
-
-
-def fingerprint(content: Any) -> str:
-    """SHA-256 of a text or of JSON content."""
-    text = content if isinstance(content, str) else json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -245,18 +226,12 @@ class Run:
         Raises:
             DatasetError: faulty films, or another process is at work in the folder.
         """
-        self.out.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self.out / ".lock", timeout=0):
-                films = self.gather()
-                for training in self.trainings():
-                    news = training.run(base, films, self.flags)
-                    print(self._line(training, films) + ("" if news else ", done before"))
-                return self.write_tables(films)
-        except Timeout as error:
-            raise DatasetError(
-                f"{self.out}: another run is at work here; wait for it or choose another --out"
-            ) from error
+        with alone_in(self.out):
+            films = self.gather()
+            for training in self.trainings():
+                news = training.run(base, films, self.flags)
+                print(self._line(training, films) + ("" if news else ", done before"))
+            return self.write_tables(films)
 
     def trainings(self) -> list[Training]:
         """Distinct trainings, all experiments of a seed before the next seed."""

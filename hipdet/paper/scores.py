@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from pycocotools.cocoeval import COCOeval
 from hipdet.core.annotations import as_crowd, is_ignored, patients_of
 from hipdet.core.boxes import sides_of_pairs, xywh_to_xyxy
 from hipdet.core.errors import DatasetError
+from hipdet.core.records import read_json
 from hipdet.evaluation.metrics import Units, bootstrap_intervals, roi_figures
 
 # of ratio_ROI/image; the paper's lie in 0.10 .. 0.30
@@ -69,7 +69,7 @@ class Scores:
         films = [images[annotation["image_id"]] for annotation in annotations]
         found = []
         for path in paths:
-            rows = {row["annotation_id"]: row for row in json.loads(Path(path).read_text(encoding="utf-8"))["rois"]}
+            rows = {row["annotation_id"]: row for row in read_json(Path(path), "test.roi.json of hipdet test")["rois"]}
             if set(rows) != {annotation["id"] for annotation in annotations}:
                 raise DatasetError(f"{path}: its ROIs aren't those of these films; remove it and test again")
             found.append([(rows[a["id"]]["iou"], rows[a["id"]]["confidence"]) for a in annotations])

@@ -7,7 +7,6 @@ The paper's tables as Markdown, CSV and JSON.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,8 +17,8 @@ from scipy.stats import pearsonr, spearmanr
 
 from hipdet.anchors.coverage import MATCH, best_anchors, figures
 from hipdet.anchors.rois import Rois
-from hipdet.core.files import replacing, write_csv, write_json, write_text
-from hipdet.core.tables import Cell, Row, interval_cell, markdown, number_cell, text_cell
+from hipdet.core.files import write_json, write_text
+from hipdet.core.tables import Cell, Row, interval_cell, markdown, number_cell, text_cell, write_rows
 from hipdet.paper import facts
 from hipdet.paper.facts import EXPERIMENTS
 from hipdet.paper.scores import Scores
@@ -219,8 +218,7 @@ def write_predictions(prefix: Path, rows: Sequence[Row]) -> None:
     parts = ["# Anchors: predicted and measured", EXPLANATION, markdown(COLUMNS, rows)]
     if related:
         parts += ["## Correlation with the measured average IoU", markdown(CORRELATIONS, related)]
-    keys = list(rows[0])
-    write_csv(prefix.with_suffix(".csv"), [keys, *([row[key] for key in keys] for row in rows)])
+    write_rows(prefix.with_suffix(".csv"), rows)
     write_json(prefix.with_suffix(".json"), dict(rows=list(rows), correlations=related))
     write_text(prefix.with_suffix(".md"), "\n\n".join(parts) + "\n")
 
@@ -301,11 +299,7 @@ def write_table(
     runs: Sequence[Row],
 ) -> None:
     """Write ``<prefix>.md`` (rows `shown`), ``.csv`` (all figures of all `rows`) and ``.json`` (also `facts`, `runs`)."""
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    with replacing(prefix.with_suffix(".csv")) as path, path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=keys)
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(prefix.with_suffix(".csv"), rows)
     write_json(prefix.with_suffix(".json"), dict(facts, rows=list(rows), runs=list(runs)))
     known = "\n".join(f"* {name}: {_words(value)}" for name, value in facts.items())
     parts = [f"# {title}", markdown(columns, shown), FOOTNOTE, "## Trainings", markdown(RUNS, runs), known]

@@ -5,7 +5,6 @@ A finished synthetic film with its labels.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from hipdet.core.boxes import Boxes
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import replacing, write_csv, write_json
+from hipdet.core.records import read_json
 from hipdet.phantoms.chest import ChestPlan, plan_chest, render_chest
 from hipdet.phantoms.depth import expose
 from hipdet.phantoms.exposure import develop, mark
@@ -162,10 +162,7 @@ def _check_provenance(folder: Path, settings: dict) -> None:
     if not path.exists():
         write_json(path, settings)
         return
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        found = "unknown settings"
+    found = read_json(path, "what hipdet phantoms writes: remove the folder or choose another")
     if found != settings:
         raise DatasetError(
             f"{folder}: holds phantoms made with {found}, and these would be {settings}; remove the folder or choose another"

@@ -9,7 +9,6 @@ The films of a data set with their labels and what is wrong with them.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,14 +19,14 @@ from typing import Any
 import numpy as np
 
 from hipdet.core.annotations import is_ignored
-from hipdet.core.boxes import xywh_to_xyxy
+from hipdet.core.boxes import Detections, xywh_to_xyxy
 from hipdet.core.errors import DatasetError
-from hipdet.core.records import finite, finite_box, is_whole, shown
+from hipdet.core.records import finite, finite_box, is_whole, read_json, shown
 from hipdet.data.coco_file import subset
 from hipdet.data.film_status import kind_of, left_out
 from hipdet.data.validate.faults import Fault
 from hipdet.data.validate.plausibility import sound, sound_images
-from hipdet.evaluation.matching import Detections, Labelled, evaluate_film
+from hipdet.evaluation.matching import Labelled, evaluate_film
 from hipdet.evaluation.report import extra_rows, roi_rows
 from hipdet.visualization.tiles import Box, Mark, PicturedFilm, extra, ordered, outcome
 
@@ -56,10 +55,10 @@ def read_table(path: Path) -> dict[str, Any]:
     Raises:
         DatasetError: another file.
     """
+    table = read_json(path, "test.roi.json of hipdet test")
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
         rois = [{**row, "iou": float(row["iou"]), "confidence": float(row["confidence"])} for row in table["rois"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: expected test.roi.json as hipdet test writes it ({error!r})") from error
     if not rois:
         raise DatasetError(f"{path}: no ROI in it: was the test interrupted?")
@@ -126,10 +125,7 @@ def read_predictions(path: Path) -> list[Prediction]:
     Raises:
         DatasetError: another file, or an entry that lacks one of these.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: can't be read as JSON ({error})") from error
+    content = read_json(path, "COCO results: a list of detections")
     if not isinstance(content, list):
         raise DatasetError(f"{path}: found a {type(content).__name__}, expected COCO results: a list of detections")
     for number, each in enumerate(content):

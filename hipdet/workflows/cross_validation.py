@@ -7,8 +7,6 @@ All variants on all folds.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 import re
@@ -18,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from mmengine.config import Config
 
-from hipdet.core.errors import ConfigError, DatasetError
-from hipdet.core.files import write_json, write_text
+from hipdet.core.errors import ConfigError
+from hipdet.core.files import write_text
+from hipdet.core.records import read_json
+from hipdet.core.resumable import RunFolder, alone_in, fingerprint
 from hipdet.data.split_files import NO_LEAK, Division, split_files
 from hipdet.engine.checkpoint import read_checkpoint
 from hipdet.engine.config import use_annotations
@@ -49,7 +48,7 @@ class Variant:
             raise ConfigError(f"variant {self.name!r}: expected a name of letters, digits and . _ + -")
 
 
-CONFIG, INPUTS, RECORD = "config.py", "inputs.json", "record.json"
+CONFIG = "config.py"
 TABLE = "test/test.roi.json"
 
 
@@ -105,7 +104,7 @@ class Fold:
         """
         cfg = self.config(base)
         self._claim(cfg)
-        if (self.folder / RECORD).is_file():
+        if RunFolder(self.folder).record is not None:
             return False
         title, epochs = f"{self.variant.name}, fold {self.number}", cfg.train_cfg.max_epochs
         checkpoint = self.folder / f"epoch_{epochs}.pth"
@@ -114,9 +113,9 @@ class Fold:
             run_program(TRAIN, arguments, 1, self.folder / "train.log", title, epochs)
         arguments = [self.folder / CONFIG, checkpoint, "--work-dir", (self.folder / TABLE).parent]
         run_program(TEST, arguments, 1, self.folder / "test.log", f"{title}, test")
-        report = json.loads((self.folder / "test/test_report.json").read_text(encoding="utf-8"))
+        report = read_json(self.folder / "test/test_report.json", "the report of hipdet test")
         facts = {name: report[name] for name in ("parameters", "versions", "figures")}
-        write_json(self.folder / RECORD, dict(seconds=read_checkpoint(checkpoint)["meta"]["seconds"], **facts))
+        RunFolder(self.folder).finish(dict(seconds=read_checkpoint(checkpoint)["meta"]["seconds"], **facts))
         return True
 
     def _claim(self, cfg: Config) -> None:
@@ -125,24 +124,9 @@ class Fold:
         text = cfg.pretty_text
         for place in (self.train, self.test, self.data_root):  # where they lie may change
             text = text.replace(str(place.resolve()), place.name)
-        inputs = dict(
-            config=fingerprint(text.encode()), films=[fingerprint(f.read_bytes()) for f in (self.train, self.test)]
-        )
-        path = self.folder / INPUTS
-        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else inputs
-        differ = [name for name in inputs if found.get(name) != inputs[name]]
-        if differ:
-            raise ConfigError(
-                f"{self.folder}: holds a training with other settings ({', '.join(differ)} differ); choose another --out or "
-                f"another name for the variant, give the same settings, or remove the folder to train it anew"
-            )
-        write_text(self.folder / CONFIG, cfg.pretty_text)
-        write_json(path, inputs)
-
-
-def fingerprint(content: bytes) -> str:
-    """SHA-256 of `content`."""
-    return hashlib.sha256(content).hexdigest()
+        films = [fingerprint(file.read_bytes()) for file in (self.train, self.test)]
+        RunFolder(self.folder).claim(dict(config=fingerprint(text), films=films))
+        write_text(self.folder / CONFIG, cfg.pretty_text)  # with the places of today
 
 
 log = logging.getLogger(__name__)
@@ -178,18 +162,12 @@ class CrossValidation:
             ConfigError: a folder that holds another training, or two variants of one name.
             ProgramError: a training or test failed.
         """
-        self.out.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self.out / ".lock", timeout=0):
-                folds = self.trainings()
-                for fold in folds:
-                    fold.config(base)  # settings that don't fit show before the first training
-                self._work(folds, base)
-                return summarize_folder(self.out, [variant.name for variant in self.variants], self.annotations)
-        except Timeout as error:
-            raise DatasetError(
-                f"{self.out}: another run is at work here; wait for it or choose another --out"
-            ) from error
+        with alone_in(self.out):
+            folds = self.trainings()
+            for fold in folds:
+                fold.config(base)  # settings that don't fit show before the first training
+            self._work(folds, base)
+            return summarize_folder(self.out, [variant.name for variant in self.variants], self.annotations)
 
     def trainings(self) -> list[Fold]:
         """Write the folds and list the trainings, all variants of a fold before the next fold."""

@@ -5,7 +5,6 @@ The table of a cross-validation: variants side by side, with their differences t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,9 @@ from numpy.typing import NDArray
 from hipdet.core.annotations import patients_of
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_csv, write_json, write_text
+from hipdet.core.records import read_json
+from hipdet.core.resumable import RunFolder
+from hipdet.core.tables import Cell, Row, markdown, number_cell, text_cell
 from hipdet.evaluation.metrics import Interval, Units, bootstrap_intervals, calibration, mean_interval, roi_figures
 from hipdet.visualization.plots import write_calibration
 
@@ -53,10 +55,10 @@ class Result:
             return None
         found = []
         for number, place in enumerate(places):
-            for row in json.loads((place / TABLE).read_text(encoding="utf-8"))["rois"]:
+            for row in read_json(place / TABLE, "test.roi.json of hipdet test")["rois"]:
                 found.append(((row["file_name"], row["annotation_id"]), number, row["iou"], row["confidence"]))
         key, fold, iou, confidence = zip(*sorted(found))
-        records = [json.loads((p / "record.json").read_text()) for p in places if (p / "record.json").is_file()]
+        records = [record for place in places if (record := RunFolder(place).record) is not None]
         return cls(folder.name, list(key), np.array(fold), np.array(iou), np.array(confidence), records, patients)
 
     @property
@@ -114,7 +116,7 @@ def summarize_folder(out: Path, names: Sequence[str], annotations: Path) -> list
         DatasetError: variants tested on different films.
     """
     tests = sorted((out / "folds").glob("*_test.json"))
-    folds, patients = len(tests), patients_of(json.loads(path.read_text(encoding="utf-8")) for path in tests)
+    folds, patients = len(tests), patients_of(read_json(path, "a fold, as COCO") for path in tests)
     others = sorted(path.name for path in out.iterdir() if path.is_dir() and path.name not in (*names, "folds"))
     results = [result for name in (*names, *others) if (result := Result.read(out / name, folds, patients))]
     rows = [_row(result, results[0]) for result in results]
@@ -125,7 +127,7 @@ def summarize_folder(out: Path, names: Sequence[str], annotations: Path) -> list
         for row in rows
     ]
     write_csv(out / "summary.csv", [head, *cells])
-    write_text(out / "summary.md", markdown(annotations.name, folds, rows))
+    write_text(out / "summary.md", summary_text(annotations.name, folds, rows))
     write_calibration(out / "calibration.png", {result.name: result.calibration() for result in results})
     return [out / "summary.md", out / "calibration.png"]
 
@@ -142,28 +144,24 @@ def _row(result: Result, first: Result) -> dict[str, Any]:
     )
 
 
-def markdown(name: str, folds: int, rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table as Markdown."""
-    lines = [
-        f"# {name}, {folds} folds",
-        "",
-        "| Variant | Average IoU | Folds | Gain | acc50 | acc75 | Minimum IoU | mAP | Minutes | Parameters |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        low, high = row["avg_iou_interval"]
-        gain = "" if row is rows[0] else "{:+.4f} [{:+.4f}, {:+.4f}]".format(row["gain"], *row["gain_interval"])
-        cells = [
-            row["variant"],
-            f"{row['avg_iou']:.4f} [{low:.4f}, {high:.4f}]",
-            " ".join(f"{value:.3f}" for value in row["folds"]),
-            gain,
-            f"{row['acc50']:.3f}",
-            f"{row['acc75']:.3f}",
-            f"{row['min_iou']:.3f}",
-            f"{row['coco_map']:.3f}" if "coco_map" in row else "",
-            f"{row['minutes']:.1f}" if "minutes" in row else "",
-            f"{row['parameters'] / 1e6:.2f} M" if "parameters" in row else "",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", FOOTNOTE.format(resampled=rows[0]["resampled"] if rows else ""), ""])
+def _gain(row: Row) -> str:
+    low, high = row["gain_interval"]
+    return f"{row['gain']:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def summary_text(name: str, folds: int, rows: Sequence[Row]) -> str:
+    """The table as Markdown; the first row is what the others are compared with."""
+    shown: dict[str, Cell] = {
+        "Variant": text_cell("variant"),
+        "Average IoU": lambda row: "{:.4f} [{:.4f}, {:.4f}]".format(row["avg_iou"], *row["avg_iou_interval"]),
+        "Folds": lambda row: " ".join(f"{value:.3f}" for value in row["folds"]),
+        "Gain": lambda row: "" if row is rows[0] else _gain(row),
+        "acc50": number_cell("acc50", 3),
+        "acc75": number_cell("acc75", 3),
+        "Minimum IoU": number_cell("min_iou", 3),
+        "mAP": number_cell("coco_map", 3),
+        "Minutes": number_cell("minutes", 1),
+        "Parameters": lambda row: f"{row['parameters'] / 1e6:.2f} M" if "parameters" in row else "",
+    }
+    footnote = FOOTNOTE.format(resampled=rows[0]["resampled"] if rows else "")
+    return "\n\n".join([f"# {name}, {folds} folds", markdown(shown, rows), footnote]) + "\n"

@@ -179,7 +179,7 @@ def test_a_coco_file_that_cannot_be_written_is_reported_and_written_later(tmp_pa
 
 
 def test_one_session_per_annotator(tmp_path, store):
-    with pytest.raises(DatasetError, match="another tools/annotate"):
+    with pytest.raises(DatasetError, match="another hipdet annotate"):
         LabelStore(tmp_path, Project(annotator="alice"), {})
     LabelStore(tmp_path, Project(annotator="bob"), {}).close()
     assert {path.name for path in tmp_path.glob("[a-z]*")} >= {"alice.journal", "bob.journal", "bob.json"}

@@ -8,13 +8,14 @@ import time
 
 import pytest
 
-from hipdet.workflows.process import ToolError, run_tool
+from hipdet.workflows.process import ProgramError, run_program
+from tool_runs import REPOSITORY
 
 
 def script(folder, text):
     path = folder / "tool.py"
     path.write_text(text)
-    return path
+    return str(path)
 
 
 def test_progress_and_log(tmp_path, capfd):
@@ -24,7 +25,7 @@ def test_progress_and_log(tmp_path, capfd):
         "Epoch(val) [2][9/9]",
     ]
     tool = script(tmp_path, f"import sys\nprint(sys.argv[1:])\n[print(line) for line in {lines!r}]")
-    run_tool(tool, ["a", 1], 1, tmp_path / "log", "experiment 3", epochs=2)
+    run_program([tool], ["a", 1], 1, tmp_path / "log", "experiment 3", epochs=2)
     assert (tmp_path / "log").read_text().splitlines() == ["['a', '1']", *lines]
     shown = capfd.readouterr().err
     assert "experiment 3: 100%" in shown
@@ -36,22 +37,22 @@ def test_a_failing_tool_tells_why(tmp_path):
     tool = script(
         tmp_path, "import sys\nprint('Epoch')\nprint('error: a.json: no such file', file=sys.stderr)\nsys.exit(2)"
     )
-    with pytest.raises(ToolError, match=r"experiment 3 failed: error: a\.json: no such file\n.*log") as error:
-        run_tool(tool, [], 1, tmp_path / "log", "experiment 3")
+    with pytest.raises(ProgramError, match=r"experiment 3 failed: error: a\.json: no such file\n.*log") as error:
+        run_program([tool], [], 1, tmp_path / "log", "experiment 3")
     assert "carry on" in str(error.value)
     tool = script(tmp_path, "raise ValueError('odd')")
-    with pytest.raises(ToolError, match="ValueError: odd"):
-        run_tool(tool, [], 1, tmp_path / "log", "experiment 3")
+    with pytest.raises(ProgramError, match="ValueError: odd"):
+        run_program([tool], [], 1, tmp_path / "log", "experiment 3")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can bind a process to its parent")
 def test_a_killed_run_leaves_no_training_behind(tmp_path):
     tool = script(tmp_path, "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)")
     code = (
-        "from pathlib import Path; from hipdet.workflows.process import run_tool; "
-        f"run_tool(Path({str(tool)!r}), [], 1, Path({str(tmp_path / 'log')!r}), 'x')"
+        "from pathlib import Path; from hipdet.workflows.process import run_program; "
+        f"run_program([{str(tool)!r}], [], 1, Path({str(tmp_path / 'log')!r}), 'x')"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.getcwd()})
+    parent = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
     log, deadline = tmp_path / "log", time.time() + 60
     while not (log.exists() and log.read_text().strip()):
         assert time.time() < deadline

@@ -158,23 +158,3 @@ def test_weights_that_can_not_be_downloaded(phantoms, tmp_path):
     assert done.returncode == 2, done.stderr
     for words in ("can't get the pretrained weights", "init_cfg.checkpoint=FILE", "init_cfg=None"):
         assert words in done.stderr
-
-
-TOOLS = [
-    "train.py",
-    "test.py",
-    "gallery.py",
-    "browse_dataset.py",
-    "plot.py",
-    "convert.py",
-    "make_phantoms.py",
-    "run_experiments.py",
-    "publish_model.py",
-]
-
-
-@pytest.mark.parametrize("tool", TOOLS)
-def test_help_has_examples(tmp_path, tool):
-    done = run_tool(tool, "--help", cwd=tmp_path)
-    assert done.returncode == 0
-    assert "examples:" in done.stdout

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tool_runs import REPOSITORY, SMALL, run_tool
+from tool_runs import REPOSITORY, SMALL, run_python, run_tool
 
 pytestmark = pytest.mark.slow
 
@@ -62,20 +62,19 @@ def test_two_ranks_train(recipe, phantoms, tmp_path):
 
 def test_gloo_has_ended_before_the_process(phantoms, tmp_path):
     """A rank that ended under gloo's running threads aborted in one of eight runs (SIGABRT), after its training."""
-    tool = str(REPOSITORY / "hipdet train")
     options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=3", "train_cfg.val_interval=3"]
-    arguments = [tool, "configs/hip_ssd_exp3.py", "--launcher", "pytorch", "--data-root", str(phantoms), *options]
+    arguments = ["train", "configs/hip_ssd_exp3.py", "--launcher", "pytorch", "--data-root", str(phantoms), *options]
     script = tmp_path / "threads.py"
     script.write_text(
-        "import glob, runpy, sys, torch\n"
+        "import glob, torch\n"
+        "from hipdet.cli.main import main\n"
         "threads = lambda: {open(f).read().strip() for f in glob.glob('/proc/self/task/*/comm')}\n"
         "end = torch.distributed.destroy_process_group\n"
         "def destroy():\n"
         "    print('DURING', *sorted(threads()), flush=True)\n"
         "    end()\n"
         "torch.distributed.destroy_process_group = destroy\n"
-        f"sys.argv = {arguments!r}\n"
-        f"runpy.run_path({tool!r}, run_name='__main__')\n"
+        f"main({arguments!r})\n"
         "print('AFTER', *sorted(threads()), flush=True)\n"
     )
     rendezvous = {
@@ -85,8 +84,7 @@ def test_gloo_has_ended_before_the_process(phantoms, tmp_path):
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": free_port(),
     }
-    env = {**os.environ, **rendezvous, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
+    done = run_python(script, cwd=tmp_path, **rendezvous)
     assert done.returncode == 0, done.stdout + done.stderr
     during, after = (next(x for x in done.stdout.splitlines() if x.startswith(key)) for key in ("DURING", "AFTER"))
     assert "gloo" in during

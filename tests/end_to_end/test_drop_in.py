@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from hipdet.radiographs.read import read_radiograph
-from tool_runs import REPOSITORY, SMALL
+from tool_runs import REPOSITORY, SMALL, mmcv_is_lite
 
 CONFIG = REPOSITORY / "configs/hip_ssd_exp3.py"
 MMDET_TOOLS = Path(mmdet.__file__).parent / ".mim/tools"
+# what a script that imports mmdet before hipdet is run by: nothing, with compiled mmcv
+MMDET_FIRST = ["-m", "hipdet.mmcv_lite"] if mmcv_is_lite() else []
 pytestmark = pytest.mark.slow
 
 
@@ -49,7 +51,7 @@ def test_mims_copy_of_configs_and_tools(phantoms, tmp_path):
     for name in names:
         assert (mim / name).read_bytes() == (REPOSITORY / name).read_bytes(), f"{name}: install hipdet again"
     options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=3", "train_cfg.val_interval=3"]
-    done = run(mim / "hipdet train", "configs/hip_ssd_exp7.py", *options, cwd=tmp_path, data_root=phantoms)
+    done = run(mim / "tools/train.py", "configs/hip_ssd_exp7.py", *options, cwd=tmp_path, data_root=phantoms)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "work_dirs/hip_ssd_exp7/epoch_3.pth").exists()
 
@@ -57,6 +59,7 @@ def test_mims_copy_of_configs_and_tools(phantoms, tmp_path):
 def test_mmdets_own_train_and_test(recipe, phantoms, tmp_path):
     options = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=3", "train_cfg.val_interval=3"]
     done = run(
+        *MMDET_FIRST,
         MMDET_TOOLS / "train.py",
         REPOSITORY / recipe.config,
         "--work-dir",
@@ -68,6 +71,7 @@ def test_mmdets_own_train_and_test(recipe, phantoms, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "Stage 3 of 3" in done.stdout + done.stderr or recipe.name != "hip_ssd_exp3"
     done = run(
+        *MMDET_FIRST,
         MMDET_TOOLS / "train.py",
         REPOSITORY / recipe.config,
         "--work-dir",
@@ -80,6 +84,7 @@ def test_mmdets_own_train_and_test(recipe, phantoms, tmp_path):
     assert done.returncode == 0, done.stderr
     checkpoint = tmp_path / "w/epoch_3.pth"
     done = run(
+        *MMDET_FIRST,
         MMDET_TOOLS / "test.py",
         REPOSITORY / recipe.config,
         checkpoint,
@@ -137,13 +142,11 @@ def test_det_inferencer(deployed, tmp_path):
     assert len(list((tmp_path / "vis").glob("*.jpg"))) == 3
 
 
-def test_registered_by_the_package_name_alone(tmp_path, phantoms):
-    (tmp_path / "config.py").write_text(
-        f"_base_ = [{str(CONFIG)!r}]\ncustom_imports = dict(_delete_=True, imports=['hipdet'], allow_failed_imports=False)\n"
-    )
-    code = (
-        "from mmengine.config import Config; import sys; cfg = Config.fromfile(sys.argv[1]); "
-        "from mmdet.registry import MODELS; print(MODELS.get('HipSSDHead').__name__)"
-    )
-    done = run("-c", code, tmp_path / "config.py", cwd=tmp_path, data_root=phantoms)
-    assert done.stdout.split()[-1] == "HipSSDHead", done.stderr
+@pytest.mark.parametrize("before", ["", "import mmengine; "], ids=["first", "after mmengine"])
+def test_the_package_alone_registers_nothing_and_its_plugin_does(tmp_path, phantoms, before):
+    """It takes the place of ``imports=['hipdet']``, which no longer registers."""
+    registered = "from mmdet.registry import MODELS; print(MODELS.get('HipSSDHead'))"
+    import_plugin = f"{before}import hipdet; import sys; print('hipdet.plugin' in sys.modules); import hipdet.plugin"
+    done = run("-c", f"{import_plugin}; {registered}", cwd=tmp_path, data_root=phantoms)
+    assert done.stdout.split()[0] == "False", done.stderr
+    assert "hip_ssd_head.HipSSDHead" in done.stdout.splitlines()[-1], done.stderr

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pycocotools.coco import COCO
 
 from dicom_bytes import film
 from film_bytes import JPEG, UPRIGHT
-from tool_runs import REPOSITORY, run_tool
+from tool_runs import REPOSITORY, run_python, run_tool
 from untrained import noise
 
 pytestmark = pytest.mark.slow
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.slow
 BLOCKED = ("torch", "torchvision", "mmengine", "mmcv", "mmdet", "cv2", "scipy", "matplotlib", "pycocotools", "onnx",
            "defusedxml", "filelock", "shapely")  # fmt: skip
 LIGHT = f"""
-import sys, runpy
+import sys
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):
@@ -31,16 +30,14 @@ class Blocker:
             raise ImportError("blocked: " + name)
 
 sys.meta_path.insert(0, Blocker())
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
+from hipdet.cli.main import main
+main(sys.argv[1:])
 """
 
 
 def light(name, *arguments, cwd):
-    """A tool in an interpreter where only the base of hipdet can be imported."""
-    command = [sys.executable, "-c", LIGHT, REPOSITORY / "tools" / name, *arguments]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(list(map(str, command)), cwd=cwd, env=env, capture_output=True, text=True, timeout=600)
+    """A command in an interpreter where only the base of hipdet can be imported."""
+    return run_python("-c", LIGHT, name, *arguments, cwd=cwd)
 
 
 @pytest.fixture(scope="module")

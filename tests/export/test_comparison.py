@@ -9,7 +9,7 @@ from PIL import Image
 from hipdet.cli.export import films_to_compare
 from hipdet.core.roi_counts import RoiCounts
 from hipdet.export.export import Difference, difference
-from hipdet.inference.detections import Reading
+from hipdet.inference.detections import FilmDetections
 
 CHEST = RoiCounts.of(dict(heart=1, lung=2), ("heart", "lung"))
 BOXES = np.array([[10.0, 10, 30, 30], [0, 0, 20, 40], [30, 0, 50, 40], [60, 60, 70, 70]])
@@ -19,7 +19,7 @@ LABELS = np.array([0, 1, 1, 1])
 
 def reading(boxes=BOXES, scores=SCORES, labels=LABELS):
     order = np.argsort(-scores, kind="stable")
-    return Reading(boxes[order], scores[order], labels[order], 100, 100)
+    return FilmDetections(boxes[order], scores[order], labels[order], 100, 100)
 
 
 def test_the_same():

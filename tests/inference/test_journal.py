@@ -10,7 +10,7 @@ from hipdet.core.errors import DatasetError
 from hipdet.inference import detector
 from hipdet.inference.detections import DetectedRoi, FilmRois
 from hipdet.inference.film_list import FilmSource
-from hipdet.inference.results import Journal, write_films, write_predictions
+from hipdet.inference.results import FilmJournal, write_films, write_predictions
 from hipdet.inference.review import ReviewLimits
 from hipdet.phantoms.write import make_film
 
@@ -25,13 +25,13 @@ def source(tmp_path):
 
 
 def test_records_come_back(source, tmp_path):
-    with Journal(tmp_path / "out/j.jsonl", "model") as journal:
+    with FilmJournal(tmp_path / "out/j.jsonl", "model") as journal:
         assert journal.find(source) is None
         journal.add(source, RECORD)
         journal.add(
             replace(source, name="missing", path=tmp_path / "missing"), FilmRois("missing", None, error="no such")
         )
-    with Journal(tmp_path / "out/j.jsonl", "model") as journal:
+    with FilmJournal(tmp_path / "out/j.jsonl", "model") as journal:
         assert journal.find(source) == replace(RECORD, path=source.path)
         assert journal.find(replace(source, name="b/a.jpg")).name == "b/a.jpg"  # called otherwise today
         assert journal.find(FilmSource("x", tmp_path / "missing")).error == "no such"
@@ -39,12 +39,12 @@ def test_records_come_back(source, tmp_path):
 
 
 def test_another_model_or_film_has_no_record(source, tmp_path):
-    with Journal(tmp_path / "j.jsonl", "model") as journal:
+    with FilmJournal(tmp_path / "j.jsonl", "model") as journal:
         journal.add(source, RECORD)
         source.path.write_bytes(b"another film")
         assert journal.find(source) is None
     source.path.write_bytes(b"film")
-    with Journal(tmp_path / "j.jsonl", "another") as journal:
+    with FilmJournal(tmp_path / "j.jsonl", "another") as journal:
         assert journal.find(source) is None
 
 
@@ -83,7 +83,7 @@ def test_results_of_an_earlier_version_are_found_again(tmp_path, monkeypatch, ca
     used = HipDetector()
     card = used.model
     first = f"{card.fingerprint} {used.rois} {used.odd_films} {used.limits} {used.at_least}"
-    with Journal(tmp_path / "out/journal.jsonl", first) as journal:
+    with FilmJournal(tmp_path / "out/journal.jsonl", first) as journal:
         journal.add(FilmSource("film.png", path), replace(RECORD, name="film.png", turned=0, inverted=False))
     monkeypatch.setattr("sys.argv", ["predict.py", str(path), "--out", str(tmp_path / "out")])
     predict.main()
@@ -99,11 +99,11 @@ def test_results_of_an_earlier_version_are_found_again(tmp_path, monkeypatch, ca
 
 
 def test_a_line_cut_short_goes(source, tmp_path):
-    with Journal(tmp_path / "j.jsonl", "model") as journal:
+    with FilmJournal(tmp_path / "j.jsonl", "model") as journal:
         journal.add(source, RECORD)
     whole = (tmp_path / "j.jsonl").read_bytes()
     (tmp_path / "j.jsonl").write_bytes(whole + whole[:-9])
-    with Journal(tmp_path / "j.jsonl", "model") as journal:
+    with FilmJournal(tmp_path / "j.jsonl", "model") as journal:
         assert journal.find(source) is not None
         journal.add(source, replace(RECORD, width=41))
         assert journal.find(source).width == 41
@@ -113,8 +113,8 @@ def test_a_line_cut_short_goes(source, tmp_path):
 @pytest.mark.parametrize("content", [b"{}\n", b"films\n", b'{"key": 1, "film": {"rois": 3}}\n'])
 def test_other_files_are_refused(content, tmp_path):
     (tmp_path / "j.jsonl").write_bytes(content)
-    with pytest.raises(DatasetError, match=r"j\.jsonl: byte 0 is no record of a film"):
-        Journal(tmp_path / "j.jsonl", "model")
+    with pytest.raises(DatasetError, match=r"j\.jsonl: (line 1: not JSON|\{.*\} is no record of a film)"):
+        FilmJournal(tmp_path / "j.jsonl", "model")
     assert (tmp_path / "j.jsonl").read_bytes() == content
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from hipdet.core.boxes import as_boxes, turn_boxes
 from hipdet.core.roi_counts import RoiCounts
-from hipdet.inference.detections import Reading
+from hipdet.inference.detections import FilmDetections
 from hipdet.inference.orientation import best_reading, centre_contrast, sign_of
 from hipdet.inference.preprocess import ShrunkFilm, shrink
 from hipdet.inference.review import ReviewLimits
@@ -48,7 +48,7 @@ def best(film, upright, scores, hips=HIPS):
         boxes = turn_boxes(hips, -lacks, width, height)
         found = np.full(len(boxes), scores.get(lacks, 0.6))
         size = (width, height) if lacks % 2 == 0 else (height, width)
-        return Reading(boxes, found, np.zeros(len(boxes), np.int64), *size, quarters, inverted)
+        return FilmDetections(boxes, found, np.zeros(len(boxes), np.int64), *size, quarters, inverted)
 
     result = best_reading(ShrunkFilm(film, *film.shape[::-1]), look, TWO, LIMITS)
     return result, looks
@@ -100,7 +100,7 @@ def read_as(readings, limits=LIMITS):
     def look(quarters, inverted):
         boxes, scores = readings.get(quarters, ([], []))
         size = (WIDTH, HEIGHT) if quarters % 2 == 0 else (HEIGHT, WIDTH)
-        return Reading(as_boxes(boxes), np.array(scores, float), np.zeros(len(boxes), np.int64), *size, quarters)
+        return FilmDetections(as_boxes(boxes), np.array(scores, float), np.zeros(len(boxes), np.int64), *size, quarters)
 
     return best_reading(ShrunkFilm(np.full((HEIGHT, WIDTH), 90, np.uint8), WIDTH, HEIGHT), look, TWO, limits).quarters
 
@@ -154,7 +154,7 @@ def test_of_several_classes_each_must_be_there():
             boxes, score, found = (HIPS, 0.9, labels) if quarters == 2 else (HIGH, 0.6, wanted)
             size = (WIDTH, HEIGHT) if quarters % 2 == 0 else (HEIGHT, WIDTH)
             found = found if quarters % 2 == 0 else found[:1]
-            return Reading(boxes[: len(found)], np.full(len(found), score), found, *size, quarters)
+            return FilmDetections(boxes[: len(found)], np.full(len(found), score), found, *size, quarters)
 
         film = ShrunkFilm(np.full((HEIGHT, WIDTH), 90, np.uint8), WIDTH, HEIGHT)
         return best_reading(film, look, counts, LIMITS).quarters

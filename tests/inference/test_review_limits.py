@@ -7,7 +7,7 @@ from hipdet.core.boxes import as_boxes
 from hipdet.core.errors import CheckpointError, DatasetError
 from hipdet.core.roi_counts import RoiCounts
 from hipdet.export.export import validation_films
-from hipdet.inference.detections import Reading
+from hipdet.inference.detections import FilmDetections
 from hipdet.inference.review import FLAGS, ReviewLimits, ValidationFilm, film_flags, limits_of, measures
 
 TWO = RoiCounts.of(2, ("hip",))
@@ -18,7 +18,7 @@ LEFT, RIGHT = [80, 200, 160, 280], [260, 205, 340, 285]  # squares of 80
 def reading(*boxes, scores=None, **changes):
     scores = np.linspace(0.95, 0.9, len(boxes)) if scores is None else np.array(scores, np.float64)
     options = dict(labels=np.zeros(len(boxes), np.int64), width=WIDTH, height=HEIGHT, **changes)
-    return Reading(as_boxes(boxes), scores, **options)
+    return FilmDetections(as_boxes(boxes), scores, **options)
 
 
 def hips(count):

@@ -6,7 +6,7 @@ import pytest
 from dicom_bytes import film as dicom
 from hipdet import HipDetector
 from hipdet.core.boxes import as_boxes
-from hipdet.inference.detections import Reading
+from hipdet.inference.detections import FilmDetections
 from hipdet.inference.film_list import FilmSource
 from hipdet.inference.preprocess import shrink
 from hipdet.inference.review import measures
@@ -118,7 +118,7 @@ def test_the_way_of_the_laterality(both, write, whole):
 
 
 def reading(*boxes, quarters=0):
-    return Reading(as_boxes(boxes), np.full(len(boxes), 0.9), np.zeros(len(boxes), np.int64), 400, 500, quarters)
+    return FilmDetections(as_boxes(boxes), np.full(len(boxes), 0.9), np.zeros(len(boxes), np.int64), 400, 500, quarters)
 
 
 LEFT, RIGHT, BELOW = [40, 200, 120, 280], [200, 205, 280, 285], [60, 390, 140, 470]

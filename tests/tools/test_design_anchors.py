@@ -1,8 +1,6 @@
 """The command: what it prints and writes, and what it says of bad input."""
 
 import json
-import runpy
-import sys
 
 import numpy as np
 import pytest
@@ -11,31 +9,28 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from PIL import Image
 
+from hipdet.cli.anchors import main
 from hipdet.core.errors import ConfigError
 from roi_sets import coco_of, squares
-from tool_runs import REPOSITORY
 
-TOOL = REPOSITORY / "hipdet anchors"
 HIPS = squares(np.linspace(0.1, 0.3, 60))
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
-    """Runs the tool in a folder of its own; returns exit status, output and errors."""
+    """Runs the command in a folder of its own; returns exit status, output and errors."""
 
-    def run_tool(*arguments):
+    def run_anchors(*arguments):
         monkeypatch.chdir(tmp_path)
         monkeypatch.delenv("HIPDET_DATA", raising=False)
-        monkeypatch.setattr(sys, "argv", ["design_anchors.py", *map(str, arguments)])
-        monkeypatch.setattr(sys, "path", list(sys.path))
         status = 0
         try:
-            runpy.run_path(str(TOOL), run_name="__main__")
+            main([*map(str, arguments)])
         except SystemExit as stopped:
             status = stopped.code
         return (status, *capsys.readouterr())
 
-    return run_tool
+    return run_anchors
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ from PIL import Image
 
 from hipdet.core.files import write_json
 from page_films import page_films
-from tool_runs import REPOSITORY, run_tool_here
+from tool_runs import run_python, run_tool_here
 
 CORNERS = ("x0", "y0", "x1", "y1")
 
@@ -106,14 +104,14 @@ def test_predictions_alone(results, phantoms, tmp_path):
 
 
 LIGHT = """
-import runpy, sys
+import sys
 class Missing:
     def find_spec(self, name, *_):
         if name.partition(".")[0] in ("torch", "scipy", "matplotlib", "pycocotools", "cv2", "mmengine", "mmcv", "mmdet"):
             raise ModuleNotFoundError(f"no {name} here")
 sys.meta_path.insert(0, Missing())
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
+from hipdet.cli.main import main
+main(sys.argv[1:])
 """
 
 
@@ -124,10 +122,8 @@ def test_predictions_need_numpy_and_pillow_only(results, phantoms, tmp_path):
     extra = dict(coco["images"][0], id=99, file_name=json.loads((results / "oaih.json").read_text())[0]["file_name"])
     films = dict(coco, images=[*coco["images"], extra], annotations=[])
     (tmp_path / "films.json").write_text(json.dumps(films))
-    command = [sys.executable, "-c", LIGHT, str(REPOSITORY / "hipdet gallery"), "predictions.json", "--html"]
-    done = subprocess.run(
-        [*command, "--data-root", str(phantoms)], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
+    arguments = ["gallery", "predictions.json", "--html", "--data-root", phantoms]
+    done = run_python("-c", LIGHT, *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = page_films(tmp_path / "gallery.html")
     assert len(found) == 13

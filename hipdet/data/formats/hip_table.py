@@ -11,9 +11,10 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 from hipdet.core.errors import DatasetError, RadiographError, raise_faults
+from hipdet.core.files import is_file_name
 from hipdet.data.coco_file import Film, Roi
 from hipdet.radiographs.read import read_header
 
@@ -147,8 +148,7 @@ def _row(line: int, record: dict[str, str | None], need_patient: bool, faults: l
             found.append(f"line {line}, column {column}: found {record.get(column)!r}, expected {expected}")
 
     image = text["image"]
-    plain = bool(image) and PureWindowsPath(image).name == image and image not in (".", "..") and "\0" not in image
-    expect(plain, "image", "a plain file name, without folders")
+    expect(is_file_name(image), "image", "a plain file name, without folders")
     x, y, side = (_number(text[column]) for column in ("x", "y", "side"))
     for column, value in (("x", x), ("y", y)):
         expect(value is not None, column, "a number of pixels")

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
+from hipdet.core.files import leads_out
 from hipdet.core.records import MAX_SIDE, is_side, is_whole, shown
 from hipdet.data.validate.faults import Faults
 
@@ -126,9 +127,7 @@ def file_name_fault(name: object) -> str | None:
         return f"is {shown(name)}"
     if "\\" in name:
         return f"{name!r} has a backslash in place of '/'"
-    if name.startswith("/") or (":" in name and PureWindowsPath(name).drive):
-        return f"{name!r} is absolute"
-    if (".." in name and ".." in PurePosixPath(name).parts) or "\0" in name:
+    if leads_out(name):
         return f"{name!r} leads out of the image root"
     return None
 
