@@ -5,23 +5,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-sys.path.insert(0, str(ROOT))
+from speed.results import Results, Table
 
-import hipdet.cli.needs_mm  # noqa: E402, F401, I001  (before mmdet: makes mmcv-lite usable)
-
-from hipdet.cli.errors import reports_errors  # noqa: E402
-from speed.results import Results, Table  # noqa: E402
+import hipdet.plugin  # noqa: F401
+from hipdet.cli.errors import reports_errors
 
 EXAMPLES = """examples:
-  tools/benchmark.py --yolo yolo11n_640.onnx yolo11n_320.onnx     everything; ratios are to the first of them
-  tools/benchmark.py network training --turns 10                   two sections
-  tools/benchmark.py growth --films 100 1000 10000
+  benchmarks/benchmark.py --yolo yolo11n_640.onnx yolo11n_320.onnx     everything; ratios are to the first of them
+  benchmarks/benchmark.py network training --turns 10                   two sections
+  benchmarks/benchmark.py growth --films 100 1000 10000
 
 Exported YOLO files come from ultralytics, in an environment of its own (it is AGPL):
   yolo export model=yolo11n.yaml format=onnx imgsz=640
@@ -29,7 +24,7 @@ A section that is in OUT/benchmark.json isn't measured again (--again does).  Th
 """
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -41,7 +36,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--turns", type=int, default=15, help="(default: %(default)s)")
     parser.add_argument("--films", nargs="+", type=int, default=[100, 1000], help="growth (default: 100 1000)")
     parser.add_argument("--again", action="store_true", help="also measure sections that are there")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     args.out = args.out.resolve()
     if unknown := [name for name in args.sections if name not in SECTIONS]:
         parser.error(f"no section {unknown[0]!r}: expected some of {', '.join(SECTIONS)}")

@@ -5,27 +5,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-import hipdet.plugin  # noqa: F401, I001  (before mmdet)
 import numpy as np
 from mmdet.apis import inference_detector, init_detector
 from odd_films import KINDS, make_kinds
 from tqdm import tqdm
 
-from hipdet.core.boxes import as_boxes
+import hipdet.plugin  # noqa: F401  (before mmdet)
 from hipdet.cli.errors import reports_errors
-from hipdet.data.coco_file import films_of
+from hipdet.core.boxes import as_boxes
 from hipdet.core.errors import DatasetError
-from hipdet.evaluation.matching import Detections
-from hipdet.evaluation.matching import FilmResult
-from hipdet.evaluation.matching import evaluate_film
-from hipdet.evaluation.report import roi_rows
-from hipdet.evaluation.report import write_table
 from hipdet.core.files import write_text
+from hipdet.data.coco_file import films_of
+from hipdet.evaluation.matching import Detections, FilmResult, evaluate_film
+from hipdet.evaluation.report import roi_rows, write_table
 
 EXAMPLES = """examples:
   hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --out OUT

@@ -1,9 +1,9 @@
 # Recommended with a network: large, begun from torchvision's ImageNet weights of ResNet-18, whose stages learn slower.
 # Offline: fetch the file on another machine, and
 #   --cfg-options model.backbone.init_cfg.checkpoint=FILE model.refiner.backbone.init_cfg.checkpoint=FILE
-_base_ = ['hip_roi_large.py']
+_base_ = ["hip_roi_large.py"]
 
-imagenet = dict(type='PretrainedWeights', checkpoint='https://download.pytorch.org/models/resnet18-f37072fd.pth')
+imagenet = dict(type="PretrainedWeights", checkpoint="https://download.pytorch.org/models/resnet18-f37072fd.pth")
 model = dict(backbone=dict(init_cfg=imagenet), refiner=dict(backbone=dict(init_cfg=imagenet)))
 
 # one stage from the start, as from scratch: the weight average sees a single course
@@ -12,7 +12,9 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         _delete_=True,
         groups=[
-            dict(prefixes=['bbox_head', 'refiner.stem', 'refiner.vote']),
-            dict(prefixes=['backbone', 'refiner.backbone'], lr_mult=0.1),
-        ]))
-custom_hooks = [dict(type='StagedOneCycleHook', stages=[dict(train_groups=2)]), *_base_.custom_hooks[1:]]
+            dict(prefixes=["bbox_head", "refiner.stem", "refiner.vote"]),
+            dict(prefixes=["backbone", "refiner.backbone"], lr_mult=0.1),
+        ],
+    )
+)
+custom_hooks = [dict(type="StagedOneCycleHook", stages=[dict(train_groups=2)]), *_base_.custom_hooks[1:]]

@@ -1,6 +1,5 @@
 """Parts of an annotation session for its tests: films, a detector of known squares, a running server."""
 
-import os
 import re
 import signal
 import subprocess
@@ -20,7 +19,7 @@ from hipdet.annotate.labels import LabelStore
 from hipdet.annotate.proposals import Proposals
 from hipdet.annotate.server import App, Guard, bind
 from hipdet.annotate.session import Session
-from tool_runs import REPOSITORY
+from tool_runs import of_checkout
 
 HIPS = [[20.0, 40.0, 60.0, 80.0], [140.0, 40.0, 180.0, 80.0]]
 SIZE = (200, 120)
@@ -102,8 +101,8 @@ class PageClient:
 
 def start_tool(folder, *arguments):
     """hipdet annotate as a process of its own: the process and the page's address."""
-    command = [sys.executable, REPOSITORY / "hipdet annotate", folder, "--no-browser", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "hipdet", "annotate", folder, "--no-browser", *arguments]
+    environment = of_checkout()
     process = subprocess.Popen(
         list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )

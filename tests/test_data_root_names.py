@@ -11,9 +11,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from hipdet.cli.config_arguments import load_config
 from hipdet.core.configs import read_config
 from hipdet.core.errors import ConfigError
-from hipdet.engine.config import load_config
 from tool_runs import RECIPES, REPOSITORY, run_tool
 
 CANARY = "canary"

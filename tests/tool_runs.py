@@ -56,11 +56,17 @@ def run_tool(name, *arguments, cwd, timeout=600, **environment):
 
 def run_python(*arguments, cwd, timeout=600, **environment):
     """Run Python where hipdet is that of this checkout."""
-    # one thread: results don't depend on the machine, and tests may run side by side
-    checkout = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-    env = {**os.environ, **checkout, **{key: str(value) for key, value in environment.items()}}
-    command = [sys.executable, *map(str, arguments)]
+    command, env = [sys.executable, *map(str, arguments)], of_checkout(**environment)
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout)
+
+
+def of_checkout(**environment):
+    """An environment in which Python finds this checkout's hipdet.
+
+    With one thread: results don't depend on the machine, and tests may run side by side.
+    """
+    checkout = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    return {**os.environ, **checkout, **{key: str(value) for key, value in environment.items()}}
 
 
 def run_tool_here(name, *arguments, cwd):

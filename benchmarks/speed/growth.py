@@ -77,7 +77,7 @@ def _ranks(work: Path, data: Path) -> Table:
 
 def _pace(ranks: int, out: Path, data: Path) -> float:
     config = ROOT / "configs/hip_ssd_r18_demo.py"
-    tool = [sys.executable, str(ROOT / "hipdet train"), str(config)]
+    tool = [sys.executable, "-m", "hipdet", "train", str(config)]
     if ranks > 1:
         tool = ["bash", str(ROOT / "tools/dist_train.sh"), str(config), str(ranks)]
     options = ["train_cfg.max_epochs=3", "train_cfg.val_interval=9", "default_hooks.logger.interval=1"]

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[number]) for number in (1, 2)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
 def peak_memory(kind: str, files: Sequence[Path], film: Path) -> str:

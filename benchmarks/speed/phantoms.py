@@ -1,12 +1,10 @@
-"""A data root of phantoms to train on, made by the tools."""
+"""A data root of phantoms to train on, made by hipdet itself."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
-
-from speed.models import ROOT
 
 FILMS = ("cgoa=120", "oaih=80", "gis=20")
 SIDE = 512
@@ -16,11 +14,10 @@ def phantoms(work: Path) -> Path:
     """The data root, made unless it is there."""
     data = work / "phantoms"
     if not (data / "annotations/cgoa_oaih_train.json").is_file():
-        tools = [
-            ["make_phantoms.py", str(data), "--films", *FILMS, "--max-side", str(SIDE)],
-            ["convert.py", "phantom", str(data)],
+        commands = [
+            ["phantoms", str(data), "--films", *FILMS, "--max-side", str(SIDE)],
+            ["convert", "phantom", str(data)],
         ]
-        for tool, *arguments in tools:
-            command = [sys.executable, str(ROOT / "tools" / tool), *arguments]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        for command, *arguments in commands:
+            subprocess.run([sys.executable, "-m", "hipdet", command, *arguments], check=True, stdout=subprocess.DEVNULL)
     return data

@@ -1,7 +1,8 @@
 # Small data, two CPU cores, no pretrained weights: nothing to thaw, so one stage at one rate.
-_base_ = ['staged_one_cycle.py']
+_base_ = ["staged_one_cycle.py"]
 
 train_cfg = dict(max_epochs=40, val_interval=10)
 optim_wrapper = dict(
-    optimizer=dict(lr=0.001), paramwise_cfg=dict(_delete_=True, groups=[dict(prefixes=['backbone', 'bbox_head'])]))
-custom_hooks = [dict(type='StagedOneCycleHook', stages=[dict(train_groups=1)]), *_base_.custom_hooks[1:]]
+    optimizer=dict(lr=0.001), paramwise_cfg=dict(_delete_=True, groups=[dict(prefixes=["backbone", "bbox_head"])])
+)
+custom_hooks = [dict(type="StagedOneCycleHook", stages=[dict(train_groups=1)]), *_base_.custom_hooks[1:]]

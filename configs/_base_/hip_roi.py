@@ -1,36 +1,37 @@
 # The recommended detector: one square-anchor map on the reduced film, then a second look at each ROI at the film's scale.
 # Trains from scratch, on few films, on a CPU.
-_base_ = ['from_scratch.py', 'hips_augmented.py', 'runtime.py']
-custom_imports = dict(imports=['hipdet.plugin'], allow_failed_imports=False)
+_base_ = ["from_scratch.py", "hips_augmented.py", "runtime.py"]
+custom_imports = dict(imports=["hipdet.plugin"], allow_failed_imports=False)
 
 image_size = (448, 448)
 to_square = [
-    dict(type='Resize', scale=image_size, keep_ratio=True, interpolation='area'),
-    dict(type='Pad', size=image_size, pad_val=dict(img=0)),
+    dict(type="Resize", scale=image_size, keep_ratio=True, interpolation="area"),
+    dict(type="Pad", size=image_size, pad_val=dict(img=0)),
 ]
 train_pipeline = [
     _base_.load_film,
-    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type="LoadAnnotations", with_bbox=True),
     # odd films: a tenth inverted, a tenth on their side or head
-    dict(type='Invert', prob=0.1),
+    dict(type="Invert", prob=0.1),
     *to_square,
     dict(
-        type='RandomSimilarity',
+        type="RandomSimilarity",
         max_degrees=10.0,
         rotate_prob=0.9,
         scale=(0.5, 1.4),
         max_shift=0.15,
         flip_prob=0.5,
-        quarter_turn_prob=0.1),
-    dict(type='RandomGamma', limit=1.8),
-    dict(type='RandomLighting', balance=0.2, contrast=0.3),
-    dict(type='PackDetInputs'),
+        quarter_turn_prob=0.1,
+    ),
+    dict(type="RandomGamma", limit=1.8),
+    dict(type="RandomLighting", balance=0.2, contrast=0.3),
+    dict(type="PackDetInputs"),
 ]
 test_pipeline = [
     _base_.load_film,
     *to_square,
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+    dict(type="LoadAnnotations", with_bbox=True),
+    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
 train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
 auto_scale_lr = dict(base_batch_size=8)
@@ -39,48 +40,54 @@ test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 
 # makes three normalised channels of one
 residual = dict(
-    type='GreyResNet', depth=18, base_channels=32, norm_cfg=dict(type='BN', requires_grad=True), norm_eval=False)
+    type="GreyResNet", depth=18, base_channels=32, norm_cfg=dict(type="BN", requires_grad=True), norm_eval=False
+)
 model = dict(
-    type='RefiningDetector',
-    data_preprocessor=dict(type='DetDataPreprocessor', pad_size_divisor=32),
+    type="RefiningDetector",
+    data_preprocessor=dict(type="DetDataPreprocessor", pad_size_divisor=32),
     # the film at half its scale: 14x14 cells of 16 px there, 32 px of the input
     reduction=2,
     one_size=True,
-    backbone=dict(**residual, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2, )),
+    backbone=dict(**residual, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,)),
     bbox_head=dict(
-        type='HipSSDHead',
+        type="HipSSDHead",
         num_classes=1,
         in_channels=128,
         feat_channels=128,
         dropout=0.1,
         # 10% .. 31.4% of the film, as in the paper
-        anchor_generator=dict(
-            type='SquareAnchorGenerator', strides=[32], scales=dict(start=1.4, stop=4.4, step=0.6)),
-        bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
-        loss_cls=dict(type='FocalLoss', use_sigmoid=True, alpha=0.25, gamma=2.0),
-        loss_bbox=dict(type='L1Loss', loss_weight=1.0)),
+        anchor_generator=dict(type="SquareAnchorGenerator", strides=[32], scales=dict(start=1.4, stop=4.4, step=0.6)),
+        bbox_coder=dict(type="DeltaXYWHBBoxCoder"),
+        loss_cls=dict(type="FocalLoss", use_sigmoid=True, alpha=0.25, gamma=2.0),
+        loss_bbox=dict(type="L1Loss", loss_weight=1.0),
+    ),
     refiner=dict(
-        type='RoiRefiner',
-        backbone=dict(**residual, num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1, )),
+        type="RoiRefiner",
+        backbone=dict(**residual, num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,)),
         in_channels=64,
         pixels=96,
-        context=1.5),
+        context=1.5,
+    ),
     train_cfg=dict(
         assigner=dict(
-            type='MaxIoUAssigner', pos_iou_thr=0.4, neg_iou_thr=0.4, min_pos_iou=0.0, gt_max_assign_all=False),
+            type="MaxIoUAssigner", pos_iou_thr=0.4, neg_iou_thr=0.4, min_pos_iou=0.0, gt_max_assign_all=False
+        ),
         allowed_border=-1,
         pos_weight=-1,
-        debug=False),
-    test_cfg=dict(nms_pre=100, score_thr=0.0, min_bbox_size=0, nms=dict(type='nms', iou_threshold=0.3), max_per_img=10))
+        debug=False,
+    ),
+    test_cfg=dict(nms_pre=100, score_thr=0.0, min_bbox_size=0, nms=dict(type="nms", iou_threshold=0.3), max_per_img=10),
+)
 
 train_cfg = dict(max_epochs=150, val_interval=50)
 optim_wrapper = dict(
-    type='Bfloat16OptimWrapper',
-    optimizer=dict(_delete_=True, type='AdamW', lr=0.002, weight_decay=0.01),
-    paramwise_cfg=dict(_delete_=True, groups=[dict(prefixes=['backbone', 'bbox_head', 'refiner'])]))
+    type="Bfloat16OptimWrapper",
+    optimizer=dict(_delete_=True, type="AdamW", lr=0.002, weight_decay=0.01),
+    paramwise_cfg=dict(_delete_=True, groups=[dict(prefixes=["backbone", "bbox_head", "refiner"])]),
+)
 custom_hooks = [
     *_base_.custom_hooks,
     # 1% an iteration, taken every fourth
-    dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=0.04, interval=4, gamma=100, update_buffers=True),
+    dict(type="EMAHook", ema_type="ExpMomentumEMA", momentum=0.04, interval=4, gamma=100, update_buffers=True),
 ]
 default_hooks = dict(checkpoint=dict(interval=10, max_keep_ckpts=1))

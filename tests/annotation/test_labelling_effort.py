@@ -1,14 +1,7 @@
 """benchmarks/labelling_effort.py: what proposals save, counted by hand."""
 
-import importlib.util
-
+import labelling_effort as benchmark
 import pytest
-
-from tool_runs import REPOSITORY
-
-spec = importlib.util.spec_from_file_location("labelling_effort", REPOSITORY / "benchmarks/labelling_effort.py")
-benchmark = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(benchmark)
 
 LABEL = [100, 100, 200, 200]
 

@@ -1,14 +1,8 @@
 """The benchmark's own arithmetic and files."""
 
-import sys
-
 import numpy as np
 import pytest
-
-from tool_runs import REPOSITORY, run_tool
-
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-
+from benchmark import parse_arguments
 from speed.films import dicom, jpeg, phantom
 from speed.results import Results, Table
 from speed.timing import WARM, Spread, against, in_turns
@@ -86,8 +80,8 @@ def test_yolo_letterbox_and_suppression(tmp_path):
     np.testing.assert_allclose(boxes, (np.array(expected) - [0, top, 0, top]) * 5, atol=1e-4)
 
 
-@pytest.mark.slow
-def test_the_tool_knows_its_sections(tmp_path):
-    done = run_tool("benchmark.py", "everything", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "no section 'everything': expected some of end-to-end, network, training, growth" in done.stderr
+def test_it_knows_its_sections(capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(["everything"])
+    assert ended.value.code == 2
+    assert "no section 'everything': expected some of end-to-end, network, training, growth" in capsys.readouterr().err

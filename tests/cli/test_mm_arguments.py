@@ -7,15 +7,16 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from hipdet.cli.config_arguments import add_config_arguments, load_config
 from hipdet.core.errors import CheckpointError, ConfigError
-from hipdet.engine.config import add_arguments, load_config, use_resume
+from hipdet.engine.config import use_resume
 
 ROOT = Path(__file__).parents[2]
 
 
 def load(*arguments):
     parser = argparse.ArgumentParser()
-    add_arguments(parser, ["train", "val", "test"])
+    add_config_arguments(parser, ["train", "val", "test"])
     return load_config(parser.parse_args([str(each) for each in arguments]))
 
 

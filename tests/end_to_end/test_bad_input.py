@@ -110,10 +110,10 @@ def bad_checkpoint(kind, checkpoint, folder):
         ("other", "conv_cls.0.weight"),
     ],
 )
-@pytest.mark.parametrize("tool", ["test.py", "train.py"])
+@pytest.mark.parametrize("tool", ["test", "train"])
 def test_checkpoints(trained, recipe, phantoms, tmp_path, kind, words, tool):
     path = bad_checkpoint(kind, trained[0] / "epoch_4.pth", tmp_path)
-    named = [recipe.config, path] if tool == "test.py" else [recipe.config, "--resume", path]
+    named = [recipe.config, path] if tool == "test" else [recipe.config, "--resume", path]
     options = [
         "--data-root",
         phantoms,
@@ -135,10 +135,10 @@ def test_checkpoints(trained, recipe, phantoms, tmp_path, kind, words, tool):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train.py", "configs/none.py"], "no such config"),
-        (["train.py", "configs/hip_ssd_exp3.py", "--amp"], "--amp needs a CUDA GPU"),
-        (["test.py", "configs/hip_ssd_exp3.py", "x.pth", "--out", "x.json"], ".pkl"),
-        (["gallery.py", "none.json"], "none.json"),
+        (["train", "configs/none.py"], "no such config"),
+        (["train", "configs/hip_ssd_exp3.py", "--amp"], "--amp needs a CUDA GPU"),
+        (["test", "configs/hip_ssd_exp3.py", "x.pth", "--out", "x.json"], ".pkl"),
+        (["gallery", "none.json"], "none.json"),
     ],
 )
 def test_arguments(tmp_path, arguments, words):

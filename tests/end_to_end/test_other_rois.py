@@ -45,7 +45,7 @@ def test_from_labels_to_a_detector(chests, tmp_path, classes, rois, generator):
         writer.writerows(rows)
     data = tmp_path / "data/annotations"
     converted = ok(
-        "convert.py",
+        "convert",
         "folder",
         chests,
         "--labels",
@@ -59,17 +59,17 @@ def test_from_labels_to_a_detector(chests, tmp_path, classes, rois, generator):
         cwd=tmp_path,
     )
     assert "chest.json" in converted
-    ok("split.py", data / "chest.json", "--val", 0.25, cwd=tmp_path)
+    ok("split", data / "chest.json", "--val", 0.25, cwd=tmp_path)
     base = ["--base", "configs/hip_ssd_r18_demo.py", "--data-root", chests, "--out", "plan"]
-    ok("design_anchors.py", data / "chest_train.json", *base, cwd=tmp_path)
+    ok("anchors", data / "chest_train.json", *base, cwd=tmp_path)
     plan = json.loads((tmp_path / "plan/anchor_plan.json").read_text())
     assert plan["classes"] == list(classes)
     assert sum(plan["rois_per_image"].values()) == rois
     assert plan["figures"]["fitted"] >= 0.99
 
     config = tmp_path / "plan/ssd_chest.py"
-    ok("train.py", config, "--work-dir", "run", "--cfg-options", *FEW, cwd=tmp_path)
-    ok("test.py", config, "run/epoch_1.pth", "--work-dir", "run", "--cfg-options", *FEW, cwd=tmp_path)
+    ok("train", config, "--work-dir", "run", "--cfg-options", *FEW, cwd=tmp_path)
+    ok("test", config, "run/epoch_1.pth", "--work-dir", "run", "--cfg-options", *FEW, cwd=tmp_path)
     report = json.loads((tmp_path / "run/test_report.json").read_text())
     assert report["figures"]["roi/num_rois"] == 10 * rois  # a quarter of 40 films
     assert report["figures"]["roi/avg_iou"] >= 0
@@ -81,15 +81,13 @@ def test_from_labels_to_a_detector(chests, tmp_path, classes, rois, generator):
 
 def test_two_files_and_no_validation(chests, tmp_path):
     """Trains on both; there is nothing to test on, and the tool says so."""
-    ok("convert.py", "folder", chests, "--rois", 3, "--source", "chest", "--out", "data", cwd=tmp_path)
-    ok("split.py", "data/chest.json", "--folds", 2, cwd=tmp_path)
+    ok("convert", "folder", chests, "--rois", 3, "--source", "chest", "--out", "data", cwd=tmp_path)
+    ok("split", "data/chest.json", "--folds", 2, cwd=tmp_path)
     halves = ["data/chest_fold0_test.json", "data/chest_fold1_test.json"]
     base = ["--base", "configs/hip_ssd_r18_demo.py", "--data-root", chests, "--out", "plan"]
-    assert "No file for validation" in ok("design_anchors.py", *halves, *base, cwd=tmp_path)
+    assert "No file for validation" in ok("anchors", *halves, *base, cwd=tmp_path)
     config = tmp_path / "plan/ssd_chest_fold0_test.py"
-    log = ok(
-        "train.py", config, "--work-dir", "run", "--cfg-options", *FEW, "train_dataloader.batch_size=4", cwd=tmp_path
-    )
+    log = ok("train", config, "--work-dir", "run", "--cfg-options", *FEW, "train_dataloader.batch_size=4", cwd=tmp_path)
     assert "[10/10]" in log  # 40 films by 4
     done = run_tool("test", config, "run/epoch_1.pth", cwd=tmp_path)
     assert done.returncode == 2

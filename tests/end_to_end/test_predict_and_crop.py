@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 
 from dicom_bytes import film
 from film_bytes import JPEG, UPRIGHT
-from tool_runs import REPOSITORY, run_python, run_tool
+from tool_runs import of_checkout, run_python, run_tool
 from untrained import noise
 
 pytestmark = pytest.mark.slow
@@ -69,7 +69,7 @@ BAD = ["empty.jpg", "one.png", "slice.dcm", "text.jpg", "truncated.jpg", "wider.
 
 def test_a_folder_of_good_and_bad_films(folder, untrained):
     work = folder.parent
-    done = light("predict.py", "films", "--model", untrained.onnx, "--threads", 1, cwd=work)
+    done = light("predict", "films", "--model", untrained.onnx, "--threads", 1, cwd=work)
     assert done.returncode == 1, done.stdout + done.stderr
     lines = [line for line in done.stderr.splitlines() if ": " in line and "%" not in line]
     assert [line.partition(": ")[0] for line in lines] == BAD
@@ -87,7 +87,7 @@ def test_a_folder_of_good_and_bad_films(folder, untrained):
     }
 
     cropped = light(
-        "crop.py", "predictions/predictions.json", "--data-root", "films", "--size", 64, "--depth", 16, cwd=work
+        "crop", "predictions/predictions.json", "--data-root", "films", "--size", 64, "--depth", 16, cwd=work
     )
     assert cropped.returncode == 0, cropped.stderr
     rows = list(csv.DictReader((work / "crops/manifest.csv").open()))
@@ -114,7 +114,7 @@ def test_ids_and_names_of_a_coco_file(folder, untrained, tmp_path):
     ]
     coco = dict(images=images, annotations=[], categories=[dict(id=5, name="hip")])
     (tmp_path / "hips.json").write_text(json.dumps(coco))
-    run = ["predict.py", "--ann", "hips.json", "--data-root", folder, "--model", untrained.onnx]
+    run = ["predict", "--ann", "hips.json", "--data-root", folder, "--model", untrained.onnx]
     done = light(*run, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = COCO(tmp_path / "hips.json").loadRes(str(tmp_path / "predictions/predictions.json")).dataset["annotations"]
@@ -131,10 +131,10 @@ def test_an_interrupted_run_leaves_what_is_done_and_carries_on(untrained, tmp_pa
     (tmp_path / "films").mkdir()
     for number in range(150):
         Image.fromarray(noise(450, 400, number)).save(tmp_path / f"films/{number:03d}.png", compress_level=1)
-    command = [sys.executable, REPOSITORY / "hipdet predict", "films", "--model", untrained.onnx, "--threads", "1"]
+    command = [sys.executable, "-m", "hipdet", "predict", "films", "--model", untrained.onnx, "--threads", "1"]
     journal = tmp_path / "predictions/journal.jsonl"
     with subprocess.Popen(
-        list(map(str, command)), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        list(map(str, command)), cwd=tmp_path, env=of_checkout(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         deadline = time.monotonic() + 300
         while not (journal.exists() and journal.read_bytes().count(b"\n") >= 3) and time.monotonic() < deadline:
@@ -170,7 +170,7 @@ def test_an_interrupted_run_leaves_what_is_done_and_carries_on(untrained, tmp_pa
 def test_nothing_usable(arguments, message, untrained, tmp_path):
     if "--model" not in arguments:
         arguments = [*arguments, "--model", untrained.onnx]
-    done = light("predict.py", *arguments, cwd=tmp_path)
+    done = light("predict", *arguments, cwd=tmp_path)
     assert (done.returncode, message in done.stderr) == (2, True), done.stderr
 
 

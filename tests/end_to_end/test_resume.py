@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hipdet.engine.checkpoint import read_checkpoint
-from tool_runs import REPOSITORY, run_tool
+from tool_runs import of_checkout, run_tool
 
 pytestmark = pytest.mark.slow
 
@@ -45,9 +45,9 @@ def test_killed_in_the_third_epoch_and_resumed_equals_straight(trained, recipe, 
     log = tmp_path / "log"
     with log.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, str(REPOSITORY / "hipdet train"), *map(str, arguments)],
+            [sys.executable, "-m", "hipdet", "train", *map(str, arguments)],
             cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env=of_checkout(),
             stdout=file,
             stderr=file,
             start_new_session=True,

@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from tool_runs import REPOSITORY, SMALL, run_tool
+from tool_runs import SMALL, of_checkout, run_tool
 
 pytestmark = pytest.mark.slow
 
@@ -86,10 +86,8 @@ def test_figures_are_those_of_the_test_tool(straight, phantoms, tmp_path):
 
 
 def test_killed_in_the_second_training_and_run_again(straight, phantoms, tmp_path):
-    command = [sys.executable, str(REPOSITORY / "hipdet experiments"), *map(str, arguments("out", phantoms))]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True
-    )
+    command = [sys.executable, "-m", "hipdet", "experiments", *map(str, arguments("out", phantoms))]
+    process = subprocess.Popen(command, cwd=tmp_path, env=of_checkout(), start_new_session=True)
     log, deadline = tmp_path / "out/seed0/exp7/train.log", time.time() + 300
     while not (log.exists() and "Epoch(train) [2]" in log.read_text()):
         assert process.poll() is None

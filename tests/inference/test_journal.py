@@ -85,7 +85,7 @@ def test_results_of_an_earlier_version_are_found_again(tmp_path, monkeypatch, ca
     first = f"{card.fingerprint} {used.rois} {used.odd_films} {used.limits} {used.at_least}"
     with FilmJournal(tmp_path / "out/journal.jsonl", first) as journal:
         journal.add(FilmSource("film.png", path), replace(RECORD, name="film.png", turned=0, inverted=False))
-    monkeypatch.setattr("sys.argv", ["predict.py", str(path), "--out", str(tmp_path / "out")])
+    monkeypatch.setattr("sys.argv", ["predict", str(path), "--out", str(tmp_path / "out")])
     predict.main()
     (row,) = json.loads((tmp_path / "out/predictions.json").read_text())
     assert (row["picture_side"], row["patient_side"]) == ("", "")

@@ -109,7 +109,7 @@ def test_a_damaged_card_is_refused_by_name(rois, tmp_path):
 
 
 def arguments(monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, words)])
+    monkeypatch.setattr(sys, "argv", ["predict", *map(str, words)])
     return parse_arguments()
 
 

@@ -1,18 +1,12 @@
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from tool_runs import run_tool
 
 
 def convert(*arguments, cwd):
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, str(REPOSITORY / "hipdet convert"), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+    return run_tool("convert", *arguments, cwd=cwd)
 
 
 def test_fracatlas_from_another_folder(shared, tmp_path):

@@ -43,7 +43,8 @@ def test_damaged_provenance(tmp_path):
     (tmp_path / "out/gis/provenance.json").write_text("{")
     done = run_tool("phantoms", "out", "--films", "gis=1", cwd=tmp_path)
     assert done.returncode == 2
-    assert "unknown settings" in done.stderr
+    assert "provenance.json: not JSON" in done.stderr
+    assert "remove the folder or choose another" in done.stderr
 
 
 def test_other_settings_are_refused(tmp_path):
