@@ -193,6 +193,6 @@ def test_help(tmp_path):
 
 def test_a_reader_that_has_seen_enough(tmp_path):
     make_cgoa(tmp_path / "CGOA")
-    command = f"{sys.executable} {REPOSITORY}/hipdet convert cgoa CGOA | true"
-    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    command = f"{sys.executable} -m hipdet convert cgoa CGOA | true"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, env=of_checkout(), capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
