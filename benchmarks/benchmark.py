@@ -8,10 +8,9 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from speed.results import Results, Table
-
 import hipdet.plugin  # noqa: F401
 from hipdet.cli.errors import reports_errors
+from speed.results import Results, Table
 
 EXAMPLES = """examples:
   benchmarks/benchmark.py --yolo yolo11n_640.onnx yolo11n_320.onnx     everything; ratios are to the first of them

@@ -7,7 +7,8 @@ import pytest
 
 import hipdet.plugin  # noqa: F401  (before any mmdet import: makes mmcv-lite usable)
 from browser import start_browser
-from tool_runs import RECIPES, REPOSITORY, run_tool
+from places import REPOSITORY
+from tool_runs import RECIPES, run_tool
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +59,7 @@ def trained(recipe, phantoms, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def browser():
-    """Headless Chromium (tests/browser.py); tests are skipped where it or selenium is missing."""
+    """Headless Chromium (tests/support/browser.py); tests are skipped where it or selenium is missing."""
     running = start_browser()
     yield running
     running.quit()

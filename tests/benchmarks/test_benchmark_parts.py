@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+
 from benchmark import parse_arguments
+from hipdet.radiographs.read import read_radiograph
 from speed.films import dicom, jpeg, phantom
 from speed.results import Results, Table
 from speed.timing import WARM, Spread, against, in_turns
-
-from hipdet.radiographs.read import read_radiograph
 
 
 def test_contestants_take_turns():
@@ -51,6 +51,7 @@ def test_yolo_letterbox_and_suppression(tmp_path):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     from onnx import TensorProto, helper, numpy_helper
+
     from speed.yolo import Yolo
 
     # centre, sides, one class: a box, one that overlaps it, another place, and one that scores too little

@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 
 from hipdet.core.errors import ConfigError
 from hipdet.engine.config import use_environment
-from tool_runs import REPOSITORY
+from places import REPOSITORY
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.py"))
 

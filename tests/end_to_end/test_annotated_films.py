@@ -18,7 +18,8 @@ from hipdet.data.collect import LabelSource
 from hipdet.data.convert import Output, convert_found
 from hipdet.data.sources.folder import find_folder
 from hipdet.data.split_files import Division, split_files
-from tool_runs import REPOSITORY, run_tool
+from places import REPOSITORY
+from tool_runs import run_tool
 
 COUNTED = "3 films are left out: 1 incomplete, 1 unchecked, 1 excluded by the annotator"
 

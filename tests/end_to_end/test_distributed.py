@@ -1,35 +1,13 @@
 """Two gloo ranks on this machine's CPU."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 
 import pytest
 
-from tool_runs import REPOSITORY, SMALL, run_python, run_tool
+from distributed_runs import free_port, run_distributed
+from tool_runs import SMALL, run_python, run_tool
 
 pytestmark = pytest.mark.slow
-
-
-def free_port():
-    """A port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
-
-
-def run_distributed(script, *arguments, cwd):
-    """dist_train.sh or dist_test.sh with two ranks."""
-    return subprocess.run(
-        ["bash", str(REPOSITORY / "tools" / script), *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PORT": free_port(), "OMP_NUM_THREADS": "1", "PYTHON": sys.executable},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
 
 
 def test_two_ranks_give_the_metrics_of_one(trained, recipe, phantoms, tmp_path):

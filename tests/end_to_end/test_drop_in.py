@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from hipdet.radiographs.read import read_radiograph
-from tool_runs import REPOSITORY, SMALL, mmcv_is_lite
+from places import REPOSITORY
+from tool_runs import SMALL, mmcv_is_lite
 
 CONFIG = REPOSITORY / "configs/hip_ssd_exp3.py"
 MMDET_TOOLS = Path(mmdet.__file__).parent / ".mim/tools"

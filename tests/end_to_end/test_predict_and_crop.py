@@ -14,7 +14,8 @@ from pycocotools.coco import COCO
 
 from dicom_bytes import film
 from film_bytes import JPEG, UPRIGHT
-from tool_runs import REPOSITORY, of_checkout, run_python, run_tool
+from places import REPOSITORY
+from tool_runs import of_checkout, run_python, run_tool
 from untrained import noise
 
 pytestmark = pytest.mark.slow

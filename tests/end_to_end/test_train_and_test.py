@@ -1,14 +1,25 @@
-"""The road of a user: train, test, look."""
+"""The road of a user: train, test, look.
+
+Resuming: exact, and after a kill.
+
+Batches larger than memory, and other batch sizes than the recipe's.
+"""
 
 import csv
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
+import torch
 from PIL import Image
 
 from hipdet.engine.checkpoint import read_checkpoint
-from tool_runs import run_tool
+from tool_runs import RECIPES, SMALL, of_checkout, run_tool
 
 pytestmark = pytest.mark.slow
 
@@ -85,3 +96,104 @@ def test_the_true_resnet_101_recipe_trains_in_every_stage(phantoms, tmp_path):
     report = json.loads((tmp_path / "work_dirs/hip_ssd_exp3/val_report.json").read_text())
     # ResNet-101 without its classifier, and the head
     assert report["parameters"] == 42500160 + 4788510
+
+
+def assert_equal(found, expected, path=""):
+    """Bit for bit, through nested containers."""
+    assert type(found) is type(expected), path
+    if isinstance(found, torch.Tensor):
+        assert torch.equal(found, expected), path
+    elif isinstance(found, dict):
+        assert found.keys() == expected.keys(), path
+        for key in found:
+            assert_equal(found[key], expected[key], f"{path}/{key}")
+    elif isinstance(found, (list, tuple)):
+        assert len(found) == len(expected), path
+        for index, (a, b) in enumerate(zip(found, expected)):
+            assert_equal(a, b, f"{path}/{index}")
+    else:
+        assert found == expected, path
+
+
+def test_killed_in_the_third_epoch_and_resumed_equals_straight(trained, recipe, phantoms, tmp_path):
+    straight, _ = trained
+    options = [
+        "--cfg-options",
+        *recipe.small,
+        "train_cfg.max_epochs=4",
+        "train_cfg.val_interval=2",
+        "default_hooks.logger.interval=1",
+    ]
+    arguments = [recipe.config, "--data-root", phantoms, "--work-dir", tmp_path / "killed", *options]
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hipdet", "train", *map(str, arguments)],
+            cwd=tmp_path,
+            env=of_checkout(),
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+        deadline = time.time() + 300
+        while "[3][1/4]" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.time() < deadline, log.read_text()
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert (tmp_path / "killed/epoch_2.pth").exists()
+    assert not (tmp_path / "killed/epoch_3.pth").exists()
+
+    done = run_tool("train", *arguments[:5], "--resume", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Epoch(train) [3][1/4]" in done.stdout + done.stderr
+    assert "Epoch(train) [2]" not in done.stdout + done.stderr
+    found, expected = (read_checkpoint(folder / "epoch_4.pth") for folder in (tmp_path / "killed", straight))
+    assert_equal(found["state_dict"], expected["state_dict"])
+    assert_equal(found["optimizer"], expected["optimizer"])
+    assert_equal(found.get("ema_state_dict"), expected.get("ema_state_dict"))
+    assert found["meta"]["iter"] == expected["meta"]["iter"] == 16
+
+
+def test_resume_from_a_named_epoch(trained, recipe, phantoms, tmp_path):
+    straight, _ = trained
+    options = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=4", "train_cfg.val_interval=2"]
+    done = run_tool(
+        "train", recipe.config, "--data-root", phantoms, "--work-dir", tmp_path,
+        "--resume", straight / "epoch_3.pth", *options, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found, expected = (read_checkpoint(folder / "epoch_4.pth") for folder in (tmp_path, straight))
+    assert_equal(found["state_dict"], expected["state_dict"])
+
+
+SHORT = ["train_cfg.max_epochs=3", "train_cfg.val_interval=3", "default_hooks.logger.interval=1"]
+
+
+def train(phantoms, folder, *options, flags=()):
+    arguments = ["configs/hip_ssd_exp3.py", "--data-root", phantoms, "--work-dir", folder, *flags]
+    done = run_tool("train", *arguments, "--cfg-options", *SMALL, *SHORT, *options, cwd=folder.parent)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("recipe", RECIPES[:1], indirect=True)
+def test_gradient_accumulation(phantoms, trained, tmp_path):
+    """Four batches of 4 films make one step: Adam's state counts one step of the last stage where there were four."""
+    log = train(phantoms, tmp_path / "w", "optim_wrapper.accumulative_counts=4")
+    assert "[1][4/4]" in log
+    (steps,) = {int(s["step"]) for s in read_checkpoint(tmp_path / "w/epoch_3.pth")["optimizer"]["state"].values()}
+    assert steps == 1
+    single = read_checkpoint(trained[0] / "epoch_4.pth")["optimizer"]["state"].values()
+    assert {int(s["step"]) for s in single} == {4}
+
+
+def test_auto_scale_lr(phantoms, tmp_path):
+    """The batch is 4, the recipe's 16: a quarter of the rate, in every layer group and after resuming too."""
+    train(phantoms, tmp_path / "w", flags=["--auto-scale-lr"])
+    groups = read_checkpoint(tmp_path / "w/epoch_3.pth")["optimizer"]["param_groups"]
+    assert [group["initial_lr"] for group in groups] == pytest.approx([0.01 / 4, 0.001 / 4, 0.0001 / 4])
+    train(phantoms, tmp_path / "w", "train_cfg.max_epochs=6", flags=["--auto-scale-lr", "--resume"])
+    groups = read_checkpoint(tmp_path / "w/epoch_6.pth")["optimizer"]["param_groups"]
+    assert [group["initial_lr"] for group in groups] == pytest.approx([0.01 / 4, 0.001 / 4, 0.0001 / 4])

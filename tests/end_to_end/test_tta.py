@@ -4,9 +4,10 @@ import json
 
 import pytest
 from PIL import Image
-from test_distributed import run_distributed
 
-from tool_runs import REPOSITORY, run_tool
+from distributed_runs import run_distributed
+from places import REPOSITORY
+from tool_runs import run_tool
 
 pytestmark = pytest.mark.slow
 MODEL = "configs/hip_roi_small.py", REPOSITORY / "hipdet/weights/hip_roi_small.safetensors"

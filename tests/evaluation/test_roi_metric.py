@@ -1,4 +1,7 @@
-"""RoiMetric and CocoMetric on the same constructed detections."""
+"""RoiMetric and CocoMetric on the same constructed detections.
+
+Names in annotation files and paths of films.
+"""
 
 import csv
 import json
@@ -10,7 +13,7 @@ import torch
 from mmdet.evaluation import CocoMetric
 
 from hipdet.core.errors import ConfigError, DatasetError
-from hipdet.evaluation.roi_metric import RoiCocoMetric, RoiMetric
+from hipdet.evaluation.roi_metric import RoiCocoMetric, RoiMetric, same_film
 
 META = dict(classes=("hip",))
 
@@ -283,3 +286,40 @@ def test_the_file_of_another_set_with_the_same_ids(ann_file, tmp_path):
     message = r"other\.json: image 1 is other/001\.png, but the film that was tested as image 1 is /films/gis/1\.png"
     with pytest.raises(DatasetError, match=message):
         evaluate(RoiMetric(str(other)), own)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/data/films/a/1.png", "a/1.png"),
+        ("/data/films/a/1.png", "1.png"),
+        ("data/a/1.png", "set/data/a/1.png"),  # the annotations name more folders than the path
+        ("/data/annotations/../films/1.png", "films/1.png"),
+        ("/data/annotations/../films/1.png", "../films/1.png"),
+        ("../films/./1.png", "films/1.png"),
+        ("films//1.png", "./films/1.png"),
+        ("C:\\data\\a\\1.png", "a/1.png"),
+        ("/data/a/1.png", "a\\1.png"),
+        ("/data/films/1.png", "/data/films/1.png"),
+        ("s3://bucket/films/1.png", "films/1.png"),
+        ("/data/a b/\u00e4 1.png", "a b/\u00e4 1.png"),
+    ],
+)
+def test_the_same(path, name):
+    assert same_film(path, name)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/data/films/1.png", "2.png"),
+        ("/data/films/11.png", "1.png"),  # whole names, not endings of texts
+        ("/data/test/1.png", "train/1.png"),
+        ("/data/films/1.png", "1.jpg"),
+        ("/data/films/A.png", "a.png"),
+        ("/data/films/1.png", ""),
+        ("/data/films/1.png", "films/../2.png"),
+    ],
+)
+def test_another(path, name):
+    assert not same_film(path, name)

@@ -1,7 +1,5 @@
 """The traceable graph, and the ONNX file of it, against the detector's own predict."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -13,8 +11,8 @@ from mmengine.registry import init_default_scope
 from hipdet.core.errors import ConfigError
 from hipdet.export.export import write_onnx
 from hipdet.export.graph import DetectorGraph
+from places import REPOSITORY
 
-ROOT = Path(__file__).parents[2]
 SIDES = {"hip_roi_small": 448, "hip_roi_medium": 448, "hip_ssd_r18_demo": 224}
 
 
@@ -22,7 +20,7 @@ def make_detector(name, classes=1, **changes):
     """Of the project's own config, with weights that find something everywhere."""
     torch.manual_seed(0)
     init_default_scope("mmdet")
-    cfg = Config.fromfile(ROOT / f"configs/{name}.py")
+    cfg = Config.fromfile(REPOSITORY / f"configs/{name}.py")
     cfg.model.bbox_head.num_classes = classes
     model = MODELS.build({**cfg.model, **changes}).eval()
     for conv in model.bbox_head.conv_reg:

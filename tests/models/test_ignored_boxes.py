@@ -17,7 +17,7 @@ from PIL import Image
 
 from hipdet.core.boxes import share_matrix
 from hipdet.evaluation.roi_metric import RoiMetric
-from tool_runs import REPOSITORY
+from places import REPOSITORY
 
 SIDE = 448
 ROI, SET_ASIDE = [60, 160, 100, 100], [290, 160, 100, 100]  # x, y, width, height

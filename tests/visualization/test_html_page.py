@@ -1,4 +1,9 @@
-"""The page in a real browser: what it shows, what it asks for, what it lets in."""
+"""The page in a real browser: what it shows, what it asks for, what it lets in.
+
+The browser itself: what it asks for and complains of is seen.
+"""
+
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -218,3 +223,16 @@ def test_the_same_twice_and_nothing_half_written(tmp_path):
     with pytest.raises(DatasetError, match="no film to draw"):
         write_page([], tmp_path, tmp_path / "c.html", "t")
     assert not (tmp_path / "c.html").exists()
+
+
+LINK = "http://127.0.0.1:9/away.png"
+
+
+def test_requests_and_complaints_are_seen(browser):
+    browser.get("about:blank")
+    requests_of(browser), complaints_of(browser)
+    browser.get("data:text/html," + quote("<p>quiet<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>"))
+    assert requests_of(browser) == []
+    browser.get("data:text/html," + quote(f"<img src='{LINK}'><script>throw Error('loud')</script>"))
+    assert requests_of(browser) == [LINK]
+    assert any("loud" in complaint for complaint in complaints_of(browser))

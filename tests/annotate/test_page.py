@@ -1,0 +1,416 @@
+"""The page in a real browser: what the annotator does, and what is stored then.
+
+The page in a real browser: odd films, proposals, and nothing lost between tabs, on a full disk, after a kill.
+"""
+
+import errno
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from annotation_parts import HIPS, detector, film, films_in, kill, served, start_tool, until
+from browser import complaints_of, requests_of
+from hipdet.annotate.film_state import Project
+from hipdet.data.validate.check import Expected, validate
+
+pytest.importorskip("selenium")
+
+from selenium.webdriver.common.keys import Keys
+
+from page_driver import LEFT, RIGHT, Page, near, stored
+
+pytestmark = pytest.mark.slow
+
+
+def test_two_hips_in_two_drags_and_one_key(desk):
+    """The shortest way: 2 mouse actions, where the paper's tool would take 4 clicks, and 1 key."""
+    page, session = desk
+    requests_of(page.browser), complaints_of(page.browser)
+    page.drag(LEFT, [60, 60])
+    page.drag(RIGHT, [165, 80])  # the farther edge counts: always a square
+    assert page.next() == "2.png"
+    page.saved()
+    assert stored(session, "1.png") == near(HIPS)
+    assert session.store.entry("1.png").state.status(2) == "done"
+    assert {address.split("/")[2].split(":")[0] for address in requests_of(page.browser)} <= {"127.0.0.1"}
+    assert complaints_of(page.browser) == []
+
+
+def test_two_hips_in_four_clicks_and_one_key(desk):
+    page, session = desk
+    for centre, rim in ((LEFT, [60, 60]), (RIGHT, [160, 40])):
+        page.click_at(centre)
+        page.click_at(rim)
+    page.next()
+    page.saved()
+    assert stored(session, "1.png") == near(HIPS)
+
+
+def test_squares_are_moved_resized_and_deleted_by_mouse_and_key(desk):
+    page, session = desk
+    page.drag(LEFT, [60, 60])
+    page.drag([45, 65], [55, 60])  # inside: moved by (10, -5)
+    page.saved()
+    assert stored(session, "1.png") == near([[30, 35, 70, 75]])
+    page.drag([70, 75], [80, 85])  # a corner: the opposite one stays
+    page.saved()
+    assert stored(session, "1.png") == near([[30, 35, 80, 85]])
+    before = stored(session, "1.png")[0]
+    page.keys(Keys.ARROW_RIGHT, Keys.ARROW_DOWN, Keys.ARROW_DOWN, "+")
+    page.chord(Keys.SHIFT, Keys.ARROW_LEFT)
+    page.saved()
+    dx = np.array([-9 - 1, 2 - 1, -9 + 1, 2 + 1])  # moved by (1 - 10, 2), 2 px larger
+    until(lambda: stored(session, "1.png") == near([np.add(before, dx).tolist()], 0.02))
+    page.keys(Keys.DELETE)
+    until(lambda: stored(session, "1.png") == [])
+    assert session.store.entry("1.png").state.status(2) == "new"
+
+
+def test_undo_and_redo(desk):
+    page, session = desk
+    page.drag(LEFT, [60, 60])
+    page.drag(RIGHT, [180, 60])
+    page.keys("u")
+    for _ in range(2):
+        page.chord(Keys.CONTROL, "z")
+    until(lambda: len(stored(session, "1.png")) == 1)
+    assert not session.store.entry("1.png").state.unsure
+    page.chord(Keys.CONTROL, "y")
+    page.chord(Keys.CONTROL, Keys.SHIFT, "z")
+    until(lambda: len(stored(session, "1.png")) == 2 and session.store.entry("1.png").state.unsure)
+
+
+def test_a_complete_film_takes_no_further_square(desk):
+    page, _ = desk
+    page.drag(LEFT, [60, 60])
+    page.drag(RIGHT, [180, 60])
+    page.drag([100, 20], [110, 30])
+    assert page.text("toast") == "This film has its 2 ROIs: drag one, or delete one first (Del)"
+    assert len(page.boxes) == 2
+
+
+def test_exclusion_with_a_reason_and_back(desk):
+    page, session = desk
+    page.keys("x")
+    page.keys("3")
+    until(lambda: session.store.entry("1.png").state.exclude == "child")
+    assert page.text("counts") == "0 done · 1 excluded · 2 left"
+    page.keys("x")
+    until(lambda: session.store.entry("1.png").state.exclude is None)
+    page.keys("x")
+    page.click("other-reason")
+    page.keys("lead, apron", Keys.ENTER)
+    until(lambda: session.store.entry("1.png").state.exclude == "other: lead, apron")
+
+
+def test_that_there_is_no_roi_takes_one_key(desk):
+    page, session = desk
+    page.keys("e")
+    page.saved()
+    assert session.store.entry("1.png").state.status(2) == "done"
+    assert page.text("counts") == "1 done · 2 left"
+    assert page.text("roi-count") == "none"
+    assert page.text("hint") == "There is no ROI on this film. Enter goes on; E takes that back."
+    assert page.text("rois") == ""  # no ROI is asked for
+    page.keys("e")
+    until(lambda: session.store.entry("1.png").state.status(2) == "new")
+    page.chord(Keys.CONTROL, "z")
+    until(lambda: session.store.entry("1.png").state.none)
+    assert page.next() == "2.png"
+    page.click("none")  # the button does the same
+    page.saved()
+    page.drag(LEFT, [60, 60])  # there is one after all
+    page.saved()
+    assert session.store.entry("2.png").state.status(2) == "incomplete"
+    page.keys("e")  # squares aren't lost by a slip
+    assert page.text("toast") == "This film has squares: delete them first (Del)"
+    assert stored(session, "2.png") == near(HIPS[:1])
+    page.keys(Keys.DELETE, "e")
+    until(lambda: session.store.entry("2.png").state.none)
+    page.browser.refresh()
+    assert page.shown("2.png")
+    assert page.text("roi-count") == "none"
+    assert page.next() == "3.png"  # the only open one
+
+
+def test_every_key_is_explained(desk):
+    page, _ = desk
+    page.keys("?")
+    keys = page.text("key-table")
+    for word in (
+        "next film",
+        "previous film",
+        "delete",
+        "undo",
+        "redo",
+        "no ROI",
+        "exclude",
+        "unsure",
+        "invert",
+        "class",
+    ):
+        assert word in keys
+    page.keys(Keys.ESCAPE)
+    assert not page.browser.find_element("id", "help").is_displayed()
+
+
+def test_the_list_finds_films_by_name_and_status(desk):
+    page, _ = desk
+    page.keys("u")
+    page.saved()
+    page.keys("g")
+    page.keys("unsure")
+    assert page.text("films") == "1.png\nnew, unsure"
+    page.browser.find_element("id", "filter").clear()
+    page.click("filter")
+    page.keys("3", Keys.ENTER)
+    assert page.shown("3.png")
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_zoom_and_screen_make_no_difference(desk, ratio):
+    """The same places of the film, clicked at three zooms, on screens of one and two pixels per CSS pixel."""
+    page, session = desk
+    metrics = {"width": 1280, "height": 900, "deviceScaleFactor": ratio, "mobile": False}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        scales = []
+        for notches in (0, -3, 6):
+            page.wheel([70, 70], notches) if notches else page.keys("f")
+            scales.append(until(lambda: page.scale))
+            page.drag([60, 70], [80, 75])
+            page.saved()
+            assert stored(session, "1.png") == near([[40, 50, 80, 90]])
+            page.keys(Keys.DELETE)
+            until(lambda: stored(session, "1.png") == [])
+        assert len({round(scale, 2) for scale in scales}) == 3
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_panning_keeps_places(desk):
+    page, session = desk
+    page.wheel([100, 60], -5)
+    page.keys(" ")  # released at once: no pan
+    page.browser.execute_script("dispatchEvent(new KeyboardEvent('keydown', {key: ' '}))")
+    before = page.to_window([100, 60])
+    page.pointer([100, 60], "down", [90, 60], "up")
+    page.browser.execute_script("dispatchEvent(new KeyboardEvent('keyup', {key: ' '}))")
+    assert page.to_window([100, 60])[0] < before[0]
+    page.drag([100, 60], [110, 60])
+    page.saved()
+    assert stored(session, "1.png") == near([[90, 50, 110, 70]])
+
+
+def test_light_changes_the_picture_only(desk):
+    page, session = desk
+    page.keys("i", "b", "c")
+    style = page.browser.find_element("id", "film").get_attribute("style")
+    assert style == "filter: invert(1) brightness(110%) contrast(110%);"
+    assert session.store.entry("1.png").revision == 0
+
+
+def test_films_that_exif_turns_have_upright_boxes(tmp_path, browser):
+    (tmp_path / "1.jpg").write_bytes(film(120, 200, kind="JPEG", orientation=6))
+    with served(tmp_path) as (address, session):
+        page = Page(browser, address)
+        page.drag(LEFT, [60, 60])
+        page.drag([180, 60], [195, 60])  # beyond the 120 px that are stored
+        page.saved()
+        assert stored(session, "1.jpg") == near([HIPS[0], [165, 45, 195, 75]])
+        assert session.store.entry("1.jpg").size == (200, 120)
+        browser.get("about:blank")
+
+
+def test_right_proposals_take_no_mouse_at_all(tmp_path, browser):
+    doubtful = detector(flags=lambda path: ("low_score",) if path.name == "3.png" else ())
+    with served(films_in(tmp_path), detect=doubtful) as (address, session):
+        until(lambda: not session.proposals.running)
+        page = Page(browser, address)
+        assert page.text("name") == "3.png"  # where it pays
+        assert page.boxes == HIPS
+        assert page.text("flags") == "Look here: low score"
+        assert session.store.entry("3.png").revision == 0  # a proposal is no label
+        assert page.next() == "1.png"
+        page.drag(RIGHT, [155, 60])  # the second one is corrected: both are labels now
+        assert page.next() == "2.png"
+        page.keys(Keys.ENTER)
+        until(lambda: "All films are done. The labels are in annotator.json" in page.text("toast"))
+        page.saved()
+        assert stored(session, "3.png") == stored(session, "2.png") == HIPS
+        assert stored(session, "1.png") == near([HIPS[0], [135, 40, 175, 80]])
+        assert [session.store.entry(name).state.status(2) for name in ("1.png", "2.png", "3.png")] == ["done"] * 3
+        browser.get("about:blank")
+
+
+def test_proposals_on_a_film_without_roi_are_rejected_by_one_key(tmp_path, browser):
+    with served(films_in(tmp_path, 2), detect=detector()) as (address, session):
+        until(lambda: not session.proposals.running)
+        page = Page(browser, address)
+        assert page.boxes == HIPS
+        page.keys("e")
+        page.saved()
+        assert page.boxes == []
+        state = session.store.entry("1.png").state
+        assert (state.none, state.rois, state.status(2)) == (True, (), "done")
+        page.keys("e")  # taken back: a film to draw on, as the model was wrong
+        until(lambda: session.store.entry("1.png").state.status(2) == "new")
+        assert page.boxes == []
+        page.chord(Keys.CONTROL, "z")
+        page.chord(Keys.CONTROL, "z")
+        until(lambda: page.boxes == HIPS)  # as it was found
+        until(lambda: session.store.entry("1.png").state.status(2) == "new")
+        page.chord(Keys.CONTROL, "y")
+        until(lambda: session.store.entry("1.png").state.none)
+        browser.get("about:blank")
+
+
+def test_a_deleted_proposal_does_not_come_back_but_by_undo(tmp_path, browser):
+    with served(films_in(tmp_path, 1), detect=detector()) as (address, session):
+        page = Page(browser, address)
+        until(lambda: len(page.boxes) == 2)  # it may come while the film is seen
+        page.keys(Keys.DELETE, Keys.DELETE)
+        until(lambda: session.store.entry("1.png").revision == 2)
+        assert page.boxes == []
+        page.chord(Keys.CONTROL, "z")
+        page.chord(Keys.CONTROL, "z")
+        assert page.boxes == HIPS
+        page.saved()
+        assert session.store.entry("1.png").state.status(2) == "new"
+        browser.get("about:blank")
+
+
+def test_free_shapes_and_classes(tmp_path, browser):
+    with served(films_in(tmp_path, 1), project=Project(("heart", "lung"), 3, free_shape=True)) as (address, session):
+        page = Page(browser, address)
+        page.drag([20, 20], [60, 90])
+        page.keys("2")
+        page.drag([100, 90], [150, 20])  # from any corner
+        page.saved()
+        rois = [(roi.label, list(roi.box)) for roi in session.store.entry("1.png").state.rois]
+        # the key changed the first, which was selected, too
+        assert rois == [("lung", *near([[20, 20, 60, 90]])), ("lung", *near([[100, 20, 150, 90]]))]
+        assert session.store.entry("1.png").state.status(3) == "incomplete"
+        browser.get("about:blank")
+
+
+def test_two_tabs_on_one_film(desk):
+    """The later one is asked; nothing is lost until it decides."""
+    page, session = desk
+    first = page.browser.current_window_handle
+    address = page.browser.current_url
+    page.browser.switch_to.new_window("tab")
+    try:
+        other = Page(page.browser, address.partition("#")[0])
+        page.browser.switch_to.window(first)
+        page.drag(LEFT, [60, 60])
+        page.saved()
+        page.browser.switch_to.window(page.browser.window_handles[-1])
+        other.drag(RIGHT, [180, 60])
+        assert other.failure() == "not saved: changed elsewhere"
+        until(lambda: other.browser.find_element("id", "conflict").is_displayed())
+        assert "1.png: there 1 box, here 1 box" in other.text("conflict-text")
+        other.keys(Keys.ENTER, Keys.ESCAPE, Keys.ESCAPE)  # who goes on by habit has decided nothing
+        assert other.browser.find_element("id", "conflict").is_displayed()
+        assert stored(session, "1.png") == near(HIPS[:1])
+        other.click("keep-mine")
+        other.saved()
+        assert stored(session, "1.png") == near(HIPS[1:])
+        page.browser.switch_to.window(first)
+        page.drag([100, 100], [105, 100])
+        page.failure()
+        until(lambda: page.browser.find_element("id", "conflict").is_displayed())
+        page.click("take-theirs")
+        until(lambda: page.boxes == near(HIPS[1:]))
+        assert stored(session, "1.png") == near(HIPS[1:])
+    finally:
+        for handle in page.browser.window_handles:
+            page.browser.switch_to.window(handle)
+            if handle != first:
+                page.browser.get("about:blank")
+                page.browser.close()
+        page.browser.switch_to.window(first)
+
+
+def test_a_full_disk_is_shown_and_the_change_kept(desk, monkeypatch):
+    page, session = desk
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    page.drag(LEFT, [60, 60])
+    assert page.failure() == "not saved, trying again: annotator.journal: not stored: No space left on device"
+    page.drag(RIGHT, [180, 60])
+    assert len(page.boxes) == 2
+    assert session.store.entry("1.png").revision == 0
+    monkeypatch.undo()
+    page.saved()
+    assert stored(session, "1.png") == near(HIPS)
+
+
+def test_a_film_that_cannot_be_read_is_shown_as_such(tmp_path, browser):
+    films_in(tmp_path, 2)
+    (tmp_path / "1.png").write_bytes(b"no film")
+    with served(tmp_path) as (address, _):
+        browser.get(address)
+        page = Page(browser)
+        until(lambda: "This film can't be read" in page.text("message"))
+        assert "not a JPEG, PNG, TIFF, BMP or DICOM film" in page.text("message")
+        assert page.text("counts") == "0 done · 1 left · 1 unreadable"
+        assert page.next("n") == "2.png"
+        browser.get("about:blank")
+
+
+def test_kill_and_reopen(tmp_path, browser):
+    """Open, draw two squares, adjust by key, next, reload, kill the server, reopen: the labels are there, and valid."""
+    films = films_in(tmp_path / "films")
+    process, address = start_tool(films, "--annotator", "alice")
+    try:
+        page = Page(browser, address)
+        page.drag(LEFT, [60, 60])
+        page.drag(RIGHT, [180, 60])
+        page.keys(Keys.ARROW_UP)
+        page.next()
+        page.keys("u")
+        page.saved()
+        browser.refresh()
+        assert page.shown() == "2.png"  # where one was
+        page.keys("p")
+        page.shown("1.png")
+        boxes = page.boxes
+        assert boxes == near([HIPS[0], [140, 39, 180, 79]])
+    finally:
+        kill(process)
+    page.drag(LEFT, [45, 60])  # while nobody listens
+    assert "no answer: is hipdet annotate still running?" in page.failure()
+    process, again = start_tool(films, "--annotator", "alice", "--port", address.split(":")[2].split("/")[0])
+    try:
+        first = browser.current_window_handle
+        browser.switch_to.new_window("tab")
+        other = Page(browser, again)  # its key opens the door for the first tab too
+        other.keys("p")
+        browser.close()
+        browser.switch_to.window(first)
+        page.saved()
+        browser.get(again)
+        page.keys("g")
+        page.keys("1.png", Keys.ENTER)
+        page.shown("1.png")
+        assert page.boxes == near([[25, 40, 65, 80], boxes[1]])
+        browser.get("about:blank")
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=120)
+        assert (process.returncode, said[1]) == (0, "")
+        assert "1 done, 2 new" in said[0]
+    finally:
+        if process.poll() is None:
+            kill(process)
+    coco, faults = validate(films / "labels/alice.json", films, Expected.of_classes(["hip"]))
+    assert faults == []
+    assert [image["file_name"] for image in coco["images"]] == ["1.png"]
+    lines = (films / "labels/alice.journal").read_text().splitlines()
+    assert [json.loads(line)["film"] for line in lines] == ["1.png"] * 3 + ["2.png"] + ["1.png"]

@@ -1,0 +1,177 @@
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from film_sources import write
+from hipdet.core import versions as environment
+from hipdet.core.data_root import coco_file, data_root_of
+from hipdet.core.errors import ConfigError, DatasetError
+from hipdet.core.files import plain, replacing, write_json, write_text
+from hipdet.core.stored_files import files_below
+
+
+def zipped(path, **members):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_folders_and_zips_alike(tmp_path):
+    write(tmp_path / "b/1", b"one")
+    write(tmp_path / ".cache/x", b"")
+    write(tmp_path / "b/._1", b"")
+    zipped(tmp_path / "a.zip", **{"b/2": b"two", "__MACOSX/b/._2": b"", "b/.DS_Store": b"", "empty/": b""})
+    files = list(files_below(tmp_path, zips=True))
+    assert [(file.name, file.base, file.read()) for file in files] == [("a/b/2", "2", b"two"), ("b/1", "1", b"one")]
+    assert [file.name for file in files_below(tmp_path)] == ["a.zip", "b/1"]
+    assert [file.name for file in files_below(tmp_path / "a.zip", zips=True)] == ["b/2"]
+
+
+def test_folders_that_are_not_kept_are_not_listed(tmp_path):
+    write(tmp_path / "x/1", b"")
+    write(tmp_path / "y/1", b"")
+    zipped(tmp_path / "z.zip", **{"x/1": b"", "y/1": b""})
+    asked = []
+
+    def keep(folder):
+        asked.append(folder)
+        return not folder.endswith("x")
+
+    assert [file.name for file in files_below(tmp_path, True, keep)] == ["z/y/1", "y/1"]
+    assert set(asked) == {"x", "y", "z/x", "z/y", "z"} or set(asked) == {"x", "y", "z/x", "z/y"}
+
+
+@pytest.mark.parametrize("name", ["../1", "/etc/1", "C:/1", "a\\..\\1"])
+def test_members_that_lead_out(tmp_path, name):
+    zipped(tmp_path / "a.zip", **{name: b""})
+    with pytest.raises(DatasetError, match=r"a\.zip: member .* leads out of the archive: pack it anew"):
+        list(files_below(tmp_path, zips=True))
+
+
+def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr("hipdet.core.stored_files.MAX_MEMBER", 1000)
+    zipped(tmp_path / "a.zip", film=b"\0" * 1001)
+    (file,) = files_below(tmp_path, zips=True)
+    with pytest.raises(DatasetError, match="film unpacks to 1001 bytes, expected at most 1000"):
+        file.read()
+
+
+def test_an_encrypted_or_vanished_file(tmp_path):
+    path = zipped(tmp_path / "a.zip", film=b"film")
+    content = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(signature) + offset] |= 1  # the flag of encryption
+    path.write_bytes(content)
+    (file,) = files_below(tmp_path, zips=True)
+    with pytest.raises(DatasetError, match=r"film can't be unpacked \(.*encrypted"):
+        file.read()
+    write(tmp_path / "b/1", b"")
+    (other,) = files_below(tmp_path / "b")
+    other.path.unlink()
+    with pytest.raises(DatasetError, match="1: can't be read: No such file"):
+        other.read()
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+    with pytest.raises(TypeError), replacing(target) as path:
+        path.write_text("half", **{"no such argument": 1})
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_makes_folders_and_keeps_the_suffix(tmp_path):
+    with replacing(tmp_path / "b" / "c.jpg") as path:
+        assert path.suffix == ".jpg"
+        path.write_bytes(b"x")
+    assert (tmp_path / "b" / "c.jpg").read_bytes() == b"x"
+    assert (tmp_path / "b" / "c.jpg").stat().st_mode & 0o777 in (0o644, 0o664, 0o600, 0o666)
+
+
+def test_json_is_strict(tmp_path):
+    write_json(tmp_path / "a.json", {"b": [1, 2.5], "ü": None})
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"b": [1, 2.5], "ü": None}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "nan.json", float("nan"))
+    assert not (tmp_path / "nan.json").exists()
+
+
+def test_plain():
+    found = plain(dict(a=np.float64(0.5), b=[np.int64(3), "x"], c=(np.float32(1.5), None), d={"e": np.bool_(True)}))
+    assert found == dict(a=0.5, b=[3, "x"], c=(1.5, None), d={"e": True})
+    assert [type(found["a"]), type(found["b"][0])] == [float, int]
+
+
+def test_data_root():
+    assert data_root_of(Path("films/annotations/hips.json")) == Path("films")
+    assert data_root_of(Path("films/hips.json")) == Path("films")
+
+
+def test_a_file_under_the_data_root_or_from_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "root"
+    root.mkdir()
+    for path in (root / "both.json", root / "there.json", tmp_path / "both.json", tmp_path / "here.json"):
+        path.touch()
+    assert coco_file(Path("both.json"), root) == root / "both.json"
+    assert coco_file(Path("there.json"), root) == root / "there.json"
+    assert coco_file(Path("here.json"), root) == Path("here.json")
+    assert coco_file(Path("both.json"), None) == Path("both.json")
+    assert coco_file(root / "there.json", Path("elsewhere")) == root / "there.json"
+    with pytest.raises(ConfigError, match=r"--ann none.json: no such file, neither in .*root nor here"):
+        coco_file(Path("none.json"), root)
+    with pytest.raises(ConfigError, match=r"--ann there.json: no such file$"):
+        coco_file(Path("there.json"), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("3.3.0", (3, 3, 0)), ("2.1.0rc1+cpu", (2, 1, 0)), ("0.10.7", (0, 10, 7)), ("4.0b2", (4, 0))],
+)
+def test_release(text, expected):
+    assert environment.release(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("versions", "message"),
+    [
+        (dict(mmengine="0.10.7", mmdet="3.3.0"), "mmcv is not installed"),
+        (
+            {"mmengine": "0.10.7", "mmcv-lite": "2.2.0", "mmdet": "3.3.0"},
+            "mmcv-lite is 2.2.0, which mmdet 3.3.0 refuses",
+        ),
+        ({"mmengine": "0.10.7", "mmcv": "1.7.2", "mmdet": "2.28.2"}, "mmcv is 1.7.2 .*; mmdet is 2.28.2"),
+        ({"mmengine": "0.7.1", "mmcv": "2.1.0", "mmdet": "3.3.0"}, "mmengine is 0.7.1"),
+        ({}, "mmengine is not installed"),
+    ],
+)
+def test_wrong_versions_name_what_was_found_and_the_line_to_install(versions, message, monkeypatch):
+    monkeypatch.setattr(
+        environment,
+        "installed",
+        lambda names: next(((name, versions[name]) for name in names if name in versions), None),
+    )
+    with pytest.raises(ImportError, match=f"{message}.*pip install mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0"):
+        environment.check_versions()
+
+
+@pytest.mark.parametrize(
+    "versions",
+    [
+        {"mmengine": "0.10.7", "mmcv": "2.1.0", "mmdet": "3.3.0"},
+        {"onedl-mmengine": "0.10.12", "onedl-mmcv": "2.3.6", "onedl-mmdetection": "3.5.1"},  # the maintained fork
+    ],
+)
+def test_right_versions(versions, monkeypatch):
+    monkeypatch.setattr(
+        environment,
+        "installed",
+        lambda names: next(((name, versions[name]) for name in names if name in versions), None),
+    )
+    environment.check_versions()

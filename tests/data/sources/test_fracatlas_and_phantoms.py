@@ -1,0 +1,203 @@
+import json
+import shutil
+
+import pytest
+
+from hipdet.core.errors import DatasetError
+from hipdet.data.sources.fracatlas import convert_fracatlas
+from hipdet.data.sources.phantoms import convert_phantoms
+from hipdet.data.validate.check import require_valid
+
+HEADER = "image,x,y,side,picture_side,implant\n"
+
+
+@pytest.fixture
+def root(tmp_path, make_film):
+    """A release in small: 12 films in the released folders; 10, 12 and 14 are chained."""
+    rows = []
+    for place, number in enumerate([10, 12, 14, 20, 30, 40, 50, 60, 70, 80, 90, 100]):
+        name = f"IMG{number:07d}.jpg"
+        make_film(tmp_path / ("images/Fractured", "images/Non_fractured", "images")[place % 3] / name)
+        rows += [f"{name},10,20,30,left,0\n", f"{name},60,20,30,right,1\n"]
+    (tmp_path / "hips.csv").write_text(HEADER + "".join(rows))
+    return tmp_path
+
+
+def test_files(root):
+    written = convert_fracatlas(root, folds=3)
+    assert [path.name for path in written] == [
+        "hips.json", "fold0_train.json", "fold0_test.json", "fold1_train.json", "fold1_test.json", "fold2_train.json",
+        "fold2_test.json",
+    ]  # fmt: skip
+    for path, films in written.items():
+        assert path.parent == root / "annotations"
+        coco = require_valid(path, root, ("hip",))
+        assert [image["file_name"] for image in coco["images"]] == [film.file_name for film in films]
+    coco = json.loads((root / "annotations/hips.json").read_text())
+    assert [image["file_name"] for image in coco["images"][:3]] == [
+        "images/Fractured/IMG0000010.jpg", "images/Non_fractured/IMG0000012.jpg", "images/IMG0000014.jpg"
+    ]  # fmt: skip
+    assert [image["patient"] for image in coco["images"][:4]] == ["IMG0000010"] * 3 + ["IMG0000020"]
+    assert coco["info"]["patients"] == "guessed"
+    first = {key: coco["annotations"][0][key] for key in ("bbox", "picture_side", "implant")}
+    assert first == {"bbox": [10, 20, 30, 30], "picture_side": "left", "implant": False}
+
+
+def test_every_film_is_tested_once_and_never_trained_on_then(root):
+    convert_fracatlas(root, folds=3)
+    tested = []
+    for fold in range(3):
+        train, test = (
+            json.loads((root / f"annotations/fold{fold}_{part}.json").read_text())["images"]
+            for part in ("train", "test")
+        )
+        assert {image["fold"] for image in test} == {fold}
+        assert fold not in {image["fold"] for image in train}
+        assert len(train) + len(test) == 12
+        assert not {image["patient"] for image in train} & {image["patient"] for image in test}
+        tested += [image["file_name"] for image in test]
+    assert len(set(tested)) == len(tested) == 12
+
+
+def test_same_input_same_bytes(root, tmp_path):
+    for out in ("a", "b"):
+        convert_fracatlas(root, out=tmp_path / out, folds=2)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_seed_changes_the_folds(root):
+    one, other = (convert_fracatlas(root, folds=3, seed=seed) for seed in (0, 1))
+    assert list(one.values()) != list(other.values())
+
+
+def test_missing_films_are_listed(root):
+    (root / "images/Fractured/IMG0000010.jpg").unlink()
+    (root / "images/Non_fractured/IMG0000012.jpg").unlink()
+    with pytest.raises(DatasetError, match=r"(?s)2 faults.*IMG0000010\.jpg is in none of.*IMG0000012\.jpg is in none"):
+        convert_fracatlas(root)
+    assert not (root / "annotations").exists()
+
+
+def test_film_in_two_folders(root, make_film):
+    make_film(root / "images/Fractured/IMG0000012.jpg")
+    with pytest.raises(DatasetError, match=r"IMG0000012\.jpg is there twice"):
+        convert_fracatlas(root)
+
+
+def test_foreign_name(root):
+    (root / "hips.csv").write_text(HEADER + "scan1.jpg,1,2,3,left,0\n")
+    with pytest.raises(DatasetError, match=r"line 2, column image: found 'scan1\.jpg', expected a name such as"):
+        convert_fracatlas(root)
+
+
+def test_the_real_set(shared, tmp_path):
+    root = shared / "data/fracatlas_hips"
+    written = convert_fracatlas(root, out=tmp_path)
+    films = written[tmp_path / "hips.json"]
+    # its README: 100 films, 200 hips, 10 turned by EXIF; 0.237 is its largest ratio
+    assert len(films) == 100
+    assert sum(len(film.rois) for film in films) == 200
+    assert max(ratio for film in films for ratio in film.ratios) == pytest.approx(0.237, abs=5e-4)
+    assert sum(not roi.is_square for film in films for roi in film.rois) == 4  # squares over the edge of the film
+    for path in written:
+        require_valid(path, root, ("hip",))
+    numbers = {int(film.file_name[-11:-4]): film.patient for film in films}
+    for number, patient in numbers.items():
+        assert all(numbers.get(number + gap, patient) == patient for gap in (1, 2))
+
+
+def test_our_own_table_serves_a_release_without_one(shared, tmp_path):
+    films = shared / "data/fracatlas_hips"
+    (tmp_path / "images").symlink_to(films / "images")
+    ours = convert_fracatlas(tmp_path, out=tmp_path / "ours", folds=2)
+    theirs = convert_fracatlas(films, out=tmp_path / "theirs", folds=2)
+    assert [path.name for path in ours] == [path.name for path in theirs]
+    for name in ("hips.json", "fold1_test.json"):
+        assert (tmp_path / "ours" / name).read_bytes() == (tmp_path / "theirs" / name).read_bytes()
+    assert len(ours[tmp_path / "ours/hips.json"]) == 100
+
+
+PHANTOM_HEADER = "image,x,y,side,picture_side,implant,patient\n"
+NAMES = ["cgoa", "cgoa_train", "cgoa_val", "oaih", "oaih_train", "oaih_val", "gis", "cgoa_oaih_train", "cgoa_oaih_val"]
+
+
+@pytest.fixture
+def phantom_root(tmp_path, make_film):
+    """20 films of 10 patients in cgoa and in oaih, 4 films in gis."""
+    for source, count in (("cgoa", 20), ("oaih", 20), ("gis", 4)):
+        rows = []
+        for number in range(1, count + 1):
+            name = f"{source}_{number:06d}.jpg"
+            make_film(tmp_path / source / "images" / name)
+            patient = f"p{(number + 1) // 2:03d}"  # the same names in every source
+            rows += [f"{name},10,20,30,left,0,{patient}\n", f"{name},60,20,30,right,0,{patient}\n"]
+        (tmp_path / source / "hips.csv").write_text(PHANTOM_HEADER + "".join(rows))
+    return tmp_path
+
+
+def file_names(path):
+    return [image["file_name"] for image in json.loads(path.read_text())["images"]]
+
+
+def test_phantom_files(phantom_root):
+    written = convert_phantoms(phantom_root, val_fraction=0.2)
+    out = phantom_root / "annotations"
+    assert sorted(path.name for path in written) == sorted(f"{name}.json" for name in NAMES)
+    for path in written:
+        require_valid(path, phantom_root, ("hip",))
+    names = {name: file_names(out / f"{name}.json") for name in NAMES}
+    assert names["cgoa"][0] == "cgoa/images/cgoa_000001.jpg"
+    assert {name: len(found) for name, found in names.items()} == {
+        "cgoa": 20, "cgoa_train": 16, "cgoa_val": 4, "oaih": 20, "oaih_train": 16, "oaih_val": 4, "gis": 4,
+        "cgoa_oaih_train": 32, "cgoa_oaih_val": 8,
+    }  # fmt: skip
+    for part in ("train", "val"):
+        assert names[f"cgoa_oaih_{part}"] == names[f"cgoa_{part}"] + names[f"oaih_{part}"]
+    for source in ("cgoa", "oaih"):
+        assert sorted(names[f"{source}_train"] + names[f"{source}_val"]) == names[source]
+
+
+def test_patients_are_on_one_side(phantom_root):
+    written = convert_phantoms(phantom_root, val_fraction=0.3)
+    sides = [
+        {(film.source, film.patient) for film in written[phantom_root / f"annotations/cgoa_oaih_{part}.json"]}
+        for part in ("train", "val")
+    ]
+    assert not sides[0] & sides[1]
+
+
+@pytest.mark.parametrize(
+    ("missing", "left"),
+    [
+        (["oaih"], {"cgoa", "cgoa_train", "cgoa_val", "gis"}),
+        (["cgoa", "oaih"], {"gis"}),
+        (["gis"], set(NAMES) - {"gis"}),
+    ],
+)
+def test_missing_sources_are_left_out(phantom_root, missing, left):
+    for source in missing:
+        shutil.rmtree(phantom_root / source)
+    assert {path.stem for path in convert_phantoms(phantom_root)} == left
+
+
+def test_faults(phantom_root):
+    (phantom_root / "oaih/images/oaih_000003.jpg").unlink()
+    with pytest.raises(DatasetError, match=r"line 6: oaih_000003\.jpg is not in .*images: make the phantoms again"):
+        convert_phantoms(phantom_root)
+    (phantom_root / "cgoa/hips.csv").unlink()
+    with pytest.raises(DatasetError, match="hip table can't be read"):
+        convert_phantoms(phantom_root)
+
+
+def test_no_source(tmp_path):
+    with pytest.raises(DatasetError, match="none of the folders cgoa, oaih, gis"):
+        convert_phantoms(tmp_path)
+
+
+def test_split_by_image_is_the_papers_and_divides_patients(phantom_root):
+    convert_phantoms(phantom_root, val_fraction=0.5, split="image")
+    coco = {part: json.loads((phantom_root / f"annotations/cgoa_{part}.json").read_text()) for part in ("train", "val")}
+    assert [len(part["images"]) for part in coco.values()] == [10, 10]
+    train, val = ({image["patient"] for image in part["images"]} for part in coco.values())
+    assert train & val

@@ -1,0 +1,164 @@
+"""Exports of models that find many ROIs, and of some that can't give those that are expected.
+
+Two sets of ROIs are compared class by class, whatever their order.
+"""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from PIL import Image
+
+from hipdet.cli.export import films_to_compare
+from hipdet.core.errors import ConfigError
+from hipdet.core.roi_counts import RoiCounts
+from hipdet.export.export import Difference, difference, export_model
+from hipdet.export.torch_model import TorchModel
+from hipdet.inference.detections import FilmDetections
+from hipdet.inference.onnx_model import OnnxModel
+from places import REPOSITORY
+from untrained import noise
+
+CONFIG = """
+_base_ = [{base!r}]
+metainfo = dict(classes={classes!r})
+model = dict(bbox_head=dict(num_classes={number}), {changes})
+test_evaluator = [dict(type='RoiMetric', ann_file='', rois_per_image={rois!r})]
+"""
+
+
+def untrained(folder, base, classes, rois, changes=""):
+    """A model of one of our configs with random weights, read as users' are."""
+    path, weights = folder / "untrained.py", folder / "untrained.pth"
+    base = str(REPOSITORY / f"configs/{base}.py")
+    path.write_text(CONFIG.format(base=base, classes=classes, number=len(classes), rois=rois, changes=changes))
+    torch.manual_seed(0)
+    init_default_scope("mmdet")
+    detector = MODELS.build(Config.fromfile(path).model)
+    for conv in [*detector.bbox_head.conv_reg, *detector.bbox_head.conv_cls]:
+        torch.nn.init.normal_(conv.weight, std=0.05)
+    torch.save(dict(state_dict=detector.state_dict(), meta=dict(dataset_meta=dict(classes=classes), epoch=0)), weights)
+    return TorchModel(path, weights)
+
+
+@pytest.mark.parametrize(
+    ("classes", "rois", "given"),
+    [(("tooth",), 7, 7), (("tooth",), [0, 6], 6), (("tooth",), 2, 4), (("jaw", "tooth"), dict(jaw=1, tooth=5), 10)],
+)
+def test_a_head_without_second_look_gives_as_many_as_are_expected(tmp_path, classes, rois, given):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    model = untrained(tmp_path, "hip_ssd_r18_demo", classes, rois)
+    film = noise(224, 200, 3)
+    export_model(model, model.card, tmp_path / "m.onnx", [film])
+    exported = OnnxModel(tmp_path / "m.onnx")
+    assert len(exported.read(exported.prepare(film)).scores) == given
+
+
+@pytest.mark.parametrize(
+    ("base", "changes", "rois", "words"),
+    [
+        (
+            "hip_roi_small",
+            "passes=(1,)",
+            dict(heart=3, lung=1),
+            r"3 ROIs of 'heart' .* model\.passes=\(1,\) gives up to 1",
+        ),
+        ("hip_roi_small", "passes=(1,)", 3, r"3 ROIs are expected .* gives up to 2 \(model\.passes\)"),
+        (
+            "hip_ssd_r18_demo",
+            "test_cfg=dict(max_per_img=4)",
+            dict(heart=2, lung=3),
+            r"5 ROIs are expected .* gives up to 4 \(model\.test_cfg\.max_per_img\)",
+        ),
+    ],
+)
+def test_more_expected_than_the_model_gives(tmp_path, base, changes, rois, words):
+    model = untrained(tmp_path, base, ("heart", "lung"), rois, changes)
+    with pytest.raises(ConfigError, match=words):
+        export_model(model, model.card, tmp_path / "m.onnx", [])
+    assert not (tmp_path / "m.onnx").exists()
+
+
+CHEST = RoiCounts.of(dict(heart=1, lung=2), ("heart", "lung"))
+BOXES = np.array([[10.0, 10, 30, 30], [0, 0, 20, 40], [30, 0, 50, 40], [60, 60, 70, 70]])
+SCORES = np.array([0.6, 0.9, 0.89999, 0.3])
+LABELS = np.array([0, 1, 1, 1])
+
+
+def reading(boxes=BOXES, scores=SCORES, labels=LABELS):
+    order = np.argsort(-scores, kind="stable")
+    return FilmDetections(boxes[order], scores[order], labels[order], 100, 100)
+
+
+def test_the_same():
+    assert difference(reading(), reading(), CHEST) == Difference(0.0, 0.0)
+
+
+def test_nearly_equal_scores_may_change_places():
+    """By rank the first lung would be compared with the second: 30 px."""
+    swapped = SCORES + np.array([0, -0.00002, 0, 0])
+    found = difference(reading(), reading(scores=swapped), CHEST)
+    assert found.box == 0
+    assert found.score == pytest.approx(0.00002)
+    one = RoiCounts.of(dict(heart=1, lung=1), ("heart", "lung"))  # the better lung is another one
+    assert difference(reading(), reading(scores=swapped), one).box == 0
+
+
+def test_boxes_scores_and_labels_count():
+    moved = BOXES + np.array([[0, 0, 0, 0.5], [0] * 4, [0] * 4, [0] * 4])
+    assert difference(reading(), reading(moved), CHEST) == Difference(0.5, 0.0)
+    assert difference(reading(), reading(scores=SCORES * 0.5), CHEST).score == pytest.approx(0.45)
+    other = difference(reading(), reading(labels=np.array([1, 1, 1, 0])), CHEST)
+    assert other.box > 10  # the heart is elsewhere
+    assert difference(reading(), reading(labels=np.ones(4, int)), CHEST).box == float("inf")
+    none = reading(BOXES[:0], SCORES[:0], LABELS[:0])
+    assert difference(none, reading(), CHEST).box == difference(reading(), none, CHEST).box == float("inf")
+    assert difference(none, none, CHEST) == Difference(0.0, 0.0)
+
+
+def test_what_a_film_does_not_have_is_not_compared():
+    """A fourth lung, which neither side takes for an ROI."""
+    moved = BOXES + np.array([[0] * 4, [0] * 4, [0] * 4, [9.0] * 4])
+    assert difference(reading(), reading(moved), CHEST) == Difference(0.0, 0.0)
+
+
+@given(st.permutations(range(4)), st.floats(0, 3))
+def test_order_is_moot_and_a_shift_is_found(order, shift):
+    order = np.array(order)
+    other = reading(BOXES[order] + shift, SCORES[order], LABELS[order])
+    assert difference(reading(), other, CHEST).box == pytest.approx(shift)
+    assert difference(other, reading(), CHEST).box == pytest.approx(shift)
+
+
+@pytest.mark.parametrize(
+    ("classes", "kind"),
+    [
+        (("hip",), "pelvis phantoms"),
+        (("heart", "left lung", "right lung"), "chest phantoms"),
+        (("lung",), "chest phantoms"),
+        (("knee",), "noise"),
+        (("hip", "knee"), "noise"),
+    ],
+)
+def test_drawn_films(classes, kind):
+    count, films, found = films_to_compare(["2"], classes)
+    films = list(films)
+    assert (count, found, len(films)) == (2, kind, 2)
+    assert [(max(film.shape), film.dtype, film.ndim) for film in films] == [(512, np.uint8, 2)] * 2
+    assert min(film.std() for film in films) > 20
+    again = list(films_to_compare(["2"], classes)[1])
+    assert all(np.array_equal(a, b) for a, b in zip(films, again))
+
+
+def test_films_of_ones_own(tmp_path):
+    (tmp_path / "a").mkdir()
+    for number, name in enumerate(("a/1.png", "a/2.png", "b.png")):
+        Image.new("L", (80, 64), 50 * number).save(tmp_path / name)
+    count, films, kind = films_to_compare([str(tmp_path / "a"), str(tmp_path / "b.png")], ("knee",))
+    assert (count, kind) == (None, "films")
+    assert [film[0, 0] for film in films] == [0, 50, 100]

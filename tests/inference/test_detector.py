@@ -1,0 +1,370 @@
+"""Films of several classes: how many ROIs of each there are, from the card, the caller or the command line."""
+
+import json
+import sys
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hipdet import HipDetector
+from hipdet.annotate.film_state import Project
+from hipdet.annotate.proposals import load_detector
+from hipdet.cli.predict import open_detector, parse_arguments
+from hipdet.core.boxes import as_boxes
+from hipdet.core.configs import read_config
+from hipdet.core.errors import CheckpointError, ConfigError, RadiographError
+from hipdet.core.roi_counts import RoiCounts
+from hipdet.export.torch_model import expected_rois
+from hipdet.inference import detector
+from hipdet.inference.film_list import read_ahead
+from hipdet.inference.onnx_model import ModelCard
+from hipdet.inference.review import ReviewLimits
+from hipdet.radiographs.grey import ReducedFilm
+from hipdet.radiographs.read import read_radiograph
+from untrained import noise
+
+LIMITS = ReviewLimits(9, 0.01, 0.0, 0.01, 1, {"score": (0.99, None), "tilt": (None, 5.0)})  # everything looks odd
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """Films of several shapes as files."""
+    folder = tmp_path_factory.mktemp("films")
+    for number, size in enumerate([(700, 560), (250, 300)]):
+        Image.fromarray(noise(*size, number)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(untrained):
+    return HipDetector(untrained.onnx)
+
+
+def boxes(records):
+    return np.array([roi.box for record in records for roi in record.rois])
+
+
+@pytest.mark.parametrize("limits", [None, LIMITS])
+def test_the_export_finds_what_torch_finds(untrained, films, limits):
+    """The same boxes to 0.05 px of the film, the same flags, turns and sides."""
+    there = list(HipDetector(untrained.config, untrained.weights, limits=limits)(films))
+    here = list(HipDetector(untrained.onnx, limits=limits)(films))
+    assert len(boxes(here)) == 4
+    np.testing.assert_allclose(boxes(here), boxes(there), atol=0.05)
+    for a, b in zip(here, there):
+        assert (a.name, a.width, a.flags, a.turned, a.inverted) == (b.name, b.width, b.flags, b.turned, b.inverted)
+        assert [roi.picture_side for roi in a.rois] == [roi.picture_side for roi in b.rois]
+        assert all(0 <= x0 < x1 <= a.width and 0 <= y0 < y1 <= a.height for x0, y0, x1, y1 in (r.box for r in a.rois))
+
+
+def test_both_kinds_of_models_keep_the_side_that_a_film_says(untrained, exported):
+    film = ReducedFilm.whole(noise(200, 170, 1), "left")
+    for model in (exported.model, HipDetector(untrained.config, untrained.weights).model):
+        assert model.prepare(film).laterality == "left"
+
+
+def test_films_of_all_kinds_are_the_same(exported, films):
+    path = films / "0.png"
+    (a,), (b,), (c,) = exported(path), exported(read_radiograph(path)), exported([str(films / "0*.png")])
+    assert a.rois == b.rois == c.rois
+    assert (a.name, a.path, b.path, a.width, a.height) == ("0.png", path, None, *Image.open(path).size)
+    assert [roi.score for roi in a.rois] == sorted((roi.score for roi in a.rois), reverse=True)
+    assert {roi.label for roi in a.rois} == {"hip"}
+
+
+def test_unreadable_films_are_records(exported, untrained, films, tmp_path):
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    Image.new("L", (1, 1)).save(tmp_path / "one.png")
+    places = [films / "0.png", tmp_path, tmp_path / "missing.jpg", films / "1.png"]
+    errors = [record.error for record in exported(places)]
+    assert errors == [
+        None,
+        "empty file: copy or download the film again",
+        "1x1 px, too small for a radiograph (from 64 px)",
+        "no such file: check the path",
+        None,
+    ]
+    with pytest.raises(RadiographError, match=r"empty\.jpg: empty file"):
+        list(HipDetector(untrained.onnx, strict=True)(places))
+
+
+def test_number_of_rois(untrained, films):
+    (one,) = HipDetector(untrained.onnx, rois=1)(films / "0.png")
+    assert (len(one.rois), one.flags) == (1, ())
+    (many,) = HipDetector(untrained.onnx, rois=4)(films / "0.png")  # the model gives three
+    assert (len(many.rois), many.flags) == (3, ("fewer_rois",))
+
+
+def test_limits_lie_beside_weights(untrained, films, tmp_path):
+    weights = tmp_path / "w.pth"
+    weights.write_bytes(untrained.weights.read_bytes())
+    (tmp_path / "w.review.json").write_text(json.dumps(LIMITS.to_json()))
+    assert HipDetector(untrained.config, weights).limits == LIMITS
+    (tmp_path / "w.review.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"w\.review\.json: not JSON"):
+        HipDetector(untrained.config, weights)
+
+
+def test_read_ahead_keeps_order_and_a_bounded_store():
+    begun, lock = [], threading.Lock()
+
+    def work(item):
+        with lock:
+            begun.append(item)
+        return item * 2
+
+    results = read_ahead(work, range(100), threads=2)
+    assert [next(results) for _ in range(3)] == [0, 2, 4]
+    assert len(begun) <= 3 + 2  # what was given, and two ahead
+    assert list(results) == [2 * item for item in range(3, 100)]
+
+
+CARD = ModelCard("c", ("hip",), 448, 2)
+
+
+def test_cards_go_through_text():
+    assert ModelCard.from_text(CARD.to_text(), "x") == CARD
+    card = ModelCard("c", ("a", "b"), 448, 3, LIMITS, dict(data="x"), "0.1")
+    assert ModelCard.from_text(card.to_text(), "x") == card
+
+
+@pytest.mark.parametrize("rois", [3, [1, 2], {"a": 1, "b": [0, 2]}])
+def test_cards_hold_numbers_of_rois_of_all_kinds(rois):
+    card = ModelCard("c", ("a", "b"), 448, rois)
+    assert json.loads(card.to_text())["rois"] == rois
+    read = ModelCard.from_text(card.to_text(), "x")
+    assert (read, read.rois, read.counts) == (card, rois, RoiCounts.of(rois, ("a", "b")))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "without hipdet's metadata"),
+        ("{", "can't be read"),
+        ("[]", "can't be read"),
+        (CARD.to_text().replace('"side": 448', '"side": 0'), "metadata without classes or side"),
+        (CARD.to_text().replace('["hip"]', "[]"), "metadata without classes"),
+        (CARD.to_text().replace('"rois": 2', '"rois": 0'), "number of ROIs 0, expected a number"),
+        (CARD.to_text().replace('"rois": 2', '"rois": "2"'), "number of ROIs '2', expected a number"),
+        (CARD.to_text().replace('"rois": 2', '"rois": [2, 1]'), r"number of ROIs \[2, 1\], expected a number"),
+        (
+            CARD.to_text().replace('"rois": 2', '"rois": {"knee": 2}'),
+            r"for \['knee'\], expected one for each of \['hip'\]",
+        ),
+        (CARD.to_text().replace('"rois": 2', '"roi": 2'), "can't be read"),
+        (CARD.to_text().replace('"limits": null', '"limits": {"films": 1}'), "review limits can't be read"),
+    ],
+)
+def test_other_cards_are_refused(text, message):
+    with pytest.raises(CheckpointError, match=rf"m\.onnx: .*{message}"):
+        ModelCard.from_text(text, "m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("model", "weights", "error", "message"),
+    [
+        ("none.onnx", None, CheckpointError, r"none\.onnx: no such model"),
+        ("cut.onnx", None, CheckpointError, r"cut\.onnx: not a readable ONNX file"),
+        ("cut.onnx", "w.pth", CheckpointError, "has its weights inside"),
+        ("tiny.py", None, CheckpointError, "a config needs its weights"),
+        (None, "w.pth", CheckpointError, "weights need the config"),
+        ("none.py", "cut.pth", ConfigError, "no such config"),
+        ("tiny.py", "none.pth", CheckpointError, "no such checkpoint"),
+        ("tiny.py", "cut.pth", CheckpointError, r"cut\.pth: (damaged|refused)"),
+    ],
+)
+def test_models_that_cant_be_opened(model, weights, error, message, untrained, tmp_path):
+    for name, whole in (("cut.onnx", untrained.onnx), ("cut.pth", untrained.weights)):
+        (tmp_path / name).write_bytes(whole.read_bytes()[:5000])
+    (tmp_path / "tiny.py").write_bytes(untrained.config.read_bytes())
+    with pytest.raises(error, match=message):
+        HipDetector(model and tmp_path / model, weights and tmp_path / weights)
+
+
+def test_weights_of_another_model(untrained):
+    with pytest.raises(CheckpointError, match="weights of another model than"):
+        HipDetector("configs/hip_roi_small.py", untrained.weights)
+
+
+def test_no_shipped_model(monkeypatch, tmp_path):
+    monkeypatch.setattr(detector, "SHIPPED", tmp_path)
+    with pytest.raises(CheckpointError, match="no model came with this hipdet"):
+        HipDetector()
+
+
+CLASSES = ("heart", "lung")
+SIDE = 96
+# two hearts, three lungs, best first; of them .4 and .1 are noise where a ROI scores .5
+LABELS, SCORES = [0, 0, 1, 1, 1], [0.9, 0.8, 0.7, 0.4, 0.1]
+BY_CLASS_LIMITS = ReviewLimits(9, 0.01, 0.5, 0.01, 0, {})
+
+
+def write_model(path, rois, classes=CLASSES, labels=LABELS, scores=SCORES):
+    """An export that finds the same on every film."""
+    onnx = pytest.importorskip("onnx")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    boxes = as_boxes([[10 * n, 10, 10 * n + 8, 30] for n in range(len(labels))]).astype(np.float32)
+    found = dict(boxes=boxes, scores=np.array(scores, np.float32), labels=np.array(labels, np.int64))
+    nodes = [
+        helper.make_node("Constant", [], [name], value=onnx.numpy_helper.from_array(each))
+        for name, each in found.items()
+    ]
+    inputs = [
+        helper.make_tensor_value_info("film", kinds.UINT8, [1, 1, SIDE, SIDE]),
+        helper.make_tensor_value_info("extent", kinds.FLOAT, [2]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(each.dtype), each.shape)
+        for name, each in found.items()
+    ]
+    model = helper.make_model(
+        helper.make_graph(nodes, "found", inputs, outputs), opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    )
+    card = ModelCard("chest", classes, SIDE, 2)
+    text = card.to_text().replace('"rois": 2', f'"rois": {rois}')  # as any program may have written it
+    helper.set_model_props(model, {"hipdet": text})
+    onnx.save(model, path)
+    return path
+
+
+FILM = np.zeros((SIDE, SIDE), np.uint8)
+
+
+def found(model, **options):
+    """Labels and scores, and flags, of a film."""
+    (film,) = HipDetector(model, **options)([FILM])
+    return [(roi.label, round(roi.score, 3)) for roi in film.rois], film.flags
+
+
+HEARTS, LUNGS = [("heart", 0.9), ("heart", 0.8)], [("lung", 0.7), ("lung", 0.4), ("lung", 0.1)]
+
+
+@pytest.mark.parametrize(
+    ("rois", "expected", "flags"),
+    [
+        ("3", [*HEARTS, LUNGS[0]], ()),
+        ("[1, 2]", HEARTS, ()),
+        ('{"heart": 1, "lung": 2}', [HEARTS[0], *LUNGS[:2]], ()),
+        ('{"heart": [0, 1], "lung": [1, 2]}', [HEARTS[0], *LUNGS[:2]], ()),
+        ('{"heart": 3, "lung": 1}', [*HEARTS, LUNGS[0]], ("fewer_rois",)),
+    ],
+)
+def test_the_card_says_how_many_of_each_class(rois, expected, flags, tmp_path):
+    assert found(write_model(tmp_path / "m.onnx", rois)) == (expected, flags)
+
+
+@pytest.mark.parametrize(
+    ("rois", "expected", "flags"),
+    [
+        (3, [*HEARTS, LUNGS[0]], ()),
+        (2, HEARTS, ("more_rois",)),
+        ((3, 4), [*HEARTS, LUNGS[0]], ()),
+        ({"heart": 1, "lung": 1}, [HEARTS[0], LUNGS[0]], ("more_rois",)),  # two hearts
+        ({"heart": 2, "lung": 2}, [*HEARTS, LUNGS[0]], ("fewer_rois",)),  # as many as two hearts and two lungs less one
+        ({"heart": [1, 2], "lung": [0, 2]}, [*HEARTS, LUNGS[0]], ()),
+        ({"heart": 1, "lung": 2}, [HEARTS[0], LUNGS[0]], ("fewer_rois", "more_rois")),  # three in all, as expected
+    ],
+)
+def test_what_scores_enough_is_counted_by_class(rois, expected, flags, tmp_path):
+    model = write_model(tmp_path / "m.onnx", "5")
+    assert found(model, rois=rois, limits=BY_CLASS_LIMITS) == (expected, flags)
+
+
+@pytest.mark.parametrize("rois", [0, 1.5, "2", {"heart": 1}, (2, 1), ()])
+def test_other_numbers_are_refused(rois, tmp_path):
+    with pytest.raises(ConfigError, match="rois: number"):
+        HipDetector(write_model(tmp_path / "m.onnx", "5"), rois=rois)
+
+
+@pytest.mark.parametrize("rois", ["0", "null", "true", "[1]", '{"heart": 1}', '{"heart": 1, "lung": "2"}'])
+def test_a_damaged_card_is_refused_by_name(rois, tmp_path):
+    with pytest.raises(CheckpointError, match=r"m\.onnx: hipdet's metadata can't be read .*rois"):
+        HipDetector(write_model(tmp_path / "m.onnx", rois))
+
+
+def arguments(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["predict", *map(str, words)])
+    return parse_arguments()
+
+
+@pytest.mark.parametrize(
+    ("words", "rois"),
+    [
+        (["--rois", "2"], 2),
+        (["--rois", "1-2"], [1, 2]),
+        (["--rois", "heart=1", "lung=0-2"], {"heart": 1, "lung": [0, 2]}),
+        ([], 5),
+    ],
+)
+@pytest.mark.parametrize("films_first", [True, False])
+def test_rois_on_the_command_line(words, rois, films_first, monkeypatch, tmp_path):
+    films = ["a.png", "b=c.png"]
+    model = ["--model", write_model(tmp_path / "m.onnx", "5")]
+    args = arguments(monkeypatch, *model, *([*films, *words] if films_first else [*words, *films]))
+    assert args.films == films
+    assert open_detector(args).rois == RoiCounts.of(rois, CLASSES)
+
+
+@pytest.mark.parametrize(
+    "words", [["0"], ["two"], ["heart=1"], ["heart=1", "lung=x"], ["knee=2"], ["heart=1", "heart=1"]]
+)
+def test_other_words_are_refused(words, monkeypatch, tmp_path):
+    args = arguments(monkeypatch, "a.png", "--model", write_model(tmp_path / "m.onnx", "5"), "--rois", *words)
+    with pytest.raises(ConfigError, match="--rois"):
+        open_detector(args)
+
+
+def proposed(tmp_path, project, **model):
+    """Labels of what a model proposes."""
+    Image.fromarray(FILM).save(tmp_path / "1.png")
+    detect = load_detector(str(write_model(tmp_path / "m.onnx", **model)), project)
+    return [(roi.label, round(roi.score, 3)) for film in detect([tmp_path / "1.png"]) for roi in film.rois]
+
+
+BOTH = '{"heart": 1, "lung": 2}'
+
+
+@pytest.mark.parametrize(
+    ("classes", "rois", "expected"),
+    [
+        (("lung",), 1, LUNGS[:2]),  # the one best ROI of all is a heart
+        (CLASSES, 3, [HEARTS[0], *LUNGS[:2]]),  # the three best of all are two hearts and a lung
+        (CLASSES, None, [HEARTS[0], *LUNGS[:2]]),
+    ],
+)
+def test_a_model_of_several_classes_proposes_what_the_project_labels(classes, rois, expected, tmp_path):
+    assert proposed(tmp_path, Project(classes, rois), rois=BOTH) == expected
+
+
+@pytest.mark.parametrize(("classes", "rois", "count"), [(("hip",), 3, 3), (("hip",), None, 2), (("hip", "knee"), 4, 2)])
+def test_a_model_of_one_class_proposes_as_many_as_the_project_wants(classes, rois, count, tmp_path):
+    model = dict(rois="2", classes=("hip",), labels=[0] * 5)
+    assert len(proposed(tmp_path, Project(classes, rois), **model)) == count
+
+
+def config_with(untrained, path, rois):
+    """The config of `untrained` whose RoiMetric counts `rois`."""
+    metric = f"dict(_delete_=True, type='RoiMetric', ann_file='a.json', rois_per_image={rois!r})"
+    path.write_text(f"_base_ = {str(untrained.config)!r}\ntest_evaluator = {metric}\n")
+    return path
+
+
+@pytest.mark.parametrize(("rois", "expected"), [(3, 3), ([1, 2], [1, 2]), ({"hip": 2}, 2), ({"hip": [1, 2]}, [1, 2])])
+def test_a_config_counts_as_its_metric_does(rois, expected, untrained, tmp_path):
+    assert HipDetector(config_with(untrained, tmp_path / "c.py", rois), untrained.weights).rois == RoiCounts.of(
+        expected, ("hip",)
+    )
+
+
+def test_a_config_that_counts_other_classes_is_refused(untrained, tmp_path):
+    with pytest.raises(ConfigError, match=r"c\.py: rois_per_image of RoiMetric: numbers of ROIs for \['knee'\]"):
+        HipDetector(config_with(untrained, tmp_path / "c.py", {"knee": 2}), untrained.weights)
+
+
+def test_classes_of_a_config_are_counted_apart(untrained, tmp_path):
+    """A checkpoint says its classes; these weights have one, but the numbers of ROIs are read as they are."""
+    rois = {"heart": 1, "lung": (1, 2)}
+    cfg = read_config(str(config_with(untrained, tmp_path / "c.py", rois)))
+    assert RoiCounts.of(expected_rois(cfg), CLASSES) == RoiCounts.of(rois, CLASSES)

@@ -1,0 +1,159 @@
+"""Films of one channel against mmdet's own preprocessor on three equal ones.
+
+A ResNet that normalises greys itself, against mmdet's behind mmdet's preprocessor.
+
+The ImageNet variant: torchvision's file goes into both networks, whose stages end before it does.
+"""
+
+import pytest
+import torch
+from mmdet.models import DetDataPreprocessor
+from mmdet.models.backbones import ResNet
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+
+from hipdet.core.errors import CheckpointError
+from hipdet.models.backbones import GreyPreprocessor, GreyResNet
+from places import REPOSITORY
+
+SETTINGS = dict(
+    mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True, pad_size_divisor=32
+)  # fmt: skip
+
+
+def batch(shapes, channels, dtype):
+    generator = torch.Generator().manual_seed(0)
+    films = [torch.randint(0, 256, (1, *shape), generator=generator).to(dtype) for shape in shapes]
+    samples = [DetDataSample(metainfo=dict(img_shape=shape)) for shape in shapes]
+    return dict(inputs=[film.expand(channels, -1, -1).clone() for film in films], data_samples=samples)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "shapes", [[(64, 64)] * 3, [(64, 64), (32, 96)], [(50, 70)] * 2], ids=["one", "several", "odd"]
+)
+def test_equals_mmdets_on_three_channels(shapes, channels, dtype):
+    expected = DetDataPreprocessor(**SETTINGS)(batch(shapes, 3, dtype), training=True)
+    found = GreyPreprocessor(**SETTINGS)(batch(shapes, channels, dtype), training=True)
+    assert torch.equal(found["inputs"], expected["inputs"])
+    for mine, theirs in zip(found["data_samples"], expected["data_samples"]):
+        assert mine.metainfo == theirs.metainfo
+    if len(set(shapes)) == 1:  # as collate_films gives them
+        data = batch(shapes, channels, dtype)
+        data["inputs"] = torch.stack(data["inputs"])
+        assert torch.equal(GreyPreprocessor(**SETTINGS)(data, training=True)["inputs"], expected["inputs"])
+
+
+def test_colour_stays_colour():
+    colour = dict(inputs=[torch.arange(3 * 32 * 32).reshape(3, 32, 32).float() % 256], data_samples=None)
+    expected = DetDataPreprocessor(**SETTINGS)(dict(colour))
+    assert torch.equal(GreyPreprocessor(**SETTINGS)(colour)["inputs"], expected["inputs"])
+
+
+def test_any_backbone_behind_it():
+    """MobileNetV2 in the place of the ResNet: it learns, and its exported graph gives what it predicts."""
+    pytest.importorskip("onnx")
+    from hipdet.export.graph import DetectorGraph
+
+    init_default_scope("mmdet")
+    torch.manual_seed(0)
+    cfg = Config.fromfile(REPOSITORY / "configs/hip_ssd_r18_demo.py")
+    backbone = dict(type="MobileNetV2", widen_factor=0.25, out_indices=(7,))
+    preprocessor = dict(type="GreyPreprocessor", **SETTINGS)
+    cfg.model.bbox_head.in_channels = 1280
+    detector = MODELS.build({**cfg.model, "backbone": backbone, "data_preprocessor": preprocessor})
+    data = batch([(224, 224)] * 2, 1, torch.uint8)
+    for sample in data["data_samples"]:
+        sample.set_metainfo(dict(scale_factor=(1.0, 1.0)))
+        sample.gt_instances = InstanceData(bboxes=torch.tensor([[40.0, 60, 90, 110]]), labels=torch.zeros(1).long())
+    losses = detector.train()(**detector.data_preprocessor(data, training=True), mode="loss")
+    sum(losses.values()).backward()
+    assert all(parameter.grad is not None for parameter in detector.parameters())
+    graph = DetectorGraph(detector.eval(), 224)
+    with torch.no_grad():
+        boxes, scores, _ = graph(data["inputs"][0][None], torch.tensor([224.0, 224.0]))
+        prepared = detector.data_preprocessor(data)
+        (found, _) = detector.predict(prepared["inputs"], prepared["data_samples"], rescale=False)
+    torch.testing.assert_close(boxes, found.pred_instances.bboxes[: len(boxes)], atol=1e-3, rtol=0)
+    torch.testing.assert_close(scores, found.pred_instances.scores[: len(scores)], atol=1e-5, rtol=0)
+
+
+RESNET_SETTINGS = dict(depth=18, base_channels=8, num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,))
+MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+
+
+def test_equals_mmdets_on_three_normalised_channels():
+    torch.manual_seed(0)
+    grey, colour = GreyResNet(**RESNET_SETTINGS), ResNet(**RESNET_SETTINGS)
+    colour.load_state_dict(grey.state_dict())  # the same names: a checkpoint fits both
+    films = torch.randint(0, 256, (2, 1, 64, 96))
+    three = [film.expand(3, -1, -1) for film in films]
+    for bgr_to_rgb in (False, True):
+        preprocessor = DetDataPreprocessor(mean=MEAN, std=STD, bgr_to_rgb=bgr_to_rgb)
+        expected = colour(preprocessor(dict(inputs=three, data_samples=None))["inputs"])
+        for inputs in (list(films), three):
+            (found,) = grey(DetDataPreprocessor()(dict(inputs=inputs, data_samples=None))["inputs"])
+            torch.testing.assert_close(found, expected[0], atol=1e-5, rtol=1e-5)
+
+
+def test_other_means():
+    film = torch.full((1, 1, 32, 32), 5.0)
+    first = GreyResNet(**RESNET_SETTINGS)
+    second = GreyResNet(**RESNET_SETTINGS, mean=[5.0] * 3, std=[1.0] * 3)
+    second.load_state_dict(first.state_dict())
+    first.eval()
+    second.eval()
+    assert second(film)[0].abs().max() == 0  # BatchNorm without offsets keeps 0
+    assert first(film)[0].abs().max() > 0
+
+
+def configure(checkpoint):
+    init_default_scope("mmdet")
+    cfg = Config.fromfile(REPOSITORY / "configs/hip_roi_imagenet.py")
+    for part in (cfg.model.backbone, cfg.model.refiner.backbone):
+        assert part.init_cfg.checkpoint.startswith("https://download.pytorch.org/models/resnet18-")
+        part.init_cfg.checkpoint = str(checkpoint)
+    return cfg
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """All of ResNet-18 with a classifier, under torchvision's names, which are mmdet's."""
+    torch.manual_seed(0)
+    state = ResNet(depth=18).state_dict()
+    state["fc.weight"] = torch.zeros(1000, 512)
+    torch.save({name: torch.rand_like(value.float()) for name, value in state.items()}, tmp_path / "resnet18.pth")
+    return tmp_path / "resnet18.pth"
+
+
+def test_both_networks_begin_with_the_weights(weights):
+    detector = MODELS.build(configure(weights).model)
+    detector.init_weights()
+    state = torch.load(weights, weights_only=True)
+    for network, last in (
+        (detector.backbone, "layer3.1.conv2.weight"),
+        (detector.refiner.backbone, "layer2.1.conv2.weight"),
+    ):
+        own = network.state_dict()
+        assert last in own
+        assert all(torch.equal(own[name], state[name].to(own[name].dtype)) for name in own)
+    assert not detector.refiner.vote.weight.any()  # the rest begins as from scratch
+
+
+def test_pretrained_layers_learn_slower(weights):
+    cfg = configure(weights)
+    detector = MODELS.build(cfg.model)
+    groups = build_optim_wrapper(detector, cfg.optim_wrapper).optimizer.param_groups
+    assert [group["lr"] for group in groups] == pytest.approx([0.002, 0.0002])
+    slow = {id(parameter) for parameter in groups[1]["params"]}
+    assert slow == {id(p) for part in (detector.backbone, detector.refiner.backbone) for p in part.parameters()}
+
+
+def test_no_network_no_file(tmp_path):
+    with pytest.raises(CheckpointError, match="init_cfg"):
+        MODELS.build(configure(tmp_path / "none.pth").model).init_weights()

@@ -1,0 +1,492 @@
+"""What DICOM films look like when they are read.
+
+DICOM files that are no films, not all there, or not readable here; and that no message says whose film it is.
+"""
+
+import builtins
+import contextlib
+import io
+import logging
+import pathlib
+import sys
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pydicom = pytest.importorskip("pydicom")
+
+from dicom_bytes import (
+    BIG_ENDIAN,
+    DATE,
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    JPEG,
+    JPEG_2000,
+    JPEG_LOSSLESS,
+    JPEG_LS,
+    NUMBER,
+    PATIENT,
+    RLE,
+    described,
+    element,
+    elements,
+    film,
+    fragments,
+    jpeg_2000,
+    preamble,
+    run_length,
+)
+from film_bytes import JPEG as PICTURE
+from film_bytes import UPRIGHT, encoded
+from hipdet.core.errors import RadiographError
+from hipdet.radiographs import dicom_pixels
+from hipdet.radiographs.dicom import header
+from hipdet.radiographs.grey import RadiographHeader
+from hipdet.radiographs.read import read_header, read_radiograph, read_reduced, read_series_description
+
+ROW = np.array([[0, 100, 150, 200, 250, 300, 400]], np.uint16)
+RESCALE = dict(RescaleSlope="2", RescaleIntercept="-100")  # -100 100 200 300 400 500 700
+RAMP = np.tile(np.arange(4001, dtype=np.uint16), (8, 1))
+DEEP = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        # PS3.3 C.11.2.1.2.1: (x - 299.5) / 400 + 0.5 between 99.5 and 499.5
+        (dict(WindowCenter="300", WindowWidth="401"), [0, 0, 64, 128, 192, 255, 255]),
+        (dict(WindowCenter="300\\9", WindowWidth="401\\9"), [0, 0, 64, 128, 192, 255, 255]),  # the first of several
+        # C.11.2.1.3.2: (x - 300) / 400 + 0.5; 127.5 rounds to even
+        (dict(WindowCenter="300", WindowWidth="400", VOILUTFunction="LINEAR_EXACT"), [0, 0, 64, 128, 191, 255, 255]),
+        # C.11.2.1.3.1: 255 / (1 + exp(-4 (x - 301) / 400))
+        (dict(WindowCenter="301", WindowWidth="400", VOILUTFunction="SIGMOID"), [5, 30, 68, 127, 186, 224, 250]),
+        # MONOCHROME1 is inverted behind the window: 255 - 63.75 = 191.25 and so on
+        (
+            dict(
+                WindowCenter="300",
+                WindowWidth="400",
+                VOILUTFunction="LINEAR_EXACT",
+                PhotometricInterpretation="MONOCHROME1",
+            ),
+            [255, 255, 191, 128, 64, 0, 0],
+        ),
+    ],
+)
+def test_rescale_and_window(tags, expected):
+    assert read_radiograph(film(ROW, **RESCALE, **tags)).tolist() == [expected]
+
+
+def test_a_negative_slope_turns_the_film():
+    tags = dict(RescaleSlope="-1", RescaleIntercept="400", WindowCenter="200", WindowWidth="400")
+    pixels = read_radiograph(film(ROW, VOILUTFunction="LINEAR_EXACT", **tags))
+    # 400 300 250 200 150 100 0 from 0 to 400: 255 x 0.75 = 191.25, 0.625 159.4, 0.5 127.5, 0.375 95.6, 0.25 63.75
+    assert pixels.tolist() == [[255, 191, 159, 128, 96, 64, 0]]
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "table", "values", "expected"),
+    [
+        # four entries from stored value 10 on; below and above, the first and the last
+        ([4, 10, 8], [0, 100, 200, 255], [5, 10, 11, 12, 13, 99], [0, 0, 100, 200, 255, 255]),
+        ([3, 0, 16], [0, 32768, 65535], [0, 1, 2, 3], [0, 128, 255, 255]),  # 32768 / 65535 x 255 = 127.502
+        ([3, 0, 12], [0, 2000, 4095], [0, 1, 2, 3], [0, 125, 255, 255]),  # 2000 / 4095 x 255 = 124.54
+        ([512, 0, 8], [at // 2 for at in range(512)], [0, 100, 300, 511], [0, 50, 150, 255]),  # 9 bits in, 8 bits out
+    ],
+)
+def test_voi_lut(descriptor, table, values, expected):
+    pixels = np.array([values], np.uint16)
+    lut = dict(LUTDescriptor=descriptor, LUTData=table)
+    wrong = dict(WindowCenter="2", WindowWidth="2")  # a table goes before a window
+    assert read_radiograph(film(pixels, VOILUTSequence=lut, **wrong)).tolist() == [expected]
+
+
+def test_modality_lut_goes_before_the_window():
+    lut = dict(LUTDescriptor=[3, 1, 16], LUTData=[1000, 3000, 2000])
+    tags = dict(ModalityLUTSequence=lut, WindowCenter="2000", WindowWidth="2000", VOILUTFunction="LINEAR_EXACT")
+    assert read_radiograph(film(np.array([[0, 1, 2, 3, 4]], np.uint16), **tags)).tolist() == [[0, 0, 255, 128, 128]]
+
+
+def test_signed_pixels():
+    tags = dict(WindowCenter="0", WindowWidth="2000", VOILUTFunction="LINEAR_EXACT")
+    assert read_radiograph(film(np.array([[-1000, -500, 0, 1000]], np.int16), **tags)).tolist() == [[0, 64, 128, 255]]
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_12_bits_without_a_window_are_shown_by_percentiles(photometric):
+    pixels = read_radiograph(film(RAMP, BitsStored=12, HighBit=11, PhotometricInterpretation=photometric))
+    expected = [0, 0, 128, 255, 255]  # as of a 16-bit PNG: percentiles 20 and 3980
+    columns = [0, 20, 2000, 3980, 4000]
+    assert pixels[0, columns if photometric == "MONOCHROME2" else columns[::-1]].tolist() == expected
+
+
+def test_8_bits():
+    identity = dict(WindowCenter="128", WindowWidth="256")  # (x - 127.5) / 255 + 0.5
+    np.testing.assert_array_equal(read_radiograph(film(UPRIGHT, **identity)), UPRIGHT)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("window", [{}, dict(WindowCenter="2000", WindowWidth="4000")])
+@pytest.mark.parametrize(
+    ("dtype", "padding", "tags"),
+    [
+        (np.uint16, [9999], dict(PixelPaddingValue=9999)),
+        (np.uint16, [0], dict(PixelPaddingValue=0)),
+        (np.uint16, [9000, 9500, 9999], dict(PixelPaddingValue=9000, PixelPaddingRangeLimit=9999)),
+        (np.int16, [-2000], dict(PixelPaddingValue=-2000)),
+        (np.int16, [-2000], dict(PixelPaddingValue=63536)),  # the same bits, written as unsigned
+    ],
+)
+def test_padding_is_black_and_counts_for_nothing(photometric, window, dtype, padding, tags):
+    ramp = np.maximum(RAMP, 1).astype(dtype)
+    padded = np.concatenate([ramp, np.resize(np.array(padding, dtype), (40, ramp.shape[1]))])
+    pixels = read_radiograph(film(padded, PhotometricInterpretation=photometric, **window, **tags))
+    np.testing.assert_array_equal(
+        pixels[:8], read_radiograph(film(ramp, PhotometricInterpretation=photometric, **window))
+    )
+    assert not pixels[8:].any()
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        dict(WindowCenter="2000", WindowWidth="0"),
+        dict(WindowCenter="2000", WindowWidth="-5"),
+        dict(WindowCenter="nan", WindowWidth="400"),
+        dict(WindowCenter="2000", WindowWidth="wide"),
+        dict(WindowCenter="2000"),
+        dict(WindowCenter="2000", WindowWidth="400", VOILUTFunction="CUBIC"),
+        dict(WindowCenter="", WindowWidth=""),
+        dict(WindowCenter="0", WindowWidth="1"),  # a placeholder: all white
+        dict(WindowCenter="2000", WindowWidth="2"),  # black and white
+        dict(WindowCenter="500000", WindowWidth="100"),  # of other units: all black
+        dict(WindowCenter="2000", WindowWidth="900000"),  # all one grey
+        dict(VOILUTSequence=dict(LUTDescriptor=[4, 0, 16])),  # a table without data
+        dict(VOILUTSequence=dict(LUTDescriptor=[4, 0, 5], LUTData=[1, 2, 3, 4])),  # of 5 bits
+    ],
+    ids=str,
+)
+def test_a_window_that_shows_nothing_gives_way_to_percentiles(tags):
+    np.testing.assert_array_equal(read_radiograph(film(RAMP, **tags)), read_radiograph(film(RAMP)))
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED])
+def test_encodings(syntax, tmp_path):
+    path = tmp_path / "001"  # the name says nothing
+    lut = dict(VOILUTSequence=dict(LUTDescriptor=[4096, 0, 16], LUTData=[16 * at for at in range(4096)]))
+    path.write_bytes(film(DEEP, syntax, **lut))
+    assert read_header(path) == RadiographHeader("DICOM", (64, 64), 1)
+    # 16 x 4095 / 65535 x 255 = 254.94
+    np.testing.assert_array_equal(read_radiograph(path), np.rint(DEEP * (16 * 255 / 65535)))
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
+def test_without_preamble(syntax):
+    bare = film(UPRIGHT, syntax, with_preamble=False)
+    assert read_header(bare) == RadiographHeader("DICOM", (40, 24), 1)
+    np.testing.assert_array_equal(read_radiograph(bare), read_radiograph(film(UPRIGHT)))
+    only_preamble_missing = film(UPRIGHT)[132:]  # begins with group 2
+    np.testing.assert_array_equal(read_radiograph(only_preamble_missing), read_radiograph(film(UPRIGHT)))
+
+
+@pytest.mark.parametrize("syntax", [JPEG_2000, JPEG_LS, RLE])
+def test_lossless_compression(syntax):
+    if syntax == JPEG_LS:
+        data = fragments(pytest.importorskip("jpeg_ls").encode(DEEP).tobytes())
+    elif syntax == JPEG_2000:
+        pytest.importorskip("openjpeg")
+        code = jpeg_2000(DEEP)
+        data = fragments(code[:200], code[200:])  # a frame may lie in several fragments
+    else:
+        data = fragments(run_length(DEEP))
+    compressed = film(DEEP, syntax, data=data)
+    assert read_header(compressed).upright == (64, 64)
+    np.testing.assert_array_equal(read_radiograph(compressed), read_radiograph(film(DEEP)))
+
+
+def test_jpeg():
+    window = dict(WindowCenter="128", WindowWidth="256")
+    pixels = read_radiograph(film(UPRIGHT, JPEG, data=fragments(encoded(UPRIGHT, "JPEG", quality=95)), **window))
+    np.testing.assert_allclose(pixels, UPRIGHT, atol=3)
+
+
+def real(name):
+    films = pytest.importorskip("data_store", reason="pydicom-data isn't installed")
+    return f"{films.__path__[0]}/data/{name}.dcm"
+
+
+@pytest.mark.parametrize(("film_name", "size"), [("RG1", (1841, 1955)), ("RG3", (1760, 1760))])
+def test_real_films(film_name, size):  # a chest and a leg, both MONOCHROME1
+    pytest.importorskip("openjpeg")
+    assert read_header(real(f"{film_name}_J2KR")) == RadiographHeader("DICOM", size, 1)
+    pixels = read_radiograph(real(f"{film_name}_UNCR"))
+    np.testing.assert_array_equal(read_radiograph(real(f"{film_name}_J2KR")), pixels)
+    lossy = read_radiograph(real(f"{film_name}_J2KI"))
+    np.testing.assert_array_equal(read_radiograph(real(f"{film_name}_UNCI")), lossy)
+    np.testing.assert_allclose(lossy.astype(int), pixels.astype(int), atol=4)
+    # bone is brighter than air: the spine against the air over the right shoulder, the tibia against that beside the leg
+    bone, air = ((1500, 920), (200, 30)) if film_name == "RG1" else ((440, 860), (1383, 520))
+    assert int(pixels[bone]) > int(pixels[air]) + 60
+
+
+class Counted(io.BytesIO):
+    """Counts what is read."""
+
+    read_bytes = 0
+
+    def read(self, size=-1):
+        data = super().read(size)
+        self.read_bytes += len(data)
+        return data
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_header_doesnt_read_the_pixels(compressed):
+    pixels = np.random.default_rng(0).integers(0, 65536, (2000, 2000), np.uint16)
+    data = film(pixels, RLE, data=fragments(run_length(pixels))) if compressed else film(pixels)
+    file = Counted(data)
+    assert header(file).upright == (2000, 2000)
+    assert len(data) > 8_000_000
+    assert file.read_bytes < 4_000
+
+
+def test_silence_ends_with_the_last_reader():
+    level, filters = logging.getLogger("pydicom").level, list(warnings.filters)
+    threads = [threading.Thread(target=lambda: [read_radiograph(film(DEEP)) for _ in range(20)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert logging.getLogger("pydicom").level == level
+    assert list(warnings.filters) == filters
+
+
+def test_series_description_and_nothing_else():
+    assert read_series_description(film(RAMP, SeriesDescription="AP Pelvis ")) == "AP Pelvis"
+    assert read_series_description(film(RAMP)) is None
+    with pytest.raises(RadiographError, match="not a DICOM file"):
+        read_series_description(PICTURE)
+
+
+@pytest.mark.parametrize(
+    ("tags", "side"),
+    [
+        (dict(ImageLaterality="L"), "left"),
+        (dict(ImageLaterality="R"), "right"),
+        (dict(Laterality="L"), "left"),
+        (dict(Laterality="R", ImageLaterality=""), "right"),
+        (dict(Laterality="R", ImageLaterality="R"), "right"),
+        (dict(Laterality="R", ImageLaterality="L"), None),
+        (dict(Laterality="L", ImageLaterality="B"), None),  # both sides
+        (dict(ImageLaterality="U"), None),  # unpaired
+        (dict(ImageLaterality="l"), None),
+        (dict(ImageLaterality="LEFT"), None),
+        (dict(ImageLaterality="L\\R"), None),  # two values
+        (dict(ImageLaterality=5), None),
+        (dict(Laterality=""), None),
+        ({}, None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, DEFLATED])
+def test_which_side_a_film_says_it_shows(tags, side, syntax):
+    data = film(RAMP, syntax, **tags)
+    for at_least in (None, 100):
+        read = read_reduced(data, at_least)
+        assert (read.laterality, read.width, read.height, read.step) == (side, 4001, 8, 1)
+        np.testing.assert_array_equal(read.pixels, read_radiograph(film(RAMP)))
+    assert read_reduced(PICTURE).laterality is None
+
+
+CODE = jpeg_2000(DEEP)
+NATIVE, COMPRESSED = film(DEEP), film(DEEP, JPEG_2000, data=fragments(CODE))
+REPORT = preamble(EXPLICIT) + elements(dict(SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11", PatientName=PATIENT))
+DIRECTORY = preamble(EXPLICIT) + element(0x0004, 0x1130, "CS", PATIENT) + element(0x0004, 0x1220, "SQ", b"")
+
+
+def of(**changes):
+    return film(DEEP, **changes)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (of(data=b""), "DICOM without pixel data"),
+        (REPORT, "DICOM without pixel data: a report"),
+        (DIRECTORY, "without pixel data: a report, a presentation state, a DICOMDIR"),
+        (bytes(128) + b"DICM", "DICOM without pixel data"),
+        (bytes(128) + b"DICM" + bytes(range(256)) * 20, "DICOM without pixel data|damaged DICOM"),
+        (NATIVE[:-1], r"cut short \(8191 bytes of pixel data, expected 8192\): copy or download"),
+        (NATIVE[:-8192], "cut short \\(0 bytes"),
+        (NATIVE[:300], "DICOM without pixel data"),
+        (of(Rows=65), "cut short \\(8192 bytes of pixel data, expected 8320"),
+        (of(data=DEEP.tobytes()[:400]), "cut short \\(400 bytes"),
+        (COMPRESSED[:-1], "the compressed pixels have no end"),
+        (COMPRESSED[:-60], "the compressed pixels have no end"),
+        (COMPRESSED[:-30], "the compressed pixels have no end"),
+        (film(DEEP, JPEG_2000, data=fragments(CODE[: len(CODE) // 2])), "the compressed pixels have no end marker"),
+        (film(DEEP, JPEG_2000, data=fragments()), "the compressed pixels have no end marker"),
+        (film(UPRIGHT, JPEG, data=fragments(encoded(UPRIGHT, "JPEG")[:-2])), "the compressed pixels have no end marker"),
+        (film(DEEP, DEFLATED)[:-40], "damaged DICOM|without pixel data"),
+        (of(NumberOfFrames="2"), "2 frames: save each film as a file of its own"),
+        (of(SamplesPerPixel=3, PhotometricInterpretation="RGB"), r"colour \(RGB\), so a screen shot or secondary capture"),
+        (of(PhotometricInterpretation="PALETTE COLOR"), r"colour \(PALETTE COLOR\)"),
+        (of(SamplesPerPixel=3, PhotometricInterpretation="YBR_FULL_422"), r"colour \(YBR_FULL_422\)"),
+        (of(PhotometricInterpretation=PATIENT), "not MONOCHROME1 or MONOCHROME2"),
+        (of(Rows=0), "64x0 px"),
+        (of(Rows=None), "DICOM without Rows: export the film again"),
+        (of(Columns=None, BitsStored=None), "DICOM without Columns and BitsStored"),
+        (of(PhotometricInterpretation=None), "DICOM without PhotometricInterpretation"),
+        (of(Rows=20_001), "larger than 20000 px a side"),
+        (of(BitsAllocated=1, BitsStored=1, HighBit=0), "BitsAllocated is 1, expected 8, 16 or 32"),
+        (of(BitsAllocated=12), "BitsAllocated is 12"),
+        (of(BitsStored=17), "BitsStored is 17, expected 1 to 16"),
+        (film(DEEP, "1.2.3.4", data=fragments(CODE)), r"unknown transfer syntax \(1\.2\.3\.4\), for which no decoder"),
+        (film(DEEP, PATIENT, data=fragments(CODE)), "compressed as an unknown transfer syntax, for which"),
+        (NATIVE.replace(b"OW\0\0\0\x20\0\0", b"OW\0\0\xff\xff\xff\xff"), "aren't encoded as Explicit VR Little Endian"),
+        (NATIVE.replace(EXPLICIT.encode(), RLE.encode()), "aren't encoded as RLE Lossless, which the file says"),
+    ],
+)  # fmt: skip
+def test_faulty_films(data, message):
+    for read in (read_header, read_radiograph):
+        with pytest.raises(RadiographError, match=message) as caught:
+            read(data, name="001")
+        assert str(caught.value).startswith("001: ")
+        assert_discreet(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (of(RescaleSlope="nan", RescaleIntercept="0"), "rescale slope or intercept is 0 or not a number"),
+        (of(RescaleSlope="1", RescaleIntercept="inf"), "rescale slope or intercept is 0 or not a number"),
+        (of(RescaleSlope="0", RescaleIntercept="7"), "rescale slope or intercept is 0 or not a number"),
+        (of(RescaleSlope=PATIENT, RescaleIntercept="7"), r"damaged DICOM \(\w+\)"),
+        (film(DEEP, JPEG_2000, data=fragments(CODE[:150] + b"\xff\xd9")), "can't be decoded as JPEG 2000"),
+        (film(DEEP, RLE, data=fragments(run_length(DEEP)[:500])), "can't be decoded as RLE Lossless"),
+        (film(DEEP, JPEG, data=fragments(encoded(UPRIGHT, "JPEG"))), "can't be decoded as JPEG Baseline"),
+    ],
+)
+def test_what_only_the_pixels_show(data, message):
+    assert read_header(data).upright == (64, 64)
+    with pytest.raises(RadiographError, match=message) as caught:
+        read_radiograph(data)
+    assert_discreet(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "message"),
+    [
+        (JPEG_2000, r"compressed as JPEG 2000 .*no decoder is installed: pip install 'hipdet\[dicom\]'"),
+        (JPEG_LS, r"compressed as JPEG-LS .*no decoder is installed: pip install 'hipdet\[dicom\]'"),
+        (JPEG_LOSSLESS, "compressed as JPEG Lossless.*no decoder is installed: pip install python-gdcm, or export it"),
+    ],
+)
+def test_missing_codec(syntax, message, monkeypatch):
+    monkeypatch.setattr(dicom_pixels, "_decodable", lambda uid: False)
+    for read in (read_header, read_radiograph):
+        with pytest.raises(RadiographError, match=message):
+            read(film(DEEP, syntax, data=fragments(CODE)))
+    read_radiograph(NATIVE)  # needs none
+
+
+def test_missing_plugins_are_seen_in_pydicom(monkeypatch):
+    pixels = pytest.importorskip("pydicom.pixels")  # since pydicom 3
+    monkeypatch.setattr(pixels.get_decoder(JPEG_2000), "_available", {})
+    with pytest.raises(RadiographError, match="no decoder is installed"):
+        read_header(COMPRESSED)
+
+
+def test_missing_pydicom(monkeypatch, tmp_path):
+    path = tmp_path / "001"
+    path.write_bytes(NATIVE)
+    for name in [name for name in sys.modules if name.split(".")[0] == "pydicom"]:
+        monkeypatch.delitem(sys.modules, name)
+    real_import = builtins.__import__
+
+    def without_pydicom(name, *arguments, **options):
+        if name.split(".")[0] == "pydicom":
+            raise ImportError(name)
+        return real_import(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without_pydicom)
+    for read in (read_header, read_radiograph):
+        with pytest.raises(
+            RadiographError, match=r"001: DICOM needs the package pydicom.*pip install 'hipdet\[dicom\]'"
+        ):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x08\0 a diary that begins with two rare bytes" * 20,
+        b"\x08\0\x05\0" + bytes(600),  # the second element isn't behind the first
+        b"\x02\0\0\0UL\x04\0" + bytes(4),  # group 2 and no more
+        b"\x08\0\x05\0CS\xff\xff" + b"x" * 600,  # longer than what is looked at
+    ],
+)
+def test_not_every_file_is_dicom(data):
+    with pytest.raises(RadiographError, match="not a JPEG, PNG, TIFF, BMP or DICOM"):
+        read_header(data)
+
+
+def test_own_test_files_of_pydicom_give_pixels_or_our_error(caplog, recwarn):
+    """CT, MR, RT, waveforms, reports, colour, deliberately broken ones: everything that pydicom brings."""
+    folder = pathlib.Path(pydicom.__file__).parent / "data/test_files"
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size < 400_000]
+    read = slices = 0
+    for path in files:
+        try:
+            assert read_radiograph(path).shape == read_header(path).upright[::-1]
+            read += 1
+        except RadiographError as error:
+            slices += "not a radiograph" in error.reason
+    if files:
+        assert read >= 5
+        assert slices >= 10
+    assert not caplog.records
+    assert not recwarn.list
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    data=st.sampled_from([
+        NATIVE, COMPRESSED, film(DEEP, IMPLICIT, with_preamble=False), film(DEEP, BIG_ENDIAN), film(DEEP, DEFLATED),
+        film(DEEP, RLE, data=fragments(run_length(DEEP))), film(UPRIGHT, JPEG, data=fragments(encoded(UPRIGHT, "JPEG"))),
+        of(VOILUTSequence=dict(LUTDescriptor=[4, 0, 16], LUTData=[0, 9, 99, 65535]), PixelPaddingValue=7),
+        of(WindowCenter="2000", WindowWidth="4000", RescaleSlope="2", RescaleIntercept="-100"),
+    ]),
+    places=st.lists(st.tuples(st.one_of(st.integers(130, 700), st.integers(0, 9000)), st.integers(0, 255)), max_size=8),
+    keep=st.one_of(st.just(1.0), st.floats(0, 1)),
+)  # fmt: skip
+def test_damage_gives_pixels_or_our_error(data, places, keep):
+    damaged = bytearray(data)
+    for place, value in places:
+        damaged[place % len(damaged)] = value
+    damaged = bytes(damaged[: int(keep * len(damaged))])
+    try:
+        pixels = read_radiograph(damaged)
+    except RadiographError as error:
+        assert_discreet(error)
+        with contextlib.suppress(RadiographError):  # what the header doesn't show
+            read_header(damaged)
+        return
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == read_header(damaged).upright[::-1]
+
+
+def test_the_films_of_these_tests_do_name_a_patient():
+    assert {PATIENT, NUMBER, DATE} <= set(described(DEEP).values())
+    assert all(value.encode() in NATIVE for value in (PATIENT, NUMBER, DATE))
+
+
+def assert_discreet(error):
+    """Neither the message nor what a traceback would print of its causes says whose film it is."""
+    while error is not None:
+        assert not any(value in str(error) for value in (PATIENT, "DOE", NUMBER, DATE))
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

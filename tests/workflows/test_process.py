@@ -1,0 +1,73 @@
+"""Tools in processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hipdet.workflows.process import ProgramError, run_program
+from places import REPOSITORY
+
+
+def script(folder, text):
+    path = folder / "tool.py"
+    path.write_text(text)
+    return str(path)
+
+
+def test_progress_and_log(tmp_path, capfd):
+    lines = [
+        "Epoch(train)  [1][ 2/4]  lr: 1  loss: 3.2104",
+        "Epoch(train) [2][4/4]  loss: 1.5000",
+        "Epoch(val) [2][9/9]",
+    ]
+    tool = script(tmp_path, f"import sys\nprint(sys.argv[1:])\n[print(line) for line in {lines!r}]")
+    run_program([tool], ["a", 1], 1, tmp_path / "log", "experiment 3", epochs=2)
+    assert (tmp_path / "log").read_text().splitlines() == ["['a', '1']", *lines]
+    shown = capfd.readouterr().err
+    assert "experiment 3: 100%" in shown
+    assert "8/8" in shown
+    assert "epoch 2/2, loss 1.5" in shown
+
+
+def test_a_failing_tool_tells_why(tmp_path):
+    tool = script(
+        tmp_path, "import sys\nprint('Epoch')\nprint('error: a.json: no such file', file=sys.stderr)\nsys.exit(2)"
+    )
+    with pytest.raises(ProgramError, match=r"experiment 3 failed: error: a\.json: no such file\n.*log") as error:
+        run_program([tool], [], 1, tmp_path / "log", "experiment 3")
+    assert "carry on" in str(error.value)
+    tool = script(tmp_path, "raise ValueError('odd')")
+    with pytest.raises(ProgramError, match="ValueError: odd"):
+        run_program([tool], [], 1, tmp_path / "log", "experiment 3")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can bind a process to its parent")
+def test_a_killed_run_leaves_no_training_behind(tmp_path):
+    tool = script(tmp_path, "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)")
+    code = (
+        "from pathlib import Path; from hipdet.workflows.process import run_program; "
+        f"run_program([{str(tool)!r}], [], 1, Path({str(tmp_path / 'log')!r}), 'x')"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    log, deadline = tmp_path / "log", time.time() + 60
+    while not (log.exists() and log.read_text().strip()):
+        assert time.time() < deadline
+        time.sleep(0.05)
+    child = int(log.read_text())
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    while is_running(child):
+        assert time.time() < deadline
+        time.sleep(0.05)
+
+
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
