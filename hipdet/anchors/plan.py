@@ -33,8 +33,8 @@ from hipdet.anchors.search import (
 )
 from hipdet.anchors.second_look import SecondLook, roi_counts
 from hipdet.core.boxes import paired_iou
+from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import DatasetError
-from hipdet.core.roi_counts import RoiCounts
 
 
 def reasons_for(rois: Rois, chosen: Candidate, candidates: Sequence[Candidate], goal: Goal) -> Iterator[str]:

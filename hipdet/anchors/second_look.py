@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hipdet.anchors.rois import Floats, Rois
-from hipdet.core.roi_counts import RoiCounts
+from hipdet.core.classes import RoiCounts
 
 # mean IoU of labels with what a detector could give at best; labels of true squares and of hips, which share their size, have
 # .98 and more, lungs .61 and .92

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from hipdet.annotate.film_folder import FilmFolder
 from hipdet.annotate.film_state import Project, is_square, squared
+from hipdet.core.classes import RoiCounts
 from hipdet.core.journal import Journal
 from hipdet.core.records import finite
-from hipdet.core.roi_counts import RoiCounts
 from hipdet.inference.detections import DetectedRoi, FilmRois
 from hipdet.inference.detector import SHIPPED, HipDetector
 from hipdet.version import RESULTS_VERSION

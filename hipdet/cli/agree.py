@@ -9,7 +9,7 @@ from pathlib import Path
 from hipdet.cli.errors import reports_errors
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_csv, write_json
-from hipdet.data.agreement import DIFFERENCES, Comparison, compare
+from hipdet.data.annotators import DIFFERENCES, Comparison, compare
 from hipdet.data.validate.check import require_valid
 
 EXAMPLES = """examples:

@@ -16,8 +16,7 @@ from hipdet.anchors.plan import Plan, design
 from hipdet.anchors.rois import LabelledSet, read_sets, validation_beside
 from hipdet.anchors.search import EQUAL, FITTED, Goal
 from hipdet.cli.errors import reports_errors
-from hipdet.core.configs import read_config
-from hipdet.core.data_root import data_root_of
+from hipdet.core.configs import data_root_of, read_config
 from hipdet.core.errors import ConfigError, DatasetError, RadiographError
 from hipdet.core.files import write_json, write_text
 from hipdet.radiographs.read import read_radiograph

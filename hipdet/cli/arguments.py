@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hipdet.core.data_root import default_root
+from hipdet.core.configs import default_root
 from hipdet.core.errors import DatasetError
 from hipdet.visualization.html_page import write_page
 from hipdet.visualization.sheets import write_sheets

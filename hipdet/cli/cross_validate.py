@@ -10,8 +10,7 @@ from typing import Any
 from mmengine.config import DictAction
 
 from hipdet.cli.errors import reports_errors
-from hipdet.core.configs import read_config
-from hipdet.core.data_root import coco_file, default_root
+from hipdet.core.configs import coco_file, default_root, read_config
 from hipdet.core.errors import ConfigError
 from hipdet.workflows.cross_validation import CrossValidation, Variant
 

@@ -10,8 +10,7 @@ import torch
 from mmengine.config import DictAction
 
 from hipdet.cli.errors import reports_errors
-from hipdet.core.configs import read_config
-from hipdet.core.data_root import default_root
+from hipdet.core.configs import default_root, read_config
 from hipdet.data.sources.phantoms import convert_phantoms
 from hipdet.data.split import SPLIT_BY
 from hipdet.engine.config import require_gpu_for_amp

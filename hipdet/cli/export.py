@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hipdet.cli.errors import reports_errors
-from hipdet.core.data_root import coco_file
+from hipdet.core.classes import RoiCounts
+from hipdet.core.configs import coco_file
 from hipdet.core.errors import ConfigError
 from hipdet.core.files import write_json
-from hipdet.core.roi_counts import RoiCounts
 from hipdet.export.export import export_model, validation_films
 from hipdet.export.torch_model import LIMITS_SUFFIX, TorchModel
 from hipdet.inference.film_list import film_sources

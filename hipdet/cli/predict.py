@@ -10,8 +10,8 @@ from itertools import compress, takewhile
 from pathlib import Path
 
 from hipdet.cli.errors import USER_ERROR, reports_errors
+from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import ConfigError, DatasetError
-from hipdet.core.roi_counts import RoiCounts
 from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import HipDetector
 from hipdet.inference.film_list import FilmList, films_at, films_of_coco

@@ -10,8 +10,8 @@ from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from hipdet.cli.config_arguments import add_config_arguments, load_config
 from hipdet.cli.errors import reports_errors
+from hipdet.cli.train import add_config_arguments, load_config
 from hipdet.core.errors import ConfigError
 from hipdet.engine.checkpoint import read_checkpoint
 from hipdet.engine.config import use_flip_averaging

@@ -3,14 +3,77 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
+from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from hipdet.cli.config_arguments import add_config_arguments, load_config
 from hipdet.cli.errors import reports_errors
-from hipdet.engine.config import require_readable_start, use_amp, use_auto_scale_lr, use_resume
+from hipdet.core.configs import read_config
+from hipdet.engine.config import (
+    require_readable_start,
+    use_amp,
+    use_annotations,
+    use_auto_scale_lr,
+    use_data_root,
+    use_environment,
+    use_resume,
+)
 from hipdet.engine.loop import joined_ranks
+from hipdet.engine.safe_settings import require_writable
+
+
+def add_config_arguments(parser: argparse.ArgumentParser, parts: Sequence[str]) -> None:
+    """Add what training and testing share; `parts` ("train", "val", "test") are those whose films can be exchanged."""
+    parser.add_argument("config", help="config file, such as configs/hip_ssd_exp3.py")
+    parser.add_argument(
+        "--work-dir", help="folder for logs, checkpoints and reports (default: work_dirs/<config name>)"
+    )
+    parser.add_argument("--data-root", help="folder of films and annotations/ (default: $HIPDET_DATA, else data/)")
+    for part in parts:
+        parser.add_argument(
+            f"--{part}-ann",
+            metavar="ANN.json",
+            help=f"COCO file of '{part}' under the data root (default: the config's)",
+        )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override settings of the config, such as train_cfg.max_epochs=30 or key='[(a,b),(c,d)]'",
+    )
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="job launcher")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config from any working directory and apply the arguments.
+
+    Raises:
+        ConfigError: a config that isn't there, or can't do what the arguments ask for.
+    """
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    cfg = read_config(args.config)
+    if args.data_root:
+        use_data_root(cfg, str(Path(args.data_root).resolve()))
+    else:
+        use_environment(cfg)
+    for part in ("train", "val", "test"):
+        if ann_file := getattr(args, f"{part}_ann", None):
+            use_annotations(cfg, part, ann_file)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    require_writable(cfg.to_dict())  # training saves it
+    cfg.launcher = args.launcher
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif not cfg.get("work_dir"):
+        cfg.work_dir = f"work_dirs/{Path(args.config).stem}"
+    return cfg
+
 
 EXAMPLES = """examples:
   hipdet train configs/hip_ssd_exp3.py

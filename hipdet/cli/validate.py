@@ -11,7 +11,7 @@ from typing import Any
 
 from hipdet.cli.errors import reports_errors
 from hipdet.core.annotations import SAID, mark_record, patients_mark
-from hipdet.core.data_root import default_root
+from hipdet.core.configs import default_root
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_json
 from hipdet.data.split import check_across

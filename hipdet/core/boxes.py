@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hipdet.core.roi_counts import RoiCounts
+from hipdet.core.classes import RoiCounts
 
 Boxes = NDArray[np.float64]
 D = TypeVar("D", bound="Detections")

@@ -1,9 +1,4 @@
-"""Configs as text: read without running them, and made fit for other machines.
-
-Settings as the source of a config, written as people write configs.
-
-Configs by name, from any working directory.
-"""
+"""Configs: read by name, as text without running them, made fit for other machines, and where they say that films are."""
 
 from __future__ import annotations
 
@@ -13,12 +8,71 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
-
-from hipdet.core.data_root import DATA, DEFAULT
 from hipdet.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+DEFAULT = "data"  # the data root of configs: the folder in the working directory, or $HIPDET_DATA
+DATA, FOLD = "HIPDET_DATA", "HIPDET_FOLD"
+FOLD_PLACE = f"{{{FOLD}}}"  # in names of files
+
+
+def default_root() -> str:
+    """The folder of films and annotations where none is given: ``$HIPDET_DATA`` as a whole path, else ``data``."""
+    root = os.environ.get(DATA)
+    return os.path.abspath(root) if root else DEFAULT  # whole, as `in_place` would take data/films for one of a config
+
+
+def in_place(path: str) -> str:
+    """`path` of a config, a data root or what begins with one: its ``data`` is :func:`default_root`, its fold `in_fold`.
+
+    What it gives stays as it is when it comes here again: commands put the root in place, then data sets and metrics do.
+
+    This is done here and not by mmengine's placeholders, which paste the value into the config's source, where a folder's
+    name would run.
+
+    Raises:
+        ConfigError: a ``$HIPDET_FOLD`` that isn't a number.
+    """
+    path = in_fold(path)
+    if path == DEFAULT:
+        return default_root()
+    return default_root().rstrip("/") + path[len(DEFAULT) :] if path.startswith(f"{DEFAULT}/") else path
+
+
+def in_fold(name: str) -> str:
+    """`name` of an annotation file of a config; its ``{HIPDET_FOLD}`` is that of the environment, else 0.
+
+    Raises:
+        ConfigError: a ``$HIPDET_FOLD`` that isn't a number.
+    """
+    fold = os.environ.get(FOLD) or "0"
+    if FOLD_PLACE in name and not (fold.isascii() and fold.isdigit()):
+        raise ConfigError(f"${FOLD} is {fold!r}: expected the number of a fold, such as 0")
+    return name.replace(FOLD_PLACE, fold)
+
+
+def data_root_of(annotations: Path) -> Path:
+    """The folder that film names of `annotations` are below: that above ``annotations/``, else the file's own."""
+    folder = annotations.parent
+    return folder.parent if folder.name == "annotations" else folder
+
+
+def coco_file(name: Path, root: Path | None) -> Path:
+    """The COCO file called `name`, under the data root or from here.
+
+    Raises:
+        ConfigError: no such file.
+    """
+    places = [name] if root is None else [root / name, name]
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        raise ConfigError(f"--ann {name}: no such file" + ("" if root is None else f", neither in {root} nor here"))
+    return found
+
 
 Settings = dict[str, Any]
 
@@ -180,6 +234,8 @@ def read_config(name: str, components: bool = True) -> Config:
     Raises:
         ConfigError: a config that isn't there.
     """
+    from mmengine.config import Config  # here: it imports torch, and who reads anchors or plain texts needs none
+
     path = next((path for place in PLACES if (path := place / name).is_file()), None)
     if path is None:
         known = next((place / "configs" for place in PLACES[1:] if (place / "configs").is_dir()), "configs")
@@ -192,7 +248,7 @@ def read_config(name: str, components: bool = True) -> Config:
 def _default_data_root() -> Iterator[None]:
     """``$HIPDET_DATA`` as if it weren't set: mmengine pastes it into configs that have it as a placeholder.
 
-    There it would run.  :func:`hipdet.core.data_root.in_place` says what stands in its place afterwards.
+    There it would run.  :func:`hipdet.core.configs.in_place` says what stands in its place afterwards.
     """
     root = os.environ.get(DATA)
     try:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
 from hipdet.core.boxes import iou_matrix
+from hipdet.core.errors import DatasetError
 from hipdet.data.candidates import Rules
-from hipdet.data.coco_file import Roi
-from hipdet.data.film_status import left_out
+from hipdet.data.coco_file import Film, Roi, films_of
+from hipdet.data.film_status import STATUS, UNCHECKED, left_out
 from hipdet.data.formats.record import FilmLabels
 from hipdet.evaluation.matching import match
 
@@ -112,3 +114,124 @@ def _disagreement(
     if worst and (worst.iou < rules.min_agreement or worst.second_box is None):
         return f"annotators {worst.first} and {worst.second} disagree on a ROI: IoU {worst.iou:.3f}"
     return None
+
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FilmAgreement:
+    """One film that both annotators have.
+
+    Attributes:
+        film: Its name.
+        rois: A row for every ROI of either (see :func:`roi_row`).
+        remarks: What else they differ in, or are unsure of.
+    """
+
+    film: str
+    rois: tuple[Row, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def worst(self) -> float:
+        """The lowest IoU, 0 where one found what the other didn't; 1 without ROIs."""
+        return min((row["iou"] for row in self.rois), default=1.0)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two annotators' labels.
+
+    Attributes:
+        names: Of the annotators.
+        films: That both have, what needs a look first: films with remarks on exclusion, then by the lowest IoU.
+        alone: Names of the films that only the first, and only the second, has.
+        unchecked: Names of the films whose labels the first, and the second, hasn't looked at: they are no readings.
+    """
+
+    names: tuple[str, str]
+    films: tuple[FilmAgreement, ...]
+    alone: tuple[tuple[str, ...], tuple[str, ...]] = field(default=((), ()))
+    unchecked: tuple[tuple[str, ...], tuple[str, ...]] = field(default=((), ()))
+
+    def again(self, least_iou: float) -> tuple[FilmAgreement, ...]:
+        """The films to look at again: a ROI below `least_iou`, one that only one found, or a remark."""
+        return tuple(film for film in self.films if film.remarks or film.worst < least_iou)
+
+    def figures(self) -> dict[str, float]:
+        """Numbers over all ROIs; means and the like are of ROIs that both found, and missing without any."""
+        rows = [row for film in self.films for row in film.rois]
+        both = [row for row in rows if row["found_by"] == "both"]
+        figures: dict[str, float] = {"films": len(self.films), "rois": len(rows), "found_by_both": len(both)}
+        for name, films, unchecked in zip(self.names, self.alone, self.unchecked):
+            figures[f"found_by_{name}_only"] = sum(row["found_by"] == name for row in rows)
+            figures[f"films_of_{name}_only"] = len(films)
+            figures[f"films_unchecked_by_{name}"] = len(unchecked)
+        if both:
+            values = {key: np.array([row[key] for row in both]) for key in ("iou", *DIFFERENCES)}
+            figures.update(mean_iou=float(values["iou"].mean()), min_iou=float(values["iou"].min()))
+            for key in DIFFERENCES:
+                figures[f"median_{key}"] = float(np.median(np.abs(values[key])))
+                figures[f"max_{key}"] = float(np.abs(values[key]).max())
+        return figures
+
+
+DIFFERENCES = ("centre_px", "centre_sides", "size_px", "size_sides")
+
+
+def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: tuple[str, str]) -> Comparison:
+    """Compare two valid COCO dictionaries; films are the same if their file names are.
+
+    Excluded films are compared by that only.  Films that either has as unchecked aren't compared.
+
+    Raises:
+        DatasetError: a film of two sizes, or annotators of one name.
+    """
+    if len(set(names)) < 2:
+        raise DatasetError(f"both annotators are called {names[0]!r}, expected two names: rename a file")
+    one, other = ({film.file_name: film for film in films_of(coco)} for coco in (first, second))
+    unchecked = _unchecked(one), _unchecked(other)
+    both = sorted((one.keys() & other.keys()).difference(*unchecked))
+    films = [_compare_film(one[name], other[name], names) for name in both]
+    films.sort(key=lambda film: (not film.remarks, film.worst, film.film))
+    alone = tuple(sorted(one.keys() - other.keys())), tuple(sorted(other.keys() - one.keys()))
+    return Comparison(names, tuple(films), alone, unchecked)
+
+
+def _unchecked(films: Mapping[str, Film]) -> tuple[str, ...]:
+    """Old labels that the annotator hasn't looked at: nobody's reading."""
+    return tuple(sorted(name for name, film in films.items() if film.extra.get(STATUS) == UNCHECKED))
+
+
+def roi_row(agreement: Agreement) -> Row:
+    """A ROI as a row: who found it, IoU, and the second box against the first.
+
+    ``centre_px`` is the distance of the centres, ``size_px`` the second side less the first; ``_sides`` are the same in sides
+    of the ROI, which compare over films of different sharpness.
+    """
+    row: Row = {"label": agreement.label, "found_by": "both", "iou": agreement.iou}
+    if agreement.second_box is None:
+        return {**row, "found_by": agreement.first, **dict.fromkeys(DIFFERENCES), "first_box": agreement.first_box}
+    a, b = np.array(agreement.first_box), np.array(agreement.second_box)
+    centre = float(np.hypot(*((b[:2] + b[2:] - a[:2] - a[2:]) / 2)))
+    sides = [float((box[2:] - box[:2]).max()) for box in (a, b)]
+    size, mean = sides[1] - sides[0], float(np.mean(sides))
+    differences = dict(zip(DIFFERENCES, (centre, centre / mean, size, size / mean)))
+    return {**row, **differences, "first_box": agreement.first_box, "second_box": agreement.second_box}
+
+
+def _compare_film(first: Film, second: Film, names: tuple[str, str]) -> FilmAgreement:
+    sizes = [f"{film.width}x{film.height}" for film in (first, second)]
+    if sizes[0] != sizes[1]:
+        found = " and ".join(f"{size} px for {name}" for size, name in zip(sizes, names))
+        raise DatasetError(f"{first.file_name}: {found}, expected one size: was one of them labelled on a copy?")
+    reasons = [film.extra.get("exclude") for film in (first, second)]
+    unsure = [f"{name} is unsure" for name, film in zip(names, (first, second)) if film.extra.get("unsure")]
+    if any(reasons):
+        said = [f"{name}: {reason or 'not excluded'}" for name, reason in zip(names, reasons)]
+        return FilmAgreement(first.file_name, (), () if all(reasons) else ("; ".join(said), *unsure))
+    rules = Rules("", classes=(), rois=None, disagreement="first")
+    readings = dict(zip(names, (first.rois, second.rois)))
+    rows = merge_annotators(first.file_name, readings, rules).agreements
+    return FilmAgreement(first.file_name, tuple(roi_row(row) for row in rows), tuple(unsure))

@@ -14,11 +14,12 @@ from typing import Any
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
+from mmengine.runner import Runner, find_latest_checkpoint
 
 from hipdet.core.errors import CheckpointError
 from hipdet.core.files import plain
 from hipdet.engine.checkpoint import state_dict_faults
+from hipdet.engine.private import loaded_from, resumes, trains
 
 SCORE, BEST, KEPT = "best_score", "best_ckpt", "keep_ckpt_ids"  # mmengine's words
 MOST_KEPT = 10_000
@@ -52,8 +53,8 @@ class SafeCheckpointHook(Hook):
         """
         hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
         info: dict[str, Any] = {}
-        if runner._resume and len(hooks) == 1:  # two would share, and mix up, the same records
-            source = runner._load_from or find_latest_checkpoint(runner.work_dir)
+        if resumes(runner) and len(hooks) == 1:  # two would share, and mix up, the same records
+            source = loaded_from(runner) or find_latest_checkpoint(runner.work_dir)
             info = self._resumed(runner, hooks[0], checkpoint.get("message_hub"), Path(source))
         checkpoint["message_hub"] = _message_hub(info)
 
@@ -163,9 +164,9 @@ class MatchingCheckpointHook(Hook):
         """
         model = getattr(runner.model, "module", runner.model)
         faults = state_dict_faults(checkpoint.get("state_dict", checkpoint), model.state_dict())
-        fine_tuning = isinstance(runner._train_loop, BaseLoop) and not runner._resume
+        fine_tuning = trains(runner) and not resumes(runner)
         if faults and not fine_tuning:
             raise CheckpointError(
-                f"{runner._load_from or 'the checkpoint'} is of another model: {faults}. "
+                f"{loaded_from(runner) or 'the checkpoint'} is of another model: {faults}. "
                 f"Use the config that it was trained with."
             )

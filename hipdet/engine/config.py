@@ -12,9 +12,9 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
-from hipdet.core.data_root import in_fold, in_place
+from hipdet.core.classes import mirrored_labels
+from hipdet.core.configs import in_fold, in_place
 from hipdet.core.errors import CheckpointError, ConfigError
-from hipdet.core.mirrored_classes import mirrored_labels
 from hipdet.engine.checkpoint import read_checkpoint
 from hipdet.models.refining_detector import PASSES
 

@@ -24,9 +24,9 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from hipdet.core.annotations import as_crowd
-from hipdet.core.data_root import in_fold, in_place
+from hipdet.core.classes import mirrored_labels
+from hipdet.core.configs import in_fold, in_place
 from hipdet.core.errors import ConfigError, DatasetError
-from hipdet.core.mirrored_classes import mirrored_labels
 from hipdet.data.film_status import labelled
 from hipdet.data.validate.check import require_valid
 from hipdet.engine.transforms import RandomSimilarity, mirroring_steps
@@ -48,12 +48,12 @@ class RoiDataset(CocoDataset):
     """``CocoDataset`` that lists every fault of its annotation file and films instead of dropping them silently.
 
     Each film has ``mirrored_labels``: for every label the one that it has in the mirror image, from ``mirrored_pairs`` of
-    ``metainfo`` (see :mod:`hipdet.core.mirrored_classes`).
+    ``metainfo`` (see :mod:`hipdet.core.classes`).
 
     Films that `hipdet annotate` has as excluded, incomplete or unchecked are left out, and counted in the log
     (:mod:`hipdet.data.film_status`); so are those without ROI that ``filter_cfg`` drops.
 
-    The data root ``data`` is ``$HIPDET_DATA`` where that is set, see :func:`hipdet.core.data_root.in_place`.
+    The data root ``data`` is ``$HIPDET_DATA`` where that is set, see :func:`hipdet.core.configs.in_place`.
 
     Args:
         verify_films: Also look at every film: there, whole, upright size as declared.  Headers only, so thousands of films

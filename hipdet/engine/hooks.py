@@ -29,6 +29,7 @@ from hipdet.core.errors import ConfigError
 from hipdet.core.files import plain, write_json
 from hipdet.core.versions import installed
 from hipdet.engine.dataset import RoiDataset, seed_everything
+from hipdet.engine.private import loaded_from, resumes
 from hipdet.engine.transforms import mirroring_steps
 from hipdet.evaluation.report import table
 from hipdet.models.refining_detector import RefiningDetector
@@ -220,7 +221,7 @@ class ReportHook(Hook):
         """Keep the epoch of the weights: asking the runner for it would build the training set, which a tester may lack."""
         meta = checkpoint.get("meta", {})
         self.tested_epoch = meta.get("epoch")
-        if runner._resume:
+        if resumes(runner):
             self.started = time.time() - meta.get("seconds", 0.0)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -253,7 +254,7 @@ class ReportHook(Hook):
             dict(
                 experiment=runner.experiment_name,
                 ann_file=Path(dataset.ann_file).name,
-                checkpoint=Path(runner._load_from).name if runner._load_from else None,
+                checkpoint=Path(loaded).name if (loaded := loaded_from(runner)) else None,
                 epoch=epoch,
                 seed=runner.seed,
                 seconds=self._seconds(),

@@ -21,6 +21,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from hipdet.core.errors import ConfigError
+from hipdet.engine.private import batches_at_work, end_workers
 
 
 @LOOPS.register_module()
@@ -40,7 +41,8 @@ class SteadyTrainLoop(EpochBasedTrainLoop):
         """Train, then end the workers: the garbage collector would wait five seconds for each."""
         model = super().run()
         loader: Any = self.dataloader
-        self._begun = loader._iterator = None
+        self._begun = None
+        end_workers(loader)
         return model
 
     def run_epoch(self) -> None:
@@ -56,7 +58,7 @@ class SteadyTrainLoop(EpochBasedTrainLoop):
         loader: Any = self.dataloader
         batches, self._begun = self._begun, None
         # a hook that changed the pipeline has had the workers start anew (mmdet's PipelineSwitchHook)
-        if batches is None or batches is not loader._iterator:
+        if batches is None or batches is not batches_at_work(loader):
             batches = self._begin(self._epoch)
         for left in reversed(range(len(loader))):
             batch = next(batches)

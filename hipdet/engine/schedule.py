@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hipdet.core.errors import CheckpointError, ConfigError
+from hipdet.engine.private import loaded_from, resumes, trains
 
 
 @dataclass(frozen=True)
@@ -199,13 +200,13 @@ class StagedOneCycleHook(Hook):
 
         mmengine accumulates gradients (``accumulative_counts``) by that count and the last iteration's.
         """
-        if not (runner._resume and isinstance(runner._train_loop, EpochBasedTrainLoop)):
+        if not (resumes(runner) and trains(runner, by_epochs=True)):
             return
         meta = checkpoint.get("meta")
         epoch = meta.get("epoch") if isinstance(meta, dict) else None
         if type(epoch) is not int or epoch < 0:
             raise CheckpointError(
-                f"{runner._load_from or 'the checkpoint'}: meta.epoch must be 0 or more, found {epoch!r}"
+                f"{loaded_from(runner) or 'the checkpoint'}: meta.epoch must be 0 or more, found {epoch!r}"
             )
         checkpoint["meta"] = dict(meta or {}, iter=epoch * len(runner.train_dataloader))
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.core.boxes import ON_IGNORED, Boxes, Detections, as_boxes, iou_matrix, share_matrix
-from hipdet.core.roi_counts import RoiCounts
+from hipdet.core.classes import RoiCounts
 
 UNMATCHED = -1
 HIT = 0.5  # IoU

@@ -23,9 +23,9 @@ from mmengine.logging import MMLogger
 
 from hipdet.core.annotations import is_ignored
 from hipdet.core.boxes import Detections, as_boxes, xywh_to_xyxy
-from hipdet.core.data_root import in_place
+from hipdet.core.classes import Counts, RoiCounts
+from hipdet.core.configs import in_place
 from hipdet.core.errors import DatasetError
-from hipdet.core.roi_counts import Counts, RoiCounts
 from hipdet.evaluation.matching import FilmResult, Labelled, evaluate_film
 from hipdet.evaluation.metrics import summarize
 from hipdet.evaluation.report import extra_rows, roi_rows, write_table
@@ -56,7 +56,7 @@ class RoiMetric(BaseMetric):
     ``acc50/<class>`` too.
 
     Args:
-        ann_file: COCO annotation file of the evaluated films, found by :func:`hipdet.core.data_root.in_place`.
+        ann_file: COCO annotation file of the evaluated films, found by :func:`hipdet.core.configs.in_place`.
         rois_per_image: Detections taken per image, by score alone (two hips), or of each class by name, such as
             ``dict(heart=1, lung=2)``; of a range, such as ``lung=[1, 2]``, the most.
         outfile_prefix: Where to write ``<prefix>.roi.json`` and ``<prefix>.roi.csv``, one row per ROI, worst first.
@@ -175,7 +175,7 @@ class RoiMetric(BaseMetric):
 class RoiCocoMetric(CocoMetric):
     """``CocoMetric`` as hipdet's rules have it.
 
-    * `ann_file` is looked for in the data root, see :func:`hipdet.core.data_root.in_place`.
+    * `ann_file` is looked for in the data root, see :func:`hipdet.core.configs.in_place`.
     * An annotation with ``ignore`` is one with ``iscrowd``: pycocotools takes it for any other.
     * Films of `ann_file` that weren't evaluated are passed over: mmdet's counts the boxes of those that
       :class:`hipdet.engine.dataset.RoiDataset` leaves out as missed.

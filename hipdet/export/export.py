@@ -24,10 +24,10 @@ from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
 from hipdet.core.boxes import as_boxes
+from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
 from hipdet.core.files import replacing
 from hipdet.core.records import read_json
-from hipdet.core.roi_counts import RoiCounts
 from hipdet.data.coco_file import films_of
 from hipdet.evaluation.report import FOUND_CORNERS
 from hipdet.export.graph import ROIS, DetectorGraph

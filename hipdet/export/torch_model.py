@@ -17,10 +17,10 @@ from mmengine.registry import init_default_scope
 from numpy.typing import NDArray
 
 from hipdet.core.boxes import as_boxes
+from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.configs import read_config
 from hipdet.core.errors import CheckpointError
 from hipdet.core.records import read_json
-from hipdet.core.roi_counts import Counts, RoiCounts
 from hipdet.engine.checkpoint import read_checkpoint, state_dict_faults
 from hipdet.export.publish import weights_of
 from hipdet.inference.detections import FilmDetections

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError, RadiographError
-from hipdet.core.roi_counts import Counts, RoiCounts
 from hipdet.inference.detections import DetectedRoi, FilmDetections, FilmRois
 from hipdet.inference.film_list import Films, FilmSource, film_sources, read_ahead
 from hipdet.inference.onnx_model import ModelCard, OnnxModel

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.core.boxes import as_boxes
+from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError
-from hipdet.core.roi_counts import Counts, RoiCounts
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.preprocess import ShrunkFilm, shrink
 from hipdet.inference.review import ReviewLimits

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.core.boxes import Boxes
-from hipdet.core.roi_counts import RoiCounts
+from hipdet.core.classes import RoiCounts
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.preprocess import ShrunkFilm
 from hipdet.inference.review import ReviewLimits, film_flags, measures

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import CheckpointError, DatasetError
-from hipdet.core.roi_counts import RoiCounts
 from hipdet.inference.detections import FilmDetections
 
 Measures = dict[str, NDArray[np.float64]]

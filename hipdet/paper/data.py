@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hipdet.core.annotations import mark_record, patients_mark
-from hipdet.core.data_root import data_root_of
+from hipdet.core.configs import data_root_of
 from hipdet.core.files import write_json
 from hipdet.data.coco_file import append, subset
 from hipdet.data.film_status import labelled

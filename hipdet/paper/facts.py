@@ -5,9 +5,13 @@ The figures that the paper printed (Tables 2 and 3), to lay ours beside.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hipdet.anchors.anchor_set import AnchorSet
+from hipdet.anchors.feature_map import anchor_settings
+from hipdet.core.errors import ConfigError
 
 CGOA, OAIH, GIS = "cgoa", "oaih", "gis"
 
@@ -112,3 +116,34 @@ DETAIL = {
         num_images=101, num_rois=202, avg_iou=0.8115, avg_conf=0.9812, min_iou=0.3861, below50=2, acc50=0.9901
     ),
 }
+
+
+def settings(number: int, base: Mapping[str, Any]) -> dict[str, Any]:
+    """What experiment `number` changes in `base`, for mmengine to merge.
+
+    Args:
+        number: 1 to 10.
+        base: A config whose ResNet ends with layer4 and feeds a ``HipSSDHead``: the paper's, or one with a smaller backbone.
+
+    Raises:
+        ConfigError: no such experiment.
+    """
+    if number not in EXPERIMENTS:
+        raise ConfigError(f"experiment {number}: the paper has experiments 1 to {max(EXPERIMENTS)}")
+    experiment = EXPERIMENTS[number]
+    train, val, test = experiment.annotation_files
+    return {**_data(base, train, val, test), **anchor_settings(experiment.anchors, base)}
+
+
+def _data(base: Mapping[str, Any], train: str, val: str, test: str) -> dict[str, Any]:
+    def evaluators(part: str, ann_file: str) -> list[dict]:
+        root = base[f"{part}_dataloader"]["dataset"]["data_root"]
+        return [dict(evaluator, ann_file=f"{root}/{ann_file}") for evaluator in base[f"{part}_evaluator"]]
+
+    return dict(
+        train_dataloader=dict(dataset=dict(ann_file=train)),
+        val_dataloader=dict(dataset=dict(ann_file=val)),
+        test_dataloader=dict(dataset=dict(ann_file=test)),
+        val_evaluator=evaluators("val", val),
+        test_evaluator=evaluators("test", test),
+    )

@@ -20,9 +20,8 @@ from hipdet.data.coco_file import subset
 from hipdet.engine.checkpoint import read_checkpoint
 from hipdet.engine.safe_settings import require_writable
 from hipdet.paper.data import EVERYTHING, Coco, DataSet, Films, Split, gather, write_data_root
-from hipdet.paper.facts import DETAIL_OF, EXPERIMENTS
+from hipdet.paper.facts import DETAIL_OF, EXPERIMENTS, settings
 from hipdet.paper.scores import Scores, coco_ap
-from hipdet.paper.settings import settings
 from hipdet.paper.tables import (
     TABLE2,
     TABLE3,

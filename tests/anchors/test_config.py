@@ -14,8 +14,8 @@ from hipdet.anchors.feature_map import Backbone
 from hipdet.anchors.plan import design
 from hipdet.anchors.search import Goal
 from hipdet.anchors.second_look import SecondLook, roi_counts, shared_fits, square_fits
+from hipdet.core.classes import mirrored_labels, sided_pairs
 from hipdet.core.errors import ConfigError
-from hipdet.core.mirrored_classes import mirrored_labels, sided_pairs
 from hipdet.engine.config import use_environment
 from places import REPOSITORY
 from roi_sets import placed, rois_of, squares

@@ -6,9 +6,8 @@ How many ROIs of each class a film has.
 import numpy as np
 import pytest
 
+from hipdet.core.classes import RoiCounts, mirrored_labels, sided_pairs
 from hipdet.core.errors import ConfigError
-from hipdet.core.mirrored_classes import mirrored_labels, sided_pairs
-from hipdet.core.roi_counts import RoiCounts
 
 LUNGS = ("heart", "left lung", "right lung")
 

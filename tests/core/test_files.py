@@ -7,7 +7,7 @@ import pytest
 
 from film_sources import write
 from hipdet.core import versions as environment
-from hipdet.core.data_root import coco_file, data_root_of
+from hipdet.core.configs import coco_file, data_root_of
 from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.core.files import plain, replacing, write_json, write_text
 from hipdet.core.stored_files import files_below

@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 
 from hipdet.core.errors import DatasetError
-from hipdet.data.agreement import compare
+from hipdet.data.annotators import compare
 from hipdet.data.coco_file import Film, Roi, build_coco
 
 LEFT, RIGHT = (20, 40, 60, 80), (140, 40, 180, 80)

@@ -171,7 +171,7 @@ def name_with_a_folder(checkpoint, folder):
         (damaged, ["x.pth: damaged"]),
         (without_config, ["bare.pth: has no config and classes", "hipdet train"]),
         (report_of_another_epoch, ["test_report.json: measured on epoch_4.pth at epoch 3", "hipdet test"]),
-        (report_that_is_no_json, ["test_report.json: expected a report"]),
+        (report_that_is_no_json, ["test_report.json: not JSON"]),
         (output_that_is_a_file, ["file: File exists"]),
         (output_below_a_file, ["file/published: Not a directory"]),
         (name_with_a_folder, ["'../hip' can't be a model's name", "--name"]),

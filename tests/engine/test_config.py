@@ -19,7 +19,7 @@ from mmengine.structures import InstanceData
 from PIL import Image
 from torch import nn
 
-from hipdet.cli.config_arguments import add_config_arguments, load_config
+from hipdet.cli.train import add_config_arguments, load_config
 from hipdet.core.configs import read_config
 from hipdet.core.errors import CheckpointError, ConfigError
 from hipdet.engine.config import mirroring_pipeline, use_flip_averaging, use_resume

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from hipdet.cli.config_arguments import load_config
+from hipdet.cli.train import load_config
 from hipdet.core.configs import read_config
 from hipdet.core.errors import ConfigError
 from places import REPOSITORY

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hipdet.core.boxes import Detections, as_boxes
-from hipdet.core.roi_counts import RoiCounts
+from hipdet.core.classes import RoiCounts
 from hipdet.evaluation.matching import evaluate_film, match
 from hipdet.evaluation.metrics import summarize
 from hipdet.evaluation.report import extra_rows

@@ -14,8 +14,8 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 from hipdet.cli.export import films_to_compare
+from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import ConfigError
-from hipdet.core.roi_counts import RoiCounts
 from hipdet.export.export import Difference, difference, export_model
 from hipdet.export.torch_model import TorchModel
 from hipdet.inference.detections import FilmDetections

@@ -173,8 +173,8 @@ def test_checkpoints_without_metadata(tmp_path, meta):
         (dict(figures=3), "expected a report"),
         ("{}", "expected a report"),
         ("[]", "expected a report"),
-        ("no JSON", "expected a report"),
-        (None, "expected a report"),
+        ("no JSON", "not JSON"),
+        (None, "No such file"),
     ],
 )
 def test_reports_of_something_else(checkpoint, tmp_path, content, message):

@@ -13,9 +13,9 @@ from hipdet.annotate.film_state import Project
 from hipdet.annotate.proposals import load_detector
 from hipdet.cli.predict import open_detector, parse_arguments
 from hipdet.core.boxes import as_boxes
+from hipdet.core.classes import RoiCounts
 from hipdet.core.configs import read_config
 from hipdet.core.errors import CheckpointError, ConfigError, RadiographError
-from hipdet.core.roi_counts import RoiCounts
 from hipdet.export.torch_model import expected_rois
 from hipdet.inference import detector
 from hipdet.inference.film_list import read_ahead

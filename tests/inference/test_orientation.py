@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hipdet.core.boxes import as_boxes, turn_boxes
-from hipdet.core.roi_counts import RoiCounts
+from hipdet.core.classes import RoiCounts
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.orientation import best_reading, centre_contrast, sign_of
 from hipdet.inference.preprocess import ShrunkFilm, shrink

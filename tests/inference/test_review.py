@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hipdet.core.boxes import as_boxes
+from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import CheckpointError, DatasetError
-from hipdet.core.roi_counts import RoiCounts
 from hipdet.export.export import validation_films
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.review import FLAGS, ReviewLimits, ValidationFilm, film_flags, limits_of, measures

@@ -13,7 +13,7 @@ from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox_overlaps
 
 from hipdet.core.errors import ConfigError
-from hipdet.models.crop_frames import CropFrames, random_frames
+from hipdet.models.roi_refiner import CropFrames, random_frames
 
 BACKBONE = dict(
     type="mmdet.ResNet", depth=18, base_channels=8, num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,)

@@ -7,8 +7,7 @@ import pytest
 from mmengine.config import Config
 
 from hipdet.core.errors import ConfigError
-from hipdet.paper.facts import DETAIL, DETAIL_OF, EXPERIMENTS, TEST, VALIDATION
-from hipdet.paper.settings import settings
+from hipdet.paper.facts import DETAIL, DETAIL_OF, EXPERIMENTS, TEST, VALIDATION, settings
 from places import REPOSITORY
 
 SIX = (0.7, 1.0, 1.3, 1.6, 1.9, 2.2)

@@ -167,7 +167,7 @@ def test_films_come_by_their_ids():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "expected test.roi.json as hipdet test writes it"),
+        ("{", "expected test.roi.json of hipdet test"),
         ('{"roi": []}', "expected test.roi.json"),
         ('{"rois": [{"iou": 0.5}]}', "confidence"),
         ('{"rois": [{"iou": "much", "confidence": 1}]}', "much"),

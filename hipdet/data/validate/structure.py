@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from hipdet.core.files import leads_out
@@ -127,6 +127,8 @@ def file_name_fault(name: object) -> str | None:
         return f"is {shown(name)}"
     if "\\" in name:
         return f"{name!r} has a backslash in place of '/'"
+    if name.startswith("/") or (":" in name and PureWindowsPath(name).drive):
+        return f"{name!r} is absolute"
     if leads_out(name):
         return f"{name!r} leads out of the image root"
     return None
