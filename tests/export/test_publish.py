@@ -174,7 +174,7 @@ def test_checkpoints_without_metadata(tmp_path, meta):
         ("{}", "expected a report"),
         ("[]", "expected a report"),
         ("no JSON", "not JSON"),
-        (None, "No such file"),
+        (None, "can.t be read"),
     ],
 )
 def test_reports_of_something_else(checkpoint, tmp_path, content, message):
