@@ -22,7 +22,7 @@ AUGMENTED_FILMS = 8
 
 EXAMPLES = """examples:
   hipdet browse data/annotations/cgoa.json --data-root data                        the first 24 films
-  hipdet browse data/annotations/cgoa.json --data-root data --faults --html        what validate.py found, first
+  hipdet browse data/annotations/cgoa.json --data-root data --faults --html        what hipdet validate found, first
   hipdet browse hips.json --data-root FracAtlas --names IMG0000097 --side 800      one film, large
   hipdet browse data/annotations/cgoa_train.json --data-root data --augmented configs/hip_ssd_exp3.py
 
