@@ -1,7 +1,4 @@
-"""Outlines of the femur: head, neck, trochanters, shaft down to the knee; healthy, arthritic or collapsed.
-
-Metal: total hips, hemiprostheses, plates, nails and screws.
-"""
+"""Outlines of the femur, healthy, arthritic or collapsed, from its head to the knee, and of the metal in it."""
 
 from __future__ import annotations
 
@@ -13,32 +10,17 @@ from hipdet.phantoms.shapes import Points, Shape, arc, band, curve, ellipse, pla
 HEAD_RADIUS = 0.5  # by the package's unit of length
 
 # relative to the head centre, x lateral
-LATERAL = np.array(
-    [
-        (0.2, -0.4),
-        (0.42, -0.2),
-        (0.6, 0.0),
-        (0.78, 0.06),
-        (0.92, -0.06),
-        (1.06, -0.16),
-        (1.24, -0.06),
-        (1.42, 0.24),
-        (1.5, 0.6),
-        (1.4, 1.0),
-        (1.27, 1.45),
-        (1.22, 2.0),
-        (1.2, 3.2),
-        (1.2, 5.0),
-        (1.22, 6.8),
-    ]
-)
+LATERAL = np.array([
+    (0.2, -0.4), (0.42, -0.2), (0.6, 0.0), (0.78, 0.06), (0.92, -0.06), (1.06, -0.16), (1.24, -0.06),
+    (1.42, 0.24), (1.5, 0.6), (1.4, 1.0), (1.27, 1.45), (1.22, 2.0), (1.2, 3.2), (1.2, 5.0), (1.22, 6.8),
+])  # fmt: skip
 CONDYLES = np.array([(1.42, 7.6), (1.5, 8.3), (1.2, 8.6), (0.85, 8.45), (0.5, 8.6), (0.12, 8.35), (0.2, 7.7)])
 MEDIAL = np.array([(0.5, 6.8), (0.6, 5.0), (0.57, 3.2), (0.52, 2.0), (0.46, 1.6)])
 LESSER_TROCHANTER = np.array([(0.4, 1.45), (0.36, 1.25), (0.4, 1.05)])
 CALCAR = np.array([(0.3, 0.74), (0.12, 0.54), (-0.1, 0.42), (-0.3, 0.0), (-0.1, -0.3)])
-TIBIA = np.array(
-    [(1.45, 8.8), (1.4, 9.2), (1.1, 10.0), (1.05, 13.0), (0.6, 13.0), (0.6, 10.0), (0.25, 9.2), (0.2, 8.8)]
-)
+TIBIA = np.array([
+    (1.45, 8.8), (1.4, 9.2), (1.1, 10.0), (1.05, 13.0), (0.6, 13.0), (0.6, 10.0), (0.25, 9.2), (0.2, 8.8),
+])  # fmt: skip
 
 
 def hip_transform(patient: Patient, pose: Pose, side: int) -> Points:
@@ -62,10 +44,9 @@ def femur(patient: Patient, pose: Pose, side: int, headless: bool = False) -> li
         np.array([(1.4, 1.0), (1.2, 1.6), (1.13, 2.4), (1.12, 5.0), (1.2, 6.8)]),
         np.array([(0.34, 0.72), (0.5, 1.5), (0.62, 2.4), (0.68, 5.0), (0.6, 6.8)]),
     ]
+    contours = (curve(outline),) if headless else (curve(outline), head(patient, side))
     shapes = [
-        Shape(
-            (curve(outline), *([] if headless else [head(patient, side)])), 0.42 * d, 0.2, 0.2 * d, 0.035, joined=True
-        ),
+        Shape(contours, 0.42 * d, 0.2, 0.2 * d, 0.035, joined=True),
         Shape((curve(TIBIA),), 0.4 * d, 0.2, 0.25 * d, 0.05),
         Shape((ellipse((0.85, 8.0), (0.42, 0.45)),), 0.15 * d, 0.2),
         Shape((band(crest, [0.05, 0.1, 0.1, 0.06]),), 0.12 * d, 0.04),
@@ -121,12 +102,10 @@ def implant(kind: str, patient: Patient, pose: Pose, side: int, rng: np.random.G
 def gonad_shield(patient: Patient, rng: np.random.Generator) -> Shape:
     """Lead over the midline: low and heart-shaped for men, higher and broader for women; the hips stay in sight."""
     if patient.female < 0.5:
-        outline = np.array(
-            [(0, 0.45), (0.35, 0.3), (0.55, 0.7), (0.4, 1.6), (0, 2.0), (-0.4, 1.6), (-0.55, 0.7), (-0.35, 0.3)]
-        )
+        outline = [(0, 0.45), (0.35, 0.3), (0.55, 0.7), (0.4, 1.6), (0, 2.0), (-0.4, 1.6), (-0.55, 0.7), (-0.35, 0.3)]
     else:
-        outline = np.array([(0.85, -1.4), (0.5, -0.1), (0.0, 0.1), (-0.5, -0.1), (-0.85, -1.4), (0, -1.6)])
-    return Shape((curve(outline * rng.uniform(0.7, 1.0) + rng.normal(0, 0.06, 2)),), METAL, 0.04)
+        outline = [(0.85, -1.4), (0.5, -0.1), (0.0, 0.1), (-0.5, -0.1), (-0.85, -1.4), (0, -1.6)]
+    return Shape((curve(np.array(outline) * rng.uniform(0.7, 1.0) + rng.normal(0, 0.06, 2)),), METAL, 0.04)
 
 
 def _rod(line: Points | list[tuple[float, float]], width: float | list[float]) -> Shape:

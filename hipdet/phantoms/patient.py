@@ -1,7 +1,4 @@
-"""Who lies on the table: the anatomy that all films of one patient share, and the pose that changes from film to film.
-
-The three sources of Table 1: how large their films are, how large the hips on them, and what the films look like.
-"""
+"""Who lies on the table: anatomy, shared by all films of a patient, and pose; and what the films of Table 1 are like."""
 
 from __future__ import annotations
 
@@ -59,9 +56,7 @@ def draw_patient(rng: np.random.Generator, disease: float = 0.3) -> Patient:
     side = int(rng.integers(2))
     grades = np.where(np.arange(2) == side, rng.uniform(0.3, 1), rng.uniform(0, 0.6)) * sick
     collapse = np.where(np.arange(2) == side, rng.uniform(0, 1), 0) * (sick and rng.random() < 0.35)
-    waves = np.column_stack(
-        [rng.normal(0, 1.3, (6, 2)), rng.uniform(0, 2 * np.pi, 6), rng.normal(0, 0.05, 6)]
-    )  # [6, 4]
+    waves = np.column_stack([rng.normal(0, 1.3, (6, 2)), rng.uniform(0, 2 * np.pi, 6), rng.normal(0, 0.05, 6)])
     female = float(np.clip(rng.normal(rng.choice([0.2, 0.8]), 0.2), 0, 1))
     return Patient(
         female=female,

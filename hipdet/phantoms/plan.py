@@ -29,7 +29,7 @@ MARGIN = 0.004  # of the long side, between label and film edge
 
 
 @dataclass(frozen=True)
-class Plan:
+class FilmPlan:
     """Everything about a film but its pixels."""
 
     source: str
@@ -44,7 +44,7 @@ class Plan:
     seed: tuple[int, ...]  # for the random numbers of the rendering
 
 
-def plan_film(source: str, index: int, seed: int = 0, max_side: int | None = None) -> Plan:
+def plan_film(source: str, index: int, seed: int = 0, max_side: int | None = None) -> FilmPlan:
     """Plan film `index` of `source`: same arguments, same plan, whatever other films are made."""
     if source not in SOURCES:
         raise ValueError(f"unknown source {source!r}, expected one of {', '.join(SOURCES)}")
@@ -63,7 +63,7 @@ def plan_film(source: str, index: int, seed: int = 0, max_side: int | None = Non
     width = long_side if max_side is None else min(long_side, max_side)
     height = round(width * aspect)
     transform = _framing(patient, pose, ratio, width, height, rng)
-    return Plan(
+    return FilmPlan(
         source=source,
         width=width,
         height=height,
