@@ -23,6 +23,7 @@ from hipdet.core.annotations import is_ignored
 from hipdet.core.boxes import as_boxes, xywh_to_xyxy
 from hipdet.core.errors import HipdetError
 from hipdet.core.files import write_json, write_text
+from hipdet.core.records import read_json
 from hipdet.evaluation.matching import Detections, evaluate_film
 from hipdet.evaluation.report import roi_rows, write_table
 from hipdet.radiographs.read import read_radiograph
@@ -50,9 +51,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--side", type=int, default=320, help="pixels that the network sees (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rois", type=int, default=2, help="detections taken per film (default: %(default)s)")
-    parser.add_argument(
-        "--jobs", type=int, default=1, help="trainings side by side, which share the cores (default: 1)"
-    )
+    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side, on shared cores (default: 1)")
     return parser.parse_args()
 
 
@@ -123,8 +122,10 @@ def do_fold(args: argparse.Namespace, number: int, test: Path) -> str:
     if (fold / "record.json").is_file():
         return f"fold {number}: done before"
     parts = {}
-    for part, file in (("train", Path(str(test).replace("_test.json", "_train.json"))), ("test", test)):
-        parts[part] = json.loads(file.read_text(encoding="utf-8"))
+    for part in ("train", "test"):
+        parts[part] = read_json(
+            Path(str(test).replace("_test.json", f"_{part}.json")), "a part of hipdet cross-validate"
+        )
         write_films(parts[part], args.data_root, fold / "films" / part)
     seconds = train(args, fold)
     figures = score(args, fold, parts["test"])

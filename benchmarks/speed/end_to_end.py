@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from hipdet.inference.onnx_model import OnnxModel
 from hipdet.radiographs.read import read_radiograph, read_reduced
-from speed.contestants import Boxes, Contestant, available, contestants, inferencer, ours, shown
+from speed.contestants import Contestant, FilmBoxes, available, contestants, inferencer, ours
 from speed.films import SIDES, dicom, jpeg
 from speed.models import Model, model
 from speed.peak_memory import peak_memory
@@ -25,14 +26,14 @@ COMPARED = 12  # films whose boxes are compared
 LARGE = 2688
 
 
-def end_to_end(work: Path, yolos: Sequence[Path], threads: int, turns: int) -> list[Table]:
-    """The section."""
+def section(work: Path, args: argparse.Namespace) -> list[Table]:
+    """Its tables."""
+    yolos, threads, turns = args.yolo, args.threads, args.turns
     cv2.setNumThreads(threads)
     models = [model(name, work) for name in MODELS]
     found = contestants(models, yolos, threads)
     tables = [_latency(found, f"JPEG of {side} px", [jpeg(work, side)], turns) for side in SIDES]
-    film = dicom(work, LARGE)
-    if film:
+    if film := dicom(work, LARGE):
         readers = {name: each for name, each in found.items() if each.dicom}
         tables.append(_latency(readers, f"12-bit DICOM of {LARGE} px", [film], max(3, turns // 3)))
     row = [jpeg(work, LARGE, number % 4) for number in range(ROW)]
@@ -47,8 +48,7 @@ def _latency(found: Mapping[str, Contestant], title: str, films: Sequence[Path],
     rows = []
     for name, values in seconds.items():
         base = found[name].base if found[name].base in seconds else name
-        ratio = against(seconds, [name], base)[name]
-        per_film = Spread.of(values / len(films))
+        per_film, ratio = Spread.of(values / len(films)), against(seconds, [name], base)[name]
         rows.append([name, per_film.text(1e3), f"{1 / per_film.median:.1f}", ratio.text(digits=2), base])
     note = f"Milliseconds per film, median (5% .. 95%) of {turns} turns; file in the page cache, model loaded."
     return Table(title, note, ["detector", "ms per film", "films/s", "times as fast", "as"], rows)
@@ -58,16 +58,13 @@ def _differences(models: Sequence[Model], threads: int, films: Sequence[Path]) -
     """Boxes against those of DetInferencer on the same weights."""
     rows = []
     for each in models:
-        expected = inferencer(each)(films)
-        side = OnnxModel(each.onnx).card.side
+        expected, side = inferencer(each)(films), OnnxModel(each.onnx).card.side
         for whole in (True, False):
-            for runtime, precision in available():
-                boxes = ours(each, threads, runtime, precision, whole)(films)
-                apart = _apart(boxes, expected)
+            for runtime in available():
+                apart = _apart(ours(each, threads, runtime, whole)(films), expected)
                 square = apart * side / LARGE
                 texts = [f"{value:.3f}" for value in (np.median(apart), apart.max(), np.median(square), square.max())]
-                reading = "whole film" if whole else "1/2, 1/4 or 1/8"
-                rows.append([f"{each.title}, {shown(runtime, precision)}", reading, *texts])
+                rows.append([f"{each.title}, {runtime}", "whole film" if whole else "1/2, 1/4 or 1/8", *texts])
     note = (
         f"The two best boxes of {len(films)} phantoms of {LARGE} px against those of DetInferencer, which reads whole films: "
         "largest difference of a coordinate, in pixels of the film, and of the square that the network sees. Weights: small "
@@ -77,7 +74,7 @@ def _differences(models: Sequence[Model], threads: int, films: Sequence[Path]) -
     return Table("Do the boxes agree?", note, columns, rows)
 
 
-def _apart(boxes: Sequence[Sequence[Sequence[float]]], expected: Sequence[Boxes]) -> NDArray[np.float64]:
+def _apart(boxes: Sequence[FilmBoxes], expected: Sequence[FilmBoxes]) -> NDArray[np.float64]:
     """Of each of `boxes`, film by film, the largest difference of a coordinate from the nearest that was expected."""
     return np.array(
         [np.abs(np.subtract(box, theirs)).max(axis=1).min() for found, theirs in zip(boxes, expected) for box in found]
@@ -85,12 +82,13 @@ def _apart(boxes: Sequence[Sequence[Sequence[float]]], expected: Sequence[Boxes]
 
 
 def _memory(models: Sequence[Model], yolos: Sequence[Path], film: Path) -> Table:
-    rows = []
+    megabytes = {}
     for each in models:
-        rows.append([f"{each.title}, onnxruntime", peak_memory("hipdet", [each.onnx], film)])
-        rows.append([f"{each.title}, DetInferencer", peak_memory("inferencer", [each.config, each.weights], film)])
-    rows += [[f"{path.stem}, onnxruntime", peak_memory("yolo", [path], film)] for path in yolos]
+        megabytes[f"{each.title}, onnxruntime"] = peak_memory("hipdet", film, each.onnx)
+        megabytes[f"{each.title}, DetInferencer"] = peak_memory("inferencer", film, each.config, each.weights)
+    megabytes |= {f"{path.stem}, onnxruntime": peak_memory("yolo", film, path) for path in yolos}
     note = "Peak resident memory of a process of its own, from its start, interpreter and libraries included."
+    rows = [[name, str(count)] for name, count in megabytes.items()]
     return Table(f"Memory for one JPEG of {LARGE} px", note, ["detector", "MB"], rows)
 
 
@@ -103,16 +101,14 @@ def _stages(models: Sequence[Model], work: Path, threads: int, turns: int) -> Ta
             film = jpeg(work, side)
             enough = detector.at_least or side
             whole, reduced = read_radiograph(film), read_reduced(film, enough)
-            shrunk = detector.prepare(reduced)
             steps: dict[str, Callable[[], object]] = {
                 "whole": partial(read_radiograph, film),
                 "whole to square": partial(detector.prepare, whole),
                 "reduced": partial(read_reduced, film, enough),
                 "reduced to square": partial(detector.prepare, reduced),
-                "network": partial(detector.read, shrunk),
+                "network": partial(detector.read, detector.prepare(reduced)),
             }
-            seconds = in_turns(steps, turns)
-            texts = [f"{np.median(values) * 1e3:.1f}" for values in seconds.values()]
+            texts = [f"{np.median(values) * 1e3:.1f}" for values in in_turns(steps, turns).values()]
             rows.append([each.title, str(side), f"1/{reduced.step}", *texts])
     note = "Milliseconds, medians: decoding the whole film and its area mean; what is done instead; the network."
     columns = ["model", "film, px", "decoded at", "whole", "to square", "reduced", "to square", "network"]

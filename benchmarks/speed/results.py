@@ -8,11 +8,11 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from hipdet.core.files import write_json, write_text
+from hipdet.core.versions import installed
 
 PACKAGES = ("torch", "mmdet", "mmengine", "onnxruntime", "openvino", "opencv-python", "pillow", "numpy")
 
@@ -35,10 +35,8 @@ class Table:
 
     def markdown(self) -> str:
         """As Markdown."""
-        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
-        return "\n".join(
-            [f"### {self.title}", "", self.note, "", *("| " + " | ".join(line) + " |" for line in lines), ""]
-        )
+        lines = [f"| {' | '.join(line)} |" for line in (self.columns, ["---"] * len(self.columns), *self.rows)]
+        return "\n".join([f"### {self.title}", "", self.note, "", *lines, ""])
 
 
 def facts(threads: int) -> dict[str, str]:
@@ -50,7 +48,7 @@ def facts(threads: int) -> dict[str, str]:
         "threads": str(threads),
         "load before": f"{os.getloadavg()[0]:.1f}",
         "python": platform.python_version(),
-        **{name: found for name in PACKAGES if (found := installed(name))},
+        **dict(found for name in PACKAGES if (found := installed((name,)))),
     }
 
 
@@ -61,14 +59,6 @@ def processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def installed(package: str) -> str | None:
-    """Version of a package; None where it is missing."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 class Results:
@@ -84,8 +74,7 @@ class Results:
         write_json(self.json, self.sections)
         parts = []
         for name, content in self.sections.items():
-            parts.append(
-                f"## {name}\n\n" + ", ".join(f"{key} {value}" for key, value in content["facts"].items()) + "\n"
-            )
+            about = ", ".join(f"{key} {value}" for key, value in content["facts"].items())
+            parts.append(f"## {name}\n\n{about}\n")
             parts += [Table(**table).markdown() for table in content["tables"]]
         write_text(self.markdown, "\n".join(parts))

@@ -7,11 +7,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from hipdet.core.boxes import iou_matrix
-from hipdet.inference.onnx_model import PRECISIONS
+from hipdet.core.boxes import Boxes, iou_matrix
+from hipdet.inference.onnx_model import PRECISIONS, OnnxRuntime
 
 GREY = 114  # of ultralytics' letterbox
 LEAST_SCORE, MOST_OVERLAP, MOST = 0.25, 0.7, 300  # ultralytics' defaults
@@ -41,14 +40,11 @@ class Yolo:
             request = compiled.create_infer_request()
             self.network = lambda batch: request.infer([batch], share_inputs=True)[0]
         else:
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = threads
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-            self.side = int(session.get_inputs()[0].shape[2])
-            name = session.get_inputs()[0].name
+            session = OnnxRuntime(path, path.read_bytes(), threads).session
+            name, self.side = session.get_inputs()[0].name, int(session.get_inputs()[0].shape[2])
             self.network = lambda batch: session.run(None, {name: batch})[0]
 
-    def __call__(self, path: Path) -> NDArray[np.float64]:
+    def __call__(self, path: Path) -> Boxes:
         """Boxes, best first, ``[N, 4]`` in pixels of the film."""
         film = cv2.imread(str(path))
         assert film is not None
@@ -73,7 +69,7 @@ class Yolo:
         return batch, scale, left, top
 
 
-def _distinct(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+def _distinct(boxes: Boxes) -> Boxes:
     kept: list[NDArray[np.float64]] = []
     while len(boxes) and len(kept) < MOST:
         kept.append(boxes[0])
