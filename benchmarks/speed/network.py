@@ -37,7 +37,13 @@ SSD300 = dict(
         type="SSDNeck", in_channels=CHANNELS[:2], out_channels=CHANNELS,
         level_strides=(2, 2, 1, 1), level_paddings=(1, 1, 0, 0),
     ),
-    bbox_head=dict(type="SSDHead", num_classes=1),
+    bbox_head=dict(
+        type="SSDHead", num_classes=1,
+        anchor_generator=dict(
+            type="SSDAnchorGenerator", scale_major=False, input_size=300, basesize_ratio_range=(0.15, 0.9),
+            strides=[8, 16, 32, 64, 100, 300], ratios=[[2], [2, 3], [2, 3], [2, 3], [2], [2]],
+        ),
+    ),
 )  # fmt: skip
 RTMDET_TINY = dict(
     type="RTMDet",
