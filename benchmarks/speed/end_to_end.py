@@ -4,26 +4,47 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import torch
+from mmdet.apis import DetInferencer
 from numpy.typing import NDArray
 
+from hipdet.inference.detector import HipDetector
 from hipdet.inference.onnx_model import OnnxModel
 from hipdet.radiographs.read import read_radiograph, read_reduced
-from speed.contestants import Contestant, FilmBoxes, available, contestants, inferencer, ours
 from speed.films import SIDES, dicom, jpeg
-from speed.models import Model, model
+from speed.models import RUNTIMES, Model, available, model
 from speed.peak_memory import peak_memory
-from speed.results import Table
-from speed.timing import Spread, against, in_turns
+from speed.results import Spread, Table, against, in_turns
+from speed.yolo import Yolo
 
 MODELS = ("hip_roi_small", "hip_roi_medium", "hip_ssd_exp3")
 ROW = 8  # films of a throughput measurement
 COMPARED = 12  # films whose boxes are compared
 LARGE = 2688
+FilmBoxes = list[Sequence[float]]
+Detect = Callable[[Sequence[Path]], list[FilmBoxes]]  # the boxes of each of some films, best first
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One of them.
+
+    Attributes:
+        run: Finds boxes.
+        base: Name of the contestant that it is compared with.
+        dicom: Whether it reads DICOM.
+    """
+
+    run: Detect
+    base: str
+    dicom: bool = True
 
 
 def section(work: Path, args: argparse.Namespace) -> list[Table]:
@@ -41,6 +62,51 @@ def section(work: Path, args: argparse.Namespace) -> list[Table]:
     compared = [jpeg(work, LARGE, number) for number in range(COMPARED)]
     tables.append(_differences([models[0], models[-1]], threads, compared))
     return [*tables, _memory(models, yolos, jpeg(work, LARGE)), _stages(models, work, threads, turns)]
+
+
+def contestants(models: Sequence[Model], yolos: Sequence[Path], threads: int) -> dict[str, Contestant]:
+    """All of them, by name."""
+    torch.set_num_threads(threads)
+    found: dict[str, Contestant] = {}
+    base = f"{yolos[0].stem}, onnxruntime" if yolos else ""
+    for path in yolos:
+        for runtime in available():
+            if runtime != "openvino":  # as fast as onnxruntime
+                found[f"{path.stem}, {runtime}"] = Contestant(_yolo(path, threads, runtime), base, dicom=False)
+    for each in models:
+        theirs = f"{each.title}, DetInferencer"
+        own = theirs if each.title == "ResNet-101" or not base else base
+        found[theirs] = Contestant(inferencer(each), own)
+        for runtime in available():
+            name = f"{each.title}, {runtime}"
+            found[name] = Contestant(ours(each, threads, runtime), own)
+            if runtime != "openvino":
+                found[f"{name}, decoded whole"] = Contestant(ours(each, threads, runtime, whole=True), own)
+    return found
+
+
+def ours(model: Model, threads: int, name: str, whole: bool = False) -> Detect:
+    """Ours, which looks once at every film, as DetInferencer and YOLO do."""
+    runtime, precision = RUNTIMES[name]
+    how: dict[str, Any] = dict(whole_films=whole, odd_films=False, strict=True)
+    detector = HipDetector(model.onnx, threads=threads, runtime=runtime, precision=precision, **how)
+    return lambda films: [[roi.box for roi in film.rois] for film in detector(films)]
+
+
+def inferencer(model: Model) -> Detect:
+    """mmdet's own way."""
+    detector: Any = DetInferencer(str(model.config), str(model.weights), show_progress=False)
+
+    def run(films: Sequence[Path]) -> list[FilmBoxes]:
+        found = detector([str(film) for film in films], no_save_vis=True, no_save_pred=True)
+        return [film["bboxes"] for film in found["predictions"]]
+
+    return run
+
+
+def _yolo(path: Path, threads: int, name: str) -> Detect:
+    yolo = Yolo(path, threads, *RUNTIMES[name])
+    return lambda films: [yolo(film).tolist() for film in films]
 
 
 def _latency(found: Mapping[str, Contestant], title: str, films: Sequence[Path], turns: int) -> Table:

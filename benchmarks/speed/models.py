@@ -6,6 +6,7 @@ Random weights give boxes by accident, so that two ways of running them can't be
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,11 @@ from hipdet.export.torch_model import TorchModel
 from hipdet.inference.preprocess import shrink
 from hipdet.phantoms.write import make_film
 
+RUNTIMES = {
+    "onnxruntime": ("onnxruntime", "float32"),
+    "openvino": ("openvino", "float32"),
+    "openvino bfloat16": ("openvino", "bfloat16"),
+}
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = "hip_roi_small"
 TITLES = {"hip_roi_small": "small", "hip_roi_medium": "medium", "hip_roi_large": "large", "hip_ssd_exp3": "ResNet-101"}
@@ -96,3 +102,13 @@ def _sample(number: int, side: int) -> tuple[Tensor, DetDataSample]:
     boxes = torch.from_numpy(film.to_square(phantom.hips).astype(np.float32))
     labels.gt_instances = InstanceData(bboxes=boxes, labels=torch.zeros(len(boxes), dtype=torch.long))
     return torch.from_numpy(film.padded()).expand(3, -1, -1), labels
+
+
+def available() -> list[str]:
+    """Those of `RUNTIMES` that are here."""
+    if find_spec("openvino") is None:
+        return ["onnxruntime"]
+    import openvino
+
+    has_bfloat16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return list(RUNTIMES) if has_bfloat16 else ["onnxruntime", "openvino"]

@@ -19,10 +19,8 @@ from hipdet.core.files import replacing
 from hipdet.export.graph import DetectorGraph
 from hipdet.export.torch_model import TorchModel
 from hipdet.inference.onnx_model import OnnxRuntime, open_runtime
-from speed.contestants import RUNTIMES, available
-from speed.models import Model, model
-from speed.results import Table
-from speed.timing import Spread, against, in_turns
+from speed.models import RUNTIMES, Model, available, model
+from speed.results import Spread, Table, against, in_turns
 from speed.yolo import Yolo
 
 COMPILED = ("small", "ResNet-101")  # takes a minute each, and a C++ compiler

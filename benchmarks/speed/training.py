@@ -24,8 +24,7 @@ from hipdet.engine.loop import has_bfloat16
 from hipdet.engine.schedule import LayerGroupOptimWrapperConstructor
 from speed.films import SIDES, jpeg, training_films
 from speed.models import plain_config
-from speed.results import Table
-from speed.timing import Spread, in_turns
+from speed.results import Spread, Table, in_turns
 
 EPOCHS = 4  # the first warms up
 # title, config, trained layer groups (None: all), films

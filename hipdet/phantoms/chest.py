@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hipdet.core.boxes import Boxes
 from hipdet.phantoms.depth import Depths
 from hipdet.phantoms.exposure import develop
-from hipdet.phantoms.patient import SOURCES, normal
+from hipdet.phantoms.plan import SOURCES, normal
 from hipdet.phantoms.shapes import Points, Shape, affine, arc, band, clouds, curve, ellipse, optical_depth, placing
 
 CLASSES = ("heart", "lung")

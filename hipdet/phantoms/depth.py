@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from hipdet.phantoms import femur, pelvis
-from hipdet.phantoms.femur import REPLACEMENTS, gonad_shield, implant
-from hipdet.phantoms.patient import Patient, Pose, deform, hip_centres
-from hipdet.phantoms.plan import FilmPlan
+from hipdet.phantoms import skeleton
+from hipdet.phantoms.plan import REPLACEMENTS, FilmPlan, Patient, Pose, deform, hip_centres
 from hipdet.phantoms.shapes import Map, Points, Shape, affine, band, clouds, curve, disc, ellipse, optical_depth
 
 
@@ -107,9 +105,11 @@ def expose(plan: FilmPlan, rng: np.random.Generator) -> Depths:
     bone = bones(plan)
     grain = clouds(rng, size, max(0.035 * unit, 1.2)) + 0.8 * clouds(rng, size, 0.2 * unit)
     bone *= 1 + np.float32(rng.uniform(0.02, 0.07)) * grain
-    metal = [s for i, kind in enumerate(plan.kinds) if kind for s in implant(kind, plan.patient, plan.pose, i, rng)]
+    metal = [
+        s for i, kind in enumerate(plan.kinds) if kind for s in skeleton.implant(kind, plan.patient, plan.pose, i, rng)
+    ]
     if rng.random() < SHIELDS:
-        metal.append(gonad_shield(plan.patient, rng))
+        metal.append(skeleton.gonad_shield(plan.patient, rng))
     return Depths(soft, bone, optical_depth(metal, size, transform))
 
 
@@ -120,21 +120,21 @@ def bones(plan: FilmPlan) -> Map:
     unit = float(np.linalg.norm(transform[:, 0]))
     centres = affine(transform, hip_centres(patient))
     sides = (0, 1)
-    ring = [shape for side in sides for shape in pelvis.half_pelvis(patient, pose, side)]
+    ring = [shape for side in sides for shape in skeleton.half_pelvis(patient, pose, side)]
     depth = optical_depth(_bent(patient, ring), size, transform)
     for side in sides:  # the hollow of the socket leaves only thin walls before and behind the head
         hollow = (0.56 - 0.05 * patient.osteoarthritis[side]) * pose.magnification[side] * unit
         sharp, soft = (disc(size, centres[side], hollow, edge * unit) for edge in (0.05, 0.3))
         depth *= 1 - 0.45 * sharp - 0.12 * soft
-    depth += optical_depth(_bent(patient, [*pelvis.sacrum(patient), *pelvis.spine(patient)]), size, transform)
-    depth += optical_depth([shape for side in sides for shape in pelvis.socket(patient, side)], size, transform)
+    depth += optical_depth(_bent(patient, [*skeleton.sacrum(patient), *skeleton.spine(patient)]), size, transform)
+    depth += optical_depth([shape for side in sides for shape in skeleton.socket(patient, side)], size, transform)
     replaced = [kind in REPLACEMENTS for kind in plan.kinds]
-    legs = [shape for side in sides for shape in femur.femur(patient, pose, side, headless=replaced[side])]
+    legs = [shape for side in sides for shape in skeleton.femur(patient, pose, side, headless=replaced[side])]
     thigh = optical_depth(_bent(patient, legs), size, transform)
     for side in sides:
         if replaced[side]:  # the neck is cut as well
             thigh *= 1 - disc(size, centres[side], 0.62 * unit, 0.06 * unit)
-    disease = [shape for side in sides if not replaced[side] for shape in femur.disease(patient, pose, side)]
+    disease = [shape for side in sides if not replaced[side] for shape in skeleton.disease(patient, pose, side)]
     depth += optical_depth(disease, size, transform)
     return np.asarray(np.maximum(depth + thigh, 0), dtype=np.float32)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hipdet.core.boxes import Boxes
 from hipdet.phantoms.depth import Depths
-from hipdet.phantoms.patient import Source
+from hipdet.phantoms.plan import Source
 from hipdet.phantoms.shapes import Map
 
 Pixels = NDArray[np.uint8]  # [H, W]

@@ -21,8 +21,7 @@ from hipdet.core.records import read_json
 from hipdet.phantoms.chest import ChestPlan, plan_chest, render_chest
 from hipdet.phantoms.depth import expose
 from hipdet.phantoms.exposure import develop, mark
-from hipdet.phantoms.patient import SOURCES
-from hipdet.phantoms.plan import FilmPlan, plan_film
+from hipdet.phantoms.plan import SOURCES, FilmPlan, plan_film
 from hipdet.version import __version__
 
 
