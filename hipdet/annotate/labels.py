@@ -57,27 +57,23 @@ def coco_of(entries: Mapping[str, Entry], patients: Mapping[str, str], project: 
         patients: Pseudonym by name of the film.
         project: Whose classes are the categories.
     """
-    films = [
-        _film(name, entry, entry.size, patients.get(name, name), project)
-        for name, entry in sorted(entries.items())
-        if entry.size is not None and entry.state.status(project.rois) != "new"
-    ]
+    films = []
+    for name, entry in sorted(entries.items()):
+        state, size, status = entry.state, entry.size, entry.state.status(project.rois)
+        if size is None or status == "new":
+            continue
+        drawn = [] if state.exclude else [Roi(clip(roi.box, size), roi.label) for roi in state.rois]
+        rois = tuple(sorted(drawn, key=lambda roi: roi.box))
+        remarks = {"exclude": state.exclude, "unsure": state.unsure}
+        extra = {
+            "annotator": project.annotator,
+            "status": status,
+            **{key: each for key, each in remarks.items() if each},
+        }
+        sided = with_sides(rois) if project.rois == 2 else rois
+        films.append(Film(name, *size, project.source, patients.get(name, name), sided, extra))
     info = {"description": "ROIs drawn on upright radiographs, 0-based", **UNKNOWN_PATIENTS}  # each film is one
     return build_coco(films, project.classes, info)
-
-
-def _film(name: str, entry: Entry, size: Size, patient: str, project: Project) -> Film:
-    state = entry.state
-    rois: tuple[Roi, ...] = ()
-    if not state.exclude:
-        rois = tuple(sorted((Roi(clip(roi.box, size), roi.label) for roi in state.rois), key=lambda roi: roi.box))
-    extra: dict[str, Any] = {"annotator": project.annotator, "status": state.status(project.rois)}
-    if state.exclude:
-        extra["exclude"] = state.exclude
-    if state.unsure:
-        extra["unsure"] = True
-    sided = with_sides(rois) if project.rois == 2 else rois
-    return Film(name, *size, project.source, patient, sided, extra)
 
 
 REST = 5.0  # times the time of writing that is waited before the next: thousands of films take half a second

@@ -102,10 +102,10 @@ def sacrum(patient: Patient) -> list[Shape]:
     return shapes
 
 
-def spine(patient: Patient, levels: int = 10) -> Iterator[Shape]:
+def spine(patient: Patient) -> Iterator[Shape]:
     """Vertebrae from L5 upwards, with pedicles, spinous and transverse processes, and the lowest ribs."""
     d = patient.density
-    for level in range(levels):
+    for level in range(10):
         y = -2.85 - 0.82 * level
         x = patient.scoliosis * level**1.5
         w = 0.56 - 0.018 * level
