@@ -10,7 +10,7 @@ from pathlib import Path
 from hipdet.annotate.film_folder import FilmFolder
 from hipdet.annotate.film_state import Project
 from hipdet.annotate.labels import LabelStore, read_old_labels
-from hipdet.annotate.proposals import Proposals, cache_name, load_detector
+from hipdet.annotate.proposals import FilmProposals, cache_name, load_detector
 from hipdet.annotate.server import bind, serve
 from hipdet.annotate.session import Session
 from hipdet.cli.errors import reports_errors
@@ -74,7 +74,7 @@ def open_session(args: argparse.Namespace) -> Session:
             print("\n".join(f"  {note}" for note in old.notes[:SHOWN_NOTES]), end="\n" if old.notes else "")
             if len(old.notes) > SHOWN_NOTES:
                 print(f"  ... and {len(old.notes) - SHOWN_NOTES} more")
-        proposals = Proposals(detect, films, project, out / cache_name(args.model, project)) if detect else None
+        proposals = FilmProposals(detect, films, project, out / cache_name(args.model, project)) if detect else None
         return Session(films, store, proposals)
     except BaseException:
         store.close()

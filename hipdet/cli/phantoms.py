@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hipdet.cli.errors import reports_errors
-from hipdet.phantoms.patient import SOURCES
+from hipdet.phantoms.plan import SOURCES
 from hipdet.phantoms.write import CHEST, write_phantoms
 
 EXAMPLES = """examples:
