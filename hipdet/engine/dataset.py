@@ -1,4 +1,4 @@
-"""A COCO data set that is verified before anything is trained on it, its workers' random numbers, and batches of its films."""
+"""A COCO data set that is verified before anything is trained on it, random numbers of its workers, batches of its films."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.data.film_status import labelled
 from hipdet.data.validate.check import require_valid
 from hipdet.engine.transforms import RandomSimilarity, mirroring_steps
-
 
 log = logging.getLogger(__name__)
 
