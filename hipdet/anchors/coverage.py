@@ -1,8 +1,6 @@
-"""What anchors can do for ROIs, in closed form: without a loop over cells, as the nearest cell is always the best.
+"""How well a set of anchors serves the ROIs of a data set, and which few sizes serve nearly all of them.
 
-How well a set of anchors serves the ROIs of a data set, in figures.
-
-Fewest values that are near enough to nearly all of a data set's.
+In closed form: without a loop over cells, as the nearest cell is always the best.
 """
 
 from __future__ import annotations
@@ -156,37 +154,32 @@ class AnchorFigures:
     sharing_a_cell: float
     contested: float
 
-    @property
-    def forced(self) -> float:
-        """Share that is matched by force only."""
-        return 1 - self.matched
+    @classmethod
+    def of(cls, rois: Rois, anchors: AnchorSet) -> AnchorFigures:
+        """How well `anchors` serve `rois`.
 
-
-def figures(rois: Rois, anchors: AnchorSet) -> AnchorFigures:
-    """The figures of `anchors` on `rois`.
-
-    Raises:
-        DatasetError: no ROI.
-    """
-    if not len(rois):
-        raise DatasetError("no ROI to look at: every figure is a share of ROIs")
-    smallest, largest = anchors.ratio_range
-    sizes = rois.sizes
-    best, which = best_anchors(rois, anchors)
-    inside = (sizes >= smallest - ROUNDING) & (sizes <= largest + ROUNDING)
-    return AnchorFigures(
-        anchors=anchors.per_image,
-        smallest=smallest,
-        largest=largest,
-        in_range=float(inside.mean()),
-        fitted=fitted_share(rois, anchors),
-        matched=float((best >= MATCH).mean()),
-        best_iou=float(best.mean()),
-        reachable_iou=float(reachable_iou(rois.sides, anchors).mean()),
-        positives=float(np.median(np.maximum(positives(rois.sketch, anchors), 1))),
-        sharing_a_cell=float(sharing_a_cell(rois, anchors).mean()),
-        contested=float(contested(rois, which).mean()),
-    )
+        Raises:
+            DatasetError: no ROI.
+        """
+        if not len(rois):
+            raise DatasetError("no ROI to look at: every figure is a share of ROIs")
+        smallest, largest = anchors.ratio_range
+        sizes = rois.sizes
+        best, which = best_anchors(rois, anchors)
+        inside = (sizes >= smallest - ROUNDING) & (sizes <= largest + ROUNDING)
+        return cls(
+            anchors=anchors.per_image,
+            smallest=smallest,
+            largest=largest,
+            in_range=float(inside.mean()),
+            fitted=fitted_share(rois, anchors),
+            matched=float((best >= MATCH).mean()),
+            best_iou=float(best.mean()),
+            reachable_iou=float(reachable_iou(rois.sides, anchors).mean()),
+            positives=float(np.median(np.maximum(positives(rois.sketch, anchors), 1))),
+            sharing_a_cell=float(sharing_a_cell(rois, anchors).mean()),
+            contested=float(contested(rois, which).mean()),
+        )
 
 
 def fitted_share(rois: Rois, anchors: AnchorSet) -> float:

@@ -1,7 +1,4 @@
-"""What a set of anchors changes in a config: anchors, and the feature map that they need.
-
-How much of the film a cell of a ResNet's map can see.
-"""
+"""What a set of anchors changes in a config: anchors and the feature map that they need, and what a cell of it can see."""
 
 from __future__ import annotations
 
@@ -13,6 +10,10 @@ from typing import Any
 from hipdet.anchors.anchor_set import AnchorSet
 from hipdet.core.errors import ConfigError
 
+IMAGE_SIDE = 224  # pixels of the padded square, where a config doesn't say
+RESNETS = ("ResNet", "GreyResNet")
+REFINING = "RefiningDetector"
+STRIDES = {4: 32, 3: 16, 2: 8}  # pixels between the cells of a ResNet's stages
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 BASIC = (18, 34)  # two 3x3 convolutions in a block, else one between two 1x1
 
@@ -44,12 +45,6 @@ def _convolutions(depth: int, stage: int) -> Iterator[tuple[int, int]]:
             yield 3, 2 if number > 0 and block == 0 else 1
             if depth in BASIC:
                 yield 3, 1
-
-
-IMAGE_SIDE = 224  # pixels of the padded square, where a config doesn't say
-RESNETS = ("ResNet", "GreyResNet")
-REFINING = "RefiningDetector"
-STRIDES = {4: 32, 3: 16, 2: 8}  # pixels between the cells of a ResNet's stages
 
 
 def image_side(base: Mapping[str, Any]) -> int:
