@@ -19,7 +19,7 @@ from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_text
 from hipdet.data.coco_file import films_of
 from hipdet.evaluation.matching import Detections, FilmResult, evaluate_film
-from hipdet.evaluation.report import roi_rows, write_table
+from hipdet.evaluation.report import roi_rows, write_roi_table
 
 EXAMPLES = """examples:
   hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --out OUT
@@ -93,7 +93,7 @@ def main() -> None:
             for kind in tqdm(KINDS, desc=f"{name}, fold {number}"):
                 results[name][kind] += test(films, kind, detector, rows[name])
     for name in names:
-        write_table(str(args.out / "odd_films" / name), {}, rows[name], [])
+        write_roi_table(str(args.out / "odd_films" / name), {}, rows[name], [])
     head = ["", *(kind.replace("_", " ") for kind in KINDS)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *(row(*item) for item in results.items())]
     write_text(args.out / "odd_films.md", "\n".join(lines) + "\n")

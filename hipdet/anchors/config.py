@@ -14,12 +14,12 @@ from hipdet.anchors.coverage import AnchorFigures
 from hipdet.anchors.feature_map import REFINING, anchor_settings
 from hipdet.anchors.plan import Plan
 from hipdet.anchors.rois import RoiSpread
+from hipdet.anchors.second_look import PASSES
 from hipdet.core.classes import sided_pairs
 from hipdet.core.configs import PASTED, Name, as_source
 from hipdet.core.errors import ConfigError
 
 PALETTE = [(220, 20, 60), (0, 130, 200), (60, 180, 75), (245, 130, 48), (145, 30, 180), (70, 240, 240), (240, 50, 230)]
-PASSES = (3, 2)  # of a RefiningDetector whose config doesn't say
 WIDTH = 120
 SPREAD = ("data set", "films", "ROIs", "a film", "ratio min / median / max", "height/width", "long side, px")
 SETS = ("anchors", "number", "range", "fit", "matched", "IoU", "reach", "positive", "contested")

@@ -77,7 +77,7 @@ def _of_grid(chosen: AnchorCandidate, candidates: Sequence[AnchorCandidate], goa
 
 def _of_scales(rois: Rois, chosen: AnchorCandidate, goal: Goal) -> str:
     scales, figures = chosen.anchors.scales, chosen.figures
-    count, fewer = f"One scale, {scales[0]} cells,", ()
+    count, fewer = f"One scale, {scales[0]} cells,", scales[:0]
     if len(scales) > 1:
         kind = "in equal steps" if goal.scales == EQUAL else "fitted to the sizes"
         count = f"{len(scales)} scales {kind}, {scales[0]} to {scales[-1]} cells,"

@@ -14,6 +14,7 @@ from hipdet.core.classes import RoiCounts
 # .98 and more, lungs .61 and .92
 PLANNED = 0.95
 REFUSED = 0.90  # between the two hand-drawn labels may lie
+PASSES = (3, 2)  # of a RefiningDetector whose config doesn't say
 
 
 @dataclass(frozen=True)

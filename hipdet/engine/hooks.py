@@ -24,7 +24,7 @@ from hipdet.core.versions import installed
 from hipdet.engine.dataset import RoiDataset, seed_everything
 from hipdet.engine.private import loaded_from, resumes
 from hipdet.engine.transforms import mirroring_steps
-from hipdet.evaluation.report import table
+from hipdet.evaluation.report import metrics_table
 from hipdet.models.refining_detector import RefiningDetector
 from hipdet.version import __version__
 
@@ -220,4 +220,4 @@ class ReportHook(Hook):
                 figures=plain(metrics),
             ),
         )
-        runner.logger.info(f"{Path(dataset.ann_file).name}: {table(metrics)}\nwritten to {path}")
+        runner.logger.info(f"{Path(dataset.ann_file).name}: {metrics_table(metrics)}\nwritten to {path}")

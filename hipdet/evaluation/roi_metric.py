@@ -1,9 +1,4 @@
-"""The paper's figures as an mmdet metric.
-
-Whether a path and the name in an annotation file mean the same film.
-
-COCO's figures of the films that were evaluated, with boxes to be ignored as RoiMetric has them.
-"""
+"""The paper's figures and COCO's as mmdet metrics, of the films that were evaluated and with ignored boxes as no ROIs."""
 
 from __future__ import annotations
 
@@ -28,7 +23,7 @@ from hipdet.core.configs import in_place
 from hipdet.core.errors import DatasetError
 from hipdet.evaluation.matching import FilmResult, Labelled, evaluate_film
 from hipdet.evaluation.metrics import summarize
-from hipdet.evaluation.report import extra_rows, roi_rows, write_table
+from hipdet.evaluation.report import extra_rows, roi_rows, write_roi_table
 
 
 def same_film(path: str, name: str) -> bool:
@@ -131,13 +126,11 @@ class RoiMetric(BaseMetric):
         classes = self._classes()
         if len(classes) < 2:
             return {}
-        iou: dict[int, list[float]] = {}
-        for image_id, film in films.items():
-            for roi, label in zip(film.rois, truth[image_id][1].tolist()):
-                iou.setdefault(label, []).append(roi.iou)
-        means = {f"avg_iou/{classes[label]}": float(np.mean(values)) for label, values in sorted(iou.items())}
-        hits = {f"acc50/{classes[label]}": float(np.mean(np.array(v) >= 0.5)) for label, v in sorted(iou.items())}
-        return {**means, **hits}
+        labels = np.concatenate([truth[image_id][1] for image_id in films])
+        iou = np.array([roi.iou for film in films.values() for roi in film.rois])
+        of_class = {classes[label]: iou[labels == label] for label in np.unique(labels)}
+        means = {f"avg_iou/{name}": float(values.mean()) for name, values in of_class.items()}
+        return {**means, **{f"acc50/{name}": float((values >= 0.5).mean()) for name, values in of_class.items()}}
 
     def _annotations(self, ignored: bool) -> dict[int, list[dict]]:
         """Those of the classes by image id, either the ROIs or the ignored ones."""
@@ -167,7 +160,9 @@ class RoiMetric(BaseMetric):
         rois = [row for i, film in films.items() for row in roi_rows(images[i], annotations[i], film, names)]
         by_label = dict(enumerate(self._classes()))
         extras = [row for i, film in films.items() for row in extra_rows(images[i], film, by_label)]
-        write_table(str(self.outfile_prefix), dict(figures=figures, ann_file=Path(self.ann_file).name), rois, extras)
+        write_roi_table(
+            str(self.outfile_prefix), dict(figures=figures, ann_file=Path(self.ann_file).name), rois, extras
+        )
         MMLogger.get_current_instance().info(f"ROI table, worst first: {self.outfile_prefix}.roi.csv")
 
 

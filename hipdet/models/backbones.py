@@ -1,9 +1,4 @@
-"""A ResNet for grey films.
-
-Batches of grey films for backbones with three input channels: for any but `GreyResNet`.
-
-Pretrained backbone weights, with a way out for machines without a network.
-"""
+"""Backbones on grey films: a ResNet of their own, three channels for others, and pretrained weights with a way out."""
 
 from __future__ import annotations
 
@@ -55,7 +50,7 @@ class GreyResNet(ResNet):
 
 @MODELS.register_module()
 class GreyPreprocessor(DetDataPreprocessor):
-    """``DetDataPreprocessor`` that also takes films of one channel.
+    """``DetDataPreprocessor`` that also takes films of one channel: for any backbone but `GreyResNet`.
 
     Loading, augmenting and handing over one channel instead of three equal ones takes a third of the work; here it becomes
     three, with the values that ``DetDataPreprocessor`` gives.  Films of three channels are left to it.
@@ -94,7 +89,7 @@ WAYS_OUT = (
 
 @WEIGHT_INITIALIZERS.register_module()
 class PretrainedWeights(PretrainedInit):
-    """mmengine's ``Pretrained`` whose failed download says what to do.
+    """mmengine's ``Pretrained`` whose failed download says what to do on a machine without a network.
 
     Give a URL rather than ``torchvision://``: that needs a torchvision that imports.
 

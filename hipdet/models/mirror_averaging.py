@@ -45,12 +45,10 @@ class MirrorAveraging(BaseTTAModel):
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:
         """For each film its looks become one sample, that of the look at the film as it is."""
-        return [self._merge(*looks) for looks in data_samples_list]
-
-    def _merge(self, plain: DetDataSample, mirrored: DetDataSample) -> DetDataSample:
-        found = unmirrored(mirrored.pred_instances, mirrored.ori_shape[1], self.mirrored_labels)
-        plain.pred_instances = averaged(plain.pred_instances, found, self.same_roi)[: self.max_per_img]
-        return plain
+        for plain, mirrored in data_samples_list:
+            found = unmirrored(mirrored.pred_instances, mirrored.ori_shape[1], self.mirrored_labels)
+            plain.pred_instances = averaged(plain.pred_instances, found, self.same_roi)[: self.max_per_img]
+        return [plain for plain, _ in data_samples_list]
 
 
 def unmirrored(found: InstanceData, width: float, mirrored_labels: Sequence[int] | None = None) -> InstanceData:
