@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -29,22 +29,17 @@ def receptive_field(depth: int, stage: int, downsamples: int = 0, reduction: int
         downsamples: Stride-2 convolutions of the head between map and anchors.
         reduction: The ResNet sees means of blocks of so many pixels.
     """
+    wide = [(7, 2), (3, 2)]  # kernel and stride of the convolutions that widen the field, the second one is pooling
+    for number, blocks in enumerate(BLOCKS[depth][:stage]):
+        for block in range(blocks):
+            wide.append((3, 2 if number > 0 and block == 0 else 1))
+            if depth in BASIC:
+                wide.append((3, 1))
     field = jump = reduction
-    for kernel, stride in (*_convolutions(depth, stage), *[(3, 1)], *[(3, 2)] * downsamples, (3, 1)):
+    for kernel, stride in (*wide, (3, 1), *[(3, 2)] * downsamples, (3, 1)):
         field += (kernel - 1) * jump
         jump *= stride
     return field
-
-
-def _convolutions(depth: int, stage: int) -> Iterator[tuple[int, int]]:
-    """Kernel and stride of those that widen the field."""
-    yield 7, 2
-    yield 3, 2  # pooling
-    for number, blocks in enumerate(BLOCKS[depth][:stage]):
-        for block in range(blocks):
-            yield 3, 2 if number > 0 and block == 0 else 1
-            if depth in BASIC:
-                yield 3, 1
 
 
 def image_side(base: Mapping[str, Any]) -> int:
@@ -134,29 +129,19 @@ def anchor_settings(anchors: AnchorSet, base: Mapping[str, Any]) -> dict[str, An
         ConfigError: another backbone, or grids that it can't have.
     """
     backbone = Backbone.of(base)
-    side, (stage, downsamples) = backbone.side, backbone.feature_map(anchors.grids)
-    changed: dict[str, Any] = dict(model=dict(bbox_head={}))
-    if stage < backbone.stages:
-        changed = _up_to(stage, base)
-    changed["model"]["bbox_head"].update(downsamples=downsamples, anchor_generator=_generator(anchors, side))
-    return changed
-
-
-def _generator(anchors: AnchorSet, side: int) -> dict[str, Any]:
-    strides = [side // grid for grid in anchors.grids]
-    if anchors.aspects == (1.0,):
-        steps = anchors.steps
-        scales = list(anchors.scales) if steps is None else dict(zip(("start", "stop", "step"), steps))
-        return dict(strides=strides, scales=scales)
-    # mmdet's ratios are height / width; its centres lie at offset x base size, which is the stride
-    return dict(
-        _delete_=True,
-        type="AnchorGenerator",
-        strides=strides,
-        scales=list(anchors.scales),
-        ratios=list(anchors.aspects),
-        center_offset=0.5,
+    stage, downsamples = backbone.feature_map(anchors.grids)
+    changed: dict[str, Any] = dict(model=dict(bbox_head={})) if stage == backbone.stages else _up_to(stage, base)
+    generator: dict[str, Any] = dict(
+        strides=[backbone.side // grid for grid in anchors.grids], scales=list(anchors.scales)
     )
+    if anchors.aspects != (1.0,):
+        # mmdet's ratios are height / width; its centres lie at offset x base size, which is the stride
+        ratios = list(anchors.aspects)
+        generator = dict(_delete_=True, type="AnchorGenerator", **generator, ratios=ratios, center_offset=0.5)
+    elif anchors.steps is not None:
+        generator.update(scales=dict(zip(("start", "stop", "step"), anchors.steps)))
+    changed["model"]["bbox_head"].update(downsamples=downsamples, anchor_generator=generator)
+    return changed
 
 
 def _up_to(stage: int, base: Mapping[str, Any]) -> dict[str, Any]:

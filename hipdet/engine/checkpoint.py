@@ -207,15 +207,11 @@ def load_from_http(filename: str, map_location: Any = None, model_dir: str | Non
     folder = Path(model_dir or os.path.join(torch.hub.get_dir(), "checkpoints"))
     path = folder / os.path.basename(urlparse(filename).path)
     rank, ranks = get_dist_info()
-    if rank == 0:
-        _fetch(filename, path)
-    if ranks > 1:
-        torch.distributed.barrier()
-        _fetch(filename, path)  # on other machines
-    return without_code(read_pth(path, map_location), path)
-
-
-def _fetch(address: str, path: Path) -> None:
+    if rank > 0:
+        torch.distributed.barrier()  # the first one fetches the file, the others only where they are on other machines
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(address, str(path))
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(filename, str(path))
+    if rank == 0 and ranks > 1:
+        torch.distributed.barrier()
+    return without_code(read_pth(path, map_location), path)

@@ -31,14 +31,10 @@ def same_film(path: str, name: str) -> bool:
 
     A path begins with a data root and a prefix that the name lacks, and either may have ``..``, ``.`` or Windows' separators.
     """
-    one, other = _parts(path), _parts(name)
+    one, other = (posixpath.normpath(str(each).replace("\\", "/")).split("/") for each in (path, name))
+    one, other = ([part for part in parts if part not in ("", ".", "..")] for parts in (one, other))
     common = min(len(one), len(other))
     return common > 0 and one[-common:] == other[-common:]
-
-
-def _parts(name: str) -> list[str]:
-    parts = posixpath.normpath(str(name).replace("\\", "/")).split("/")
-    return [part for part in parts if part not in ("", ".", "..")]
 
 
 @METRICS.register_module()
