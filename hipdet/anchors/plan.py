@@ -125,7 +125,13 @@ def warnings_of(
             f"ROIs of one class overlap by IoU up to {overlap:.2f}: non-maximum suppression at {NMS} would drop one of two; "
             f"the written config allows {nms_threshold(overlap):.2f}"
         )
-    yield from _of_data_sets(data_sets)
+    medians = [(spread.ratio[2], spread.name) for spread in data_sets if not spread.label]
+    (low, small), (high, large) = min(medians), max(medians)
+    if high > 1.25 * low:
+        yield (
+            f"ROIs of {large} are {high / low:.2f} times as large as those of {small} (medians {high:.1%} and {low:.1%}): "
+            f"what is trained on one alone will be tested at other sizes"
+        )
 
 
 def _of_sizes(rois: Rois) -> Iterator[str]:
@@ -158,16 +164,6 @@ def pixel_warnings(rois: Rois, side: int, receptive_field: int) -> Iterator[str]
         yield (
             f"the largest ROIs are {high:.0f} px, and a cell sees {receptive_field} px: take a coarser grid (--grids) or a "
             f"deeper backbone"
-        )
-
-
-def _of_data_sets(data_sets: Sequence[RoiSpread]) -> Iterator[str]:
-    medians = [(spread.ratio[2], spread.name) for spread in data_sets if not spread.label]
-    (low, small), (high, large) = min(medians), max(medians)
-    if high > 1.25 * low:
-        yield (
-            f"ROIs of {large} are {high / low:.2f} times as large as those of {small} (medians {high:.1%} and {low:.1%}): "
-            f"what is trained on one alone will be tested at other sizes"
         )
 
 

@@ -129,19 +129,23 @@ def _of_numbers(model: SingleStageDetector, rois: Rois, names: Sequence[str]) ->
     if classes is not None and classes != len(rois.classes):
         yield f"model.bbox_head.num_classes={classes}, and the classes are {list(rois.classes)}"
     passes = model.passes if isinstance(model, RefiningDetector) else ()
-    for label, name in enumerate(rois.classes):
-        count = np.bincount(rois.of_class(label).films, minlength=len(names))
-        if passes and len(names) and count.max() > passes[0]:
-            film = int(count.argmax())
+    for label, name in enumerate(rois.classes if passes else ()):
+        count, film = _fullest(rois.of_class(label))
+        if count > passes[0]:
             yield (
                 f"model.passes={passes} gives up to {passes[0]} ROIs of a class, and {names[film]} has "
-                f"{count[film]} of {name!r}: let the first be {count[film]} or more, or mend the labels of that film"
+                f"{count} of {name!r}: let the first be {count} or more, or mend the labels of that film"
             )
-    count = np.bincount(rois.films, minlength=len(names))
+    count, film = _fullest(rois)
     most = (model.test_cfg or {}).get("max_per_img")
-    if most is not None and (not passes or len(rois.classes) == 1) and len(names) and count.max() > most:
-        film = int(count.argmax())
-        yield f"model.test_cfg.max_per_img={most}, and {names[film]} has {count[film]} ROIs: set as many or more"
+    if most is not None and (not passes or len(rois.classes) == 1) and count > most:
+        yield f"model.test_cfg.max_per_img={most}, and {names[film]} has {count} ROIs: set as many or more"
+
+
+def _fullest(rois: Rois) -> tuple[int, int]:
+    """Most ROIs on a film, and that film; where there are no ROIs, 0."""
+    count = np.bincount(rois.films, minlength=1)
+    return int(count.max()), int(count.argmax())
 
 
 def _of_shapes(model: SingleStageDetector, rois: Rois, least: float) -> Iterator[str]:
@@ -202,22 +206,18 @@ class ReportHook(Hook):
     @master_only
     def _report(self, runner: Runner, what: str, metrics: dict[str, Any], epoch: int | None) -> None:
         path = Path(runner.work_dir) / f"{what}_report.json"
-        installed_versions = (
-            installed((name,)) for name in ("torch", "mmengine", "mmcv", "mmcv-lite", "mmdet", "numpy")
+        names = ("torch", "mmengine", "mmcv", "mmcv-lite", "mmdet", "numpy")
+        ann_file = Path((runner.val_dataloader if what == "val" else runner.test_dataloader).dataset.ann_file).name
+        report = dict(
+            experiment=runner.experiment_name,
+            ann_file=ann_file,
+            checkpoint=Path(loaded).name if (loaded := loaded_from(runner)) else None,
+            epoch=epoch,
+            seed=runner.seed,
+            seconds=self._seconds(),
+            parameters=sum(p.numel() for p in runner.model.parameters()),
+            versions={"hipdet": __version__, **dict(filter(None, (installed((name,)) for name in names)))},
+            figures=plain(metrics),
         )
-        dataset = (runner.val_dataloader if what == "val" else runner.test_dataloader).dataset
-        write_json(
-            path,
-            dict(
-                experiment=runner.experiment_name,
-                ann_file=Path(dataset.ann_file).name,
-                checkpoint=Path(loaded).name if (loaded := loaded_from(runner)) else None,
-                epoch=epoch,
-                seed=runner.seed,
-                seconds=self._seconds(),
-                parameters=sum(p.numel() for p in runner.model.parameters()),
-                versions={"hipdet": __version__, **dict(filter(None, installed_versions))},
-                figures=plain(metrics),
-            ),
-        )
-        runner.logger.info(f"{Path(dataset.ann_file).name}: {metrics_table(metrics)}\nwritten to {path}")
+        write_json(path, report)
+        runner.logger.info(f"{ann_file}: {metrics_table(metrics)}\nwritten to {path}")

@@ -77,14 +77,12 @@ def averaged(first: InstanceData, second: InstanceData, same_roi: float) -> Inst
         same_roi: Two boxes of a class are the same ROI from this IoU on.
     """
     rows, columns = pairs_of(first, second, same_roi)
-    every = [
-        InstanceData(
-            bboxes=(first.bboxes[rows] + second.bboxes[columns]) / 2,
-            scores=(first.scores[rows] + second.scores[columns]) / 2,
-            labels=first.labels[rows],
-        ),
-        *(_without(found, paired) for found, paired in ((first, rows), (second, columns))),
-    ]
+    both = InstanceData(
+        bboxes=(first.bboxes[rows] + second.bboxes[columns]) / 2,
+        scores=(first.scores[rows] + second.scores[columns]) / 2,
+        labels=first.labels[rows],
+    )
+    every = [both, _without(first, rows), _without(second, columns)]
     together = InstanceData(
         **{key: torch.cat([found[key] for found in every]) for key in ("bboxes", "scores", "labels")}
     )
