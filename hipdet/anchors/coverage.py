@@ -83,17 +83,10 @@ def positives(rois: Rois, anchors: AnchorSet, threshold: float = MATCH) -> NDArr
     area = product(sides)
     for grid, width, height in anchors.shapes():
         needed = threshold / (1 + threshold) * (area + width * height)  # the intersection at that IoU
-        for column in range(grid):
-            apart = np.abs(centres[:, 0] - (column + 0.5) / grid)
-            across = _common(sides[:, 0], np.array(width), apart)
-            with np.errstate(divide="ignore"):
-                down = needed / across  # what is left to the other axis; infinite where the columns don't meet
-            met = down <= np.minimum(sides[:, 1], height) + _ROUNDING
-            reach = np.where(met, (sides[:, 1] + height) / 2 - down, 0)
-            y = centres[:, 1]
-            first = np.ceil(np.clip((y - reach) * grid - 0.5 - _ROUNDING, 0, None))
-            last = np.floor(np.clip((y + reach) * grid - 0.5 + _ROUNDING, None, grid - 1))
-            count += np.where(met, np.clip(last - first + 1, 0, None), 0).astype(np.int64)
+        apart = np.abs(centres[:, :, None] - (np.arange(grid) + 0.5) / grid)
+        common = _common(sides[:, :, None], np.array([[width], [height]]), apart)  # [N, 2, grid]
+        met = common[:, 0, :, None] * common[:, 1, None] >= (needed * (1 - _ROUNDING))[:, None, None]
+        count += met.sum(axis=(1, 2))
     return count
 
 

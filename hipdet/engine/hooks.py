@@ -60,7 +60,7 @@ class EpochSeedHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """For what is loaded, if it isn't already."""
-        self._seed(runner, BEFORE)
+        seed_everything(runner.seed, runner.epoch, get_rank(), BEFORE)
         self.before_load_epoch(runner, runner.epoch)
 
     def before_load_epoch(self, runner: Runner, epoch: int) -> None:
@@ -72,11 +72,7 @@ class EpochSeedHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any | None = None) -> None:
         """For the network, at the epoch's first batch: a loader draws a number when it starts its workers, else not."""
         if batch_idx == 0:
-            self._seed(runner, WITHIN)
-
-    @staticmethod
-    def _seed(runner: Runner, stream: int) -> None:
-        seed_everything(runner.seed, runner.epoch, get_rank(), stream)
+            seed_everything(runner.seed, runner.epoch, get_rank(), WITHIN)
 
 
 @HOOKS.register_module()

@@ -217,7 +217,7 @@ class StagedOneCycleHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Freeze and thaw; at the first epoch of a stage start with a fresh optimizer."""
-        index = self._stage_index(runner.epoch)
+        index = bisect(self.starts, runner.epoch) - 1
         stage, groups = self.stages[index], self._groups(runner)
         for number, group in enumerate(groups):
             for parameter in group["params"]:
@@ -241,16 +241,13 @@ class StagedOneCycleHook(Hook):
         """Set this iteration's learning rates and, as the loop has just called ``model.train()``, the frozen BatchNorms."""
         for norm in self.frozen_norms:
             norm.eval()
-        index = self._stage_index(runner.epoch)
+        index = bisect(self.starts, runner.epoch) - 1
         per_epoch = len(runner.train_dataloader)
         length = (self.starts[index + 1] - self.starts[index]) * per_epoch
         iteration = (runner.epoch - self.starts[index]) * per_epoch + batch_idx
         factor = learning_rate_factor(self.stages[index], iteration, length, self.div, self.cut_div)
         for group in self._groups(runner):
             group["lr"] = group["initial_lr"] * factor
-
-    def _stage_index(self, epoch: int) -> int:
-        return bisect(self.starts, epoch) - 1
 
     @staticmethod
     def _groups(runner: Runner) -> list[dict[str, Any]]:
