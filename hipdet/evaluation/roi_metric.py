@@ -115,6 +115,11 @@ class RoiMetric(BaseMetric):
     def _classes(self) -> list[str]:
         return list((self.dataset_meta or {}).get("classes") or [each["name"] for each in self.coco["categories"]])
 
+    def _labels(self) -> dict[int, int]:
+        """The class index of each category that is one of the classes, by its id."""
+        classes = self._classes()
+        return {each["id"]: classes.index(each["name"]) for each in self.coco["categories"] if each["name"] in classes}
+
     def _wanted(self, classes: Sequence[str]) -> RoiCounts:
         return RoiCounts.of(self.rois_per_image, classes, "RoiMetric: rois_per_image")
 
@@ -130,25 +135,20 @@ class RoiMetric(BaseMetric):
 
     def _annotations(self, ignored: bool) -> dict[int, list[dict]]:
         """Those of the classes by image id, either the ROIs or the ignored ones."""
-        classes = self._classes()
-        known = {category["id"] for category in self.coco["categories"] if category["name"] in classes}
+        labels = self._labels()
         grouped: dict[int, list[dict]] = {image_id: [] for image_id in self._images}
         for annotation in self.coco["annotations"]:
-            if annotation["category_id"] in known and is_ignored(annotation) == ignored:
+            if annotation["category_id"] in labels and is_ignored(annotation) == ignored:
                 grouped[annotation["image_id"]].append(annotation)
         return grouped
 
     def _labelled(self, ignored: bool) -> dict[int, Labelled]:
         """Boxes and class indices of `_annotations`, by image id."""
-        classes = self._classes()
-        index = {c["id"]: classes.index(c["name"]) for c in self.coco["categories"] if c["name"] in classes}
-        return {
-            image_id: (
-                xywh_to_xyxy([a["bbox"] for a in annotations]),
-                np.array([index[a["category_id"]] for a in annotations], dtype=np.int64),
-            )
-            for image_id, annotations in self._annotations(ignored).items()
-        }
+        index, found = self._labels(), {}
+        for image_id, own in self._annotations(ignored).items():
+            labels = np.array([index[each["category_id"]] for each in own], dtype=np.int64)
+            found[image_id] = xywh_to_xyxy([each["bbox"] for each in own]), labels
+        return found
 
     def _write(self, films: dict[int, FilmResult], figures: dict[str, float]) -> None:
         images, annotations = self._images, self._annotations(False)

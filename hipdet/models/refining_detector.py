@@ -132,8 +132,8 @@ class RefiningDetector(SingleStageDetector):
             if not any(map(len, kept)):
                 break
             kept = [suppress(each) for each in self._read(film, kept, count, turn % 2 == 1, looked)]
-            if looked:
-                kept = [_without(each) for each in kept]
+            for each in kept if looked else ():  # what was suppressed has score 0 where shapes are fixed
+                each.quality = torch.where(each.scores > 0, each.quality, torch.zeros_like(each.quality))
         for each in kept if self.one_size else ():
             few = each[: self.passes[-1]] if self.passes else each
             sure = few.scores
@@ -204,12 +204,6 @@ def _unread(proposed: InstanceData, looked: Looked) -> InstanceData:
         proposed.quality = proposed.first_scores = proposed.scores
         proposed.first_boxes = proposed.bboxes
     return proposed
-
-
-def _without(kept: InstanceData) -> InstanceData:
-    """`kept` without the quality of what was suppressed, which has score 0 where shapes are fixed."""
-    kept.quality = torch.where(kept.scores > 0, kept.quality, torch.zeros_like(kept.quality))
-    return kept
 
 
 def reduced(films: Tensor, by: int) -> Tensor:
