@@ -19,7 +19,7 @@ from hipdet.core.records import read_json
 from hipdet.core.tables import markdown, text_cell
 from hipdet.data.coco_file import films_of
 from hipdet.evaluation.matching import FilmResult, evaluate_film
-from hipdet.evaluation.report import roi_rows, write_table
+from hipdet.evaluation.report import roi_rows, write_roi_table
 from hipdet.export.torch_model import TorchModel
 from hipdet.radiographs.read import read_radiograph
 
@@ -91,7 +91,7 @@ def main() -> None:
             for kind in tqdm(KINDS, desc=f"{name}, fold {number}"):
                 results[name][kind] += test(films, kind, model, rows[name])
     for name in names:
-        write_table(str(args.out / "odd_films" / name), {}, rows[name], [])
+        write_roi_table(str(args.out / "odd_films" / name), {}, rows[name], [])
     columns = {kind.replace("_", " "): text_cell(kind) for kind in ("", *KINDS)}
     table = markdown(
         columns, [{"": name, **{kind: cell(its[kind]) for kind in KINDS}} for name, its in results.items()]

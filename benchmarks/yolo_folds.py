@@ -25,7 +25,7 @@ from hipdet.core.errors import HipdetError
 from hipdet.core.files import write_json, write_text
 from hipdet.core.records import read_json
 from hipdet.evaluation.matching import Detections, evaluate_film
-from hipdet.evaluation.report import roi_rows, write_table
+from hipdet.evaluation.report import roi_rows, write_roi_table
 from hipdet.radiographs.read import read_radiograph
 
 EXAMPLES = """examples:
@@ -95,7 +95,7 @@ def score(args: argparse.Namespace, fold: Path, coco: dict) -> dict[str, float]:
         boxes = xywh_to_xyxy([annotation["bbox"] for annotation in truth])
         film = evaluate_film(boxes, np.zeros(len(boxes), np.int64), detections, args.rois)
         rows += roi_rows(image, truth, film, names)
-    write_table(str(fold / "test/test"), {}, rows, [])
+    write_roi_table(str(fold / "test/test"), {}, rows, [])
     return dict(avg_iou=float(np.mean([row["iou"] for row in rows])), min_iou=min(row["iou"] for row in rows))
 
 
