@@ -89,11 +89,9 @@ def _element(head: bytes, at: int) -> tuple[tuple[int, int], int]:
         return (0, 0), 0
     group, element = struct.unpack_from("<HH", head, at)
     representation = head[at + 4 : at + 6]
-    if representation in _LONG_LENGTH:
-        return (group, element), at + 12 + int.from_bytes(head[at + 8 : at + 12], "little")
-    if representation in _SHORT_LENGTH:
-        return (group, element), at + 8 + int.from_bytes(head[at + 6 : at + 8], "little")
-    return (group, element), at + 8 + int.from_bytes(head[at + 4 : at + 8], "little")
+    start, size = (8, 4) if representation in _LONG_LENGTH else (6, 2) if representation in _SHORT_LENGTH else (4, 4)
+    value = at + start + size
+    return (group, element), value + int.from_bytes(head[at + start : value], "little")
 
 
 def _jpeg_ends(file: BinaryIO) -> bool:
