@@ -1,7 +1,4 @@
-"""Crops of ROIs as files, the input of a second stage, with a table that leads back to the films.
-
-Square windows around ROIs, cut out of films at their own resolution.  Pure numpy.
-"""
+"""Crops of ROIs as files, the input of a second stage: square windows at the films' resolution, and the way back."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""Which films are meant by a path, a folder, a pattern, an array, or several of them.
-
-Films with their image ids: those of a COCO file, or all that were found, numbered from 1.
-
-Work done ahead by a few threads, in order, with a bounded store.
-"""
+"""Which films are meant by a path, a folder, a pattern, an array or a COCO file, and work on them done ahead by threads."""
 
 from __future__ import annotations
 

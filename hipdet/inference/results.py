@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from hipdet.core.boxes import xyxy_to_xywh
@@ -14,7 +13,7 @@ from hipdet.core.errors import DatasetError
 from hipdet.core.files import replacing, write_csv, write_json
 from hipdet.core.journal import Journal
 from hipdet.core.records import shown
-from hipdet.inference.detections import DetectedRoi, FilmRois
+from hipdet.inference.detections import FilmRois
 from hipdet.inference.film_list import FilmSource
 
 Numbered = tuple[int, FilmRois]  # image id and record
@@ -80,12 +79,9 @@ def _roi_table(records: Iterable[Numbered]) -> Iterator[tuple[object, ...]]:
     yield ROI_COLUMNS
     for number, film in records:
         for roi in film.rois:
-            yield (film.name, number, roi.label, *_rounded(roi), roi.picture_side, roi.patient_side, film.turned,
+            box = (round(value, 3) for value in roi.box)
+            yield (film.name, number, roi.label, *box, round(roi.score, 6), roi.picture_side, roi.patient_side, film.turned,
                    int(film.inverted), " ".join(film.flags))  # fmt: skip
-
-
-def _rounded(roi: DetectedRoi) -> tuple[float, ...]:
-    return *(round(value, 3) for value in roi.box), round(roi.score, 6)
 
 
 def _review(records: Iterable[Numbered]) -> list[tuple[object, ...]]:
@@ -133,9 +129,7 @@ class FilmJournal:
     def __enter__(self) -> FilmJournal:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.journal.close()
 
     def key(self, source: FilmSource) -> str:

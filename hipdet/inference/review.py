@@ -1,7 +1,4 @@
-"""Which films a person should look at, by limits that validation films set.
-
-What can be odd about the ROIs of a film, in figures that films of all sizes share.  Pure numpy.
-"""
+"""Which films a person should look at: figures that films of all sizes share, by limits that validation films set."""
 
 from __future__ import annotations
 
