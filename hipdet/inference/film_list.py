@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -178,10 +179,7 @@ def film_below(root: Path, name: str, source: object) -> Path:
 
 def _fixed(pattern: str) -> str:
     """The part of a path before its first wildcard."""
-    for at, letter in enumerate(pattern):
-        if letter in "*?[" and not os.path.exists(pattern):
-            return pattern[:at]
-    return pattern
+    return pattern if os.path.exists(pattern) else re.split(r"[*?[]", pattern, maxsplit=1)[0]
 
 
 T = TypeVar("T")
