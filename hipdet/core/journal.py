@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from hipdet.core.errors import DatasetError, HipdetError
+from hipdet.core.files import locked
 
 
 class StorageError(HipdetError):
@@ -35,7 +36,7 @@ class Journal:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if busy:
-                self._lock(busy)
+                self._closing.enter_context(locked(path.with_name(f".{path.name}.lock"), f"{path}: {busy}"))
             self._file: BinaryIO = self._closing.enter_context(path.open("a+b", buffering=0))
         except OSError as error:
             self._closing.close()
@@ -113,15 +114,6 @@ class Journal:
                 f"{self.path}: line {number}: {found}: was it edited? Remove the line, or restore the file"
             )
         return None if found else record
-
-    def _lock(self, busy: str) -> None:
-        from filelock import FileLock, Timeout  # here: who only predicts needs no lock
-
-        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
-        try:
-            self._closing.enter_context(lock.acquire(timeout=0))
-        except Timeout as error:
-            raise DatasetError(f"{self.path}: {busy}") from error
 
     def _drop_unfinished_line(self) -> int:
         """Cut off a last line without end, which was never acknowledged; returns the size."""

@@ -206,9 +206,7 @@ def write_learning_curves(path: str | os.PathLike[str], runs: Mapping[str, Train
     """
     if not any(log.training for log in runs.values()):
         raise DatasetError(f"{', '.join(runs)}: nothing was logged yet: wait for the first epoch")
-    validated = sorted(
-        {name for log in runs.values() for name in FIGURES if name in log.validation}, key=list(FIGURES).index
-    )
+    validated = [name for name in FIGURES if any(name in log.validation for log in runs.values())]
     figure, axes = panels(3 if validated else 2)
     axes[0].set(title="loss", yscale="log")
     axes[1].set(title="learning rate")
