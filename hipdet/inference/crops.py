@@ -46,12 +46,10 @@ class CropWindow:
 
     def cut(self, film: NDArray[Any]) -> NDArray[Any]:
         """What `film` ``[H, W]`` shows in the window, ``[side, side]``; black beyond its edges."""
-        height, width = film.shape
+        inside = film[max(self.y0, 0) : max(self.y0 + self.side, 0), max(self.x0, 0) : max(self.x0 + self.side, 0)]
+        left, top = max(-self.x0, 0), max(-self.y0, 0)
         crop = np.zeros((self.side, self.side), film.dtype)
-        left, top = max(self.x0, 0), max(self.y0, 0)
-        right, bottom = min(self.x0 + self.side, width), min(self.y0 + self.side, height)
-        if left < right and top < bottom:
-            crop[top - self.y0 : bottom - self.y0, left - self.x0 : right - self.x0] = film[top:bottom, left:right]
+        crop[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
         return crop
 
 

@@ -106,7 +106,7 @@ def _write_json_list(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         file.write("[]\n" if separator == "[" else "\n]\n")
 
 
-class FilmJournal:
+class FilmJournal(Journal):
     """Records of films by what they were made of: a film that changed, or another model, has none.
 
     Args:
@@ -118,19 +118,13 @@ class FilmJournal:
     """
 
     def __init__(self, path: Path, model: str) -> None:
+        super().__init__(path)
         self.model = model
-        self.journal = Journal(path)
         try:
-            self.places = {self._key(record, path): place for place, record in self.journal.records()}
+            self.places = {self._key_of(record): place for place, record in self.records()}
         except BaseException:
-            self.journal.close()
+            self.close()
             raise
-
-    def __enter__(self) -> FilmJournal:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.journal.close()
 
     def key(self, source: FilmSource) -> str:
         """Of a film: a hash of its path, size, time of change and the model, as no path of the machine may enter."""
@@ -146,22 +140,21 @@ class FilmJournal:
     def add(self, source: FilmSource, record: FilmRois) -> None:
         """Note `record` as that of `source`; it is in the file when this returns."""
         key = self.key(source)
-        self.places[key] = self.journal.append([{"key": key, "film": record.to_json()}])
+        self.places[key] = self.append([{"key": key, "film": record.to_json()}])
 
     def find(self, source: FilmSource) -> FilmRois | None:
         """The record of `source`, under its present name; None where there is none."""
         place = self.places.get(self.key(source))
         if place is None:
             return None
-        return FilmRois.from_json({**self.journal.at(place)["film"], "name": source.name}, source.path)
+        return FilmRois.from_json({**self.at(place)["film"], "name": source.name}, source.path)
 
-    @staticmethod
-    def _key(record: Mapping[str, Any], path: Path) -> str:
+    def _key_of(self, record: Mapping[str, Any]) -> str:
         try:
             FilmRois.from_json(record["film"])
             return str(record["key"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DatasetError(
-                f"{path}: {shown(record)} is no record of a film, expected a journal of hipdet predict: remove the file, or "
-                f"choose another --out"
+                f"{self.path}: {shown(record)} is no record of a film, expected a journal of hipdet predict: remove the file, "
+                f"or choose another --out"
             ) from error
