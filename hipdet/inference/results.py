@@ -155,6 +155,6 @@ class FilmJournal(Journal):
             return str(record["key"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DatasetError(
-                f"{self.path}: {shown(record)} is no record of a film, expected a journal of hipdet predict: remove the file, "
-                f"or choose another --out"
+                f"{self.path}: {shown(record)} is no record of a film, expected a journal of hipdet predict: remove the "
+                f"file, or choose another --out"
             ) from error
