@@ -146,9 +146,14 @@ def predicted_films(
     found: dict[int, list[Row]] = defaultdict(list)
     for each in predictions:
         found[each["image_id"]].append(each)
-    for image_id, each_found in found.items():
-        found[image_id] = sorted(each_found, key=lambda each: -each["score"])[: rois or None]
-    images = _images(predictions) if coco is None else {image["id"]: image for image in coco["images"]}
+    if coco is None:
+        images = {image_id: detections[0] for image_id, detections in found.items()}
+        if nameless := [image_id for image_id, each in images.items() if not isinstance(each.get("file_name"), str)]:
+            raise DatasetError(f"detections of image_id {nameless[0]} have no file_name: give the COCO file with --ann")
+    else:
+        images = {image["id"]: image for image in coco["images"]}
+    for image_id, detections in found.items():
+        found[image_id] = sorted(detections, key=lambda each: -each["score"])[: rois or None]
     if strangers := [image_id for image_id in found if image_id not in images]:
         raise DatasetError(
             f"predictions have image_id {strangers[0]}, which the COCO file of --ann lacks: is it theirs?"
@@ -156,16 +161,6 @@ def predicted_films(
     if coco is not None and coco["annotations"]:
         return _compared(images, found, coco)
     return [_predicted_film(image, found[image_id]) for image_id, image in images.items()]
-
-
-def _images(predictions: Sequence[Row]) -> dict[int, Row]:
-    images: dict[int, Row] = {}
-    for each in predictions:
-        images.setdefault(each["image_id"], each)
-    for image_id, each in images.items():
-        if not isinstance(each.get("file_name"), str):
-            raise DatasetError(f"detections of image_id {image_id} have no file_name: give the COCO file with --ann")
-    return images
 
 
 def _predicted_film(image: Row, found: Sequence[Row]) -> PicturedFilm:
