@@ -215,25 +215,19 @@ def compared_table(coco: Mapping[str, Any], found: Mapping[int, Sequence[Row]]) 
     rois: list[dict] = []
     extras: list[dict] = []
     for image in coco["images"]:
-        here, detections = labels.get(image["id"], []), _detections(found.get(image["id"], ()))
-        left_out = _labelled(ignored.get(image["id"], []))
-        film = evaluate_film(*_labelled(here), detections, len(detections.scores), left_out)
-        rois += roi_rows(image, here, film, names)
+        here = found.get(image["id"], ())
+        boxes, classes = _boxes(here)
+        detections = Detections(boxes, np.array([each["score"] for each in here], dtype=np.float64), classes)
+        truth = labels[image["id"]]
+        film = evaluate_film(*_boxes(truth), detections, len(here), _boxes(ignored[image["id"]]))
+        rois += roi_rows(image, truth, film, names)
         extras += extra_rows(image, film, names)
     return dict(rois=rois, extras=extras)
 
 
-def _labelled(annotations: Sequence[Row]) -> Labelled:
+def _boxes(annotations: Sequence[Row]) -> Labelled:
     classes = np.array([each["category_id"] for each in annotations], dtype=np.int64)
     return xywh_to_xyxy([each["bbox"] for each in annotations]), classes
-
-
-def _detections(found: Sequence[Row]) -> Detections:
-    return Detections(
-        xywh_to_xyxy([each["bbox"] for each in found]),
-        np.array([each["score"] for each in found], dtype=np.float64),
-        np.array([each["category_id"] for each in found], dtype=np.int64),
-    )
 
 
 def labelled_films(
@@ -269,10 +263,9 @@ def labelled_films(
 
 def faulty_first(films: Sequence[PicturedFilm], faults: Sequence[Fault]) -> list[PicturedFilm]:
     """Films with errors, those with warnings, then the others, each in their order."""
-    rank = {fault.film: 1 for fault in faults if fault.warning} | {
-        fault.film: 0 for fault in faults if not fault.warning
-    }
-    return sorted(films, key=lambda film: rank.get(film.file_name, 2))
+    wrong = {fault.film for fault in faults if not fault.warning}
+    odd = {fault.film for fault in faults}
+    return sorted(films, key=lambda film: (film.file_name not in wrong, film.file_name not in odd))
 
 
 def _text(annotation: Mapping[str, Any], classes: Mapping[Any, Any]) -> str:
