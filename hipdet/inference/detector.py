@@ -164,7 +164,7 @@ def open_model(
                 f"no model came with this hipdet ({SHIPPED} has no .onnx file): name one that hipdet export wrote, or a "
                 f"config with its weights"
             )
-        return OnnxModel(shipped[-1], threads, runtime, precision)
+        model = shipped[-1]
     model = Path(model)
     if model.suffix == ".onnx":
         if weights is not None:

@@ -235,12 +235,6 @@ class OnnxModel:
         height, width = seen.pixels.shape
         boxes, scores, labels = self.runtime.run(seen.padded()[None, None], np.array([width, height], np.float32))
         found = np.flatnonzero(scores > 0)  # the graph fills up with zeros
-        return FilmDetections(
-            np.clip(seen.to_film(as_boxes(boxes[found])), 0, [seen.width, seen.height] * 2),
-            scores[found].astype(np.float64),
-            labels[found].astype(np.int64),
-            seen.width,
-            seen.height,
-            quarters,
-            inverted,
-        )
+        boxes = np.clip(seen.to_film(as_boxes(boxes[found])), 0, [seen.width, seen.height] * 2)
+        scores, labels = scores[found].astype(np.float64), labels[found].astype(np.int64)
+        return FilmDetections(boxes, scores, labels, seen.width, seen.height, quarters, inverted)

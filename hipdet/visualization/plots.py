@@ -181,11 +181,9 @@ def write_calibration(path: str | os.PathLike[str], bands: Mapping[str, Sequence
     for name, points in bands.items():
         x, y = ([point[key] for point in points] for key in ("avg_confidence", "avg_iou"))
         axes.plot(x, y, marker="o", label=name)
-    axes.set(
-        title="IoU by confidence", xlabel="mean confidence of a band", ylabel="mean IoU of its ROIs", xlim=(0, 1.02)
-    )
     lowest = min(point["avg_iou"] for points in bands.values() for point in points)
-    axes.set_ylim(max(0.0, lowest - 0.05), 1.0)
+    axes.set(title="IoU by confidence", xlabel="mean confidence of a band", ylabel="mean IoU of its ROIs")
+    axes.set(xlim=(0, 1.02), ylim=(max(0.0, lowest - 0.05), 1.0))
     axes.grid(alpha=0.3)
     axes.legend()
     write_figure(path, figure)
