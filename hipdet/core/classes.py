@@ -166,19 +166,6 @@ def mirrored_labels(metainfo: Mapping[str, Any], where: str, mirroring: str = ""
                 f"add mirrored_pairs={sided} to metainfo, beside classes; or mirrored_pairs=[] if none do"
             )
         return tuple(range(len(classes)))
-    labels = list(range(len(classes)))
-    for pair in _checked(pairs, classes, where):
-        first, second = map(classes.index, pair)
-        labels[first], labels[second] = second, first
-    return tuple(labels)
-
-
-def _checked(pairs: Any, classes: Sequence[str], where: str) -> Sequence[Sequence[str]]:
-    """`pairs`, if they are pairs of `classes` and no class stands in them twice.
-
-    Raises:
-        ConfigError: they aren't.
-    """
     sequences = isinstance(pairs, (list, tuple)) and all(isinstance(pair, (list, tuple)) for pair in pairs)
     if not sequences or any(len(pair) != 2 for pair in pairs):
         raise ConfigError(
@@ -189,4 +176,8 @@ def _checked(pairs: Any, classes: Sequence[str], where: str) -> Sequence[Sequenc
         raise ConfigError(f"{where}: mirrored_pairs names {unknown[0]!r}, expected one of the classes {list(classes)}")
     if twice := [name for name in names if names.count(name) > 1]:
         raise ConfigError(f"{where}: mirrored_pairs names {twice[0]!r} twice, expected each class once at most")
-    return pairs
+    labels = list(range(len(classes)))
+    for pair in pairs:
+        first, second = map(classes.index, pair)
+        labels[first], labels[second] = second, first
+    return tuple(labels)

@@ -67,11 +67,10 @@ def coco_file(name: Path, root: Path | None) -> Path:
     Raises:
         ConfigError: no such file.
     """
-    places = [name] if root is None else [root / name, name]
-    found = next((path for path in places if path.is_file()), None)
-    if found is None:
-        raise ConfigError(f"--ann {name}: no such file" + ("" if root is None else f", neither in {root} nor here"))
-    return found
+    for path in [name] if root is None else [root / name, name]:
+        if path.is_file():
+            return path
+    raise ConfigError(f"--ann {name}: no such file" + ("" if root is None else f", neither in {root} nor here"))
 
 
 Settings = dict[str, Any]

@@ -91,8 +91,10 @@ def best_reading(film: ShrunkFilm, look: Look, expected: RoiCounts, limits: Revi
     if not flags(found):
         return found
     if (measures(rois(found))["tilt"] > ABOVE_ONE_ANOTHER).any():
-        whole = [each for quarters in (1, 3) if "fewer_rois" not in flags(each := look(quarters, inverted))]
+        lying = [look(quarters, inverted) for quarters in (1, 3)]
+        whole = [each for each in lying if "fewer_rois" not in flags(each)]
         return max(whole, key=merit, default=found)
-    usual = [each for quarters in (1, 2, 3) if flags(each := look(quarters, inverted)) <= SAME_WHEN_TURNED]
+    turned = [look(quarters, inverted) for quarters in (1, 2, 3)]
+    usual = [each for each in turned if flags(each) <= SAME_WHEN_TURNED]
     best = max([found, *usual], key=merit)
     return best if merit(best) > merit(found) + limits.margin else found

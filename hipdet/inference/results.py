@@ -46,13 +46,9 @@ def write_films(path: Path, records: Walk, categories: Mapping[str, int]) -> Non
         for number, film in records()
         if film.error is None
     ]
-    content = dict(
-        info=dict(description="films of predictions.json"),
-        images=images,
-        annotations=[],
-        categories=[dict(id=number, name=name) for name, number in categories.items()],
-    )
-    write_json(path, content)
+    classes = [dict(id=number, name=name) for name, number in categories.items()]
+    info = dict(description="films of predictions.json")
+    write_json(path, dict(info=info, images=images, annotations=[], categories=classes))
 
 
 def _results(number: int, film: FilmRois, categories: Mapping[str, int]) -> Iterator[dict[str, Any]]:

@@ -23,12 +23,11 @@ from hipdet.visualization.plot_data import EvaluatedRois, TrainingLog
 from hipdet.visualization.tiles import BARS, DETECTION, GRID, LABEL, QUIET_LINE, RANGE
 
 PANEL = 5.0  # inches
-MOST_ABREAST = 4
 
 
 def panels(count: int, width: float = PANEL, share: bool = False) -> tuple[Figure, list[Any]]:
     """A figure of `count` panels side by side, four in a row, each `width` inches wide; `share`: with common axes."""
-    columns = min(count, MOST_ABREAST)
+    columns = min(count, 4)
     rows = -(-count // columns)
     figure = Figure(figsize=(width * columns, PANEL * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).ravel().tolist()

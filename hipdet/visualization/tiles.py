@@ -81,13 +81,13 @@ class PicturedFilm:
 
 def worst_first(films: Sequence[PicturedFilm]) -> list[PicturedFilm]:
     """The lowest IoU first; where nothing was compared, films without detections, the most flags, then the lowest score."""
-    return sorted(films, key=_badness)
 
+    def badness(film: PicturedFilm) -> tuple[float, int, float, str]:
+        score = -1.0 if film.score is None else film.score
+        iou = -1.0 if film.iou is None and film.score is None else film.iou or 0.0
+        return iou, -len(film.flags), score, film.file_name
 
-def _badness(film: PicturedFilm) -> tuple[float, int, float, str]:
-    score = -1.0 if film.score is None else film.score
-    iou = -1.0 if film.iou is None and film.score is None else film.iou or 0.0
-    return iou, -len(film.flags), score, film.file_name
+    return sorted(films, key=badness)
 
 
 def below(films: Sequence[PicturedFilm], iou: float) -> list[PicturedFilm]:
