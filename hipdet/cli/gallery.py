@@ -11,7 +11,13 @@ from hipdet.cli.errors import reports_errors
 from hipdet.core.errors import DatasetError
 from hipdet.data.film_status import counted, left_out
 from hipdet.data.validate.check import validate
-from hipdet.visualization.film_pictures import evaluated_films, is_table, predicted_films, read_predictions, read_table
+from hipdet.visualization.film_pictures import (
+    evaluated_films,
+    is_table,
+    predicted_films,
+    read_predictions,
+    read_roi_table,
+)
 from hipdet.visualization.tiles import PicturedFilm, below, worst_first
 
 FILMS = "films.json"
@@ -58,7 +64,7 @@ def read_films(path: Path, ann: Path | None, rois: int) -> list[PicturedFilm]:
         DatasetError: a file of another kind, or a faulty COCO file.
     """
     if is_table(path):
-        return list(evaluated_films(read_table(path)).values())
+        return list(evaluated_films(read_roi_table(path)).values())
     beside = path.with_name(FILMS)
     ann = ann or (beside if beside.is_file() else None)
     coco = None if ann is None else read_annotations(ann)
