@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import DictAction
 
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.arguments import command_parser
 from hipdet.core.configs import coco_file, default_root, read_config
 from hipdet.core.errors import ConfigError
 from hipdet.workflows.cross_validation import CrossValidation, Variant
@@ -45,12 +45,7 @@ class VariantAction(argparse.Action):
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet cross-validate",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("cross-validate", __doc__, EXAMPLES)
     add = parser.add_argument
     add("config", help="config file, such as configs/hip_roi_medium.py")
     add("--ann", type=Path, required=True, help="COCO file of all films, under the data root or from here")
@@ -67,7 +62,6 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-@reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
     args = parse_arguments(argv)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.arguments import command_parser
 from hipdet.core.records import read_json
 from hipdet.export.publish import publish
 
@@ -23,22 +23,15 @@ they are of its epoch.  .safetensors files need "pip install safetensors".
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet publish",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("checkpoint", type=Path, help="checkpoint of hipdet train, or one published before")
-    parser.add_argument("--out", type=Path, default=Path("published"), help="output folder (default: %(default)s)")
-    parser.add_argument("--name", help="of the model (default: that of its config)")
-    parser.add_argument(
-        "--report", type=Path, nargs="+", metavar="FILE", help="reports of this checkpoint (default: those beside it)"
-    )
+    parser = command_parser("publish", __doc__, EXAMPLES)
+    add = parser.add_argument
+    add("checkpoint", type=Path, help="checkpoint of hipdet train, or one published before")
+    add("--out", type=Path, default=Path("published"), help="output folder (default: %(default)s)")
+    add("--name", help="of the model (default: that of its config)")
+    add("--report", type=Path, nargs="+", metavar="FILE", help="reports of this checkpoint (default: those beside it)")
     return parser.parse_args(argv)
 
 
-@reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
     args = parse_arguments(argv)
