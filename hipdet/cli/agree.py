@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,23 +17,7 @@ EXAMPLES = """examples:
 
 For orientation: three readings of the hips of FracAtlas, by AI annotators, agree pair by pair at a mean IoU of 0.926.
 """
-LEAST_IOU = 0.85
 COLUMNS = ("film", "remarks", "label", "found_by", "iou", *DIFFERENCES)
-
-
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = command_parser("agree", __doc__, EXAMPLES)
-    add = parser.add_argument
-    add("first", type=Path, metavar="A.json", help="COCO file of one annotator")
-    add("second", type=Path, metavar="B.json", help="COCO file of the other")
-    add("--least-iou", type=float, default=LEAST_IOU, help="films below it are listed (default: %(default)s)")
-    add("--show", type=int, default=20, help="films to list, 0 for all (default: %(default)s)")
-    add("--out", type=Path, help="folder for agreement.csv and agreement.json")
-    args = parser.parse_args(argv)
-    if not 0 <= args.least_iou <= 1:
-        parser.error(f"--least-iou {args.least_iou}: expected an IoU from 0 to 1")
-    return args
 
 
 def agreement_text(comparison: Comparison, least_iou: float, show: int) -> str:
@@ -83,7 +66,16 @@ def _number(value: float) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Compare and print."""
-    args = parse_arguments(argv)
+    parser = command_parser("agree", __doc__, EXAMPLES)
+    add = parser.add_argument
+    add("first", type=Path, metavar="A.json", help="COCO file of one annotator")
+    add("second", type=Path, metavar="B.json", help="COCO file of the other")
+    add("--least-iou", type=float, default=0.85, help="films below it are listed (default: %(default)s)")
+    add("--show", type=int, default=20, help="films to list, 0 for all (default: %(default)s)")
+    add("--out", type=Path, help="folder for agreement.csv and agreement.json")
+    args = parser.parse_args(argv)
+    if not 0 <= args.least_iou <= 1:
+        parser.error(f"--least-iou {args.least_iou}: expected an IoU from 0 to 1")
     names = (args.first.stem, args.second.stem)
     first, second = (require_valid(path) for path in (args.first, args.second))
     comparison = compare(first, second, names)

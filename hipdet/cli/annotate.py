@@ -11,6 +11,7 @@ from hipdet.annotate.film_folder import FilmFolder
 from hipdet.annotate.film_state import Project
 from hipdet.annotate.labels import LabelStore, read_old_labels
 from hipdet.annotate.proposals import Proposals, cache_name, load_detector
+from hipdet.annotate.server import bind, serve
 from hipdet.annotate.session import Session
 from hipdet.cli.arguments import command_parser
 from hipdet.core.errors import DatasetError, HipdetError
@@ -84,10 +85,6 @@ def counts(session: Session) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve the page until Ctrl+C."""
     args = parse_arguments(argv)
-    try:
-        from hipdet.annotate.server import bind, serve
-    except ImportError as error:
-        raise HipdetError(f"the page's server needs werkzeug ({error}): pip install 'hipdet[annotate]'") from error
     session = open_session(args)
     try:
         server, address = bind(session, args.port)

@@ -61,9 +61,7 @@ def add_picture_arguments(parser: argparse.ArgumentParser, out: str) -> None:
         help=f"films to draw, of each data set with --by-source; 0 for all (default: {SHEET_FILMS}, on a page all)",
     )  # fmt: skip
     add("--names", nargs="+", default=[], metavar="PART", help="only films with one of these in their names")
-    add(
-        "--by-source", action="store_true", help="each data set on its own sheets, or under its own heading on the page"
-    )
+    add("--by-source", action="store_true", help="each data set on its own sheets, or under its own heading of a page")
     add(
         "--columns",
         type=whole_number(1, "a number from 1 up"),

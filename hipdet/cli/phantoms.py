@@ -30,8 +30,8 @@ def source_and_count(text: str) -> tuple[str, int]:
     return source, int(count)
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make the films."""
     parser = command_parser("phantoms", __doc__, EXAMPLES)
     add = parser.add_argument
     add("out", type=Path, metavar="OUT", help="folder to write to: OUT/<source>/images and a table of labels")
@@ -42,12 +42,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--seed", type=whole_number(0), default=0, help="of all random draws (default: %(default)s)")
     add("--max-side", type=whole_number(32), help="make larger films at this long side, in pixels")
     add("--workers", type=whole_number(1), help="processes (default: one per core)")
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Make the films."""
-    args = parse_arguments(argv)
+    args = parser.parse_args(argv)
     for source, films in args.films:
         made = write_phantoms(args.out, source, films, args.seed, args.max_side, args.workers)
         print(f"{args.out / source}: {made} films made" + (", the others were there" if made < films else ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,17 +24,6 @@ EXAMPLES = """examples:
 An input is NAME=PATH or a PATH.  Of a folder all test.roi.json below it are read together; each work dir is a curve.
 """
 KINDS = ("iou", "ratio", "calibration", "learning")
-
-
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = command_parser("plot", __doc__, EXAMPLES)
-    add = parser.add_argument
-    add("kind", choices=KINDS, help="which figure")
-    add("inputs", nargs="+", metavar="[NAME=]PATH", help="test.roi.json, a folder of them, or a work dir")
-    add("--ann", nargs="+", type=Path, default=[], help="COCO files with the sizes of the films, for ratio")
-    add("--out", type=Path, help="PNG to write (default: KIND.png)")
-    return parser.parse_args(argv)
 
 
 def named_paths(inputs: Sequence[str]) -> dict[str, Path]:
@@ -100,7 +88,13 @@ def write_plot(kind: str, inputs: dict[str, Path], ann: Sequence[Path], out: Pat
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
-    args = parse_arguments(argv)
+    parser = command_parser("plot", __doc__, EXAMPLES)
+    add = parser.add_argument
+    add("kind", choices=KINDS, help="which figure")
+    add("inputs", nargs="+", metavar="[NAME=]PATH", help="test.roi.json, a folder of them, or a work dir")
+    add("--ann", nargs="+", type=Path, default=[], help="COCO files with the sizes of the films, for ratio")
+    add("--out", type=Path, help="PNG to write (default: KIND.png)")
+    args = parser.parse_args(argv)
     out = args.out or Path(f"{args.kind}.png")
     if out.suffix.lower() != ".png":
         raise DatasetError(f"--out {out}: expected a name that ends in .png")

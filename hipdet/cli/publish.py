@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,20 +20,15 @@ they are of its epoch.  .safetensors files need "pip install safetensors".
 """
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run it."""
     parser = command_parser("publish", __doc__, EXAMPLES)
     add = parser.add_argument
     add("checkpoint", type=Path, help="checkpoint of hipdet train, or one published before")
     add("--out", type=Path, default=Path("published"), help="output folder (default: %(default)s)")
     add("--name", help="of the model (default: that of its config)")
     add("--report", type=Path, nargs="+", metavar="FILE", help="reports of this checkpoint (default: those beside it)")
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run it."""
-    args = parse_arguments(argv)
+    args = parser.parse_args(argv)
     before = args.checkpoint.stat().st_size if args.checkpoint.is_file() else 0
     *files, card = publish(args.checkpoint, args.out, args.name, args.report)
     for path in files:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
-from mmengine.config import Config
 from mmengine.runner import Runner
 
 from hipdet.cli.arguments import command_parser
@@ -26,8 +24,8 @@ EXAMPLES = """examples:
 """
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run it."""
     parser = command_parser("test", __doc__, EXAMPLES)
     add = parser.add_argument
     add_config_arguments(parser, parts=("test",))
@@ -37,12 +35,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--show-dir", help="save painted films to <work dir>/<timestamp>/<show dir>")
     add("--wait-time", type=float, default=2, help="seconds per shown film")
     add("--tta", action="store_true", help="average each film with its mirror image")
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run it."""
-    args = parse_arguments(argv)
+    args = parser.parse_args(argv)
     if args.out and not args.out.endswith((".pkl", ".pickle")):
         raise ConfigError(f"--out {args.out}: the dump is a pickle file; let the name end in .pkl")
     cfg = load_config(args)
@@ -59,12 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if evaluator.type == "RoiMetric":
             evaluator.setdefault("outfile_prefix", f"{cfg.work_dir}/test")
     with joined_ranks(cfg):
-        test(cfg, args.out)
-
-
-def test(cfg: Config, dump: str | None) -> None:
-    """Test, and dump the results to a pickle file where one is named."""
-    runner = Runner.from_cfg(cfg)
-    if dump:
-        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=dump))
-    runner.test()
+        runner = Runner.from_cfg(cfg)
+        if args.out:
+            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+        runner.test()

@@ -79,8 +79,8 @@ EXAMPLES = """examples:
 """
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run it."""
     parser = command_parser("train", __doc__, EXAMPLES)
     add = parser.add_argument
     add_config_arguments(parser, parts=("train", "val"))
@@ -90,12 +90,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--resume", nargs="?", const="auto",
         help="checkpoint to resume from; without a path the last one of the work dir",
     )  # fmt: skip
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run it."""
-    args = parse_arguments(argv)
+    args = parser.parse_args(argv)
     cfg = load_config(args)
     if args.amp:
         use_amp(cfg)

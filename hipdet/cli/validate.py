@@ -61,8 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Check, print and exit."""
     args = parse_arguments(argv)
     root = None if args.no_films else args.data_root or Path(default_root())
-    missing = [path for path in args.annotations if not path.is_file()]
-    if missing:
+    if missing := [path for path in args.annotations if not path.is_file()]:
         raise DatasetError(f"{missing[0]}: no such file: check the path, or make it with hipdet convert")
     if len({path.name for path in args.annotations}) < len(args.annotations):
         raise DatasetError(
