@@ -70,8 +70,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("first", type=Path, metavar="A.json", help="COCO file of one annotator")
     add("second", type=Path, metavar="B.json", help="COCO file of the other")
-    add("--least-iou", type=float, default=0.85, help="films below it are listed (default: %(default)s)")
-    add("--show", type=int, default=20, help="films to list, 0 for all (default: %(default)s)")
+    add("--least-iou", type=float, default=0.85, help="films below it are listed")
+    add("--show", type=int, default=20, help="films to list, 0 for all")
     add("--out", type=Path, help="folder for agreement.csv and agreement.json")
     args = parser.parse_args(argv)
     if not 0 <= args.least_iou <= 1:

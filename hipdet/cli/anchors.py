@@ -65,19 +65,16 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--test", type=Path, help="COCO file for the test (default: that of validation)")
     add("--data-root", type=Path, help="folder that file names are below (default: that above annotations/)")
     add("--out", type=Path, help="folder to write to (default: work_dirs/anchors/NAME)")
-    add("--coverage", type=share, default=0.99, help="share of ROIs that need an anchor of their size (default: 0.99)")
-    add("--matched", type=share, default=Goal.matched, help="share to be matched by overlap (default: %(default)s)")
-    add(
-        "--scales", choices=[EQUAL, FITTED], default=EQUAL,
-        help="equal steps as in the paper, or fitted (default: equal)",
-    )  # fmt: skip
+    add("--coverage", type=share, default=0.99, help="share of ROIs that need an anchor of their size")
+    add("--matched", type=share, default=Goal.matched, help="share to be matched by overlap")
+    add("--scales", choices=[EQUAL, FITTED], default=EQUAL, help="equal steps as in the paper, or fitted")
     add(
         "--grids", nargs="+", type=grids, default=[], metavar="GRID",
         help="to choose from; 14,7 is two maps together (default: 7 14 28, the backbone's maps of 224 px; 1 2 4 lie behind "
         "further convolutions)",
     )  # fmt: skip
     add_unfinished(parser)
-    add("--base", default=BASE, help="config to build on (default: %(default)s)")
+    add("--base", default=BASE, help="config to build on")
     return parser.parse_args(argv)
 
 

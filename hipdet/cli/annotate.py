@@ -34,10 +34,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_parser("annotate", __doc__, EXAMPLES)
     add = parser.add_argument
     add("folder", type=Path, metavar="FOLDER", help="of films: JPEG, PNG, TIFF, BMP, DICOM")
-    add("--rois", default="2", metavar="N|any", help="ROIs of a finished film (default: %(default)s)")
+    add("--rois", default="2", metavar="N|any", help="ROIs of a finished film")
     add("--classes", nargs="+", default=["hip"], help="names in order (default: hip)")
     add("--free-shape", action="store_true", help="boxes need not be square")
-    add("--annotator", default="annotator", metavar="NAME", help="whose labels these are (default: %(default)s)")
+    add("--annotator", default="annotator", metavar="NAME", help="whose labels these are")
     add("--labels", type=Path, help="labels made elsewhere, for films that have none here yet")
     add("--model", metavar="FILE|default", help="whose detections are proposed")
     add("--out", type=Path, help="folder of the labels (default: FOLDER/labels)")

@@ -5,15 +5,22 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows examples as they are written, and defaults that are numbers, names or paths unless a help text says them."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        plain = isinstance(action.default, (int, float, str, Path)) and not isinstance(action.default, bool)
+        said = "default:" in (action.help or "") or action.default == argparse.SUPPRESS
+        return super()._get_help_string(action) if plain and not said else action.help
 
 
 def command_parser(name: str, description: str | None, examples: str) -> argparse.ArgumentParser:
     """The parser of ``hipdet NAME``, whose help shows `examples` as they are written."""
     return argparse.ArgumentParser(
-        prog=f"hipdet {name}",
-        description=description,
-        epilog=examples,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog=f"hipdet {name}", description=description, epilog=examples, formatter_class=HelpFormatter
     )
 
 

@@ -37,8 +37,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("annotations", type=Path, metavar="ANN.json", help="COCO file")
     add("--faults", action="store_true", help="films with faults first, errors before warnings")
     add("--augmented", metavar="CONFIG", help="draw what this config's training pipeline makes of the films")
-    add("--draws", type=int, default=5, help="of each film, with --augmented (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
+    add("--draws", type=int, default=5, help="of each film, with --augmented")
+    add("--seed", type=int, default=0, help="of the draws")
     add_picture_arguments(parser, "NAME.png or NAME.html here, NAME that of the COCO file")
     return parser.parse_args(argv)
 

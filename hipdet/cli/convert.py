@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hipdet.cli.arguments import add_unfinished, command_parser, number_or_any, whole_number
+from hipdet.cli.arguments import HelpFormatter, add_unfinished, command_parser, number_or_any, whole_number
 from hipdet.core.errors import DatasetError
 from hipdet.data.candidates import Found, Rules
 from hipdet.data.collect import LabelSource, default_labels
@@ -30,8 +30,8 @@ NOTED = (
 )  # fmt: skip
 
 
-def _add_labels(parser: argparse.ArgumentParser, rois: int = 2, min_side: int = 0) -> None:
-    """Of films with `rois` ROIs, 0 for any number, and `min_side` px or more."""
+def _add_collection(parser: argparse.ArgumentParser, rois: int = 2, min_side: int = 0) -> None:
+    """Add where labels are and what is written, for films with `rois` ROIs, 0 for any number, and `min_side` px or more."""
     group = parser.add_argument_group("labels")
     add = group.add_argument
     add(
@@ -40,12 +40,12 @@ def _add_labels(parser: argparse.ArgumentParser, rois: int = 2, min_side: int = 
         "it and nothing else are one annotator each)",
     )  # fmt: skip
     add("--format", choices=list(FORMATS), help="of the labels (default: told from their content)")
-    add("--origin", choices=["auto", "0", "1"], default="auto", help="of Pascal VOC (default: auto)")
-    add("--rotated", choices=["refuse", "enclose"], default="refuse", help="turned boxes (default: refuse)")
+    add("--origin", choices=["auto", "0", "1"], default="auto", help="of Pascal VOC")
+    add("--rotated", choices=["refuse", "enclose"], default="refuse", help="turned boxes")
     add("--rename", nargs="+", default=[], metavar="LABEL=CLASS", help="class of a label")
     add(
         "--disagreement", choices=["exclude", "first"], default="exclude",
-        help="a film on which annotators disagree: exclude it or take the first's boxes (default: exclude)",
+        help="a film on which annotators disagree: exclude it or take the first's boxes",
     )  # fmt: skip
     add(
         "--rois", type=number_or_any, default=rois, metavar="N|any",
@@ -53,13 +53,7 @@ def _add_labels(parser: argparse.ArgumentParser, rois: int = 2, min_side: int = 
         f"{rois or 'any'})",
     )  # fmt: skip
     add_unfinished(group)
-    add(
-        "--min-side", type=int, default=min_side, metavar="PX",
-        help="exclude films whose long side is shorter (default: %(default)s)",
-    )  # fmt: skip
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
+    add("--min-side", type=int, default=min_side, metavar="PX", help="exclude films whose long side is shorter")
     add = parser.add_argument_group("output").add_argument
     add("--data-root", type=Path, help="what file names are relative to (default: ROOT)")
     add("--out", type=Path, help="folder of the JSON files (default: DATA_ROOT/annotations)")
@@ -67,35 +61,12 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "--copies", type=_copies, metavar="upright|PX",
         help="write 8-bit PNG copies to DATA_ROOT/<source>_*: upright at full size, or shrunk to a long side of PX",
     )  # fmt: skip
-    add(
-        "--workers",
-        type=whole_number(1, "a number from 1 up"),
-        help="processes that write copies (default: one per core)",
-    )
+    number = whole_number(1, "a number from 1 up")
+    add("--workers", type=number, help="processes that write copies (default: one per core)")
     add(
         "--skip-faulty", action="store_true",
         help="leave out films that can't be converted, with the reason, instead of refusing",
     )  # fmt: skip
-
-
-def label_source(args: argparse.Namespace) -> LabelSource:
-    """Where the labels are.
-
-    Raises:
-        DatasetError: they aren't found.
-    """
-    origin = args.origin if args.origin == "auto" else int(args.origin)
-    options: dict[str, Any] = dict(format=args.format, origin=origin, rotated=args.rotated)
-    return LabelSource(default_labels(args.root, args.labels), options)
-
-
-def output(args: argparse.Namespace, near_duplicates: bool = False) -> Output:
-    """What is written where."""
-    data_root = args.data_root or (args.root if args.root.is_dir() else args.root.parent)
-    copies = None
-    if args.copies is not None:
-        copies = Copies(data_root, None if args.copies == "upright" else int(args.copies), args.workers)
-    return Output(data_root, args.out, copies, args.skip_faulty, near_duplicates)
 
 
 def rules(args: argparse.Namespace, source: str, **options: Any) -> Rules:
@@ -117,11 +88,6 @@ def rules(args: argparse.Namespace, source: str, **options: Any) -> Rules:
         unfinished=args.with_unfinished,
         **options,
     )
-
-
-def noted_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The choices of a run for its provenance file."""
-    return {name: getattr(args, name) for name in NOTED if getattr(args, name, None) not in (None, [], False)}
 
 
 def _copies(text: str) -> str:
@@ -157,22 +123,22 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--table", type=Path,
         help="table of hips (default: ROOT/hips.csv, else that of 100 films which comes with hipdet)",
     )  # fmt: skip
-    fracatlas.add_argument("--folds", type=int, default=5, help="of the cross-validation (default: %(default)s)")
+    fracatlas.add_argument("--folds", type=int, default=5, help="of the cross-validation")
     phantom = _command(commands, "phantom", "synthetic films: ROOT/<cgoa|oaih|gis>/{images,hips.csv}")
-    phantom.add_argument("--val-fraction", type=float, default=0.1, help="part for validation (default: %(default)s)")
+    phantom.add_argument("--val-fraction", type=float, default=0.1, help="part for validation")
     phantom.add_argument(
         "--split", choices=SPLIT_BY, default="patient",
-        help="films of a patient stay together, or film by film as in the paper, which leaks (default: %(default)s)",
+        help="films of a patient stay together, or film by film as in the paper, which leaks",
     )  # fmt: skip
     for made in (fracatlas, phantom):
         made.add_argument("--out", type=Path, help="folder for the JSON files (default: ROOT/annotations)")
-        made.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
+        made.add_argument("--seed", type=int, default=0, help="of the split")
     return parser.parse_args(argv)
 
 
 def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=text, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        name, help=text, description=text, epilog=EXAMPLES, formatter_class=HelpFormatter
     )
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set")
     return parser
@@ -189,8 +155,7 @@ def _add_cgoa(parser: argparse.ArgumentParser) -> None:
         "--crop", nargs=2, type=int, default=[0, 0], metavar=("TOP", "BOTTOM"),
         help="pixel rows to cut off films, where patient data are burnt in; needs --copies",
     )  # fmt: skip
-    _add_labels(parser)
-    _add_output(parser)
+    _add_collection(parser)
 
 
 def _add_oaih(parser: argparse.ArgumentParser) -> None:
@@ -200,22 +165,20 @@ def _add_oaih(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--route", choices=ROUTES, default="dicom",
-        help="the DICOM films, or the previews <series>_1x1.jpg that the paper used (default: dicom)",
+        help="the DICOM films, or the previews <series>_1x1.jpg that the paper used",
     )  # fmt: skip
-    _add_labels(parser)
-    _add_output(parser)
+    _add_collection(parser)
 
 
 def _add_gis(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exclude", type=Path, help="table film,reason (default: ROOT/exclude.csv if it is there)")
     parser.add_argument("--table", type=Path, help="film,patient (default: each film counts as one)")
-    _add_labels(parser, min_side=MIN_SIDE)
-    _add_output(parser)
+    _add_collection(parser, min_side=MIN_SIDE)
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--source", default="folder", help="name of the data set (default: %(default)s)")
+    add("--source", default="folder", help="name of the data set")
     add("--classes", nargs="+", default=[], help="class names in order (default: those of the labels)")
     add(
         "--patient-from", default="unknown", metavar="unknown|film|folder|REGEX",
@@ -225,8 +188,7 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
     add("--table", type=Path, help="film,patient; goes before --patient-from")
     add("--exclude", type=Path, help="table film,reason")
     add("--near-duplicates", action="store_true", help="look for them: decodes every film")
-    _add_labels(parser, rois=0)
-    _add_output(parser)
+    _add_collection(parser, rois=0)
 
 
 def _find(args: argparse.Namespace) -> tuple[Found, Rules, bool]:
@@ -243,14 +205,30 @@ def _find(args: argparse.Namespace) -> tuple[Found, Rules, bool]:
     return found, rules(args, args.source, classes=tuple(args.classes)), args.near_duplicates
 
 
+def convert_collection(args: argparse.Namespace) -> str:
+    """Convert films that labels lie beside; returns what was written, for people.
+
+    Raises:
+        DatasetError: films or labels that aren't found or don't go together.
+    """
+    origin = args.origin if args.origin == "auto" else int(args.origin)
+    options: dict[str, Any] = dict(format=args.format, origin=origin, rotated=args.rotated)
+    labels = LabelSource(default_labels(args.root, args.labels), options)
+    found, its_rules, near_duplicates = _find(args)
+    data_root = args.data_root or (args.root if args.root.is_dir() else args.root.parent)
+    copies = None
+    if args.copies is not None:
+        copies = Copies(data_root, None if args.copies == "upright" else int(args.copies), args.workers)
+    out = Output(data_root, args.out, copies, args.skip_faulty, near_duplicates)
+    noted = {name: getattr(args, name) for name in NOTED if getattr(args, name, None) not in (None, [], False)}
+    return report(convert_found(args.root, found, labels, its_rules, out, noted))
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Convert and print what was written."""
     args = parse_arguments(argv)
     if args.command not in ("fracatlas", "phantom"):
-        labels = label_source(args)
-        found, its_rules, near_duplicates = _find(args)
-        out = output(args, near_duplicates)
-        print(report(convert_found(args.root, found, labels, its_rules, out, noted_options(args))))
+        print(convert_collection(args))
         return
     if args.command == "fracatlas":
         written = convert_fracatlas(args.root, args.table, args.out, args.folds, args.seed)

@@ -38,10 +38,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("predictions", type=Path, help="predictions.json of hipdet predict")
     add("--data-root", type=Path, required=True, help="folder that the films' names start from")
-    add("--out", type=Path, default=Path("crops"), help="output folder (default: %(default)s)")
-    add("--margin", type=float, default=0.2, help="at every side, in ROI sides (default: %(default)s)")
+    add("--out", type=Path, default=Path("crops"), help="output folder")
+    add("--margin", type=float, default=0.2, help="at every side, in ROI sides")
     add("--size", type=int, help="pixels of every crop (default: the film's own resolution)")
-    add("--depth", type=int, choices=(8, 16), default=8, help="bits (default: %(default)s)")
+    add("--depth", type=int, choices=(8, 16), default=8, help="bits")
     add("--as-stored", action="store_true", help="crops of odd films neither turned nor inverted")
     return parser.parse_args(argv)
 

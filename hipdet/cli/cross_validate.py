@@ -51,9 +51,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--ann", type=Path, required=True, help="COCO file of all films, under the data root or from here")
     add("--data-root", type=Path, help="folder that the films' names start from (default: $HIPDET_DATA, else data)")
     add("--out", type=Path, help="output folder (default: work_dirs/cross_validation/<config name>)")
-    add("--folds", type=int, default=5, help="number of folds (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of the folds and of every training (default: %(default)s)")
-    add("--jobs", type=int, default=1, help="trainings side by side, which share the cores (default: %(default)s)")
+    add("--folds", type=int, default=5, help="number of folds")
+    add("--seed", type=int, default=0, help="of the folds and of every training")
+    add("--jobs", type=int, default=1, help="trainings side by side, which share the cores")
     add("--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE", help="override settings of all")
     add(
         "--variant", nargs="+", action=VariantAction, default=[], metavar=("NAME", "KEY=VALUE"),

@@ -74,27 +74,18 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="COCO file of a data set, with the folder of its films if that isn't the file's; other names than cgoa, oaih "
         "and gis are further test sets",
     )  # fmt: skip
-    add("--out", type=Path, default=Path("work_dirs/experiments"), help="output folder (default: %(default)s)")
+    add("--out", type=Path, default=Path("work_dirs/experiments"), help="output folder")
     add("--config", help=f"what the experiments are applied to (default: {CONFIG}, with --quick {QUICK_CONFIG})")
     add(
         "--quick", action="store_true",
         help="small backbone from scratch; synthetic films unless the paper's sets are given",
     )  # fmt: skip
-    add(
-        "--seeds",
-        type=whole_number(1),
-        default=1,
-        help="number of trainings of each, with seeds 0, 1, ... (default: 1)",
-    )
-    add("--split", choices=SPLIT_BY, default="patient", help="of training and validation (default: %(default)s)")
-    add("--val-fraction", type=float, default=0.1, help="part for validation (default: %(default)s)")
-    add("--split-seed", type=int, default=0, help="of the split, the same for all trainings (default: 0)")
-    add(
-        "--processes",
-        type=whole_number(1),
-        default=max(1, torch.cuda.device_count()),
-        help="ranks (default: one per GPU)",
-    )
+    add("--seeds", type=whole_number(1), default=1, help="number of trainings of each, with seeds 0, 1, ...")
+    add("--split", choices=SPLIT_BY, default="patient", help="of training and validation")
+    add("--val-fraction", type=float, default=0.1, help="part for validation")
+    add("--split-seed", type=int, default=0, help="of the split, the same for all trainings")
+    gpus = torch.cuda.device_count()
+    add("--processes", type=whole_number(1), default=max(1, gpus), help="ranks (default: one per GPU)")
     add("--amp", action="store_true", help="mixed precision (GPU only)")
     add("--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE", help="override the config")
     return parser.parse_args(argv)

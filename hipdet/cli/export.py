@@ -102,7 +102,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--calibrate", nargs="+", type=Path, metavar="ROI.json", help="tables of a test, or of all folds")
     add("--ann", type=Path, help="COCO file of the films in these tables, under the data root or from here")
     add("--data-root", type=Path, help="folder of these films, to learn how inverted films are told")
-    add("--share", type=float, default=SHARE, help="of their ROIs beyond each limit (default: %(default)s)")
+    add("--share", type=float, default=SHARE, help="of their ROIs beyond each limit")
     add(
         "--rois", nargs="+",
         help="expected on a film: 2, or heart=1 lung=1-2 (default: those of the config's RoiMetric)",
@@ -130,12 +130,7 @@ def card_of(model: TorchModel, args: argparse.Namespace) -> ModelCard:
         raise ConfigError(f"--share {args.share}: expected a share below 0.5, such as {SHARE}")
     about = dict(text.split("=", 1) for text in args.about)
     rois: Any = RoiCounts.from_words(args.rois, model.card.classes).to_json() if args.rois else model.card.rois
-    card = replace(
-        model.card,
-        config=args.name or model.card.config,
-        about={**model.card.about, **about},
-        rois=rois,
-    )
+    card = replace(model.card, config=args.name or model.card.config, about={**model.card.about, **about}, rois=rois)
     if args.calibrate:
         films = validation_films(args.calibrate, coco_file(args.ann, args.data_root), args.data_root, card.classes)
         card = replace(card, limits=limits_of(films, args.share))

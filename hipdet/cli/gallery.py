@@ -44,7 +44,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--ann", type=Path,
         help="COCO file of the predictions' films; its labels are compared with (default: films.json beside)",
     )  # fmt: skip
-    add("--rois", type=int, default=2, help="detections of a film to draw, 0 for all (default: 2)")
+    add("--rois", type=int, default=2, help="detections of a film to draw, 0 for all")
     add("--below", type=float, metavar="IOU", help="only films with an ROI whose IoU is below this")
     add_picture_arguments(parser, "gallery.png or gallery.html beside the first file")
     return parser.parse_args(argv)
@@ -62,16 +62,9 @@ def add_picture_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     )  # fmt: skip
     add("--names", nargs="+", default=[], metavar="PART", help="only films with one of these in their names")
     add("--by-source", action="store_true", help="each data set on its own sheets, or under its own heading of a page")
-    add(
-        "--columns",
-        type=whole_number(1, "a number from 1 up"),
-        default=6,
-        help="films in a row of a sheet (default: %(default)s)",
-    )
-    add(
-        "--side", type=whole_number(64, "pixels from 64 to 4096", 4096), default=320,
-        help="pixels of the long side of a film (default: %(default)s)",
-    )  # fmt: skip
+    add("--columns", type=whole_number(1, "a number from 1 up"), default=6, help="films in a row of a sheet")
+    side = whole_number(64, "pixels from 64 to 4096", 4096)
+    add("--side", type=side, default=320, help="pixels of the long side of a film")
 
 
 def image_root(args: argparse.Namespace) -> Path:

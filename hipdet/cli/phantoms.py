@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--films", nargs="+", type=source_and_count, metavar="SOURCE=NUMBER",
         default=[("cgoa", 40), ("oaih", 40), ("gis", 10)], help="films per source (default: cgoa=40 oaih=40 gis=10)",
     )  # fmt: skip
-    add("--seed", type=whole_number(0), default=0, help="of all random draws (default: %(default)s)")
+    add("--seed", type=whole_number(0), default=0, help="of all random draws")
     add("--max-side", type=whole_number(32), help="make larger films at this long side, in pixels")
     add("--workers", type=whole_number(1), help="processes (default: one per core)")
     args = parser.parse_args(argv)

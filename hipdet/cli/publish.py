@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = command_parser("publish", __doc__, EXAMPLES)
     add = parser.add_argument
     add("checkpoint", type=Path, help="checkpoint of hipdet train, or one published before")
-    add("--out", type=Path, default=Path("published"), help="output folder (default: %(default)s)")
+    add("--out", type=Path, default=Path("published"), help="output folder")
     add("--name", help="of the model (default: that of its config)")
     add("--report", type=Path, nargs="+", metavar="FILE", help="reports of this checkpoint (default: those beside it)")
     args = parser.parse_args(argv)

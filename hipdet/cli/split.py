@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from hipdet.cli.arguments import add_unfinished, command_parser
 from hipdet.core.annotations import GUESSED, SAID, UNKNOWN, patients_mark
@@ -37,14 +36,14 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("annotations", nargs="+", type=Path, metavar="ANN.json", help="COCO files")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--val", type=float, default=0.1, help="part for validation (default: %(default)s)")
+    how.add_argument("--val", type=float, default=0.1, help="part for validation")
     how.add_argument("--folds", type=int, help="folds in place of training and validation")
     how.add_argument("--check", action="store_true", help="only say what the files share")
     add("--test", type=float, default=0.0, help="part for a test set (default: none)")
-    add("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
+    add("--seed", type=int, default=0, help="of the draw")
     add(
         "--by", choices=SPLIT_BY, default="patient",
-        help="films of a patient stay together, or film by film as in the paper, which leaks (default: %(default)s)",
+        help="films of a patient stay together, or film by film as in the paper, which leaks",
     )  # fmt: skip
     add_unfinished(parser)
     add("--merge", metavar="NAME", help="also join the parts of all inputs: NAME_train.json ...")
@@ -78,8 +77,13 @@ def check_leaks(args: argparse.Namespace) -> None:
     marks = {name: mark for name, coco in cocos.items() if (mark := patients_mark(coco))}
     print("\n".join([leak_table(leaks), *(f"{name}: {SAID[mark]}" for name, mark in marks.items())]))
     if args.json:
+        record = {
+            "patients": [dict(patient=each.name, film=each.film, files=list(each.parts)) for each in leaks.patients],
+            "films": [dict(film=each.film, files=list(each.parts)) for each in leaks.films],
+            "without_patient": leaks.without_patient,
+        }
         said = {f"patients_{mark}": [name for name in marks if marks[name] == mark] for mark in (UNKNOWN, GUESSED)}
-        write_json(args.json, {**leak_record(leaks), **said})
+        write_json(args.json, {**record, **said})
     sys.exit(1 if leaks else 0)
 
 
@@ -94,15 +98,6 @@ def leak_table(leaks: Leaks) -> str:
     if leaks.without_patient:
         lines.append(f"{leaks.without_patient} films without patient: of them nothing can be said")
     return "\n".join(lines)
-
-
-def leak_record(leaks: Leaks) -> dict[str, Any]:
-    """What leaks, for machines."""
-    return {
-        "patients": [dict(patient=each.name, film=each.film, files=list(each.parts)) for each in leaks.patients],
-        "films": [dict(film=each.film, files=list(each.parts)) for each in leaks.films],
-        "without_patient": leaks.without_patient,
-    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -41,7 +41,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--square-tolerance", type=float,
         help=f"part by which sides may differ; 1 for no check (default: {SQUARE_TOLERANCE} for hips, else no check)",
     )  # fmt: skip
-    add("--show", type=int, default=20, help="faults of a kind to print, 0 for all (default: %(default)s)")
+    add("--show", type=int, default=20, help="faults of a kind to print, 0 for all")
     add("--json", type=Path, help="write all faults to this file")
     add("--strict", action="store_true", help="fail on warnings too")
     return parser.parse_args(argv)
