@@ -43,8 +43,8 @@ class VariantAction(argparse.Action):
         setattr(namespace, self.dest, [*getattr(namespace, self.dest), variant])
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run it."""
     parser = command_parser("cross-validate", __doc__, EXAMPLES)
     add = parser.add_argument
     add("config", help="config file, such as configs/hip_roi_medium.py")
@@ -59,12 +59,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--variant", nargs="+", action=VariantAction, default=[], metavar=("NAME", "KEY=VALUE"),
         help="the config with other settings; the table compares it with the config as it is",
     )  # fmt: skip
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run it."""
-    args = parse_arguments(argv)
+    args = parser.parse_args(argv)
     root = args.data_root or Path(default_root())
     annotations = coco_file(args.ann, root)
     if args.folds < 2 or args.jobs < 1:

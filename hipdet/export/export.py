@@ -87,23 +87,25 @@ def _films(
     for row in extras:
         if "file_name" in row:  # else of an old table, whose extras on films without ROI can't be used
             names.setdefault(row["image_id"], row["file_name"])
-    found: dict[str, list[Mapping[str, Any]]] = {name: [] for name in names.values()}
-    for row in (*(roi for roi in rois if roi[FOUND_CORNERS[0]] is not None), *extras):
+    matched = [(row, row["iou"]) for row in rois if row[FOUND_CORNERS[0]] is not None]
+    found: dict[str, list[tuple[Mapping[str, Any], float]]] = {name: [] for name in names.values()}
+    for row, iou in (*matched, *((row, 0.0) for row in extras)):
         if row["image_id"] in names:
-            found[names[row["image_id"]]].append(row)
+            found[names[row["image_id"]]].append((row, iou))
     if missing := sorted(set(found) - set(sizes)):
         raise DatasetError(
             f"{table}: {missing[0]} isn't in {annotations}: name the COCO file of these films with --ann"
         )
-    for name, rows in found.items():
-        rows.sort(key=lambda row: -row["confidence"])
+    for name, pairs in found.items():
+        pairs.sort(key=lambda pair: -pair[0]["confidence"])
+        rows = [row for row, _ in pairs]
         detections = FilmDetections(
             as_boxes([[row[corner] for corner in FOUND_CORNERS] for row in rows]),
             np.array([row["confidence"] for row in rows], np.float64),
             np.array([_label(row, labels, table) for row in rows], np.int64),
             *sizes[name],
         )
-        yield name, ValidationFilm(detections, np.array([row.get("iou", 0.0) for row in rows], np.float64))
+        yield name, ValidationFilm(detections, np.array([iou for _, iou in pairs], np.float64))
 
 
 def _label(row: Mapping[str, Any], labels: Mapping[str, int], path: Path) -> int:
