@@ -6,7 +6,7 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import compress, takewhile
+from itertools import takewhile
 from pathlib import Path
 
 from hipdet.cli.arguments import command_parser
@@ -129,8 +129,9 @@ def predict(detector: HipDetector, todo: FilmList, out: Path, journal: FilmJourn
 
     try:
         # what couldn't be read may be readable now
-        missing_films = [(record := journal.find(source)) is None or record.error is not None for source in todo.films]
-        sources = list(compress(todo.films, missing_films))
+        sources = [
+            source for source in todo.films if (known := journal.find(source)) is None or known.error is not None
+        ]
         for source, record in zip(sources, detector.of_sources(iter(sources), len(sources))):
             journal.add(source, record)
     finally:  # also after an interruption
