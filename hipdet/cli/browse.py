@@ -72,7 +72,7 @@ def browse(args: argparse.Namespace) -> str:
 
 def browse_augmented(args: argparse.Namespace) -> str:
     """Draw films and what the training pipeline makes of them; returns the files written."""
-    require("mm", "browse --augmented")
+    require(["mm"], "browse --augmented")
     from hipdet.core.configs import read_config
     from hipdet.visualization.augmented import augmented_tiles, training_films  # mmdet is needed for nothing else here
 

@@ -10,7 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from hipdet.cli.arguments import command_parser
-from hipdet.cli.errors import USER_ERROR
+from hipdet.cli.main import USER_ERROR
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.inference.detections import FilmRois
