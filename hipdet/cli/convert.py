@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hipdet.cli.arguments import HelpFormatter, add_unfinished, command_parser, number_or_any, whole_number
+from hipdet.cli.main import HelpFormatter, add_unfinished, command_parser, number_or_any, whole_number
 from hipdet.core.errors import DatasetError
 from hipdet.data.candidates import Found, Rules
 from hipdet.data.collect import LabelSource, default_labels

@@ -1,13 +1,16 @@
-"""``hipdet COMMAND``: the commands in the order of the road, each with the extra that it needs."""
+"""``hipdet COMMAND``: the commands in the order of the road, what each needs, and what they share: errors, parsers, types."""
 
 from __future__ import annotations
 
+import argparse
 import functools
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from hipdet.core.errors import HipdetError
@@ -167,3 +170,43 @@ def _under_old_name(name: str) -> None:
 def _end(text: str) -> NoReturn:
     print(f"error: {text}", file=sys.stderr)
     sys.exit(USER_ERROR)
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows examples as they are written, and defaults that are numbers, names or paths unless a help text says them."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        plain = isinstance(action.default, (int, float, str, Path)) and not isinstance(action.default, bool)
+        said = "default:" in (action.help or "") or action.default == argparse.SUPPRESS
+        return super()._get_help_string(action) if plain and not said else action.help
+
+
+def command_parser(name: str, description: str | None, examples: str) -> argparse.ArgumentParser:
+    """The parser of ``hipdet NAME``, whose help shows `examples` as they are written."""
+    return argparse.ArgumentParser(
+        prog=f"hipdet {name}", description=description, epilog=examples, formatter_class=HelpFormatter
+    )
+
+
+def whole_number(low: int, expected: str = "", high: float = math.inf) -> Callable[[str], int]:
+    """An argument type: a whole number from `low` to `high`; errors say that `expected` was."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected {expected or f'a whole number, at least {low}'}")
+        return int(text)
+
+    return number
+
+
+def number_or_any(text: str) -> int:
+    """An argument type: a whole number from 1, or 0 for ``any``."""
+    return 0 if text == "any" else whole_number(1, "a number from 1 up, or any")(text)
+
+
+def add_unfinished(parser: argparse._ActionsContainer) -> None:
+    """Add ``--with-unfinished`` to a parser or to a group of its arguments."""
+    parser.add_argument(
+        "--with-unfinished", action="store_true",
+        help="take films that hipdet annotate has as incomplete or unchecked too; they are left out otherwise",
+    )  # fmt: skip

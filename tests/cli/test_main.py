@@ -50,7 +50,7 @@ def test_overview_lists_the_commands_in_the_order_of_the_road():
 
 def test_every_module_of_the_command_line_is_a_command_or_shared():
     modules = {path.stem for path in (REPOSITORY / "hipdet/cli").glob("*.py")}
-    shared = {"__init__", "main", "arguments"}
+    shared = {"__init__", "main"}
     assert {command.name.replace("-", "_") for command in COMMANDS} == modules - shared
 
 
