@@ -19,7 +19,7 @@ from typing import Generic, Protocol, TypeVar
 from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.stored_files import files_below
 from hipdet.data.candidates import Candidate, Exclusion, Found
-from hipdet.data.formats.parse import Faults, LabelFault, TableRow, load_label_file, read_table, table_header
+from hipdet.data.formats.parse import LabelFault, LabelFaults, TableRow, load_label_file, table_header, table_rows
 from hipdet.data.formats.record import FilmLabels
 from hipdet.radiographs.sniff import is_film, short_name
 
@@ -145,7 +145,7 @@ def read_film_table(path: Path, columns: Sequence[str] = (), empty: bool = False
     Raises:
         DatasetError: the list of its faults: file, line, what was found and what was expected.
     """
-    faults = Faults()
+    faults = LabelFaults()
     rows: list[tuple[str, TableRow]] = []
     with faults.at(path.name):
         file = load_label_file(path, path.name)
@@ -153,7 +153,7 @@ def read_film_table(path: Path, columns: Sequence[str] = (), empty: bool = False
             raise LabelFault(f"is {file.kind.upper()}, expected a CSV table")
         header, _ = table_header(file.document)
         key = next((name for name in _FILM_COLUMNS if name in header), _FILM_COLUMNS[0])
-        for row in read_table(file.document, (key, *columns), (",", ";", "\t"), faults, path.name):
+        for row in table_rows(file.document, (key, *columns), faults, path.name):
             with faults.at(path.name, row.place):
                 if not row.text[key]:
                     raise LabelFault(f"column {key} is empty, expected the name of a film")
