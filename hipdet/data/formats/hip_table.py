@@ -16,12 +16,11 @@ from pathlib import Path
 from hipdet.core.errors import DatasetError, RadiographError, raise_faults
 from hipdet.core.files import is_file_name
 from hipdet.data.coco_file import Film, Roi
+from hipdet.data.formats.geometry import LARGEST_OVERHANG, clipped, overhang
+from hipdet.data.formats.record import Box
 from hipdet.radiographs.read import read_header
 
 HIP = "hip"
-# A square around a hip at the edge of a film reaches over it: FracAtlas has 4 of 200, by up to 21% of the side.  More
-# than this part of the side is a mistake: another film's box, or one drawn on the film before it was turned upright.
-LARGEST_OVERHANG = 0.25
 _REQUIRED = ("image", "x", "y", "side")
 
 
@@ -38,10 +37,10 @@ class HipRow:
     implant: bool | None
     patient: str | None
 
-    def roi(self, width: int, height: int) -> Roi:
-        """The hip as ROI, clipped to a film of `width` x `height` pixels."""
-        x1, y1 = min(self.x + self.side, width), min(self.y + self.side, height)
-        return Roi((max(self.x, 0.0), max(self.y, 0.0), x1, y1), HIP, self.picture_side, self.implant)
+    @property
+    def box(self) -> Box:
+        """``(x0, y0, x1, y1)``; it may reach over the edge of the film."""
+        return self.x, self.y, self.x + self.side, self.y + self.side
 
 
 def read_hip_table(path: str | os.PathLike[str], need_patient: bool = False) -> list[HipRow]:
@@ -114,7 +113,7 @@ def films_of_table(
         faults += [fault for row in hips if (fault := _outside_fault(row, width, height))]
         if len({row.patient for row in hips}) > 1:
             faults.append(f"line {hips[1].line}, column patient: {image} has several patients, expected one")
-        rois = tuple(row.roi(width, height) for row in hips)
+        rois = tuple(Roi(clipped(row.box, width, height), HIP, row.picture_side, row.implant) for row in hips)
         films.append(Film(path.relative_to(root).as_posix(), width, height, source, patient_of(hips[0]), rois))
     raise_faults(table, faults)
     return films
@@ -191,10 +190,10 @@ def _repeat_faults(rows: Sequence[HipRow]) -> list[str]:
 
 
 def _outside_fault(row: HipRow, width: int, height: int) -> str | None:
-    overhang = max(-row.x, -row.y, row.x + row.side - width, row.y + row.side - height)
-    if overhang <= LARGEST_OVERHANG * row.side:
+    over = overhang(row.box, width, height)
+    if over <= LARGEST_OVERHANG * row.side:
         return None
     return (
-        f"line {row.line}: box at x={row.x:g}, y={row.y:g} of side {row.side:g} reaches {overhang:g} px out of "
+        f"line {row.line}: box at x={row.x:g}, y={row.y:g} of side {row.side:g} reaches {over:g} px out of "
         f"{row.image}, {width}x{height} upright, expected at most a quarter of the side: was it drawn upright?"
     )

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.records import shown
+from hipdet.core.stored_files import files_below
 from hipdet.data.formats.coco import read_coco_labels
 from hipdet.data.formats.cvat import read_cvat
 from hipdet.data.formats.label_studio import read_label_studio
@@ -91,24 +92,13 @@ def label_files_below(root: Path, suffixes: Iterable[str]) -> list[Path]:
     Raises:
         DatasetError: a folder can't be read, or a link leads out of `root`.
     """
-    wanted = tuple(suffixes)
-    found = []
-    for folder, folders, names in os.walk(root, onerror=_refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(folder, name) for name in names if name.lower().endswith(wanted) and not _is_other(name)]
-    inside = root.resolve()
-    for path in found:
-        if path.is_symlink() and inside not in path.resolve().parents:
-            raise DatasetError(f"{path} is a link out of its folder: put the label file itself there")
-    return sorted(found)
+    endings = tuple(suffixes)
 
+    def wanted(name: str) -> bool:
+        lower = name.lower()
+        return lower.endswith(endings) and lower not in TEXTS and not lower.startswith("readme")
 
-def _is_other(name: str) -> bool:
-    return name.startswith(".") or name.lower() in TEXTS or name.lower().startswith("readme")
-
-
-def _refuse(error: OSError) -> None:
-    raise DatasetError(f"{error.filename}: can't be read: {error.strerror}") from error
+    return sorted(file.path for file in files_below(root, wanted=wanted))
 
 
 @dataclass(frozen=True)

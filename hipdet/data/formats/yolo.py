@@ -17,7 +17,7 @@ from typing import Any
 
 from hipdet.core.errors import HipdetError
 from hipdet.core.records import shown
-from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, enclosing
+from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, clipped, enclosing
 from hipdet.data.formats.parse import Fields, LabelFault, LabelFaults, LabelFile, decoded, film_size, number_in
 from hipdet.data.formats.record import Box, FilmLabels, FilmSizes, LabelBox, LabelOptions, label_name
 
@@ -102,8 +102,7 @@ def _box(fields: Sequence[str], size: Size, rotated: str) -> Box:
         corners = list(zip(pixels[::2], pixels[1::2]))
         checked_box(enclosing(corners), size)
         box = box_of_corners(corners, rotated)
-    x0, y0, x1, y1 = box
-    return checked_box((max(x0, 0.0), max(y0, 0.0), min(x1, float(size[0])), min(y1, float(size[1]))), size)
+    return checked_box(clipped(box, *size), size)
 
 
 def _fraction(text: str, position: int) -> float:
