@@ -1,6 +1,4 @@
-"""The films of a folder as candidates, with what tables say of them.
-
-Which labels are of which film.
+"""The films of a folder as candidates, with what tables say of them, and which labels are of which film.
 
 Labels come from other machines and tools: the folders before a film's name may differ, and so may its extension, where
 films were exported for labelling.  So films are found by name, then by name without extension; where several films
@@ -14,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.stored_files import files_below
@@ -27,19 +25,7 @@ from hipdet.radiographs.sniff import is_film, short_name
 _EXTENSION = re.compile(r"\.(jpe?g|png|tiff?|bmp|dcm|dicom|gif|webp)$", re.IGNORECASE)
 
 
-class Named(Protocol):
-    """What labels are matched with."""
-
-    @property
-    def name(self) -> str:
-        """Path below the root of the data set."""
-
-    @property
-    def other_names(self) -> tuple[str, ...]:
-        """What label files may call it beside the last part of its name."""
-
-
-Film = TypeVar("Film", bound=Named)
+Film = TypeVar("Film", bound=Candidate | Exclusion)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from pathlib import Path
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_json
 from hipdet.data.coco_file import Film, build_coco
-from hipdet.data.formats.hip_table import HIP, HipRow, film_in, films_of_table, read_hip_table
+from hipdet.data.formats.hip_table import HIP, film_in, films_of_table, read_hip_table
 from hipdet.data.split import split_films
 
 SPLIT_SOURCES = ("cgoa", "oaih")  # trained and validated on
@@ -72,7 +72,6 @@ def _films(root: Path, source: str) -> list[Film]:
             raise DatasetError(f"{image} is not in {folder}: make the phantoms again")
         return path
 
-    def patient_of(row: HipRow) -> str:
-        return str(row.patient)
-
-    return films_of_table(read_hip_table(table, need_patient=True), table, root, source, find, patient_of)
+    return films_of_table(
+        read_hip_table(table, need_patient=True), table, root, source, find, lambda row: str(row.patient)
+    )
