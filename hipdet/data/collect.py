@@ -52,15 +52,11 @@ def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candid
 
     def upright(each: LabelBox) -> Roi:
         x0, y0, x1, y1 = (edge * scale for edge in each.box)
-        box = (
-            turn_upright((x0, y0, x1, y1), header.stored, header.orientation)
-            if frame.name == "raw"
-            else (x0, y0, x1, y1)
-        )
-        box = (box[0], box[1] - top, box[2], box[3] - top)
+        if frame.name == "raw":
+            x0, y0, x1, y1 = turn_upright((x0, y0, x1, y1), header.stored, header.orientation)
         where = ", ".join(filter(None, (labels.file.name, labels.place, each.place)))
         try:
-            return Roi(_on_film(box, width, height), rules.class_of(each.label))
+            return Roi(_on_film((x0, y0 - top, x1, y1 - top), width, height), rules.class_of(each.label))
         except DatasetError as error:
             raise DatasetError(f"{film}: {error} ({where})") from error
 

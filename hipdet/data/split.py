@@ -11,6 +11,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from hipdet.core.errors import DatasetError
 from hipdet.data.coco_file import Film
 from hipdet.data.validate.faults import Fault
@@ -105,13 +107,10 @@ def near_duplicate_groups(numbers: Sequence[int], gap: int = 2) -> list[int]:
 
     Numbers that differ by `gap` or less from a neighbour in sorted order are chained: ``[5, 1, 3, 9] -> [1, 1, 1, 9]``.
     """
-    group_of: dict[int, int] = {}
-    previous = first = None
-    for number in sorted(set(numbers)):
-        if previous is None or first is None or number - previous > gap:
-            first = number
-        group_of[number] = first
-        previous = number
+    ordered = np.unique(numbers)
+    starts = np.diff(ordered, prepend=-np.inf) > gap
+    first = ordered[starts][np.cumsum(starts) - 1]  # of the group of each
+    group_of = dict(zip(ordered.tolist(), first.tolist()))
     return [group_of[number] for number in numbers]
 
 

@@ -140,28 +140,26 @@ def _row(line: int, record: dict[str, str | None], need_patient: bool, faults: l
         faults.append(f"line {line}: number of fields differs from the header's: check the commas")
         return None
     text = {key: (value or "").strip() for key, value in record.items()}
-    found: list[str] = []
-
-    def expect(good: bool, column: str, expected: str) -> None:
-        if not good:
-            found.append(f"line {line}, column {column}: found {record.get(column)!r}, expected {expected}")
-
-    image = text["image"]
-    expect(is_file_name(image), "image", "a plain file name, without folders")
     x, y, side = (_number(text[column]) for column in ("x", "y", "side"))
-    for column, value in (("x", x), ("y", y)):
-        expect(value is not None, column, "a number of pixels")
-    expect(side is not None and side > 0, "side", "a number of pixels above 0")
-    picture_side = text.get("picture_side") or None
-    expect(picture_side in ("left", "right", None), "picture_side", "left, right or nothing")
-    implant = text.get("implant") or None
-    expect(implant in ("0", "1", None), "implant", "0, 1 or nothing")
-    patient = text.get("patient") or None
-    expect(patient is not None or not need_patient, "patient", "the pseudonym of the patient")
+    picture_side, implant, patient = (text.get(column) or None for column in ("picture_side", "implant", "patient"))
+    expected = {
+        "image": (is_file_name(text["image"]), "a plain file name, without folders"),
+        "x": (x is not None, "a number of pixels"),
+        "y": (y is not None, "a number of pixels"),
+        "side": (side is not None and side > 0, "a number of pixels above 0"),
+        "picture_side": (picture_side in ("left", "right", None), "left, right or nothing"),
+        "implant": (implant in ("0", "1", None), "0, 1 or nothing"),
+        "patient": (patient is not None or not need_patient, "the pseudonym of the patient"),
+    }
+    found = [
+        f"line {line}, column {column}: found {record.get(column)!r}, expected {what}"
+        for column, (good, what) in expected.items()
+        if not good
+    ]
     faults += found
     if found or x is None or y is None or side is None:
         return None
-    return HipRow(line, image, x, y, side, picture_side, None if implant is None else implant == "1", patient)
+    return HipRow(line, text["image"], x, y, side, picture_side, None if implant is None else implant == "1", patient)
 
 
 def _number(text: str) -> float | None:

@@ -31,7 +31,10 @@ def detect_format(file: LabelFile) -> str:
     Raises:
         LabelFault: no known format.
     """
-    found = {"json": _json_format, "xml": _xml_format, "text": _text_format}[file.kind](file)
+    if file.kind == "xml":
+        found = {"annotation": "voc", "annotations": "cvat"}.get(file.document.tag)
+    else:
+        found = _json_format(file.document) if file.kind == "json" else _text_format(file)
     if found is None:
         raise LabelFault(
             f"no known format, found {_summary(file)}: export the labels as one that hipdet reads, name it with "
@@ -40,8 +43,7 @@ def detect_format(file: LabelFile) -> str:
     return found
 
 
-def _json_format(file: LabelFile) -> str | None:
-    document = file.document
+def _json_format(document: Any) -> str | None:
     if isinstance(document, list):
         tasks = [item for item in document if isinstance(item, dict)]
         is_label_studio = any("data" in task or "annotation_id" in task or "annotator" in task for task in tasks)
@@ -50,18 +52,10 @@ def _json_format(file: LabelFile) -> str | None:
         return "coco"
     if "shapes" in document:
         return "labelme"
-    films = document.get(PROJECT_KEY, document)
-    if PROJECT_KEY in document or (films and any(_is_via_film(film) for film in films.values())):
+    films = [film for film in document.values() if isinstance(film, dict)]
+    if PROJECT_KEY in document or any({"filename", "regions"} <= film.keys() for film in films):
         return "via"
     return None
-
-
-def _is_via_film(film: Any) -> bool:
-    return isinstance(film, dict) and {"filename", "regions"} <= film.keys()
-
-
-def _xml_format(file: LabelFile) -> str | None:
-    return {"annotation": "voc", "annotations": "cvat"}.get(file.document.tag)
 
 
 def _text_format(file: LabelFile) -> str | None:

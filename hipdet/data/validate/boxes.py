@@ -1,7 +1,4 @@
-"""Boxes of a COCO file: all that CocoDataset drops, and pycocotools takes, without a word.
-
-Every fault between the annotations and the films on disk.
-"""
+"""Boxes of a COCO file: all that CocoDataset drops, and pycocotools takes, without a word; and its films on disk."""
 
 from __future__ import annotations
 
@@ -80,13 +77,12 @@ def _check_box(annotation: Record, image: Record | None, where: str, film: str, 
         return False
     area = finite(annotation["area"])
     # CocoDataset drops a box without area, pycocotools one above 1e10
+    expected, mend = f"{w * h:g}", "write width x height"
     if area is None or not 0 < area <= MAX_SIDE**2:
-        faults.error(
-            "area-invalid", where, f"area {shown(annotation['area'])}", f"{w * h:g}", "write width x height", film
-        )
+        faults.error("area-invalid", where, f"area {shown(annotation['area'])}", expected, mend, film)
         return False
     if abs(area - w * h) > AREA_TOLERANCE * w * h and not annotation.get("segmentation"):
-        faults.warn("area-differs", where, f"area {area:g}", f"{w * h:g}", "write width x height", film)
+        faults.warn("area-differs", where, f"area {area:g}", expected, mend, film)
     return True
 
 
@@ -138,9 +134,8 @@ def check_films(images: Iterable[dict[str, Any]], root: Path, faults: Faults, pr
 def _check_film(path: Path, image: dict[str, Any], faults: Faults) -> None:
     where, name = f"image {image.get('id')}", image["file_name"]
     if not path.is_file():
-        faults.error(
-            "film-missing", where, "no such film", f"a film at {path}", "check the image root, or drop it", name
-        )
+        expected, mend = f"a film at {path}", "check the image root, or drop it"
+        faults.error("film-missing", where, "no such film", expected, mend, name)
         return
     try:
         header = read_header(path)

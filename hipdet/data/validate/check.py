@@ -1,7 +1,4 @@
-"""All checks of one annotation file.
-
-The gate before training.
-"""
+"""All checks of one annotation file, and the gate before training."""
 
 from __future__ import annotations
 

@@ -46,18 +46,14 @@ def check_plausibility(
     for image in images:
         boxes = of_image[image["id"]]
         if reason := left_out(image):
-            mend = "finish it in hipdet annotate; training passes it over"
-            faults.warn(
-                "film-left-out", f"image {image['id']}", reason, "a film that is done", mend, image["file_name"]
-            )
+            where, mend = f"image {image['id']}", "finish it in hipdet annotate; training passes it over"
+            faults.warn("film-left-out", where, reason, "a film that is done", mend, image["file_name"])
         elif boxes or not is_done(image):
             _check_count(image, boxes, rois, faults)
         _check_sides(image, boxes, faults)
         _check_overlap(image, boxes, faults)
         for annotation in boxes:
-            _check_ratio(image, annotation, medians, faults)
-            if square_tolerance is not None:
-                _check_square(image, annotation, square_tolerance, faults)
+            _check_size(image, annotation, medians.get(annotation["category_id"]), square_tolerance, faults)
     without = [image["file_name"] for image in images if not image.get("patient")]
     if without:
         found = f"{len(without)} of {len(images)} images without patient"
@@ -76,12 +72,18 @@ def _median_ratios(images: Sequence[Record], of_image: dict[int, list[Record]]) 
     return {category: median(values) for category, values in ratios.items() if len(values) >= FEWEST}
 
 
-def _check_ratio(image: Record, annotation: Record, medians: dict[int, float], faults: Faults) -> None:
-    typical = medians.get(annotation["category_id"])
-    ratio = _ratio(image, annotation)
+def _check_size(
+    image: Record, annotation: Record, typical: float | None, square_tolerance: float | None, faults: Faults
+) -> None:
+    """Not far from the `typical` ratio, and a square unless the edge of the film cuts it."""
+    where, ratio = f"annotation {annotation['id']}", _ratio(image, annotation)
     if typical and not typical / RATIO_FACTOR <= ratio <= typical * RATIO_FACTOR:
         found, expected = f"ratio_ROI/image {ratio:.3f}", f"near {typical:.3f}, the median"
-        faults.warn("ratio-unlikely", f"annotation {annotation['id']}", found, expected, _LOOK, image["file_name"])
+        faults.warn("ratio-unlikely", where, found, expected, _LOOK, image["file_name"])
+    x, y, w, h = annotation["bbox"]
+    cut = x <= 1 or y <= 1 or x + w >= image["width"] - 1 or y + h >= image["height"] - 1
+    if square_tolerance is not None and not cut and abs(w - h) > square_tolerance * max(w, h):
+        faults.warn("not-square", where, f"{w:g} wide and {h:g} high", "a square", "redraw it", image["file_name"])
 
 
 def _check_count(image: Record, boxes: Sequence[Record], rois: int | None, faults: Faults) -> None:
@@ -111,10 +113,8 @@ def _check_sides(image: Record, boxes: Sequence[Record], faults: Faults) -> None
             expected = "the patient's right at the picture's left"
             faults.warn("side-mirrored", where, found, expected, _LOOK, image["file_name"])
     if "left" in centre and "right" in centre and centre["left"] > centre["right"]:
-        found = f"left ROI at x = {centre['left']:g}, right one at {centre['right']:g}"
-        faults.warn(
-            "sides-swapped", f"image {image['id']}", found, "left left of right", "swap them", image["file_name"]
-        )
+        where, found = f"image {image['id']}", f"left ROI at x = {centre['left']:g}, right one at {centre['right']:g}"
+        faults.warn("sides-swapped", where, found, "left left of right", "swap them", image["file_name"])
 
 
 def _check_overlap(image: Record, boxes: Sequence[Record], faults: Faults) -> None:
@@ -132,26 +132,17 @@ def _check_overlap(image: Record, boxes: Sequence[Record], faults: Faults) -> No
                 faults.warn("rois-overlap", f"annotation {boxes[j]['id']}", found, expected, mend, image["file_name"])
 
 
-def _check_square(image: Record, annotation: Record, tolerance: float, faults: Faults) -> None:
-    x, y, w, h = annotation["bbox"]
-    # the edge of the film cuts squares
-    cut = x <= 1 or y <= 1 or x + w >= image["width"] - 1 or y + h >= image["height"] - 1
-    if not cut and abs(w - h) > tolerance * max(w, h):
-        found, expected = f"{w:g} wide and {h:g} high", "a square"
-        faults.warn("not-square", f"annotation {annotation['id']}", found, expected, "redraw it", image["file_name"])
-
-
 def sound(annotations: Sequence[Record], images: Sequence[Record]) -> list[Record]:
     """The annotations that have a box, an image and a category: what can be judged."""
     ids = {image["id"] for image in images}
-    return [
-        each
-        for each in annotations
-        if is_whole(each["image_id"])
-        and each["image_id"] in ids
-        and is_whole(each["category_id"])
-        and _is_box(each["bbox"])
-    ]
+
+    def is_sound(annotation: Record) -> bool:
+        image_id, box = annotation["image_id"], finite_box(annotation["bbox"])
+        if not (is_whole(image_id) and image_id in ids and is_whole(annotation["category_id"])):
+            return False
+        return box is not None and box[2] > 0 and box[3] > 0
+
+    return [each for each in annotations if is_sound(each)]
 
 
 def sound_images(images: Sequence[Record]) -> list[Record]:
@@ -160,11 +151,7 @@ def sound_images(images: Sequence[Record]) -> list[Record]:
         each
         for each in images
         if is_whole(each["id"])
-        and all(is_side(each[key]) for key in ("width", "height"))
+        and is_side(each["width"])
+        and is_side(each["height"])
         and isinstance(each["file_name"], str)
     ]
-
-
-def _is_box(bbox: object) -> bool:
-    box = finite_box(bbox)
-    return box is not None and box[2] > 0 and box[3] > 0

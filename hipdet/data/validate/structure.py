@@ -1,7 +1,4 @@
-"""Ids, images and categories of a COCO file.
-
-A COCO file as JSON with the records that training needs.
-"""
+"""A COCO file as JSON with the records that training needs: their ids, images and categories."""
 
 from __future__ import annotations
 
@@ -100,25 +97,18 @@ def check_images(images: Sequence[dict[str, Any]], faults: Faults) -> None:
             if not is_side(image[key]):
                 found, expected = f"{key} is {shown(image[key])}", f"the pixels of the upright film, 1 to {MAX_SIDE}"
                 faults.error("size-invalid", where, found, expected, "read them from the film", name)
-        if check_file_name(name, where, faults):
-            if name in first:
-                found = f"file_name is that of image {first[name]} too"
-                faults.error("film-twice", where, found, "one record for a film", "remove one", name)
-            elif folded.setdefault(name.casefold(), name) != name:
-                found = f"differs from {folded[name.casefold()]!r} by case only"
-                mend = "rename one, as some disks don't tell them apart"
-                faults.warn("name-case", where, found, "names that differ", mend, name)
-            first.setdefault(name, image["id"])
-
-
-def check_file_name(name: object, where: str, faults: Faults) -> bool:
-    """Whether `name` can be followed below an image root."""
-    fault = file_name_fault(name)
-    if fault:
-        faults.error(
-            "name-invalid", where, f"file_name {fault}", "the path of a film below the image root", "mend it", name
-        )
-    return fault is None
+        if fault := file_name_fault(name):
+            expected = "the path of a film below the image root"
+            faults.error("name-invalid", where, f"file_name {fault}", expected, "mend it", name)
+            continue
+        if name in first:
+            found = f"file_name is that of image {first[name]} too"
+            faults.error("film-twice", where, found, "one record for a film", "remove one", name)
+        elif folded.setdefault(name.casefold(), name) != name:
+            found = f"differs from {folded[name.casefold()]!r} by case only"
+            mend = "rename one, as some disks don't tell them apart"
+            faults.warn("name-case", where, found, "names that differ", mend, name)
+        first.setdefault(name, image["id"])
 
 
 def file_name_fault(name: object) -> str | None:
@@ -149,17 +139,8 @@ def check_categories(
     for name, count in Counter(names).items():
         if count > 1:
             faults.error("class-twice", f"category {name!r}", f"name stands {count} times", "once", "remove the others")
-    if classes is not None:
-        _check_classes(categories, names, annotations, classes, faults)
-
-
-def _check_classes(
-    categories: Sequence[dict[str, Any]],
-    names: Sequence[str],
-    annotations: Sequence[dict[str, Any]],
-    classes: Sequence[str],
-    faults: Faults,
-) -> None:
+    if classes is None:
+        return
     near = {name.strip().casefold(): name for name in names if name not in classes}
     for expected in classes:
         if expected in names:
@@ -168,10 +149,8 @@ def _check_classes(
         if similar is not None:
             faults.error("class-name", f"category {similar!r}", f"{similar!r}", f"{expected!r}", "rename it")
         else:
-            mend = "rename one, or set the config's `classes`"
-            faults.error(
-                "class-missing", f"category {expected!r}", f"categories {shown(list(names))}", f"{expected!r}", mend
-            )
+            found, mend = f"categories {shown(names)}", "rename one, or set the config's `classes`"
+            faults.error("class-missing", f"category {expected!r}", found, f"{expected!r}", mend)
     # CocoDataset numbers classes in the order of the file and names them in the order of the config
     order = [name for name in names if name in classes]
     if order != [name for name in classes if name in names] and len(set(order)) == len(order):
