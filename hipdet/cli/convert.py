@@ -18,9 +18,8 @@ from hipdet.data.convert import Output, convert_found, report
 from hipdet.data.copies import Copies
 from hipdet.data.formats.reader import FORMATS
 from hipdet.data.sources.cgoa import ONE, PHASES, find_cgoa
-from hipdet.data.sources.folder import find_folder
+from hipdet.data.sources.folder import GIS_MIN_SIDE, find_folder, find_gis
 from hipdet.data.sources.fracatlas import convert_fracatlas
-from hipdet.data.sources.gis import MIN_SIDE, find_gis
 from hipdet.data.sources.oaih import PAPER_VISITS, ROUTES, VISITS, find_oaih
 from hipdet.data.sources.phantoms import convert_phantoms
 from hipdet.data.split import SPLIT_BY
@@ -278,7 +277,7 @@ def _add_oaih(parser: argparse.ArgumentParser) -> None:
 def _add_gis(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exclude", type=Path, help="table film,reason (default: ROOT/exclude.csv if it is there)")
     parser.add_argument("--table", type=Path, help="film,patient (default: each film counts as one)")
-    add_collection_arguments(parser, rois=2, min_side=MIN_SIDE)
+    add_collection_arguments(parser, rois=2, min_side=GIS_MIN_SIDE)
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:

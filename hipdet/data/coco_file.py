@@ -106,13 +106,13 @@ def build_coco(films: Iterable[Film], classes: Sequence[str], info: Mapping[str,
         for number, roi in enumerate((*film.rois, *film.ignored)):
             if roi.label not in category_ids:
                 raise DatasetError(f"{film.file_name}: label {roi.label!r} found, expected one of {list(classes)}")
-            annotation = _annotation(len(annotations) + 1, image_id, category_ids[roi.label], roi)
-            annotations.append(dict(annotation, iscrowd=int(number >= len(film.rois))))
+            crowd = int(number >= len(film.rois))
+            annotations.append(_annotation(len(annotations) + 1, image_id, category_ids[roi.label], roi, crowd))
     categories = [{"id": number, "name": name} for name, number in category_ids.items()]
     return {"info": dict(info), "images": images, "annotations": annotations, "categories": categories}
 
 
-def _annotation(number: int, image_id: int, category_id: int, roi: Roi) -> dict[str, Any]:
+def _annotation(number: int, image_id: int, category_id: int, roi: Roi, iscrowd: int) -> dict[str, Any]:
     bbox = [round(float(value), 3) for value in xyxy_to_xywh(roi.box)[0]]
     annotation: dict[str, Any] = {
         "id": number,
@@ -120,7 +120,7 @@ def _annotation(number: int, image_id: int, category_id: int, roi: Roi) -> dict[
         "category_id": category_id,
         "bbox": bbox,
         "area": round(bbox[2] * bbox[3], 3),
-        "iscrowd": 0,
+        "iscrowd": iscrowd,
     }
     if roi.picture_side is not None:
         annotation["picture_side"] = roi.picture_side

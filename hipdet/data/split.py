@@ -238,14 +238,12 @@ def find_leaks(parts: Mapping[str, Iterable[Image]]) -> Leaks:
 def check_across(files: Mapping[str, dict[str, Any]]) -> list[Fault]:
     """Warn of patients and films that stand in several of `files`, COCO dictionaries by file name."""
     leaks = find_leaks({name: sound_images(coco.get("images", [])) for name, coco in files.items()})
-    return [
-        *(_warning("patient-shared", f"patient {shared.name}", shared) for shared in leaks.patients),
-        *(_warning("film-shared", "", shared) for shared in leaks.films),
-    ]
-
-
-def _warning(kind: str, id: str, shared: Shared) -> Fault:
+    found = [("patient-shared", f"patient {each.name}", each) for each in leaks.patients]
+    found += [("film-shared", "", each) for each in leaks.films]
     mend = "split by patient (hipdet split) if these are training and test"
-    return Fault(
-        kind, shared.parts[0], id, shared.film, f"also in {', '.join(shared.parts[1:])}", "one file", mend, True
-    )
+    return [
+        Fault(
+            kind, each.parts[0], id, each.film, f"also in {', '.join(each.parts[1:])}", "one file", mend, warning=True
+        )
+        for kind, id, each in found
+    ]

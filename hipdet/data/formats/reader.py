@@ -165,7 +165,7 @@ def read_labels(
     faults = LabelFaults()
     files = _load(path, format, faults)
     kind, files = (format, files) if format else _detected(path, files, faults)
-    films = FORMATS[kind].read(_of_kind(files, kind, faults), options, faults) if kind else []
+    films = FORMATS[kind].read(files, options, faults) if kind else []
     faults.found += repeat_faults(films, {file.path: file.shown for file in files})
     raise_faults(path, faults.found)
     if not films:
@@ -188,7 +188,10 @@ def _load(path: Path, format: str | None, faults: LabelFaults) -> list[LabelFile
     for each in tqdm(paths, "label files", unit="file", disable=None if len(paths) > 1 else True):
         shown = each.name if each == path else each.relative_to(path).as_posix()
         with faults.at(shown):
-            files.append(load_label_file(each, shown))
+            file = load_label_file(each, shown)
+            if format and file.kind not in FORMATS[format].kinds:
+                raise LabelFault(f"is {file.kind}, expected {FORMATS[format].title}: name another format=")
+            files.append(file)
     return files
 
 
@@ -202,15 +205,3 @@ def _detected(path: Path, files: Sequence[LabelFile], faults: LabelFaults) -> tu
         found = ", ".join(f"{FORMATS[kind].title} ({same[0].shown})" for kind, same in kinds.items())
         raise DatasetError(f"{path}: several formats, {found}, expected one: name it with format={'|'.join(kinds)}")
     return next(iter(kinds.items()), (None, []))
-
-
-def _of_kind(files: Sequence[LabelFile], kind: str, faults: LabelFaults) -> list[LabelFile]:
-    """Those of `files` that can be of the format, the others being faults."""
-    expected = FORMATS[kind]
-    good = []
-    for file in files:
-        with faults.at(file.shown):
-            if file.kind not in expected.kinds:
-                raise LabelFault(f"is {file.kind}, expected {expected.title}: name another format=")
-            good.append(file)
-    return good
