@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,9 +100,9 @@ def films_of_table(
         DatasetError: the list of films that are missing or damaged and of boxes outside their film by more than a
             quarter of their side.
     """
-    by_image: dict[str, list[HipRow]] = {}
+    by_image: dict[str, list[HipRow]] = defaultdict(list)
     for row in rows:
-        by_image.setdefault(row.image, []).append(row)
+        by_image[row.image].append(row)
     films, faults = [], []
     for image, hips in by_image.items():
         try:

@@ -17,7 +17,7 @@ from hipdet.data.formats.coco import read_coco_labels
 from hipdet.data.formats.cvat import read_cvat
 from hipdet.data.formats.label_studio import read_label_studio
 from hipdet.data.formats.labelme import read_labelme
-from hipdet.data.formats.parse import LabelFault, LabelFaults, LabelFile, load_label_file, table_header
+from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, load_label_file, table_header
 from hipdet.data.formats.plain_csv import FORMS, read_csv
 from hipdet.data.formats.record import FilmLabels, FilmSizes, LabelOptions, Origin, Reader, repeat_faults
 from hipdet.data.formats.via import PROJECT_KEY, SHAPE_COLUMN, read_via
@@ -162,7 +162,7 @@ def read_labels(
     options = LabelOptions(origin, rotated, film_size, names, author, attribute)
     if format is not None and format not in FORMATS:
         raise DatasetError(f"format is {format!r}, expected one of {', '.join(FORMATS)}")
-    faults = LabelFaults()
+    faults = FaultLog()
     files = _load(path, format, faults)
     kind, files = (format, files) if format else _detected(path, files, faults)
     films = FORMATS[kind].read(files, options, faults) if kind else []
@@ -173,7 +173,7 @@ def read_labels(
     return films
 
 
-def _load(path: Path, format: str | None, faults: LabelFaults) -> list[LabelFile]:
+def _load(path: Path, format: str | None, faults: FaultLog) -> list[LabelFile]:
     if path.is_dir():
         chosen = [FORMATS[format]] if format else FORMATS.values()
         suffixes = sorted({suffix for each in chosen for suffix in each.suffixes})
@@ -195,7 +195,7 @@ def _load(path: Path, format: str | None, faults: LabelFaults) -> list[LabelFile
     return files
 
 
-def _detected(path: Path, files: Sequence[LabelFile], faults: LabelFaults) -> tuple[str | None, list[LabelFile]]:
+def _detected(path: Path, files: Sequence[LabelFile], faults: FaultLog) -> tuple[str | None, list[LabelFile]]:
     """The one format of `files` and those that have it; the others, of no known format, are faults."""
     kinds: dict[str, list[LabelFile]] = {}
     for file in files:

@@ -63,9 +63,7 @@ def convert_fracatlas(
     out = Path(out) if out is not None else root / "annotations"
     rows = read_hip_table(table)
     group_of = _groups(rows, table)
-    films = films_of_table(
-        rows, table, root, "fracatlas", find=partial(_find, root), patient_of=lambda row: group_of[row.image]
-    )
+    films = films_of_table(rows, table, root, "fracatlas", partial(_find, root), lambda row: group_of[row.image])
     fold_numbers = grouped_folds([film.patient for film in films], folds, seed)
     fold_of = {film.file_name: fold for film, fold in zip(films, fold_numbers)}
     subsets = {"hips": films}

@@ -48,16 +48,14 @@ def convert_phantoms(
         if (root / source).is_dir():
             subsets[source] = _films(root, source)
             if source in SPLIT_SOURCES:
-                subsets[f"{source}_train"], subsets[f"{source}_val"] = split_films(
-                    subsets[source], val_fraction, seed, split
-                )
+                train, val = split_films(subsets[source], val_fraction, seed, split)
+                subsets |= {f"{source}_train": train, f"{source}_val": val}
     if not subsets:
         raise DatasetError(f"{root}: found none of the folders {', '.join((*SPLIT_SOURCES, *TEST_SOURCES))}")
     if all(source in subsets for source in SPLIT_SOURCES):
         for part in ("train", "val"):
-            subsets["_".join((*SPLIT_SOURCES, part))] = [
-                film for source in SPLIT_SOURCES for film in subsets[f"{source}_{part}"]
-            ]
+            together = [film for source in SPLIT_SOURCES for film in subsets[f"{source}_{part}"]]
+            subsets["_".join((*SPLIT_SOURCES, part))] = together
     for name, films in subsets.items():
         write_json(out / f"{name}.json", build_coco(films, [HIP], INFO))
     return {out / f"{name}.json": films for name, films in subsets.items()}
