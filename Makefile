@@ -1,5 +1,5 @@
 # Two commands do everything: make demo, make test.
-# Variables: PYTHON (3.9 to 3.13), VENV, DEMO, PIP_ARGS (for instance --index-url of a mirror).
+# Variables: PYTHON (3.10 to 3.13), VENV, DEMO, PIP_ARGS (for instance --index-url of a mirror).
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= work_dirs/demo
@@ -39,15 +39,16 @@ demo: phantoms  ## films, training, test, table and gallery: about 10 minutes on
 
 test: install  ## lint, types and all tests, about 23 minutes on 2 cores
 	$(MAKE) lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 10 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 10 $(PYTEST_ARGS)
 
-lint: $(STAMP)  ## ruff and mypy
+lint: $(STAMP)  ## ruff, mypy, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check hipdet tools tests benchmarks setup.py
 	$(BIN)/mypy
+	$(BIN)/lint-imports .importlinter
 
 benchmark: install  ## speed beside DetInferencer (and YOLO="a.onnx b.onnx"): work_dirs/benchmark/benchmark.md; a quiet machine
-	$(BIN)/python tools/benchmark.py $(if $(YOLO),--yolo $(YOLO)) $(BENCHMARK_OPTIONS)
+	$(BIN)/python benchmarks/benchmark.py $(if $(YOLO),--yolo $(YOLO)) $(BENCHMARK_OPTIONS)
 
 clean:  ## remove what the commands above made
 	rm -rf $(VENV) $(DEMO) build *.egg-info

@@ -4,6 +4,7 @@ No mm* package is a hard requirement: an existing deployment keeps the ones it h
 """
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -18,6 +19,9 @@ class BuildWithConfigs(build_py):
     """Adds configs and tools where mim looks for them (hipdet/.mim); editable installs go without."""
 
     def run(self) -> None:
+        shutil.rmtree(
+            Path(self.build_lib) / "hipdet", ignore_errors=True
+        )  # of an older version, which would be packed too
         super().run()
         if self.editable_mode:
             return
