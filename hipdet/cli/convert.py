@@ -15,13 +15,12 @@ from hipdet.data.convert import Output, convert_found, report
 from hipdet.data.copies import Copies
 from hipdet.data.formats.reader import FORMATS
 from hipdet.data.sources.cgoa import ONE, PHASES, find_cgoa
-from hipdet.data.sources.folder import find_folder
+from hipdet.data.sources.folder import GIS_MIN_SIDE, find_folder, find_gis
 from hipdet.data.sources.fracatlas import convert_fracatlas
-from hipdet.data.sources.gis import MIN_SIDE, find_gis
 from hipdet.data.sources.oaih import PAPER_VISITS, ROUTES, VISITS, find_oaih
 from hipdet.data.sources.phantoms import convert_phantoms
 from hipdet.data.split import SPLIT_BY
-from hipdet.data.statistics import summarize, table1
+from hipdet.data.statistics import Summary, table1
 
 # what a provenance file notes of a run: choices, but no paths
 NOTED = (
@@ -173,7 +172,7 @@ def _add_oaih(parser: argparse.ArgumentParser) -> None:
 def _add_gis(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exclude", type=Path, help="table film,reason (default: ROOT/exclude.csv if it is there)")
     parser.add_argument("--table", type=Path, help="film,patient (default: each film counts as one)")
-    _add_collection(parser, min_side=MIN_SIDE)
+    _add_collection(parser, min_side=GIS_MIN_SIDE)
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
@@ -234,7 +233,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         written = convert_fracatlas(args.root, args.table, args.out, args.folds, args.seed)
     else:
         written = convert_phantoms(args.root, args.out, args.val_fraction, args.seed, args.split)
-    print(table1({path: summarize(films) for path, films in written.items()}))
+    print(table1({path: Summary.of(films) for path, films in written.items()}))
     cut = {roi for films in written.values() for film in films for roi in film.rois if not roi.is_square}
     if cut:
         print(f"{len(cut)} boxes reached over the edge of their film and were clipped to it")

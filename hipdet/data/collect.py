@@ -1,9 +1,4 @@
-"""From films and labels to what can be trained on: matched, upright, merged, checked, every exclusion with its reason.
-
-The labels of a film in pixels of the upright film.
-
-The label files of one or several annotators.
-"""
+"""From films and labels to what can be trained on: matched, upright, merged, checked, every exclusion with its reason."""
 
 from __future__ import annotations
 
@@ -20,16 +15,12 @@ from hipdet.data.annotators import Agreement, merge_annotators, standing
 from hipdet.data.candidates import Candidate, Exclusion, Found, Rules, fault_of
 from hipdet.data.coco_file import Film, Roi
 from hipdet.data.film_status import DONE, STATUS, TAKEN, is_done, is_unfinished
-from hipdet.data.formats.geometry import decide_frame, turn_upright
+from hipdet.data.formats.geometry import LARGEST_OVERHANG, clipped, decide_frame, overhang, turn_upright
 from hipdet.data.formats.reader import read_labels
 from hipdet.data.formats.record import Box, FilmLabels, FilmSizes, LabelBox
 from hipdet.data.match import FilmIndex, match_labels
 from hipdet.radiographs.grey import RadiographHeader
 from hipdet.radiographs.read import read_header
-
-# A square around a ROI at the edge of a film reaches over it: FracAtlas has 4 hips of 200, by up to 21% of the side.
-# More than this part is a mistake: another film's box, or one drawn on the film before it was turned upright.
-LARGEST_OVERHANG = 0.25
 
 
 @dataclass(frozen=True)
@@ -61,15 +52,11 @@ def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candid
 
     def upright(each: LabelBox) -> Roi:
         x0, y0, x1, y1 = (edge * scale for edge in each.box)
-        box = (
-            turn_upright((x0, y0, x1, y1), header.stored, header.orientation)
-            if frame.name == "raw"
-            else (x0, y0, x1, y1)
-        )
-        box = (box[0], box[1] - top, box[2], box[3] - top)
+        if frame.name == "raw":
+            x0, y0, x1, y1 = turn_upright((x0, y0, x1, y1), header.stored, header.orientation)
         where = ", ".join(filter(None, (labels.file.name, labels.place, each.place)))
         try:
-            return Roi(_clipped(box, width, height), rules.class_of(each.label))
+            return Roi(_on_film((x0, y0 - top, x1, y1 - top), width, height), rules.class_of(each.label))
         except DatasetError as error:
             raise DatasetError(f"{film}: {error} ({where})") from error
 
@@ -99,17 +86,21 @@ def _scale(declared: tuple[int, int] | None, header: RadiographHeader) -> float:
     return scale
 
 
-def _clipped(box: Box, width: int, height: int) -> Box:
+def _on_film(box: Box, width: int, height: int) -> Box:
+    """`box` clipped to the film.
+
+    Raises:
+        DatasetError: it reaches too far out of it, or next to nothing is left.
+    """
     x0, y0, x1, y1 = box
-    side = max(x1 - x0, y1 - y0)
-    overhang = max(-x0, -y0, x1 - width, y1 - height)
-    if overhang > LARGEST_OVERHANG * side:
+    over = overhang(box, width, height)
+    if over > LARGEST_OVERHANG * max(x1 - x0, y1 - y0):
         raise DatasetError(
-            f"box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] reaches {overhang:g} px out of the film of {width}x{height} upright, "
+            f"box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] reaches {over:g} px out of the film of {width}x{height} upright, "
             f"expected at most a quarter of its side: was another film labelled, or this one turned?"
         )
-    box = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
-    if box[2] - box[0] < 1 or box[3] - box[1] < 1:
+    x0, y0, x1, y1 = box = clipped(box, width, height)
+    if x1 - x0 < 1 or y1 - y0 < 1:
         raise DatasetError(f"box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] is less than 1 px wide or high: draw it again")
     return box
 
@@ -176,7 +167,7 @@ def default_labels(root: Path, given: Sequence[str]) -> dict[str, Path]:
     return {"": found[0]}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Collected:
     """What becomes of a data set.
 
@@ -185,14 +176,14 @@ class Collected:
         exclusions: Films that aren't, for a reason that lies in the rules.
         faults: Films that can't be converted as they are, and what must be mended.
         warnings: Sentences about what is likely but not sure.
-        agreements: A row for each ROI that two annotators labelled.
+        agreements: A row for each ROI that two annotators labelled, the lowest IoU first.
     """
 
-    films: tuple[tuple[Film, Candidate], ...]
-    exclusions: tuple[Exclusion, ...]
-    faults: tuple[Exclusion, ...]
-    warnings: tuple[str, ...]
-    agreements: tuple[Agreement, ...]
+    films: list[tuple[Film, Candidate]] = field(default_factory=list)
+    exclusions: list[Exclusion] = field(default_factory=list)
+    faults: list[Exclusion] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    agreements: list[Agreement] = field(default_factory=list)
 
 
 class _Collector:
@@ -203,33 +194,23 @@ class _Collector:
         self.source = source
         self.candidates = sorted(found.candidates, key=lambda candidate: candidate.file)
         self.index = FilmIndex(self.candidates)
-        self.films: list[tuple[Film, Candidate]] = []
-        self.exclusions = list(found.exclusions)
-        self.faults: list[Exclusion] = []
-        self.warnings: list[str] = []
-        self.agreements: list[Agreement] = []
+        self.made = Collected(exclusions=list(found.exclusions))
 
     def run(self) -> Collected:
+        made = self.made
         # no name for the list: each film's labels go when it is converted
-        matches = match_labels(self.source.read(self._film_size), self.index, FilmIndex(self.exclusions))
-        self.faults += matches.faults
+        matches = match_labels(self.source.read(self._film_size), self.index, FilmIndex(made.exclusions))
+        made.faults += matches.faults
         for each in matches.without_film:
-            self.exclusions.append(Exclusion(each.relative or each.name, "labelled, but there is no such film"))
+            made.exclusions.append(Exclusion(each.relative or each.name, "labelled, but there is no such film"))
         for candidate in tqdm(self.candidates, desc=f"{self.rules.source} films", unit="film", disable=None):
             try:
-                exclusion = self._convert(candidate, matches.of_film.pop(candidate.name, ()))
+                if exclusion := self._convert(candidate, matches.of_film.pop(candidate.name, ())):
+                    made.exclusions.append(Exclusion(candidate.shown, exclusion))
             except HipdetError as error:
-                self.faults.append(fault_of(candidate, error))
-                continue
-            if exclusion:
-                self.exclusions.append(Exclusion(candidate.shown, exclusion))
-        return Collected(
-            tuple(self.films),
-            tuple(sorted(set(self.exclusions))),
-            tuple(self.faults),
-            tuple(self.warnings),
-            tuple(sorted(self.agreements, key=lambda row: (row.iou, row.film, row.first_box))),
-        )
+                made.faults.append(fault_of(candidate, error))
+        made.agreements.sort(key=lambda row: (row.iou, row.film, row.first_box))
+        return made
 
     def _convert(self, candidate: Candidate, labels: Sequence[FilmLabels]) -> str | None:
         """Convert one film; returns the reason if it is excluded."""
@@ -252,9 +233,9 @@ class _Collector:
             upright = upright_rois(each, header, candidate, rules)
             readings[annotator] = upright.rois
             ignored.update(dict.fromkeys(upright.ignored))
-            self.warnings += [upright.warning] if upright.warning else []
+            self.made.warnings += [upright.warning] if upright.warning else []
         merged = merge_annotators(name, readings, rules)
-        self.agreements += merged.agreements
+        self.made.agreements += merged.agreements
         if merged.disagreement:
             return merged.disagreement
         none = not merged.rois and all(is_done(each.remarks) for each in labels)
@@ -264,7 +245,7 @@ class _Collector:
         label_files = sorted({each.file.relative_to(self.source.root_of(each)).as_posix() for each in labels})
         extra = {**candidate.extra, "label_file": ", ".join(label_files), **_status(labels)}
         film = Film(candidate.name, width, height, rules.source, candidate.patient, rois, extra, tuple(ignored))
-        self.films.append((film, candidate))
+        self.made.films.append((film, candidate))
         return None
 
     def _film_size(self, film: str) -> tuple[int, int] | None:

@@ -1,6 +1,4 @@
-"""The films of a folder as candidates, with what tables say of them.
-
-Which labels are of which film.
+"""The films of a folder as candidates, with what tables say of them, and which labels are of which film.
 
 Labels come from other machines and tools: the folders before a film's name may differ, and so may its extension, where
 films were exported for labelling.  So films are found by name, then by name without extension; where several films
@@ -13,13 +11,14 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.stored_files import files_below
 from hipdet.data.candidates import Candidate, Exclusion, Found
-from hipdet.data.formats.parse import Faults, LabelFault, TableRow, load_label_file, read_table, table_header
+from hipdet.data.formats.parse import FaultLog, LabelFault, TableRow, load_label_file, table_header, table_rows
 from hipdet.data.formats.record import FilmLabels
 from hipdet.radiographs.sniff import is_film, short_name
 
@@ -27,19 +26,7 @@ from hipdet.radiographs.sniff import is_film, short_name
 _EXTENSION = re.compile(r"\.(jpe?g|png|tiff?|bmp|dcm|dicom|gif|webp)$", re.IGNORECASE)
 
 
-class Named(Protocol):
-    """What labels are matched with."""
-
-    @property
-    def name(self) -> str:
-        """Path below the root of the data set."""
-
-    @property
-    def other_names(self) -> tuple[str, ...]:
-        """What label files may call it beside the last part of its name."""
-
-
-Film = TypeVar("Film", bound=Named)
+Film = TypeVar("Film", bound=Candidate | Exclusion)
 
 
 @dataclass
@@ -102,15 +89,8 @@ def _stem(name: str) -> str:
 
 def _shared_folders(one: Sequence[str], other: Sequence[str]) -> int:
     """How many folders agree, from the last one up."""
-    count = 0
-    for a, b in zip(reversed(one), reversed(other)):
-        if a != b:
-            break
-        count += 1
-    return count
-
-
-_FILM_COLUMNS = ("film", "image")
+    pairs = zip(reversed(one), reversed(other))
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def find_films(root: Path, source: str) -> list[Candidate]:
@@ -123,12 +103,8 @@ def find_films(root: Path, source: str) -> list[Candidate]:
     """
     own = re.compile(rf"{re.escape(source)}_(upright|\d+)")
     files = files_below(root, keep=lambda name: not own.fullmatch(name))
-    candidates = [
-        Candidate(file, short, short)
-        for file in files
-        if is_film(file.name, file.path)
-        for short in [short_name(file.name)]
-    ]
+    films = [(file, short_name(file.name)) for file in files if is_film(file.name, file.path)]
+    candidates = [Candidate(file, short, short) for file, short in films]
     if not candidates:
         raise DatasetError(f"{root}: no films, expected JPEG, PNG, TIFF, BMP or DICOM files: check the path")
     return candidates
@@ -145,15 +121,15 @@ def read_film_table(path: Path, columns: Sequence[str] = (), empty: bool = False
     Raises:
         DatasetError: the list of its faults: file, line, what was found and what was expected.
     """
-    faults = Faults()
+    faults = FaultLog()
     rows: list[tuple[str, TableRow]] = []
     with faults.at(path.name):
         file = load_label_file(path, path.name)
         if file.kind != "text":
             raise LabelFault(f"is {file.kind.upper()}, expected a CSV table")
         header, _ = table_header(file.document)
-        key = next((name for name in _FILM_COLUMNS if name in header), _FILM_COLUMNS[0])
-        for row in read_table(file.document, (key, *columns), (",", ";", "\t"), faults, path.name):
+        key = "image" if "image" in header and "film" not in header else "film"
+        for row in table_rows(file.document, (key, *columns), faults, path.name):
             with faults.at(path.name, row.place):
                 if not row.text[key]:
                     raise LabelFault(f"column {key} is empty, expected the name of a film")
@@ -195,15 +171,11 @@ def exclude_listed(candidates: Sequence[Candidate], table: Path | None) -> Found
         DatasetError: as :func:`rows_of_films`, or a film without reason.
     """
     rows = rows_of_films(candidates, table, ["reason"], empty=True) if table else {}
-    raise_faults(
-        table, [f"{row.place}: column reason is empty, expected why" for row in rows.values() if not row.text["reason"]]
-    )
-    excluded = [
-        Exclusion(each.name, rows[each.name].text["reason"], each.other_names)
-        for each in candidates
-        if each.name in rows
-    ]
-    return Found(tuple(each for each in candidates if each.name not in rows), tuple(excluded))
+    without = [row.place for row in rows.values() if not row.text["reason"]]
+    raise_faults(table, [f"{place}: column reason is empty, expected why" for place in without])
+    listed = [each for each in candidates if each.name in rows]
+    excluded = tuple(Exclusion(each.name, rows[each.name].text["reason"], each.other_names) for each in listed)
+    return Found(tuple(each for each in candidates if each.name not in rows), excluded)
 
 
 def with_patients_of(candidates: Sequence[Candidate], table: Path) -> tuple[list[Candidate], bool]:

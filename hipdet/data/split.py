@@ -1,27 +1,26 @@
-"""Splits that don't put films of one patient on two sides, unless asked to.
+"""Films divided into parts or folds, so that no patient is on two sides unless asked for, and what parts share nonetheless.
 
-Image records divided into parts or folds, each source by itself, so that every part holds every source.
-
-Patients and films that stand on two sides of a split.
-
-Faults between annotation files that are used together, such as those of training and validation.
+Each source is divided by itself, so that every part holds every source.
 """
 
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
+
+import numpy as np
 
 from hipdet.core.errors import DatasetError
 from hipdet.data.coco_file import Film
 from hipdet.data.validate.faults import Fault
 from hipdet.data.validate.plausibility import sound_images
 
-Group = TypeVar("Group", bound=Hashable)
+Image = Mapping[str, Any]
 SPLIT_BY = ("patient", "image")
+TRAIN = "train"
 
 
 def split_films(
@@ -44,7 +43,7 @@ def split_films(
     return train, [film for film, validate in zip(films, chosen) if validate]
 
 
-def split_key(image: Mapping[str, Any], by: str) -> tuple[str, str]:
+def split_key(image: Image, by: str) -> tuple[str, str]:
     """What must not be divided: the patient of a COCO image record, or the film itself.
 
     Raises:
@@ -108,28 +107,18 @@ def near_duplicate_groups(numbers: Sequence[int], gap: int = 2) -> list[int]:
 
     Numbers that differ by `gap` or less from a neighbour in sorted order are chained: ``[5, 1, 3, 9] -> [1, 1, 1, 9]``.
     """
-    group_of: dict[int, int] = {}
-    previous = first = None
-    for number in sorted(set(numbers)):
-        if previous is None or first is None or number - previous > gap:
-            first = number
-        group_of[number] = first
-        previous = number
+    ordered = np.unique(numbers)
+    starts = np.diff(ordered, prepend=-np.inf) > gap
+    first = ordered[starts][np.cumsum(starts) - 1]  # of the group of each
+    group_of = dict(zip(ordered.tolist(), first.tolist()))
     return [group_of[number] for number in numbers]
 
 
-def _shuffled(groups: Sequence[Group], seed: int) -> list[tuple[Group, int]]:
+def _shuffled(groups: Sequence[Hashable], seed: int) -> list[tuple[Hashable, int]]:
     """Every group once with its number of films, in an order that depends on the set of groups and the seed only."""
-    sizes: dict[Group, int] = defaultdict(int)
-    for group in groups:
-        sizes[group] += 1
-    ordered = sorted(sizes.items(), key=lambda item: (repr(item[0]), item[1]))
+    ordered = sorted(Counter(groups).items(), key=lambda item: (repr(item[0]), item[1]))
     random.Random(seed).shuffle(ordered)
     return ordered
-
-
-Image = Mapping[str, Any]
-TRAIN = "train"
 
 
 @dataclass
@@ -220,7 +209,7 @@ class Leaks:
         return bool(self.patients or self.films)
 
 
-def find_leaks(parts: Mapping[str, Iterable[Mapping[str, Any]]]) -> Leaks:
+def find_leaks(parts: Mapping[str, Iterable[Image]]) -> Leaks:
     """What two or more of `parts` share.
 
     Args:
@@ -249,14 +238,12 @@ def find_leaks(parts: Mapping[str, Iterable[Mapping[str, Any]]]) -> Leaks:
 def check_across(files: Mapping[str, dict[str, Any]]) -> list[Fault]:
     """Warn of patients and films that stand in several of `files`, COCO dictionaries by file name."""
     leaks = find_leaks({name: sound_images(coco.get("images", [])) for name, coco in files.items()})
-    return [
-        *(_warning("patient-shared", f"patient {shared.name}", shared) for shared in leaks.patients),
-        *(_warning("film-shared", "", shared) for shared in leaks.films),
-    ]
-
-
-def _warning(kind: str, id: str, shared: Shared) -> Fault:
+    found = [("patient-shared", f"patient {each.name}", each) for each in leaks.patients]
+    found += [("film-shared", "", each) for each in leaks.films]
     mend = "split by patient (hipdet split) if these are training and test"
-    return Fault(
-        kind, shared.parts[0], id, shared.film, f"also in {', '.join(shared.parts[1:])}", "one file", mend, True
-    )
+    return [
+        Fault(
+            kind, each.parts[0], id, each.film, f"also in {', '.join(each.parts[1:])}", "one file", mend, warning=True
+        )
+        for kind, id, each in found
+    ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,11 @@ from pathlib import Path
 from hipdet.core.errors import DatasetError, RadiographError, raise_faults
 from hipdet.core.files import is_file_name
 from hipdet.data.coco_file import Film, Roi
+from hipdet.data.formats.geometry import LARGEST_OVERHANG, clipped, overhang
+from hipdet.data.formats.record import Box
 from hipdet.radiographs.read import read_header
 
 HIP = "hip"
-# A square around a hip at the edge of a film reaches over it: FracAtlas has 4 of 200, by up to 21% of the side.  More
-# than this part of the side is a mistake: another film's box, or one drawn on the film before it was turned upright.
-LARGEST_OVERHANG = 0.25
 _REQUIRED = ("image", "x", "y", "side")
 
 
@@ -38,10 +38,10 @@ class HipRow:
     implant: bool | None
     patient: str | None
 
-    def roi(self, width: int, height: int) -> Roi:
-        """The hip as ROI, clipped to a film of `width` x `height` pixels."""
-        x1, y1 = min(self.x + self.side, width), min(self.y + self.side, height)
-        return Roi((max(self.x, 0.0), max(self.y, 0.0), x1, y1), HIP, self.picture_side, self.implant)
+    @property
+    def box(self) -> Box:
+        """``(x0, y0, x1, y1)``; it may reach over the edge of the film."""
+        return self.x, self.y, self.x + self.side, self.y + self.side
 
 
 def read_hip_table(path: str | os.PathLike[str], need_patient: bool = False) -> list[HipRow]:
@@ -100,9 +100,9 @@ def films_of_table(
         DatasetError: the list of films that are missing or damaged and of boxes outside their film by more than a
             quarter of their side.
     """
-    by_image: dict[str, list[HipRow]] = {}
+    by_image: dict[str, list[HipRow]] = defaultdict(list)
     for row in rows:
-        by_image.setdefault(row.image, []).append(row)
+        by_image[row.image].append(row)
     films, faults = [], []
     for image, hips in by_image.items():
         try:
@@ -114,7 +114,7 @@ def films_of_table(
         faults += [fault for row in hips if (fault := _outside_fault(row, width, height))]
         if len({row.patient for row in hips}) > 1:
             faults.append(f"line {hips[1].line}, column patient: {image} has several patients, expected one")
-        rois = tuple(row.roi(width, height) for row in hips)
+        rois = tuple(Roi(clipped(row.box, width, height), HIP, row.picture_side, row.implant) for row in hips)
         films.append(Film(path.relative_to(root).as_posix(), width, height, source, patient_of(hips[0]), rois))
     raise_faults(table, faults)
     return films
@@ -141,28 +141,26 @@ def _row(line: int, record: dict[str, str | None], need_patient: bool, faults: l
         faults.append(f"line {line}: number of fields differs from the header's: check the commas")
         return None
     text = {key: (value or "").strip() for key, value in record.items()}
-    found: list[str] = []
-
-    def expect(good: bool, column: str, expected: str) -> None:
-        if not good:
-            found.append(f"line {line}, column {column}: found {record.get(column)!r}, expected {expected}")
-
-    image = text["image"]
-    expect(is_file_name(image), "image", "a plain file name, without folders")
     x, y, side = (_number(text[column]) for column in ("x", "y", "side"))
-    for column, value in (("x", x), ("y", y)):
-        expect(value is not None, column, "a number of pixels")
-    expect(side is not None and side > 0, "side", "a number of pixels above 0")
-    picture_side = text.get("picture_side") or None
-    expect(picture_side in ("left", "right", None), "picture_side", "left, right or nothing")
-    implant = text.get("implant") or None
-    expect(implant in ("0", "1", None), "implant", "0, 1 or nothing")
-    patient = text.get("patient") or None
-    expect(patient is not None or not need_patient, "patient", "the pseudonym of the patient")
+    picture_side, implant, patient = (text.get(column) or None for column in ("picture_side", "implant", "patient"))
+    expected = {
+        "image": (is_file_name(text["image"]), "a plain file name, without folders"),
+        "x": (x is not None, "a number of pixels"),
+        "y": (y is not None, "a number of pixels"),
+        "side": (side is not None and side > 0, "a number of pixels above 0"),
+        "picture_side": (picture_side in ("left", "right", None), "left, right or nothing"),
+        "implant": (implant in ("0", "1", None), "0, 1 or nothing"),
+        "patient": (patient is not None or not need_patient, "the pseudonym of the patient"),
+    }
+    found = [
+        f"line {line}, column {column}: found {record.get(column)!r}, expected {what}"
+        for column, (good, what) in expected.items()
+        if not good
+    ]
     faults += found
     if found or x is None or y is None or side is None:
         return None
-    return HipRow(line, image, x, y, side, picture_side, None if implant is None else implant == "1", patient)
+    return HipRow(line, text["image"], x, y, side, picture_side, None if implant is None else implant == "1", patient)
 
 
 def _number(text: str) -> float | None:
@@ -191,10 +189,10 @@ def _repeat_faults(rows: Sequence[HipRow]) -> list[str]:
 
 
 def _outside_fault(row: HipRow, width: int, height: int) -> str | None:
-    overhang = max(-row.x, -row.y, row.x + row.side - width, row.y + row.side - height)
-    if overhang <= LARGEST_OVERHANG * row.side:
+    over = overhang(row.box, width, height)
+    if over <= LARGEST_OVERHANG * row.side:
         return None
     return (
-        f"line {row.line}: box at x={row.x:g}, y={row.y:g} of side {row.side:g} reaches {overhang:g} px out of "
+        f"line {row.line}: box at x={row.x:g}, y={row.y:g} of side {row.side:g} reaches {over:g} px out of "
         f"{row.image}, {width}x{height} upright, expected at most a quarter of the side: was it drawn upright?"
     )

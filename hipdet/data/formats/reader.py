@@ -1,16 +1,9 @@
-"""The one entrance to all formats of label files.
-
-The format of a label file by its content; the ending only tells YOLO from a table without a header.
-
-Which files of a folder are label files.
-
-The formats of label files: how each is called, what its files are and who reads them.
-"""
+"""The one entrance to all formats of label files: which files of a folder are, which format they have, who reads them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +11,15 @@ from typing import Any
 from tqdm import tqdm
 
 from hipdet.core.errors import DatasetError, raise_faults
-from hipdet.data.formats.coco import read_coco
+from hipdet.core.records import shown
+from hipdet.core.stored_files import files_below
+from hipdet.data.formats.coco import read_coco_labels
 from hipdet.data.formats.cvat import read_cvat
 from hipdet.data.formats.label_studio import read_label_studio
 from hipdet.data.formats.labelme import read_labelme
-from hipdet.data.formats.parse import Faults, LabelFault, LabelFile, load_label_file, shown, table_header
-from hipdet.data.formats.plain_csv import DELIMITERS, FORMS, read_csv
-from hipdet.data.formats.record import FilmLabels, FilmSizes, LabelOptions, Origin, repeat_faults
+from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, load_label_file, table_header
+from hipdet.data.formats.plain_csv import FORMS, read_csv
+from hipdet.data.formats.record import FilmLabels, FilmSizes, LabelOptions, Origin, Reader, repeat_faults
 from hipdet.data.formats.via import PROJECT_KEY, SHAPE_COLUMN, read_via
 from hipdet.data.formats.voc import read_voc
 from hipdet.data.formats.yolo import TEXTS, read_yolo
@@ -36,7 +31,10 @@ def detect_format(file: LabelFile) -> str:
     Raises:
         LabelFault: no known format.
     """
-    found = {"json": _json_format, "xml": _xml_format, "text": _text_format}[file.kind](file)
+    if file.kind == "xml":
+        found = {"annotation": "voc", "annotations": "cvat"}.get(file.document.tag)
+    else:
+        found = _json_format(file.document) if file.kind == "json" else _text_format(file)
     if found is None:
         raise LabelFault(
             f"no known format, found {_summary(file)}: export the labels as one that hipdet reads, name it with "
@@ -45,32 +43,23 @@ def detect_format(file: LabelFile) -> str:
     return found
 
 
-def _json_format(file: LabelFile) -> str | None:
-    document = file.document
+def _json_format(document: Any) -> str | None:
     if isinstance(document, list):
         tasks = [item for item in document if isinstance(item, dict)]
         is_label_studio = any("data" in task or "annotation_id" in task or "annotator" in task for task in tasks)
         return "labelstudio" if is_label_studio else None
-    if {"images", "annotations", "categories"} <= document.keys() or {"images", "annotations"} <= document.keys():
+    if {"images", "annotations"} <= document.keys():
         return "coco"
     if "shapes" in document:
         return "labelme"
-    films = document.get(PROJECT_KEY, document)
-    if PROJECT_KEY in document or (films and any(_is_via_film(film) for film in films.values())):
+    films = [film for film in document.values() if isinstance(film, dict)]
+    if PROJECT_KEY in document or any({"filename", "regions"} <= film.keys() for film in films):
         return "via"
     return None
 
 
-def _is_via_film(film: Any) -> bool:
-    return isinstance(film, dict) and {"filename", "regions"} <= film.keys()
-
-
-def _xml_format(file: LabelFile) -> str | None:
-    return {"annotation": "voc", "annotations": "cvat"}.get(file.document.tag)
-
-
 def _text_format(file: LabelFile) -> str | None:
-    columns, _ = table_header(file.document, DELIMITERS)
+    columns, _ = table_header(file.document)
     if SHAPE_COLUMN in columns:
         return "via"
     if "image" in columns and any(set(form) & set(columns) for form in FORMS):
@@ -97,24 +86,13 @@ def label_files_below(root: Path, suffixes: Iterable[str]) -> list[Path]:
     Raises:
         DatasetError: a folder can't be read, or a link leads out of `root`.
     """
-    wanted = tuple(suffixes)
-    found = []
-    for folder, folders, names in os.walk(root, onerror=_refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(folder, name) for name in names if name.lower().endswith(wanted) and not _is_other(name)]
-    inside = root.resolve()
-    for path in found:
-        if path.is_symlink() and inside not in path.resolve().parents:
-            raise DatasetError(f"{path} is a link out of its folder: put the label file itself there")
-    return sorted(found)
+    endings = tuple(suffixes)
 
+    def wanted(name: str) -> bool:
+        lower = name.lower()
+        return lower.endswith(endings) and lower not in TEXTS and not lower.startswith("readme")
 
-def _is_other(name: str) -> bool:
-    return name.startswith(".") or name.lower() in TEXTS or name.lower().startswith("readme")
-
-
-def _refuse(error: OSError) -> None:
-    raise DatasetError(f"{error.filename}: can't be read: {error.strerror}") from error
+    return sorted(file.path for file in files_below(root, wanted=wanted))
 
 
 @dataclass(frozen=True)
@@ -124,11 +102,11 @@ class LabelFormat:
     title: str
     suffixes: tuple[str, ...]
     kinds: tuple[str, ...]
-    read: Callable[[Sequence[LabelFile], LabelOptions, Faults], list[FilmLabels]]
+    read: Reader
 
 
 FORMATS = {
-    "coco": LabelFormat("COCO JSON", (".json",), ("json",), read_coco),
+    "coco": LabelFormat("COCO JSON", (".json",), ("json",), read_coco_labels),
     "voc": LabelFormat("Pascal VOC XML", (".xml",), ("xml",), read_voc),
     "labelme": LabelFormat("LabelMe JSON", (".json",), ("json",), read_labelme),
     "cvat": LabelFormat("CVAT XML", (".xml",), ("xml",), read_cvat),
@@ -184,10 +162,10 @@ def read_labels(
     options = LabelOptions(origin, rotated, film_size, names, author, attribute)
     if format is not None and format not in FORMATS:
         raise DatasetError(f"format is {format!r}, expected one of {', '.join(FORMATS)}")
-    faults = Faults()
+    faults = FaultLog()
     files = _load(path, format, faults)
     kind, files = (format, files) if format else _detected(path, files, faults)
-    films = FORMATS[kind].read(_of_kind(files, kind, faults), options, faults) if kind else []
+    films = FORMATS[kind].read(files, options, faults) if kind else []
     faults.found += repeat_faults(films, {file.path: file.shown for file in files})
     raise_faults(path, faults.found)
     if not films:
@@ -195,7 +173,7 @@ def read_labels(
     return films
 
 
-def _load(path: Path, format: str | None, faults: Faults) -> list[LabelFile]:
+def _load(path: Path, format: str | None, faults: FaultLog) -> list[LabelFile]:
     if path.is_dir():
         chosen = [FORMATS[format]] if format else FORMATS.values()
         suffixes = sorted({suffix for each in chosen for suffix in each.suffixes})
@@ -210,11 +188,14 @@ def _load(path: Path, format: str | None, faults: Faults) -> list[LabelFile]:
     for each in tqdm(paths, "label files", unit="file", disable=None if len(paths) > 1 else True):
         shown = each.name if each == path else each.relative_to(path).as_posix()
         with faults.at(shown):
-            files.append(load_label_file(each, shown))
+            file = load_label_file(each, shown)
+            if format and file.kind not in FORMATS[format].kinds:
+                raise LabelFault(f"is {file.kind}, expected {FORMATS[format].title}: name another format=")
+            files.append(file)
     return files
 
 
-def _detected(path: Path, files: Sequence[LabelFile], faults: Faults) -> tuple[str | None, list[LabelFile]]:
+def _detected(path: Path, files: Sequence[LabelFile], faults: FaultLog) -> tuple[str | None, list[LabelFile]]:
     """The one format of `files` and those that have it; the others, of no known format, are faults."""
     kinds: dict[str, list[LabelFile]] = {}
     for file in files:
@@ -224,15 +205,3 @@ def _detected(path: Path, files: Sequence[LabelFile], faults: Faults) -> tuple[s
         found = ", ".join(f"{FORMATS[kind].title} ({same[0].shown})" for kind, same in kinds.items())
         raise DatasetError(f"{path}: several formats, {found}, expected one: name it with format={'|'.join(kinds)}")
     return next(iter(kinds.items()), (None, []))
-
-
-def _of_kind(files: Sequence[LabelFile], kind: str, faults: Faults) -> list[LabelFile]:
-    """Those of `files` that can be of the format, the others being faults."""
-    expected = FORMATS[kind]
-    good = []
-    for file in files:
-        with faults.at(file.shown):
-            if file.kind not in expected.kinds:
-                raise LabelFault(f"is {file.kind}, expected {expected.title}: name another format=")
-            good.append(file)
-    return good

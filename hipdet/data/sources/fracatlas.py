@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from hipdet.core.annotations import GUESSED_PATIENTS
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_json_files
 from hipdet.data.coco_file import Film, build_coco
-from hipdet.data.convert import checksum, figures
+from hipdet.data.convert import checksum
 from hipdet.data.formats.hip_table import HIP, HipRow, film_in, films_of_table, read_hip_table
 from hipdet.data.split import grouped_folds, near_duplicate_groups
-from hipdet.data.statistics import summarize
+from hipdet.data.statistics import Summary
 from hipdet.version import __version__
 
 OUR_TABLE = Path(__file__).with_name("fracatlas_hips.csv")  # labels of 100 films, CC BY 4.0
@@ -62,9 +63,7 @@ def convert_fracatlas(
     out = Path(out) if out is not None else root / "annotations"
     rows = read_hip_table(table)
     group_of = _groups(rows, table)
-    films = films_of_table(
-        rows, table, root, "fracatlas", lambda image: _find(root, image), lambda row: group_of[row.image]
-    )
+    films = films_of_table(rows, table, root, "fracatlas", partial(_find, root), lambda row: group_of[row.image])
     fold_numbers = grouped_folds([film.patient for film in films], folds, seed)
     fold_of = {film.file_name: fold for film, fold in zip(films, fold_numbers)}
     subsets = {"hips": films}
@@ -72,8 +71,12 @@ def convert_fracatlas(
         subsets[f"fold{fold}_train"] = [film for film in films if fold_of[film.file_name] != fold]
         subsets[f"fold{fold}_test"] = [film for film in films if fold_of[film.file_name] == fold]
     origin = {"hipdet": __version__, "options": {"folds": folds, "seed": seed}, "labels": checksum(table), **INFO}
-    contents = {out / f"{name}.json": _coco(subset, fold_of) for name, subset in subsets.items()}
-    write_json_files({out / "hips.provenance.json": {**origin, **figures(summarize(films))}, **contents})
+    contents: dict[Path, Any] = {}
+    for name, subset in subsets.items():
+        contents[out / f"{name}.json"] = coco = build_coco(subset, [HIP], {**INFO, **GUESSED_PATIENTS})
+        for image in coco["images"]:
+            image["fold"] = fold_of[image["file_name"]]
+    write_json_files({out / "hips.provenance.json": {**origin, **Summary.of(films).record()}, **contents})
     return {out / f"{name}.json": subset for name, subset in subsets.items()}
 
 
@@ -97,10 +100,3 @@ def _find(root: Path, image: str) -> Path:
     if len(found) > 1:
         raise DatasetError(f"{image} is there twice: {', '.join(map(str, found))}: keep the released one")
     return found[0]
-
-
-def _coco(films: Sequence[Film], fold_of: dict[str, int]) -> dict[str, Any]:
-    coco = build_coco(films, [HIP], {**INFO, **GUESSED_PATIENTS})
-    for image in coco["images"]:
-        image["fold"] = fold_of[image["file_name"]]
-    return coco

@@ -8,7 +8,7 @@ from pathlib import Path
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_json
 from hipdet.data.coco_file import Film, build_coco
-from hipdet.data.formats.hip_table import HIP, HipRow, film_in, films_of_table, read_hip_table
+from hipdet.data.formats.hip_table import HIP, film_in, films_of_table, read_hip_table
 from hipdet.data.split import split_films
 
 SPLIT_SOURCES = ("cgoa", "oaih")  # trained and validated on
@@ -48,16 +48,14 @@ def convert_phantoms(
         if (root / source).is_dir():
             subsets[source] = _films(root, source)
             if source in SPLIT_SOURCES:
-                subsets[f"{source}_train"], subsets[f"{source}_val"] = split_films(
-                    subsets[source], val_fraction, seed, split
-                )
+                train, val = split_films(subsets[source], val_fraction, seed, split)
+                subsets |= {f"{source}_train": train, f"{source}_val": val}
     if not subsets:
         raise DatasetError(f"{root}: found none of the folders {', '.join((*SPLIT_SOURCES, *TEST_SOURCES))}")
     if all(source in subsets for source in SPLIT_SOURCES):
         for part in ("train", "val"):
-            subsets["_".join((*SPLIT_SOURCES, part))] = [
-                film for source in SPLIT_SOURCES for film in subsets[f"{source}_{part}"]
-            ]
+            together = [film for source in SPLIT_SOURCES for film in subsets[f"{source}_{part}"]]
+            subsets["_".join((*SPLIT_SOURCES, part))] = together
     for name, films in subsets.items():
         write_json(out / f"{name}.json", build_coco(films, [HIP], INFO))
     return {out / f"{name}.json": films for name, films in subsets.items()}
@@ -72,7 +70,6 @@ def _films(root: Path, source: str) -> list[Film]:
             raise DatasetError(f"{image} is not in {folder}: make the phantoms again")
         return path
 
-    def patient_of(row: HipRow) -> str:
-        return str(row.patient)
-
-    return films_of_table(read_hip_table(table, need_patient=True), table, root, source, find, patient_of)
+    return films_of_table(
+        read_hip_table(table, need_patient=True), table, root, source, find, lambda row: str(row.patient)
+    )

@@ -1,7 +1,4 @@
-"""What is wrong with a data set, or likely to be: file, id, what was found, what was expected, how to mend it.
-
-Faults for people and for machines.
-"""
+"""What is wrong with a data set, or likely to be: file, id, what was found, what was expected, how to mend it."""
 
 from __future__ import annotations
 
@@ -9,7 +6,8 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -59,43 +57,52 @@ class Faults:
         self.file = file
         self.found: list[Fault] = []
 
-    def error(self, kind: str, id: str, found: str, expected: str, mend: str, film: object = "") -> None:
+    def at(self, id: str = "", film: object = "") -> FaultyRecord:
+        """To note faults of a record, with the film that it is of; without `id` those of the file as a whole."""
+        return FaultyRecord(self, id, film if isinstance(film, str) else repr(film))
+
+
+class FaultyRecord(NamedTuple):
+    """One record, or the file as a whole, and where its faults are noted."""
+
+    faults: Faults
+    id: str
+    film: str
+
+    def error(self, kind: str, found: str, expected: str, mend: str) -> None:
         """Note what training would go wrong with."""
-        self._add(kind, id, found, expected, mend, film, False)
+        self.faults.found.append(Fault(kind, self.faults.file, self.id, self.film, found, expected, mend))
 
-    def warn(self, kind: str, id: str, found: str, expected: str, mend: str, film: object = "") -> None:
+    def warn(self, kind: str, found: str, expected: str, mend: str) -> None:
         """Note what needs a look."""
-        self._add(kind, id, found, expected, mend, film, True)
-
-    def _add(self, kind: str, id: str, found: str, expected: str, mend: str, film: object, warning: bool) -> None:
-        name = film if isinstance(film, str) else repr(film)
-        self.found.append(Fault(kind, self.file, id, name, found, expected, mend, warning))
+        self.faults.found.append(Fault(kind, self.faults.file, self.id, self.film, found, expected, mend, warning=True))
 
 
 WIDTH = 120
 
 
-def table(faults: Sequence[Fault], show: int) -> str:
+def fault_table(faults: Sequence[Fault], show: int) -> str:
     """Errors, then warnings, by kind: where, then what was found, expected, and how to mend it.
 
     Args:
         faults: To list.
         show: At most so many of a kind; 0 for all.
     """
-    count = Counter((fault.warning, fault.kind) for fault in faults)
-    printed: Counter[tuple[bool, str]] = Counter()
     lines: list[str] = []
-    for fault in sorted(faults, key=lambda fault: (fault.warning, fault.kind)):
-        key = fault.warning, fault.kind
-        printed[key] += 1
-        if not show or printed[key] <= show:
-            where = "  ".join(filter(None, (fault.file, fault.id, fault.film)))
-            lines.append(f"{fault.severity:8} {fault.kind:18} {where}")
+    for _, group in groupby(sorted(faults, key=_kind), key=_kind):
+        same = list(group)
+        head = f"{same[0].severity:8} {same[0].kind:18}"
+        for fault in same[: show or None]:
+            lines.append(f"{head} {'  '.join(filter(None, (fault.file, fault.id, fault.film)))}")
             text = f"found {fault.found}, expected {fault.expected}: {fault.mend}"
             lines += textwrap.wrap(text, WIDTH, initial_indent=" " * 9, subsequent_indent=" " * 9)
-        if show and printed[key] == count[key] > show:
-            lines.append(f"{fault.severity:8} {fault.kind:18} ... and {count[key] - show} more")
+        if len(same) > show > 0:
+            lines.append(f"{head} ... and {len(same) - show} more")
     return "\n".join(lines)
+
+
+def _kind(fault: Fault) -> tuple[bool, str]:
+    return fault.warning, fault.kind
 
 
 def record(files: Sequence[dict[str, Any]], faults: Sequence[Fault]) -> dict[str, Any]:
