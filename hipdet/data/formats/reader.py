@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hipdet.core.errors import DatasetError, raise_faults
-from hipdet.core.records import shown
+from hipdet.core.files import shown
 from hipdet.core.stored_files import files_below
 from hipdet.data.formats.coco import read_coco_labels
 from hipdet.data.formats.cvat import read_cvat
