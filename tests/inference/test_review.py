@@ -209,7 +209,7 @@ def test_classes_of_tables(tmp_path):
         labels(classes=("hip",))
 
 
-WIDE, HIGH = 400, 300
+FILM_WIDTH, FILM_HEIGHT = 400, 300
 HIPS = as_boxes([[80, 150, 140, 210], [260, 150, 320, 210]])
 ODD_LIMITS = ReviewLimits(
     films=100,
@@ -223,7 +223,7 @@ ODD_LIMITS = ReviewLimits(
 
 def drawn():
     """Bright heads in grey hips on a dark film."""
-    film = np.full((HIGH, WIDE), 30, np.uint8)
+    film = np.full((FILM_HEIGHT, FILM_WIDTH), 30, np.uint8)
     for x0, y0, x1, y1 in HIPS.astype(int):
         film[y0:y1, x0:x1] = 90
         film[y0 + 15 : y1 - 15, x0 + 15 : x1 - 15] = 200
@@ -264,7 +264,7 @@ def test_lying_films(upright):
     assert (found.quarters, found.inverted) == (upright, False)
     assert len(looks) == 3
     np.testing.assert_allclose(found.boxes, HIPS)
-    np.testing.assert_allclose(found.stored_boxes(), turn_boxes(HIPS, -upright, WIDE, HIGH))
+    np.testing.assert_allclose(found.stored_boxes(), turn_boxes(HIPS, -upright, FILM_WIDTH, FILM_HEIGHT))
     assert found.picture_sides(2) == ["", ""]  # it may have been turned the wrong way
 
 
@@ -292,10 +292,12 @@ def read_as(readings, limits=ODD_LIMITS):
 
     def look(quarters, inverted):
         boxes, scores = readings.get(quarters, ([], []))
-        size = (WIDE, HIGH) if quarters % 2 == 0 else (HIGH, WIDE)
+        size = (FILM_WIDTH, FILM_HEIGHT) if quarters % 2 == 0 else (FILM_HEIGHT, FILM_WIDTH)
         return FilmDetections(as_boxes(boxes), np.array(scores, float), np.zeros(len(boxes), np.int64), *size, quarters)
 
-    return best_reading(ShrunkFilm(np.full((HIGH, WIDE), 90, np.uint8), WIDE, HIGH), look, TWO, limits).quarters
+    return best_reading(
+        ShrunkFilm(np.full((FILM_HEIGHT, FILM_WIDTH), 90, np.uint8), FILM_WIDTH, FILM_HEIGHT), look, TWO, limits
+    ).quarters
 
 
 HIGH = HIPS - [0, 60, 0, 60]  # y = .4: odd_position
@@ -346,12 +348,12 @@ def test_of_several_classes_each_must_be_there():
 
     def turned(labels):
         def look(quarters, inverted):
-            boxes, score, found = (HIPS, 0.9, labels) if quarters == 2 else (HIGH, 0.6, wanted)
-            size = (WIDE, HIGH) if quarters % 2 == 0 else (HIGH, WIDE)
+            boxes, score, found = (HIPS, 0.9, labels) if quarters == 2 else (FILM_HEIGHT, 0.6, wanted)
+            size = (FILM_WIDTH, FILM_HEIGHT) if quarters % 2 == 0 else (FILM_HEIGHT, FILM_WIDTH)
             found = found if quarters % 2 == 0 else found[:1]
             return FilmDetections(boxes[: len(found)], np.full(len(found), score), found, *size, quarters)
 
-        film = ShrunkFilm(np.full((HIGH, WIDE), 90, np.uint8), WIDE, HIGH)
+        film = ShrunkFilm(np.full((FILM_HEIGHT, FILM_WIDTH), 90, np.uint8), FILM_WIDTH, FILM_HEIGHT)
         return best_reading(film, look, counts, ODD_LIMITS).quarters
 
     assert turned(wanted) == 2
@@ -361,7 +363,7 @@ def test_of_several_classes_each_must_be_there():
 def test_contrast_by_hand():
     contrast = centre_contrast(drawn(), HIPS)
     # the middle is 200 and the rest 90; of the film all but the two middles is darker
-    np.testing.assert_allclose(contrast, [110, 1 - 2 * 30 * 30 / (WIDE * HIGH) - 0.5])
+    np.testing.assert_allclose(contrast, [110, 1 - 2 * 30 * 30 / (FILM_WIDTH * FILM_HEIGHT) - 0.5])
     assert (sign_of(contrast), sign_of(centre_contrast(255 - drawn(), HIPS)), sign_of(np.array([1, -1]))) == (1, -1, 0)
     assert centre_contrast(drawn(), HIPS[:0]).tolist() == [0, 0]
     assert centre_contrast(drawn(), HIPS + 1000).tolist() == [0, 0]
