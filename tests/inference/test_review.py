@@ -348,7 +348,7 @@ def test_of_several_classes_each_must_be_there():
 
     def turned(labels):
         def look(quarters, inverted):
-            boxes, score, found = (HIPS, 0.9, labels) if quarters == 2 else (FILM_HEIGHT, 0.6, wanted)
+            boxes, score, found = (HIPS, 0.9, labels) if quarters == 2 else (HIGH, 0.6, wanted)
             size = (FILM_WIDTH, FILM_HEIGHT) if quarters % 2 == 0 else (FILM_HEIGHT, FILM_WIDTH)
             found = found if quarters % 2 == 0 else found[:1]
             return FilmDetections(boxes[: len(found)], np.full(len(found), score), found, *size, quarters)
