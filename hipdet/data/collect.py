@@ -69,7 +69,7 @@ def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candid
         box = (box[0], box[1] - top, box[2], box[3] - top)
         where = ", ".join(filter(None, (labels.file.name, labels.place, each.place)))
         try:
-            return Roi(_clipped(box, width, height), rules.class_of(each.label))
+            return Roi(_clipped(box, width, height), rules.class_of(each.label), each.picture_side, each.implant)
         except DatasetError as error:
             raise DatasetError(f"{film}: {error} ({where})") from error
 

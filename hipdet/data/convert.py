@@ -19,7 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from hipdet.core.annotations import UNKNOWN_PATIENTS
+from hipdet.core.annotations import UNKNOWN, mark_record
 from hipdet.core.errors import DatasetError, HipdetError, raise_faults
 from hipdet.core.files import write_csv, write_json
 from hipdet.data.annotators import Agreement
@@ -59,10 +59,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was written and what there is to tell; `summary` is of the films before they were copied.
-
-    Where not `patients_known`, each film counts as a patient.
-    """
+    """What was written and what there is to tell; `summary` is of the films before they were copied, `mark` as of Found."""
 
     path: Path
     films: list[Film]
@@ -72,7 +69,7 @@ class Conversion:
     duplicates: tuple[NearDuplicate, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
-    patients_known: bool = True
+    mark: str = ""
     files: list[Path] = field(default_factory=list)
 
 
@@ -116,9 +113,8 @@ def write_conversion(conversion: Conversion, record: dict[str, Any], rules: Rule
             path.unlink(missing_ok=True)  # of an earlier run
     path = base.with_name(f"{base.name}.provenance.json")
     write_json(path, record)
-    info = {"description": f"{rules.source}: boxes in the upright frame, 0-based", "provenance": path.name}
-    if not conversion.patients_known:
-        info |= UNKNOWN_PATIENTS
+    description = f"{rules.source}: boxes in the upright frame, 0-based"
+    info = {"description": description, "provenance": path.name, **mark_record(conversion.mark)}
     classes = rules.classes or sorted({roi.label for film in conversion.films for roi in (*film.rois, *film.ignored)})
     write_json(conversion.path, build_coco(conversion.films, classes, info))
     conversion.files.extend([path, conversion.path])
@@ -235,10 +231,23 @@ def convert_found(
         duplicates=tuple(pairs),
         warnings=collected.warnings,
         notes=found.notes,
-        patients_known=found.patients_known,
+        mark=found.mark,
     )
     write_conversion(conversion, provenance(root, conversion, labels, options), rules)
     return conversion
+
+
+def convert_listed(found: Found, table: Path, source: str) -> list[Film]:
+    """The films of `found` with their hips by a hip table, in the order of `found`: for data sets that are written in parts.
+
+    Raises:
+        DatasetError: the list of damaged films and of boxes that aren't on theirs.
+    """
+    collected = collect(found, LabelSource({"": table}, {"format": "hips"}), Rules(source, rois=None))
+    raise_faults(table, [f"{fault.name}: {fault.reason}" for fault in collected.faults])
+    film_of = {candidate.name: film for film, candidate in collected.films}
+    # one table labels all films: no record says which
+    return [replace(film_of[each.name], extra=dict(each.extra)) for each in found.candidates]
 
 
 def _refuse(root: Path, faults: Sequence[Exclusion], output: Output) -> None:
@@ -298,7 +307,7 @@ def report(conversion: Conversion) -> str:
     none = sum(not film.rois for film in conversion.films)
     if none:
         lines.append(f"{none} films are recorded as having no ROI: training learns from them what is none")
-    if not conversion.patients_known:
+    if conversion.mark == UNKNOWN:
         lines.append(
             "patients aren't known, so each film counts as one: --table or --patient-from says which film is whose"
         )

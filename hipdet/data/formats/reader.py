@@ -20,6 +20,7 @@ from tqdm import tqdm
 from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.data.formats.coco import read_coco
 from hipdet.data.formats.cvat import read_cvat
+from hipdet.data.formats.hip_table import read_hip_table
 from hipdet.data.formats.label_studio import read_label_studio
 from hipdet.data.formats.labelme import read_labelme
 from hipdet.data.formats.parse import Faults, LabelFault, LabelFile, load_label_file, shown, table_header
@@ -136,6 +137,7 @@ FORMATS = {
     "via": LabelFormat("VIA JSON or CSV", (".json", ".csv"), ("json", "text"), read_via),
     "yolo": LabelFormat("YOLO txt", (".txt",), ("text",), read_yolo),
     "csv": LabelFormat("plain CSV", (".csv", ".tsv", ".txt"), ("text",), read_csv),
+    "hips": LabelFormat("hip table", (".csv",), ("text",), read_hip_table),
 }
 
 
@@ -157,8 +159,8 @@ def read_labels(
 
     Args:
         path: File or folder.
-        format: One of ``coco``, ``voc``, ``labelme``, ``cvat``, ``labelstudio``, ``via``, ``yolo``, ``csv``; by default told
-            from the content.
+        format: One of ``coco``, ``voc``, ``labelme``, ``cvat``, ``labelstudio``, ``via``, ``yolo``, ``csv``, ``hips``; by
+            default told from the content, by which a hip table is plain CSV.
         origin: Of VOC: 0 for edges counted from 0 (LabelImg), 1 for the standard's pixels counted from 1.  ``auto`` takes
             0 if a file among those read together proves it by an xmin or ymin below 1, or has LabelImg's ``<path>``;
             otherwise 1.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from hipdet.core.annotations import UNKNOWN
 from hipdet.data.candidates import Found
 from hipdet.data.match import exclude_listed, find_films, with_patients_of
 
@@ -28,4 +29,6 @@ def find_gis(root: Path, exclude: Path | None = None, table: Path | None = None)
     films = find_films(root, SOURCE)
     films, known = (films, False) if table is None else with_patients_of(films, table)
     listed = root / "exclude.csv"
-    return replace(exclude_listed(films, exclude or (listed if listed.is_file() else None)), patients_known=known)
+    return replace(
+        exclude_listed(films, exclude or (listed if listed.is_file() else None)), mark="" if known else UNKNOWN
+    )
