@@ -24,7 +24,7 @@ from hipdet.data.sources.gis import MIN_SIDE, find_gis
 from hipdet.data.sources.oaih import PAPER_VISITS, ROUTES, VISITS, find_oaih
 from hipdet.data.sources.phantoms import convert_phantoms
 from hipdet.data.split import SPLIT_BY
-from hipdet.data.statistics import summarize, table1
+from hipdet.data.statistics import Summary, table1
 
 # what a provenance file notes of a run: choices, but no paths
 NOTED = (
@@ -325,7 +325,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         written = convert_fracatlas(args.root, args.table, args.out, args.folds, args.seed)
     else:
         written = convert_phantoms(args.root, args.out, args.val_fraction, args.seed, args.split)
-    print(table1({path: summarize(films) for path, films in written.items()}))
+    print(table1({path: Summary.of(films) for path, films in written.items()}))
     cut = {roi for films in written.values() for film in films for roi in film.rois if not roi.is_square}
     if cut:
         print(f"{len(cut)} boxes reached over the edge of their film and were clipped to it")

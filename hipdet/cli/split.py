@@ -15,7 +15,7 @@ from hipdet.core.files import write_json
 from hipdet.data.coco_file import films_of
 from hipdet.data.split import SPLIT_BY, Leaks, find_leaks
 from hipdet.data.split_files import Division, split_files
-from hipdet.data.statistics import summarize, table1
+from hipdet.data.statistics import Summary, table1
 from hipdet.data.validate.check import require_valid
 
 SHOWN = 10
@@ -67,7 +67,7 @@ def split(args: argparse.Namespace) -> None:
     fractions = {"val": args.val, **({"test": args.test} if args.test else {})}
     division = Division(fractions, args.folds, args.seed, args.by)
     made = split_files(args.annotations, division, args.out, args.merge, args.with_unfinished)
-    print(table1({path: summarize(films_of(part)) for each in made for path, part in each.files.items()}))
+    print(table1({path: Summary.of(films_of(part)) for each in made for path, part in each.files.items()}))
     for each in made:
         for line in (*each.notes, each.leak):
             print(f"{each.name}: {line}")

@@ -16,7 +16,7 @@ from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_json
 from hipdet.data.split import check_across
 from hipdet.data.validate.check import SQUARE_TOLERANCE, Expected, validate
-from hipdet.data.validate.faults import Fault, record, table
+from hipdet.data.validate.faults import Fault, fault_table, record
 
 EXAMPLES = """examples:
   hipdet validate data/annotations/cgoa.json --data-root data
@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.json:
         write_json(args.json, report)
     if faults:
-        print(table(faults, args.show))
+        print(fault_table(faults, args.show))
     for name, coco in contents.items():
         if mark := patients_mark(coco):
             print(f"{name}: {SAID[mark]}")

@@ -16,7 +16,7 @@ from hipdet.core.files import leads_out
 MAX_MEMBER = 1 << 30  # bytes; a film of 20,000 px a side and 16 bits has 0.8e9
 _ZIP_ERRORS = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError)
 
-KeepFolder = Callable[[str], bool]
+NameRule = Callable[[str], bool]
 
 
 @dataclass(frozen=True, order=True)
@@ -61,7 +61,9 @@ class StoredFile:
             raise DatasetError(f"{self.name}: can't be read: {error.strerror}") from error
 
 
-def files_below(root: Path, zips: bool = False, keep: KeepFolder = lambda name: True) -> Iterator[StoredFile]:
+def files_below(
+    root: Path, zips: bool = False, keep: NameRule = lambda name: True, wanted: NameRule = lambda name: True
+) -> Iterator[StoredFile]:
     """All files below `root` in the order of their names; with `zips` also those inside ``*.zip``.
 
     Hidden files and folders are passed over, among them macOS's copies ``._a.jpg``; links to folders aren't followed.
@@ -70,6 +72,7 @@ def files_below(root: Path, zips: bool = False, keep: KeepFolder = lambda name: 
         root: Folder, or with `zips` a zip.
         zips: Whether to look into archives.
         keep: Whether to go into a folder, by its path below `root`: what isn't needed isn't listed.
+        wanted: Whether to take a file on disk, by its own name.
 
     Raises:
         DatasetError: no such folder, a folder or zip that can't be read, or a link that leads out of `root`.
@@ -86,7 +89,7 @@ def files_below(root: Path, zips: bool = False, keep: KeepFolder = lambda name: 
         folders[:] = sorted(name for name in folders if not name.startswith(".") and keep(prefix + name))
         for name in sorted(names):
             path = Path(folder, name)
-            if name.startswith("."):
+            if name.startswith(".") or not wanted(name):
                 continue
             if path.is_symlink() and inside not in path.resolve().parents:
                 raise DatasetError(f"{path} is a link out of its folder: put the file itself there")
@@ -96,7 +99,7 @@ def files_below(root: Path, zips: bool = False, keep: KeepFolder = lambda name: 
                 yield StoredFile(prefix + name, path)
 
 
-def _members(path: Path, prefix: str, keep: KeepFolder) -> Iterator[StoredFile]:
+def _members(path: Path, prefix: str, keep: NameRule) -> Iterator[StoredFile]:
     for name in sorted(_open_zip(path).namelist()):
         parts = PurePosixPath(name).parts
         if leads_out(name):

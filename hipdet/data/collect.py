@@ -1,9 +1,4 @@
-"""From films and labels to what can be trained on: matched, upright, merged, checked, every exclusion with its reason.
-
-The labels of a film in pixels of the upright film.
-
-The label files of one or several annotators.
-"""
+"""From films and labels to what can be trained on: matched, upright, merged, checked, every exclusion with its reason."""
 
 from __future__ import annotations
 
@@ -20,14 +15,14 @@ from hipdet.data.annotators import Agreement, merge_annotators, standing
 from hipdet.data.candidates import Candidate, Exclusion, Found, Rules, fault_of
 from hipdet.data.coco_file import Film, Roi
 from hipdet.data.film_status import DONE, STATUS, TAKEN, is_done, is_unfinished
-from hipdet.data.formats.geometry import decide_frame, turn_upright
+from hipdet.data.formats.geometry import clipped, decide_frame, turn_upright
 from hipdet.data.formats.reader import read_labels
 from hipdet.data.formats.record import Box, FilmLabels, FilmSizes, LabelBox
 from hipdet.data.match import FilmIndex, match_labels
 from hipdet.radiographs.grey import RadiographHeader
 from hipdet.radiographs.read import read_header
 
-# A square around a ROI at the edge of a film reaches over it: FracAtlas has 4 hips of 200, by up to 21% of the side.
+# A square around an ROI at the edge of a film reaches over it: FracAtlas has 4 hips of 200, by up to 21% of the side.
 # More than this part is a mistake: another film's box, or one drawn on the film before it was turned upright.
 LARGEST_OVERHANG = 0.25
 
@@ -69,7 +64,7 @@ def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candid
         box = (box[0], box[1] - top, box[2], box[3] - top)
         where = ", ".join(filter(None, (labels.file.name, labels.place, each.place)))
         try:
-            return Roi(_clipped(box, width, height), rules.class_of(each.label), each.picture_side, each.implant)
+            return Roi(_on_film(box, width, height), rules.class_of(each.label), each.picture_side, each.implant)
         except DatasetError as error:
             raise DatasetError(f"{film}: {error} ({where})") from error
 
@@ -99,17 +94,21 @@ def _scale(declared: tuple[int, int] | None, header: RadiographHeader) -> float:
     return scale
 
 
-def _clipped(box: Box, width: int, height: int) -> Box:
+def _on_film(box: Box, width: int, height: int) -> Box:
+    """`box` clipped to the film.
+
+    Raises:
+        DatasetError: it reaches too far out of it, or next to nothing is left.
+    """
     x0, y0, x1, y1 = box
-    side = max(x1 - x0, y1 - y0)
-    overhang = max(-x0, -y0, x1 - width, y1 - height)
-    if overhang > LARGEST_OVERHANG * side:
+    over = max(-x0, -y0, x1 - width, y1 - height)
+    if over > LARGEST_OVERHANG * max(x1 - x0, y1 - y0):
         raise DatasetError(
-            f"box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] reaches {overhang:g} px out of the film of {width}x{height} upright, "
+            f"box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] reaches {over:g} px out of the film of {width}x{height} upright, "
             f"expected at most a quarter of its side: was another film labelled, or this one turned?"
         )
-    box = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
-    if box[2] - box[0] < 1 or box[3] - box[1] < 1:
+    x0, y0, x1, y1 = box = clipped(box, width, height)
+    if x1 - x0 < 1 or y1 - y0 < 1:
         raise DatasetError(f"box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] is less than 1 px wide or high: draw it again")
     return box
 

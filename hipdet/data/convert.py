@@ -1,18 +1,14 @@
 """The way of every data set of films and label files: collect, copy, write, report.
 
-What a conversion writes, and what there is to tell of it.
-
-The files of a conversion: annotations, exclusions, agreement of annotators, near duplicates, provenance.
-
-Where a converted data set comes from: inputs, choices, counts, and the paper's Table 1; no path of the machine.
-
-What a conversion prints.
+Beside the annotations go tables of exclusions, of the agreement of annotators and of near duplicates, and the provenance:
+inputs, choices, counts, and the paper's Table 1; no path of the machine.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +24,7 @@ from hipdet.data.coco_file import Film, build_coco
 from hipdet.data.collect import LabelSource, collect
 from hipdet.data.copies import Copies, NearDuplicate, copy_films, difference_hash, groups, near_duplicates
 from hipdet.data.formats.reader import FORMATS, label_files_below
-from hipdet.data.statistics import Summary, summarize, table1
+from hipdet.data.statistics import Summary, table1
 from hipdet.radiographs.read import read_radiograph
 from hipdet.version import __version__
 
@@ -73,12 +69,9 @@ class Conversion:
     files: list[Path] = field(default_factory=list)
 
 
-def reasons(exclusions: tuple[Exclusion, ...]) -> list[tuple[str, int]]:
+def reasons(exclusions: Iterable[Exclusion]) -> list[tuple[str, int]]:
     """Reasons with their number of films, the most frequent first; what differs from film to film is left out."""
-    count: dict[str, int] = {}
-    for exclusion in exclusions:
-        reason = exclusion.reason.partition(":")[0].partition(",")[0]
-        count[reason] = count.get(reason, 0) + 1
+    count = Counter(each.reason.partition(":")[0].partition(",")[0] for each in exclusions)
     return sorted(count.items(), key=lambda item: (-item[1], item[0]))
 
 
@@ -91,23 +84,21 @@ def write_conversion(conversion: Conversion, record: dict[str, Any], rules: Rule
         rules: Give name and classes.
     """
     base = conversion.path.with_suffix("")
-    tables: dict[str, tuple[list[str], list[list[object]]]] = {
-        "exclusions": (["film", "reason"], [[each.name, each.reason] for each in conversion.exclusions]),
-        "agreement": (
-            ["film", "label", "first", "second", "iou", "first_box", "second_box"],
-            [
-                [a.film, a.label, a.first, a.second, f"{a.iou:.4f}", _shown(a.first_box), _shown(a.second_box)]
-                for a in conversion.agreements
-            ],
-        ),
-        "near_duplicates": (
-            ["first", "second", "distance"], [[d.first, d.second, f"{d.distance:.4f}"] for d in conversion.duplicates]
-        ),
-    }  # fmt: skip
+    exclusions = [[each.name, each.reason] for each in conversion.exclusions]
+    agreement = [
+        [a.film, a.label, a.first, a.second, f"{a.iou:.4f}", _shown(a.first_box), _shown(a.second_box)]
+        for a in conversion.agreements
+    ]
+    duplicates = [[each.first, each.second, f"{each.distance:.4f}"] for each in conversion.duplicates]
+    tables: dict[str, tuple[str, Sequence[Sequence[object]]]] = {
+        "exclusions": ("film,reason", exclusions),
+        "agreement": ("film,label,first,second,iou,first_box,second_box", agreement),
+        "near_duplicates": ("first,second,distance", duplicates),
+    }
     for name, (header, rows) in tables.items():
         path = base.with_name(f"{base.name}.{name}.csv")
         if rows or name == "exclusions":
-            write_csv(path, [header, *rows])
+            write_csv(path, [header.split(","), *rows])
             conversion.files.append(path)
         else:
             path.unlink(missing_ok=True)  # of an earlier run
@@ -133,33 +124,15 @@ def provenance(root: Path, conversion: Conversion, labels: LabelSource, options:
         "labels": [
             {"annotator": name, "path": _neutral(path, root), **checksum(path)} for name, path in labels.paths.items()
         ],
-        **figures(conversion.summary),
+        **conversion.summary.record(),
         "excluded": dict(reasons(conversion.exclusions)),
         "notes": list(conversion.notes),
         "warnings": list(conversion.warnings),
     }
     if ious:
-        record["agreement"] = {
-            "rois": len(ious),
-            "mean_iou": round(sum(ious) / len(ious), 4),
-            "min_iou": round(min(ious), 4),
-        }
+        mean, least = round(sum(ious) / len(ious), 4), round(min(ious), 4)
+        record["agreement"] = {"rois": len(ious), "mean_iou": mean, "min_iou": least}
     return record
-
-
-def figures(summary: Summary) -> dict[str, Any]:
-    """Counts, the paper's Table 1 (long side in pixels), and ratio_ROI/image; None in its place without ROIs."""
-    px, ratio = summary.long_side, summary.ratio
-    spread = {
-        "max": px.maximum,
-        "min": px.minimum,
-        "median": px.median,
-        "mean": round(px.mean, 1),
-        "sd": round(px.sd, 1),
-    }
-    ends = {"min": round(ratio.minimum, 4), "median": round(ratio.median, 4), "max": round(ratio.maximum, 4)}
-    counts = {"films": summary.films, "rois": summary.rois, "patients": summary.patients}
-    return {**counts, "long_side": spread, "ratio": ends if summary.rois else None}
 
 
 def _neutral(path: Path, root: Path) -> str:
@@ -225,7 +198,7 @@ def convert_found(
     conversion = Conversion(
         path=output.folder / f"{rules.source}.json",
         films=[film for film, _ in films],
-        summary=summarize([originals[candidate.name] for _, candidate in films]),
+        summary=Summary.of([originals[candidate.name] for _, candidate in films]),
         exclusions=exclusions,
         agreements=collected.agreements,
         duplicates=tuple(pairs),
@@ -316,20 +289,15 @@ def report(conversion: Conversion) -> str:
         lines.append(f"{ignored} boxes with iscrowd or ignore: neither ROI nor background")
     if conversion.agreements:
         ious = [row.iou for row in conversion.agreements]
-        films = len({row.film for row in conversion.agreements})
         worst = conversion.agreements[0]
         lines.append(
-            f"annotators: {films} films read by several, mean IoU {sum(ious) / len(ious):.3f}, "
-            f"lowest {worst.iou:.3f} ({worst.film})"
+            f"annotators: {len({row.film for row in conversion.agreements})} films read by several, "
+            f"mean IoU {sum(ious) / len(ious):.3f}, lowest {worst.iou:.3f} ({worst.film})"
         )
-    if conversion.duplicates:
-        pairs = conversion.duplicates
+    if pairs := conversion.duplicates:
         lines.append(f"{len(pairs)} pairs of nearly the same film, the closest {pairs[0].first} and {pairs[0].second}")
-    lines += _some("warning", conversion.warnings)
+    lines += [f"warning: {text}" for text in conversion.warnings[:SHOWN]]
+    if len(conversion.warnings) > SHOWN:
+        lines.append(f"... and {len(conversion.warnings) - SHOWN} more warnings in the provenance file")
     lines.append("written: " + ", ".join(path.name for path in conversion.files) + f" in {conversion.path.parent}")
     return "\n".join(lines)
-
-
-def _some(kind: str, texts: Sequence[str]) -> list[str]:
-    more = [f"... and {len(texts) - SHOWN} more {kind}s in the provenance file"] if len(texts) > SHOWN else []
-    return [f"{kind}: {text}" for text in texts[:SHOWN]] + more

@@ -1,18 +1,20 @@
-"""Upright 8-bit copies of films: whole, or shrunk to the size that training makes of them.
+"""Upright 8-bit copies of films, whole or shrunk to the size that training makes of them; and films that are nearly the same.
 
 Training decodes a film anew in every epoch; from copies of a few hundred pixels it does so many times faster, and films
 inside zips can be trained on only as copies.  No copy is padded: a copy's size says where its film ends, and what inverts
 films comes before the pipeline's ``Pad``.
 
-Films that are nearly the same picture: two web pages' copies, or two exposures of one patient.
+Nearly the same picture are two web pages' copies of a film, or two exposures of one patient.
 """
 
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,6 @@ from tqdm import tqdm
 
 from hipdet.core.errors import HipdetError
 from hipdet.core.files import replacing
-from hipdet.core.stored_files import StoredFile
 from hipdet.data.candidates import Candidate, Exclusion, fault_of
 from hipdet.data.coco_file import Film, Roi
 from hipdet.radiographs.grey import area_mean
@@ -51,16 +52,6 @@ class Copies:
         return f"{source}_{self.side or 'upright'}"
 
 
-@dataclass(frozen=True)
-class _Task:
-    file: StoredFile
-    name: str
-    crop: tuple[int, int]
-    size: tuple[int, int]  # width and height of the copy
-    shrunk: bool
-    path: Path
-
-
 def copy_films(
     films: Sequence[tuple[Film, Candidate]], copies: Copies
 ) -> tuple[list[tuple[Film, Candidate]], list[Exclusion]]:
@@ -69,14 +60,10 @@ def copy_films(
     Returns:
         The films as they are in their copies, with boxes to match, and the faults of films that can't be decoded.
     """
-    names = _names(films, copies)
-    made, tasks = [], []
-    for (film, candidate), name in zip(films, names):
-        copy = _in_copy(film, name, copies.side)
-        size, shrunk = (copy.width, copy.height), copies.side is not None
-        tasks.append(_Task(candidate.file, candidate.shown, candidate.crop, size, shrunk, copies.root / name))
-        made.append((copy, candidate))
-    errors = tqdm(_write_all(tasks, copies.workers), total=len(tasks), desc="copies", unit="film", disable=None)
+    made = [
+        (_in_copy(film, name, copies.side), candidate) for (film, candidate), name in zip(films, _names(films, copies))
+    ]
+    errors = tqdm(_write_all(made, copies), total=len(made), desc="copies", unit="film", disable=None)
     good, faults = [], []
     for (copy, candidate), error in zip(made, errors):
         if error is None:
@@ -88,9 +75,7 @@ def copy_films(
 
 def _names(films: Sequence[tuple[Film, Candidate]], copies: Copies) -> list[str]:
     """Names of the copies; films of the same short name, such as a.jpg and a.png, keep their extensions."""
-    count: dict[str, int] = {}
-    for _, candidate in films:
-        count[candidate.short_name] = count.get(candidate.short_name, 0) + 1
+    count = Counter(candidate.short_name for _, candidate in films)
     return [
         f"{copies.folder(film.source)}/{candidate.short_name if count[candidate.short_name] == 1 else film.file_name}.png"
         for film, candidate in films
@@ -102,7 +87,7 @@ def _in_copy(film: Film, name: str, side: int | None) -> Film:
     if side is None:
         return replace(film, file_name=name, extra={**film.extra, **original})
     scale = min(1.0, side / film.long_side)
-    width, height = _scaled(film.width, scale), _scaled(film.height, scale)
+    width, height = (max(1, int(pixels * scale + 0.5)) for pixels in (film.width, film.height))
     fx, fy = width / film.width, height / film.height  # by the rounded sizes, as in mmdet's Resize
     rois, ignored = (
         tuple(
@@ -116,60 +101,52 @@ def _in_copy(film: Film, name: str, side: int | None) -> Film:
     return replace(film, file_name=name, width=width, height=height, rois=rois, extra=extra, ignored=ignored)
 
 
-def _scaled(pixels: int, scale: float) -> int:
-    return max(1, int(pixels * scale + 0.5))
-
-
-def _write_all(tasks: Sequence[_Task], workers: int | None) -> Iterator[HipdetError | None]:
-    if workers == 1 or len(tasks) < 2:
-        yield from map(_write, tasks)
+def _write_all(films: Sequence[tuple[Film, Candidate]], copies: Copies) -> Iterator[HipdetError | None]:
+    write = partial(_write, copies=copies)
+    if copies.workers == 1 or len(films) < 2:
+        yield from map(write, films)
         return
     # an interruption is the parent's to report
-    with ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+    ignore = (signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(copies.workers, initializer=signal.signal, initargs=ignore) as pool:
         try:
-            yield from pool.map(_write, tasks, chunksize=4)
+            yield from pool.map(write, films, chunksize=4)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _write(task: _Task) -> HipdetError | None:
+def _write(film: tuple[Film, Candidate], copies: Copies) -> HipdetError | None:
     """Write one copy; returns the fault of a film that can't be decoded."""
-    if _is_there(task):
+    copy, candidate = film
+    (top, bottom), size, path = candidate.crop, (copy.width, copy.height), copies.root / copy.file_name
+    comment = f"hipdet copy, {size[0]}x{size[1]}, rows cut off: {top} and {bottom}"
+    if _is_there(path, candidate, size, comment):
         return None
     try:
-        pixels = read_radiograph(task.file.source(), task.name)
+        pixels = read_radiograph(candidate.file.source(), candidate.shown)
     except HipdetError as error:
         return error
-    top, bottom = task.crop
     pixels = pixels[top : pixels.shape[0] - bottom]
+    if copies.side is not None:
+        pixels = np.rint(area_mean(pixels, *size)).astype(np.uint8)
     stamp = PngInfo()
-    stamp.add_text("Comment", _stamp(task))
-    with replacing(task.path) as temporary:
-        picture = Image.fromarray(_shrunk(pixels, task.size) if task.shrunk else pixels)
-        picture.save(temporary, format="PNG", pnginfo=stamp)
+    stamp.add_text("Comment", comment)
+    with replacing(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG", pnginfo=stamp)
     return None
 
 
-def _is_there(task: _Task) -> bool:
+def _is_there(path: Path, candidate: Candidate, size: tuple[int, int], comment: str) -> bool:
     """Whether the copy was made in this way of this film, or of one that is older."""
-    if not task.path.is_file() or task.path.stat().st_mtime < task.file.path.stat().st_mtime:
+    if not path.is_file() or path.stat().st_mtime < candidate.file.path.stat().st_mtime:
         return False
     try:
-        with Image.open(task.path) as copy:
+        with Image.open(path) as copy:
             # earlier versions stamped alike what they padded to a square
-            return bool(copy.info.get("Comment") == _stamp(task) and copy.size == task.size)
+            return bool(copy.info.get("Comment") == comment and copy.size == size)
     except (OSError, SyntaxError, ValueError):  # what Pillow raises on damaged headers
         return False
-
-
-def _stamp(task: _Task) -> str:
-    top, bottom = task.crop
-    return f"hipdet copy, {task.size[0]}x{task.size[1]}, rows cut off: {top} and {bottom}"
-
-
-def _shrunk(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    return np.rint(area_mean(pixels, *size)).astype(np.uint8)
 
 
 SIDE = 16  # cells a side: 256 bits tell pelves apart, which are all alike at 8x8

@@ -62,14 +62,14 @@ class Labelled:
         return f"{len(self.left_out)} films are left out: {counted(self.left_out.values())}"
 
 
-def kind_of(reason: str) -> str:
+def brief_reason(reason: str) -> str:
     """The first words of a reason of `left_out`, such as ``unchecked``."""
     return reason.partition(":")[0]
 
 
 def counted(reasons: Iterable[str]) -> str:
     """How many films each kind of reason leaves out, the most first."""
-    return ", ".join(f"{number} {kind}" for kind, number in Counter(map(kind_of, reasons)).most_common())
+    return ", ".join(f"{number} {kind}" for kind, number in Counter(map(brief_reason, reasons)).most_common())
 
 
 def labelled(coco: Coco, name: object, unfinished: bool = False) -> Labelled:

@@ -1,6 +1,4 @@
-"""The films of a folder as candidates, with what tables say of them.
-
-Which labels are of which film.
+"""The films of a folder as candidates, with what tables say of them, and which labels are of which film.
 
 Labels come from other machines and tools: the folders before a film's name may differ, and so may its extension, where
 films were exported for labelling.  So films are found by name, then by name without extension; where several films
@@ -14,12 +12,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.stored_files import StoredFile, files_below
 from hipdet.data.candidates import Candidate, Exclusion, Found
-from hipdet.data.formats.parse import Faults, LabelFault, TableRow, load_label_file, read_table, table_header
+from hipdet.data.formats.parse import LabelFault, LabelFaults, TableRow, load_label_file, table_header, table_rows
 from hipdet.data.formats.reader import read_labels
 from hipdet.data.formats.record import FilmLabels
 from hipdet.radiographs.sniff import is_film, short_name
@@ -28,19 +26,7 @@ from hipdet.radiographs.sniff import is_film, short_name
 _EXTENSION = re.compile(r"\.(jpe?g|png|tiff?|bmp|dcm|dicom|gif|webp)$", re.IGNORECASE)
 
 
-class Named(Protocol):
-    """What labels are matched with."""
-
-    @property
-    def name(self) -> str:
-        """Path below the root of the data set."""
-
-    @property
-    def other_names(self) -> tuple[str, ...]:
-        """What label files may call it beside the last part of its name."""
-
-
-Film = TypeVar("Film", bound=Named)
+Film = TypeVar("Film", bound=Candidate | Exclusion)
 
 
 @dataclass
@@ -150,7 +136,7 @@ def find_listed(
     Raises:
         DatasetError: faults of the table, or the list of films that aren't there, are there twice, or have no patient.
     """
-    candidates, faults = [], Faults()
+    candidates, faults = [], LabelFaults()
     for labels in read_labels(table, "hips"):
         with faults.at(labels.place):
             patient = patient_of(labels)
@@ -181,7 +167,7 @@ def read_film_table(path: Path, columns: Sequence[str] = (), empty: bool = False
     Raises:
         DatasetError: the list of its faults: file, line, what was found and what was expected.
     """
-    faults = Faults()
+    faults = LabelFaults()
     rows: list[tuple[str, TableRow]] = []
     with faults.at(path.name):
         file = load_label_file(path, path.name)
@@ -189,7 +175,7 @@ def read_film_table(path: Path, columns: Sequence[str] = (), empty: bool = False
             raise LabelFault(f"is {file.kind.upper()}, expected a CSV table")
         header, _ = table_header(file.document)
         key = next((name for name in _FILM_COLUMNS if name in header), _FILM_COLUMNS[0])
-        for row in read_table(file.document, (key, *columns), (",", ";", "\t"), faults, path.name):
+        for row in table_rows(file.document, (key, *columns), faults, path.name):
             with faults.at(path.name, row.place):
                 if not row.text[key]:
                     raise LabelFault(f"column {key} is empty, expected the name of a film")

@@ -1,27 +1,24 @@
-"""Splits that don't put films of one patient on two sides, unless asked to.
+"""Films divided into parts or folds, so that no patient is on two sides unless asked for, and what parts share nonetheless.
 
-Image records divided into parts or folds, each source by itself, so that every part holds every source.
-
-Patients and films that stand on two sides of a split.
-
-Faults between annotation files that are used together, such as those of training and validation.
+Each source is divided by itself, so that every part holds every source.
 """
 
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from hipdet.core.errors import DatasetError
 from hipdet.data.coco_file import Film
 from hipdet.data.validate.faults import Fault
 from hipdet.data.validate.plausibility import sound_images
 
-Group = TypeVar("Group", bound=Hashable)
+Image = Mapping[str, Any]
 SPLIT_BY = ("patient", "image")
+TRAIN = "train"
 
 
 def split_films(
@@ -44,7 +41,7 @@ def split_films(
     return train, [film for film, validate in zip(films, chosen) if validate]
 
 
-def split_key(image: Mapping[str, Any], by: str) -> tuple[str, str]:
+def split_key(image: Image, by: str) -> tuple[str, str]:
     """What must not be divided: the patient of a COCO image record, or the film itself.
 
     Raises:
@@ -118,18 +115,11 @@ def near_duplicate_groups(numbers: Sequence[int], gap: int = 2) -> list[int]:
     return [group_of[number] for number in numbers]
 
 
-def _shuffled(groups: Sequence[Group], seed: int) -> list[tuple[Group, int]]:
+def _shuffled(groups: Sequence[Hashable], seed: int) -> list[tuple[Hashable, int]]:
     """Every group once with its number of films, in an order that depends on the set of groups and the seed only."""
-    sizes: dict[Group, int] = defaultdict(int)
-    for group in groups:
-        sizes[group] += 1
-    ordered = sorted(sizes.items(), key=lambda item: (repr(item[0]), item[1]))
+    ordered = sorted(Counter(groups).items(), key=lambda item: (repr(item[0]), item[1]))
     random.Random(seed).shuffle(ordered)
     return ordered
-
-
-Image = Mapping[str, Any]
-TRAIN = "train"
 
 
 @dataclass
@@ -220,7 +210,7 @@ class Leaks:
         return bool(self.patients or self.films)
 
 
-def find_leaks(parts: Mapping[str, Iterable[Mapping[str, Any]]]) -> Leaks:
+def find_leaks(parts: Mapping[str, Iterable[Image]]) -> Leaks:
     """What two or more of `parts` share.
 
     Args:

@@ -101,9 +101,12 @@ def split_files(
         parts: dict[str, Coco] = {}
         for part, image_ids in partitions[path].parts.items():
             parts[part] = subset(coco, image_ids)
-            parts[part]["info"] = {**_info(parts[part]), "split": division.record(part, path.name)}
+            info = parts[part].get("info")
+            told = info if isinstance(info, Mapping) else {}
+            parts[part]["info"] = {**told, "split": division.record(part, path.name)}
             if merge:
-                append(merged.setdefault(part, dict(info={}, **_empty())), parts[part], str(path))
+                whole = merged.setdefault(part, dict(info={}, images=[], annotations=[], categories=[]))
+                append(whole, parts[part], str(path))
         notes = [*filter(None, [str(found[path])]), *partitions[path].notes]
         made.append(_parts(path.stem, out or path.parent, parts, notes, division))
     if merge:
@@ -133,12 +136,9 @@ def _parts(name: str, folder: Path, parts: Mapping[str, Coco], notes: list[str],
     if empty:
         raise DatasetError(f"{name}_{empty[0]} would have no films, expected at least one: choose larger parts")
     files = {folder / f"{name}_{part}.json": coco for part, coco in parts.items()}
-    for path, coco in files.items():
-        if not coco["annotations"]:
-            notes = [
-                *notes,
-                f"{path.name} has no ROI, so training and tests will refuse it: choose another seed or larger parts",
-            ]
+    without = [path.name for path, coco in files.items() if not coco["annotations"]]
+    hint = "so training and tests will refuse it: choose another seed or larger parts"
+    notes = [*notes, *(f"{each} has no ROI, {hint}" for each in without)]
     return Parts(name, files, notes, _leak_line(parts, division))
 
 
@@ -155,12 +155,3 @@ def _leak_line(parts: Mapping[str, Coco], division: Division) -> str:
     if mark := next((mark for mark in SAID if mark in said), ""):
         return SAID[mark]
     return "films without patient: a leak can't be excluded" if without else NO_LEAK
-
-
-def _info(coco: Coco) -> dict[str, Any]:
-    info = coco.get("info")
-    return dict(info) if isinstance(info, Mapping) else {}
-
-
-def _empty() -> Coco:
-    return dict(images=[], annotations=[], categories=[])

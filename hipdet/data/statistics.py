@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -42,17 +43,21 @@ class Summary:
     ratio: Spread
     long_side: Spread
 
+    @classmethod
+    def of(cls, films: Sequence[Film]) -> Summary:
+        """That of `films`."""
+        ratios = [ratio for film in films for ratio in film.ratios]
+        patients = {(film.source, film.patient) for film in films}
+        sides = Spread.of([film.long_side for film in films])
+        return cls(len(films), len(ratios), len(patients), Spread.of(ratios), sides)
 
-def summarize(films: Sequence[Film]) -> Summary:
-    """The figures of `films`."""
-    ratios = [ratio for film in films for ratio in film.ratios]
-    return Summary(
-        films=len(films),
-        rois=len(ratios),
-        patients=len({(film.source, film.patient) for film in films}),
-        ratio=Spread.of(ratios),
-        long_side=Spread.of([film.long_side for film in films]),
-    )
+    def record(self) -> dict[str, Any]:
+        """Counts, the paper's Table 1 (long side in pixels), and ratio_ROI/image; without ROIs None in its place."""
+        px, ratio = self.long_side, self.ratio
+        sides = dict(max=px.maximum, min=px.minimum, median=px.median, mean=round(px.mean, 1), sd=round(px.sd, 1))
+        ends = dict(min=round(ratio.minimum, 4), median=round(ratio.median, 4), max=round(ratio.maximum, 4))
+        counts = dict(films=self.films, rois=self.rois, patients=self.patients)
+        return {**counts, "long_side": sides, "ratio": ends if self.rois else None}
 
 
 def table1(written: Mapping[Path, Summary]) -> str:

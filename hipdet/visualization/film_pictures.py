@@ -23,7 +23,7 @@ from hipdet.core.boxes import Detections, xywh_to_xyxy
 from hipdet.core.errors import DatasetError
 from hipdet.core.records import finite, finite_box, is_whole, read_json, shown
 from hipdet.data.coco_file import subset
-from hipdet.data.film_status import kind_of, left_out
+from hipdet.data.film_status import brief_reason, left_out
 from hipdet.data.validate.faults import Fault
 from hipdet.data.validate.plausibility import sound, sound_images
 from hipdet.evaluation.matching import Labelled, evaluate_film
@@ -211,7 +211,9 @@ def _compared(
     for image_id, image in images.items():
         plain = _predicted_film(image, found.get(image_id, ()))
         if reason := reasons.get(image_id):
-            plain = replace(plain, flags=(*plain.flags, kind_of(reason)), notes=(f"its labels aren't shown: {reason}",))
+            plain = replace(
+                plain, flags=(*plain.flags, brief_reason(reason)), notes=(f"its labels aren't shown: {reason}",)
+            )
         film = labelled.get(image_id, plain)
         films.append(replace(film, flags=tuple(dict.fromkeys((*film.flags, *plain.flags)))))
     return films

@@ -13,7 +13,7 @@ from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_json
 from hipdet.data.coco_file import Film, Roi, append, build_coco, films_of, subset
 from hipdet.data.film_status import is_done, labelled, left_out
-from hipdet.data.statistics import summarize
+from hipdet.data.statistics import Summary
 from hipdet.data.validate.check import Expected, validate
 
 pycocotools_coco = pytest.importorskip("pycocotools.coco")
@@ -60,7 +60,7 @@ def test_ignored_boxes_come_after_the_rois_and_come_back():
     assert films_of(coco)[0] == film
     coco["annotations"][1].update(iscrowd=0, ignore=1)
     assert films_of(coco)[0] == film
-    assert summarize(films_of(coco)).rois == 3
+    assert Summary.of(films_of(coco)).rois == 3
     with pytest.raises(DatasetError, match="label 'knee' found"):
         build_coco([replace(film, ignored=(Roi((1, 2, 3, 4), "knee"),))], ["hip"], {})
 
@@ -171,7 +171,7 @@ def film(name, width, height, patient, *sides):
 
 
 def test_figures():
-    summary = summarize([film("a", 100, 80, "1", 10, 20), film("b", 150, 200, "1", 60)])
+    summary = Summary.of([film("a", 100, 80, "1", 10, 20), film("b", 150, 200, "1", 60)])
     assert (summary.films, summary.rois, summary.patients) == (2, 3, 1)
     # 10/100, 20/100, 60/200
     assert (summary.ratio.minimum, summary.ratio.median, summary.ratio.maximum) == pytest.approx((0.1, 0.2, 0.3))
@@ -186,13 +186,13 @@ def test_clipped_square_keeps_its_side():
 
 
 def test_nothing():
-    summary = summarize([])
+    summary = Summary.of([])
     assert summary.films == 0
     assert math.isnan(summary.ratio.median)
 
 
 def test_one_film_has_no_spread():
-    assert summarize([film("a", 100, 80, "1", 10)]).long_side.sd == 0
+    assert Summary.of([film("a", 100, 80, "1", 10)]).long_side.sd == 0
 
 
 HIP = Roi((20, 40, 60, 80), "hip")

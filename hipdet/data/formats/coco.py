@@ -7,60 +7,46 @@ passed over; boxes with ``iscrowd`` or ``ignore`` are to be ignored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
 from hipdet.core.annotations import is_ignored
+from hipdet.core.records import shown
 from hipdet.data.film_status import REMARKS
 from hipdet.data.formats.geometry import checked_box
-from hipdet.data.formats.parse import (
-    Faults,
-    LabelFault,
-    LabelFile,
-    entry,
-    film_size,
-    label_name,
-    mapping,
-    number,
-    sequence,
-    shown,
-)
-from hipdet.data.formats.record import FilmLabels, LabelBox, LabelOptions, film_name, films_of_each
+from hipdet.data.formats.parse import Fields, LabelFault, LabelFaults, LabelFile, film_size, number, sequence
+from hipdet.data.formats.record import FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name
 
 
-def read_coco(files: Sequence[LabelFile], options: LabelOptions, faults: Faults) -> list[FilmLabels]:
-    """The films of all `files`; their faults go to `faults`."""
-    return films_of_each(files, faults, lambda file: _films(file, faults))
-
-
-def _films(file: LabelFile, faults: Faults) -> list[FilmLabels]:
-    coco = mapping(file.document, "the file")
-    records = {key: sequence(entry(coco, key), key) for key in ("images", "annotations", "categories")}
+@file_by_file
+def read_coco_labels(file: LabelFile, options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
+    """The films of `file`; faults of its records go to `faults`."""
+    coco = Fields(file.document, "the file")
+    records = {key: sequence(coco[key], key) for key in ("images", "annotations", "categories")}
     names: dict[object, str] = {}
     for place, record in _places(records["categories"], "category"):
         with faults.at(file.shown, place):
-            category = mapping(record, "the category")
-            names[_new_id(category, names)] = label_name(entry(category, "name"), "name")
+            category = Fields(record, "the category")
+            names[_new_id(category, names)] = label_name(category["name"], "name")
     images: dict[object, FilmLabels] = {}
     for place, record in _places(records["images"], "image"):
         with faults.at(file.shown, place):
-            image = mapping(record, "the image")
+            image = Fields(record, "the image")
             size = film_size(image.get("width"), image.get("height"))
             remarks = {key: image[key] for key in REMARKS if key in image}
-            name = film_name(entry(image, "file_name"), "file_name")
-            film = FilmLabels(name, size, (), file.path, place, remarks=remarks)
+            film = FilmLabels(film_name(image["file_name"], "file_name"), size, (), file.path, place, remarks=remarks)
             images[_new_id(image, images)] = film
-    boxes: dict[object, list[LabelBox]] = {number: [] for number in images}
-    ignored: dict[object, list[LabelBox]] = {number: [] for number in images}
+    boxes: dict[tuple[object, bool], list[LabelBox]] = defaultdict(list)  # by image, and whether they are to be ignored
     for place, record in _places(records["annotations"], "annotation"):
         with faults.at(file.shown, place):
-            annotation = mapping(record, "the annotation")
+            annotation = Fields(record, "the annotation")
             image_id = _id_of(annotation, "image_id", images, "image")
             found = _box(annotation, images[image_id], names, place)
-            (ignored if _is_ignored(annotation) else boxes)[image_id].append(found)
+            boxes[image_id, _is_ignored(annotation)].append(found)
     return [
-        replace(film, boxes=tuple(boxes[number]), ignored=tuple(ignored[number])) for number, film in images.items()
+        replace(film, boxes=tuple(boxes[image_id, False]), ignored=tuple(boxes[image_id, True]))
+        for image_id, film in images.items()
     ]
 
 
@@ -68,8 +54,8 @@ def _places(records: list[Any], kind: str) -> list[tuple[str, Any]]:
     return [(f"{kind} {number}", record) for number, record in enumerate(records, 1)]
 
 
-def _new_id(record: dict[str, Any], known: dict[object, Any]) -> object:
-    identity = entry(record, "id")
+def _new_id(record: Fields, known: dict[object, Any]) -> object:
+    identity = record["id"]
     if isinstance(identity, bool) or not isinstance(identity, (int, str)):
         raise LabelFault(f"id is {shown(identity)}, expected a whole number or a text")
     if identity in known:
@@ -77,23 +63,23 @@ def _new_id(record: dict[str, Any], known: dict[object, Any]) -> object:
     return identity
 
 
-def _id_of(record: dict[str, Any], key: str, known: dict[object, Any], kind: str) -> object:
-    identity = entry(record, key)
+def _id_of(record: Fields, key: str, known: dict[object, Any], kind: str) -> object:
+    identity = record[key]
     if isinstance(identity, bool) or not isinstance(identity, (int, str)) or identity not in known:
         raise LabelFault(f"{key} {shown(identity)} is no {kind} of this file: add the {kind} or drop the box")
     return identity
 
 
-def _is_ignored(annotation: dict[str, Any]) -> bool:
+def _is_ignored(annotation: Fields) -> bool:
     for key in ("iscrowd", "ignore"):
         if annotation.get(key) not in (None, 0, 1):
             raise LabelFault(f"{key} is {shown(annotation[key])}, expected 0 or 1")
     return is_ignored(annotation)
 
 
-def _box(annotation: dict[str, Any], film: FilmLabels, names: dict[object, str], place: str) -> LabelBox:
+def _box(annotation: Fields, film: FilmLabels, names: dict[object, str], place: str) -> LabelBox:
     label = names[_id_of(annotation, "category_id", names, "category")]
-    bbox = sequence(entry(annotation, "bbox"), "bbox")
+    bbox = sequence(annotation["bbox"], "bbox")
     if len(bbox) != 4:
         raise LabelFault(f"bbox is {shown(bbox)}, expected 4 numbers [x, y, width, height]")
     x, y, width, height = (number(value, f"bbox[{index}]") for index, value in enumerate(bbox))

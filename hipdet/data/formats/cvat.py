@@ -8,37 +8,26 @@ refused.  Images without boxes are films without ROI: the format can't say "not 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
+from hipdet.core.records import shown
 from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, turned_corners
-from hipdet.data.formats.parse import (
-    Faults,
-    LabelFault,
-    LabelFile,
-    child_text,
-    film_size_in,
-    label_name,
-    number_in,
-    shown,
-)
-from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, film_name, films_of_each
+from hipdet.data.formats.parse import LabelFault, LabelFaults, LabelFile, child_text, film_size_in, number_in
+from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name
 
 _SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
 
 
-def read_cvat(files: Sequence[LabelFile], options: LabelOptions, faults: Faults) -> list[FilmLabels]:
-    """The films of all `files`; their faults go to `faults`."""
-    return films_of_each(files, faults, lambda file: _films(file, options.rotated, faults))
-
-
-def _films(file: LabelFile, rotated: str, faults: Faults) -> list[FilmLabels]:
+@file_by_file
+def read_cvat(file: LabelFile, options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
+    """The films of `file`; faults of its shapes go to `faults`."""
     if file.document.tag != "annotations":
         raise LabelFault(f"root element is <{file.document.tag}>, expected <annotations>: is it CVAT's XML?")
-    return [*_images(file, rotated, faults), *_tracks(file, rotated, faults)]
+    return [*_images(file, options.rotated, faults), *_tracks(file, options.rotated, faults)]
 
 
-def _images(file: LabelFile, rotated: str, faults: Faults) -> Iterator[FilmLabels]:
+def _images(file: LabelFile, rotated: str, faults: LabelFaults) -> Iterator[FilmLabels]:
     for index, image in enumerate(file.document.findall("image"), 1):
         place = f"image {index}"
         with faults.at(file.shown, place):
@@ -47,13 +36,12 @@ def _images(file: LabelFile, rotated: str, faults: Faults) -> Iterator[FilmLabel
             for number, shape in enumerate(_shapes(image), 1):
                 where = f"{place}, shape {number}"
                 with faults.at(file.shown, where):
-                    if not _is_outside(shape):
+                    if shape.get("outside") != "1":
                         boxes.append(_label_box(shape, shape.get("label"), rotated, size, where))
-            name = film_name(image.get("name"), "name")
-            yield FilmLabels(name, size, tuple(boxes), file.path, place)
+            yield FilmLabels(film_name(image.get("name"), "name"), size, tuple(boxes), file.path, place)
 
 
-def _tracks(file: LabelFile, rotated: str, faults: Faults) -> list[FilmLabels]:
+def _tracks(file: LabelFile, rotated: str, faults: LabelFaults) -> list[FilmLabels]:
     """One film per frame in which a track is to be seen."""
     size: Size | None = None
     with faults.at(file.shown, "meta"):
@@ -66,7 +54,7 @@ def _tracks(file: LabelFile, rotated: str, faults: Faults) -> list[FilmLabels]:
             place = f"track {index}, shape {number}"
             with faults.at(file.shown, place):
                 frame = _frame(shape)
-                if not _is_outside(shape):
+                if shape.get("outside") != "1":
                     box = _label_box(shape, track.get("label"), rotated, size, place)
                     frames.setdefault(frame, []).append(box)
     return [
@@ -76,11 +64,8 @@ def _tracks(file: LabelFile, rotated: str, faults: Faults) -> list[FilmLabels]:
 
 
 def _shapes(parent: Element) -> list[Element]:
-    return [child for child in parent if child.tag == "box" or child.tag in _SHAPES]
-
-
-def _is_outside(shape: Element) -> bool:
-    return shape.get("outside") == "1"
+    """What was drawn; boxes and others."""
+    return [child for child in parent if child.tag in ("box", *_SHAPES)]
 
 
 def _frame(shape: Element) -> int:

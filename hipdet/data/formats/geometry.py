@@ -1,10 +1,8 @@
-"""In which frame boxes were drawn, and from the raw frame to the upright one.
+"""Drawn shapes to boxes ``(x0, y0, x1, y1)`` in continuous 0-based pixels, y downwards, in the upright frame of the film.
 
 A film with an EXIF orientation has two frames: the raw one of its stored pixels and the upright one that a person sees.
 Tools that honour the orientation (browsers, LabelMe, newer LabelImg, OpenCV) label upright, others (Pillow, older tools) raw.
 Which it was shows in the size that the label file declares, if the two sizes differ.
-
-Drawn shapes to boxes ``(x0, y0, x1, y1)``, all in continuous 0-based pixels with y downwards.
 """
 
 from __future__ import annotations
@@ -22,6 +20,7 @@ Point = tuple[float, float]
 Size = tuple[int, int]
 
 UPRIGHT_WITHIN = 0.5  # px; a box whose corners a turn moved by less counts as upright
+TURNED = (5, 6, 7, 8)  # orientations that swap width and height
 
 
 def checked_box(box: Box, declared: Size | None) -> Box:
@@ -34,11 +33,16 @@ def checked_box(box: Box, declared: Size | None) -> Box:
     if not (x1 > x0 and y1 > y0):
         raise LabelFault(f"box is {x1 - x0:g} px wide and {y1 - y0:g} px high, expected more than 0: draw it again")
     if declared and (x1 <= 0 or y1 <= 0 or x0 >= declared[0] or y0 >= declared[1]):
-        film = f"the film of {declared[0]}x{declared[1]} px"
         raise LabelFault(
-            f"box {_shown_corners(box)} [x0, y0, x1, y1] is outside {film}: draw it again, or mend the size"
+            f"box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] [x0, y0, x1, y1] is outside the film of {_shown(declared)} px: draw it "
+            "again, or mend the size"
         )
     return box
+
+
+def clipped(box: Box, width: float, height: float) -> Box:
+    """The part of `box` that is on a film of this size."""
+    return max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(width)), min(box[3], float(height))
 
 
 def enclosing(points: Sequence[Point]) -> Box:
@@ -86,13 +90,6 @@ def box_of_corners(corners: Sequence[Point], rotated: str) -> Box:
             "rotated='enclose'"
         )
     return box
-
-
-def _shown_corners(box: Box) -> str:
-    return "[" + ", ".join(f"{value:g}" for value in box) + "]"
-
-
-TURNED = (5, 6, 7, 8)  # orientations that swap width and height
 
 
 @dataclass(frozen=True)

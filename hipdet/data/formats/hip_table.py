@@ -7,24 +7,21 @@ picture nor implants: it is read as a hip table where it is named so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from hipdet.core.files import is_file_name
-from hipdet.data.formats.parse import Faults, LabelFault, LabelFile, TableRow, number_in, read_table, shown
-from hipdet.data.formats.record import FilmLabels, LabelBox, LabelOptions, films_of_each
+from hipdet.core.records import shown
+from hipdet.data.formats.parse import LabelFault, LabelFaults, LabelFile, TableRow, number_in, table_rows
+from hipdet.data.formats.record import FilmLabels, LabelBox, LabelOptions, file_by_file
 
 COLUMNS = ("image", "x", "y", "side")
 
 
-def read_hip_table(files: Sequence[LabelFile], options: LabelOptions, faults: Faults) -> list[FilmLabels]:
-    """The films of all `files`, each with the ``patient`` of its rows or None; their faults go to `faults`."""
-    return films_of_each(files, faults, lambda file: _films(file, faults))
-
-
-def _films(file: LabelFile, faults: Faults) -> list[FilmLabels]:
+@file_by_file
+def read_hip_table(file: LabelFile, options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
+    """The films of `file`, each with the ``patient`` of its rows or None; faults of its rows go to `faults`."""
     films: dict[str, FilmLabels] = {}
-    for row in read_table(file.document, COLUMNS, (",",), faults, file.shown):
+    for row in table_rows(file.document, COLUMNS, faults, file.shown, delimiters=","):
         with faults.at(file.shown, row.place):
             image, patient = row.text["image"], row.text.get("patient") or None
             if not is_file_name(image):

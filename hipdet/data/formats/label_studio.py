@@ -4,35 +4,112 @@
 first, as percents of width and height differ.  A film that several people labelled becomes one record for each of
 them, told apart by ``annotator``; the option of the same name keeps one.  Cancelled annotations and predictions are left
 out, so a film with nothing else is not labelled; an annotation without boxes is a film without ROI.
-
-The regions of one Label Studio annotation to boxes in pixels.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
+from hipdet.core.records import shown
 from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, turned_corners
-from hipdet.data.formats.parse import (
-    Faults,
-    LabelFault,
-    LabelFile,
-    entry,
-    film_size,
-    label_name,
-    mapping,
-    number,
-    sequence,
-    shown,
-)
-from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, film_name, film_of_address
+from hipdet.data.formats.parse import Fields, LabelFault, LabelFaults, LabelFile, film_size, number, sequence
+from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name
 
+_PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".dcm", ".webp", ".gif")
+_UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
 TOLERANCE = 0.01  # percent; Label Studio rounds nothing, exports through other tools do
 
 
-def read_regions(
-    regions: Sequence[object], rotated: str, where: tuple[str, str], faults: Faults
+@file_by_file
+def read_label_studio(file: LabelFile, options: LabelOptions, faults: LabelFaults) -> Iterator[FilmLabels]:
+    """The films of `file`; faults of its tasks go to `faults`."""
+    for index, record in enumerate(sequence(file.document, "the file"), 1):
+        with faults.at(file.shown, f"task {index}"):
+            yield from _task(file, Fields(record, "the task"), f"task {index}", options, faults)
+
+
+def _task(
+    file: LabelFile, task: Fields, place: str, options: LabelOptions, faults: LabelFaults
+) -> Iterator[FilmLabels]:
+    """One film per annotator."""
+    minimal = "data" not in task
+    data = task if minimal else Fields(task["data"], "data")
+    name = film_name(film_of_address(_address(data)), "the image's address")
+    found = [task] if minimal else sequence(task["annotations"], "annotations")
+    for index, record in enumerate(found, 1):
+        where = place if minimal else f"{place}, annotation {index}"
+        with faults.at(file.shown, where):
+            annotation = Fields(record, "the annotation")
+            annotator = _annotator(annotation.get("annotator" if minimal else "completed_by"))
+            if annotation.get("was_cancelled") or options.annotator not in (None, annotator):
+                continue
+            regions = _minimal_regions(annotation) if minimal else sequence(annotation["result"], "result")
+            boxes, size = _region_boxes(regions, options.rotated, (file.shown, where), faults)
+            yield FilmLabels(name, size, boxes, file.path, where, annotator)
+
+
+def _address(data: Fields) -> str:
+    """The film's address: under ``image``, or else the only value that ends like a picture."""
+    if "image" in data:
+        found = [data["image"]]
+    else:
+        found = [value for value in data.values() if isinstance(value, str) and value.lower().endswith(_PICTURES)]
+    if len(found) != 1 or not isinstance(found[0], str):
+        raise LabelFault(f"image is {shown(found[0]) if found else 'missing'}, expected the address of one film")
+    return found[0]
+
+
+def film_of_address(address: str) -> str:
+    """The film in an address as Label Studio writes it, without server, query and the prefix of uploads.
+
+    ``/data/upload/3/abcd1234-a.jpg`` is ``a.jpg``, ``/data/local-files/?d=films/a.jpg`` is ``films/a.jpg``; anything that
+    is no address stays as it is.
+
+    Raises:
+        LabelFault: the picture itself stands in place of its address.
+    """
+    if address.startswith("data:"):
+        raise LabelFault("a picture stands in place of its address: import films as files and export again")
+    local = address.startswith(("/data/", "upload/"))
+    if not local and "://" not in address:
+        return address
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise LabelFault(f"address {shown(address)} can't be read ({error})") from error
+    if parts.path.rstrip("/").endswith("local-files"):
+        return parse_qs(parts.query).get("d", [""])[0]
+    path = unquote(parts.path)
+    if "upload/" not in path:
+        return path.lstrip("/") if parts.netloc else path
+    return _UPLOAD_PREFIX.sub("", PurePosixPath(path).name, count=1)
+
+
+def _annotator(value: object) -> str | None:
+    """Number of the annotator; of a whole account only its id: names and e-mail addresses aren't kept."""
+    if isinstance(value, dict):
+        value = value.get("id")
+    return str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else None
+
+
+def _minimal_regions(task: Fields) -> list[dict[str, Any]]:
+    """The regions of a JSON-MIN task, which stand under the name of the labelling control."""
+    lists = [value for value in task.values() if isinstance(value, list)]
+    regions = [item for values in lists for item in values if isinstance(item, dict) and "original_width" in item]
+    # JSON-MIN puts what JSON has as "value" beside the sizes, and the type is told by the key of the labels
+    types = ("rectanglelabels", "polygonlabels", "ellipselabels", "keypointlabels", "brushlabels")
+    return [
+        {**region, "type": next((kind for kind in types if kind in region), "rectangle"), "value": region}
+        for region in regions
+    ]
+
+
+def _region_boxes(
+    regions: Sequence[object], rotated: str, where: tuple[str, str], faults: LabelFaults
 ) -> tuple[tuple[LabelBox, ...], Size | None]:
     """The boxes among `regions` and the declared ``(width, height)`` of the film, None without boxes.
 
@@ -43,13 +120,13 @@ def read_regions(
     for index, record in enumerate(regions, 1):
         place = f"{where[1]}, region {index}"
         with faults.at(where[0], place):
-            region = mapping(record, "the region")
-            kind = entry(region, "type")
+            region = Fields(record, "the region")
+            kind = region["type"]
             if kind not in ("rectanglelabels", "rectangle"):
                 _refuse_shapes(kind)
                 continue
-            value = mapping(entry(region, "value"), "value")
-            size = film_size(entry(region, "original_width"), entry(region, "original_height"))
+            value = Fields(region["value"], "value")
+            size = film_size(region["original_width"], region["original_height"])
             if size is None:
                 raise LabelFault(
                     "original_width or original_height is null or 0, expected the size of the film in pixels"
@@ -67,20 +144,20 @@ def _refuse_shapes(kind: object) -> None:
         raise LabelFault(f"type is {shown(kind)}, expected rectanglelabels: draw a rectangle")
 
 
-def _label(region: dict[str, Any], value: dict[str, Any], regions: Sequence[object]) -> str:
+def _label(region: Fields, value: Fields, regions: Sequence[object]) -> str:
     """The one label of a region: its own, or that of a separate ``Labels`` control with the same id."""
     labels = value.get("rectanglelabels", value.get("labels"))
     if labels is None and "id" in region:
         for other in regions:
             if isinstance(other, dict) and other.get("type") == "labels" and other.get("id") == region["id"]:
-                labels = mapping(entry(other, "value"), "value").get("labels")
+                labels = Fields(Fields(other, "the region")["value"], "value").get("labels")
     names = [] if labels is None else sequence(labels, "rectanglelabels")
     if len(names) != 1:
         raise LabelFault(f"rectanglelabels are {shown(names)}, expected one label: choose one")
     return label_name(names[0], "rectanglelabels[0]")
 
 
-def _box(value: dict[str, Any], size: Size, rotated: str) -> Box:
+def _box(value: Fields, size: Size, rotated: str) -> Box:
     x, y = (_percent(value, key) * side / 100 for key, side in zip(("x", "y"), size))
     width, height = (_percent(value, key) * side / 100 for key, side in zip(("width", "height"), size))
     box = checked_box((x, y, x + width, y + height), None)
@@ -90,72 +167,8 @@ def _box(value: dict[str, Any], size: Size, rotated: str) -> Box:
     return checked_box(box, size)
 
 
-def _percent(value: dict[str, Any], key: str) -> float:
-    percent = number(entry(value, key), key)
+def _percent(value: Fields, key: str) -> float:
+    percent = number(value[key], key)
     if not -TOLERANCE <= percent <= 100 + TOLERANCE:
         raise LabelFault(f"{key} is {percent:g}, expected a percentage of the film from 0 to 100: are these pixels?")
     return percent
-
-
-_PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".dcm", ".webp", ".gif")
-
-
-def read_label_studio(files: Sequence[LabelFile], options: LabelOptions, faults: Faults) -> list[FilmLabels]:
-    """The films of all `files`; their faults go to `faults`."""
-    films: list[FilmLabels] = []
-    for file in files:
-        with faults.at(file.shown):
-            for index, record in enumerate(sequence(file.document, "the file"), 1):
-                with faults.at(file.shown, f"task {index}"):
-                    films += _task(file, mapping(record, "the task"), f"task {index}", options, faults)
-    return films
-
-
-def _task(
-    file: LabelFile, task: dict[str, Any], place: str, options: LabelOptions, faults: Faults
-) -> Iterator[FilmLabels]:
-    """One film per annotator."""
-    minimal = "data" not in task
-    data = task if minimal else mapping(task["data"], "data")
-    name = film_name(film_of_address(_address(data)), "the image's address")
-    found = [task] if minimal else sequence(entry(task, "annotations"), "annotations")
-    for index, record in enumerate(found, 1):
-        where = place if minimal else f"{place}, annotation {index}"
-        with faults.at(file.shown, where):
-            annotation = mapping(record, "the annotation")
-            annotator = _annotator(annotation.get("annotator" if minimal else "completed_by"))
-            if annotation.get("was_cancelled") or options.annotator not in (None, annotator):
-                continue
-            regions = _minimal_regions(annotation) if minimal else sequence(entry(annotation, "result"), "result")
-            boxes, size = read_regions(regions, options.rotated, (file.shown, where), faults)
-            yield FilmLabels(name, size, boxes, file.path, where, annotator)
-
-
-def _address(data: dict[str, Any]) -> str:
-    """The film's address: under ``image``, or else the only value that ends like a picture."""
-    if "image" in data:
-        found = [data["image"]]
-    else:
-        found = [value for value in data.values() if isinstance(value, str) and value.lower().endswith(_PICTURES)]
-    if len(found) != 1 or not isinstance(found[0], str):
-        raise LabelFault(f"image is {shown(found[0]) if found else 'missing'}, expected the address of one film")
-    return found[0]
-
-
-def _annotator(value: object) -> str | None:
-    """Number of the annotator; of a whole account only its id: names and e-mail addresses aren't kept."""
-    if isinstance(value, dict):
-        value = value.get("id")
-    return str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else None
-
-
-def _minimal_regions(task: dict[str, Any]) -> list[dict[str, Any]]:
-    """The regions of a JSON-MIN task, which stand under the name of the labelling control."""
-    lists = [value for value in task.values() if isinstance(value, list)]
-    regions = [item for values in lists for item in values if isinstance(item, dict) and "original_width" in item]
-    # JSON-MIN puts what JSON has as "value" beside the sizes, and the type is told by the key of the labels
-    types = ("rectanglelabels", "polygonlabels", "ellipselabels", "keypointlabels", "brushlabels")
-    return [
-        {**region, "type": next((kind for kind in types if kind in region), "rectangle"), "value": region}
-        for region in regions
-    ]

@@ -7,47 +7,31 @@ A ``rectangle`` has two opposite corners in any order, or in newer relatives of 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
+from hipdet.core.records import shown
 from hipdet.data.formats.geometry import Point, Size, around_circle, box_of_corners, checked_box, enclosing
-from hipdet.data.formats.parse import (
-    Faults,
-    LabelFault,
-    LabelFile,
-    entry,
-    film_size,
-    label_name,
-    mapping,
-    number,
-    sequence,
-    shown,
-)
-from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, film_name, films_of_each
+from hipdet.data.formats.parse import Fields, LabelFault, LabelFaults, LabelFile, film_size, number, sequence
+from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name
 
 
-def read_labelme(files: Sequence[LabelFile], options: LabelOptions, faults: Faults) -> list[FilmLabels]:
-    """The film of each of `files`; their faults go to `faults`."""
-    return films_of_each(files, faults, lambda file: [_film(file, options.rotated, faults)])
-
-
-def _film(file: LabelFile, rotated: str, faults: Faults) -> FilmLabels:
-    document = mapping(file.document, "the file")
+@file_by_file
+def read_labelme(file: LabelFile, options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
+    """The film of `file`; faults of its shapes go to `faults`."""
+    document = Fields(file.document, "the file")
     size = film_size(document.get("imageWidth"), document.get("imageHeight"))
     boxes = []
-    for index, record in enumerate(sequence(entry(document, "shapes"), "shapes"), 1):
+    for index, record in enumerate(sequence(document["shapes"], "shapes"), 1):
         place = f"shape {index}"
         with faults.at(file.shown, place):
-            shape = mapping(record, "the shape")
-            label = label_name(entry(shape, "label"), "label")
-            boxes.append(LabelBox(_box(shape, rotated, size), label, place))
-    name = film_name(entry(document, "imagePath"), "imagePath")
-    return FilmLabels(name, size, tuple(boxes), file.path)
+            shape = Fields(record, "the shape")
+            label = label_name(shape["label"], "label")
+            boxes.append(LabelBox(_box(shape, options.rotated, size), label, place))
+    return [FilmLabels(film_name(document["imagePath"], "imagePath"), size, tuple(boxes), file.path)]
 
 
-def _box(shape: dict[str, Any], rotated: str, size: Size | None) -> Box:
+def _box(shape: Fields, rotated: str, size: Size | None) -> Box:
     kind = shape.get("shape_type", "polygon")  # the oldest LabelMe had polygons only
-    points = [_point(point, index) for index, point in enumerate(sequence(entry(shape, "points"), "points"))]
+    points = [_point(point, index) for index, point in enumerate(sequence(shape["points"], "points"))]
     if kind == "rectangle" and len(points) == 2:
         box = enclosing(points)
     elif kind in ("rectangle", "rotation") and len(points) == 4:

@@ -1,14 +1,6 @@
-"""Values of label files, checked: each function returns what it expects or raises LabelFault with what it found.
+"""Label files read with suspicion: strict JSON, XML without entities, tables, and their values.
 
-Faults of label files: raised where they are found, collected with file and place.
-
-JSON of label files: strict, and without the pictures that some tools embed.
-
-XML of label files, through defusedxml: no entities, no DTD, nothing fetched.
-
-Tables with a header, as tools and spreadsheets write them: comma, semicolon or tab, with or without ``sep=;``.
-
-A label file in memory, parsed as the text, JSON or XML it is.
+What isn't as expected is raised as LabelFault where it is found, and collected with file and place.
 """
 
 from __future__ import annotations
@@ -22,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from reprlib import Repr
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
@@ -30,14 +21,15 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from hipdet.core.errors import HipdetError
+from hipdet.core.records import shown
 
 
 class LabelFault(HipdetError):
-    """What is wrong at one place of a label file; :class:`Faults` adds file and place."""
+    """What is wrong at one place of a label file; :class:`LabelFaults` adds file and place."""
 
 
-class Faults:
-    """The faults found so far, each as ``file: place: what is wrong``."""
+class LabelFaults:
+    """The faults of label files found so far, each as ``file: place: what is wrong``."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -54,14 +46,18 @@ class Faults:
 LARGEST = 1e6  # px; no film is larger, and sums of such numbers stay finite
 
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
-_repr = Repr()
-_repr.maxstring = _repr.maxother = 60
-_repr.maxlevel = 2
 
 
-def shown(value: object) -> str:
-    """`value` for an error message: short, however large or deep it is."""
-    return _repr.repr(value)
+class Fields(dict[str, Any]):
+    """An object of JSON, which `key` calls, if `value` is one; a field that it lacks is a LabelFault, too."""
+
+    def __init__(self, value: object, key: str) -> None:
+        if not isinstance(value, dict):
+            raise LabelFault(f"{key} is {shown(value)}, expected an object {{...}}")
+        super().__init__(value)
+
+    def __missing__(self, key: str) -> Any:
+        raise LabelFault(f"{key} is missing, found {shown(sorted(map(str, self)))}")
 
 
 def number(value: object, key: str) -> float:
@@ -80,13 +76,6 @@ def number_in(text: str | None, key: str) -> float:
     return number(float(stripped), key)
 
 
-def mapping(value: object, key: str) -> dict[str, Any]:
-    """`value` of JSON if it is an object."""
-    if not isinstance(value, dict):
-        raise LabelFault(f"{key} is {shown(value)}, expected an object {{...}}")
-    return value
-
-
 def sequence(value: object, key: str) -> list[Any]:
     """`value` of JSON if it is a list."""
     if not isinstance(value, list):
@@ -94,23 +83,14 @@ def sequence(value: object, key: str) -> list[Any]:
     return value
 
 
-def entry(record: dict[str, Any], key: str) -> Any:
-    """``record[key]``."""
-    if key not in record:
-        raise LabelFault(f"{key} is missing, found {shown(sorted(map(str, record)))}")
-    return record[key]
-
-
-def label_name(value: object, key: str) -> str:
-    """`value` if it names a class, without blanks around it."""
-    if not isinstance(value, str) or not value.strip():
-        raise LabelFault(f"{key} is {'missing' if value is None else shown(value)}, expected the name of a class")
-    return value.strip()
-
-
 def film_size(width: object, height: object) -> tuple[int, int] | None:
     """Declared ``(width, height)`` in pixels; None where one of them is None or 0, as tools write for "not known"."""
-    sides = [_side(value, key) for value, key in ((width, "width"), (height, "height"))]
+    sides = []
+    for value, key in ((width, "width"), (height, "height")):
+        side = 0.0 if value is None else number(value, f"{key} of the film")
+        if side < 0 or side != int(side):
+            raise LabelFault(f"{key} of the film is {shown(value)}, expected a whole number of pixels above 0")
+        sides.append(int(side))
     return (sides[0], sides[1]) if all(sides) else None
 
 
@@ -121,15 +101,6 @@ def film_size_in(width: str | None, height: str | None) -> tuple[int, int] | Non
         for text, key in ((width, "width"), (height, "height"))
     ]
     return film_size(*sides)
-
-
-def _side(value: object, key: str) -> int:
-    if value is None:
-        return 0
-    side = number(value, f"{key} of the film")
-    if side < 0 or side != int(side):
-        raise LabelFault(f"{key} of the film is {shown(value)}, expected a whole number of pixels above 0")
-    return int(side)
 
 
 # LabelMe's and VIA's copies of the film: patient data, never kept
@@ -195,6 +166,9 @@ def child_text(element: Element, *names: str) -> str | None:
     return None if found is None else (found.text or "").strip()
 
 
+DELIMITERS = (",", ";", "\t")
+
+
 @dataclass(frozen=True)
 class TableRow:
     """One row: `text` without blanks around it by column in small letters."""
@@ -204,7 +178,7 @@ class TableRow:
     delimiter: str
 
 
-def table_header(text: str, delimiters: Sequence[str] = (",", ";", "\t")) -> tuple[list[str], str]:
+def table_header(text: str, delimiters: Sequence[str] = DELIMITERS) -> tuple[list[str], str]:
     """Columns in small letters and the delimiter: the one that makes most columns."""
     lines = [line for line in text[:10_000].splitlines() if line.strip()]
     if lines and _is_separator_line(lines[0]):
@@ -219,8 +193,8 @@ def table_header(text: str, delimiters: Sequence[str] = (",", ";", "\t")) -> tup
     return max(headers, key=lambda header: len(header[0]))
 
 
-def read_table(
-    text: str, columns: Sequence[str], delimiters: Sequence[str], faults: Faults, shown_file: str
+def table_rows(
+    text: str, columns: Sequence[str], faults: LabelFaults, shown_file: str, delimiters: Sequence[str] = DELIMITERS
 ) -> Iterator[TableRow]:
     """The rows below the header; empty lines are passed over, rows of another length go to `faults`.
 

@@ -15,37 +15,32 @@ so they are as exact as half a pixel.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 
+from hipdet.core.records import shown
 from hipdet.data.formats.geometry import checked_box
 from hipdet.data.formats.parse import (
-    Faults,
     LabelFault,
+    LabelFaults,
     LabelFile,
     TableRow,
     film_size_in,
     number_in,
-    read_table,
-    shown,
     table_header,
+    table_rows,
 )
-from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, film_name, films_of_each
+from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name
 
-DELIMITERS = (",", ";", "\t")
 FORMS = (("x", "y", "side"), ("x", "y", "w", "h"), ("x0", "y0", "x1", "y1"))
 _ROUNDED = re.compile(r"[eE]\+?[0-9]")
 
 
-def read_csv(files: Sequence[LabelFile], options: LabelOptions, faults: Faults) -> list[FilmLabels]:
-    """The films of all `files`; their faults go to `faults`."""
-    return films_of_each(files, faults, lambda file: _films(file, faults))
-
-
-def _films(file: LabelFile, faults: Faults) -> list[FilmLabels]:
-    form = _form(table_header(file.document, DELIMITERS)[0])
+@file_by_file
+def read_csv(file: LabelFile, options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
+    """The films of `file`; faults of its rows go to `faults`."""
+    form = _form(table_header(file.document)[0])
     films: dict[str, FilmLabels] = {}
-    for row in read_table(file.document, ("image", *form), DELIMITERS, faults, file.shown):
+    for row in table_rows(file.document, ("image", *form), faults, file.shown):
         with faults.at(file.shown, row.place):
             name = film_name(row.text["image"], "column image")
             size = film_size_in(_point(row, "width"), _point(row, "height"))

@@ -1,16 +1,9 @@
-"""The one entrance to all formats of label files.
-
-The format of a label file by its content; the ending only tells YOLO from a table without a header.
-
-Which files of a folder are label files.
-
-The formats of label files: how each is called, what its files are and who reads them.
-"""
+"""The one entrance to all formats of label files: which files of a folder are, which format they have, who reads them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +11,16 @@ from typing import Any
 from tqdm import tqdm
 
 from hipdet.core.errors import DatasetError, raise_faults
-from hipdet.data.formats.coco import read_coco
+from hipdet.core.records import shown
+from hipdet.core.stored_files import files_below
+from hipdet.data.formats.coco import read_coco_labels
 from hipdet.data.formats.cvat import read_cvat
 from hipdet.data.formats.hip_table import read_hip_table
 from hipdet.data.formats.label_studio import read_label_studio
 from hipdet.data.formats.labelme import read_labelme
-from hipdet.data.formats.parse import Faults, LabelFault, LabelFile, load_label_file, shown, table_header
-from hipdet.data.formats.plain_csv import DELIMITERS, FORMS, read_csv
-from hipdet.data.formats.record import FilmLabels, FilmSizes, LabelOptions, Origin, repeat_faults
+from hipdet.data.formats.parse import LabelFault, LabelFaults, LabelFile, load_label_file, table_header
+from hipdet.data.formats.plain_csv import FORMS, read_csv
+from hipdet.data.formats.record import FilmLabels, FilmSizes, LabelOptions, Origin, Reader, repeat_faults
 from hipdet.data.formats.via import PROJECT_KEY, SHAPE_COLUMN, read_via
 from hipdet.data.formats.voc import read_voc
 from hipdet.data.formats.yolo import TEXTS, read_yolo
@@ -52,7 +47,7 @@ def _json_format(file: LabelFile) -> str | None:
         tasks = [item for item in document if isinstance(item, dict)]
         is_label_studio = any("data" in task or "annotation_id" in task or "annotator" in task for task in tasks)
         return "labelstudio" if is_label_studio else None
-    if {"images", "annotations", "categories"} <= document.keys() or {"images", "annotations"} <= document.keys():
+    if {"images", "annotations"} <= document.keys():
         return "coco"
     if "shapes" in document:
         return "labelme"
@@ -71,7 +66,7 @@ def _xml_format(file: LabelFile) -> str | None:
 
 
 def _text_format(file: LabelFile) -> str | None:
-    columns, _ = table_header(file.document, DELIMITERS)
+    columns, _ = table_header(file.document)
     if SHAPE_COLUMN in columns:
         return "via"
     if "image" in columns and any(set(form) & set(columns) for form in FORMS):
@@ -98,24 +93,13 @@ def label_files_below(root: Path, suffixes: Iterable[str]) -> list[Path]:
     Raises:
         DatasetError: a folder can't be read, or a link leads out of `root`.
     """
-    wanted = tuple(suffixes)
-    found = []
-    for folder, folders, names in os.walk(root, onerror=_refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(folder, name) for name in names if name.lower().endswith(wanted) and not _is_other(name)]
-    inside = root.resolve()
-    for path in found:
-        if path.is_symlink() and inside not in path.resolve().parents:
-            raise DatasetError(f"{path} is a link out of its folder: put the label file itself there")
-    return sorted(found)
+    endings = tuple(suffixes)
 
+    def wanted(name: str) -> bool:
+        lower = name.lower()
+        return lower.endswith(endings) and lower not in TEXTS and not lower.startswith("readme")
 
-def _is_other(name: str) -> bool:
-    return name.startswith(".") or name.lower() in TEXTS or name.lower().startswith("readme")
-
-
-def _refuse(error: OSError) -> None:
-    raise DatasetError(f"{error.filename}: can't be read: {error.strerror}") from error
+    return sorted(file.path for file in files_below(root, wanted=wanted))
 
 
 @dataclass(frozen=True)
@@ -125,11 +109,11 @@ class LabelFormat:
     title: str
     suffixes: tuple[str, ...]
     kinds: tuple[str, ...]
-    read: Callable[[Sequence[LabelFile], LabelOptions, Faults], list[FilmLabels]]
+    read: Reader
 
 
 FORMATS = {
-    "coco": LabelFormat("COCO JSON", (".json",), ("json",), read_coco),
+    "coco": LabelFormat("COCO JSON", (".json",), ("json",), read_coco_labels),
     "voc": LabelFormat("Pascal VOC XML", (".xml",), ("xml",), read_voc),
     "labelme": LabelFormat("LabelMe JSON", (".json",), ("json",), read_labelme),
     "cvat": LabelFormat("CVAT XML", (".xml",), ("xml",), read_cvat),
@@ -186,7 +170,7 @@ def read_labels(
     options = LabelOptions(origin, rotated, film_size, names, author, attribute)
     if format is not None and format not in FORMATS:
         raise DatasetError(f"format is {format!r}, expected one of {', '.join(FORMATS)}")
-    faults = Faults()
+    faults = LabelFaults()
     files = _load(path, format, faults)
     kind, files = (format, files) if format else _detected(path, files, faults)
     films = FORMATS[kind].read(_of_kind(files, kind, faults), options, faults) if kind else []
@@ -197,7 +181,7 @@ def read_labels(
     return films
 
 
-def _load(path: Path, format: str | None, faults: Faults) -> list[LabelFile]:
+def _load(path: Path, format: str | None, faults: LabelFaults) -> list[LabelFile]:
     if path.is_dir():
         chosen = [FORMATS[format]] if format else FORMATS.values()
         suffixes = sorted({suffix for each in chosen for suffix in each.suffixes})
@@ -216,7 +200,7 @@ def _load(path: Path, format: str | None, faults: Faults) -> list[LabelFile]:
     return files
 
 
-def _detected(path: Path, files: Sequence[LabelFile], faults: Faults) -> tuple[str | None, list[LabelFile]]:
+def _detected(path: Path, files: Sequence[LabelFile], faults: LabelFaults) -> tuple[str | None, list[LabelFile]]:
     """The one format of `files` and those that have it; the others, of no known format, are faults."""
     kinds: dict[str, list[LabelFile]] = {}
     for file in files:
@@ -228,7 +212,7 @@ def _detected(path: Path, files: Sequence[LabelFile], faults: Faults) -> tuple[s
     return next(iter(kinds.items()), (None, []))
 
 
-def _of_kind(files: Sequence[LabelFile], kind: str, faults: Faults) -> list[LabelFile]:
+def _of_kind(files: Sequence[LabelFile], kind: str, faults: LabelFaults) -> list[LabelFile]:
     """Those of `files` that can be of the format, the others being faults."""
     expected = FORMATS[kind]
     good = []

@@ -1,14 +1,7 @@
-"""What every reader of label files returns: a film with its boxes, as somebody labelled it.
+"""What every reader of label files returns, a film with its boxes, and what readers share: names and options.
 
-Names of films in label files: they come from another machine, so no path is followed.
-
-A backslash always separates folders, as on Windows: a film whose name holds one can't be told from a path.
-
-How label files are to be read, where they don't say it themselves.
-
-Films and boxes that are labelled twice.
-
-Label files one by one: a fault ends its file, not the reading.
+Films and folders of label files are those of another machine: no path is followed.  A backslash always separates folders, as
+on Windows: a film whose name holds one can't be told from a path.
 """
 
 from __future__ import annotations
@@ -16,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from hipdet.core.errors import DatasetError
-from hipdet.data.formats.parse import Faults, LabelFault, LabelFile, shown
+from hipdet.core.records import shown
+from hipdet.data.formats.parse import LabelFault, LabelFaults, LabelFile
 
-_UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -46,36 +39,16 @@ def film_name(value: object, key: str) -> str:
     Raises:
         LabelFault: it is no text, empty, a folder, or has control characters.
     """
-    good = isinstance(value, str) and last_part(value.strip()) not in ("", "..") and not _UNPRINTABLE.search(value)
-    if not isinstance(value, str) or not good:
+    if not isinstance(value, str) or last_part(value.strip()) in ("", "..") or _UNPRINTABLE.search(value):
         raise LabelFault(f"{key} is {shown(value)}, expected the file name of a film")
     return value.strip()
 
 
-def film_of_address(address: str) -> str:
-    """The film in an address as Label Studio writes it, without server, query and the prefix of uploads.
-
-    ``/data/upload/3/abcd1234-a.jpg`` is ``a.jpg``, ``/data/local-files/?d=films/a.jpg`` is ``films/a.jpg``; anything that
-    is no address stays as it is.
-
-    Raises:
-        LabelFault: the picture itself stands in place of its address.
-    """
-    if address.startswith("data:"):
-        raise LabelFault("a picture stands in place of its address: import films as files and export again")
-    local = address.startswith(("/data/", "upload/"))
-    if not local and "://" not in address:
-        return address
-    try:
-        parts = urlsplit(address)
-    except ValueError as error:
-        raise LabelFault(f"address {shown(address)} can't be read ({error})") from error
-    if parts.path.rstrip("/").endswith("local-files"):
-        return parse_qs(parts.query).get("d", [""])[0]
-    path = unquote(parts.path)
-    if "upload/" not in path:
-        return path.lstrip("/") if parts.netloc else path
-    return _UPLOAD_PREFIX.sub("", PurePosixPath(path).name, count=1)
+def label_name(value: object, key: str) -> str:
+    """`value` if it names a class, without blanks around it."""
+    if not isinstance(value, str) or not value.strip():
+        raise LabelFault(f"{key} is {'missing' if value is None else shown(value)}, expected the name of a class")
+    return value.strip()
 
 
 Box = tuple[float, float, float, float]
@@ -137,16 +110,6 @@ class FilmLabels:
         """`film` with ``/`` between folders where it leads downwards; None where it is absolute or has ``..``."""
         return relative_part(self.film)
 
-    @property
-    def width(self) -> int | None:
-        """Declared, in pixels, or None."""
-        return self.declared[0] if self.declared else None
-
-    @property
-    def height(self) -> int | None:
-        """Declared, in pixels, or None."""
-        return self.declared[1] if self.declared else None
-
 
 FilmSizes = Callable[[str], tuple[int, int] | None]
 Origin = Literal["auto"] | int
@@ -195,12 +158,19 @@ def repeat_faults(films: Iterable[FilmLabels], shown: dict[Path, str]) -> list[s
     return faults
 
 
-def films_of_each(
-    files: Sequence[LabelFile], faults: Faults, read: Callable[[LabelFile], Iterable[FilmLabels]]
-) -> list[FilmLabels]:
-    """The films that `read` finds in each of `files`; its faults go to `faults`."""
-    films: list[FilmLabels] = []
-    for file in files:
-        with faults.at(file.shown):
-            films += read(file)
-    return films
+FileReader = Callable[[LabelFile, LabelOptions, LabelFaults], Iterable[FilmLabels]]
+Reader = Callable[[Sequence[LabelFile], LabelOptions, LabelFaults], list[FilmLabels]]
+
+
+def file_by_file(read: FileReader) -> Reader:
+    """A reader of several label files of a reader of one, whose faults end that file, not the reading."""
+
+    @wraps(read)
+    def read_all(files: Sequence[LabelFile], options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
+        films: list[FilmLabels] = []
+        for file in files:
+            with faults.at(file.shown):
+                films += read(file, options, faults)
+        return films
+
+    return read_all

@@ -5,48 +5,121 @@ Version 1 writes the regions of a film as an object, version 2 as a list; projec
 The film's size in pixels is not declared.  A film of the project without
 regions is one without ROI: the format can't say "not labelled".
 
+VIA's CSV has one row per region, whose columns hold JSON; a film without regions has one row with an empty shape.
+
 The label is the value of the region's attribute: the only one, or the one that the option `attribute` names.
-
-One region of VIA: its box and its label.
-
-VIA's CSV: one row per region, whose columns hold JSON; a film without regions has one row with an empty shape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from hipdet.core.records import shown
 from hipdet.data.formats.geometry import around_circle, checked_box
 from hipdet.data.formats.parse import (
-    Faults,
+    Fields,
     LabelFault,
+    LabelFaults,
     LabelFile,
-    TableRow,
-    entry,
-    mapping,
     number,
     number_in,
     parse_json,
-    read_table,
-    shown,
+    table_rows,
 )
-from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, film_name, films_of_each
+from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name
+
+PROJECT_KEY = "_via_img_metadata"
+SHAPE_COLUMN = "region_shape_attributes"
+_COLUMNS = ("filename", "region_count", SHAPE_COLUMN, "region_attributes")
 
 
-def region_box(shape: dict[str, Any]) -> Box:
+@file_by_file
+def read_via(file: LabelFile, options: LabelOptions, faults: LabelFaults) -> Iterable[FilmLabels]:
+    """The films of `file`, JSON or CSV; faults of its regions go to `faults`."""
+    return (_csv_films if file.kind == "text" else _json_films)(file, options.attribute, faults)
+
+
+def _json_films(file: LabelFile, attribute: str | None, faults: LabelFaults) -> Iterator[FilmLabels]:
+    document = Fields(file.document, "the file")
+    if PROJECT_KEY in document:
+        document = Fields(document[PROJECT_KEY], PROJECT_KEY)
+    for position, record in enumerate(document.values(), 1):
+        place = f"film {position}"
+        with faults.at(file.shown, place):
+            film = Fields(record, "the film")
+            boxes = []
+            for index, region in enumerate(_regions(film["regions"]), 1):
+                where = f"{place}, region {index}"
+                with faults.at(file.shown, where):
+                    boxes.append(_label_box(Fields(region, "the region"), attribute, where))
+            yield FilmLabels(film_name(film["filename"], "filename"), None, tuple(boxes), file.path, place)
+
+
+def _regions(regions: object) -> list[Any]:
+    if isinstance(regions, dict):  # version 1
+        return list(regions.values())
+    if not isinstance(regions, list):
+        raise LabelFault(f"regions are {shown(regions)}, expected a list, or VIA 1's object")
+    return regions
+
+
+def _label_box(region: Fields, attribute: str | None, place: str) -> LabelBox:
+    shape = Fields(region["shape_attributes"], "shape_attributes")
+    attributes = Fields(region.get("region_attributes", {}), "region_attributes")
+    return LabelBox(_region_box(shape), _region_label(attributes, attribute), place)
+
+
+def _csv_films(file: LabelFile, attribute: str | None, faults: LabelFaults) -> list[FilmLabels]:
+    """The films of `file` in the order of their first rows; faults of rows go to `faults`.
+
+    Raises:
+        LabelFault: the file is no table with VIA's columns.
+    """
+    boxes: dict[str, list[LabelBox]] = {}
+    first: dict[str, str] = {}  # place of the first row of a film
+    counts: dict[str, tuple[int, int]] = {}  # regions that it should have, rows that it has
+    for row in table_rows(file.document, _COLUMNS, faults, file.shown, delimiters=","):
+        with faults.at(file.shown, row.place):
+            name = film_name(row.text["filename"], "filename")
+            boxes.setdefault(name, [])
+            first.setdefault(name, row.place)
+            # counted before the region is looked at: a faulty one is no missing one
+            counts[name] = (int(number_in(row.text["region_count"], "region_count")), counts.get(name, (0, 0))[1] + 1)
+            shape = _json(row.text, SHAPE_COLUMN)
+            if not shape and counts[name][0] == 0:
+                counts[name] = (0, 0)
+                continue
+            label = _region_label(_json(row.text, "region_attributes"), attribute)
+            boxes[name].append(LabelBox(_region_box(shape), label, row.place))
+    for name, (expected, found) in counts.items():
+        with faults.at(file.shown, first[name]):
+            if expected != found:
+                raise LabelFault(f"{found} rows for {name}, region_count says {expected}: export again")
+    return [FilmLabels(name, None, tuple(boxes[name]), file.path, first[name]) for name in boxes]
+
+
+def _json(text: dict[str, str], column: str) -> Fields:
+    key = f"column {column}"
+    try:
+        return Fields(parse_json(text[column]), key)
+    except LabelFault as fault:
+        raise LabelFault(f"{key}: {fault}") from fault
+
+
+def _region_box(shape: Fields) -> Box:
     """The box of ``shape_attributes``."""
-    kind = entry(shape, "name")
+    kind = shape["name"]
     if kind == "rect":
-        x, y, width, height = (number(entry(shape, key), key) for key in ("x", "y", "width", "height"))
+        x, y, width, height = (number(shape[key], key) for key in ("x", "y", "width", "height"))
         return checked_box((x, y, x + width, y + height), None)
     if kind == "circle":
-        x, y, radius = (number(entry(shape, key), key) for key in ("cx", "cy", "r"))
+        x, y, radius = (number(shape[key], key) for key in ("cx", "cy", "r"))
         return checked_box(around_circle((x, y), radius), None)
     raise LabelFault(f"shape is {shown(kind)}, expected rect or circle: draw it again as one")
 
 
-def region_label(attributes: dict[str, Any], attribute: str | None) -> str | None:
+def _region_label(attributes: Fields, attribute: str | None) -> str | None:
     """The label among ``region_attributes``; None where there is none.
 
     Raises:
@@ -66,87 +139,3 @@ def region_label(attributes: dict[str, Any], attribute: str | None) -> str | Non
     if value is not None and not isinstance(value, str):
         raise LabelFault(f"{name} is {shown(value)}, expected the name of a class")
     return (value or "").strip() or None
-
-
-SHAPE_COLUMN = "region_shape_attributes"
-_COLUMNS = ("filename", "region_count", SHAPE_COLUMN, "region_attributes")
-
-
-def read_via_csv(file: LabelFile, attribute: str | None, faults: Faults) -> list[FilmLabels]:
-    """The films of `file` in the order of their first rows; faults of rows go to `faults`.
-
-    Raises:
-        LabelFault: the file is no table with VIA's columns.
-    """
-    boxes: dict[str, list[LabelBox]] = {}
-    first: dict[str, str] = {}  # place of the first row of a film
-    counts: dict[str, tuple[int, int]] = {}  # regions that it should have, rows that it has
-    for row in read_table(file.document, _COLUMNS, (",",), faults, file.shown):
-        with faults.at(file.shown, row.place):
-            name = film_name(row.text["filename"], "filename")
-            boxes.setdefault(name, [])
-            first.setdefault(name, row.place)
-            # counted before the region is looked at: a faulty one is no missing one
-            counts[name] = (int(number_in(row.text["region_count"], "region_count")), counts.get(name, (0, 0))[1] + 1)
-            shape = _json(row, SHAPE_COLUMN)
-            if not shape and counts[name][0] == 0:
-                counts[name] = (0, 0)
-                continue
-            label = region_label(_json(row, "region_attributes"), attribute)
-            boxes[name].append(LabelBox(region_box(shape), label, row.place))
-    for name, (expected, found) in counts.items():
-        with faults.at(file.shown, first[name]):
-            if expected != found:
-                raise LabelFault(f"{found} rows for {name}, region_count says {expected}: export again")
-    return [FilmLabels(name, None, tuple(boxes[name]), file.path, first[name]) for name in boxes]
-
-
-def _json(row: TableRow, column: str) -> dict[str, Any]:
-    with_place = f"column {column}"
-    try:
-        return mapping(parse_json(row.text[column]), with_place)
-    except LabelFault as fault:
-        raise LabelFault(f"{with_place}: {fault}") from fault
-
-
-PROJECT_KEY = "_via_img_metadata"
-
-
-def read_via(files: Sequence[LabelFile], options: LabelOptions, faults: Faults) -> list[FilmLabels]:
-    """The films of all `files`, JSON or CSV; their faults go to `faults`."""
-
-    def read(file: LabelFile) -> Iterator[FilmLabels] | list[FilmLabels]:
-        return (read_via_csv if file.kind == "text" else _films)(file, options.attribute, faults)
-
-    return films_of_each(files, faults, read)
-
-
-def _films(file: LabelFile, attribute: str | None, faults: Faults) -> Iterator[FilmLabels]:
-    document = mapping(file.document, "the file")
-    if PROJECT_KEY in document:
-        document = mapping(document[PROJECT_KEY], PROJECT_KEY)
-    for position, record in enumerate(document.values(), 1):
-        place = f"film {position}"
-        with faults.at(file.shown, place):
-            film = mapping(record, "the film")
-            boxes = []
-            for index, region in enumerate(_regions(entry(film, "regions")), 1):
-                where = f"{place}, region {index}"
-                with faults.at(file.shown, where):
-                    boxes.append(_label_box(mapping(region, "the region"), attribute, where))
-            name = film_name(entry(film, "filename"), "filename")
-            yield FilmLabels(name, None, tuple(boxes), file.path, place)
-
-
-def _regions(regions: object) -> list[Any]:
-    if isinstance(regions, dict):  # version 1
-        return list(regions.values())
-    if not isinstance(regions, list):
-        raise LabelFault(f"regions are {shown(regions)}, expected a list, or VIA 1's object")
-    return regions
-
-
-def _label_box(region: dict[str, Any], attribute: str | None, place: str) -> LabelBox:
-    shape = mapping(entry(region, "shape_attributes"), "shape_attributes")
-    attributes = mapping(region.get("region_attributes", {}), "region_attributes")
-    return LabelBox(region_box(shape), region_label(attributes, attribute), place)

@@ -12,21 +12,28 @@ which LabelImg writes and the standard doesn't know; otherwise 1.  A wrong guess
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from xml.etree.ElementTree import Element
 
 from hipdet.data.formats.geometry import checked_box
-from hipdet.data.formats.parse import Faults, LabelFault, LabelFile, child_text, film_size_in, label_name, number_in
-from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, film_name, films_of_each, last_part
+from hipdet.data.formats.parse import LabelFault, LabelFaults, LabelFile, child_text, film_size_in, number_in
+from hipdet.data.formats.record import (
+    Box,
+    FilmLabels,
+    LabelBox,
+    LabelOptions,
+    file_by_file,
+    film_name,
+    label_name,
+    last_part,
+)
 
 
-def read_voc(files: Sequence[LabelFile], options: LabelOptions, faults: Faults) -> list[FilmLabels]:
+def read_voc(files: Sequence[LabelFile], options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
     """The film of each of `files`; their faults go to `faults`."""
-    origin = options.origin if isinstance(options.origin, int) else _likely_origin(files)
-    return films_of_each(files, faults, lambda file: [_film(file, origin, faults)])
-
-
-def _likely_origin(files: Sequence[LabelFile]) -> int:
-    return 0 if any(_is_zero_based(file.document) for file in files) else 1
+    if options.origin == "auto":
+        options = replace(options, origin=0 if any(_is_zero_based(file.document) for file in files) else 1)
+    return _films(files, options, faults)
 
 
 def _is_zero_based(root: Element) -> bool:
@@ -41,7 +48,8 @@ def _is_zero_based(root: Element) -> bool:
     return False
 
 
-def _film(file: LabelFile, origin: int, faults: Faults) -> FilmLabels:
+@file_by_file
+def _films(file: LabelFile, options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
     root: Element = file.document
     if root.tag != "annotation":
         raise LabelFault(f"root element is <{root.tag}>, expected <annotation>: is this a Pascal VOC file?")
@@ -51,8 +59,8 @@ def _film(file: LabelFile, origin: int, faults: Faults) -> FilmLabels:
         place = f"object {number}"
         with faults.at(file.shown, place):
             label = label_name(child_text(thing, "name"), "name")
-            boxes.append(LabelBox(checked_box(_box(thing, origin), size), label, place))
-    return FilmLabels(_film_name(root), size, tuple(boxes), file.path)
+            boxes.append(LabelBox(checked_box(_box(thing, int(options.origin)), size), label, place))
+    return [FilmLabels(_film_name(root), size, tuple(boxes), file.path)]
 
 
 def _film_name(root: Element) -> str:

@@ -7,117 +7,45 @@ size it gives.  Rounding may move edges over the film by a little, so boxes are 
 
 Lines of 9 numbers are turned boxes, ``class`` and 4 corners.  The classes come from the option `classes`, or from
 ``classes.txt``, ``obj.names`` or ``data.yaml`` beside the files or up to three folders above.
-
-Names of the classes of a YOLO data set: ``classes.txt``, ``obj.names`` or ``data.yaml``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hipdet.core.errors import HipdetError
-from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, enclosing
-from hipdet.data.formats.parse import (
-    Faults,
-    LabelFault,
-    LabelFile,
-    decoded,
-    entry,
-    film_size,
-    label_name,
-    mapping,
-    number_in,
-    shown,
-)
-from hipdet.data.formats.record import Box, FilmLabels, FilmSizes, LabelBox, LabelOptions
+from hipdet.core.records import shown
+from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, clipped, enclosing
+from hipdet.data.formats.parse import Fields, LabelFault, LabelFaults, LabelFile, decoded, film_size, number_in
+from hipdet.data.formats.record import Box, FilmLabels, FilmSizes, LabelBox, LabelOptions, label_name
 
 TEXTS = ("classes.txt", "obj.names", "predefined_classes.txt")
 YAMLS = ("data.yaml", "data.yml", "dataset.yaml")
 LEVELS = 4  # the folder itself and three above: data/labels/train/a.txt with data/data.yaml
 MAX_BYTES = 1 << 20
+TOLERANCE = 1e-4  # of a film; what rounding to 4 digits adds
 # what PyYAML raises on odd values, over and above its own errors
 _YAML_ERRORS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 
 
-def find_classes(folder: Path) -> tuple[str, ...]:
-    """The classes from the nearest folder that has them, `folder` or above.
-
-    Raises:
-        LabelFault: none found, a broken file, or two files in one folder that differ.
-    """
-    for place in [folder.absolute(), *folder.absolute().parents][:LEVELS]:
-        paths = [place / name for name in (*TEXTS, *YAMLS) if (place / name).is_file()]
-        found = {path.name: read_classes(path) for path in paths}
-        if len(set(found.values())) > 1:
-            raise LabelFault(f"{' and '.join(found)} in {place} differ, expected the same classes: remove one")
-        if found:
-            return next(iter(found.values()))
-    raise LabelFault("no names of classes: put classes.txt beside it, a name a line, or give classes=")
-
-
-def read_classes(path: Path) -> tuple[str, ...]:
-    """Names by index; other contents of a data.yaml, such as paths, are passed over.
-
-    Raises:
-        LabelFault: unreadable, no names, or one that stands twice.
-    """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise LabelFault(f"larger than {MAX_BYTES} bytes, expected the names of classes")
-        text = decoded(path.read_bytes())
-        names = _yaml_names(text) if path.name in YAMLS else [line for line in text.split("\n") if line.strip()]
-        classes = tuple(label_name(name, f"class {index}") for index, name in enumerate(names))
-        if not classes or len(set(classes)) < len(classes):
-            raise LabelFault(f"classes are {shown(list(classes))}, expected at least one, each once")
-    except OSError as error:
-        raise LabelFault(f"{path}: can't be read: {error.strerror or error}") from error
-    except LabelFault as fault:
-        raise LabelFault(f"{path}: {fault}") from fault
-    return classes
-
-
-def _yaml_names(text: str) -> list[Any]:
-    """``names`` of a data.yaml: a list, or an object by index."""
-    try:
-        import yaml
-    except ImportError as error:
-        raise LabelFault("needs PyYAML: pip install pyyaml, or write the names into classes.txt") from error
-    try:
-        document = yaml.safe_load(text)
-    except (*_YAML_ERRORS, yaml.YAMLError) as error:
-        raise LabelFault(f"not YAML ({' '.join(str(error).split())[:200]}): mend it") from error
-    names = entry(mapping(document, "the file"), "names")
-    if isinstance(names, list):
-        return names
-    by_index: dict[Any, Any] = mapping(names, "names")  # YAML's keys may be numbers
-    if set(by_index) != set(range(len(by_index))):
-        raise LabelFault(f"names are numbered {shown(list(by_index))}, expected 0, 1, 2 ...")
-    return [by_index[index] for index in range(len(by_index))]
-
-
-TOLERANCE = 1e-4  # of a film; what rounding to 4 digits adds
-
-
-def read_yolo(files: Sequence[LabelFile], options: LabelOptions, faults: Faults) -> list[FilmLabels]:
+def read_yolo(files: Sequence[LabelFile], options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
     """The film of each of `files`; their faults go to `faults`."""
     films: list[FilmLabels] = []
-    classes: dict[Path, tuple[str, ...] | None] = {}
+    classes: dict[Path, tuple[str, ...]] = {}
     for file in files:
         folder = file.path.parent
-        if folder not in classes:
-            classes[folder] = options.classes
-            with faults.at(file.shown):
+        with faults.at(file.shown):
+            if folder not in classes:
+                classes[folder] = ()  # what is wrong with a folder is said once
                 classes[folder] = options.classes or find_classes(folder)
-        names = classes[folder]
-        if names is not None:
-            with faults.at(file.shown):
-                films.append(_film(file, names, options, faults))
+            if classes[folder]:
+                films.append(_film(file, classes[folder], options, faults))
     return films
 
 
-def _film(file: LabelFile, classes: Sequence[str], options: LabelOptions, faults: Faults) -> FilmLabels:
+def _film(file: LabelFile, classes: Sequence[str], options: LabelOptions, faults: LabelFaults) -> FilmLabels:
     name = film_of_label_file(file.shown)
     lines = [(number, line.split()) for number, line in enumerate(file.document.split("\n"), 1) if line.strip()]
     size = _size(options.film_size, name) if lines else None
@@ -174,8 +102,7 @@ def _box(fields: Sequence[str], size: Size, rotated: str) -> Box:
         corners = list(zip(pixels[::2], pixels[1::2]))
         checked_box(enclosing(corners), size)
         box = box_of_corners(corners, rotated)
-    x0, y0, x1, y1 = box
-    return checked_box((max(x0, 0.0), max(y0, 0.0), min(x1, float(size[0])), min(y1, float(size[1]))), size)
+    return checked_box(clipped(box, *size), size)
 
 
 def _fraction(text: str, position: int) -> float:
@@ -183,3 +110,59 @@ def _fraction(text: str, position: int) -> float:
     if not -TOLERANCE <= value <= 1 + TOLERANCE:
         raise LabelFault(f"number {position} is {text}, expected a fraction of the film from 0 to 1: are these pixels?")
     return value
+
+
+def find_classes(folder: Path) -> tuple[str, ...]:
+    """The classes from the nearest folder that has them, `folder` or above.
+
+    Raises:
+        LabelFault: none found, a broken file, or two files in one folder that differ.
+    """
+    for place in [folder.absolute(), *folder.absolute().parents][:LEVELS]:
+        paths = [place / name for name in (*TEXTS, *YAMLS) if (place / name).is_file()]
+        found = {path.name: read_classes(path) for path in paths}
+        if len(set(found.values())) > 1:
+            raise LabelFault(f"{' and '.join(found)} in {place} differ, expected the same classes: remove one")
+        if found:
+            return next(iter(found.values()))
+    raise LabelFault("no names of classes: put classes.txt beside it, a name a line, or give classes=")
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Names by index; other contents of a data.yaml, such as paths, are passed over.
+
+    Raises:
+        LabelFault: unreadable, no names, or one that stands twice.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise LabelFault(f"larger than {MAX_BYTES} bytes, expected the names of classes")
+        text = decoded(path.read_bytes())
+        names = _yaml_names(text) if path.name in YAMLS else [line for line in text.split("\n") if line.strip()]
+        classes = tuple(label_name(name, f"class {index}") for index, name in enumerate(names))
+        if not classes or len(set(classes)) < len(classes):
+            raise LabelFault(f"classes are {shown(list(classes))}, expected at least one, each once")
+    except OSError as error:
+        raise LabelFault(f"{path}: can't be read: {error.strerror or error}") from error
+    except LabelFault as fault:
+        raise LabelFault(f"{path}: {fault}") from fault
+    return classes
+
+
+def _yaml_names(text: str) -> list[Any]:
+    """``names`` of a data.yaml: a list, or an object by index."""
+    try:
+        import yaml
+    except ImportError as error:
+        raise LabelFault("needs PyYAML: pip install pyyaml, or write the names into classes.txt") from error
+    try:
+        document = yaml.safe_load(text)
+    except (*_YAML_ERRORS, yaml.YAMLError) as error:
+        raise LabelFault(f"not YAML ({' '.join(str(error).split())[:200]}): mend it") from error
+    names = Fields(document, "the file")["names"]
+    if isinstance(names, list):
+        return names
+    by_index: Mapping[Any, Any] = Fields(names, "names")  # YAML's keys may be numbers
+    if set(by_index) != set(range(len(by_index))):
+        raise LabelFault(f"names are numbered {shown(list(by_index))}, expected 0, 1, 2 ...")
+    return [by_index[index] for index in range(len(by_index))]

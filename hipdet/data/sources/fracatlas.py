@@ -12,12 +12,12 @@ from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_json_files
 from hipdet.data.candidates import HIP, Found
 from hipdet.data.coco_file import Film, build_coco
-from hipdet.data.convert import checksum, convert_listed, figures
+from hipdet.data.convert import checksum, convert_listed
 from hipdet.data.formats.parse import LabelFault
 from hipdet.data.formats.record import FilmLabels
 from hipdet.data.match import find_listed
 from hipdet.data.split import grouped_folds, near_duplicate_groups
-from hipdet.data.statistics import summarize
+from hipdet.data.statistics import Summary
 from hipdet.version import __version__
 
 OUR_TABLE = Path(__file__).with_name("fracatlas_hips.csv")  # labels of 100 films, CC BY 4.0
@@ -94,5 +94,5 @@ def convert_fracatlas(
     origin = {"hipdet": __version__, "options": {"folds": folds, "seed": seed}, "labels": checksum(table), **INFO}
     info = {**INFO, **mark_record(found.mark)}
     contents = {out / f"{name}.json": build_coco(part, [HIP], info) for name, part in parts.items()}
-    write_json_files({out / "hips.provenance.json": {**origin, **figures(summarize(films))}, **contents})
+    write_json_files({out / "hips.provenance.json": {**origin, **Summary.of(films).record()}, **contents})
     return {out / f"{name}.json": part for name, part in parts.items()}

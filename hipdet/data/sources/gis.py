@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-from hipdet.core.annotations import UNKNOWN
 from hipdet.data.candidates import Found
-from hipdet.data.match import exclude_listed, find_films, with_patients_of
+from hipdet.data.sources.folder import find_folder
 
 SOURCE = "gis"
 # px; the paper's text drops films below 255, but its table has one of 225
@@ -26,9 +24,6 @@ def find_gis(root: Path, exclude: Path | None = None, table: Path | None = None)
     Raises:
         DatasetError: no films, or the list of faults of a table.
     """
-    films = find_films(root, SOURCE)
-    films, known = (films, False) if table is None else with_patients_of(films, table)
     listed = root / "exclude.csv"
-    return replace(
-        exclude_listed(films, exclude or (listed if listed.is_file() else None)), mark="" if known else UNKNOWN
-    )
+    exclude = exclude or (listed if listed.is_file() else None)
+    return find_folder(root, SOURCE, table=table, exclude=exclude)

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.stored_files import StoredFile, files_below
 from hipdet.data.candidates import Candidate, Exclusion, Found
-from hipdet.data.formats.parse import Faults, LabelFault, decoded, read_table
+from hipdet.data.formats.parse import LabelFault, LabelFaults, decoded, table_rows
 from hipdet.radiographs.read import read_series_description
 
 VISITS = ("00m", "12m", "18m", "24m", "30m", "36m", "48m", "72m", "96m")
@@ -153,13 +153,12 @@ def _names(series: Series) -> tuple[str, ...]:
 
 def _descriptions(listing: Listing) -> dict[tuple[str, str], str]:
     """SeriesDescription by visit and participant/date/series."""
-    faults = Faults()
+    faults = LabelFaults()
     found: dict[tuple[str, str], str] = {}
     for visit, file in listing.contents:
         with faults.at(file.name):
-            for row in read_table(
-                decoded(file.read()), ("folder", "seriesdescription"), (",", "\t"), faults, file.name
-            ):
+            columns = ("folder", "seriesdescription")
+            for row in table_rows(decoded(file.read()), columns, faults, file.name, delimiters=",\t"):
                 parts = row.text["folder"].replace("\\", "/").strip("/").split("/")
                 with faults.at(file.name, row.place):
                     if len(parts) < 3:

@@ -1,7 +1,4 @@
-"""What is wrong with a data set, or likely to be: file, id, what was found, what was expected, how to mend it.
-
-Faults for people and for machines.
-"""
+"""What is wrong with a data set, or likely to be: file, id, what was found, what was expected, how to mend it."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
 
@@ -75,27 +73,28 @@ class Faults:
 WIDTH = 120
 
 
-def table(faults: Sequence[Fault], show: int) -> str:
+def fault_table(faults: Sequence[Fault], show: int) -> str:
     """Errors, then warnings, by kind: where, then what was found, expected, and how to mend it.
 
     Args:
         faults: To list.
         show: At most so many of a kind; 0 for all.
     """
-    count = Counter((fault.warning, fault.kind) for fault in faults)
-    printed: Counter[tuple[bool, str]] = Counter()
     lines: list[str] = []
-    for fault in sorted(faults, key=lambda fault: (fault.warning, fault.kind)):
-        key = fault.warning, fault.kind
-        printed[key] += 1
-        if not show or printed[key] <= show:
-            where = "  ".join(filter(None, (fault.file, fault.id, fault.film)))
-            lines.append(f"{fault.severity:8} {fault.kind:18} {where}")
+    for _, group in groupby(sorted(faults, key=_kind), key=_kind):
+        same = list(group)
+        head = f"{same[0].severity:8} {same[0].kind:18}"
+        for fault in same[: show or None]:
+            lines.append(f"{head} {'  '.join(filter(None, (fault.file, fault.id, fault.film)))}")
             text = f"found {fault.found}, expected {fault.expected}: {fault.mend}"
             lines += textwrap.wrap(text, WIDTH, initial_indent=" " * 9, subsequent_indent=" " * 9)
-        if show and printed[key] == count[key] > show:
-            lines.append(f"{fault.severity:8} {fault.kind:18} ... and {count[key] - show} more")
+        if len(same) > show > 0:
+            lines.append(f"{head} ... and {len(same) - show} more")
     return "\n".join(lines)
+
+
+def _kind(fault: Fault) -> tuple[bool, str]:
+    return fault.warning, fault.kind
 
 
 def record(files: Sequence[dict[str, Any]], faults: Sequence[Fault]) -> dict[str, Any]:

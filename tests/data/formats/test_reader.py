@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from hipdet.core.errors import DatasetError
 from hipdet.data.formats.geometry import decide_frame, turn_upright
+from hipdet.data.formats.label_studio import film_of_address
 from hipdet.data.formats.parse import LabelFault, load_label_file
 from hipdet.data.formats.reader import FORMATS, detect_format, read_labels
-from hipdet.data.formats.record import film_name, film_of_address, last_part, relative_part
+from hipdet.data.formats.record import film_name, last_part, relative_part
 from label_text import read_text
 from label_writers import TEN, WHOLE, WRITERS, items, raw_box, write_coco, write_labelme, write_voc
 
