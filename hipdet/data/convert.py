@@ -11,22 +11,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from hipdet.core.annotations import UNKNOWN, mark_record
-from hipdet.core.errors import DatasetError, HipdetError, raise_faults
+from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.files import write_csv, write_json
 from hipdet.data.annotators import Agreement
-from hipdet.data.candidates import Candidate, Exclusion, Found, Rules, fault_of
+from hipdet.data.candidates import Candidate, Exclusion, Found, Rules
 from hipdet.data.coco_file import Film, build_coco
 from hipdet.data.collect import LabelSource, collect
-from hipdet.data.copies import Copies, NearDuplicate, copy_films, difference_hash, groups, near_duplicates
 from hipdet.data.formats.reader import FORMATS, label_files_below
 from hipdet.data.statistics import Summary, table1
-from hipdet.radiographs.read import read_radiograph
 from hipdet.version import __version__
+
+if TYPE_CHECKING:
+    from hipdet.data.copies import Copies, NearDuplicate
 
 
 @dataclass(frozen=True)
@@ -182,12 +181,16 @@ def convert_found(
     _refuse(root, faults, output)  # before the steps that take long
     pairs: list[NearDuplicate] = []
     if output.near_duplicates:
-        films, pairs, undecodable = _join_near_duplicates(films)
+        from hipdet.data.copies import join_near_duplicates
+
+        films, pairs, undecodable = join_near_duplicates(films)
         faults += undecodable
     originals = {candidate.name: film for film, candidate in films}
     if output.copies is None:
         films = _in_place(films, root, output.data_root)
     else:
+        from hipdet.data.copies import copy_films
+
         films, undecodable = copy_films(films, output.copies)
         faults += undecodable
     _refuse(root, faults, output)
@@ -247,25 +250,6 @@ def _in_place(films: Films, root: Path, data_root: Path) -> Films:
     except ValueError as error:
         raise DatasetError(f"{root} is not below the data root {data_root}: move it there, or add --copies") from error
     return [(replace(film, file_name=(prefix / film.file_name).as_posix()), candidate) for film, candidate in films]
-
-
-def _join_near_duplicates(films: Films) -> tuple[Films, list[NearDuplicate], list[Exclusion]]:
-    """Films that are nearly the same become one patient, so that no split divides them; undecodable ones are faults."""
-    good, hashes, faults = [], [], []
-    for film, candidate in tqdm(films, "near duplicates", unit="film", disable=None):
-        try:
-            hashes.append(difference_hash(read_radiograph(candidate.file.source(), candidate.shown)))
-            good.append((film, candidate))
-        except HipdetError as error:
-            faults.append(fault_of(candidate, error))
-    names = [candidate.shown for _, candidate in good]
-    pairs = near_duplicates(names, hashes)
-    patient = {candidate.shown: film.patient for film, candidate in good}
-    film_of = {of: name for name, of in patient.items()}
-    # a patient's other films come along
-    first = groups(names, [*pairs, *(NearDuplicate(0, film_of[patient[name]], name) for name in names)])
-    joined = [(replace(film, patient=patient[first[each.shown]]), each) for film, each in good]
-    return joined, pairs, faults
 
 
 SHOWN = 5

@@ -17,6 +17,7 @@ from hipdet.core.errors import DatasetError
 from hipdet.core.records import shown
 from hipdet.data.formats.parse import LabelFault, LabelFaults, LabelFile
 
+CLASS_LISTS = ("classes.txt", "obj.names", "predefined_classes.txt")  # beside label files, and none themselves
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
