@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.arguments import command_parser
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_csv, write_json
 from hipdet.data.annotators import DIFFERENCES, Comparison, compare
@@ -18,29 +17,10 @@ EXAMPLES = """examples:
 
 For orientation: three readings of the hips of FracAtlas, by AI annotators, agree pair by pair at a mean IoU of 0.926.
 """
-LEAST_IOU = 0.85
 COLUMNS = ("film", "remarks", "label", "found_by", "iou", *DIFFERENCES)
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet agree", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("first", type=Path, metavar="A.json", help="COCO file of one annotator")
-    parser.add_argument("second", type=Path, metavar="B.json", help="COCO file of the other")
-    parser.add_argument(
-        "--least-iou", type=float, default=LEAST_IOU, help="films below it are listed (default: %(default)s)"
-    )
-    parser.add_argument("--show", type=int, default=20, help="films to list, 0 for all (default: %(default)s)")
-    parser.add_argument("--out", type=Path, help="folder for agreement.csv and agreement.json")
-    args = parser.parse_args(argv)
-    if not 0 <= args.least_iou <= 1:
-        parser.error(f"--least-iou {args.least_iou}: expected an IoU from 0 to 1")
-    return args
-
-
-def table(comparison: Comparison, least_iou: float, show: int) -> str:
+def agreement_text(comparison: Comparison, least_iou: float, show: int) -> str:
     """What the terminal shows."""
     lines = [f"{name.replace('_', ' '):<32} {_number(value):>10}" for name, value in comparison.figures().items()]
     again = comparison.again(least_iou)
@@ -84,10 +64,18 @@ def _number(value: float) -> str:
     return f"{value:d}" if isinstance(value, int) else f"{value:.4f}"
 
 
-@reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     """Compare and print."""
-    args = parse_arguments(argv)
+    parser = command_parser("agree", __doc__, EXAMPLES)
+    add = parser.add_argument
+    add("first", type=Path, metavar="A.json", help="COCO file of one annotator")
+    add("second", type=Path, metavar="B.json", help="COCO file of the other")
+    add("--least-iou", type=float, default=0.85, help="films below it are listed")
+    add("--show", type=int, default=20, help="films to list, 0 for all")
+    add("--out", type=Path, help="folder for agreement.csv and agreement.json")
+    args = parser.parse_args(argv)
+    if not 0 <= args.least_iou <= 1:
+        parser.error(f"--least-iou {args.least_iou}: expected an IoU from 0 to 1")
     names = (args.first.stem, args.second.stem)
     first, second = (require_valid(path) for path in (args.first, args.second))
     comparison = compare(first, second, names)
@@ -95,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise DatasetError(
             f"{args.first} and {args.second} have no film in common that both have checked, expected the same file names"
         )
-    print(table(comparison, args.least_iou, args.show))
+    print(agreement_text(comparison, args.least_iou, args.show))
     if args.out:
         write(comparison, args.least_iou, args.out)
         print(f"written to {args.out}")

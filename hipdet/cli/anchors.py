@@ -15,7 +15,7 @@ from hipdet.anchors.feature_map import REFINING, RESNETS, Backbone
 from hipdet.anchors.plan import Plan, design
 from hipdet.anchors.rois import LabelledSet, read_sets, validation_beside
 from hipdet.anchors.search import EQUAL, FITTED, Goal
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.arguments import add_unfinished, command_parser
 from hipdet.core.configs import data_root_of, read_config
 from hipdet.core.errors import ConfigError, DatasetError, RadiographError
 from hipdet.core.files import write_json, write_text
@@ -58,36 +58,23 @@ def share(text: str) -> float:
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet anchors",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("anchors", __doc__, EXAMPLES)
     add = parser.add_argument
     add("annotations", nargs="+", type=Path, metavar="ANN.json", help="COCO files to read anchors off and to train on")
     add("--val", type=Path, help="COCO file for validation (default: NAME_val.json beside NAME_train.json)")
     add("--test", type=Path, help="COCO file for the test (default: that of validation)")
     add("--data-root", type=Path, help="folder that file names are below (default: that above annotations/)")
     add("--out", type=Path, help="folder to write to (default: work_dirs/anchors/NAME)")
-    add("--coverage", type=share, default=0.99, help="share of ROIs that need an anchor of their size (default: 0.99)")
-    add("--matched", type=share, default=Goal.matched, help="share to be matched by overlap (default: %(default)s)")
-    add(
-        "--scales",
-        choices=[EQUAL, FITTED],
-        default=EQUAL,
-        help="equal steps as in the paper, or fitted (default: equal)",
-    )
+    add("--coverage", type=share, default=0.99, help="share of ROIs that need an anchor of their size")
+    add("--matched", type=share, default=Goal.matched, help="share to be matched by overlap")
+    add("--scales", choices=[EQUAL, FITTED], default=EQUAL, help="equal steps as in the paper, or fitted")
     add(
         "--grids", nargs="+", type=grids, default=[], metavar="GRID",
         help="to choose from; 14,7 is two maps together (default: 7 14 28, the backbone's maps of 224 px; 1 2 4 lie behind "
         "further convolutions)",
     )  # fmt: skip
-    add(
-        "--with-unfinished", action="store_true",
-        help="take films that hipdet annotate has as incomplete or unchecked too; they are left out otherwise",
-    )  # fmt: skip
-    add("--base", default=BASE, help="config to build on (default: %(default)s)")
+    add_unfinished(parser)
+    add("--base", default=BASE, help="config to build on")
     return parser.parse_args(argv)
 
 
@@ -104,7 +91,7 @@ def read_base(name: str) -> tuple[Mapping[str, Any], Path]:
     return base, Path(base.filename)
 
 
-def draw(path: Path, plan: Plan, sets: list[LabelledSet], root: Path) -> None:
+def write_plan_figure(path: Path, plan: Plan, sets: list[LabelledSet], root: Path) -> None:
     """The figure, over a typical film of the first set if it can be read."""
     first = sets[0]
     index = first.typical_film()
@@ -117,7 +104,7 @@ def draw(path: Path, plan: Plan, sets: list[LabelledSet], root: Path) -> None:
     write_anchor_figure(path, {each.name: each.rois for each in sets}, plan.anchors, film, boxes)
 
 
-def check(plan: Plan, path: Path, unfinished: bool) -> AnchorFigures:
+def figures_elsewhere(plan: Plan, path: Path, unfinished: bool) -> AnchorFigures:
     """The figures of `plan` on films that it wasn't read off.
 
     Raises:
@@ -131,12 +118,12 @@ def check(plan: Plan, path: Path, unfinished: bool) -> AnchorFigures:
     return figures(rois, plan.anchors)
 
 
-@reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     """Design, print, write."""
     args = parse_arguments(argv)
     val = args.val or (validation_beside(args.annotations[0]) if len(args.annotations) == 1 else None)
-    for path in filter(None, (val, args.test)):
+    others = dict.fromkeys(filter(None, (val, args.test)))
+    for path in others:
         if not path.is_file():
             raise DatasetError(f"{path}: no such file: check the path, or make it with hipdet split")
     sets = read_sets(args.annotations, args.with_unfinished)
@@ -149,18 +136,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     for each in sets:
         if each.note:
             print(f"\n{each.name}: {each.note}")
-    checks = {
-        path.stem: check(plan, path, args.with_unfinished) for path in dict.fromkeys(filter(None, (val, args.test)))
-    }
-    for where, found in checks.items():
-        print(
-            f"\n{where}: {found.fitted:.1%} of its ROIs have an anchor of their size, {found.matched:.0%} are overlapped"
-        )
-    name = sets[0].name[: -len("_train")] if sets[0].name.endswith("_train") else sets[0].name
+    elsewhere = {path.stem: figures_elsewhere(plan, path, args.with_unfinished) for path in others}
+    for where, found in elsewhere.items():
+        overlapped = f"{found.matched:.0%} are overlapped"
+        print(f"\n{where}: {found.fitted:.1%} of its ROIs have an anchor of their size, {overlapped}")
+    name = sets[0].name.removesuffix("_train")
     out = args.out or Path("work_dirs/anchors") / name
     root = args.data_root or data_root_of(args.annotations[0])
-    draw(out / FIGURE, plan, sets, root)
-    write_json(out / PLAN, dict(plan.as_json(), other_films={where: asdict(found) for where, found in checks.items()}))
+    write_plan_figure(out / FIGURE, plan, sets, root)
+    write_json(out / PLAN, dict(plan.as_json(), other_films={where: asdict(each) for where, each in elsewhere.items()}))
     config = out / f"ssd_{name}.py"
     data = replace(PlanData.at(root, args.annotations, val, args.test), unfinished=args.with_unfinished)
     write_text(config, config_text(plan, base, base_path, config, data))

@@ -13,7 +13,7 @@ from hipdet.annotate.labels import LabelStore, read_old_labels
 from hipdet.annotate.proposals import Proposals, cache_name, load_detector
 from hipdet.annotate.server import bind, serve
 from hipdet.annotate.session import Session
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.arguments import command_parser
 from hipdet.core.errors import DatasetError, HipdetError
 
 EXAMPLES = """examples:
@@ -31,24 +31,18 @@ SHOWN_NOTES = 20
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet annotate",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="of films: JPEG, PNG, TIFF, BMP, DICOM")
-    parser.add_argument("--rois", default="2", metavar="N|any", help="ROIs of a finished film (default: %(default)s)")
-    parser.add_argument("--classes", nargs="+", default=["hip"], help="names in order (default: hip)")
-    parser.add_argument("--free-shape", action="store_true", help="boxes need not be square")
-    parser.add_argument(
-        "--annotator", default="annotator", metavar="NAME", help="whose labels these are (default: %(default)s)"
-    )
-    parser.add_argument("--labels", type=Path, help="labels made elsewhere, for films that have none here yet")
-    parser.add_argument("--model", metavar="FILE|default", help="whose detections are proposed")
-    parser.add_argument("--out", type=Path, help="folder of the labels (default: FOLDER/labels)")
-    parser.add_argument("--port", type=int, default=0, help="of the page (default: a free one)")
-    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    parser = command_parser("annotate", __doc__, EXAMPLES)
+    add = parser.add_argument
+    add("folder", type=Path, metavar="FOLDER", help="of films: JPEG, PNG, TIFF, BMP, DICOM")
+    add("--rois", default="2", metavar="N|any", help="ROIs of a finished film")
+    add("--classes", nargs="+", default=["hip"], help="names in order (default: hip)")
+    add("--free-shape", action="store_true", help="boxes need not be square")
+    add("--annotator", default="annotator", metavar="NAME", help="whose labels these are")
+    add("--labels", type=Path, help="labels made elsewhere, for films that have none here yet")
+    add("--model", metavar="FILE|default", help="whose detections are proposed")
+    add("--out", type=Path, help="folder of the labels (default: FOLDER/labels)")
+    add("--port", type=int, default=0, help="of the page (default: a free one)")
+    add("--no-browser", action="store_true", help="only print the address")
     return parser.parse_args(argv)
 
 
@@ -88,7 +82,6 @@ def counts(session: Session) -> str:
     return ", ".join(f"{states.count(status)} {status}" for status in order if status in states)
 
 
-@reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve the page until Ctrl+C."""
     args = parse_arguments(argv)

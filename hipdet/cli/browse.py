@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from hipdet.cli.arguments import add_picture_arguments, draw, image_root, limited, listed, out_file
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.arguments import command_parser
+from hipdet.cli.gallery import add_picture_arguments, image_root, limited, listed, out_file, write_pictures
 from hipdet.cli.main import require
 from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.data.validate.check import Expected, validate
@@ -19,7 +19,6 @@ from hipdet.visualization.sheets import write_tiles
 from hipdet.visualization.tiles import LABEL, QUIET, PicturedFilm, named
 
 AUGMENTED_FILMS = 8
-
 EXAMPLES = """examples:
   hipdet browse data/annotations/cgoa.json --data-root data                        the first 24 films
   hipdet browse data/annotations/cgoa.json --data-root data --faults --html        what hipdet validate found, first
@@ -33,20 +32,18 @@ film is followed by draws of the config's training pipeline, as the network gets
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet browse", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("browse", __doc__, EXAMPLES)
     add = parser.add_argument
     add("annotations", type=Path, metavar="ANN.json", help="COCO file")
     add("--faults", action="store_true", help="films with faults first, errors before warnings")
     add("--augmented", metavar="CONFIG", help="draw what this config's training pipeline makes of the films")
-    add("--draws", type=int, default=5, help="of each film, with --augmented (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of the draws (default: %(default)s)")
+    add("--draws", type=int, default=5, help="of each film, with --augmented")
+    add("--seed", type=int, default=0, help="of the draws")
     add_picture_arguments(parser, "NAME.png or NAME.html here, NAME that of the COCO file")
     return parser.parse_args(argv)
 
 
-def read_films(path: Path, root: Path) -> tuple[list[PicturedFilm], list[Fault]]:
+def read_labelled_films(path: Path, root: Path) -> tuple[list[PicturedFilm], list[Fault]]:
     """Films with labels, however faulty, and their faults.
 
     Raises:
@@ -62,37 +59,35 @@ def read_films(path: Path, root: Path) -> tuple[list[PicturedFilm], list[Fault]]
     return films, faults
 
 
-def browse(args: argparse.Namespace) -> list[Path]:
-    """Draw films with their labels."""
-    films, faults = read_films(args.annotations, image_root(args))
+def browse(args: argparse.Namespace) -> str:
+    """Draw films with their labels; returns the files written."""
+    films, faults = read_labelled_films(args.annotations, image_root(args))
     errors = sum(not fault.warning for fault in faults)
     title = f"{args.annotations.name}: {len(films)} films, {errors} errors, {len(faults) - errors} warnings"
     print(title)
     if args.faults:
         films = faulty_first(films, faults)
-    return draw(args, films, Path(args.annotations.stem), title, strict=False)
+    return write_pictures(args, films, Path(args.annotations.stem), title, strict=False)
 
 
-def browse_augmented(args: argparse.Namespace) -> list[Path]:
-    """Draw films and what the training pipeline makes of them."""
+def browse_augmented(args: argparse.Namespace) -> str:
+    """Draw films and what the training pipeline makes of them; returns the files written."""
     require("mm", "browse --augmented")
     from hipdet.core.configs import read_config
     from hipdet.visualization.augmented import augmented_tiles, training_films  # mmdet is needed for nothing else here
 
     root = image_root(args)
     dataset = training_films(read_config(args.augmented), args.annotations, root)
-    every = read_films(args.annotations, root)[0]
+    every = read_labelled_films(args.annotations, root)[0]
     films = limited(args, named(every, args.names) if args.names else every, AUGMENTED_FILMS)
     tiles = augmented_tiles(dataset, films, root, args.draws, args.seed, args.side)
     columns = args.draws + 1
     title = f"{args.annotations.name} as {Path(args.augmented).stem} trains on it, seed {args.seed}"
-    heading = [("label", LABEL), (title, QUIET)]
     out = out_file(args, Path(f"{args.annotations.stem}_augmented"))
     bar = tqdm(tiles, "tiles", total=len(films) * columns, disable=None)
-    return write_tiles(iter(bar), len(films) * columns, out, heading, columns)
+    return listed(write_tiles(iter(bar), len(films) * columns, out, [("label", LABEL), (title, QUIET)], columns))
 
 
-@reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
     args = parse_arguments(argv)
@@ -102,5 +97,4 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ConfigError("--augmented draws sheets: leave out --html, --by-source and --faults")
     if args.draws < 1 or args.seed < 0:
         raise ConfigError(f"--draws {args.draws} --seed {args.seed}: expected at least 1 draw and a seed from 0 up")
-    written = browse_augmented(args) if args.augmented else browse(args)
-    print(f"written: {listed(written)}")
+    print(f"written: {browse_augmented(args) if args.augmented else browse(args)}")

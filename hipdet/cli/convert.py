@@ -1,7 +1,4 @@
-"""Turn films and their label files into COCO files for training and testing.
-
-Arguments of the converters that bring films and label files together, and what they stand for.
-"""
+"""Turn films and their label files into COCO files for training and testing."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.arguments import HelpFormatter, add_unfinished, command_parser, number_or_any, whole_number
 from hipdet.core.errors import DatasetError
 from hipdet.data.candidates import Found, Rules
 from hipdet.data.collect import LabelSource, default_labels
@@ -28,111 +25,48 @@ from hipdet.data.statistics import Summary, table1
 
 # what a provenance file notes of a run: choices, but no paths
 NOTED = (
-    "classes",
-    "rename",
-    "rois",
-    "min_side",
-    "copies",
-    "format",
-    "origin",
-    "rotated",
-    "disagreement",
-    "with_unfinished",
-    "skip_faulty",
-    "visits",
-    "route",
-    "phases",
-    "crop",
-    "patient_from",
-)
+    "classes", "rename", "rois", "min_side", "copies", "format", "origin", "rotated", "disagreement", "with_unfinished",
+    "skip_faulty", "visits", "route", "phases", "crop", "patient_from",
+)  # fmt: skip
 
 
-def add_collection_arguments(parser: argparse.ArgumentParser, rois: int | None, min_side: int = 0) -> None:
-    """Add them to the parser of one converter, whose films have `rois` ROIs and `min_side` px or more."""
-    _add_labels(parser, rois, min_side)
-    _add_output(parser)
-
-
-def _add_labels(parser: argparse.ArgumentParser, rois: int | None, min_side: int) -> None:
-    labels = parser.add_argument_group("labels")
-    labels.add_argument(
-        "--labels",
-        nargs="+",
-        default=[],
-        metavar="[NAME=]PATH",
+def _add_collection(parser: argparse.ArgumentParser, rois: int = 2, min_side: int = 0) -> None:
+    """Add where labels are and what is written, for films with `rois` ROIs, 0 for any number, and `min_side` px or more."""
+    group = parser.add_argument_group("labels")
+    add = group.add_argument
+    add(
+        "--labels", nargs="+", default=[], metavar="[NAME=]PATH",
         help="label file or folder; several annotators as NAME=PATH each (default: ROOT/labels or ROOT/labels.*; folders in "
         "it and nothing else are one annotator each)",
-    )
-    labels.add_argument("--format", choices=list(FORMATS), help="of the labels (default: told from their content)")
-    labels.add_argument("--origin", choices=["auto", "0", "1"], default="auto", help="of Pascal VOC (default: auto)")
-    labels.add_argument(
-        "--rotated", choices=["refuse", "enclose"], default="refuse", help="turned boxes (default: refuse)"
-    )
-    labels.add_argument("--rename", nargs="+", default=[], metavar="LABEL=CLASS", help="class of a label")
-    labels.add_argument(
-        "--disagreement",
-        choices=["exclude", "first"],
-        default="exclude",
-        help="a film on which annotators disagree: exclude it or take the first's boxes (default: exclude)",
-    )
-    labels.add_argument(
-        "--rois",
-        type=_number_or_any,
-        default=rois,
-        metavar="N|any",
+    )  # fmt: skip
+    add("--format", choices=list(FORMATS), help="of the labels (default: told from their content)")
+    add("--origin", choices=["auto", "0", "1"], default="auto", help="of Pascal VOC")
+    add("--rotated", choices=["refuse", "enclose"], default="refuse", help="turned boxes")
+    add("--rename", nargs="+", default=[], metavar="LABEL=CLASS", help="class of a label")
+    add(
+        "--disagreement", choices=["exclude", "first"], default="exclude",
+        help="a film on which annotators disagree: exclude it or take the first's boxes",
+    )  # fmt: skip
+    add(
+        "--rois", type=number_or_any, default=rois, metavar="N|any",
         help=f"ROIs that a film must have, else it is excluded, unless its annotator has checked that it has none (default: "
         f"{rois or 'any'})",
-    )
-    labels.add_argument(
-        "--with-unfinished",
-        action="store_true",
-        help="take films that hipdet annotate has as incomplete or unchecked too; they are excluded otherwise",
-    )
-    labels.add_argument(
-        "--min-side",
-        type=int,
-        default=min_side,
-        metavar="PX",
-        help="exclude films whose long side is shorter (default: %(default)s)",
-    )
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    output = parser.add_argument_group("output")
-    output.add_argument("--data-root", type=Path, help="what file names are relative to (default: ROOT)")
-    output.add_argument("--out", type=Path, help="folder of the JSON files (default: DATA_ROOT/annotations)")
-    output.add_argument(
-        "--copies",
-        type=_copies,
-        metavar="upright|PX",
+    )  # fmt: skip
+    add_unfinished(group)
+    add("--min-side", type=int, default=min_side, metavar="PX", help="exclude films whose long side is shorter")
+    add = parser.add_argument_group("output").add_argument
+    add("--data-root", type=Path, help="what file names are relative to (default: ROOT)")
+    add("--out", type=Path, help="folder of the JSON files (default: DATA_ROOT/annotations)")
+    add(
+        "--copies", type=_copies, metavar="upright|PX",
         help="write 8-bit PNG copies to DATA_ROOT/<source>_*: upright at full size, or shrunk to a long side of PX",
-    )
-    output.add_argument("--workers", type=_number, help="processes that write copies (default: one per core)")
-    output.add_argument(
-        "--skip-faulty",
-        action="store_true",
+    )  # fmt: skip
+    number = whole_number(1, "a number from 1 up")
+    add("--workers", type=number, help="processes that write copies (default: one per core)")
+    add(
+        "--skip-faulty", action="store_true",
         help="leave out films that can't be converted, with the reason, instead of refusing",
-    )
-
-
-def label_source(args: argparse.Namespace) -> LabelSource:
-    """Where the labels are.
-
-    Raises:
-        DatasetError: they aren't found.
-    """
-    origin = args.origin if args.origin == "auto" else int(args.origin)
-    options: dict[str, Any] = dict(format=args.format, origin=origin, rotated=args.rotated)
-    return LabelSource(default_labels(args.root, args.labels), options)
-
-
-def output(args: argparse.Namespace, near_duplicates: bool = False) -> Output:
-    """What is written where."""
-    data_root = args.data_root or (args.root if args.root.is_dir() else args.root.parent)
-    copies = None
-    if args.copies is not None:
-        copies = Copies(data_root, None if args.copies == "upright" else int(args.copies), args.workers)
-    return Output(data_root, args.out, copies, args.skip_faulty, near_duplicates)
+    )  # fmt: skip
 
 
 def rules(args: argparse.Namespace, source: str, **options: Any) -> Rules:
@@ -148,31 +82,12 @@ def rules(args: argparse.Namespace, source: str, **options: Any) -> Rules:
     return Rules(
         source,
         rename=renames,
-        rois=args.rois,
+        rois=args.rois or None,
         min_side=args.min_side,
         disagreement=args.disagreement,
         unfinished=args.with_unfinished,
         **options,
     )
-
-
-def noted_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The choices of a run for its provenance file."""
-    return {name: getattr(args, name) for name in NOTED if getattr(args, name, None) not in (None, [], False)}
-
-
-def _number(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 1 up")
-    return int(text)
-
-
-def _number_or_any(text: str) -> int | None:
-    if text == "any":
-        return None
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 1 up, or any")
-    return int(text)
 
 
 def _copies(text: str) -> str:
@@ -197,12 +112,7 @@ films, ROIs, patients, ratio_ROI/image, and the long side of the films in pixels
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet convert",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("convert", __doc__, EXAMPLES)
     commands = parser.add_subparsers(dest="command", required=True, metavar="{cgoa,oaih,gis,folder,fracatlas,phantom}")
     _add_cgoa(_command(commands, "cgoa", "films under serial numbers, with a table film,patient,group,fracture"))
     _add_oaih(_command(commands, "oaih", "AP pelvis films of the Osteoarthritis Initiative: its folders or zips"))
@@ -210,91 +120,75 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     _add_folder(_command(commands, "folder", "any folder of films with any ROI"))
     fracatlas = _command(commands, "fracatlas", "the released FracAtlas folder")
     fracatlas.add_argument(
-        "--table",
-        type=Path,
+        "--table", type=Path,
         help="table of hips (default: ROOT/hips.csv, else that of 100 films which comes with hipdet)",
-    )
-    fracatlas.add_argument("--folds", type=int, default=5, help="of the cross-validation (default: %(default)s)")
+    )  # fmt: skip
+    fracatlas.add_argument("--folds", type=int, default=5, help="of the cross-validation")
     phantom = _command(commands, "phantom", "synthetic films: ROOT/<cgoa|oaih|gis>/{images,hips.csv}")
-    phantom.add_argument("--val-fraction", type=float, default=0.1, help="part for validation (default: %(default)s)")
+    phantom.add_argument("--val-fraction", type=float, default=0.1, help="part for validation")
     phantom.add_argument(
-        "--split",
-        choices=SPLIT_BY,
-        default="patient",
-        help="films of a patient stay together, or film by film as in the paper, which leaks (default: %(default)s)",
-    )
+        "--split", choices=SPLIT_BY, default="patient",
+        help="films of a patient stay together, or film by film as in the paper, which leaks",
+    )  # fmt: skip
     for made in (fracatlas, phantom):
         made.add_argument("--out", type=Path, help="folder for the JSON files (default: ROOT/annotations)")
-        made.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
+        made.add_argument("--seed", type=int, default=0, help="of the split")
     return parser.parse_args(argv)
 
 
 def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=text, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        name, help=text, description=text, epilog=EXAMPLES, formatter_class=HelpFormatter
     )
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set")
     return parser
 
 
 def _add_cgoa(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--table", type=Path, help="film,patient,group,fracture (default: ROOT/films.csv)")
-    parser.add_argument(
-        "--phases",
-        nargs="+",
-        choices=[ONE, *PHASES],
-        default=[ONE],
+    add = parser.add_argument
+    add("--table", type=Path, help="film,patient,group,fracture (default: ROOT/films.csv)")
+    add(
+        "--phases", nargs="+", choices=[ONE, *PHASES], default=[ONE],
         help="films of a pair: pre, post, both, or one as in the paper: pre, or post where there is no pre (default: one)",
-    )
-    parser.add_argument(
-        "--crop",
-        nargs=2,
-        type=int,
-        default=[0, 0],
-        metavar=("TOP", "BOTTOM"),
+    )  # fmt: skip
+    add(
+        "--crop", nargs=2, type=int, default=[0, 0], metavar=("TOP", "BOTTOM"),
         help="pixel rows to cut off films, where patient data are burnt in; needs --copies",
-    )
-    add_collection_arguments(parser, rois=2)
+    )  # fmt: skip
+    _add_collection(parser)
 
 
 def _add_oaih(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--visits",
-        nargs="+",
-        choices=VISITS,
-        default=list(PAPER_VISITS),
-        metavar="VISIT",
+        "--visits", nargs="+", choices=VISITS, default=list(PAPER_VISITS), metavar="VISIT",
         help=f"{', '.join(VISITS)} (default: 12m 96m, as in the paper)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--route",
-        choices=ROUTES,
-        default="dicom",
-        help="the DICOM films, or the previews <series>_1x1.jpg that the paper used (default: dicom)",
-    )
-    add_collection_arguments(parser, rois=2)
+        "--route", choices=ROUTES, default="dicom",
+        help="the DICOM films, or the previews <series>_1x1.jpg that the paper used",
+    )  # fmt: skip
+    _add_collection(parser)
 
 
 def _add_gis(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exclude", type=Path, help="table film,reason (default: ROOT/exclude.csv if it is there)")
     parser.add_argument("--table", type=Path, help="film,patient (default: each film counts as one)")
-    add_collection_arguments(parser, rois=2, min_side=MIN_SIDE)
+    _add_collection(parser, min_side=MIN_SIDE)
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--source", default="folder", help="name of the data set (default: %(default)s)")
-    parser.add_argument("--classes", nargs="+", default=[], help="class names in order (default: those of the labels)")
-    parser.add_argument(
-        "--patient-from",
-        default="unknown",
-        metavar="unknown|film|folder|REGEX",
+    add = parser.add_argument
+    add("--source", default="folder", help="name of the data set")
+    add("--classes", nargs="+", default=[], help="class names in order (default: those of the labels)")
+    add(
+        "--patient-from", default="unknown", metavar="unknown|film|folder|REGEX",
         help="each film counts as a patient, and the file says that they aren't known (default); each film is another "
         "patient; each folder is one; or what a group of REGEX finds in the name",
-    )
-    parser.add_argument("--table", type=Path, help="film,patient; goes before --patient-from")
-    parser.add_argument("--exclude", type=Path, help="table film,reason")
-    parser.add_argument("--near-duplicates", action="store_true", help="look for them: decodes every film")
-    add_collection_arguments(parser, rois=None)
+    )  # fmt: skip
+    add("--table", type=Path, help="film,patient; goes before --patient-from")
+    add("--exclude", type=Path, help="table film,reason")
+    add("--near-duplicates", action="store_true", help="look for them: decodes every film")
+    _add_collection(parser, rois=0)
 
 
 def _find(args: argparse.Namespace) -> tuple[Found, Rules, bool]:
@@ -311,15 +205,30 @@ def _find(args: argparse.Namespace) -> tuple[Found, Rules, bool]:
     return found, rules(args, args.source, classes=tuple(args.classes)), args.near_duplicates
 
 
-@reports_errors
+def convert_collection(args: argparse.Namespace) -> str:
+    """Convert films that labels lie beside; returns what was written, for people.
+
+    Raises:
+        DatasetError: films or labels that aren't found or don't go together.
+    """
+    origin = args.origin if args.origin == "auto" else int(args.origin)
+    options: dict[str, Any] = dict(format=args.format, origin=origin, rotated=args.rotated)
+    labels = LabelSource(default_labels(args.root, args.labels), options)
+    found, its_rules, near_duplicates = _find(args)
+    data_root = args.data_root or (args.root if args.root.is_dir() else args.root.parent)
+    copies = None
+    if args.copies is not None:
+        copies = Copies(data_root, None if args.copies == "upright" else int(args.copies), args.workers)
+    out = Output(data_root, args.out, copies, args.skip_faulty, near_duplicates)
+    noted = {name: getattr(args, name) for name in NOTED if getattr(args, name, None) not in (None, [], False)}
+    return report(convert_found(args.root, found, labels, its_rules, out, noted))
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Convert and print what was written."""
     args = parse_arguments(argv)
     if args.command not in ("fracatlas", "phantom"):
-        labels = label_source(args)
-        found, its_rules, near_duplicates = _find(args)
-        out = output(args, near_duplicates)
-        print(report(convert_found(args.root, found, labels, its_rules, out, noted_options(args))))
+        print(convert_collection(args))
         return
     if args.command == "fracatlas":
         written = convert_fracatlas(args.root, args.table, args.out, args.folds, args.seed)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from hipdet.cli.errors import USER_ERROR, reports_errors
+from hipdet.cli.arguments import command_parser
+from hipdet.cli.errors import USER_ERROR
 from hipdet.core.errors import ConfigError, RadiographError
 from hipdet.core.files import write_csv
 from hipdet.inference.crops import COLUMNS, CropSettings, RoiCrop, crops_by_film, manifest_row, strangers, write_crops
@@ -33,16 +34,15 @@ can't be read, 2 if none can.
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet crop", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("predictions", type=Path, help="predictions.json of hipdet predict")
-    parser.add_argument("--data-root", type=Path, required=True, help="folder that the films' names start from")
-    parser.add_argument("--out", type=Path, default=Path("crops"), help="output folder (default: %(default)s)")
-    parser.add_argument("--margin", type=float, default=0.2, help="at every side, in ROI sides (default: %(default)s)")
-    parser.add_argument("--size", type=int, help="pixels of every crop (default: the film's own resolution)")
-    parser.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits (default: %(default)s)")
-    parser.add_argument("--as-stored", action="store_true", help="crops of odd films neither turned nor inverted")
+    parser = command_parser("crop", __doc__, EXAMPLES)
+    add = parser.add_argument
+    add("predictions", type=Path, help="predictions.json of hipdet predict")
+    add("--data-root", type=Path, required=True, help="folder that the films' names start from")
+    add("--out", type=Path, default=Path("crops"), help="output folder")
+    add("--margin", type=float, default=0.2, help="at every side, in ROI sides")
+    add("--size", type=int, help="pixels of every crop (default: the film's own resolution)")
+    add("--depth", type=int, choices=(8, 16), default=8, help="bits")
+    add("--as-stored", action="store_true", help="crops of odd films neither turned nor inverted")
     return parser.parse_args(argv)
 
 
@@ -68,7 +68,6 @@ def _write(item: tuple[str, list[RoiCrop]], root: Path, out: Path, settings: Cro
     return None
 
 
-@reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
     args = parse_arguments(argv)

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import DictAction
 
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.arguments import command_parser
 from hipdet.core.configs import coco_file, default_root, read_config
 from hipdet.core.errors import ConfigError
 from hipdet.workflows.cross_validation import CrossValidation, Variant
@@ -43,34 +43,23 @@ class VariantAction(argparse.Action):
         setattr(namespace, self.dest, [*getattr(namespace, self.dest), variant])
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet cross-validate",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run it."""
+    parser = command_parser("cross-validate", __doc__, EXAMPLES)
     add = parser.add_argument
     add("config", help="config file, such as configs/hip_roi_medium.py")
     add("--ann", type=Path, required=True, help="COCO file of all films, under the data root or from here")
     add("--data-root", type=Path, help="folder that the films' names start from (default: $HIPDET_DATA, else data)")
     add("--out", type=Path, help="output folder (default: work_dirs/cross_validation/<config name>)")
-    add("--folds", type=int, default=5, help="number of folds (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of the folds and of every training (default: %(default)s)")
-    add("--jobs", type=int, default=1, help="trainings side by side, which share the cores (default: %(default)s)")
+    add("--folds", type=int, default=5, help="number of folds")
+    add("--seed", type=int, default=0, help="of the folds and of every training")
+    add("--jobs", type=int, default=1, help="trainings side by side, which share the cores")
     add("--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE", help="override settings of all")
     add(
         "--variant", nargs="+", action=VariantAction, default=[], metavar=("NAME", "KEY=VALUE"),
         help="the config with other settings; the table compares it with the config as it is",
     )  # fmt: skip
-    return parser.parse_args(argv)
-
-
-@reports_errors
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run it."""
-    args = parse_arguments(argv)
+    args = parser.parse_args(argv)
     root = args.data_root or Path(default_root())
     annotations = coco_file(args.ann, root)
     if args.folds < 2 or args.jobs < 1:

@@ -24,7 +24,7 @@ def reports_errors(main: Callable[..., None]) -> Callable[..., None]:
         try:
             main(*argv)
         except HipdetError as error:
-            print(f"error: {cause(error)}", file=sys.stderr)
+            print(f"error: {_cause(error)}", file=sys.stderr)
             sys.exit(USER_ERROR)
         except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
             print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
@@ -39,7 +39,7 @@ def reports_errors(main: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
-def cause(error: HipdetError) -> str:
+def _cause(error: HipdetError) -> str:
     """The message, also where torch wrapped it in the traceback of a data loader's worker."""
     text = str(error)
     marker = f"{type(error).__name__}: "

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from mmengine.config import DictAction
 
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.arguments import command_parser, whole_number
 from hipdet.core.configs import default_root, read_config
 from hipdet.data.sources.phantoms import convert_phantoms
 from hipdet.data.split import SPLIT_BY
@@ -59,21 +59,9 @@ def data_set(text: str) -> DataSet:
     return DataSet.at(name, Path(file), Path(folder) if folder else None)
 
 
-def positive(text: str) -> int:
-    """A whole number from 1."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, at least 1")
-    return int(text)
-
-
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet experiments",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("experiments", __doc__, EXAMPLES)
     add = parser.add_argument
     add(
         "experiments", nargs="*", type=experiment_numbers, help="numbers or ranges, such as 1 3 7-10 (default: all ten)"
@@ -86,18 +74,18 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="COCO file of a data set, with the folder of its films if that isn't the file's; other names than cgoa, oaih "
         "and gis are further test sets",
     )  # fmt: skip
-    add("--out", type=Path, default=Path("work_dirs/experiments"), help="output folder (default: %(default)s)")
+    add("--out", type=Path, default=Path("work_dirs/experiments"), help="output folder")
     add("--config", help=f"what the experiments are applied to (default: {CONFIG}, with --quick {QUICK_CONFIG})")
     add(
-        "--quick",
-        action="store_true",
+        "--quick", action="store_true",
         help="small backbone from scratch; synthetic films unless the paper's sets are given",
-    )
-    add("--seeds", type=positive, default=1, help="number of trainings of each, with seeds 0, 1, ... (default: 1)")
-    add("--split", choices=SPLIT_BY, default="patient", help="of training and validation (default: %(default)s)")
-    add("--val-fraction", type=float, default=0.1, help="part for validation (default: %(default)s)")
-    add("--split-seed", type=int, default=0, help="of the split, the same for all trainings (default: 0)")
-    add("--processes", type=positive, default=max(1, torch.cuda.device_count()), help="ranks (default: one per GPU)")
+    )  # fmt: skip
+    add("--seeds", type=whole_number(1), default=1, help="number of trainings of each, with seeds 0, 1, ...")
+    add("--split", choices=SPLIT_BY, default="patient", help="of training and validation")
+    add("--val-fraction", type=float, default=0.1, help="part for validation")
+    add("--split-seed", type=int, default=0, help="of the split, the same for all trainings")
+    gpus = torch.cuda.device_count()
+    add("--processes", type=whole_number(1), default=max(1, gpus), help="ranks (default: one per GPU)")
     add("--amp", action="store_true", help="mixed precision (GPU only)")
     add("--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE", help="override the config")
     return parser.parse_args(argv)
@@ -117,7 +105,6 @@ def data_sets(args: argparse.Namespace) -> dict[str, DataSet]:
     return {**found, **{given.name: given for given in args.data}}
 
 
-@reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     """Run them."""
     args = parse_arguments(argv)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.arguments import command_parser
 from hipdet.core.classes import RoiCounts
 from hipdet.core.configs import coco_file
 from hipdet.core.errors import ConfigError
@@ -93,30 +93,22 @@ WEIGHTS.review.json beside the weights, where config and weights are used as the
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet export", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("config", type=Path, help="config file, such as configs/hip_roi_medium.py")
-    parser.add_argument("weights", type=Path, help="checkpoint (.pth or .safetensors)")
-    parser.add_argument("--out", type=Path, help="file to write (default: WEIGHTS with .onnx)")
-    parser.add_argument("--name", help="of the model (default: that of its config)")
-    parser.add_argument(
-        "--calibrate", nargs="+", type=Path, metavar="ROI.json", help="tables of a test, or of all folds"
-    )
-    parser.add_argument(
-        "--ann", type=Path, help="COCO file of the films in these tables, under the data root or from here"
-    )
-    parser.add_argument("--data-root", type=Path, help="folder of these films, to learn how inverted films are told")
-    parser.add_argument(
-        "--share", type=float, default=SHARE, help="of their ROIs beyond each limit (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--rois",
-        nargs="+",
+    parser = command_parser("export", __doc__, EXAMPLES)
+    add = parser.add_argument
+    add("config", type=Path, help="config file, such as configs/hip_roi_medium.py")
+    add("weights", type=Path, help="checkpoint (.pth or .safetensors)")
+    add("--out", type=Path, help="file to write (default: WEIGHTS with .onnx)")
+    add("--name", help="of the model (default: that of its config)")
+    add("--calibrate", nargs="+", type=Path, metavar="ROI.json", help="tables of a test, or of all folds")
+    add("--ann", type=Path, help="COCO file of the films in these tables, under the data root or from here")
+    add("--data-root", type=Path, help="folder of these films, to learn how inverted films are told")
+    add("--share", type=float, default=SHARE, help="of their ROIs beyond each limit")
+    add(
+        "--rois", nargs="+",
         help="expected on a film: 2, or heart=1 lung=1-2 (default: those of the config's RoiMetric)",
-    )
-    parser.add_argument("--about", nargs="+", default=[], metavar="KEY=TEXT", help="texts for the file's metadata")
-    parser.add_argument(
+    )  # fmt: skip
+    add("--about", nargs="+", default=[], metavar="KEY=TEXT", help="texts for the file's metadata")
+    add(
         "--films", nargs="+", default=["12"], metavar="N|PATH",
         help="to compare on: paths or folders of films, or a number of drawn ones, 0 for none (default: 12)",
     )  # fmt: skip
@@ -138,19 +130,13 @@ def card_of(model: TorchModel, args: argparse.Namespace) -> ModelCard:
         raise ConfigError(f"--share {args.share}: expected a share below 0.5, such as {SHARE}")
     about = dict(text.split("=", 1) for text in args.about)
     rois: Any = RoiCounts.from_words(args.rois, model.card.classes).to_json() if args.rois else model.card.rois
-    card = replace(
-        model.card,
-        config=args.name or model.card.config,
-        about={**model.card.about, **about},
-        rois=rois,
-    )
+    card = replace(model.card, config=args.name or model.card.config, about={**model.card.about, **about}, rois=rois)
     if args.calibrate:
         films = validation_films(args.calibrate, coco_file(args.ann, args.data_root), args.data_root, card.classes)
         card = replace(card, limits=limits_of(films, args.share))
     return card
 
 
-@reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
     args = parse_arguments(argv)

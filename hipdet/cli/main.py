@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import NamedTuple, NoReturn
 
-from hipdet.cli.errors import USER_ERROR
+from hipdet.cli.errors import USER_ERROR, reports_errors
 from hipdet.core.versions import check_versions
 from hipdet.version import __version__
 
@@ -54,6 +54,7 @@ EXTRAS = {
 }
 
 
+@reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     """Run ``hipdet COMMAND ...``.
 

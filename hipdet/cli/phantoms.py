@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.arguments import command_parser, whole_number
 from hipdet.phantoms.patient import SOURCES
 from hipdet.phantoms.write import CHEST, write_phantoms
 
@@ -30,42 +30,19 @@ def source_and_count(text: str) -> tuple[str, int]:
     return source, int(count)
 
 
-def at_least(low: int) -> Callable[[str], int]:
-    """An argument type: a whole number from `low`."""
-
-    def number(text: str) -> int:
-        if not text.isdigit() or int(text) < low:
-            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, at least {low}")
-        return int(text)
-
-    return number
-
-
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet phantoms",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "out", type=Path, metavar="OUT", help="folder to write to: OUT/<source>/images and a table of labels"
-    )
-    parser.add_argument(
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make the films."""
+    parser = command_parser("phantoms", __doc__, EXAMPLES)
+    add = parser.add_argument
+    add("out", type=Path, metavar="OUT", help="folder to write to: OUT/<source>/images and a table of labels")
+    add(
         "--films", nargs="+", type=source_and_count, metavar="SOURCE=NUMBER",
         default=[("cgoa", 40), ("oaih", 40), ("gis", 10)], help="films per source (default: cgoa=40 oaih=40 gis=10)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=at_least(0), default=0, help="of all random draws (default: %(default)s)")
-    parser.add_argument("--max-side", type=at_least(32), help="make larger films at this long side, in pixels")
-    parser.add_argument("--workers", type=at_least(1), help="processes (default: one per core)")
-    return parser.parse_args(argv)
-
-
-@reports_errors
-def main(argv: Sequence[str] | None = None) -> None:
-    """Make the films."""
-    args = parse_arguments(argv)
+    add("--seed", type=whole_number(0), default=0, help="of all random draws")
+    add("--max-side", type=whole_number(32), help="make larger films at this long side, in pixels")
+    add("--workers", type=whole_number(1), help="processes (default: one per core)")
+    args = parser.parse_args(argv)
     for source, films in args.films:
         made = write_phantoms(args.out, source, films, args.seed, args.max_side, args.workers)
         print(f"{args.out / source}: {made} films made" + (", the others were there" if made < films else ""))

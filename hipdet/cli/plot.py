@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.arguments import command_parser
 from hipdet.core.errors import DatasetError
-from hipdet.data.validate.check import validate
+from hipdet.data.validate.check import require_valid
 from hipdet.evaluation.metrics import calibration
 from hipdet.visualization.plot_data import read_log, read_rois, runs_of
 from hipdet.visualization.plots import write_calibration, write_iou_by_ratio, write_iou_histogram, write_learning_curves
@@ -25,22 +24,6 @@ EXAMPLES = """examples:
 An input is NAME=PATH or a PATH.  Of a folder all test.roi.json below it are read together; each work dir is a curve.
 """
 KINDS = ("iou", "ratio", "calibration", "learning")
-
-
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet plot", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("kind", choices=KINDS, help="which figure")
-    parser.add_argument(
-        "inputs", nargs="+", metavar="[NAME=]PATH", help="test.roi.json, a folder of them, or a work dir"
-    )
-    parser.add_argument(
-        "--ann", nargs="+", type=Path, default=[], help="COCO files with the sizes of the films, for ratio"
-    )
-    parser.add_argument("--out", type=Path, help="PNG to write (default: KIND.png)")
-    return parser.parse_args(argv)
 
 
 def named_paths(inputs: Sequence[str]) -> dict[str, Path]:
@@ -79,14 +62,12 @@ def long_sides(files: Sequence[Path]) -> dict[str, int]:
         raise DatasetError("ratio needs the sizes of the films: give their COCO files with --ann")
     sides: dict[str, int] = {}
     for path in files:
-        coco, faults = validate(path)
-        if errors := [fault for fault in faults if not fault.warning]:
-            raise DatasetError(f"{path}: {len(errors)} faults; hipdet validate shows them; the first: {errors[0]}")
-        sides.update({image["file_name"]: max(image["width"], image["height"]) for image in coco["images"]})
+        images = require_valid(path)["images"]
+        sides.update({image["file_name"]: max(image["width"], image["height"]) for image in images})
     return sides
 
 
-def draw(kind: str, inputs: dict[str, Path], ann: Sequence[Path], out: Path) -> None:
+def write_plot(kind: str, inputs: dict[str, Path], ann: Sequence[Path], out: Path) -> None:
     """Write one figure."""
     if kind == "learning":
         runs = {name: runs_of(path) for name, path in inputs.items()}
@@ -105,12 +86,17 @@ def draw(kind: str, inputs: dict[str, Path], ann: Sequence[Path], out: Path) -> 
         {"iou": write_iou_histogram, "ratio": write_iou_by_ratio}[kind](out, series)
 
 
-@reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
-    args = parse_arguments(argv)
+    parser = command_parser("plot", __doc__, EXAMPLES)
+    add = parser.add_argument
+    add("kind", choices=KINDS, help="which figure")
+    add("inputs", nargs="+", metavar="[NAME=]PATH", help="test.roi.json, a folder of them, or a work dir")
+    add("--ann", nargs="+", type=Path, default=[], help="COCO files with the sizes of the films, for ratio")
+    add("--out", type=Path, help="PNG to write (default: KIND.png)")
+    args = parser.parse_args(argv)
     out = args.out or Path(f"{args.kind}.png")
     if out.suffix.lower() != ".png":
         raise DatasetError(f"--out {out}: expected a name that ends in .png")
-    draw(args.kind, named_paths(args.inputs), args.ann, out)
+    write_plot(args.kind, named_paths(args.inputs), args.ann, out)
     print(f"written: {out}")

@@ -6,10 +6,11 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import compress, takewhile
+from itertools import takewhile
 from pathlib import Path
 
-from hipdet.cli.errors import USER_ERROR, reports_errors
+from hipdet.cli.arguments import command_parser
+from hipdet.cli.errors import USER_ERROR
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.inference.detections import FilmRois
@@ -38,31 +39,23 @@ called again.  Exit status: 0, 1 if some films can't be read, 2 if none can.  No
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet predict",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("films", nargs="*", help="films, folders (with all below), or patterns in quotes")
-    parser.add_argument(
-        "--model", type=Path, help=".onnx file of hipdet export (default: that which comes with hipdet)"
-    )
-    parser.add_argument("--config", type=Path, help="config of --weights")
-    parser.add_argument("--weights", type=Path, help="checkpoint; needs torch and mmdet")
-    parser.add_argument("--device", default="cpu", help="of --weights, such as cuda:0 (default: %(default)s)")
-    parser.add_argument("--ann", type=Path, help="COCO file whose films are meant")
-    parser.add_argument("--data-root", type=Path, help="folder that film names of --ann start from")
-    parser.add_argument("--out", type=Path, default=Path("predictions"), help="output folder (default: %(default)s)")
-    parser.add_argument(
-        "--rois", nargs="+", metavar="N", help="expected on a film: 2, 1-2, or by class (default: those of the model)"
-    )
-    parser.add_argument("--as-stored", action="store_true", help="don't look at odd films turned or inverted")
-    parser.add_argument("--whole-films", action="store_true", help="decode JPEG films at full size: exact, slower")
-    parser.add_argument("--threads", type=int, help="of an exported network (default: the runtime's own choice)")
-    parser.add_argument("--runtime", default="onnxruntime", choices=["onnxruntime", "openvino"], help="of --model")
-    parser.add_argument("--precision", default="float32", choices=list(PRECISIONS), help="bfloat16 needs openvino")
-    parser.add_argument("--overwrite", action="store_true", help="forget what an earlier call found")
+    parser = command_parser("predict", __doc__, EXAMPLES)
+    add = parser.add_argument
+    add("films", nargs="*", help="films, folders (with all below), or patterns in quotes")
+    add("--model", type=Path, help=".onnx file of hipdet export (default: that which comes with hipdet)")
+    add("--config", type=Path, help="config of --weights")
+    add("--weights", type=Path, help="checkpoint; needs torch and mmdet")
+    add("--device", default="cpu", help="of --weights, such as cuda:0")
+    add("--ann", type=Path, help="COCO file whose films are meant")
+    add("--data-root", type=Path, help="folder that film names of --ann start from")
+    add("--out", type=Path, default=Path("predictions"), help="output folder")
+    add("--rois", nargs="+", metavar="N", help="expected on a film: 2, 1-2, or by class (default: those of the model)")
+    add("--as-stored", action="store_true", help="don't look at odd films turned or inverted")
+    add("--whole-films", action="store_true", help="decode JPEG films at full size: exact, slower")
+    add("--threads", type=int, help="of an exported network (default: the runtime's own choice)")
+    add("--runtime", default="onnxruntime", choices=["onnxruntime", "openvino"], help="of --model")
+    add("--precision", default="float32", choices=list(PRECISIONS), help="bfloat16 needs openvino")
+    add("--overwrite", action="store_true", help="forget what an earlier call found")
     args = parser.parse_args(argv)
     if args.rois:
         args.rois, films = _counts_and_films(args.rois)
@@ -136,8 +129,9 @@ def predict(detector: HipDetector, todo: FilmList, out: Path, journal: FilmJourn
 
     try:
         # what couldn't be read may be readable now
-        missing_films = [(record := journal.find(source)) is None or record.error is not None for source in todo.films]
-        sources = list(compress(todo.films, missing_films))
+        sources = [
+            source for source in todo.films if (known := journal.find(source)) is None or known.error is not None
+        ]
         for source, record in zip(sources, detector.of_sources(iter(sources), len(sources))):
             journal.add(source, record)
     finally:  # also after an interruption
@@ -147,7 +141,6 @@ def predict(detector: HipDetector, todo: FilmList, out: Path, journal: FilmJourn
     return sum(1 for _ in done()), [record for _, record in done() if record.error is not None]
 
 
-@reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
     args = parse_arguments(argv)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.arguments import command_parser
 from hipdet.core.records import read_json
 from hipdet.export.publish import publish
 
@@ -21,27 +20,15 @@ they are of its epoch.  .safetensors files need "pip install safetensors".
 """
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet publish",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("checkpoint", type=Path, help="checkpoint of hipdet train, or one published before")
-    parser.add_argument("--out", type=Path, default=Path("published"), help="output folder (default: %(default)s)")
-    parser.add_argument("--name", help="of the model (default: that of its config)")
-    parser.add_argument(
-        "--report", type=Path, nargs="+", metavar="FILE", help="reports of this checkpoint (default: those beside it)"
-    )
-    return parser.parse_args(argv)
-
-
-@reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
-    args = parse_arguments(argv)
+    parser = command_parser("publish", __doc__, EXAMPLES)
+    add = parser.add_argument
+    add("checkpoint", type=Path, help="checkpoint of hipdet train, or one published before")
+    add("--out", type=Path, default=Path("published"), help="output folder")
+    add("--name", help="of the model (default: that of its config)")
+    add("--report", type=Path, nargs="+", metavar="FILE", help="reports of this checkpoint (default: those beside it)")
+    args = parser.parse_args(argv)
     before = args.checkpoint.stat().st_size if args.checkpoint.is_file() else 0
     *files, card = publish(args.checkpoint, args.out, args.name, args.report)
     for path in files:

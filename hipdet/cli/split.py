@@ -6,9 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.arguments import add_unfinished, command_parser
 from hipdet.core.annotations import GUESSED, SAID, UNKNOWN, patients_mark
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_json
@@ -33,30 +32,23 @@ Exit status: 0, with --check 1 where a patient or film stands on two sides, 2 if
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet split", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("annotations", nargs="+", type=Path, metavar="ANN.json", help="COCO files")
+    parser = command_parser("split", __doc__, EXAMPLES)
+    add = parser.add_argument
+    add("annotations", nargs="+", type=Path, metavar="ANN.json", help="COCO files")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--val", type=float, default=0.1, help="part for validation (default: %(default)s)")
+    how.add_argument("--val", type=float, default=0.1, help="part for validation")
     how.add_argument("--folds", type=int, help="folds in place of training and validation")
     how.add_argument("--check", action="store_true", help="only say what the files share")
-    parser.add_argument("--test", type=float, default=0.0, help="part for a test set (default: none)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
-    parser.add_argument(
-        "--by",
-        choices=SPLIT_BY,
-        default="patient",
-        help="films of a patient stay together, or film by film as in the paper, which leaks (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--with-unfinished",
-        action="store_true",
-        help="take films that hipdet annotate has as incomplete or unchecked too; they are left out otherwise",
-    )
-    parser.add_argument("--merge", metavar="NAME", help="also join the parts of all inputs: NAME_train.json ...")
-    parser.add_argument("--out", type=Path, help="folder to write to (default: beside the input)")
-    parser.add_argument("--json", type=Path, help="with --check: write what leaks to this file")
+    add("--test", type=float, default=0.0, help="part for a test set (default: none)")
+    add("--seed", type=int, default=0, help="of the draw")
+    add(
+        "--by", choices=SPLIT_BY, default="patient",
+        help="films of a patient stay together, or film by film as in the paper, which leaks",
+    )  # fmt: skip
+    add_unfinished(parser)
+    add("--merge", metavar="NAME", help="also join the parts of all inputs: NAME_train.json ...")
+    add("--out", type=Path, help="folder to write to (default: beside the input)")
+    add("--json", type=Path, help="with --check: write what leaks to this file")
     return parser.parse_args(argv)
 
 
@@ -74,7 +66,7 @@ def split(args: argparse.Namespace) -> None:
     print(f"written to {args.out or args.annotations[0].parent}")
 
 
-def check(args: argparse.Namespace) -> None:
+def check_leaks(args: argparse.Namespace) -> None:
     """Print what the files share and exit with 1 if they share anything."""
     if len(args.annotations) < 2:
         raise DatasetError("--check: expected two files or more")
@@ -85,8 +77,13 @@ def check(args: argparse.Namespace) -> None:
     marks = {name: mark for name, coco in cocos.items() if (mark := patients_mark(coco))}
     print("\n".join([leak_table(leaks), *(f"{name}: {SAID[mark]}" for name, mark in marks.items())]))
     if args.json:
+        record = {
+            "patients": [dict(patient=each.name, film=each.film, files=list(each.parts)) for each in leaks.patients],
+            "films": [dict(film=each.film, files=list(each.parts)) for each in leaks.films],
+            "without_patient": leaks.without_patient,
+        }
         said = {f"patients_{mark}": [name for name in marks if marks[name] == mark] for mark in (UNKNOWN, GUESSED)}
-        write_json(args.json, {**leak_record(leaks), **said})
+        write_json(args.json, {**record, **said})
     sys.exit(1 if leaks else 0)
 
 
@@ -103,19 +100,9 @@ def leak_table(leaks: Leaks) -> str:
     return "\n".join(lines)
 
 
-def leak_record(leaks: Leaks) -> dict[str, Any]:
-    """What leaks, for machines."""
-    return {
-        "patients": [dict(patient=each.name, film=each.film, files=list(each.parts)) for each in leaks.patients],
-        "films": [dict(film=each.film, files=list(each.parts)) for each in leaks.films],
-        "without_patient": leaks.without_patient,
-    }
-
-
-@reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     """Split or check."""
     args = parse_arguments(argv)
     if args.json and not args.check:
         raise DatasetError("--json: only with --check")
-    check(args) if args.check else split(args)
+    check_leaks(args) if args.check else split(args)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
-from mmengine.config import Config
 from mmengine.runner import Runner
 
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.arguments import command_parser
 from hipdet.cli.train import add_config_arguments, load_config
 from hipdet.core.errors import ConfigError
 from hipdet.engine.checkpoint import read_checkpoint
@@ -26,25 +24,18 @@ EXAMPLES = """examples:
 """
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet test", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_config_arguments(parser, parts=("test",))
-    parser.add_argument("checkpoint", help="checkpoint file (.pth)")
-    parser.add_argument("--out", help="dump predictions to a pickle file, as mmdet's tools do")
-    parser.add_argument("--show", action="store_true", help="show painted films")
-    parser.add_argument("--show-dir", help="save painted films to <work dir>/<timestamp>/<show dir>")
-    parser.add_argument("--wait-time", type=float, default=2, help="seconds per shown film")
-    parser.add_argument("--tta", action="store_true", help="average each film with its mirror image")
-    return parser.parse_args(argv)
-
-
-@reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
-    args = parse_arguments(argv)
+    parser = command_parser("test", __doc__, EXAMPLES)
+    add = parser.add_argument
+    add_config_arguments(parser, parts=("test",))
+    add("checkpoint", help="checkpoint file (.pth)")
+    add("--out", help="dump predictions to a pickle file, as mmdet's tools do")
+    add("--show", action="store_true", help="show painted films")
+    add("--show-dir", help="save painted films to <work dir>/<timestamp>/<show dir>")
+    add("--wait-time", type=float, default=2, help="seconds per shown film")
+    add("--tta", action="store_true", help="average each film with its mirror image")
+    args = parser.parse_args(argv)
     if args.out and not args.out.endswith((".pkl", ".pickle")):
         raise ConfigError(f"--out {args.out}: the dump is a pickle file; let the name end in .pkl")
     cfg = load_config(args)
@@ -61,12 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if evaluator.type == "RoiMetric":
             evaluator.setdefault("outfile_prefix", f"{cfg.work_dir}/test")
     with joined_ranks(cfg):
-        test(cfg, args.out)
-
-
-def test(cfg: Config, dump: str | None) -> None:
-    """Test, and dump the results to a pickle file where one is named."""
-    runner = Runner.from_cfg(cfg)
-    if dump:
-        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=dump))
-    runner.test()
+        runner = Runner.from_cfg(cfg)
+        if args.out:
+            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+        runner.test()

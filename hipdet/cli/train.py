@@ -10,7 +10,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.arguments import command_parser
 from hipdet.core.configs import read_config
 from hipdet.engine.config import (
     require_readable_start,
@@ -27,26 +27,21 @@ from hipdet.engine.safe_settings import require_writable
 
 def add_config_arguments(parser: argparse.ArgumentParser, parts: Sequence[str]) -> None:
     """Add what training and testing share; `parts` ("train", "val", "test") are those whose films can be exchanged."""
-    parser.add_argument("config", help="config file, such as configs/hip_ssd_exp3.py")
-    parser.add_argument(
-        "--work-dir", help="folder for logs, checkpoints and reports (default: work_dirs/<config name>)"
-    )
-    parser.add_argument("--data-root", help="folder of films and annotations/ (default: $HIPDET_DATA, else data/)")
+    add = parser.add_argument
+    add("config", help="config file, such as configs/hip_ssd_exp3.py")
+    add("--work-dir", help="folder for logs, checkpoints and reports (default: work_dirs/<config name>)")
+    add("--data-root", help="folder of films and annotations/ (default: $HIPDET_DATA, else data/)")
     for part in parts:
-        parser.add_argument(
-            f"--{part}-ann",
-            metavar="ANN.json",
+        add(
+            f"--{part}-ann", metavar="ANN.json",
             help=f"COCO file of '{part}' under the data root (default: the config's)",
-        )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        metavar="KEY=VALUE",
+        )  # fmt: skip
+    add(
+        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
         help="override settings of the config, such as train_cfg.max_epochs=30 or key='[(a,b),(c,d)]'",
-    )
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="job launcher")
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    )  # fmt: skip
+    add("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="job launcher")
+    add("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -84,27 +79,18 @@ EXAMPLES = """examples:
 """
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet train", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_config_arguments(parser, parts=("train", "val"))
-    parser.add_argument("--amp", action="store_true", help="mixed precision (GPU only)")
-    parser.add_argument("--auto-scale-lr", action="store_true", help="scale the learning rate by the batch size")
-    parser.add_argument(
-        "--resume",
-        nargs="?",
-        const="auto",
-        help="checkpoint to resume from; without a path the last one of the work dir",
-    )
-    return parser.parse_args(argv)
-
-
-@reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
-    args = parse_arguments(argv)
+    parser = command_parser("train", __doc__, EXAMPLES)
+    add = parser.add_argument
+    add_config_arguments(parser, parts=("train", "val"))
+    add("--amp", action="store_true", help="mixed precision (GPU only)")
+    add("--auto-scale-lr", action="store_true", help="scale the learning rate by the batch size")
+    add(
+        "--resume", nargs="?", const="auto",
+        help="checkpoint to resume from; without a path the last one of the work dir",
+    )  # fmt: skip
+    args = parser.parse_args(argv)
     cfg = load_config(args)
     if args.amp:
         use_amp(cfg)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.arguments import command_parser, number_or_any
 from hipdet.core.annotations import SAID, mark_record, patients_mark
 from hipdet.core.configs import default_root
 from hipdet.core.errors import DatasetError
@@ -30,40 +30,21 @@ Exit status: 0 without errors, 1 with errors (with --strict also with warnings),
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="hipdet validate",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("annotations", nargs="+", type=Path, metavar="ANN.json", help="COCO files")
-    parser.add_argument(
-        "--data-root", type=Path, help="folder that file names are below (default: $HIPDET_DATA, else data)"
-    )
-    parser.add_argument("--no-films", action="store_true", help="don't look at the films")
-    parser.add_argument(
-        "--classes", nargs="+", default=["hip"], help="of the config; 'any' for no check (default: hip)"
-    )
-    parser.add_argument("--rois", type=_number_or_any, help="on a film, or any (default: 2 for hips, else any)")
-    parser.add_argument(
-        "--square-tolerance",
-        type=float,
+    parser = command_parser("validate", __doc__, EXAMPLES)
+    add = parser.add_argument
+    add("annotations", nargs="+", type=Path, metavar="ANN.json", help="COCO files")
+    add("--data-root", type=Path, help="folder that file names are below (default: $HIPDET_DATA, else data)")
+    add("--no-films", action="store_true", help="don't look at the films")
+    add("--classes", nargs="+", default=["hip"], help="of the config; 'any' for no check (default: hip)")
+    add("--rois", type=number_or_any, help="on a film, or any (default: 2 for hips, else any)")
+    add(
+        "--square-tolerance", type=float,
         help=f"part by which sides may differ; 1 for no check (default: {SQUARE_TOLERANCE} for hips, else no check)",
-    )
-    parser.add_argument(
-        "--show", type=int, default=20, help="faults of a kind to print, 0 for all (default: %(default)s)"
-    )
-    parser.add_argument("--json", type=Path, help="write all faults to this file")
-    parser.add_argument("--strict", action="store_true", help="fail on warnings too")
+    )  # fmt: skip
+    add("--show", type=int, default=20, help="faults of a kind to print, 0 for all")
+    add("--json", type=Path, help="write all faults to this file")
+    add("--strict", action="store_true", help="fail on warnings too")
     return parser.parse_args(argv)
-
-
-def _number_or_any(text: str) -> int:
-    if text == "any":
-        return 0
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 1 up, or any")
-    return int(text)
 
 
 def expectations(args: argparse.Namespace) -> Expected:
@@ -76,13 +57,11 @@ def expectations(args: argparse.Namespace) -> Expected:
     return Expected(base.classes, rois, tolerance)
 
 
-@reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     """Check, print and exit."""
     args = parse_arguments(argv)
     root = None if args.no_films else args.data_root or Path(default_root())
-    missing = [path for path in args.annotations if not path.is_file()]
-    if missing:
+    if missing := [path for path in args.annotations if not path.is_file()]:
         raise DatasetError(f"{missing[0]}: no such file: check the path, or make it with hipdet convert")
     if len({path.name for path in args.annotations}) < len(args.annotations):
         raise DatasetError(

@@ -1,16 +1,9 @@
-"""What a model found on films that it wasn't trained on, from the tables that testing writes.
-
-Graphs as ONNX files.
-
-Whether an exported file finds what the detector that it comes from finds.
-
-A trained checkpoint to an ONNX file that says what it is, compared with what it comes from.
-"""
+"""A trained checkpoint to an ONNX file that says what it is, compared with the detector that it comes from."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,39 +31,20 @@ from hipdet.inference.orientation import centre_contrast, sign_of
 from hipdet.inference.review import HIT, ValidationFilm
 from hipdet.radiographs.read import read_radiograph
 
+UNKNOWN = -1  # the class of an extra in tables from before they had it
+TOLERANCE = 1e-2  # px of the square; float32 in another order: .002 on boxes of 300 px
+SCORES = 1e-4
 
-def write_onnx(graph: DetectorGraph, path: Path, opset: int = 17) -> None:
+
+def write_onnx(graph: DetectorGraph, path: Path) -> None:
     """Write `graph`: inputs ``film`` (uint8) and ``extent`` (float32), outputs ``boxes``, ``scores`` and ``labels``."""
     film = torch.zeros(1, 1, graph.side, graph.side, dtype=torch.uint8)
     extent = torch.full((2,), float(graph.side))
-    inputs, outputs = ["film", "extent"], ["boxes", "scores", "labels"]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    names: Any = dict(input_names=["film", "extent"], output_names=["boxes", "scores", "labels"])
     with replacing(path) as temporary, torch.no_grad(), warnings.catch_warnings():
         # it says that shapes are fixed, as they are meant to be, and that a newer exporter is the default
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            graph,
-            (film, extent),
-            str(temporary),
-            input_names=inputs,
-            output_names=outputs,
-            opset_version=opset,
-            dynamo=False,
-        )
-
-
-def add_card(path: Path, card: str) -> None:
-    """Put the text of a card into the metadata of the file at `path`."""
-    model = onnx.load(path)
-    helper.set_model_props(model, {KEY: card})
-    with replacing(path) as temporary:
-        onnx.save(model, temporary)
-
-
-Size = tuple[int, int]
-
-
-UNKNOWN = -1  # the class of an extra in tables from before they had it
+        torch.onnx.export(graph, (film, extent), str(temporary), opset_version=17, dynamo=False, **names)
 
 
 def validation_films(
@@ -105,47 +79,42 @@ def _brightness(film: ValidationFilm, path: Path) -> int | None:
 
 
 def _films(
-    table: Path, sizes: Mapping[str, Size], labels: Mapping[str, int], annotations: Path
-) -> list[tuple[str, ValidationFilm]]:
+    table: Path, sizes: Mapping[str, tuple[int, int]], labels: Mapping[str, int], annotations: Path
+) -> Iterator[tuple[str, ValidationFilm]]:
     content = _read(table, "rois")
-    names = {row["image_id"]: row["file_name"] for row in content["rois"]}
-    for row in content.get("extras", ()):
+    rois, extras = content["rois"], content.get("extras", ())
+    names = {row["image_id"]: row["file_name"] for row in rois}
+    for row in extras:
         if "file_name" in row:  # else of an old table, whose extras on films without ROI can't be used
             names.setdefault(row["image_id"], row["file_name"])
-    rows: dict[str, list[tuple[Mapping[str, Any], float, int]]] = {name: [] for name in names.values()}
-    for row in content["rois"]:
-        if row[FOUND_CORNERS[0]] is not None:
-            rows[row["file_name"]].append((row, row["iou"], _label(row, labels, table)))
-    for row in content.get("extras", ()):
+    matched = [(row, row["iou"]) for row in rois if row[FOUND_CORNERS[0]] is not None]
+    found: dict[str, list[tuple[Mapping[str, Any], float]]] = {name: [] for name in names.values()}
+    for row, iou in (*matched, *((row, 0.0) for row in extras)):
         if row["image_id"] in names:
-            rows[names[row["image_id"]]].append((row, 0.0, _label(row, labels, table)))
-    if missing := sorted(set(rows) - set(sizes)):
+            found[names[row["image_id"]]].append((row, iou))
+    if missing := sorted(set(found) - set(sizes)):
         raise DatasetError(
             f"{table}: {missing[0]} isn't in {annotations}: name the COCO file of these films with --ann"
         )
-    return [(name, _film(found, sizes[name])) for name, found in rows.items()]
+    for name, pairs in found.items():
+        pairs.sort(key=lambda pair: -pair[0]["confidence"])
+        rows = [row for row, _ in pairs]
+        detections = FilmDetections(
+            as_boxes([[row[corner] for corner in FOUND_CORNERS] for row in rows]),
+            np.array([row["confidence"] for row in rows], np.float64),
+            np.array([_label(row, labels, table) for row in rows], np.int64),
+            *sizes[name],
+        )
+        yield name, ValidationFilm(detections, np.array([iou for _, iou in pairs], np.float64))
 
 
-def _label(row: Mapping[str, Any], labels: Mapping[str, int], table: Path) -> int:
+def _label(row: Mapping[str, Any], labels: Mapping[str, int], path: Path) -> int:
     name = row.get("label")
     if name is None:
         return 0 if len(labels) == 1 else UNKNOWN
     if name not in labels:
-        raise DatasetError(
-            f"{table}: has a ROI of class {name!r}, expected one of {list(labels)}: is it of this model?"
-        )
+        raise DatasetError(f"{path}: has a ROI of class {name!r}, expected one of {list(labels)}: is it of this model?")
     return labels[name]
-
-
-def _film(found: Sequence[tuple[Mapping[str, Any], float, int]], size: Size) -> ValidationFilm:
-    found = sorted(found, key=lambda each: -each[0]["confidence"])
-    reading = FilmDetections(
-        as_boxes([[row[corner] for corner in FOUND_CORNERS] for row, _, _ in found]),
-        np.array([row["confidence"] for row, _, _ in found], np.float64),
-        np.array([label for _, _, label in found], np.int64),
-        *size,
-    )
-    return ValidationFilm(reading, np.array([iou for _, iou, _ in found], np.float64))
 
 
 def _read(path: Path, key: str) -> dict[str, Any]:
@@ -189,10 +158,6 @@ def _unpaired(of: FilmDetections, among: FilmDetections, counts: RoiCounts) -> D
     return largest
 
 
-TOLERANCE = 1e-2  # px of the square; float32 in another order: .002 on boxes of 300 px
-SCORES = 1e-4
-
-
 def export_model(model: TorchModel, card: ModelCard, path: Path, films: Iterable[NDArray[np.uint8]]) -> float:
     """Write `model` with `card` to `path`, if the file finds on `films` what the detector's own ``predict`` finds.
 
@@ -214,7 +179,9 @@ def export_model(model: TorchModel, card: ModelCard, path: Path, films: Iterable
     _refuse_too_few(graph, card)
     with replacing(path) as temporary:
         write_onnx(graph, temporary)
-        add_card(temporary, card.to_text())
+        file = onnx.load(temporary)
+        helper.set_model_props(file, {KEY: card.to_text()})
+        onnx.save(file, temporary)
         exported = OnnxModel(temporary)
         counts, largest = card.counts, 0.0
         for number, film in enumerate(films, 1):

@@ -1,7 +1,4 @@
-"""A trained checkpoint as a file to hand on: weights, and what one needs to know of them.
-
-The figures that a published model carries: those of reports that were measured on its checkpoint.
-"""
+"""A trained checkpoint as a file to hand on: weights, and what one needs to know of them, such as figures measured on it."""
 
 from __future__ import annotations
 
@@ -24,6 +21,7 @@ from hipdet.engine.safe_settings import safe_text
 from hipdet.version import __version__
 
 VALIDATED, TESTED = "val_report.json", "test_report.json"
+HASH_DIGITS = 8  # in file names, as mim checks them
 
 
 def reports_of(checkpoint: Path, meta: Mapping[str, Any], paths: Sequence[Path] | None) -> list[dict[str, Any]]:
@@ -40,8 +38,8 @@ def reports_of(checkpoint: Path, meta: Mapping[str, Any], paths: Sequence[Path] 
     beside = [path for name in (VALIDATED, TESTED) if (path := checkpoint.with_name(name)).is_file()]
     measured = []
     for path in beside if paths is None else paths:
-        report = read_report(path)
-        if is_of(report, path, checkpoint, meta):
+        report = _read_report(path)
+        if _is_of(report, path, checkpoint, meta):
             # the name alone, as a report may name any path
             ann_file = PureWindowsPath(str(report.get("ann_file"))).name
             measured.append(dict(ann_file=ann_file, figures=report["figures"], versions=report.get("versions")))
@@ -53,12 +51,7 @@ def reports_of(checkpoint: Path, meta: Mapping[str, Any], paths: Sequence[Path] 
     return measured
 
 
-def read_report(path: Path) -> dict[str, Any]:
-    """A report of hipdet train or hipdet test.
-
-    Raises:
-        DatasetError: something else.
-    """
+def _read_report(path: Path) -> dict[str, Any]:
     report: dict[str, Any] = read_json(path, "a report of hipdet test")
     try:
         dict(report["figures"]), report["epoch"]
@@ -67,7 +60,7 @@ def read_report(path: Path) -> dict[str, Any]:
     return report
 
 
-def is_of(report: Mapping[str, Any], path: Path, checkpoint: Path, meta: Mapping[str, Any]) -> bool:
+def _is_of(report: Mapping[str, Any], path: Path, checkpoint: Path, meta: Mapping[str, Any]) -> bool:
     """Whether `report`, read from `path`, was measured on this checkpoint.
 
     A test names the checkpoint that it read.  Training names the one that it started from, if any; its own is known by
@@ -78,9 +71,6 @@ def is_of(report: Mapping[str, Any], path: Path, checkpoint: Path, meta: Mapping
     if path.name == VALIDATED:
         return report.get("seed", meta["seed"]) == meta["seed"]
     return report.get("checkpoint", checkpoint.name) == checkpoint.name
-
-
-HASH_DIGITS = 8  # in file names, as mim checks them
 
 
 def publish(checkpoint: Path, out: Path, name: str | None = None, reports: Sequence[Path] | None = None) -> list[Path]:
@@ -108,7 +98,9 @@ def publish(checkpoint: Path, out: Path, name: str | None = None, reports: Seque
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{checkpoint}: its metadata can't be written as JSON ({error})") from error
     weights = weights_of(content)
-    files = {".pth": pth_bytes(weights, meta), SUFFIX: safetensors_bytes(weights, meta)}
+    memory = io.BytesIO()  # as torch puts a file's name into the file
+    torch.save(dict(meta=meta, state_dict=weights), memory)
+    files = {".pth": memory.getvalue(), SUFFIX: safetensors_bytes(weights, meta)}
     return _write(out, name, files, meta)
 
 
@@ -120,13 +112,6 @@ def weights_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
     """
     named = {key.removeprefix("module."): value for key, value in content.get("state_dict", content).items()}
     return {key: named[key].detach().cpu().contiguous().clone() for key in sorted(named)}
-
-
-def pth_bytes(weights: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
-    """A checkpoint as mmengine reads it; written to memory, as torch puts the file's name into the file otherwise."""
-    memory = io.BytesIO()
-    torch.save(dict(meta=dict(meta), state_dict=dict(weights)), memory)
-    return memory.getvalue()
 
 
 def _meta(checkpoint: Path, found: Any) -> dict[str, Any]:
@@ -145,20 +130,19 @@ def _meta(checkpoint: Path, found: Any) -> dict[str, Any]:
     except (ConfigError, KeyError) as error:
         raise CheckpointError(f"{checkpoint}: {error}; publish a checkpoint that hipdet train wrote") from error
     experiment = PurePath(str(found.get("experiment_name") or "")).name
+    versions = {
+        "hipdet": __version__,
+        **dict(filter(None, (installed(names) for names, _, _ in REQUIREMENTS.values()))),
+    }
     return dict(
         name=found.get("name") or "_".join(experiment.split("_")[:-2]),  # less date and time
         cfg=cfg,
         dataset_meta=dataset_meta,
         films={part: annotation_files(settings.get(f"{part}_dataloader")) for part in ("train", "val", "test")},
         measured=found.get("measured") or [],
-        published_with=found.get("published_with") or _versions(),
+        published_with=found.get("published_with") or versions,
         **{key: found.get(key) for key in ("epoch", "iter", "seed", "mmengine_version")},
     )
-
-
-def _versions() -> dict[str, str]:
-    """Of hipdet and the mm packages."""
-    return {"hipdet": __version__, **dict(filter(None, (installed(names) for names, _, _ in REQUIREMENTS.values())))}
 
 
 def _file_name(name: Any) -> str:
@@ -181,6 +165,6 @@ def _write(out: Path, name: str, files: Mapping[str, bytes], meta: Mapping[str, 
             temporary.write_bytes(content)
         card["files"][path.name] = dict(sha256=digest, bytes=len(content))
         written.append(path)
-    described = written[0].with_suffix(".json")
-    write_json(described, card)
-    return [*written, described]
+    written.append(written[0].with_suffix(".json"))
+    write_json(written[-1], card)
+    return written

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.configs import read_config
 from hipdet.core.errors import CheckpointError
 from hipdet.core.records import read_json
+from hipdet.core.resumable import fingerprint
 from hipdet.engine.checkpoint import read_checkpoint, state_dict_faults
 from hipdet.export.publish import weights_of
 from hipdet.inference.detections import FilmDetections
@@ -60,9 +60,7 @@ class TorchModel:
         rois = RoiCounts.of(expected_rois(self.cfg), classes, f"{config}: rois_per_image of RoiMetric").to_json()
         about = {"epoch": (content.get("meta") or {}).get("epoch")}
         self.card = ModelCard(Path(config).stem, tuple(classes), side, rois, _limits(weights), about, __version__)
-        digest = hashlib.sha256(self.cfg.pretty_text.encode())
-        digest.update(weights.read_bytes())
-        self.fingerprint = digest.hexdigest()
+        self.fingerprint = fingerprint(self.cfg.pretty_text.encode() + weights.read_bytes())
 
     at_least: int | None = None  # the pipeline starts from the whole film
 

@@ -96,10 +96,8 @@ def write_data_root(films: Films, data_sets: Sequence[DataSet], root: Path) -> N
         if not link.is_symlink() or Path(os.readlink(link)) != target:
             link.unlink(missing_ok=True)
             link.symlink_to(target, target_is_directory=True)
-    for name, coco in {
-        EVERYTHING: films.coco,
-        **{n: subset(films.coco, ids) for n, ids in films.subsets.items()},
-    }.items():
+    parts = {name: subset(films.coco, ids) for name, ids in films.subsets.items()}
+    for name, coco in {EVERYTHING: films.coco, **parts}.items():
         mark = patients_mark(coco)
         write_json(root / f"annotations/{name}.json", {"info": mark_record(mark), **coco} if mark else coco)
 

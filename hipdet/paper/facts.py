@@ -1,6 +1,6 @@
-"""The paper's ten experiments (Table 2): anchors and data.  Configs, tables and tests read them here and nowhere else.
+"""The paper's ten experiments (Table 2), and the figures that it printed of them (Tables 2 and 3), to lay ours beside.
 
-The figures that the paper printed (Tables 2 and 3), to lay ours beside.
+Configs, tables and tests read them here and nowhere else.
 """
 
 from __future__ import annotations
@@ -131,19 +131,10 @@ def settings(number: int, base: Mapping[str, Any]) -> dict[str, Any]:
     if number not in EXPERIMENTS:
         raise ConfigError(f"experiment {number}: the paper has experiments 1 to {max(EXPERIMENTS)}")
     experiment = EXPERIMENTS[number]
-    train, val, test = experiment.annotation_files
-    return {**_data(base, train, val, test), **anchor_settings(experiment.anchors, base)}
-
-
-def _data(base: Mapping[str, Any], train: str, val: str, test: str) -> dict[str, Any]:
-    def evaluators(part: str, ann_file: str) -> list[dict]:
-        root = base[f"{part}_dataloader"]["dataset"]["data_root"]
-        return [dict(evaluator, ann_file=f"{root}/{ann_file}") for evaluator in base[f"{part}_evaluator"]]
-
-    return dict(
-        train_dataloader=dict(dataset=dict(ann_file=train)),
-        val_dataloader=dict(dataset=dict(ann_file=val)),
-        test_dataloader=dict(dataset=dict(ann_file=test)),
-        val_evaluator=evaluators("val", val),
-        test_evaluator=evaluators("test", test),
-    )
+    changed = anchor_settings(experiment.anchors, base)
+    for part, ann_file in zip(("train", "val", "test"), experiment.annotation_files):
+        changed[f"{part}_dataloader"] = dict(dataset=dict(ann_file=ann_file))
+        if part != "train":
+            path = f"{base[f'{part}_dataloader']['dataset']['data_root']}/{ann_file}"
+            changed[f"{part}_evaluator"] = [dict(each, ann_file=path) for each in base[f"{part}_evaluator"]]
+    return changed

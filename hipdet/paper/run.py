@@ -1,7 +1,4 @@
-"""One training of an experiment and its test on every film: a step that is done, or carried on with.
-
-A set of experiments: gathers films, trains what is missing, writes the tables.
-"""
+"""A set of experiments: gathers films, trains and tests what isn't done yet, and writes the tables."""
 
 from __future__ import annotations
 
@@ -30,15 +27,14 @@ from hipdet.paper.tables import (
     runs,
     table2,
     table3,
-    write_predictions,
-    write_table,
+    write_anchor_table,
+    write_paper_table,
 )
-from hipdet.workflows.process import TEST, TRAIN, run_program
+from hipdet.workflows.process import train_and_test
 
 CONFIG = "config.py"
 TABLE = "test.roi.json"
 DETECTIONS = "detections"  # CocoMetric adds .bbox.json
-PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -85,22 +81,13 @@ class Training:
         self._claim(cfg, films, flags)
         if (RunFolder(self.folder).record or {}).get("films") == fingerprint(films.coco):
             return False
+        config, test_config = self.folder / CONFIG, self.tested / CONFIG
+        write_text(test_config, self.test_config(cfg).pretty_text)
         title = f"experiment {self.number}, seed {self.seed}"
         epochs = cfg.train_cfg.max_epochs
-        checkpoint = self.folder / f"epoch_{epochs}.pth"
-        if self._last_checkpoint() != checkpoint.name:
-            arguments = [self.folder / CONFIG, "--work-dir", self.folder, "--resume", *flags]
-            run_program(TRAIN, arguments, self.processes, self.folder / "train.log", title, epochs)
-        write_text(self.tested / CONFIG, self.test_config(cfg).pretty_text)
-        arguments = [self.tested / CONFIG, checkpoint, "--work-dir", self.tested]
-        run_program(TEST, arguments, self.processes, self.folder / "test.log", f"{title}, test")
+        checkpoint = train_and_test(config, test_config, self.tested, title, epochs, self.processes, flags)
         RunFolder(self.folder).finish(self._record(checkpoint, films))
         return True
-
-    def _last_checkpoint(self) -> str | None:
-        """Name of the last checkpoint that was written whole: mmengine notes it afterwards."""
-        note = self.folder / "last_checkpoint"
-        return Path(note.read_text(encoding="utf-8").strip()).name if note.is_file() else None
 
     def _claim(self, cfg: Config, films: Films, flags: Sequence[str]) -> None:
         """Write config and inputs into a new folder; refuse one that holds another training."""
@@ -119,7 +106,7 @@ class Training:
             ConfigError: a `base` whose batch can't be divided among the processes.
         """
         cfg = Config(base.to_dict())
-        for part in PARTS:
+        for part in ("train", "val", "test"):
             dataset = cfg[f"{part}_dataloader"].dataset
             dataset.data_root = str(self.data_root.resolve())
             dataset.data_prefix = dict(img="")
@@ -149,7 +136,7 @@ class Training:
     def _record(self, checkpoint: Path, films: Films) -> dict[str, Any]:
         experiment = EXPERIMENTS[self.number]
         report = read_json(self.tested / "test_report.json", "the report of hipdet test")
-        meta = read_checkpoint(checkpoint)["meta"]
+        detections = read_json(self.tested / f"{DETECTIONS}.bbox.json", "what hipdet test found")
         return dict(
             films=fingerprint(films.coco),
             training=self.number,
@@ -159,19 +146,11 @@ class Training:
             val_images=len(films.subsets[f"{experiment.pool}_val"]),
             shared_patients=films.shared_patients[experiment.pool],
             parameters=report["parameters"],
-            seconds=meta["seconds"],
+            seconds=read_checkpoint(checkpoint)["meta"]["seconds"],
             checkpoint=checkpoint.name,
             versions=report["versions"],
-            coco=self._coco(films),
+            coco={name: coco_ap(films.coco, detections, ids) for name, ids in films.subsets.items()},
         )
-
-    def _coco(self, films: Films) -> Mapping[str, dict[str, float]]:
-        detections = read_json(self.tested / f"{DETECTIONS}.bbox.json", "what hipdet test found")
-        return {name: coco_ap(films.coco, detections, ids) for name, ids in films.subsets.items()}
-
-    def read_record(self) -> dict[str, Any]:
-        """What ``run`` noted at its end."""
-        return RunFolder(self.folder).record or {}
 
 
 def without_ids(coco: Coco) -> list[dict[str, Any]]:
@@ -245,7 +224,8 @@ class Run:
         """The trained model of experiment `number` with the scores of all `seeds`."""
         trainings = [self._training(EXPERIMENTS[number].training, seed) for seed in seeds]
         scores = Scores.read([training.tested / TABLE for training in trainings], films.coco)
-        return TrainedModel(trainings[0].number, scores, [training.read_record() for training in trainings])
+        records = [RunFolder(training.folder).record or {} for training in trainings]
+        return TrainedModel(trainings[0].number, scores, records)
 
     def write_tables(self, films: Films) -> list[Path]:
         """Write ``table2``, ``table3`` and ``anchors`` as ``.md``, ``.csv`` and ``.json``; returns the Markdown files."""
@@ -263,12 +243,12 @@ class Run:
             },
         )
         rows = table2(self.numbers, models, films.subsets, further)
-        write_table(self.out / "table2", "Table 2: the experiments", TABLE2, rows, rows, facts, how)
+        write_paper_table(self.out / "table2", "Table 2: the experiments", TABLE2, rows, rows, facts, how)
         numbers = sorted(self.numbers, key=lambda number: number != DETAIL_OF)  # the paper's own first
         rows = [row for n in numbers for row in table3(n, models[EXPERIMENTS[n].training], films.subsets)]
         shown = [row for row in rows if row["experiment"] == numbers[0] or not row["part"]]
-        write_table(self.out / "table3", "Table 3: the experiments in detail", TABLE3, shown, rows, facts, how)
-        write_predictions(self.out / "anchors", predictions(self.numbers, models, films.coco, films.subsets, further))
+        write_paper_table(self.out / "table3", "Table 3: the experiments in detail", TABLE3, shown, rows, facts, how)
+        write_anchor_table(self.out / "anchors", predictions(self.numbers, models, films.coco, films.subsets, further))
         return [self.out / f"{name}.md" for name in ("table2", "table3", "anchors")]
 
     def _line(self, training: Training, films: Films) -> str:

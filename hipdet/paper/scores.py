@@ -97,11 +97,10 @@ class Scores:
             ValueError: no ROI.
         """
         per_seed = [roi_figures(iou, conf) for iou, conf in zip(self.iou[:, mask], self.confidence[:, mask])]
-        figures: dict[str, Any] = {
-            name: (min if name.startswith("min_") else np.mean)([float(f[name]) for f in per_seed])
-            for name in per_seed[0]
-        }
-        figures = {name: float(value) for name, value in figures.items()}
+        figures: dict[str, Any] = {}
+        for name in per_seed[0]:
+            values = [found[name] for found in per_seed]
+            figures[name] = float(min(values) if name.startswith("min_") else np.mean(values))
         units = (self.units or Units.of(self.image_id.tolist())).at(mask)
         intervals = bootstrap_intervals(self.iou[:, mask], units.numbers)
         figures["resampled"] = units.resampled

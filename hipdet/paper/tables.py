@@ -1,9 +1,4 @@
-"""What the anchors alone predict of every experiment, beside what was measured.
-
-Tables 2 and 3 of the paper with our figures beside its own.
-
-The paper's tables as Markdown, CSV and JSON.
-"""
+"""The paper's Tables 2 and 3 with our figures beside its own, and what the anchors alone predict of every experiment."""
 
 from __future__ import annotations
 
@@ -212,15 +207,13 @@ def correlations(rows: Sequence[Row]) -> list[Row]:
     return found
 
 
-def write_predictions(prefix: Path, rows: Sequence[Row]) -> None:
+def write_anchor_table(prefix: Path, rows: Sequence[Row]) -> None:
     """Write ``<prefix>.md``, ``.csv`` and ``.json``."""
     related = correlations(rows)
     parts = ["# Anchors: predicted and measured", EXPLANATION, markdown(COLUMNS, rows)]
     if related:
         parts += ["## Correlation with the measured average IoU", markdown(CORRELATIONS, related)]
-    write_rows(prefix.with_suffix(".csv"), rows)
-    write_json(prefix.with_suffix(".json"), dict(rows=list(rows), correlations=related))
-    write_text(prefix.with_suffix(".md"), "\n\n".join(parts) + "\n")
+    _write(prefix, rows, dict(rows=list(rows), correlations=related), parts)
 
 
 def _correlation(method: Any, a: Any, b: Any) -> float | None:
@@ -289,7 +282,7 @@ RUNS: dict[str, Cell] = {
 }
 
 
-def write_table(
+def write_paper_table(
     prefix: Path,
     title: str,
     columns: Mapping[str, Cell],
@@ -299,10 +292,14 @@ def write_table(
     runs: Sequence[Row],
 ) -> None:
     """Write ``<prefix>.md`` (rows `shown`), ``.csv`` (all figures of all `rows`) and ``.json`` (also `facts`, `runs`)."""
-    write_rows(prefix.with_suffix(".csv"), rows)
-    write_json(prefix.with_suffix(".json"), dict(facts, rows=list(rows), runs=list(runs)))
     known = "\n".join(f"* {name}: {_words(value)}" for name, value in facts.items())
     parts = [f"# {title}", markdown(columns, shown), FOOTNOTE, "## Trainings", markdown(RUNS, runs), known]
+    _write(prefix, rows, dict(facts, rows=list(rows), runs=list(runs)), parts)
+
+
+def _write(prefix: Path, rows: Sequence[Row], content: Mapping[str, Any], parts: Sequence[str]) -> None:
+    write_rows(prefix.with_suffix(".csv"), rows)
+    write_json(prefix.with_suffix(".json"), content)
     write_text(prefix.with_suffix(".md"), "\n\n".join(parts) + "\n")
 
 

@@ -1,9 +1,4 @@
-"""One training of a variant on one fold, and its test on the fold left out: done, or carried on with.
-
-A recipe with some settings changed.
-
-All variants on all folds.
-"""
+"""Variants of a recipe, each trained on the same folds and tested on the fold left out; what is done is not done again."""
 
 from __future__ import annotations
 
@@ -26,10 +21,11 @@ from hipdet.data.split_files import NO_LEAK, Division, split_files
 from hipdet.engine.checkpoint import read_checkpoint
 from hipdet.engine.config import use_annotations
 from hipdet.engine.safe_settings import require_writable
-from hipdet.workflows.fold_results import summarize_folder
-from hipdet.workflows.process import TEST, TRAIN, run_program
+from hipdet.workflows.fold_results import TABLE, summarize_folder
+from hipdet.workflows.process import train_and_test
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+CONFIG = "config.py"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,12 +40,8 @@ class Variant:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", self.name):
             raise ConfigError(f"variant {self.name!r}: expected a name of letters, digits and . _ + -")
-
-
-CONFIG = "config.py"
-TABLE = "test/test.roi.json"
 
 
 @dataclass(frozen=True)
@@ -106,14 +98,10 @@ class Fold:
         self._claim(cfg)
         if RunFolder(self.folder).record is not None:
             return False
-        title, epochs = f"{self.variant.name}, fold {self.number}", cfg.train_cfg.max_epochs
-        checkpoint = self.folder / f"epoch_{epochs}.pth"
-        if not checkpoint.is_file():
-            arguments = [self.folder / CONFIG, "--work-dir", self.folder, "--resume"]
-            run_program(TRAIN, arguments, 1, self.folder / "train.log", title, epochs)
-        arguments = [self.folder / CONFIG, checkpoint, "--work-dir", (self.folder / TABLE).parent]
-        run_program(TEST, arguments, 1, self.folder / "test.log", f"{title}, test")
-        report = read_json(self.folder / "test/test_report.json", "the report of hipdet test")
+        config, tested = self.folder / CONFIG, (self.folder / TABLE).parent
+        title = f"{self.variant.name}, fold {self.number}"
+        checkpoint = train_and_test(config, config, tested, title, cfg.train_cfg.max_epochs)
+        report = read_json(tested / "test_report.json", "the report of hipdet test")
         facts = {name: report[name] for name in ("parameters", "versions", "figures")}
         RunFolder(self.folder).finish(dict(seconds=read_checkpoint(checkpoint)["meta"]["seconds"], **facts))
         return True
@@ -127,9 +115,6 @@ class Fold:
         films = [fingerprint(file.read_bytes()) for file in (self.train, self.test)]
         RunFolder(self.folder).claim(dict(config=fingerprint(text), films=films))
         write_text(self.folder / CONFIG, cfg.pretty_text)  # with the places of today
-
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,4 @@
-"""What a variant found on the films left out, over all folds.
-
-The table of a cross-validation: variants side by side, with their differences to the first.
-"""
+"""What variants found on the films left out, over all folds, side by side with their differences to the first."""
 
 from __future__ import annotations
 
@@ -23,6 +20,11 @@ from hipdet.evaluation.metrics import Interval, Units, bootstrap_intervals, cali
 from hipdet.visualization.plots import write_calibration
 
 TABLE = "test/test.roi.json"
+COLUMNS = ("avg_iou", "acc50", "acc75", "min_iou", "coco_map", "minutes", "parameters")
+FOOTNOTE = (
+    "Over all ROIs of all folds, each film left out of the training that tests it; [low, high]: 95% bootstrap interval, "
+    "resampled: {resampled}. Gain: mean difference of IoU to the first row on the same ROIs. mAP: mean over folds."
+)
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,6 @@ class Result:
         return calibration(self.iou, self.confidence, bands)
 
 
-COLUMNS = ("avg_iou", "acc50", "acc75", "min_iou", "coco_map", "minutes", "parameters")
-FOOTNOTE = (
-    "Over all ROIs of all folds, each film left out of the training that tests it; [low, high]: 95% bootstrap interval, "
-    "resampled: {resampled}. Gain: mean difference of IoU to the first row on the same ROIs. mAP: mean over folds."
-)
-
-
 def summarize_folder(out: Path, names: Sequence[str], annotations: Path) -> list[Path]:
     """Write ``summary`` (.md, .csv, .json) and ``calibration.png`` over all variants in `out`, those of `names` first.
 
@@ -144,18 +139,15 @@ def _row(result: Result, first: Result) -> dict[str, Any]:
     )
 
 
-def _gain(row: Row) -> str:
-    low, high = row["gain_interval"]
-    return f"{row['gain']:+.4f} [{low:+.4f}, {high:+.4f}]"
-
-
 def summary_text(name: str, folds: int, rows: Sequence[Row]) -> str:
     """The table as Markdown; the first row is what the others are compared with."""
     shown: dict[str, Cell] = {
         "Variant": text_cell("variant"),
         "Average IoU": lambda row: "{:.4f} [{:.4f}, {:.4f}]".format(row["avg_iou"], *row["avg_iou_interval"]),
         "Folds": lambda row: " ".join(f"{value:.3f}" for value in row["folds"]),
-        "Gain": lambda row: "" if row is rows[0] else _gain(row),
+        "Gain": lambda row: (
+            "" if row is rows[0] else "{:+.4f} [{:+.4f}, {:+.4f}]".format(row["gain"], *row["gain_interval"])
+        ),
         "acc50": number_cell("acc50", 3),
         "acc75": number_cell("acc75", 3),
         "Minimum IoU": number_cell("min_iou", 3),

@@ -1,4 +1,4 @@
-"""A program in a process of its own, with a progress bar on what it logs."""
+"""Training and testing in processes of their own, with a progress bar on what they log."""
 
 from __future__ import annotations
 
@@ -26,6 +26,43 @@ DIE_WITH_PARENT = 1  # Linux: PR_SET_PDEATHSIG
 
 class ProgramError(HipdetError):
     """A program that ended with an error."""
+
+
+def train_and_test(
+    config: Path,
+    test_config: Path,
+    tested: Path,
+    title: str,
+    epochs: int,
+    processes: int = 1,
+    flags: Sequence[str] = (),
+) -> Path:
+    """Train in the folder of `config`, resuming what was interrupted, then test what came of it.
+
+    Args:
+        config: Of the training.
+        test_config: Of the test.
+        tested: Folder for what the test finds.
+        title: What progress lines say.
+        epochs: Of the training.
+        processes: Ranks of both.
+        flags: Passed on to ``train``, such as ``--amp``.
+
+    Returns:
+        The last checkpoint.
+
+    Raises:
+        ProgramError: training or testing failed.
+    """
+    folder = config.parent
+    checkpoint, note = folder / f"epoch_{epochs}.pth", folder / "last_checkpoint"
+    # mmengine notes there which checkpoint was written whole
+    if not note.is_file() or Path(note.read_text(encoding="utf-8").strip()).name != checkpoint.name:
+        arguments = [config, "--work-dir", folder, "--resume", *flags]
+        run_program(TRAIN, arguments, processes, folder / "train.log", title, epochs)
+    arguments = [test_config, checkpoint, "--work-dir", tested]
+    run_program(TEST, arguments, processes, folder / "test.log", f"{title}, test")
+    return checkpoint
 
 
 def run_program(

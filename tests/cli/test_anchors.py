@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from hipdet.cli.anchors import main
+from hipdet.cli.main import main
 from hipdet.core.errors import ConfigError
 from roi_sets import coco_of, squares
 
@@ -25,7 +25,7 @@ def run(tmp_path, monkeypatch, capsys):
         monkeypatch.delenv("HIPDET_DATA", raising=False)
         status = 0
         try:
-            main([*map(str, arguments)])
+            main(["anchors", *map(str, arguments)])
         except SystemExit as stopped:
             status = stopped.code
         return (status, *capsys.readouterr())

@@ -23,8 +23,8 @@ from hipdet.paper.tables import (
     runs,
     table2,
     table3,
-    write_predictions,
-    write_table,
+    write_anchor_table,
+    write_paper_table,
 )
 from roi_sets import coco_of, squares
 
@@ -76,7 +76,7 @@ def test_the_papers_counts_print_the_papers_figures(number, tmp_path):
     models = {experiment.training: model(experiment.training, misses, experiment.tested_on)}
     rows = table2([number], models, subsets())
     assert (rows[0]["test_below50"], rows[0]["test_num_rois"]) == (misses, rois)
-    write_table(tmp_path / "table2", "Table 2", TABLE2, rows, rows, {}, runs([number], models))
+    write_paper_table(tmp_path / "table2", "Table 2", TABLE2, rows, rows, {}, runs([number], models))
     line = next(line for line in (tmp_path / "table2.md").read_text().splitlines() if line.startswith(f"| {number} |"))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     at = list(TABLE2).index("test acc50")
@@ -97,7 +97,7 @@ def test_table_3_of_the_papers_counts(tmp_path):
     assert ("all", "data set oaih") in parts
     assert ("test", "picture side left") in parts
     assert ("test", "ratio 0.20 to 0.25") in parts
-    write_table(tmp_path / "table3", "Table 3", TABLE3, found, found, {}, [])
+    write_paper_table(tmp_path / "table3", "Table 3", TABLE3, found, found, {}, [])
     assert "| 3 | test |  | 101 | 202 | 0.8115 [" in (tmp_path / "table3.md").read_text()
 
 
@@ -116,7 +116,7 @@ def test_further_test_sets_have_rows_without_the_paper():
 def test_files_hold_the_same(tmp_path):
     models = {3: model(3, misses=1, seeds=2)}
     rows = table2([3], models, subsets())
-    write_table(tmp_path / "table2", "Table 2", TABLE2, rows, rows, dict(seeds=[0, 1]), runs([3], models))
+    write_paper_table(tmp_path / "table2", "Table 2", TABLE2, rows, rows, dict(seeds=[0, 1]), runs([3], models))
     written = json.loads((tmp_path / "table2.json").read_text())
     assert written["rows"] == rows
     assert written["seeds"] == [0, 1]
@@ -180,7 +180,7 @@ def test_all_ten_are_correlated_on_their_own_test_sets():
 def test_files(tmp_path):
     models = {number: predicted_model(number, np.linspace(0, 1, 60)) for number in (1, 2, 3)}
     rows = predictions([1, 2, 3], models, COCO, SUBSETS)
-    write_predictions(tmp_path / "anchors", rows)
+    write_anchor_table(tmp_path / "anchors", rows)
     written = json.loads((tmp_path / "anchors.json").read_text())
     assert written["rows"] == rows
     table = list(csv.DictReader((tmp_path / "anchors.csv").open()))
