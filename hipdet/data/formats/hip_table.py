@@ -19,11 +19,11 @@ COLUMNS = ("image", "x", "y", "side")
 
 @file_by_file
 def read_hip_table(file: LabelFile, options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
-    """The films of `file`, each with the ``patient`` of its rows or None; faults of its rows go to `faults`."""
+    """The films of `file`, each with the ``patient`` of its rows, or ``""``; faults of its rows go to `faults`."""
     films: dict[str, FilmLabels] = {}
     for row in table_rows(file.document, COLUMNS, faults, file.shown, delimiters=","):
         with faults.at(file.shown, row.place):
-            image, patient = row.text["image"], row.text.get("patient") or None
+            image, patient = row.text["image"], row.text.get("patient", "")
             if not is_file_name(image):
                 raise LabelFault(f"column image is {shown(image)}, expected a plain file name, without folders")
             film = films.setdefault(

@@ -31,8 +31,8 @@ def find_phantoms(root: Path, source: str) -> Found:
 
 
 def _patient(labels: FilmLabels) -> str:
-    patient: str | None = labels.remarks["patient"]
-    if patient is None:
+    patient: str = labels.remarks["patient"]
+    if not patient:
         raise LabelFault(f"column patient is missing or empty for {labels.film}, expected the pseudonym of the patient")
     return patient
 

@@ -20,7 +20,7 @@ def test_rows(tmp_path):
     films = read(tmp_path, HEADER + ROW + "b.jpg,1.5,-2,3e1,,,\n")
     assert [(film.place, film.film, film.declared, film.remarks, film.boxes) for film in films] == [
         ("line 2", "a.jpg", None, {"patient": "p1"}, (LabelBox((10, 20, 40, 50), None, "line 2", "left", False),)),
-        ("line 3", "b.jpg", None, {"patient": None}, (LabelBox((1.5, -2, 31.5, 28), None, "line 3"),)),
+        ("line 3", "b.jpg", None, {"patient": ""}, (LabelBox((1.5, -2, 31.5, 28), None, "line 3"),)),
     ]
 
 
