@@ -131,10 +131,10 @@ def _add_oaih(parser: argparse.ArgumentParser, oaih: ModuleType) -> None:
     _add_collection(parser)
 
 
-def _add_gis(parser: argparse.ArgumentParser, gis: ModuleType) -> None:
+def _add_gis(parser: argparse.ArgumentParser, folder: ModuleType) -> None:
     parser.add_argument("--exclude", type=Path, help="table film,reason (default: ROOT/exclude.csv if it is there)")
     parser.add_argument("--table", type=Path, help="film,patient (default: each film counts as one)")
-    _add_collection(parser, min_side=gis.MIN_SIDE)
+    _add_collection(parser, min_side=folder.GIS_MIN_SIDE)
 
 
 def _add_folder(parser: argparse.ArgumentParser, folder: ModuleType) -> None:
@@ -192,7 +192,7 @@ class SourceCommand(NamedTuple):
 SOURCES = {
     "cgoa": SourceCommand("cgoa", "films under serial numbers, with a table film,patient,group,fracture", _add_cgoa),
     "oaih": SourceCommand("oaih", "AP pelvis films of the Osteoarthritis Initiative: its folders or zips", _add_oaih),
-    "gis": SourceCommand("gis", "a folder of pictures, such as an image search finds", _add_gis),
+    "gis": SourceCommand("folder", "a folder of pictures, such as an image search finds", _add_gis),
     "folder": SourceCommand("folder", "any folder of films with any ROI", _add_folder),
     "fracatlas": SourceCommand("fracatlas", "the released FracAtlas folder", _add_fracatlas),
     "phantom": SourceCommand("phantoms", "synthetic films: ROOT/<cgoa|oaih|gis>/{images,hips.csv}", _add_phantom),

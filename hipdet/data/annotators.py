@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -66,7 +66,7 @@ def merge_annotators(film: str, readings: Mapping[str, Sequence[Roi]], rules: Ru
     for place, roi in enumerate(first):
         boxes = [roi.box, *(readings[name][partners[name][place]].box for name in names[1:])]
         x0, y0, x1, y1 = np.mean(boxes, axis=0).tolist()
-        rois.append(Roi((x0, y0, x1, y1), roi.label, roi.picture_side, roi.implant))
+        rois.append(replace(roi, box=(x0, y0, x1, y1)))
     return Merged(tuple(rois), agreements)
 
 

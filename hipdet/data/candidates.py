@@ -1,7 +1,4 @@
-"""What a data set asks of its films and labels.
-
-What the finder of a data set hands on: a film that may be converted, and what is known of it but its boxes.
-"""
+"""What the finder of a data set hands on, films that may be converted, and what the data set asks of its films and labels."""
 
 from __future__ import annotations
 

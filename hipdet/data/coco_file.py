@@ -1,11 +1,4 @@
-"""The record of a labelled film that converters hand to the COCO writer.
-
-Films to COCO JSON.
-
-COCO back to films: the way back of :mod:`hipdet.data.coco_file`.
-
-Parts of COCO dictionaries, and several as one.
-"""
+"""The record of a labelled film that converters hand to the COCO writer; films to COCO JSON and back; files joined."""
 
 from __future__ import annotations
 
@@ -113,13 +106,13 @@ def build_coco(films: Iterable[Film], classes: Sequence[str], info: Mapping[str,
         for number, roi in enumerate((*film.rois, *film.ignored)):
             if roi.label not in category_ids:
                 raise DatasetError(f"{film.file_name}: label {roi.label!r} found, expected one of {list(classes)}")
-            annotation = _annotation(len(annotations) + 1, image_id, category_ids[roi.label], roi)
-            annotations.append(dict(annotation, iscrowd=int(number >= len(film.rois))))
+            crowd = int(number >= len(film.rois))
+            annotations.append(_annotation(len(annotations) + 1, image_id, category_ids[roi.label], roi, crowd))
     categories = [{"id": number, "name": name} for name, number in category_ids.items()]
     return {"info": dict(info), "images": images, "annotations": annotations, "categories": categories}
 
 
-def _annotation(number: int, image_id: int, category_id: int, roi: Roi) -> dict[str, Any]:
+def _annotation(number: int, image_id: int, category_id: int, roi: Roi, iscrowd: int) -> dict[str, Any]:
     bbox = [round(float(value), 3) for value in xyxy_to_xywh(roi.box)[0]]
     annotation: dict[str, Any] = {
         "id": number,
@@ -127,7 +120,7 @@ def _annotation(number: int, image_id: int, category_id: int, roi: Roi) -> dict[
         "category_id": category_id,
         "bbox": bbox,
         "area": round(bbox[2] * bbox[3], 3),
-        "iscrowd": 0,
+        "iscrowd": iscrowd,
     }
     if roi.picture_side is not None:
         annotation["picture_side"] = roi.picture_side
@@ -143,13 +136,12 @@ _OWN = ("id", "file_name", "width", "height", "source", "patient")
 def films_of(coco: Mapping[str, Any]) -> list[Film]:
     """The films of a valid COCO dictionary with their ROIs, in the order of the images."""
     labels = {category["id"]: category["name"] for category in coco["categories"]}
-    rois: dict[int, list[Roi]] = defaultdict(list)
-    ignored: dict[int, list[Roi]] = defaultdict(list)
+    rois: dict[tuple[int, bool], list[Roi]] = defaultdict(list)  # by image, and whether they are to be ignored
     for annotation in coco["annotations"]:
         x0, y0, x1, y1 = xywh_to_xyxy(annotation["bbox"])[0].tolist()
         side, implant = annotation.get("picture_side"), annotation.get("implant")
-        boxes = (ignored if is_ignored(annotation) else rois)[annotation["image_id"]]
-        boxes.append(Roi((x0, y0, x1, y1), labels[annotation["category_id"]], side, implant))
+        roi = Roi((x0, y0, x1, y1), labels[annotation["category_id"]], side, implant)
+        rois[annotation["image_id"], is_ignored(annotation)].append(roi)
     return [
         Film(
             image["file_name"],
@@ -157,9 +149,9 @@ def films_of(coco: Mapping[str, Any]) -> list[Film]:
             image["height"],
             image.get("source") or "",
             image.get("patient") or "",
-            tuple(rois[image["id"]]),
+            tuple(rois[image["id"], False]),
             {key: value for key, value in image.items() if key not in _OWN},
-            tuple(ignored[image["id"]]),
+            tuple(rois[image["id"], True]),
         )
         for image in coco["images"]
     ]

@@ -56,15 +56,12 @@ def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candid
 
     def upright(each: LabelBox) -> Roi:
         x0, y0, x1, y1 = (edge * scale for edge in each.box)
-        box = (
-            turn_upright((x0, y0, x1, y1), header.stored, header.orientation)
-            if frame.name == "raw"
-            else (x0, y0, x1, y1)
-        )
-        box = (box[0], box[1] - top, box[2], box[3] - top)
+        if frame.name == "raw":
+            x0, y0, x1, y1 = turn_upright((x0, y0, x1, y1), header.stored, header.orientation)
         where = ", ".join(filter(None, (labels.file.name, labels.place, each.place)))
         try:
-            return Roi(_on_film(box, width, height), rules.class_of(each.label), each.picture_side, each.implant)
+            box = _on_film((x0, y0 - top, x1, y1 - top), width, height)
+            return Roi(box, rules.class_of(each.label), each.picture_side, each.implant)
         except DatasetError as error:
             raise DatasetError(f"{film}: {error} ({where})") from error
 
@@ -175,7 +172,7 @@ def default_labels(root: Path, given: Sequence[str]) -> dict[str, Path]:
     return {"": found[0]}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Collected:
     """What becomes of a data set.
 
@@ -184,14 +181,14 @@ class Collected:
         exclusions: Films that aren't, for a reason that lies in the rules.
         faults: Films that can't be converted as they are, and what must be mended.
         warnings: Sentences about what is likely but not sure.
-        agreements: A row for each ROI that two annotators labelled.
+        agreements: A row for each ROI that two annotators labelled, the lowest IoU first.
     """
 
-    films: tuple[tuple[Film, Candidate], ...]
-    exclusions: tuple[Exclusion, ...]
-    faults: tuple[Exclusion, ...]
-    warnings: tuple[str, ...]
-    agreements: tuple[Agreement, ...]
+    films: list[tuple[Film, Candidate]] = field(default_factory=list)
+    exclusions: list[Exclusion] = field(default_factory=list)
+    faults: list[Exclusion] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    agreements: list[Agreement] = field(default_factory=list)
 
 
 class _Collector:
@@ -202,33 +199,23 @@ class _Collector:
         self.source = source
         self.candidates = sorted(found.candidates, key=lambda candidate: candidate.file)
         self.index = FilmIndex(self.candidates)
-        self.films: list[tuple[Film, Candidate]] = []
-        self.exclusions = list(found.exclusions)
-        self.faults: list[Exclusion] = []
-        self.warnings: list[str] = []
-        self.agreements: list[Agreement] = []
+        self.made = Collected(exclusions=list(found.exclusions))
 
     def run(self) -> Collected:
+        made = self.made
         # no name for the list: each film's labels go when it is converted
-        matches = match_labels(self.source.read(self._film_size), self.index, FilmIndex(self.exclusions))
-        self.faults += matches.faults
+        matches = match_labels(self.source.read(self._film_size), self.index, FilmIndex(made.exclusions))
+        made.faults += matches.faults
         for each in matches.without_film:
-            self.exclusions.append(Exclusion(each.relative or each.name, "labelled, but there is no such film"))
+            made.exclusions.append(Exclusion(each.relative or each.name, "labelled, but there is no such film"))
         for candidate in tqdm(self.candidates, desc=f"{self.rules.source} films", unit="film", disable=None):
             try:
-                exclusion = self._convert(candidate, matches.of_film.pop(candidate.name, ()))
+                if exclusion := self._convert(candidate, matches.of_film.pop(candidate.name, ())):
+                    made.exclusions.append(Exclusion(candidate.shown, exclusion))
             except HipdetError as error:
-                self.faults.append(fault_of(candidate, error))
-                continue
-            if exclusion:
-                self.exclusions.append(Exclusion(candidate.shown, exclusion))
-        return Collected(
-            tuple(self.films),
-            tuple(sorted(set(self.exclusions))),
-            tuple(self.faults),
-            tuple(self.warnings),
-            tuple(sorted(self.agreements, key=lambda row: (row.iou, row.film, row.first_box))),
-        )
+                made.faults.append(fault_of(candidate, error))
+        made.agreements.sort(key=lambda row: (row.iou, row.film, row.first_box))
+        return made
 
     def _convert(self, candidate: Candidate, labels: Sequence[FilmLabels]) -> str | None:
         """Convert one film; returns the reason if it is excluded."""
@@ -251,9 +238,9 @@ class _Collector:
             upright = upright_rois(each, header, candidate, rules)
             readings[annotator] = upright.rois
             ignored.update(dict.fromkeys(upright.ignored))
-            self.warnings += [upright.warning] if upright.warning else []
+            self.made.warnings += [upright.warning] if upright.warning else []
         merged = merge_annotators(name, readings, rules)
-        self.agreements += merged.agreements
+        self.made.agreements += merged.agreements
         if merged.disagreement:
             return merged.disagreement
         none = not merged.rois and all(is_done(each.remarks) for each in labels)
@@ -263,7 +250,7 @@ class _Collector:
         label_files = sorted({each.file.relative_to(self.source.root_of(each)).as_posix() for each in labels})
         extra = {**candidate.extra, "label_file": ", ".join(label_files), **_status(labels)}
         film = Film(candidate.name, width, height, rules.source, candidate.patient, rois, extra, tuple(ignored))
-        self.films.append((film, candidate))
+        self.made.films.append((film, candidate))
         return None
 
     def _film_size(self, film: str) -> tuple[int, int] | None:

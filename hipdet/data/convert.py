@@ -177,7 +177,7 @@ def convert_found(
     if output.copies is None:
         _require_films_as_they_are(found.candidates)
     collected = collect(found, labels, rules)
-    films, faults = list(collected.films), list(collected.faults)
+    films, faults = collected.films, collected.faults
     _refuse(root, faults, output)  # before the steps that take long
     pairs: list[NearDuplicate] = []
     if output.near_duplicates:
@@ -203,9 +203,9 @@ def convert_found(
         films=[film for film, _ in films],
         summary=Summary.of([originals[candidate.name] for _, candidate in films]),
         exclusions=exclusions,
-        agreements=collected.agreements,
+        agreements=tuple(collected.agreements),
         duplicates=tuple(pairs),
-        warnings=collected.warnings,
+        warnings=tuple(collected.warnings),
         notes=found.notes,
         mark=found.mark,
     )

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from hipdet.core.errors import HipdetError
 from hipdet.core.files import replacing
 from hipdet.data.candidates import Candidate, Exclusion, fault_of
-from hipdet.data.coco_file import Film, Roi
+from hipdet.data.coco_file import Film
 from hipdet.radiographs.grey import area_mean
 from hipdet.radiographs.read import read_radiograph
 
@@ -90,10 +90,7 @@ def _in_copy(film: Film, name: str, side: int | None) -> Film:
     width, height = (max(1, int(pixels * scale + 0.5)) for pixels in (film.width, film.height))
     fx, fy = width / film.width, height / film.height  # by the rounded sizes, as in mmdet's Resize
     rois, ignored = (
-        tuple(
-            Roi((r.box[0] * fx, r.box[1] * fy, r.box[2] * fx, r.box[3] * fy), r.label, r.picture_side, r.implant)
-            for r in boxes
-        )
+        tuple(replace(r, box=(r.box[0] * fx, r.box[1] * fy, r.box[2] * fx, r.box[3] * fy)) for r in boxes)
         for boxes in (film.rois, film.ignored)
     )
     size = {"original_width": film.width, "original_height": film.height}

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Generic, TypeVar
 
@@ -89,15 +90,8 @@ def _stem(name: str) -> str:
 
 def _shared_folders(one: Sequence[str], other: Sequence[str]) -> int:
     """How many folders agree, from the last one up."""
-    count = 0
-    for a, b in zip(reversed(one), reversed(other)):
-        if a != b:
-            break
-        count += 1
-    return count
-
-
-_FILM_COLUMNS = ("film", "image")
+    pairs = zip(reversed(one), reversed(other))
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def find_films(root: Path, source: str) -> list[Candidate]:
@@ -110,12 +104,8 @@ def find_films(root: Path, source: str) -> list[Candidate]:
     """
     own = re.compile(rf"{re.escape(source)}_(upright|\d+)")
     files = files_below(root, keep=lambda name: not own.fullmatch(name))
-    candidates = [
-        Candidate(file, short, short)
-        for file in files
-        if is_film(file.name, file.path)
-        for short in [short_name(file.name)]
-    ]
+    films = [(file, short_name(file.name)) for file in files if is_film(file.name, file.path)]
+    candidates = [Candidate(file, short, short) for file, short in films]
     if not candidates:
         raise DatasetError(f"{root}: no films, expected JPEG, PNG, TIFF, BMP or DICOM files: check the path")
     return candidates
@@ -174,7 +164,7 @@ def read_film_table(path: Path, columns: Sequence[str] = (), empty: bool = False
         if file.kind != "text":
             raise LabelFault(f"is {file.kind.upper()}, expected a CSV table")
         header, _ = table_header(file.document)
-        key = next((name for name in _FILM_COLUMNS if name in header), _FILM_COLUMNS[0])
+        key = "image" if "image" in header and "film" not in header else "film"
         for row in table_rows(file.document, (key, *columns), faults, path.name):
             with faults.at(path.name, row.place):
                 if not row.text[key]:
@@ -217,15 +207,11 @@ def exclude_listed(candidates: Sequence[Candidate], table: Path | None) -> Found
         DatasetError: as :func:`rows_of_films`, or a film without reason.
     """
     rows = rows_of_films(candidates, table, ["reason"], empty=True) if table else {}
-    raise_faults(
-        table, [f"{row.place}: column reason is empty, expected why" for row in rows.values() if not row.text["reason"]]
-    )
-    excluded = [
-        Exclusion(each.name, rows[each.name].text["reason"], each.other_names)
-        for each in candidates
-        if each.name in rows
-    ]
-    return Found(tuple(each for each in candidates if each.name not in rows), tuple(excluded))
+    without = [row.place for row in rows.values() if not row.text["reason"]]
+    raise_faults(table, [f"{place}: column reason is empty, expected why" for place in without])
+    listed = [each for each in candidates if each.name in rows]
+    excluded = tuple(Exclusion(each.name, rows[each.name].text["reason"], each.other_names) for each in listed)
+    return Found(tuple(each for each in candidates if each.name not in rows), excluded)
 
 
 def with_patients_of(candidates: Sequence[Candidate], table: Path) -> tuple[list[Candidate], bool]:

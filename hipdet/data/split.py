@@ -11,6 +11,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from hipdet.core.errors import DatasetError
 from hipdet.data.coco_file import Film
 from hipdet.data.validate.faults import Fault
@@ -105,13 +107,10 @@ def near_duplicate_groups(numbers: Sequence[int], gap: int = 2) -> list[int]:
 
     Numbers that differ by `gap` or less from a neighbour in sorted order are chained: ``[5, 1, 3, 9] -> [1, 1, 1, 9]``.
     """
-    group_of: dict[int, int] = {}
-    previous = first = None
-    for number in sorted(set(numbers)):
-        if previous is None or first is None or number - previous > gap:
-            first = number
-        group_of[number] = first
-        previous = number
+    ordered = np.unique(numbers)
+    starts = np.diff(ordered, prepend=-np.inf) > gap
+    first = ordered[starts][np.cumsum(starts) - 1]  # of the group of each
+    group_of = dict(zip(ordered.tolist(), first.tolist()))
     return [group_of[number] for number in numbers]
 
 
@@ -239,14 +238,12 @@ def find_leaks(parts: Mapping[str, Iterable[Image]]) -> Leaks:
 def check_across(files: Mapping[str, dict[str, Any]]) -> list[Fault]:
     """Warn of patients and films that stand in several of `files`, COCO dictionaries by file name."""
     leaks = find_leaks({name: sound_images(coco.get("images", [])) for name, coco in files.items()})
-    return [
-        *(_warning("patient-shared", f"patient {shared.name}", shared) for shared in leaks.patients),
-        *(_warning("film-shared", "", shared) for shared in leaks.films),
-    ]
-
-
-def _warning(kind: str, id: str, shared: Shared) -> Fault:
+    found = [("patient-shared", f"patient {each.name}", each) for each in leaks.patients]
+    found += [("film-shared", "", each) for each in leaks.films]
     mend = "split by patient (hipdet split) if these are training and test"
-    return Fault(
-        kind, shared.parts[0], id, shared.film, f"also in {', '.join(shared.parts[1:])}", "one file", mend, True
-    )
+    return [
+        Fault(
+            kind, each.parts[0], id, each.film, f"also in {', '.join(each.parts[1:])}", "one file", mend, warning=True
+        )
+        for kind, id, each in found
+    ]

@@ -7,6 +7,7 @@ refused.  Images without boxes are films without ROI: the format can't say "not 
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
@@ -89,9 +90,7 @@ def _label_box(shape: Element, label: str | None, rotated: str, size: Size | Non
 def _turned(box: Box, degrees: float, rotated: str) -> Box:
     """`box` turned about its centre."""
     x0, y0, x1, y1 = box
-    width, height = x1 - x0, y1 - y0
+    centre = complex(x0 + x1, y0 + y1) / 2
     # the centre stays, so the corner from which the turned box is drawn moves
-    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    x = (x0 + x1) / 2 - width / 2 * c + height / 2 * s
-    y = (y0 + y1) / 2 - width / 2 * s - height / 2 * c
-    return box_of_corners(turned_corners((x, y), width, height, degrees), rotated)
+    corner = centre + (complex(x0, y0) - centre) * cmath.rect(1, math.radians(degrees))
+    return box_of_corners(turned_corners((corner.real, corner.imag), x1 - x0, y1 - y0, degrees), rotated)

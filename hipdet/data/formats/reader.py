@@ -26,7 +26,10 @@ def detect_format(file: LabelFile) -> str:
     Raises:
         LabelFault: no known format.
     """
-    found = {"json": _json_format, "xml": _xml_format, "text": _text_format}[file.kind](file)
+    if file.kind == "xml":
+        found = {"annotation": "voc", "annotations": "cvat"}.get(file.document.tag)
+    else:
+        found = _json_format(file.document) if file.kind == "json" else _text_format(file)
     if found is None:
         raise LabelFault(
             f"no known format, found {_summary(file)}: export the labels as one that hipdet reads, name it with "
@@ -35,8 +38,7 @@ def detect_format(file: LabelFile) -> str:
     return found
 
 
-def _json_format(file: LabelFile) -> str | None:
-    document = file.document
+def _json_format(document: Any) -> str | None:
     if isinstance(document, list):
         tasks = [item for item in document if isinstance(item, dict)]
         is_label_studio = any("data" in task or "annotation_id" in task or "annotator" in task for task in tasks)
@@ -45,17 +47,10 @@ def _json_format(file: LabelFile) -> str | None:
         return "coco"
     if "shapes" in document:
         return "labelme"
-    if "_via_img_metadata" in document or any(_is_via_film(film) for film in document.values()):
+    films = [film for film in document.values() if isinstance(film, dict)]
+    if "_via_img_metadata" in document or any({"filename", "regions"} <= film.keys() for film in films):
         return "via"
     return None
-
-
-def _is_via_film(film: Any) -> bool:
-    return isinstance(film, dict) and {"filename", "regions"} <= film.keys()
-
-
-def _xml_format(file: LabelFile) -> str | None:
-    return {"annotation": "voc", "annotations": "cvat"}.get(file.document.tag)
 
 
 def _text_format(file: LabelFile) -> str | None:
@@ -174,7 +169,7 @@ def read_labels(
     faults = LabelFaults()
     files = _load(path, format, faults)
     kind, files = (format, files) if format else _detected(path, files, faults)
-    films = FORMATS[kind].read(_of_kind(files, kind, faults), options, faults) if kind else []
+    films = FORMATS[kind].read(files, options, faults) if kind else []
     faults.found += repeat_faults(films, {file.path: file.shown for file in files})
     raise_faults(path, faults.found)
     if not films:
@@ -197,7 +192,10 @@ def _load(path: Path, format: str | None, faults: LabelFaults) -> list[LabelFile
     for each in tqdm(paths, "label files", unit="file", disable=None if len(paths) > 1 else True):
         shown = each.name if each == path else each.relative_to(path).as_posix()
         with faults.at(shown):
-            files.append(load_label_file(each, shown))
+            file = load_label_file(each, shown)
+            if format and file.kind not in FORMATS[format].kinds:
+                raise LabelFault(f"is {file.kind}, expected {FORMATS[format].title}: name another format=")
+            files.append(file)
     return files
 
 
@@ -211,15 +209,3 @@ def _detected(path: Path, files: Sequence[LabelFile], faults: LabelFaults) -> tu
         found = ", ".join(f"{FORMATS[kind].title} ({same[0].shown})" for kind, same in kinds.items())
         raise DatasetError(f"{path}: several formats, {found}, expected one: name it with format={'|'.join(kinds)}")
     return next(iter(kinds.items()), (None, []))
-
-
-def _of_kind(files: Sequence[LabelFile], kind: str, faults: LabelFaults) -> list[LabelFile]:
-    """Those of `files` that can be of the format, the others being faults."""
-    expected = FORMATS[kind]
-    good = []
-    for file in files:
-        with faults.at(file.shown):
-            if file.kind not in expected.kinds:
-                raise LabelFault(f"is {file.kind}, expected {expected.title}: name another format=")
-            good.append(file)
-    return good

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from hipdet.core.errors import DatasetError, raise_faults
-from hipdet.data.candidates import Candidate, Exclusion, Found
+from hipdet.data.candidates import Exclusion, Found
 from hipdet.data.formats.parse import TableRow
 from hipdet.data.match import find_films, rows_of_films
 
@@ -48,7 +48,9 @@ def find_cgoa(
     if min(crop) < 0:
         raise DatasetError(f"crop is {crop[0]} {crop[1]}, expected pixel rows from 0 up at the top and at the bottom")
     films = find_films(root, SOURCE)
-    _require_serial_numbers(root, films)
+    unnumbered = [film.name for film in films if not _serial(film.name)[0]]
+    hint = "expected a serial number such as 0001, 0001_pre or 0001_post: this name may tell who the patient is"
+    raise_faults(f"{root} (rename the films, in the label files too)", [f"{name}: {hint}" for name in unnumbered])
     table = table or root / "films.csv"
     rows = rows_of_films(films, table, COLUMNS)
     raise_faults(table, [fault for name, row in rows.items() for fault in _faults(name, row)] + _pair_faults(rows))
@@ -81,18 +83,9 @@ def _taken(films: Iterable[tuple[str, str]], phases: Collection[str]) -> Mapping
 
 
 def _serial(name: str) -> tuple[str, str]:
-    """Serial number and phase, ``""`` for a single film, of a name that has been checked."""
+    """Serial number, ``""`` without one, and phase, ``""`` for a single film."""
     match = _SERIAL.fullmatch(PurePosixPath(name).stem)
     return (match[1], (match[2] or "").lower()) if match else ("", "")
-
-
-def _require_serial_numbers(root: Path, films: Iterable[Candidate]) -> None:
-    faults = [
-        f"{film.name}: expected a serial number such as 0001, 0001_pre or 0001_post: this name may tell who the patient is"
-        for film in films
-        if not _SERIAL.fullmatch(PurePosixPath(film.name).stem)
-    ]
-    raise_faults(f"{root} (rename the films, in the label files too)", faults)
 
 
 def _faults(name: str, row: TableRow) -> list[str]:
@@ -113,10 +106,9 @@ def _pair_faults(rows: dict[str, TableRow]) -> list[str]:
         pairs[_serial(name)[0]].append((name, row))
     faults = []
     for serial, films in pairs.items():
-        patients = sorted({row.text["patient"] for _, row in films})
+        patients = {row.text["patient"] for _, row in films}
         if len(patients) > 1:
             names = " and ".join(name for name, _ in films)
-            faults.append(
-                f"{films[1][1].place}: {names} are films of number {serial}, found {len(patients)} patients, expected one"
-            )
+            found = f"{names} are films of number {serial}, found {len(patients)} patients, expected one"
+            faults.append(f"{films[1][1].place}: {found}")
     return faults

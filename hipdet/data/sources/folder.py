@@ -1,4 +1,4 @@
-"""Any folder of films, any ROI: knees, hearts, lungs."""
+"""Any folder of films, any ROI: knees, hearts, lungs; and GIS, hips that an image search found, a test set (paper, 2.1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from hipdet.core.errors import DatasetError
 from hipdet.data.candidates import Candidate, Found
 from hipdet.data.match import exclude_listed, find_films, with_patients, with_patients_of
 
-PATIENT_FROM = ("unknown", "film", "folder")
+GIS = "gis"
+GIS_MIN_SIDE = 225  # px; the paper's text drops films below 255, but its table has one of 225
 
 
 def find_folder(
@@ -40,6 +41,23 @@ def find_folder(
         films, in_table = with_patients_of(films, table)
         known = known or in_table
     return replace(exclude_listed(films, exclude), mark="" if known else UNKNOWN)
+
+
+def find_gis(root: Path, exclude: Path | None = None, table: Path | None = None) -> Found:
+    """The films of a folder but those that a person excluded.
+
+    Args:
+        root: Folder of films.
+        exclude: Table ``film, reason`` of films that aren't to be used: children, drawings and bandages over the hip in the
+            paper; ``root/exclude.csv`` if there is one.
+        table: Table ``film, patient`` where patients are known; otherwise each film counts as one.
+
+    Raises:
+        DatasetError: no films, or the list of faults of a table.
+    """
+    listed = root / "exclude.csv"
+    exclude = exclude or (listed if listed.is_file() else None)
+    return find_folder(root, GIS, table=table, exclude=exclude)
 
 
 def _patients(films: Iterable[Candidate], patient_from: str) -> dict[str, str]:

@@ -1,6 +1,4 @@
-"""OAIH: AP pelvis films of the Osteoarthritis Initiative (paper, 2.1), as the archive is released.
-
-The X-ray series of the Osteoarthritis Initiative on disk or in its zips.
+"""OAIH: AP pelvis films of the Osteoarthritis Initiative (paper, 2.1), as the archive is released, on disk or in its zips.
 
 ``<visit>/<release>/<participant, 7 digits>/<yyyymmdd>/<series, 8 digits>/001`` is the DICOM film, and
 ``<series>_1x1.jpg`` beside the folder its preview; series of X-rays begin with 0.  Some archives unpack doubly nested
@@ -21,7 +19,11 @@ from hipdet.data.candidates import Candidate, Exclusion, Found
 from hipdet.data.formats.parse import LabelFault, LabelFaults, decoded, table_rows
 from hipdet.radiographs.read import read_series_description
 
+SOURCE = "oaih"
 VISITS = ("00m", "12m", "18m", "24m", "30m", "36m", "48m", "72m", "96m")
+PAPER_VISITS = ("12m", "96m")
+ROUTES = ("dicom", "preview")
+PELVIS = "AP Pelvis"
 CONTENTS = "contents.csv"
 
 _VISIT = re.compile(r"\d\dm")
@@ -88,12 +90,6 @@ def _visit(file: StoredFile, root: Path) -> str:
     return next((part for part in parts if _VISIT.fullmatch(part)), "")
 
 
-SOURCE = "oaih"
-PAPER_VISITS = ("12m", "96m")
-ROUTES = ("dicom", "preview")
-PELVIS = "AP Pelvis"
-
-
 def find_oaih(root: Path, visits: Collection[str] = PAPER_VISITS, route: str = "dicom") -> Found:
     """The AP pelvis films of the selected visits; the patient is the participant.
 
@@ -119,36 +115,32 @@ def find_oaih(root: Path, visits: Collection[str] = PAPER_VISITS, route: str = "
     exclusions: list[Exclusion] = []
     others: Counter[str] = Counter()
     for series in listing.series:
-        name = f"{series.visit}/{series.participant}/{series.number}"
+        name, other_names = f"{series.visit}/{series.participant}/{series.number}", _other_names(series.number)
         file = series.dicom if route == "dicom" else series.preview
         description = described.pop((series.visit, series.folder), None) or _of_dicom(series)
         if description not in (PELVIS, None):
             others[str(description)] += 1
         elif file is None:
-            exclusions.append(Exclusion(name, f"no {route} file in the archive", _names(series)))
+            exclusions.append(Exclusion(name, f"no {route} file in the archive", other_names))
         elif description is None and route == "dicom":
-            exclusions.append(Exclusion(name, f"no description in {CONTENTS} or DICOM", _names(series)))
+            exclusions.append(Exclusion(name, f"no description in {CONTENTS} or DICOM", other_names))
         else:
-            candidates.append(_candidate(series, file, name))
+            short = f"{series.participant}_{series.visit}_{series.number}"
+            extra = {"visit": series.visit, "original": name}  # without the date of the visit
+            candidates.append(Candidate(file, series.participant, short, other_names, extra))
     for (visit, folder), description in described.items():
         if description == PELVIS:
             participant, _, number = folder.split("/")
             reason = f"in {CONTENTS}, but not in the archive"
-            exclusions.append(Exclusion(f"{visit}/{participant}/{number}", reason, (number, f"{number}_1x1.jpg")))
+            exclusions.append(Exclusion(f"{visit}/{participant}/{number}", reason, _other_names(number)))
     if not candidates:
         raise DatasetError(_nothing(root, listing, route, others))
     return Found(tuple(candidates), tuple(exclusions), _notes(listing, others))
 
 
-def _candidate(series: Series, file: StoredFile, name: str) -> Candidate:
-    extra = {"visit": series.visit, "original": name}  # without the date of the visit
-    short = f"{series.participant}_{series.visit}_{series.number}"
-    return Candidate(file, series.participant, short, _names(series), extra)
-
-
-def _names(series: Series) -> tuple[str, ...]:
+def _other_names(series: str) -> tuple[str, ...]:
     """What labels call the film: by its series, as nearly all films are ``001``."""
-    return series.number, f"{series.number}_1x1.jpg"
+    return series, f"{series}_1x1.jpg"
 
 
 def _descriptions(listing: Listing) -> dict[tuple[str, str], str]:
@@ -159,12 +151,11 @@ def _descriptions(listing: Listing) -> dict[tuple[str, str], str]:
         with faults.at(file.name):
             columns = ("folder", "seriesdescription")
             for row in table_rows(decoded(file.read()), columns, faults, file.name, delimiters=",\t"):
-                parts = row.text["folder"].replace("\\", "/").strip("/").split("/")
                 with faults.at(file.name, row.place):
+                    folder = row.text["folder"]
+                    parts = folder.replace("\\", "/").strip("/").split("/")
                     if len(parts) < 3:
-                        raise LabelFault(
-                            f"column Folder is {row.text['folder']!r}, expected .../participant/date/series"
-                        )
+                        raise LabelFault(f"column Folder is {folder!r}, expected .../participant/date/series")
                     participant = row.text.get("participantid") or parts[-3]
                     if participant != parts[-3]:
                         raise LabelFault(f"ParticipantID is {participant!r}, but the folder is of {parts[-3]!r}")

@@ -1,28 +1,21 @@
-"""Boxes of a COCO file: all that CocoDataset drops, and pycocotools takes, without a word.
-
-Every fault between the annotations and the films on disk.
-"""
+"""Boxes of a COCO file: all that CocoDataset drops, and pycocotools takes, without a word; and its films on disk."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from hipdet.core.errors import RadiographError
 from hipdet.core.records import MAX_SIDE, finite, finite_box, is_side, is_whole, shown
-from hipdet.data.validate.faults import Faults
-from hipdet.data.validate.structure import file_name_fault
-from hipdet.radiographs.grey import RadiographHeader
+from hipdet.data.validate.faults import Faults, FaultyRecord
+from hipdet.data.validate.structure import Record, file_name_fault
 from hipdet.radiographs.read import read_header
 
 TOLERANCE = 1.0  # px that a box may reach over the edge of its film: rounding of labelling tools
 AREA_TOLERANCE = 0.02  # of the box: areas of masks and of rounded boxes differ by less
 _DRAW = "draw it again"
-
-Record = dict[str, Any]
 
 
 def check_annotations(
@@ -33,66 +26,60 @@ def check_annotations(
     category_ids = sorted({category["id"] for category in categories if is_whole(category["id"])})
     seen: dict[tuple[object, ...], object] = {}
     for annotation in annotations:
-        where = f"annotation {shown(annotation['id'])}"
         image_id, category_id = annotation["image_id"], annotation["category_id"]
         image = by_id.get(image_id) if is_whole(image_id) else None
-        film = image["file_name"] if image else ""
+        of = faults.at(f"annotation {shown(annotation['id'])}", image["file_name"] if image else "")
         if image is None:
-            found, mend = f"image_id {shown(image_id)}", "add the image, or drop the box"
-            faults.error("image-unknown", where, found, "the id of an image of this file", mend)
+            expected, mend = "the id of an image of this file", "add the image, or drop the box"
+            of.error("image-unknown", f"image_id {shown(image_id)}", expected, mend)
         if not is_whole(category_id) or category_id not in category_ids:
-            found, expected = f"category_id {shown(category_id)}", f"one of {category_ids}"
-            faults.error("category-unknown", where, found, expected, "add the category, or mend the id", film)
-        _check_flags(annotation, where, film, faults)
-        if _check_box(annotation, image, where, film, faults) and image is not None:
+            expected, mend = f"one of {category_ids}", "add the category, or mend the id"
+            of.error("category-unknown", f"category_id {shown(category_id)}", expected, mend)
+        _check_flags(annotation, of)
+        if _check_box(annotation, image, of) and image is not None:
             key = (image_id, shown(category_id), *annotation["bbox"])
             if key in seen:
-                found = f"the same box as annotation {seen[key]}"
-                faults.error("box-twice", where, found, "each ROI once", "remove one", film)
+                of.error("box-twice", f"the same box as annotation {seen[key]}", "each ROI once", "remove one")
             seen.setdefault(key, annotation["id"])
 
 
-def _check_flags(annotation: Record, where: str, film: str, faults: Faults) -> None:
+def _check_flags(annotation: Record, of: FaultyRecord) -> None:
     """iscrowd and ignore, which mean the same, take a box out of training and of the figures."""
     crowd = annotation["iscrowd"]
     if crowd not in (0, 1) or isinstance(crowd, float):
-        faults.error("iscrowd-invalid", where, f"iscrowd is {shown(crowd)}", "0 or 1", "write 0 for a ROI", film)
+        of.error("iscrowd-invalid", f"iscrowd is {shown(crowd)}", "0 or 1", "write 0 for a ROI")
     elif crowd or annotation.get("ignore"):
         key = "iscrowd" if crowd else "ignore"
         found = f"{key} is set, so the box is neither a ROI nor background, in training and in figures"
-        mend = "write 0 if it is a ROI like others"
-        faults.warn("box-ignored", where, found, "0 for a ROI", mend, film)
+        of.warn("box-ignored", found, "0 for a ROI", "write 0 if it is a ROI like others")
 
 
-def _check_box(annotation: Record, image: Record | None, where: str, film: str, faults: Faults) -> bool:
+def _check_box(annotation: Record, image: Record | None, of: FaultyRecord) -> bool:
     """Whether it is a box that training can use."""
     box = finite_box(annotation["bbox"])
     if box is None:
-        found = f"bbox {shown(annotation['bbox'])}"
-        faults.error("box-not-numbers", where, found, "4 finite numbers [x, y, width, height]", _DRAW, film)
+        of.error(
+            "box-not-numbers", f"bbox {shown(annotation['bbox'])}", "4 finite numbers [x, y, width, height]", _DRAW
+        )
         return False
     _, _, w, h = box
     if w < 1 or h < 1:
         found = f"bbox {shown(annotation['bbox'])}, {w:g} wide and {h:g} high"
-        faults.error("box-too-small", where, found, "at least 1 px", _DRAW, film)
+        of.error("box-too-small", found, "at least 1 px", _DRAW)
         return False
-    if image is not None and not _check_place(box, image, annotation["bbox"], where, faults):
+    if image is not None and not _check_place(box, image, annotation["bbox"], of):
         return False
     area = finite(annotation["area"])
     # CocoDataset drops a box without area, pycocotools one above 1e10
     if area is None or not 0 < area <= MAX_SIDE**2:
-        faults.error(
-            "area-invalid", where, f"area {shown(annotation['area'])}", f"{w * h:g}", "write width x height", film
-        )
+        of.error("area-invalid", f"area {shown(annotation['area'])}", f"{w * h:g}", "write width x height")
         return False
     if abs(area - w * h) > AREA_TOLERANCE * w * h and not annotation.get("segmentation"):
-        faults.warn("area-differs", where, f"area {area:g}", f"{w * h:g}", "write width x height", film)
+        of.warn("area-differs", f"area {area:g}", f"{w * h:g}", "write width x height")
     return True
 
 
-def _check_place(
-    box: tuple[float, float, float, float], image: Record, bbox: object, where: str, faults: Faults
-) -> bool:
+def _check_place(box: tuple[float, float, float, float], image: Record, bbox: object, of: FaultyRecord) -> bool:
     width, height = image["width"], image["height"]
     if not (is_side(width) and is_side(height)):
         return True
@@ -103,18 +90,18 @@ def _check_place(
     found = f"bbox {shown(bbox)} [x, y, width, height] reaches {over:g} px out of the film of {width}x{height}"
     beside = x >= width or y >= height or x + w <= 0 or y + h <= 0  # nothing of it is on the film: CocoDataset drops it
     if over <= TOLERANCE and not beside:
-        faults.warn("box-over-edge", where, found, "a box on the film", "clip it", image["file_name"])
+        of.warn("box-over-edge", found, "a box on the film", "clip it")
         return True
     if not beside and 0 <= x < w <= width + TOLERANCE and 0 <= y < h <= height + TOLERANCE:
         mend = f"it is probably [x0, y0, x1, y1]: write [{x:g}, {y:g}, {w - x:g}, {h - y:g}]"
-        faults.error("box-corners", where, found, "[x, y, width, height]", mend, image["file_name"])
+        of.error("box-corners", found, "[x, y, width, height]", mend)
     else:
         mend = "clip or redraw it, and check that it was drawn on the upright film of this size"
-        faults.error("box-outside", where, found, "a box on the film", mend, image["file_name"])
+        of.error("box-outside", found, "a box on the film", mend)
     return False
 
 
-def check_films(images: Iterable[dict[str, Any]], root: Path, faults: Faults, progress: bool) -> None:
+def check_films(images: Iterable[Record], root: Path, faults: Faults, progress: bool) -> None:
     """Films are there, whole as far as their headers and ends show it, and of the declared upright size.
 
     Headers and ends are read, not the pixels: thousands of JPEGs take a second.  Image records that are faulty themselves are
@@ -127,39 +114,32 @@ def check_films(images: Iterable[dict[str, Any]], root: Path, faults: Faults, pr
         progress: Whether to show a bar, on a terminal.
     """
     if not root.is_dir():
-        faults.error("root-missing", "", f"image root {root}", "a folder", "check data_root and data_prefix")
+        faults.at().error("root-missing", f"image root {root}", "a folder", "check data_root and data_prefix")
         return
     for image in tqdm(images, "films", unit="film", disable=None if progress else True):
         name = image.get("file_name")
         if file_name_fault(name) is None:
-            _check_film(root / str(name), image, faults)
+            _check_film(root / str(name), image, faults.at(f"image {image.get('id')}", name))
 
 
-def _check_film(path: Path, image: dict[str, Any], faults: Faults) -> None:
-    where, name = f"image {image.get('id')}", image["file_name"]
+def _check_film(path: Path, image: Record, of: FaultyRecord) -> None:
     if not path.is_file():
-        faults.error(
-            "film-missing", where, "no such film", f"a film at {path}", "check the image root, or drop it", name
-        )
+        of.error("film-missing", "no such film", f"a film at {path}", "check the image root, or drop it")
         return
     try:
         header = read_header(path)
     except RadiographError as error:
         found, _, mend = error.reason.partition(": ")
-        faults.error("film-unreadable", where, found, "a readable film", mend or "export it again", name)
+        of.error("film-unreadable", found, "a readable film", mend or "export it again")
         return
-    _check_size(header, (image.get("width"), image.get("height")), where, name, faults)
-
-
-def _check_size(header: RadiographHeader, declared: tuple[Any, Any], where: str, name: str, faults: Faults) -> None:
-    upright = header.upright
+    declared, upright = (image.get("width"), image.get("height")), header.upright
     found, expected = f"{declared[0]}x{declared[1]} declared", f"{upright[0]}x{upright[1]}, the upright film's size"
     if declared != upright and declared == header.stored:
         mend = "EXIF orientation was ignored when it was labelled: turn its boxes to the upright film"
-        faults.error("size-not-upright", where, found, expected, mend, name)
+        of.error("size-not-upright", found, expected, mend)
     elif declared != upright:
-        faults.error("size-differs", where, found, expected, "label this very file, not a resized or turned copy", name)
+        of.error("size-differs", found, expected, "label this very file, not a resized or turned copy")
     elif header.orientation != 1 and header.stored == upright:
         found = f"EXIF orientation {header.orientation}, which leaves the size as it is"
         mend = "look at the film: a tool that ignores EXIF would have labelled it turned over"
-        faults.warn("orientation-unclear", where, found, "boxes of the upright film", mend, name)
+        of.warn("orientation-unclear", found, "boxes of the upright film", mend)

@@ -1,7 +1,4 @@
-"""All checks of one annotation file.
-
-The gate before training.
-"""
+"""All checks of one annotation file, and the gate before training."""
 
 from __future__ import annotations
 
@@ -19,6 +16,7 @@ from hipdet.data.validate.faults import Fault, Faults
 from hipdet.data.validate.plausibility import check_plausibility, sound, sound_images
 from hipdet.data.validate.structure import check_categories, check_ids, check_images, read_coco
 
+log = logging.getLogger(__name__)
 SQUARE_TOLERANCE = 0.05
 HIPS = ("hip",)
 
@@ -74,22 +72,15 @@ def validate(
     check_images(images, faults)
     check_annotations(annotations, images, categories, faults)
     check_categories(categories, annotations, expected.classes, faults)
-    _check_emptiness(images, annotations, faults)
+    if not images:
+        faults.at().error("no-images", "empty dataset: no images", "at least one", "export the annotations again")
+    elif all(map(is_ignored, annotations)):
+        faults.at().error("no-boxes", "no ground truth boxes", "at least one", "there is nothing to train or test on")
     good = sound_images(images)
     check_plausibility(good, sound(annotations, good), expected.rois, expected.square_tolerance, faults)
     if image_root is not None:
         check_films(images, Path(image_root), faults, progress)
     return coco, faults.found
-
-
-def _check_emptiness(images: Sequence[dict[str, Any]], annotations: Sequence[dict[str, Any]], faults: Faults) -> None:
-    if not images:
-        faults.error("no-images", "", "empty dataset: no images", "at least one", "export the annotations again")
-    elif all(map(is_ignored, annotations)):
-        faults.error("no-boxes", "", "no ground truth boxes", "at least one", "there is nothing to train or test on")
-
-
-log = logging.getLogger(__name__)
 
 
 def require_valid(

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,25 @@ class Faults:
         self.file = file
         self.found: list[Fault] = []
 
-    def error(self, kind: str, id: str, found: str, expected: str, mend: str, film: object = "") -> None:
+    def at(self, id: str = "", film: object = "") -> FaultyRecord:
+        """To note faults of a record, with the film that it is of; without `id` those of the file as a whole."""
+        return FaultyRecord(self, id, film if isinstance(film, str) else repr(film))
+
+
+class FaultyRecord(NamedTuple):
+    """One record, or the file as a whole, and where its faults are noted."""
+
+    faults: Faults
+    id: str
+    film: str
+
+    def error(self, kind: str, found: str, expected: str, mend: str) -> None:
         """Note what training would go wrong with."""
-        self._add(kind, id, found, expected, mend, film, False)
+        self.faults.found.append(Fault(kind, self.faults.file, self.id, self.film, found, expected, mend))
 
-    def warn(self, kind: str, id: str, found: str, expected: str, mend: str, film: object = "") -> None:
+    def warn(self, kind: str, found: str, expected: str, mend: str) -> None:
         """Note what needs a look."""
-        self._add(kind, id, found, expected, mend, film, True)
-
-    def _add(self, kind: str, id: str, found: str, expected: str, mend: str, film: object, warning: bool) -> None:
-        name = film if isinstance(film, str) else repr(film)
-        self.found.append(Fault(kind, self.file, id, name, found, expected, mend, warning))
+        self.faults.found.append(Fault(kind, self.faults.file, self.id, self.film, found, expected, mend, warning=True))
 
 
 WIDTH = 120

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
-from typing import Any
 
 from hipdet.core.annotations import is_ignored
 from hipdet.core.records import finite_box, is_side, is_whole, shown
 from hipdet.data.film_status import is_done, left_out
-from hipdet.data.validate.faults import Faults
+from hipdet.data.validate.faults import Faults, FaultyRecord
+from hipdet.data.validate.structure import Record
 
 RATIO_FACTOR = 3.0  # ROIs of one kind spread by less around their median: hips of the paper from 0.5 to 1.6 of it
 FEWEST = 10  # boxes that a median is worth something of
 OVERLAP = 0.5  # IoU above which two boxes are one ROI, labelled twice; the ROIs of a film don't overlap
 
 SIDES = ("left", "right", None)
-
-Record = dict[str, Any]
 _LOOK = "look at the film"
 
 
@@ -45,23 +43,21 @@ def check_plausibility(
     medians = _median_ratios(images, of_image)
     for image in images:
         boxes = of_image[image["id"]]
+        of = faults.at(f"image {image['id']}", image["file_name"])
         if reason := left_out(image):
             mend = "finish it in hipdet annotate; training passes it over"
-            faults.warn(
-                "film-left-out", f"image {image['id']}", reason, "a film that is done", mend, image["file_name"]
-            )
+            of.warn("film-left-out", reason, "a film that is done", mend)
         elif boxes or not is_done(image):
-            _check_count(image, boxes, rois, faults)
+            _check_count(of, len(boxes), rois)
         _check_sides(image, boxes, faults)
         _check_overlap(image, boxes, faults)
         for annotation in boxes:
-            _check_ratio(image, annotation, medians, faults)
-            if square_tolerance is not None:
-                _check_square(image, annotation, square_tolerance, faults)
+            _check_size(image, annotation, medians.get(annotation["category_id"]), square_tolerance, faults)
     without = [image["file_name"] for image in images if not image.get("patient")]
     if without:
         found = f"{len(without)} of {len(images)} images without patient"
-        faults.warn("patient-missing", "", found, "a pseudonym for each", "add it, or splits may leak", without[0])
+        mend = "add it, or splits may leak"
+        faults.at(film=without[0]).warn("patient-missing", found, "a pseudonym for each", mend)
 
 
 def _ratio(image: Record, annotation: Record) -> float:
@@ -76,45 +72,46 @@ def _median_ratios(images: Sequence[Record], of_image: dict[int, list[Record]]) 
     return {category: median(values) for category, values in ratios.items() if len(values) >= FEWEST}
 
 
-def _check_ratio(image: Record, annotation: Record, medians: dict[int, float], faults: Faults) -> None:
-    typical = medians.get(annotation["category_id"])
-    ratio = _ratio(image, annotation)
+def _check_size(
+    image: Record, annotation: Record, typical: float | None, square_tolerance: float | None, faults: Faults
+) -> None:
+    """Not far from the `typical` ratio, and a square unless the edge of the film cuts it."""
+    of, ratio = faults.at(f"annotation {annotation['id']}", image["file_name"]), _ratio(image, annotation)
     if typical and not typical / RATIO_FACTOR <= ratio <= typical * RATIO_FACTOR:
-        found, expected = f"ratio_ROI/image {ratio:.3f}", f"near {typical:.3f}, the median"
-        faults.warn("ratio-unlikely", f"annotation {annotation['id']}", found, expected, _LOOK, image["file_name"])
+        of.warn("ratio-unlikely", f"ratio_ROI/image {ratio:.3f}", f"near {typical:.3f}, the median", _LOOK)
+    x, y, w, h = annotation["bbox"]
+    cut = x <= 1 or y <= 1 or x + w >= image["width"] - 1 or y + h >= image["height"] - 1
+    if square_tolerance is not None and not cut and abs(w - h) > square_tolerance * max(w, h):
+        of.warn("not-square", f"{w:g} wide and {h:g} high", "a square", "redraw it")
 
 
-def _check_count(image: Record, boxes: Sequence[Record], rois: int | None, faults: Faults) -> None:
-    where = f"image {image['id']}"
-    if not boxes:
+def _check_count(of: FaultyRecord, count: int, rois: int | None) -> None:
+    if not count:
         mend = "label it, or leave it if it has none: training takes it as a film without ROI"
-        faults.warn("no-roi", where, "0 ROIs", f"{rois or 'at least 1'}", mend, image["file_name"])
-    elif rois is not None and len(boxes) != rois:
-        kind = "too-few-rois" if len(boxes) < rois else "too-many-rois"
-        faults.warn(kind, where, f"{len(boxes)} ROIs", f"{rois}", _LOOK, image["file_name"])
+        of.warn("no-roi", "0 ROIs", f"{rois or 'at least 1'}", mend)
+    elif rois is not None and count != rois:
+        of.warn("too-few-rois" if count < rois else "too-many-rois", f"{count} ROIs", f"{rois}", _LOOK)
 
 
 def _check_sides(image: Record, boxes: Sequence[Record], faults: Faults) -> None:
     """The left ROI of the picture is left; it is the patient's right one."""
     centre = {}
     for annotation in boxes:
-        where = f"annotation {annotation['id']}"
+        of = faults.at(f"annotation {annotation['id']}", image["file_name"])
         sides = [annotation.get("picture_side"), annotation.get("laterality")]
         if not all(side in SIDES for side in sides):
             found = f"picture_side {shown(sides[0])}, laterality {shown(sides[1])}"
-            faults.warn("side-unknown", where, found, "left, right or nothing", "mend it", image["file_name"])
+            of.warn("side-unknown", found, "left, right or nothing", "mend it")
             continue
         if sides[0] is not None:
             centre[sides[0]] = annotation["bbox"][0] + annotation["bbox"][2] / 2
         if sides[0] is not None and sides[0] == sides[1]:
             found = f"picture_side and laterality are both {sides[0]!r}"
-            expected = "the patient's right at the picture's left"
-            faults.warn("side-mirrored", where, found, expected, _LOOK, image["file_name"])
+            of.warn("side-mirrored", found, "the patient's right at the picture's left", _LOOK)
     if "left" in centre and "right" in centre and centre["left"] > centre["right"]:
         found = f"left ROI at x = {centre['left']:g}, right one at {centre['right']:g}"
-        faults.warn(
-            "sides-swapped", f"image {image['id']}", found, "left left of right", "swap them", image["file_name"]
-        )
+        of = faults.at(f"image {image['id']}", image["file_name"])
+        of.warn("sides-swapped", found, "left left of right", "swap them")
 
 
 def _check_overlap(image: Record, boxes: Sequence[Record], faults: Faults) -> None:
@@ -127,31 +124,22 @@ def _check_overlap(image: Record, boxes: Sequence[Record], faults: Faults) -> No
     for j in range(len(boxes)):
         for i in range(j):
             if iou[i, j] > OVERLAP and boxes[i]["category_id"] == boxes[j]["category_id"]:
+                of = faults.at(f"annotation {boxes[j]['id']}", image["file_name"])
                 found = f"IoU {iou[i, j]:.2f} with annotation {boxes[i]['id']}"
-                expected, mend = "ROIs that don't overlap", "remove one, if it was labelled twice"
-                faults.warn("rois-overlap", f"annotation {boxes[j]['id']}", found, expected, mend, image["file_name"])
-
-
-def _check_square(image: Record, annotation: Record, tolerance: float, faults: Faults) -> None:
-    x, y, w, h = annotation["bbox"]
-    # the edge of the film cuts squares
-    cut = x <= 1 or y <= 1 or x + w >= image["width"] - 1 or y + h >= image["height"] - 1
-    if not cut and abs(w - h) > tolerance * max(w, h):
-        found, expected = f"{w:g} wide and {h:g} high", "a square"
-        faults.warn("not-square", f"annotation {annotation['id']}", found, expected, "redraw it", image["file_name"])
+                of.warn("rois-overlap", found, "ROIs that don't overlap", "remove one, if it was labelled twice")
 
 
 def sound(annotations: Sequence[Record], images: Sequence[Record]) -> list[Record]:
     """The annotations that have a box, an image and a category: what can be judged."""
     ids = {image["id"] for image in images}
-    return [
-        each
-        for each in annotations
-        if is_whole(each["image_id"])
-        and each["image_id"] in ids
-        and is_whole(each["category_id"])
-        and _is_box(each["bbox"])
-    ]
+
+    def is_sound(annotation: Record) -> bool:
+        image_id, box = annotation["image_id"], finite_box(annotation["bbox"])
+        if not (is_whole(image_id) and image_id in ids and is_whole(annotation["category_id"])):
+            return False
+        return box is not None and box[2] > 0 and box[3] > 0
+
+    return [each for each in annotations if is_sound(each)]
 
 
 def sound_images(images: Sequence[Record]) -> list[Record]:
@@ -160,11 +148,7 @@ def sound_images(images: Sequence[Record]) -> list[Record]:
         each
         for each in images
         if is_whole(each["id"])
-        and all(is_side(each[key]) for key in ("width", "height"))
+        and is_side(each["width"])
+        and is_side(each["height"])
         and isinstance(each["file_name"], str)
     ]
-
-
-def _is_box(bbox: object) -> bool:
-    box = finite_box(bbox)
-    return box is not None and box[2] > 0 and box[3] > 0

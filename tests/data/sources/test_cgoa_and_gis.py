@@ -14,7 +14,7 @@ from hipdet.data.collect import LabelSource, default_labels
 from hipdet.data.convert import Output, convert_found
 from hipdet.data.copies import Copies
 from hipdet.data.sources.cgoa import PHASES, find_cgoa
-from hipdet.data.sources.gis import MIN_SIDE, find_gis
+from hipdet.data.sources.folder import GIS_MIN_SIDE, find_gis
 from hipdet.radiographs.read import read_header, read_radiograph
 
 
@@ -181,7 +181,7 @@ def test_negative_crop(tmp_path):
 
 
 def convert_gis(root, copies=None, skip_faulty=False, **finder):
-    rules = Rules("gis", min_side=MIN_SIDE)
+    rules = Rules("gis", min_side=GIS_MIN_SIDE)
     output = Output(root, copies=copies, skip_faulty=skip_faulty, near_duplicates=True)
     return convert_found(root, find_gis(root, **finder), LabelSource({"": root / "labels.csv"}), rules, output, {})
 
