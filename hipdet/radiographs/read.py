@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from hipdet.core.errors import RadiographError
-from hipdet.radiographs import dicom, picture
+from hipdet.radiographs import picture
 from hipdet.radiographs.grey import TOO_LARGE, RadiographHeader, ReducedFilm
 from hipdet.radiographs.sniff import AGAIN, checked_kind
 
@@ -71,7 +72,7 @@ def read_reduced(source: Source, at_least: int | None = None, name: str | None =
     with _opened(source, name) as file:
         kind = checked_kind(file)
         if kind == "DICOM":
-            return dicom.read_film(file)
+            return _dicom().read_film(file)
         if at_least is None:
             return ReducedFilm.whole(picture.read(file, kind))
         return picture.read_reduced(file, kind, at_least)
@@ -92,7 +93,7 @@ def read_header(source: Source, name: str | None = None) -> RadiographHeader:
     """
     with _opened(source, name) as file:
         kind = checked_kind(file)
-        return dicom.header(file) if kind == "DICOM" else picture.header(file, kind)
+        return _dicom().header(file) if kind == "DICOM" else picture.header(file, kind)
 
 
 def read_series_description(source: Source, name: str | None = None) -> str | None:
@@ -104,13 +105,20 @@ def read_series_description(source: Source, name: str | None = None) -> str | No
     with _opened(source, name) as file:
         if checked_kind(file) != "DICOM":
             raise RadiographError("not a DICOM file, expected one")
-        return dicom.series_description(file)
+        return _dicom().series_description(file)
 
 
 def _read(source: Source, name: str | None, depth: int) -> NDArray[Any]:
     with _opened(source, name) as file:
         kind = checked_kind(file)
-        return dicom.read(file, depth) if kind == "DICOM" else picture.read(file, kind, depth)
+        return _dicom().read(file, depth) if kind == "DICOM" else picture.read(file, kind, depth)
+
+
+def _dicom() -> ModuleType:
+    """The reader of DICOM, imported with the first film that is one."""
+    from hipdet.radiographs import dicom
+
+    return dicom
 
 
 @contextmanager
