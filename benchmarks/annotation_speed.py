@@ -6,9 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/support"))
 
 from selenium.webdriver.common.keys import Keys
 
+from annotation_parts import start_tool
 from browser import start_browser
 from hipdet.annotate.film_state import FilmState
 from hipdet.cli.errors import reports_errors
@@ -31,7 +30,6 @@ EXAMPLES = """examples:
   hipdet phantoms films --films oaih=10
   benchmarks/annotation_speed.py films --films 5000              hard links to these ten
 """
-TOOL = Path(__file__).resolve().parents[1] / "hipdet annotate"
 SHOWN = """
 return document.querySelector("#film").hasAttribute("href") && !document.querySelector("#stage.busy")
     && document.querySelector("#message").hidden && document.querySelector("#name").textContent;
@@ -96,9 +94,7 @@ def changes(body: Any, journal: Path, count: int) -> list[float]:
 def measure(folder: Path) -> dict[str, float]:
     """Start the tool on `folder` and use it."""
     start = time.perf_counter()
-    command = [sys.executable, str(TOOL), str(folder), "--no-browser"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    address = next(found[1] for line in process.stdout or () if (found := re.search(r"open (http\S+)", line)))
+    process, address = start_tool(folder)
     figures = {"the tool listens": time.perf_counter() - start}
     browser = start_browser()
     try:
@@ -112,9 +108,9 @@ def measure(folder: Path) -> dict[str, float]:
         names = browser.find_element("id", "filter")
         jump = moves(browser, lambda: names.send_keys(Keys.ENTER), 10, lambda number: _type(body, names, number))
         stored = changes(body, folder / "labels/annotator.journal", 10)
-        figures |= {"a change is stored, median": statistics.median(stored), "a change is stored, longest": max(stored)}
-        figures |= {"next film, median": statistics.median(next_film), "next film, longest": max(next_film)}
-        figures |= {"any film by its name, median": statistics.median(jump), "any film by its name, longest": max(jump)}
+        times = {"a change is stored": stored, "next film": next_film, "any film by its name": jump}
+        for title, seconds in times.items():
+            figures |= {f"{title}, median": statistics.median(seconds), f"{title}, longest": max(seconds)}
     finally:
         browser.quit()
         process.terminate()

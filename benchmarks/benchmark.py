@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import hipdet.plugin  # noqa: F401
 from hipdet.cli.errors import reports_errors
-from speed.results import Results, Table
+from speed.results import Results
 
 EXAMPLES = """examples:
   benchmarks/benchmark.py --yolo yolo11n_640.onnx yolo11n_320.onnx     everything; ratios are to the first of them
@@ -21,6 +22,8 @@ Exported YOLO files come from ultralytics, in an environment of its own (it is A
   yolo export model=yolo11n.yaml format=onnx imgsz=640
 A section that is in OUT/benchmark.json isn't measured again (--again does).  The machine should do nothing else.
 """
+# the function `section` of speed/end_to_end.py and so on
+SECTIONS = ("end-to-end", "network", "training", "growth")
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -42,45 +45,6 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def _end_to_end(args: argparse.Namespace) -> list[Table]:
-    from speed.end_to_end import end_to_end
-
-    return end_to_end(args.out / "files", args.yolo, args.threads, args.turns)
-
-
-def _network(args: argparse.Namespace) -> list[Table]:
-    from speed.network import network
-
-    return network(args.out / "files", args.yolo, args.threads, args.turns)
-
-
-def _training(args: argparse.Namespace) -> list[Table]:
-    from speed.loading import loading
-    from speed.paper_cost import paper_cost
-    from speed.phantoms import phantoms
-    from speed.training import training
-
-    work = args.out / "files"
-    steps = training(work, phantoms(work), args.threads)
-    loaded, milliseconds = loading(work, args.turns)
-    return [steps, loaded, paper_cost(milliseconds)]
-
-
-def _growth(args: argparse.Namespace) -> list[Table]:
-    from speed.growth import growth
-    from speed.phantoms import phantoms
-
-    return growth(args.out / "files", phantoms(args.out / "files"), args.films)
-
-
-SECTIONS: dict[str, Callable[[argparse.Namespace], list[Table]]] = {
-    "end-to-end": _end_to_end,
-    "network": _network,
-    "training": _training,
-    "growth": _growth,
-}
-
-
 @reports_errors
 def main() -> None:
     """Run it."""
@@ -90,7 +54,7 @@ def main() -> None:
         if name in results.sections and not args.again:
             print(f"{name}: is in {results.json}")
             continue
-        tables = SECTIONS[name](args)
+        tables = import_module(f"speed.{name.replace('-', '_')}").section(args.out / "files", args)
         results.add(name, args.threads, tables)
         print("\n".join(table.markdown() for table in tables))
     print(results.markdown)

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hipdet.cli.errors import reports_errors
-from hipdet.core.boxes import paired_iou
+from hipdet.core.boxes import iou_matrix
 from hipdet.core.errors import DatasetError
+from hipdet.core.records import read_json
 from hipdet.evaluation.report import CORNERS, FOUND_CORNERS
 
 EXAMPLES = """examples:
@@ -28,55 +28,35 @@ picked (one click) and deleted (one key).  Every film takes one key to go on.  W
 """
 
 
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("table", type=Path, help="test.roi.json of films that weren't trained on")
-    parser.add_argument("--accept", type=float, default=0.85, help="IoU (default: %(default)s)")
-    return parser.parse_args()
-
-
 def drags(label: Sequence[float], found: Sequence[float] | None, accept: float) -> int:
     """Mouse actions that make `label` out of the proposal `found`, both xyxy."""
     if found is None:
         return 1
-    if _iou(label, found) >= accept:
-        return 0
-    centre = [(label[axis] + label[axis + 2]) / 2 for axis in (0, 1)]
-    half = [(found[axis + 2] - found[axis]) / 2 for axis in (0, 1)]
-    moved = [centre[0] - half[0], centre[1] - half[1], centre[0] + half[0], centre[1] + half[1]]
-    # one corner stays when another is drawn
+    x0, y0, x1, y1 = found
+    across, down = (label[0] + label[2] - x0 - x1) / 2, (label[1] + label[3] - y0 - y1) / 2
+    moved = x0 + across, y0 + down, x1 + across, y1 + down
     side = max(label[2] - label[0], label[3] - label[1])
-    resized = [
-        [found[0], found[1], found[0] + side, found[1] + side],
-        [found[2] - side, found[1], found[2], found[1] + side],
-        [found[0], found[3] - side, found[0] + side, found[3]],
-        [found[2] - side, found[3] - side, found[2], found[3]],
-    ]
-    return 1 if max(_iou(label, box) for box in (moved, *resized)) >= accept else 2
-
-
-def _iou(label: Sequence[float], box: Sequence[float]) -> float:
-    return float(paired_iou([label], [box])[0])
+    resized = [  # one corner stays when another is drawn
+        (x0, y0, x0 + side, y0 + side), (x1 - side, y0, x1, y0 + side),
+        (x0, y1 - side, x0 + side, y1), (x1 - side, y1 - side, x1, y1),
+    ]  # fmt: skip
+    as_it_is, *changed = iou_matrix([label], [found, moved, *resized])[0]
+    if as_it_is >= accept:
+        return 0
+    return 1 if max(changed) >= accept else 2
 
 
 def effort(table: Mapping[str, Sequence[Mapping[str, Any]]], accept: float) -> dict[str, float]:
     """The figures of a table of RoiMetric."""
-    mouse: dict[int, int] = defaultdict(int)
-    keys: dict[int, int] = defaultdict(int)
-    accepted = hips = 0
+    mouse: Counter[int] = Counter()  # actions by film
+    accepted = 0
     for row in table["rois"]:
         found = None if row["found_x0"] is None else [row[corner] for corner in FOUND_CORNERS]
         actions = drags([row[corner] for corner in CORNERS], found, accept)
         mouse[row["image_id"]] += actions
         accepted += found is not None and actions == 0
-        hips += 1
-    films = len(mouse)
-    for row in table["extras"]:
-        mouse[row["image_id"]] += 1
-        keys[row["image_id"]] += 1
+    films, hips = len(mouse), len(table["rois"])
+    mouse.update(row["image_id"] for row in table["extras"])  # picked by a click, deleted by a key
     return {
         "films": films,
         "hips": hips,
@@ -84,7 +64,7 @@ def effort(table: Mapping[str, Sequence[Mapping[str, Any]]], accept: float) -> d
         "films accepted whole": sum(not count for count in mouse.values()) / films,
         "mouse actions per film, with proposals": sum(mouse.values()) / films,
         "mouse actions per film, without": hips / films,
-        "keys per film, with proposals": 1 + sum(keys.values()) / films,
+        "keys per film, with proposals": 1 + len(table["extras"]) / films,
         "keys per film, without": 1.0,
     }
 
@@ -92,12 +72,17 @@ def effort(table: Mapping[str, Sequence[Mapping[str, Any]]], accept: float) -> d
 @reports_errors
 def main() -> None:
     """Print the figures."""
-    args = parse_arguments()
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("table", type=Path, help="test.roi.json of films that weren't trained on")
+    parser.add_argument("--accept", type=float, default=0.85, help="IoU (default: %(default)s)")
+    args = parser.parse_args()
+    expected = "test.roi.json as hipdet test writes it"
     try:
-        table = json.loads(args.table.read_text(encoding="utf-8"))
-        figures = effort(table, args.accept)
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
-        raise DatasetError(f"{args.table}: expected test.roi.json as hipdet test writes it ({error!r})") from error
+        figures = effort(read_json(args.table, expected), args.accept)
+    except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+        raise DatasetError(f"{args.table}: expected {expected} ({error!r})") from error
     for name, value in figures.items():
         print(f"{name:<42} {value:>8.3f}" if isinstance(value, float) else f"{name:<42} {value:>8}")
 

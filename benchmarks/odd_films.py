@@ -4,20 +4,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from hipdet.cli.errors import reports_errors
-from hipdet.core.boxes import as_boxes
+from hipdet.core.boxes import Boxes, as_boxes, turn_boxes
 from hipdet.core.files import write_json
+from hipdet.core.records import read_json
 from hipdet.data.coco_file import Film, build_coco, films_of
-from hipdet.engine.transforms import Similarity, warp_boxes
 from hipdet.radiographs.read import read_radiograph
 
 EXAMPLES = """examples:
@@ -27,28 +27,22 @@ EXAMPLES = """examples:
 benchmarks/odd_table.py makes and tests them for all that hipdet cross-validate has trained.
 """
 
-Made = tuple[np.ndarray, np.ndarray]  # grey values [H, W] and boxes [N, 4]
+Grey = NDArray[np.uint8]
+Made = tuple[Grey, Boxes]  # [H, W] and [N, 4]
+Change = Callable[[Grey, Boxes, int], Made]  # of the film of this number
 
 
-def turned(quarters: int) -> Callable[[np.ndarray, np.ndarray, int], Made]:
+def turned(quarters: int) -> Change:
     """By 90 degrees counter-clockwise, so many times."""
-
-    def turn(film: np.ndarray, boxes: np.ndarray, number: int) -> Made:
-        height, width = film.shape
-        matrix = Similarity(angle=90.0 * quarters).matrix(width, height)
-        found = np.rot90(film, quarters)
-        matrix[:, 2] += (np.array(found.shape[::-1]) - [width, height]) / 2  # the middle of the film has moved
-        return found, warp_boxes(boxes, matrix)
-
-    return turn
+    return lambda film, boxes, number: (np.rot90(film, quarters), turn_boxes(boxes, quarters, *film.shape[::-1]))
 
 
-def inverted(film: np.ndarray, boxes: np.ndarray, number: int) -> Made:
+def inverted(film: Grey, boxes: Boxes, number: int) -> Made:
     """Bone is black."""
     return 255 - film, boxes
 
 
-def one_hip(film: np.ndarray, boxes: np.ndarray, number: int) -> Made:
+def one_hip(film: Grey, boxes: Boxes, number: int) -> Made:
     """Cut between the hips; the left half of every other film is kept."""
     centre = (boxes[:, 0] + boxes[:, 2]) / 2
     cut = round(float(centre.mean()))
@@ -57,59 +51,45 @@ def one_hip(film: np.ndarray, boxes: np.ndarray, number: int) -> Made:
     return film[:, cut:], boxes[centre >= cut] - [cut, 0, cut, 0]
 
 
-def small(film: np.ndarray, boxes: np.ndarray, number: int) -> Made:
+def small(film: Grey, boxes: Boxes, number: int) -> Made:
     """Half as large, as a child's, in the middle of a black film."""
     height, width = film.shape
     found = np.zeros_like(film)
     top, left = height // 4, width // 4
-    found[top : top + height // 2, left : left + width // 2] = cv2.resize(
-        film, (width // 2, height // 2), interpolation=cv2.INTER_AREA
-    )
+    half = cv2.resize(film, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    found[top : top + height // 2, left : left + width // 2] = half
     return found, boxes / 2 + [left, top, left, top]
 
 
-def implant(film: np.ndarray, boxes: np.ndarray, number: int) -> Made:
+def implant(film: Grey, boxes: Boxes, number: int) -> Made:
     """A prosthesis of the hip on the left or right of the film: head, neck and stem, white."""
     found, box = film.copy(), boxes[number % len(boxes)]
     centre, head = (box[:2] + box[2:]) / 2, (box[2] - box[0]) / 1.8
     outward = -1 if centre[0] < film.shape[1] / 2 else 1
     neck = centre + head * np.array([0.75 * outward, 0.6])
     tip = neck + head * np.array([-0.1 * outward, 2.6])
-    white = int(film.max())
-    for start, end, thick in ((centre, neck, 0.3), (neck, tip, 0.4)):
-        cv2.line(found, pixel(start), pixel(end), white, max(1, round(head * thick)), cv2.LINE_AA)
-    cv2.circle(found, pixel(centre), round(head / 2), white, -1, cv2.LINE_AA)
+    white, points = int(film.max()), np.rint([centre, neck, tip]).astype(int).tolist()
+    for start, end, thick in zip(points, points[1:], (0.3, 0.4)):
+        cv2.line(found, start, end, white, max(1, round(head * thick)), cv2.LINE_AA)
+    cv2.circle(found, points[0], round(head / 2), white, -1, cv2.LINE_AA)
     return found, boxes
 
 
-def pixel(point: np.ndarray) -> tuple[int, int]:
-    """The pixel at `point`."""
-    return round(float(point[0])), round(float(point[1]))
-
-
-def exposed(gain: float, offset: float) -> Callable[[np.ndarray, np.ndarray, int], Made]:
+def exposed(gain: float, offset: float) -> Change:
     """Grey values multiplied and moved; what leaves the range is lost."""
-
-    def expose(film: np.ndarray, boxes: np.ndarray, number: int) -> Made:
-        return np.clip(film.astype(np.float32) * gain + offset, 0, 255).astype(np.uint8), boxes
-
-    return expose
-
-
-KINDS: dict[str, Callable[[np.ndarray, np.ndarray, int], Made]] = dict(
-    ordinary=exposed(1, 0),
-    lying=turned(1),
-    upside_down=turned(2),
-    inverted=inverted,
-    one_hip=one_hip,
-    small=small,
-    implant=implant,
-    dark=exposed(1, -80),
-    burnt=exposed(2.2, 0),
-)
+    return lambda film, boxes, number: (
+        np.clip(film.astype(np.float32) * gain + offset, 0, 255).astype(np.uint8),
+        boxes,
+    )
 
 
-def make(film: Film, grey: np.ndarray, kind: str, number: int, out: Path) -> Film:
+KINDS: dict[str, Change] = dict(
+    ordinary=exposed(1, 0), lying=turned(1), upside_down=turned(2), inverted=inverted, one_hip=one_hip, small=small,
+    implant=implant, dark=exposed(1, -80), burnt=exposed(2.2, 0),
+)  # fmt: skip
+
+
+def make(film: Film, grey: Grey, kind: str, number: int, out: Path) -> Film:
     """Write one odd film; returns it with its ROIs."""
     found, boxes = KINDS[kind](grey, as_boxes([roi.box for roi in film.rois]), number)
     name = f"images/{kind}/{Path(film.file_name).stem}.png"
@@ -121,12 +101,11 @@ def make(film: Film, grey: np.ndarray, kind: str, number: int, out: Path) -> Fil
 
 def make_kinds(annotations: Path, data_root: Path, out: Path) -> int:
     """Make all kinds of the films in a COCO file that have labels: ``<kind>.json`` and ``images/<kind>/``; their number."""
-    coco = json.loads(annotations.read_text(encoding="utf-8"))
+    coco = read_json(annotations, "a COCO file")
     films = [film for film in films_of(coco) if film.rois and not film.ignored]
     made: dict[str, list[Film]] = {kind: [] for kind in KINDS}
     for number, film in enumerate(films):
-        read = read_radiograph(data_root / film.file_name)
-        grey = np.asarray(read if read.ndim == 2 else cv2.cvtColor(read, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+        grey = read_radiograph(data_root / film.file_name)
         for kind, its in made.items():
             its.append(make(film, grey, kind, number, out))
     classes = [category["name"] for category in coco["categories"]]

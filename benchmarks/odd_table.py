@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
-from mmdet.apis import inference_detector, init_detector
 from odd_films import KINDS, make_kinds
 from tqdm import tqdm
 
@@ -17,9 +15,13 @@ from hipdet.cli.errors import reports_errors
 from hipdet.core.boxes import as_boxes
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_text
+from hipdet.core.records import read_json
+from hipdet.core.tables import markdown, text_cell
 from hipdet.data.coco_file import films_of
-from hipdet.evaluation.matching import Detections, FilmResult, evaluate_film
-from hipdet.evaluation.report import roi_rows, write_table
+from hipdet.evaluation.matching import FilmResult, evaluate_film
+from hipdet.evaluation.report import roi_rows, write_roi_table
+from hipdet.export.torch_model import TorchModel
+from hipdet.radiographs.read import read_radiograph
 
 EXAMPLES = """examples:
   hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --out OUT
@@ -30,21 +32,22 @@ OUT/odd_films/.  Each cell: average IoU / acc50 of as many detections as the fil
 detections among the best two that score .5 or more and are no hip, per film.
 """
 SURE = 0.5
+Results = list[tuple[FilmResult, int]]  # of every film, with its number of false alarms
 
 
-def checkpoint_of(fold: Path) -> Path:
-    """The weights that the training of `fold` ended with."""
-    return fold / Path((fold / "last_checkpoint").read_text(encoding="utf-8").strip()).name
+def trained(fold: Path) -> TorchModel:
+    """The model that the training of `fold` ended with."""
+    checkpoint = Path((fold / "last_checkpoint").read_text(encoding="utf-8").strip()).name
+    return TorchModel(fold / "config.py", fold / checkpoint)
 
 
-def test(films: Path, kind: str, detector: object, rows: list[dict]) -> list[tuple[FilmResult, int]]:
-    """Result and number of false alarms of every film of `kind` in `films`; its ROIs are added to `rows`."""
+def test(films: Path, kind: str, model: TorchModel, rows: list[dict]) -> Results:
+    """Results of the films of `kind` in `films`; their ROIs are added to `rows`."""
     results = []
-    coco = json.loads((films / f"{kind}.json").read_text(encoding="utf-8"))
+    coco = read_json(films / f"{kind}.json", "a COCO file")
     names = {category["id"]: category["name"] for category in coco["categories"]}
     for image, film in zip(coco["images"], films_of(coco)):
-        found = inference_detector(detector, str(films / film.file_name)).pred_instances.numpy()
-        every = Detections(as_boxes(found.bboxes), found.scores.astype(np.float64), found.labels.astype(np.int64))
+        every = model.read(model.prepare(read_radiograph(films / film.file_name)))
         sure = every.top(int((every.scores >= SURE).sum()))
         truth = as_boxes([roi.box for roi in film.rois])
         hips = np.zeros(len(truth), np.int64)
@@ -56,14 +59,10 @@ def test(films: Path, kind: str, detector: object, rows: list[dict]) -> list[tup
     return results
 
 
-def row(name: str, results: dict[str, list[tuple[FilmResult, int]]]) -> str:
-    """A row of the table."""
-    cells = [name]
-    for films in results.values():
-        iou = np.array([roi.iou for film, _ in films for roi in film.rois])
-        alarms = np.mean([number for _, number in films])
-        cells.append(f"{iou.mean():.3f} / {(iou >= 0.5).mean():.3f} ({alarms:.2f})")
-    return "| " + " | ".join(cells) + " |"
+def cell(films: Results) -> str:
+    """Average IoU / acc50 (false alarms per film)."""
+    iou = np.array([roi.iou for film, _ in films for roi in film.rois])
+    return f"{iou.mean():.3f} / {(iou >= 0.5).mean():.3f} ({np.mean([alarms for _, alarms in films]):.2f})"
 
 
 @reports_errors
@@ -83,21 +82,22 @@ def main() -> None:
             f"{args.out}: no folds/*_fold*_test.json or no training; is it a folder of hipdet cross-validate?"
         )
     rows: dict[str, list[dict]] = {name: [] for name in names}
-    results: dict[str, dict[str, list[tuple[FilmResult, int]]]] = {name: {kind: [] for kind in KINDS} for name in names}
+    results: dict[str, dict[str, Results]] = {name: {kind: [] for kind in KINDS} for name in names}
     for number, part in enumerate(parts):
         films = args.out / "odd_films" / f"fold{number}"
         make_kinds(part, args.data_root, films)
         for name in names:
-            fold = args.out / name / f"fold{number}"
-            detector = init_detector(str(fold / "config.py"), str(checkpoint_of(fold)), device="cpu")
+            model = trained(args.out / name / f"fold{number}")
             for kind in tqdm(KINDS, desc=f"{name}, fold {number}"):
-                results[name][kind] += test(films, kind, detector, rows[name])
+                results[name][kind] += test(films, kind, model, rows[name])
     for name in names:
-        write_table(str(args.out / "odd_films" / name), {}, rows[name], [])
-    head = ["", *(kind.replace("_", " ") for kind in KINDS)]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *(row(*item) for item in results.items())]
-    write_text(args.out / "odd_films.md", "\n".join(lines) + "\n")
-    print("\n".join(lines))
+        write_roi_table(str(args.out / "odd_films" / name), {}, rows[name], [])
+    columns = {kind.replace("_", " "): text_cell(kind) for kind in ("", *KINDS)}
+    table = markdown(
+        columns, [{"": name, **{kind: cell(its[kind]) for kind in KINDS}} for name, its in results.items()]
+    )
+    write_text(args.out / "odd_films.md", f"{table}\n")
+    print(table)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,9 @@ from hipdet.core.annotations import is_ignored
 from hipdet.core.boxes import as_boxes, xywh_to_xyxy
 from hipdet.core.errors import HipdetError
 from hipdet.core.files import write_json, write_text
+from hipdet.core.records import read_json
 from hipdet.evaluation.matching import Detections, evaluate_film
-from hipdet.evaluation.report import roi_rows, write_table
+from hipdet.evaluation.report import roi_rows, write_roi_table
 from hipdet.radiographs.read import read_radiograph
 
 EXAMPLES = """examples:
@@ -35,25 +36,6 @@ EXAMPLES = """examples:
 
 The last epoch is the result (Ultralytics' best.pt would be chosen by the fold left out).  Films are given upright, as PNG.
 """
-
-
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("out", type=Path, help="output folder of hipdet cross-validate")
-    parser.add_argument("--data-root", type=Path, required=True, help="folder that the films' names start from")
-    parser.add_argument("--yolo", default="yolo", help="Ultralytics' command (default: %(default)s)")
-    parser.add_argument("--model", default="yolo11n", help="architecture, from scratch (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, required=True, help="choose them for equal training time")
-    parser.add_argument("--side", type=int, default=320, help="pixels that the network sees (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rois", type=int, default=2, help="detections taken per film (default: %(default)s)")
-    parser.add_argument(
-        "--jobs", type=int, default=1, help="trainings side by side, which share the cores (default: 1)"
-    )
-    return parser.parse_args()
 
 
 def write_films(coco: dict, data_root: Path, folder: Path) -> None:
@@ -109,11 +91,11 @@ def score(args: argparse.Namespace, fold: Path, coco: dict) -> dict[str, float]:
         values = np.loadtxt(found, ndmin=2) if found.is_file() else np.zeros((0, 6))
         centre, size = values[:, 1:3], values[:, 3:5]
         corners = np.hstack([centre - size / 2, centre + size / 2]) * ([image["width"], image["height"]] * 2)
-        detections = Detections(as_boxes(corners), values[:, 5], np.zeros(len(values), dtype=np.int64))
+        detections = Detections(as_boxes(corners), values[:, 5], np.zeros(len(values), np.int64))
         boxes = xywh_to_xyxy([annotation["bbox"] for annotation in truth])
-        film = evaluate_film(boxes, np.zeros(len(boxes), dtype=np.int64), detections, args.rois)
+        film = evaluate_film(boxes, np.zeros(len(boxes), np.int64), detections, args.rois)
         rows += roi_rows(image, truth, film, names)
-    write_table(str(fold / "test/test"), {}, rows, [])
+    write_roi_table(str(fold / "test/test"), {}, rows, [])
     return dict(avg_iou=float(np.mean([row["iou"] for row in rows])), min_iou=min(row["iou"] for row in rows))
 
 
@@ -123,8 +105,9 @@ def do_fold(args: argparse.Namespace, number: int, test: Path) -> str:
     if (fold / "record.json").is_file():
         return f"fold {number}: done before"
     parts = {}
-    for part, file in (("train", Path(str(test).replace("_test.json", "_train.json"))), ("test", test)):
-        parts[part] = json.loads(file.read_text(encoding="utf-8"))
+    for part in ("train", "test"):
+        file = test.with_name(test.name.replace("_test.json", f"_{part}.json"))
+        parts[part] = read_json(file, "a part of hipdet cross-validate")
         write_films(parts[part], args.data_root, fold / "films" / part)
     seconds = train(args, fold)
     figures = score(args, fold, parts["test"])
@@ -135,7 +118,19 @@ def do_fold(args: argparse.Namespace, number: int, test: Path) -> str:
 @reports_errors
 def main() -> None:
     """Run it."""
-    args = parse_arguments()
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, help="output folder of hipdet cross-validate")
+    parser.add_argument("--data-root", type=Path, required=True, help="folder that the films' names start from")
+    parser.add_argument("--yolo", default="yolo", help="Ultralytics' command (default: %(default)s)")
+    parser.add_argument("--model", default="yolo11n", help="architecture, from scratch (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, required=True, help="choose them for equal training time")
+    parser.add_argument("--side", type=int, default=320, help="pixels that the network sees (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rois", type=int, default=2, help="detections taken per film (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side, on shared cores (default: 1)")
+    args = parser.parse_args()
     tests = sorted((args.out / "folds").glob("*_test.json"))
     if not tests:
         raise HipdetError(f"{args.out}: has no folds; run hipdet cross-validate first")

@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import torch
+from mmdet.apis import DetInferencer
 from numpy.typing import NDArray
 
+from hipdet.inference.detector import HipDetector
 from hipdet.inference.onnx_model import OnnxModel
 from hipdet.radiographs.read import read_radiograph, read_reduced
-from speed.contestants import Boxes, Contestant, available, contestants, inferencer, ours, shown
 from speed.films import SIDES, dicom, jpeg
-from speed.models import Model, model
+from speed.models import RUNTIMES, Model, available, model
 from speed.peak_memory import peak_memory
-from speed.results import Table
-from speed.timing import Spread, against, in_turns
+from speed.results import Spread, Table, against, in_turns
+from speed.yolo import Yolo
 
 MODELS = ("hip_roi_small", "hip_roi_medium", "hip_ssd_exp3")
 ROW = 8  # films of a throughput measurement
 COMPARED = 12  # films whose boxes are compared
 LARGE = 2688
+FilmBoxes = list[Sequence[float]]
+Detect = Callable[[Sequence[Path]], list[FilmBoxes]]  # the boxes of each of some films, best first
 
 
-def end_to_end(work: Path, yolos: Sequence[Path], threads: int, turns: int) -> list[Table]:
-    """The section."""
+@dataclass(frozen=True)
+class Contestant:
+    """One of them.
+
+    Attributes:
+        run: Finds boxes.
+        base: Name of the contestant that it is compared with.
+        dicom: Whether it reads DICOM.
+    """
+
+    run: Detect
+    base: str
+    dicom: bool = True
+
+
+def section(work: Path, args: argparse.Namespace) -> list[Table]:
+    """Its tables."""
+    yolos, threads, turns = args.yolo, args.threads, args.turns
     cv2.setNumThreads(threads)
     models = [model(name, work) for name in MODELS]
     found = contestants(models, yolos, threads)
     tables = [_latency(found, f"JPEG of {side} px", [jpeg(work, side)], turns) for side in SIDES]
-    film = dicom(work, LARGE)
-    if film:
+    if film := dicom(work, LARGE):
         readers = {name: each for name, each in found.items() if each.dicom}
         tables.append(_latency(readers, f"12-bit DICOM of {LARGE} px", [film], max(3, turns // 3)))
     row = [jpeg(work, LARGE, number % 4) for number in range(ROW)]
@@ -42,13 +64,57 @@ def end_to_end(work: Path, yolos: Sequence[Path], threads: int, turns: int) -> l
     return [*tables, _memory(models, yolos, jpeg(work, LARGE)), _stages(models, work, threads, turns)]
 
 
+def contestants(models: Sequence[Model], yolos: Sequence[Path], threads: int) -> dict[str, Contestant]:
+    """All of them, by name."""
+    torch.set_num_threads(threads)
+    found: dict[str, Contestant] = {}
+    base = f"{yolos[0].stem}, onnxruntime" if yolos else ""
+    for path in yolos:
+        for runtime in available():
+            if runtime != "openvino":  # as fast as onnxruntime
+                found[f"{path.stem}, {runtime}"] = Contestant(_yolo(path, threads, runtime), base, dicom=False)
+    for each in models:
+        theirs = f"{each.title}, DetInferencer"
+        own = theirs if each.title == "ResNet-101" or not base else base
+        found[theirs] = Contestant(inferencer(each), own)
+        for runtime in available():
+            name = f"{each.title}, {runtime}"
+            found[name] = Contestant(ours(each, threads, runtime), own)
+            if runtime != "openvino":
+                found[f"{name}, decoded whole"] = Contestant(ours(each, threads, runtime, whole=True), own)
+    return found
+
+
+def ours(model: Model, threads: int, name: str, whole: bool = False) -> Detect:
+    """Ours, which looks once at every film, as DetInferencer and YOLO do."""
+    runtime, precision = RUNTIMES[name]
+    how: dict[str, Any] = dict(whole_films=whole, odd_films=False, strict=True)
+    detector = HipDetector(model.onnx, threads=threads, runtime=runtime, precision=precision, **how)
+    return lambda films: [[roi.box for roi in film.rois] for film in detector(films)]
+
+
+def inferencer(model: Model) -> Detect:
+    """mmdet's own way."""
+    detector: Any = DetInferencer(str(model.config), str(model.weights), show_progress=False)
+
+    def run(films: Sequence[Path]) -> list[FilmBoxes]:
+        found = detector([str(film) for film in films], no_save_vis=True, no_save_pred=True)
+        return [film["bboxes"] for film in found["predictions"]]
+
+    return run
+
+
+def _yolo(path: Path, threads: int, name: str) -> Detect:
+    yolo = Yolo(path, threads, *RUNTIMES[name])
+    return lambda films: [yolo(film).tolist() for film in films]
+
+
 def _latency(found: Mapping[str, Contestant], title: str, films: Sequence[Path], turns: int) -> Table:
     seconds = in_turns({name: partial(each.run, films) for name, each in found.items()}, turns)
     rows = []
     for name, values in seconds.items():
         base = found[name].base if found[name].base in seconds else name
-        ratio = against(seconds, [name], base)[name]
-        per_film = Spread.of(values / len(films))
+        per_film, ratio = Spread.of(values / len(films)), against(seconds, [name], base)[name]
         rows.append([name, per_film.text(1e3), f"{1 / per_film.median:.1f}", ratio.text(digits=2), base])
     note = f"Milliseconds per film, median (5% .. 95%) of {turns} turns; file in the page cache, model loaded."
     return Table(title, note, ["detector", "ms per film", "films/s", "times as fast", "as"], rows)
@@ -58,16 +124,13 @@ def _differences(models: Sequence[Model], threads: int, films: Sequence[Path]) -
     """Boxes against those of DetInferencer on the same weights."""
     rows = []
     for each in models:
-        expected = inferencer(each)(films)
-        side = OnnxModel(each.onnx).card.side
+        expected, side = inferencer(each)(films), OnnxModel(each.onnx).card.side
         for whole in (True, False):
-            for runtime, precision in available():
-                boxes = ours(each, threads, runtime, precision, whole)(films)
-                apart = _apart(boxes, expected)
+            for runtime in available():
+                apart = _apart(ours(each, threads, runtime, whole)(films), expected)
                 square = apart * side / LARGE
                 texts = [f"{value:.3f}" for value in (np.median(apart), apart.max(), np.median(square), square.max())]
-                reading = "whole film" if whole else "1/2, 1/4 or 1/8"
-                rows.append([f"{each.title}, {shown(runtime, precision)}", reading, *texts])
+                rows.append([f"{each.title}, {runtime}", "whole film" if whole else "1/2, 1/4 or 1/8", *texts])
     note = (
         f"The two best boxes of {len(films)} phantoms of {LARGE} px against those of DetInferencer, which reads whole films: "
         "largest difference of a coordinate, in pixels of the film, and of the square that the network sees. Weights: small "
@@ -77,7 +140,7 @@ def _differences(models: Sequence[Model], threads: int, films: Sequence[Path]) -
     return Table("Do the boxes agree?", note, columns, rows)
 
 
-def _apart(boxes: Sequence[Sequence[Sequence[float]]], expected: Sequence[Boxes]) -> NDArray[np.float64]:
+def _apart(boxes: Sequence[FilmBoxes], expected: Sequence[FilmBoxes]) -> NDArray[np.float64]:
     """Of each of `boxes`, film by film, the largest difference of a coordinate from the nearest that was expected."""
     return np.array(
         [np.abs(np.subtract(box, theirs)).max(axis=1).min() for found, theirs in zip(boxes, expected) for box in found]
@@ -85,12 +148,13 @@ def _apart(boxes: Sequence[Sequence[Sequence[float]]], expected: Sequence[Boxes]
 
 
 def _memory(models: Sequence[Model], yolos: Sequence[Path], film: Path) -> Table:
-    rows = []
+    megabytes = {}
     for each in models:
-        rows.append([f"{each.title}, onnxruntime", peak_memory("hipdet", [each.onnx], film)])
-        rows.append([f"{each.title}, DetInferencer", peak_memory("inferencer", [each.config, each.weights], film)])
-    rows += [[f"{path.stem}, onnxruntime", peak_memory("yolo", [path], film)] for path in yolos]
+        megabytes[f"{each.title}, onnxruntime"] = peak_memory("hipdet", film, each.onnx)
+        megabytes[f"{each.title}, DetInferencer"] = peak_memory("inferencer", film, each.config, each.weights)
+    megabytes |= {f"{path.stem}, onnxruntime": peak_memory("yolo", film, path) for path in yolos}
     note = "Peak resident memory of a process of its own, from its start, interpreter and libraries included."
+    rows = [[name, str(count)] for name, count in megabytes.items()]
     return Table(f"Memory for one JPEG of {LARGE} px", note, ["detector", "MB"], rows)
 
 
@@ -103,16 +167,14 @@ def _stages(models: Sequence[Model], work: Path, threads: int, turns: int) -> Ta
             film = jpeg(work, side)
             enough = detector.at_least or side
             whole, reduced = read_radiograph(film), read_reduced(film, enough)
-            shrunk = detector.prepare(reduced)
             steps: dict[str, Callable[[], object]] = {
                 "whole": partial(read_radiograph, film),
                 "whole to square": partial(detector.prepare, whole),
                 "reduced": partial(read_reduced, film, enough),
                 "reduced to square": partial(detector.prepare, reduced),
-                "network": partial(detector.read, shrunk),
+                "network": partial(detector.read, detector.prepare(reduced)),
             }
-            seconds = in_turns(steps, turns)
-            texts = [f"{np.median(values) * 1e3:.1f}" for values in seconds.values()]
+            texts = [f"{np.median(values) * 1e3:.1f}" for values in in_turns(steps, turns).values()]
             rows.append([each.title, str(side), f"1/{reduced.step}", *texts])
     note = "Milliseconds, medians: decoding the whole film and its area mean; what is done instead; the network."
     columns = ["model", "film, px", "decoded at", "whole", "to square", "reduced", "to square", "network"]

@@ -1,7 +1,9 @@
-"""Films to time: phantoms as JPEG in the sizes of Table 1, and one as 12-bit DICOM."""
+"""Films to time: phantoms as JPEG in the sizes of Table 1, one as 12-bit DICOM, and a data root of them to train on."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -13,7 +15,7 @@ from hipdet.core.files import replacing
 from hipdet.phantoms.write import make_film
 
 SIDES = (454, 1080, 2688, 4280)  # px: FracAtlas, the largest of OAIH, the median and the largest of CGOA
-QUALITY = 90
+TRAINING = ("cgoa=120", "oaih=80", "gis=20", "--max-side", "512")
 
 
 def phantom(side: int, number: int = 0) -> NDArray[np.uint8]:
@@ -29,7 +31,7 @@ def jpeg(folder: Path, side: int, number: int = 0) -> Path:
     path = folder / f"phantom_{side}_{number}.jpg"
     if not path.is_file():
         with replacing(path) as temporary:
-            Image.fromarray(phantom(side, number)).save(temporary, quality=QUALITY)
+            Image.fromarray(phantom(side, number)).save(temporary, quality=90)
     return path
 
 
@@ -58,3 +60,12 @@ def dicom(folder: Path, side: int) -> Path | None:
     with replacing(path) as temporary:
         film.save_as(temporary)
     return path
+
+
+def training_films(work: Path) -> Path:
+    """A data root of phantoms, made by hipdet itself unless it is there."""
+    data = work / "phantoms"
+    if not (data / "annotations/cgoa_oaih_train.json").is_file():
+        for command in (["phantoms", str(data), "--films", *TRAINING], ["convert", "phantom", str(data)]):
+            subprocess.run([sys.executable, "-m", "hipdet", *command], check=True, stdout=subprocess.DEVNULL)
+    return data

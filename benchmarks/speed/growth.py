@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -12,24 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from speed.films import jpeg
+from speed.films import jpeg, training_films
 from speed.models import ROOT, model
+from speed.peak_memory import peak_memory
 from speed.results import Table
 
 KINDS = 16  # phantoms; the films are hard links to them
-RUN = """
-import runpy, sys
-tool = sys.argv.pop(1)
-try:
-    runpy.run_path(tool, run_name="__main__")
-finally:
-    print("peak", open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
-"""
 
 
-def growth(work: Path, data: Path, counts: Sequence[int]) -> list[Table]:
-    """The section."""
-    return [_prediction(work, counts), _ranks(work, data)]
+def section(work: Path, args: argparse.Namespace) -> list[Table]:
+    """Its tables."""
+    return [_prediction(work, args.films), _ranks(work, training_films(work))]
 
 
 def _prediction(work: Path, counts: Sequence[int]) -> Table:
@@ -43,7 +37,10 @@ def _prediction(work: Path, counts: Sequence[int]) -> Table:
             link = folder / f"{number:05}.jpg"
             if not link.exists():
                 os.link(kinds[number % KINDS], link)
-        seconds, megabytes = _predict(small.onnx, folder, work / f"predictions_{count}")
+        options = ["--out", work / f"predictions_{count}", "--overwrite", "--as-stored"]
+        start = time.perf_counter()
+        megabytes = peak_memory("predict", folder, "--model", small.onnx, *options)
+        seconds = time.perf_counter() - start
         further = 1e3 * (seconds - before[1]) / (count - before[0])
         rows.append([str(count), f"{seconds:.1f}", f"{further:.1f}" if before[0] else "", str(megabytes)])
         before = count, seconds
@@ -52,19 +49,6 @@ def _prediction(work: Path, counts: Sequence[int]) -> Table:
         "journal and all outputs; one look at each (--as-stored). Milliseconds per further film are against the row above."
     )
     return Table("Many films", note, ["films", "s", "ms per further film", "peak MB"], rows)
-
-
-def _predict(onnx: Path, folder: Path, out: Path) -> tuple[float, int]:
-    command = [sys.executable, "-c", RUN, str(ROOT / "hipdet predict"), str(folder), "--model", str(onnx)]
-    start = time.perf_counter()
-    done = subprocess.run(
-        [*command, "--out", str(out), "--overwrite", "--as-stored"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        check=True,
-    )
-    return time.perf_counter() - start, int(done.stdout.split()[-1]) // 1024
 
 
 def _ranks(work: Path, data: Path) -> Table:
@@ -76,18 +60,14 @@ def _ranks(work: Path, data: Path) -> Table:
 
 
 def _pace(ranks: int, out: Path, data: Path) -> float:
-    config = ROOT / "configs/hip_ssd_r18_demo.py"
-    tool = [sys.executable, "-m", "hipdet", "train", str(config)]
+    config = str(ROOT / "configs/hip_ssd_r18_demo.py")
+    command = [sys.executable, "-m", "hipdet", "train", config]
     if ranks > 1:
-        tool = ["bash", str(ROOT / "tools/dist_train.sh"), str(config), str(ranks)]
-    options = ["train_cfg.max_epochs=3", "train_cfg.val_interval=9", "default_hooks.logger.interval=1"]
-    subprocess.run(
-        [*tool, "--data-root", str(data), "--work-dir", str(out), "--cfg-options", *options],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHON": sys.executable},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=True,
-    )
+        command = ["bash", str(ROOT / "tools/dist_train.sh"), config, str(ranks)]
+    command += ["--data-root", str(data), "--work-dir", str(out), "--cfg-options"]
+    command += ["train_cfg.max_epochs=3", "train_cfg.val_interval=9", "default_hooks.logger.interval=1"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHON": sys.executable}
+    subprocess.run(command, env=environment, capture_output=True, check=True)
     log = max(out.glob("*/vis_data/scalars.json"))
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     return 16 * ranks / float(np.median([line["time"] for line in lines if line.get("epoch", 0) > 1]))

@@ -1,22 +1,42 @@
-"""The models that are timed: the one that comes along, and checkpoints and exports of other configs, made once and kept."""
+"""The models that are timed: the one that comes along, and others, trained for a minute on phantoms, exported and kept.
+
+Random weights give boxes by accident, so that two ways of running them can't be compared.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+from torch import Tensor
 
 from hipdet.cli.export import PELVES, drawn
+from hipdet.core.configs import read_config
 from hipdet.core.files import replacing
 from hipdet.export.export import export_model
 from hipdet.export.torch_model import TorchModel
-from speed.brief_training import briefly_trained, read_plain_config
+from hipdet.inference.preprocess import shrink
+from hipdet.phantoms.write import make_film
 
+RUNTIMES = {
+    "onnxruntime": ("onnxruntime", "float32"),
+    "openvino": ("openvino", "float32"),
+    "openvino bfloat16": ("openvino", "bfloat16"),
+}
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = "hip_roi_small"
-# steps of training on phantoms; times don't depend on weights, but boxes of ResNet-101 are compared
-STEPS = {"hip_ssd_exp3": 60}
-FEW_STEPS = 20  # or every anchor would score the same
 TITLES = {"hip_roi_small": "small", "hip_roi_medium": "medium", "hip_roi_large": "large", "hip_ssd_exp3": "ResNet-101"}
+# times don't depend on weights, but boxes of ResNet-101 are compared; of the others not every anchor may score the same
+STEPS, FEW_STEPS = {"hip_ssd_exp3": 60}, 20
+FILMS, BATCH = 16, 4
 
 
 @dataclass(frozen=True)
@@ -30,15 +50,65 @@ class Model:
 
 
 def model(name: str, folder: Path) -> Model:
-    """The model of config `name`, such as ``hip_roi_small``."""
+    """The model of config `name`, such as ``hip_roi_small``; its files are made unless they are there."""
     place = ROOT / "hipdet/weights" if name == SHIPPED else folder
     weights = place / f"{name}{'.safetensors' if name == SHIPPED else '.pth'}"
     found = Model(TITLES[name], folder / f"{name}.py", weights, place / f"{name}.onnx")
     if not found.config.is_file():
         with replacing(found.config) as temporary:
-            read_plain_config(ROOT / f"configs/{name}.py").dump(temporary)
-    briefly_trained(found.config, found.weights, STEPS.get(name, FEW_STEPS))
+            plain_config(name).dump(temporary)
+    if not weights.is_file():
+        train_briefly(name, weights, STEPS.get(name, FEW_STEPS))
     if not found.onnx.is_file():
-        checkpoint = TorchModel(found.config, found.weights)
+        checkpoint = TorchModel(found.config, weights)
         export_model(checkpoint, checkpoint.card, found.onnx, drawn(PELVES, 1))
     return found
+
+
+def plain_config(name: str) -> Any:
+    """A config whose backbones start from nothing: no weights from the network."""
+    cfg = read_config(str(ROOT / f"configs/{name}.py"))
+    for part in (cfg.model.backbone, cfg.model.get("refiner", {}).get("backbone", {})):
+        part.pop("init_cfg", None)
+    return cfg
+
+
+def train_briefly(name: str, weights: Path, steps: int) -> None:
+    """Train config `name` for so many batches of phantom films and write `weights`."""
+    cfg = plain_config(name)
+    init_default_scope("mmdet")
+    torch.manual_seed(0)
+    detector = MODELS.build(cfg.model).train()
+    samples = [_sample(number, max(cfg.image_size)) for number in range(FILMS)]
+    optimizer = torch.optim.AdamW(detector.parameters(), lr=0.001)
+    for step in range(steps):
+        chosen = [samples[(step * BATCH + number) % FILMS] for number in range(BATCH)]
+        data = dict(inputs=[film for film, _ in chosen], data_samples=[labels.clone() for _, labels in chosen])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            losses = detector(**detector.data_preprocessor(data, training=True), mode="loss")
+        loss, _ = detector.parse_losses(losses)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with replacing(weights) as temporary:
+        meta = dict(dataset_meta=dict(classes=tuple(cfg.metainfo.classes)), epoch=0)
+        torch.save(dict(state_dict=detector.state_dict(), meta=meta), temporary)
+
+
+def _sample(number: int, side: int) -> tuple[Tensor, DetDataSample]:
+    phantom = make_film("oaih", number, seed=9, max_side=side)
+    film = shrink(phantom.pixels, side)
+    labels = DetDataSample(metainfo=dict(img_shape=(side, side), scale_factor=(1.0, 1.0)))
+    boxes = torch.from_numpy(film.to_square(phantom.hips).astype(np.float32))
+    labels.gt_instances = InstanceData(bboxes=boxes, labels=torch.zeros(len(boxes), dtype=torch.long))
+    return torch.from_numpy(film.padded()).expand(3, -1, -1), labels
+
+
+def available() -> list[str]:
+    """Those of `RUNTIMES` that are here."""
+    if find_spec("openvino") is None:
+        return ["onnxruntime"]
+    import openvino
+
+    has_bfloat16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return list(RUNTIMES) if has_bfloat16 else ["onnxruntime", "openvino"]

@@ -2,31 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import argparse
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from shutil import which
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
+from mmdet.registry import MODELS
+from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from hipdet.core.files import replacing
 from hipdet.export.graph import DetectorGraph
 from hipdet.export.torch_model import TorchModel
-from hipdet.inference.onnx_model import open_runtime
-from speed.contestants import available, shown
-from speed.models import Model, model
-from speed.peers import PEERS, peer
-from speed.results import Table
-from speed.timing import Spread, against, in_turns
+from hipdet.inference.onnx_model import OnnxRuntime, open_runtime
+from speed.models import RUNTIMES, Model, available, model
+from speed.results import Spread, Table, against, in_turns
 from speed.yolo import Yolo
 
 COMPILED = ("small", "ResNet-101")  # takes a minute each, and a C++ compiler
-MODELS = ("hip_roi_small", "hip_roi_medium", "hip_roi_large", "hip_ssd_exp3")
+OURS = ("hip_roi_small", "hip_roi_medium", "hip_roi_large", "hip_ssd_exp3")
 Runs = dict[str, Callable[[], object]]
+# mmdet's own, built from their settings, which its wheels lack: sides of their squares in pixels, and what isn't a default
+CHANNELS = (512, 1024, 512, 256, 256, 256)
+SSD300 = dict(
+    type="SingleStageDetector",
+    backbone=dict(type="SSDVGG", depth=16),
+    neck=dict(
+        type="SSDNeck", in_channels=CHANNELS[:2], out_channels=CHANNELS,
+        level_strides=(2, 2, 1, 1), level_paddings=(1, 1, 0, 0),
+    ),
+    bbox_head=dict(
+        type="SSDHead", num_classes=1,
+        anchor_generator=dict(
+            type="SSDAnchorGenerator", scale_major=False, input_size=300, basesize_ratio_range=(0.15, 0.9),
+            strides=[8, 16, 32, 64, 100, 300], ratios=[[2], [2, 3], [2, 3], [2, 3], [2], [2]],
+        ),
+    ),
+)  # fmt: skip
+RTMDET_TINY = dict(
+    type="RTMDet",
+    backbone=dict(type="CSPNeXt", deepen_factor=0.167, widen_factor=0.375),
+    neck=dict(
+        type="CSPNeXtPAFPN", in_channels=[96, 192, 384], out_channels=96, num_csp_blocks=1, act_cfg=dict(type="SiLU"),
+    ),
+    bbox_head=dict(
+        type="RTMDetSepBNHead", num_classes=1, in_channels=96, feat_channels=96, stacked_convs=2, with_objectness=False,
+        anchor_generator=dict(type="MlvlPointGenerator", offset=0, strides=[8, 16, 32]),
+        bbox_coder=dict(type="DistancePointBBoxCoder"),
+    ),
+)  # fmt: skip
+STOCK: dict[str, tuple[int, dict[str, Any]]] = {"SSD300": (300, SSD300), "RTMDet-tiny": (640, RTMDET_TINY)}
 
 
 class Bare(nn.Module):
@@ -42,22 +71,22 @@ class Bare(nn.Module):
         return scores[0], deltas[0]
 
 
-def network(work: Path, yolos: Sequence[Path], threads: int, turns: int) -> list[Table]:
-    """The section."""
+def section(work: Path, args: argparse.Namespace) -> list[Table]:
+    """Its tables."""
+    threads, turns = args.threads, args.turns
     torch.set_num_threads(threads)
-    models = [model(name, work) for name in MODELS]
+    models = [model(name, work) for name in OURS]
     runs: Runs = {}
-    for path in yolos:
-        for runtime, precision in available():
-            yolo = Yolo(path, threads, runtime, precision)
-            batch = np.zeros((1, 3, yolo.side, yolo.side), np.float32)
-            runs[f"{path.stem}, {shown(runtime, precision)}"] = partial(yolo.network, batch)
-    for name in PEERS:
-        stock, side = peer(name)
-        runs[f"{name} ({side} px), torch"] = partial(_without_gradients, stock, torch.zeros(1, 3, side, side))
+    for path in args.yolo:
+        for runtime in available():
+            yolo = Yolo(path, threads, *RUNTIMES[runtime])
+            runs[f"{path.stem}, {runtime}"] = partial(yolo.network, np.zeros((1, 3, yolo.side, yolo.side), np.float32))
+    init_default_scope("mmdet")
+    for name, (side, settings) in STOCK.items():
+        run = partial(_without_gradients, MODELS.build(settings).eval(), torch.zeros(1, 3, side, side))
+        runs[f"{name} ({side} px), torch"] = run
     for each in models:
-        runs.update((f"{each.title}, {name}", run) for name, run in _exported(each, threads))
-        runs.update((f"{each.title}, {name}", run) for name, run in _in_torch(each))
+        runs |= {f"{each.title}, {name}": run for name, run in (*_exported(each, threads), *_in_torch(each))}
     note = (
         f"Milliseconds for one film, median (5% .. 95%) of {turns} turns. Ours and YOLO from exported files, ours with "
         "normalisation, decoding and suppression, the others without their suppression. Untrained stock detectors."
@@ -75,12 +104,10 @@ def _table(title: str, note: str, runs: Mapping[str, Callable[[], object]], turn
 
 
 def _exported(each: Model, threads: int) -> Iterator[tuple[str, Callable[[], object]]]:
-    content = each.onnx.read_bytes()
-    side = 224 if each.title == "ResNet-101" else 448
-    film, extent = _film(side)
-    for runtime, precision in available():
-        run = open_runtime(each.onnx, content, threads, runtime, precision).run
-        yield shown(runtime, precision), partial(run, film.numpy(), extent.numpy())
+    film, extent = _film(224 if each.title == "ResNet-101" else 448)
+    for runtime in available():
+        run = open_runtime(each.onnx, each.onnx.read_bytes(), threads, *RUNTIMES[runtime]).run
+        yield runtime, partial(run, film.numpy(), extent.numpy())
 
 
 def _in_torch(each: Model) -> Iterator[tuple[str, Callable[[], object]]]:
@@ -118,14 +145,11 @@ def _overhead(resnet: Model, work: Path, threads: int) -> tuple[str, str, Runs]:
     if not bare.is_file():
         with replacing(bare) as temporary, torch.no_grad():
             torch.onnx.export(Bare(loaded.detector).eval(), (batch,), str(temporary), opset_version=17, dynamo=False)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(bare), options, providers=["CPUExecutionProvider"])
-    inputs = {session.get_inputs()[0].name: batch.numpy()}
+    session = OnnxRuntime(bare, bare.read_bytes(), threads).session
     whole = open_runtime(resnet.onnx, resnet.onnx.read_bytes(), threads)
     film, extent = (each.numpy() for each in _film(side))
     runs: Runs = {
-        "backbone and head": partial(session.run, None, inputs),
+        "backbone and head": partial(session.run, None, {session.get_inputs()[0].name: batch.numpy()}),
         "with normalisation, decoding, suppression": partial(whole.run, film, extent),
     }
     note = "What the exported graph adds to its bare backbone and head, both in onnxruntime."

@@ -1,43 +1,45 @@
-"""Peak memory of one contestant over one film, in a process of its own; prints MB.
+"""Peak memory of a detector over one film, or of ``hipdet predict``, in a process of its own; prints MB.
 
-python benchmarks/speed/peak_memory.py KIND FILES... -- FILM, KIND being hipdet (.onnx), inferencer (config, weights) or yolo
+python benchmarks/speed/peak_memory.py hipdet FILM ONNX | inferencer FILM CONFIG WEIGHTS | yolo FILM ONNX | predict ARGUMENTS
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
-def peak_memory(kind: str, files: Sequence[Path], film: Path) -> str:
-    """Megabytes, as text."""
-    command = [sys.executable, __file__, kind, *map(str, files), "--", str(film)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return done.stdout.split()[-1]
+def peak_memory(kind: str, *arguments: object) -> int:
+    """Megabytes, from the start of the process, with interpreter and libraries."""
+    command = [sys.executable, __file__, kind, *map(str, arguments)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
 
 
 def main() -> None:
     """Run it."""
-    at = sys.argv.index("--")
-    kind, files, film = sys.argv[1], sys.argv[2:at], sys.argv[at + 1]
-    if kind == "hipdet":
+    kind, *arguments = sys.argv[1:]
+    if kind == "predict":
+        from hipdet.cli.main import main as command
+
+        command(["predict", *arguments])
+    elif kind == "hipdet":
         from hipdet import HipDetector
 
-        list(HipDetector(files[0])(film))
+        list(HipDetector(arguments[1])(arguments[0]))
     elif kind == "inferencer":
+        from hipdet import mmcv_lite
+
+        mmcv_lite.install()
         from mmdet.apis import DetInferencer
 
-        import hipdet  # noqa: F401  (before mmdet: makes mmcv-lite usable)
-
-        DetInferencer(*files, show_progress=False)(film, no_save_vis=True, no_save_pred=True)
+        DetInferencer(*arguments[1:], show_progress=False)(arguments[0], no_save_vis=True, no_save_pred=True)
     else:
         from speed.yolo import Yolo
 
-        Yolo(Path(files[0]), threads=1)(Path(film))
+        Yolo(Path(arguments[1]), threads=1)(Path(arguments[0]))
     # not getrusage: its peak begins with that of the process that started this one
     status = Path("/proc/self/status").read_text(encoding="ascii")
     print(int(status.partition("VmHWM:")[2].split()[0]) // 1024)

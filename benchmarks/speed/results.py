@@ -1,20 +1,61 @@
-"""Tables of a benchmark, kept section by section, as Markdown and JSON."""
+"""Contestants timed in turns, and tables of a benchmark, kept section by section, as Markdown and JSON."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hipdet.core.files import write_json, write_text
+from hipdet.core.versions import installed
 
 PACKAGES = ("torch", "mmdet", "mmengine", "onnxruntime", "openvino", "opencv-python", "pillow", "numpy")
+WARM = 2  # turns that don't count
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and the middle 90%."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64]) -> Spread:
+        """Of ``[N]`` values."""
+        return cls(*(float(each) for each in np.quantile(values, [0.5, 0.05, 0.95])))
+
+    def text(self, factor: float = 1.0, digits: int = 1) -> str:
+        """Such as ``3.2 (3.1 .. 3.5)``."""
+        median, low, high = (f"{each * factor:.{digits}f}" for each in (self.median, self.low, self.high))
+        return f"{median} ({low} .. {high})"
+
+
+def in_turns(contestants: Mapping[str, Callable[[], object]], turns: int) -> dict[str, NDArray[np.float64]]:
+    """Seconds ``[turns]`` of each contestant; in a turn each has one go: what else is done meets them all."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for turn in range(WARM + turns):
+        for name, run in contestants.items():
+            start = time.perf_counter()
+            run()
+            if turn >= WARM:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: np.array(values) for name, values in seconds.items()}
+
+
+def against(seconds: Mapping[str, NDArray[np.float64]], names: Sequence[str], base: str) -> dict[str, Spread]:
+    """How many times as fast as `base` each contestant is: the ratios of its turns."""
+    return {name: Spread.of(seconds[base] / seconds[name]) for name in names}
 
 
 @dataclass(frozen=True)
@@ -35,10 +76,8 @@ class Table:
 
     def markdown(self) -> str:
         """As Markdown."""
-        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
-        return "\n".join(
-            [f"### {self.title}", "", self.note, "", *("| " + " | ".join(line) + " |" for line in lines), ""]
-        )
+        lines = [f"| {' | '.join(line)} |" for line in (self.columns, ["---"] * len(self.columns), *self.rows)]
+        return "\n".join([f"### {self.title}", "", self.note, "", *lines, ""])
 
 
 def facts(threads: int) -> dict[str, str]:
@@ -50,7 +89,7 @@ def facts(threads: int) -> dict[str, str]:
         "threads": str(threads),
         "load before": f"{os.getloadavg()[0]:.1f}",
         "python": platform.python_version(),
-        **{name: found for name in PACKAGES if (found := installed(name))},
+        **dict(found for name in PACKAGES if (found := installed((name,)))),
     }
 
 
@@ -61,14 +100,6 @@ def processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def installed(package: str) -> str | None:
-    """Version of a package; None where it is missing."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 class Results:
@@ -84,8 +115,7 @@ class Results:
         write_json(self.json, self.sections)
         parts = []
         for name, content in self.sections.items():
-            parts.append(
-                f"## {name}\n\n" + ", ".join(f"{key} {value}" for key, value in content["facts"].items()) + "\n"
-            )
+            about = ", ".join(f"{key} {value}" for key, value in content["facts"].items())
+            parts.append(f"## {name}\n\n{about}\n")
             parts += [Table(**table).markdown() for table in content["tables"]]
         write_text(self.markdown, "\n".join(parts))

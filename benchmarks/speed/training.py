@@ -1,27 +1,30 @@
-"""Training through mmengine's runner against a bare loop of the same network on random tensors, epoch by epoch in turns."""
+"""Training through mmengine's runner against a bare loop, what it takes to load films, and what the paper's recipe costs."""
 
 from __future__ import annotations
 
+import argparse
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mmdet.registry import HOOKS
+from mmcv.transforms import Compose
+from mmdet.registry import MODELS
 from mmengine.hooks import Hook
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from hipdet.engine.loop import has_bfloat16
-from speed.brief_training import read_plain_config
-from speed.models import ROOT
-from speed.paper_cost import PAPER_EPOCHS, PAPER_FILMS
-from speed.results import Table
-from speed.timing import Spread
+from hipdet.engine.schedule import LayerGroupOptimWrapperConstructor
+from speed.films import SIDES, jpeg, training_films
+from speed.models import plain_config
+from speed.results import Spread, Table, in_turns
 
 EPOCHS = 4  # the first warms up
 # title, config, trained layer groups (None: all), films
@@ -33,24 +36,27 @@ RUNS = (
     ("ResNet-101, stage 2: head, last groups", "hip_ssd_exp3", 2, 48),
     ("ResNet-101, stage 3: all", "hip_ssd_exp3", 3, 48),
 )
+LOADED = ("hip_roi_small", "hip_ssd_exp3")
+PAPER_FILMS, PAPER_EPOCHS = 6568, 40  # per stage
+RATES = (10, 50)  # TFLOP/s that a step sustains: a gaming card in float32, a data centre's in mixed precision
+GPUS = (1, 8)
+WORKERS = 2  # of each GPU
 
 
-@dataclass
-class Seconds:
-    """Per iteration, a value for each epoch."""
-
-    runner: list[float] = field(default_factory=list)
-    bare: list[float] = field(default_factory=list)
-
-
-_running: Seconds = Seconds()
+def section(work: Path, args: argparse.Namespace) -> list[Table]:
+    """Its tables."""
+    torch.set_num_threads(args.threads)
+    steps = _training(work, training_films(work))
+    loaded, milliseconds = _loading(work, args.turns)
+    return [steps, loaded, _paper_cost(milliseconds)]
 
 
-@HOOKS.register_module()
 class BareLoopHook(Hook):
-    """Times each epoch, and after it as many iterations of the bare loop."""
+    """Times each epoch, and after it as many iterations of the bare loop: seconds per iteration, a value for each epoch."""
 
-    priority = "LOWEST"  # what other hooks do after an iteration counts
+    def __init__(self) -> None:
+        self.runner: list[float] = []
+        self.bare: list[float] = []
 
     def before_train_epoch(self, runner: Runner) -> None:
         """The loader's workers have not started yet."""
@@ -59,13 +65,13 @@ class BareLoopHook(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         """The runner's share, then the bare loop's."""
         count = len(runner.train_dataloader)
-        _running.runner.append((time.perf_counter() - self.start) / count)
+        self.runner.append((time.perf_counter() - self.start) / count)
         step = bare_step(runner.model, runner.optim_wrapper, runner.cfg)
         step()
         start = time.perf_counter()
         for _ in range(count):
             step()
-        _running.bare.append((time.perf_counter() - start) / count)
+        self.bare.append((time.perf_counter() - start) / count)
 
 
 def bare_step(model: nn.Module, wrapper: Any, cfg: Any) -> Callable[[], None]:
@@ -73,10 +79,9 @@ def bare_step(model: nn.Module, wrapper: Any, cfg: Any) -> Callable[[], None]:
     detector: Any = copy.deepcopy(model).train()
     for mine, theirs in zip(detector.modules(), model.modules()):
         mine.training = theirs.training  # frozen BatchNorm
-    groups = [list(group["params"]) for group in wrapper.optimizer.param_groups]
-    place = {id(p): number for number, p in enumerate(model.parameters())}
-    mine = list(detector.parameters())
-    optimizer = type(wrapper.optimizer)([{"params": [mine[place[id(p)]] for p in group]} for group in groups], lr=1e-4)
+    place = dict(zip(model.parameters(), detector.parameters()))
+    groups = [{"params": [place[each] for each in group["params"]]} for group in wrapper.optimizer.param_groups]
+    optimizer = type(wrapper.optimizer)(groups, lr=1e-4)
     batch, side = cfg.train_dataloader.batch_size, max(cfg.image_size)
     side //= getattr(detector, "reduction", 1)
     films = torch.randn(batch, 1, side, side)
@@ -101,18 +106,18 @@ def bare_step(model: nn.Module, wrapper: Any, cfg: Any) -> Callable[[], None]:
     return step
 
 
-def training(work: Path, data: Path, threads: int) -> Table:
-    """The section; `data` has phantoms."""
-    torch.set_num_threads(threads)
+def _training(work: Path, data: Path) -> Table:
     rows, stages = [], []
     for title, name, groups, films in RUNS:
-        seconds = _measure(title, name, groups, films, work, data)
+        seconds = _timed(name, groups, films, work, data)
         runner, bare = np.array(seconds.runner[1:]), np.array(seconds.bare[1:])
-        batch = read_plain_config(ROOT / f"configs/{name}.py").train_dataloader.batch_size
-        ratio = Spread.of(bare / runner)
-        rows.append(
-            [title, str(batch), Spread.of(runner).text(1e3, 0), Spread.of(bare).text(1e3, 0), ratio.text(digits=2)]
-        )
+        batch = plain_config(name).train_dataloader.batch_size
+        spreads = [
+            Spread.of(runner).text(1e3, 0),
+            Spread.of(bare).text(1e3, 0),
+            Spread.of(bare / runner).text(digits=2),
+        ]
+        rows.append([title, str(batch), *spreads])
         if groups is not None:
             stages.append(float(np.median(runner)) / batch)
     hours = sum(stages) * PAPER_FILMS * PAPER_EPOCHS / 3600
@@ -126,10 +131,8 @@ def training(work: Path, data: Path, threads: int) -> Table:
     return Table("Training", note, columns, rows)
 
 
-def _measure(title: str, name: str, groups: int | None, films: int, work: Path, data: Path) -> Seconds:
-    global _running
-    _running = Seconds()
-    cfg = read_plain_config(ROOT / f"configs/{name}.py")
+def _timed(name: str, groups: int | None, films: int, work: Path, data: Path) -> BareLoopHook:
+    cfg = plain_config(name)
     cfg.work_dir = str(work / f"training_{name}")
     cfg.train_dataloader.dataset.update(
         data_root=str(data), ann_file="annotations/cgoa_oaih_train.json", indices=films, verify_films=False
@@ -143,6 +146,68 @@ def _measure(title: str, name: str, groups: int | None, films: int, work: Path, 
     cfg.experiment_name = f"{name}_{groups}"
     if groups is not None:
         cfg.custom_hooks[0].stages = [dict(train_groups=groups)]
-    cfg.custom_hooks = [*cfg.custom_hooks, dict(type="BareLoopHook")]
-    Runner.from_cfg(cfg).train()
-    return _running
+    runner, seconds = Runner.from_cfg(cfg), BareLoopHook()
+    runner.register_hook(seconds, "LOWEST")  # what other hooks do after an iteration counts
+    runner.train()
+    return seconds
+
+
+def _loading(work: Path, turns: int) -> tuple[Table, float]:
+    """Of films of several sizes, in one worker; and the milliseconds of the paper's recipe for small films."""
+    init_default_scope("mmdet")
+    runs: dict[str, Callable[[], object]] = {}
+    for name in LOADED:
+        pipeline = Compose(plain_config(name).train_pipeline)
+        for side in SIDES:
+            runs[f"{name}, {side} px"] = partial(_load, pipeline, jpeg(work, side))
+    seconds = in_turns(runs, turns)
+    rows = [[name, Spread.of(values).text(1e3), f"{1 / np.median(values):.0f}"] for name, values in seconds.items()]
+    note = (
+        "Milliseconds of one worker for one JPEG, from the page cache to the augmented square, median (5% .. 95%) of "
+        f"{turns} turns, and films/s of one worker. Training reads films whole; hipdet convert ... --copies 448 makes "
+        "large ones as cheap as small ones."
+    )
+    paper = 1e3 * float(np.median(seconds[f"{LOADED[1]}, {SIDES[0]} px"]))
+    return Table("Loading for training", note, ["config and film", "ms", "films/s"], rows), paper
+
+
+def _load(pipeline: Any, film: Path) -> object:
+    box = dict(bbox=[100.0, 100.0, 200.0, 200.0], bbox_label=0, ignore_flag=0)
+    return pipeline(dict(img_path=str(film), img_id=0, height=1, width=1, instances=[box]))
+
+
+def _paper_cost(loading_ms: float) -> Table:
+    """Minutes on GPUs that sustain so much, where a worker loads a film in `loading_ms`."""
+    stages = [flops(groups) for groups in (1, 2, 3)]
+    compute = sum(stages) * PAPER_FILMS * PAPER_EPOCHS
+    loading = loading_ms / 1e3 * PAPER_FILMS * PAPER_EPOCHS * len(stages)
+    rows = [
+        [str(gpus), str(rate), f"{compute / rate / 1e12 / gpus / 60:.0f}", f"{loading / WORKERS / gpus / 60:.0f}"]
+        for gpus in GPUS
+        for rate in RATES
+    ]
+    each_stage = ", ".join(f"{each / 1e9:.0f}" for each in stages)
+    note = (
+        f"{PAPER_FILMS} films, 3 x {PAPER_EPOCHS} epochs of configs/hip_ssd_exp3.py on paper: {compute / 1e15:.0f} PFLOP, "
+        f"counted ({each_stage} GFLOP a film in stages 1, 2, 3), and {WORKERS} workers for each GPU that need "
+        f"{loading_ms:.1f} ms a film, as measured. The longer of the two is what it takes; validation and ranks that wait "
+        "for each other come on top."
+    )
+    return Table("The paper's recipe on GPUs", note, ["GPUs", "TFLOP/s each", "compute, min", "loading, min"], rows)
+
+
+def flops(groups: int) -> int:
+    """Floating-point operations of a training step for one film with so many layer groups thawed."""
+    init_default_scope("mmdet")
+    cfg: Any = plain_config("hip_ssd_exp3")
+    detector: Any = MODELS.build(cfg.model).train()
+    settings = dict(type="OptimWrapper", optimizer=cfg.optim_wrapper.optimizer)
+    wrapper: Any = LayerGroupOptimWrapperConstructor(settings, cfg.optim_wrapper.paramwise_cfg)(detector)
+    for number, group in enumerate(wrapper.optimizer.param_groups):
+        for parameter in group["params"]:
+            parameter.requires_grad_(number < groups)
+    films = 2  # BatchNorm needs more than one
+    with FlopCounterMode(display=False) as counter:
+        scores, deltas = detector.bbox_head(detector.backbone(torch.randn(films, 1, *cfg.image_size)))
+        sum(each.sum() for each in (*scores, *deltas)).backward()
+    return counter.get_total_flops() // films

@@ -7,11 +7,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from hipdet.core.boxes import iou_matrix
-from hipdet.inference.onnx_model import PRECISIONS
+from hipdet.core.boxes import Boxes
+from hipdet.inference.onnx_model import PRECISIONS, OnnxRuntime
 
 GREY = 114  # of ultralytics' letterbox
 LEAST_SCORE, MOST_OVERLAP, MOST = 0.25, 0.7, 300  # ultralytics' defaults
@@ -41,24 +40,22 @@ class Yolo:
             request = compiled.create_infer_request()
             self.network = lambda batch: request.infer([batch], share_inputs=True)[0]
         else:
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = threads
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-            self.side = int(session.get_inputs()[0].shape[2])
-            name = session.get_inputs()[0].name
+            session = OnnxRuntime(path, path.read_bytes(), threads).session
+            name, self.side = session.get_inputs()[0].name, int(session.get_inputs()[0].shape[2])
             self.network = lambda batch: session.run(None, {name: batch})[0]
 
-    def __call__(self, path: Path) -> NDArray[np.float64]:
+    def __call__(self, path: Path) -> Boxes:
         """Boxes, best first, ``[N, 4]`` in pixels of the film."""
         film = cv2.imread(str(path))
         assert film is not None
         batch, scale, left, top = self.letterboxed(film)
         found = self.network(batch)[0].T  # [candidates, 4 + classes]
         scores = found[:, 4:].max(axis=1)
-        kept = np.flatnonzero(scores > LEAST_SCORE)
-        kept = kept[np.argsort(-scores[kept])]
-        centre, sides = found[kept, :2], found[kept, 2:4]
-        boxes = _distinct(np.concatenate([centre - sides / 2, centre + sides / 2], axis=1))
+        found, scores = found[scores > LEAST_SCORE], scores[scores > LEAST_SCORE]
+        corner, sides = found[:, :2] - found[:, 2:4] / 2, found[:, 2:4]
+        kept = cv2.dnn.NMSBoxes(np.hstack([corner, sides]).tolist(), scores.tolist(), LEAST_SCORE, MOST_OVERLAP)
+        best = np.array(kept, dtype=np.int64)[:MOST]  # best first
+        boxes = np.hstack([corner, corner + sides])[best].astype(np.float64)
         return (boxes - [left, top, left, top]) / scale
 
     def letterboxed(self, film: NDArray[Any]) -> tuple[NDArray[np.float32], float, int, int]:
@@ -71,11 +68,3 @@ class Yolo:
         square[top : top + size[1], left : left + size[0]] = cv2.resize(film, size, interpolation=cv2.INTER_LINEAR)
         batch = np.ascontiguousarray(square[..., ::-1].transpose(2, 0, 1)[None]).astype(np.float32) / np.float32(255)
         return batch, scale, left, top
-
-
-def _distinct(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    kept: list[NDArray[np.float64]] = []
-    while len(boxes) and len(kept) < MOST:
-        kept.append(boxes[0])
-        boxes = boxes[1:][iou_matrix(boxes[:1], boxes[1:])[0] <= MOST_OVERLAP]
-    return np.array(kept).reshape(-1, 4)

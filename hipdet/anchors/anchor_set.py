@@ -1,7 +1,4 @@
-"""A set of anchors, in units of the padded square: what the paper's Table 2 varies.
-
-Scales of anchors: their sides in cells of the feature map.
-"""
+"""A set of anchors, in units of the padded square, and its scales, in cells of a map: what the paper's Table 2 varies."""
 
 from __future__ import annotations
 
@@ -103,14 +100,11 @@ class AnchorSet:
         return np.concatenate(per_grid)
 
     def __str__(self) -> str:
-        text = f"grid {','.join(map(str, self.grids))}, {_scales_in_words(self)}"
+        scales, steps = self.scales, self.steps
+        words = " ".join(map(str, scales))
+        if len(scales) > 6 and steps is not None:
+            words = f"{scales[0]} .. {scales[-1]} by {steps[2]}"
+        text = f"grid {','.join(map(str, self.grids))}, {len(scales)} scale{'s' if len(scales) > 1 else ''} {words}"
         if self.aspects != (1.0,):
             text += f", aspects {' '.join(f'{aspect:g}' for aspect in self.aspects)}"
         return f"{text}, {self.per_image} anchors"
-
-
-def _scales_in_words(anchors: AnchorSet) -> str:
-    scales, steps = anchors.scales, anchors.steps
-    if len(scales) > 6 and steps is not None:
-        return f"{len(scales)} scales {scales[0]} .. {scales[-1]} by {steps[2]}"
-    return f"{len(scales)} scale{'s' if len(scales) > 1 else ''} {' '.join(map(str, scales))}"

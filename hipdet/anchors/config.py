@@ -1,7 +1,4 @@
-"""A config that trains a detector with the anchors of a plan.
-
-A plan as text for a terminal.
-"""
+"""A plan as a config that trains a detector with its anchors, and as text for a terminal."""
 
 from __future__ import annotations
 
@@ -17,13 +14,15 @@ from hipdet.anchors.coverage import AnchorFigures
 from hipdet.anchors.feature_map import REFINING, anchor_settings
 from hipdet.anchors.plan import Plan
 from hipdet.anchors.rois import RoiSpread
-from hipdet.anchors.second_look import SecondLook
+from hipdet.anchors.second_look import PASSES
 from hipdet.core.classes import sided_pairs
 from hipdet.core.configs import PASTED, Name, as_source
 from hipdet.core.errors import ConfigError
 
 PALETTE = [(220, 20, 60), (0, 130, 200), (60, 180, 75), (245, 130, 48), (145, 30, 180), (70, 240, 240), (240, 50, 230)]
-PASSES = (3, 2)  # of a RefiningDetector whose config doesn't say
+WIDTH = 120
+SPREAD = ("data set", "films", "ROIs", "a film", "ratio min / median / max", "height/width", "long side, px")
+SETS = ("anchors", "number", "range", "fit", "matched", "IoU", "reach", "positive", "contested")
 FILMS: dict[str, Any] = {"**": Name("films")}  # what all data sets of the config share
 
 
@@ -71,12 +70,17 @@ def config_text(plan: Plan, base: Mapping[str, Any], base_path: Path, path: Path
         lines.append("# There was no file for validation: after hipdet split, design again with --val.")
     above = Path(os.path.relpath(base_path.resolve(), path.parent.resolve())).as_posix()
     palette = [PALETTE[index % len(PALETTE)] for index in range(len(plan.classes))]
+    metainfo = dict(classes=Name("classes"), palette=palette)
+    pairs = sided_pairs(plan.classes)
+    if pairs or "mirrored_pairs" in base.get("metainfo", {}):  # also in place of those that `base` names
+        metainfo.update(mirrored_pairs=pairs)
+    unfinished = dict(unfinished=True) if data.unfinished else {}
     settings = dict(
         _base_=above,
         data_root=data.root,
         classes=tuple(plan.classes),
-        metainfo=dict(classes=Name("classes"), palette=palette, **_mirrored_pairs(plan.classes, base)),
-        films=dict(data_root=Name("data_root"), metainfo=Name("metainfo"), **_unfinished(data)),
+        metainfo=metainfo,
+        films=dict(data_root=Name("data_root"), metainfo=Name("metainfo"), **unfinished),
         **_model(plan, base),
         **_training(base, data),
         **_evaluation("val", data.val, base, plan),
@@ -95,37 +99,20 @@ def config_text(plan: Plan, base: Mapping[str, Any], base_path: Path, path: Path
     return source
 
 
-def _mirrored_pairs(classes: Sequence[str], base: Mapping[str, Any]) -> dict[str, Any]:
-    """The classes that change places in a mirror image, where there are any; also in place of those that `base` names."""
-    pairs = sided_pairs(classes)
-    return dict(mirrored_pairs=pairs) if pairs or "mirrored_pairs" in base.get("metainfo", {}) else {}
-
-
 def _model(plan: Plan, base: Mapping[str, Any]) -> dict[str, Any]:
     changed = anchor_settings(plan.anchors, base)
-    head = changed["model"]["bbox_head"]
-    changed["model"]["bbox_head"] = dict(num_classes=len(plan.classes), **head)
+    model = changed["model"]
+    model["bbox_head"] = dict(num_classes=len(plan.classes), **model["bbox_head"])
     most = plan.roi_counts.most
     few = dict(max_per_img=most) if base["model"]["test_cfg"]["max_per_img"] < most else {}
-    changed["model"]["test_cfg"] = dict(nms=dict(iou_threshold=plan.nms_threshold), **few)
+    model["test_cfg"] = dict(nms=dict(iou_threshold=plan.nms_threshold), **few)
     if base["model"]["type"] == REFINING:
-        changed["model"].update(_second_look(plan.second_look, base))
+        look = plan.second_look
+        # as many to spare in each reading as `base` has beyond the ROIs of its own films
+        spare = [max(count - _rois_of(base), 0) for count in base["model"].get("passes", PASSES)]
+        model.update(refiner=dict(square=look.square), one_size=look.one_size)
+        model.update(passes=tuple(look.most + more for more in spare))
     return changed
-
-
-def _unfinished(data: PlanData) -> dict[str, Any]:
-    return dict(unfinished=True) if data.unfinished else {}
-
-
-def _second_look(look: SecondLook, base: Mapping[str, Any]) -> dict[str, Any]:
-    """As many to spare in each reading as `base` has beyond the ROIs of its own films."""
-    passes = base["model"].get("passes", PASSES)
-    spare = [max(count - _rois_of(base), 0) for count in passes]
-    return dict(
-        refiner=dict(square=look.square),
-        one_size=look.one_size,
-        passes=tuple(look.most + more for more in spare),
-    )
 
 
 def _rois_of(base: Mapping[str, Any]) -> int:
@@ -158,15 +145,8 @@ def _evaluation(part: str, ann_file: str | None, base: Mapping[str, Any], plan: 
             counts = plan.roi_counts.to_json()
             # names of classes may be no identifiers
             evaluator["rois_per_image"] = Name(repr(counts)) if isinstance(counts, dict) else counts
-    return {
-        f"{part}_dataloader": dict(dataset=dict(**FILMS, ann_file=ann_file)),
-        f"{part}_evaluator": evaluators,
-    }
-
-
-WIDTH = 120
-SPREAD = ("data set", "films", "ROIs", "a film", "ratio min / median / max", "height/width", "long side, px")
-SETS = ("anchors", "number", "range", "fit", "matched", "IoU", "reach", "positive", "contested")
+    loader = dict(dataset=dict(**FILMS, ann_file=ann_file))
+    return {f"{part}_dataloader": loader, f"{part}_evaluator": evaluators}
 
 
 def plan_text(plan: Plan) -> str:

@@ -1,8 +1,6 @@
-"""What anchors can do for ROIs, in closed form: without a loop over cells, as the nearest cell is always the best.
+"""How well a set of anchors serves the ROIs of a data set, and which few sizes serve nearly all of them.
 
-How well a set of anchors serves the ROIs of a data set, in figures.
-
-Fewest values that are near enough to nearly all of a data set's.
+In closed form: without a loop over cells, as the nearest cell is always the best.
 """
 
 from __future__ import annotations
@@ -85,17 +83,10 @@ def positives(rois: Rois, anchors: AnchorSet, threshold: float = MATCH) -> NDArr
     area = product(sides)
     for grid, width, height in anchors.shapes():
         needed = threshold / (1 + threshold) * (area + width * height)  # the intersection at that IoU
-        for column in range(grid):
-            apart = np.abs(centres[:, 0] - (column + 0.5) / grid)
-            across = _common(sides[:, 0], np.array(width), apart)
-            with np.errstate(divide="ignore"):
-                down = needed / across  # what is left to the other axis; infinite where the columns don't meet
-            met = down <= np.minimum(sides[:, 1], height) + _ROUNDING
-            reach = np.where(met, (sides[:, 1] + height) / 2 - down, 0)
-            y = centres[:, 1]
-            first = np.ceil(np.clip((y - reach) * grid - 0.5 - _ROUNDING, 0, None))
-            last = np.floor(np.clip((y + reach) * grid - 0.5 + _ROUNDING, None, grid - 1))
-            count += np.where(met, np.clip(last - first + 1, 0, None), 0).astype(np.int64)
+        apart = np.abs(centres[:, :, None] - (np.arange(grid) + 0.5) / grid)
+        common = _common(sides[:, :, None], np.array([[width], [height]]), apart)  # [N, 2, grid]
+        met = common[:, 0, :, None] * common[:, 1, None] >= (needed * (1 - _ROUNDING))[:, None, None]
+        count += met.sum(axis=(1, 2))
     return count
 
 
@@ -156,37 +147,32 @@ class AnchorFigures:
     sharing_a_cell: float
     contested: float
 
-    @property
-    def forced(self) -> float:
-        """Share that is matched by force only."""
-        return 1 - self.matched
+    @classmethod
+    def of(cls, rois: Rois, anchors: AnchorSet) -> AnchorFigures:
+        """How well `anchors` serve `rois`.
 
-
-def figures(rois: Rois, anchors: AnchorSet) -> AnchorFigures:
-    """The figures of `anchors` on `rois`.
-
-    Raises:
-        DatasetError: no ROI.
-    """
-    if not len(rois):
-        raise DatasetError("no ROI to look at: every figure is a share of ROIs")
-    smallest, largest = anchors.ratio_range
-    sizes = rois.sizes
-    best, which = best_anchors(rois, anchors)
-    inside = (sizes >= smallest - ROUNDING) & (sizes <= largest + ROUNDING)
-    return AnchorFigures(
-        anchors=anchors.per_image,
-        smallest=smallest,
-        largest=largest,
-        in_range=float(inside.mean()),
-        fitted=fitted_share(rois, anchors),
-        matched=float((best >= MATCH).mean()),
-        best_iou=float(best.mean()),
-        reachable_iou=float(reachable_iou(rois.sides, anchors).mean()),
-        positives=float(np.median(np.maximum(positives(rois.sketch, anchors), 1))),
-        sharing_a_cell=float(sharing_a_cell(rois, anchors).mean()),
-        contested=float(contested(rois, which).mean()),
-    )
+        Raises:
+            DatasetError: no ROI.
+        """
+        if not len(rois):
+            raise DatasetError("no ROI to look at: every figure is a share of ROIs")
+        smallest, largest = anchors.ratio_range
+        sizes = rois.sizes
+        best, which = best_anchors(rois, anchors)
+        inside = (sizes >= smallest - ROUNDING) & (sizes <= largest + ROUNDING)
+        return cls(
+            anchors=anchors.per_image,
+            smallest=smallest,
+            largest=largest,
+            in_range=float(inside.mean()),
+            fitted=fitted_share(rois, anchors),
+            matched=float((best >= MATCH).mean()),
+            best_iou=float(best.mean()),
+            reachable_iou=float(reachable_iou(rois.sides, anchors).mean()),
+            positives=float(np.median(np.maximum(positives(rois.sketch, anchors), 1))),
+            sharing_a_cell=float(sharing_a_cell(rois, anchors).mean()),
+            contested=float(contested(rois, which).mean()),
+        )
 
 
 def fitted_share(rois: Rois, anchors: AnchorSet) -> float:

@@ -1,11 +1,8 @@
-"""What a set of anchors changes in a config: anchors, and the feature map that they need.
-
-How much of the film a cell of a ResNet's map can see.
-"""
+"""What a set of anchors changes in a config: anchors and the feature map that they need, and what a cell of it can see."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -13,6 +10,10 @@ from typing import Any
 from hipdet.anchors.anchor_set import AnchorSet
 from hipdet.core.errors import ConfigError
 
+IMAGE_SIDE = 224  # pixels of the padded square, where a config doesn't say
+RESNETS = ("ResNet", "GreyResNet")
+REFINING = "RefiningDetector"
+STRIDES = {4: 32, 3: 16, 2: 8}  # pixels between the cells of a ResNet's stages
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 BASIC = (18, 34)  # two 3x3 convolutions in a block, else one between two 1x1
 
@@ -28,28 +29,17 @@ def receptive_field(depth: int, stage: int, downsamples: int = 0, reduction: int
         downsamples: Stride-2 convolutions of the head between map and anchors.
         reduction: The ResNet sees means of blocks of so many pixels.
     """
+    wide = [(7, 2), (3, 2)]  # kernel and stride of the convolutions that widen the field, the second one is pooling
+    for number, blocks in enumerate(BLOCKS[depth][:stage]):
+        for block in range(blocks):
+            wide.append((3, 2 if number > 0 and block == 0 else 1))
+            if depth in BASIC:
+                wide.append((3, 1))
     field = jump = reduction
-    for kernel, stride in (*_convolutions(depth, stage), *[(3, 1)], *[(3, 2)] * downsamples, (3, 1)):
+    for kernel, stride in (*wide, (3, 1), *[(3, 2)] * downsamples, (3, 1)):
         field += (kernel - 1) * jump
         jump *= stride
     return field
-
-
-def _convolutions(depth: int, stage: int) -> Iterator[tuple[int, int]]:
-    """Kernel and stride of those that widen the field."""
-    yield 7, 2
-    yield 3, 2  # pooling
-    for number, blocks in enumerate(BLOCKS[depth][:stage]):
-        for block in range(blocks):
-            yield 3, 2 if number > 0 and block == 0 else 1
-            if depth in BASIC:
-                yield 3, 1
-
-
-IMAGE_SIDE = 224  # pixels of the padded square, where a config doesn't say
-RESNETS = ("ResNet", "GreyResNet")
-REFINING = "RefiningDetector"
-STRIDES = {4: 32, 3: 16, 2: 8}  # pixels between the cells of a ResNet's stages
 
 
 def image_side(base: Mapping[str, Any]) -> int:
@@ -139,29 +129,19 @@ def anchor_settings(anchors: AnchorSet, base: Mapping[str, Any]) -> dict[str, An
         ConfigError: another backbone, or grids that it can't have.
     """
     backbone = Backbone.of(base)
-    side, (stage, downsamples) = backbone.side, backbone.feature_map(anchors.grids)
-    changed: dict[str, Any] = dict(model=dict(bbox_head={}))
-    if stage < backbone.stages:
-        changed = _up_to(stage, base)
-    changed["model"]["bbox_head"].update(downsamples=downsamples, anchor_generator=_generator(anchors, side))
-    return changed
-
-
-def _generator(anchors: AnchorSet, side: int) -> dict[str, Any]:
-    strides = [side // grid for grid in anchors.grids]
-    if anchors.aspects == (1.0,):
-        steps = anchors.steps
-        scales = list(anchors.scales) if steps is None else dict(zip(("start", "stop", "step"), steps))
-        return dict(strides=strides, scales=scales)
-    # mmdet's ratios are height / width; its centres lie at offset x base size, which is the stride
-    return dict(
-        _delete_=True,
-        type="AnchorGenerator",
-        strides=strides,
-        scales=list(anchors.scales),
-        ratios=list(anchors.aspects),
-        center_offset=0.5,
+    stage, downsamples = backbone.feature_map(anchors.grids)
+    changed: dict[str, Any] = dict(model=dict(bbox_head={})) if stage == backbone.stages else _up_to(stage, base)
+    generator: dict[str, Any] = dict(
+        strides=[backbone.side // grid for grid in anchors.grids], scales=list(anchors.scales)
     )
+    if anchors.aspects != (1.0,):
+        # mmdet's ratios are height / width; its centres lie at offset x base size, which is the stride
+        ratios = list(anchors.aspects)
+        generator = dict(_delete_=True, type="AnchorGenerator", **generator, ratios=ratios, center_offset=0.5)
+    elif anchors.steps is not None:
+        generator.update(scales=dict(zip(("start", "stop", "step"), anchors.steps)))
+    changed["model"]["bbox_head"].update(downsamples=downsamples, anchor_generator=generator)
+    return changed
 
 
 def _up_to(stage: int, base: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,4 @@
-"""The plan: recommended anchors, why these, what was rejected, and what to beware of.
-
-Why these anchors, in plain sentences.
-
-What one map with a few scales can't do for a data set, and what to use then.
-"""
+"""The plan: recommended anchors, why these, what was rejected, and what to beware of: what one map can't do ."""
 
 from __future__ import annotations
 
@@ -23,7 +18,7 @@ from hipdet.anchors.search import (
     MOST_ASPECTS,
     MOST_SCALES,
     SQUARE,
-    Candidate,
+    AnchorCandidate,
     Goal,
     Neighbour,
     ScaleChooser,
@@ -36,8 +31,19 @@ from hipdet.core.boxes import paired_iou
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import DatasetError
 
+FEW = 30  # ROIs; fewer say little about a distribution
+SPAN = 6.0  # largest / smallest ROI that one map can serve: beyond, some have no positive anchor or dozens
+OUTLYING = 3.0  # times the median, or less than a third of it
+CONTESTED = 0.005  # share of ROIs that is worth a word
+MISTAKES = 0.01  # share of ROIs that may be labelled twice
+NMS = 0.3  # IoU above which hipdet's configs take two detections for one
+NEIGHBOURS = 64  # ROIs of a class further to the right on a film that overlap is looked for with
+SMALLEST = 8  # pixels of the padded square: a cell of the finest map
 
-def reasons_for(rois: Rois, chosen: Candidate, candidates: Sequence[Candidate], goal: Goal) -> Iterator[str]:
+
+def reasons_for(
+    rois: Rois, chosen: AnchorCandidate, candidates: Sequence[AnchorCandidate], goal: Goal
+) -> Iterator[str]:
     """Sentences about sizes, aspects, grid and scales."""
     tails = [(1 - goal.coverage) / 2, (1 + goal.coverage) / 2]
     low, high = np.quantile(rois.sizes, tails)
@@ -47,22 +53,19 @@ def reasons_for(rois: Rois, chosen: Candidate, candidates: Sequence[Candidate], 
     yield _of_scales(rois, chosen, goal)
 
 
-def _of_aspects(rois: Rois, chosen: Candidate, tails: list[float]) -> str:
+def _of_aspects(rois: Rois, chosen: AnchorCandidate, tails: list[float]) -> str:
     low, high = np.quantile(rois.aspects, tails)
-    found = (
-        "They are square"
-        if 1 / SQUARE <= low <= high <= SQUARE
-        else f"They are {low:.2f} to {high:.2f} times as high as wide"
-    )
+    square = 1 / SQUARE <= low <= high <= SQUARE
+    found = f"They are {'square' if square else f'{low:.2f} to {high:.2f} times as high as wide'}"
     aspects = chosen.anchors.aspects
     if aspects == (1.0,):
         return f"{found}: square anchors fit."
-    return f"{found}: {'one aspect' if len(aspects) == 1 else f'{len(aspects)} aspects'}, {_listed(aspects)}, " + (
-        "fits." if len(aspects) == 1 else "fit."
-    )
+    if len(aspects) == 1:
+        return f"{found}: one aspect, {aspects[0]:g}, fits."
+    return f"{found}: {len(aspects)} aspects, {' and '.join(f'{aspect:g}' for aspect in aspects)}, fit."
 
 
-def _of_grid(chosen: Candidate, candidates: Sequence[Candidate], goal: Goal) -> str:
+def _of_grid(chosen: AnchorCandidate, candidates: Sequence[AnchorCandidate], goal: Goal) -> str:
     matched = f"{chosen.figures.matched:.0%} of the ROIs by IoU {MATCH} or more (goal {goal.matched:.0%})"
     words = f"{_grid(chosen)}: its anchors overlap {matched}"
     coarser = [each for each in candidates if each.anchors.grids < chosen.anchors.grids]
@@ -72,41 +75,26 @@ def _of_grid(chosen: Candidate, candidates: Sequence[Candidate], goal: Goal) -> 
     return f"{words}. {_grid(last)}, the next coarser: {'; '.join(last.shortfalls(goal)) or 'has more anchors'}."
 
 
-def _of_scales(rois: Rois, chosen: Candidate, goal: Goal) -> str:
+def _of_scales(rois: Rois, chosen: AnchorCandidate, goal: Goal) -> str:
     scales, figures = chosen.anchors.scales, chosen.figures
-    kind = "in equal steps" if goal.scales == EQUAL else "fitted to the sizes"
-    count = (
-        f"{len(scales)} scales {kind}, {scales[0]} to {scales[-1]} cells,"
-        if len(scales) > 1
-        else f"One scale, {scales[0]} cells,"
-    )
+    count, fewer = f"One scale, {scales[0]} cells,", scales[:0]
+    if len(scales) > 1:
+        kind = "in equal steps" if goal.scales == EQUAL else "fitted to the sizes"
+        count = f"{len(scales)} scales {kind}, {scales[0]} to {scales[-1]} cells,"
+        fewer = ScaleChooser(rois, goal).scales(chosen.anchors.grids, len(scales) - 1)
     words = (
         f"{count} make anchors of {figures.smallest:.1%} to {figures.largest:.1%} of the film; {figures.fitted:.1%} of the "
         f"ROIs have one of their size (IoU {FIT} or more if centred; goal {goal.coverage:.0%})"
     )
-    fewer = ScaleChooser(rois, goal).scales(chosen.anchors.grids, len(scales) - 1) if len(scales) > 1 else ()
     if not fewer:
         return f"{words}."
-    short = Candidate.of(rois, replace(chosen.anchors, scales=fewer)).shortfalls(goal)
+    anchors = replace(chosen.anchors, scales=fewer)
+    short = AnchorCandidate(anchors, AnchorFigures.of(rois, anchors)).shortfalls(goal)
     return f"{words}. With {len(fewer)}: {short[0]}." if short else f"{words}."
 
 
-def _grid(candidate: Candidate) -> str:
+def _grid(candidate: AnchorCandidate) -> str:
     return f"Grid {' and '.join(map(str, candidate.anchors.grids))}"
-
-
-def _listed(values: Sequence[float]) -> str:
-    return " and ".join(f"{value:g}" for value in values)
-
-
-FEW = 30  # ROIs; fewer say little about a distribution
-SPAN = 6.0  # largest / smallest ROI that one map can serve: beyond, some have no positive anchor or dozens
-OUTLYING = 3.0  # times the median, or less than a third of it
-CONTESTED = 0.005  # share of ROIs that is worth a word
-MISTAKES = 0.01  # share of ROIs that may be labelled twice
-NMS = 0.3  # IoU above which hipdet's configs take two detections for one
-NEIGHBOURS = 64  # ROIs of a class further to the right on a film that overlap is looked for with
-SMALLEST = 8  # pixels of the padded square: a cell of the finest map
 
 
 def warnings_of(
@@ -137,7 +125,13 @@ def warnings_of(
             f"ROIs of one class overlap by IoU up to {overlap:.2f}: non-maximum suppression at {NMS} would drop one of two; "
             f"the written config allows {nms_threshold(overlap):.2f}"
         )
-    yield from _of_data_sets(data_sets)
+    medians = [(spread.ratio[2], spread.name) for spread in data_sets if not spread.label]
+    (low, small), (high, large) = min(medians), max(medians)
+    if high > 1.25 * low:
+        yield (
+            f"ROIs of {large} are {high / low:.2f} times as large as those of {small} (medians {high:.1%} and {low:.1%}): "
+            f"what is trained on one alone will be tested at other sizes"
+        )
 
 
 def _of_sizes(rois: Rois) -> Iterator[str]:
@@ -170,17 +164,6 @@ def pixel_warnings(rois: Rois, side: int, receptive_field: int) -> Iterator[str]
         yield (
             f"the largest ROIs are {high:.0f} px, and a cell sees {receptive_field} px: take a coarser grid (--grids) or a "
             f"deeper backbone"
-        )
-
-
-def _of_data_sets(data_sets: Sequence[RoiSpread]) -> Iterator[str]:
-    whole: Mapping[str, RoiSpread] = {spread.name: spread for spread in data_sets if not spread.label}
-    medians = {name: spread.ratio[2] for name, spread in whole.items()}
-    small, large = min(medians, key=lambda name: medians[name]), max(medians, key=lambda name: medians[name])
-    if medians[large] > 1.25 * medians[small]:
-        yield (
-            f"ROIs of {large} are {medians[large] / medians[small]:.2f} times as large as those of {small} (medians "
-            f"{medians[large]:.1%} and {medians[small]:.1%}): what is trained on one alone will be tested at other sizes"
         )
 
 
@@ -242,12 +225,9 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """For ``anchor_plan.json``."""
-        anchors = asdict(self.anchors)
-        anchors.update(
-            per_image=self.anchors.per_image, strides=[self.image_side // grid for grid in self.anchors.grids]
-        )
-        neighbours = [neighbour.as_json() for neighbour in self.neighbours]
-        return dict(asdict(self), anchors=anchors, neighbours=neighbours, roi_counts=self.roi_counts.to_json())
+        strides = [self.image_side // grid for grid in self.anchors.grids]
+        anchors = dict(asdict(self.anchors), per_image=self.anchors.per_image, strides=strides)
+        return dict(asdict(self), anchors=anchors, roi_counts=self.roi_counts.to_json())
 
 
 def design(data_sets: Mapping[str, Rois], goal: Goal | None = None, backbone: Backbone | None = None) -> Plan:
@@ -309,7 +289,7 @@ def _rois_per_image(rois: Rois) -> dict[str, int]:
     return {name: RoiSpread.of(name, part).usual_rois if len(part) else 1 for name, part in parts.items()}
 
 
-def _candidates(rois: Rois, goal: Goal) -> tuple[Goal, list[Candidate], list[str]]:
+def _candidates(rois: Rois, goal: Goal) -> tuple[Goal, list[AnchorCandidate], list[str]]:
     """The goal, with fitted scales where no equal steps do, the candidates, and what to say about that."""
     candidates, remarks = smallest_per_grid(rois, goal), []
     if not candidates and goal.scales == EQUAL:

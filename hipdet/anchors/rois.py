@@ -1,9 +1,4 @@
-"""The ROIs of a data set in units that an anchor knows: the padded square has side 1.
-
-ROIs as they lie on the disk: a COCO file and the folder of its films.
-
-How large the ROIs of a data set are: the paper's Figure 4, in figures.
-"""
+"""The ROIs of data sets in units that an anchor knows, where the padded square has side 1, and how large they are."""
 
 from __future__ import annotations
 
@@ -24,6 +19,7 @@ from hipdet.data.validate.check import require_valid
 
 Floats = NDArray[np.float64]
 SKETCH = 2000  # ROIs that stand for all where a first look or a median is wanted
+QUANTILES = (0.0, 0.005, 0.5, 0.995, 1.0)
 
 
 @dataclass(frozen=True)
@@ -57,10 +53,8 @@ class Rois:
         sides = np.array([max(image["width"], image["height"]) for image in images], dtype=np.float64)
         for image in images:
             if not min(image["width"], image["height"]) > 0:
-                size = f"{image['width']}x{image['height']}"
-                raise DatasetError(
-                    f"image {image['id']} ({image['file_name']}): size {size}, expected whole pixels above 0"
-                )
+                found = f"image {image['id']} ({image['file_name']}): size {image['width']}x{image['height']}"
+                raise DatasetError(f"{found}, expected whole pixels above 0")
         chosen = [each for each in coco["annotations"] if not is_ignored(each)]
         boxes = xywh_to_xyxy([each["bbox"] for each in chosen])
         films = np.array([film[each["image_id"]] for each in chosen], dtype=np.int64)
@@ -165,12 +159,11 @@ class LabelledSet:
 
     def typical_film(self) -> int:
         """Index of the film whose ROIs are nearest to the median size, among those with the usual number of them."""
-        per_film = np.bincount(self.rois.films, minlength=len(self.file_names))
+        films, sizes, count = self.rois.films, self.rois.sizes, len(self.file_names)
+        per_film = np.bincount(films, minlength=count)
         usual = np.bincount(per_film[per_film > 0]).argmax()
-        mean = np.bincount(self.rois.films, weights=self.rois.sizes, minlength=len(self.file_names)) / np.maximum(
-            per_film, 1
-        )
-        away = np.where(per_film == usual, np.abs(mean - np.median(self.rois.sizes)), np.inf)
+        mean = np.bincount(films, weights=sizes, minlength=count) / np.maximum(per_film, 1)
+        away = np.where(per_film == usual, np.abs(mean - np.median(sizes)), np.inf)
         return int(away.argmin())
 
 
@@ -193,12 +186,11 @@ def validation_beside(path: Path) -> Path | None:
     return beside if path.stem.endswith("_train") and beside.is_file() else None
 
 
-QUANTILES = (0.0, 0.005, 0.5, 0.995, 1.0)
-
-
 @dataclass(frozen=True)
 class RoiSpread:
-    """ROIs of one data set, or of one of its classes.  Spreads are minimum, 0.5%, median, 99.5%, maximum.
+    """How large the ROIs of a data set, or of one of its classes, are: the paper's Figure 4.
+
+    Spreads are minimum, 0.5%, median, 99.5%, maximum.
 
     Attributes:
         name: Of the data set.

@@ -1,35 +1,25 @@
-"""The fewest scales on given grids that give nearly every ROI an anchor of its size.
-
-What a plan must reach, and among which grids it chooses.
-
-The smallest set on every grid, and which of them reach the goal.
-
-Sets of anchors beside the recommended one, and why they were rejected.
-"""
+"""The smallest set of anchors on every grid, which of them reaches the goal of a plan, and why its neighbours don't."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hipdet.anchors.anchor_set import AnchorSet
-from hipdet.anchors.coverage import FIT, MATCH, ROUNDING, AnchorFigures, figures, fitted_share, may_fit, tightest_cover
+from hipdet.anchors.coverage import FIT, MATCH, ROUNDING, AnchorFigures, fitted_share, may_fit, tightest_cover
 from hipdet.anchors.rois import SKETCH, Floats, Rois
 from hipdet.core.errors import ConfigError
 
 EQUAL, FITTED = "equal", "fitted"
-GRIDS = (
-    (1,),
-    (2,),
-    (4,),
-    (7,),
-    (14,),
-    (28,),
-)  # of 224 px: layers 4, 3 and 2 of a ResNet, and convolutions behind layer 4
+MOST_SCALES = 32
+STEP = 0.05  # scales are multiples of it, as in the paper; finer below half a cell
+ONE_SIZE = 1.02  # largest / smallest ROI that one scale stands for
+MOST_ASPECTS = 6
+SQUARE = 1.05  # aspects within this factor of 1 count as 1:1
+PAPER = AnchorSet.equal_steps((7,), 0.7, 2.2, 0.3)  # experiment 3
 
 
 @dataclass(frozen=True)
@@ -60,11 +50,6 @@ class Goal:
                 raise ConfigError(f"{name} {getattr(self, name)}: expected a share from 0 to 1")
         if self.scales not in (EQUAL, FITTED):
             raise ConfigError(f"scales {self.scales!r}: expected {EQUAL!r} or {FITTED!r}")
-
-
-MOST_SCALES = 32
-STEP = 0.05  # scales are multiples of it, as in the paper; finer below half a cell
-ONE_SIZE = 1.02  # largest / smallest ROI that one scale stands for
 
 
 class ScaleChooser:
@@ -140,21 +125,12 @@ def _round_number(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-MOST_ASPECTS = 6
-SQUARE = 1.05  # aspects within this factor of 1 count as 1:1
-
-
 @dataclass(frozen=True)
-class Candidate:
+class AnchorCandidate:
     """A set of anchors and its figures on all ROIs."""
 
     anchors: AnchorSet
     figures: AnchorFigures
-
-    @classmethod
-    def of(cls, rois: Rois, anchors: AnchorSet) -> Candidate:
-        """`anchors` on `rois`."""
-        return cls(anchors, figures(rois, anchors))
 
     def shortfalls(self, goal: Goal) -> list[str]:
         """What keeps it from `goal`, in words; nothing where it reaches it."""
@@ -180,14 +156,15 @@ class Candidate:
         return words
 
 
-def smallest_per_grid(rois: Rois, goal: Goal) -> list[Candidate]:
+def smallest_per_grid(rois: Rois, goal: Goal) -> list[AnchorCandidate]:
     """For each of the goal's grids the set with the fewest anchors that gives the ROIs anchors of their size, if any does."""
     chooser, choices = ScaleChooser(rois, goal), aspect_choices(rois, goal)
     found = []
     for grids in goal.grids:
         reaching = [anchors for aspects in choices if (anchors := chooser.fewest(grids, aspects)) is not None]
         if reaching:
-            found.append(Candidate.of(rois, min(reaching, key=lambda anchors: anchors.per_image)))
+            smallest = min(reaching, key=lambda anchors: anchors.per_image)
+            found.append(AnchorCandidate(smallest, AnchorFigures.of(rois, smallest)))
     return found
 
 
@@ -203,17 +180,14 @@ def aspect_choices(rois: Rois, goal: Goal) -> list[tuple[float, ...]]:
     return choices
 
 
-def choose(candidates: list[Candidate], goal: Goal) -> Candidate:
+def choose(candidates: list[AnchorCandidate], goal: Goal) -> AnchorCandidate:
     """The smallest that reaches the goal; where none does, the one that falls short in the fewest points, then by least."""
 
-    def order(candidate: Candidate) -> tuple[float, ...]:
+    def order(candidate: AnchorCandidate) -> tuple[float, ...]:
         short = len(candidate.shortfalls(goal))
         return short, (1 - candidate.figures.matched) if short else 0, candidate.anchors.per_image
 
     return min(candidates, key=order)
-
-
-PAPER = AnchorSet.equal_steps((7,), 0.7, 2.2, 0.3)  # experiment 3
 
 
 @dataclass(frozen=True)
@@ -225,29 +199,25 @@ class Neighbour:
     figures: AnchorFigures
     why: str
 
-    def as_json(self) -> dict[str, Any]:
-        """For ``anchor_plan.json``."""
-        return asdict(self)
 
-
-def neighbours_of(rois: Rois, chosen: Candidate, candidates: Sequence[Candidate], goal: Goal) -> Iterator[Neighbour]:
+def neighbours_of(
+    rois: Rois, chosen: AnchorCandidate, candidates: Sequence[AnchorCandidate], goal: Goal
+) -> Iterator[Neighbour]:
     """The sets one step beside `chosen`, each once."""
     seen = {chosen.anchors}
     for change, anchors in _changes(rois, chosen, candidates, goal):
         if anchors is not None and anchors not in seen:
             seen.add(anchors)
             its_goal = replace(goal, scales=FITTED) if change == f"{FITTED} scales" else goal
-            rejected = Candidate.of(rois, anchors)
+            rejected = AnchorCandidate(anchors, AnchorFigures.of(rois, anchors))
             yield Neighbour(change, anchors, rejected.figures, _why(rejected, chosen, its_goal))
 
 
 def _changes(
-    rois: Rois, chosen: Candidate, candidates: Sequence[Candidate], goal: Goal
+    rois: Rois, chosen: AnchorCandidate, candidates: Sequence[AnchorCandidate], goal: Goal
 ) -> Iterator[tuple[str, AnchorSet | None]]:
     grids, scales, aspects = chosen.anchors.grids, chosen.anchors.scales, chosen.anchors.aspects
-    ranked = sorted(
-        (candidate.anchors for candidate in candidates), key=lambda anchors: (anchors.grids[0], anchors.grids)
-    )
+    ranked = sorted((each.anchors for each in candidates), key=lambda anchors: (anchors.grids[0], anchors.grids))
     place = ranked.index(chosen.anchors)
     yield "coarser grid", ranked[place - 1] if place else None
     yield "finer grid", ranked[place + 1] if place + 1 < len(ranked) else None
@@ -262,16 +232,13 @@ def _changes(
     yield "the paper's experiment 3", PAPER
 
 
-def _why(rejected: Candidate, chosen: Candidate, goal: Goal) -> str:
-    short = rejected.shortfalls(goal)
-    if short:
+def _why(rejected: AnchorCandidate, chosen: AnchorCandidate, goal: Goal) -> str:
+    if short := rejected.shortfalls(goal):
         return "; ".join(short)
     count, own = rejected.anchors.per_image, chosen.anchors.per_image
     if count < own:
-        remark = (
-            ", but tuned to these films: take it (--scales fitted) if others are alike" if goal.scales == FITTED else ""
-        )
-        return f"reaches the goal with fewer anchors{remark}"
+        tuned = ", but tuned to these films: take it (--scales fitted) if others are alike"
+        return f"reaches the goal with fewer anchors{tuned if goal.scales == FITTED else ''}"
     words = f"reaches the goal too, with {count / own:.1f} times the anchors" if count > own else "reaches the goal too"
     if rejected.figures.matched > chosen.figures.matched + 0.05:
         words += f"; it would overlap {rejected.figures.matched:.0%} of the ROIs and not {chosen.figures.matched:.0%}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from hipdet.core.classes import RoiCounts
 # .98 and more, lungs .61 and .92
 PLANNED = 0.95
 REFUSED = 0.90  # between the two hand-drawn labels may lie
+PASSES = (3, 2)  # of a RefiningDetector whose config doesn't say
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,25 @@ class SecondLook:
     def of(cls, rois: Rois) -> SecondLook:
         """What `rois`, of which there is at least one, ask for."""
         squares, sizes = square_fits(rois), shared_fits(rois)
-        square, one_size = _least(squares) >= PLANNED, bool(sizes) and _least(sizes) >= PLANNED
+        square = min(squares.values()) >= PLANNED
+        one_size = min(sizes.values(), default=0.0) >= PLANNED
+        worst = min(squares, key=lambda name: squares[name])
+        reasons = [
+            f"Second look: squares reach a mean IoU of {squares[worst]:.2f} with the labels of {worst!r}, so width and "
+            f"height are {'one' if square else 'read apart'} (square={square}, from {PLANNED})."
+        ]
+        if sizes:
+            worst = min(sizes, key=lambda name: sizes[name])
+            reasons.append(
+                f"Boxes of one size on a film reach {sizes[worst]:.2f} with the labels of {worst!r}, so ROIs of a class "
+                f"{'share their size' if one_size else 'keep their own size'} (one_size={one_size}, from {PLANNED})."
+            )
+        else:
+            reasons.append("No film has two ROIs of a class that could share their size (one_size=False).")
         most = max(part[1] for part in roi_counts(rois).ranges)
-        return cls(square, one_size, most, tuple(_reasons(squares, sizes, square, one_size, most)))
+        several = "s" if most > 1 else ""
+        reasons.append(f"A film has up to {most} ROI{several} of a class: so many at least are re-read (passes).")
+        return cls(square, one_size, most, tuple(reasons))
 
 
 def roi_counts(rois: Rois) -> RoiCounts:
@@ -85,26 +102,3 @@ def _classes(rois: Rois) -> Iterator[tuple[str, Rois]]:
         part = rois.of_class(label)
         if len(part):
             yield name, part
-
-
-def _least(fits: Mapping[str, float]) -> float:
-    return min(fits.values(), default=1.0)
-
-
-def _reasons(
-    squares: Mapping[str, float], sizes: Mapping[str, float], square: bool, one_size: bool, most: int
-) -> Iterator[str]:
-    worst = min(squares, key=lambda name: squares[name])
-    yield (
-        f"Second look: squares reach a mean IoU of {squares[worst]:.2f} with the labels of {worst!r}, so width and height "
-        f"are {'one' if square else 'read apart'} (square={square}, from {PLANNED})."
-    )
-    if sizes:
-        worst = min(sizes, key=lambda name: sizes[name])
-        yield (
-            f"Boxes of one size on a film reach {sizes[worst]:.2f} with the labels of {worst!r}, so ROIs of a class "
-            f"{'share their size' if one_size else 'keep their own size'} (one_size={one_size}, from {PLANNED})."
-        )
-    else:
-        yield "No film has two ROIs of a class that could share their size (one_size=False)."
-    yield f"A film has up to {most} ROI{'s' if most > 1 else ''} of a class: so many at least are re-read (passes)."

@@ -6,7 +6,6 @@ import io
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from numpy import uint8
@@ -21,14 +20,6 @@ from hipdet.radiographs.read import read_header, read_radiograph
 
 KEPT = 3  # decoded films: who zooms in asks for the same film again
 QUALITY = 95  # of JPEG: artefacts below the noise of a film
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A film as JPEG, and the ``(width, height)`` of the upright film itself."""
-
-    jpeg: bytes
-    size: Size
 
 
 class FilmFolder:
@@ -72,8 +63,8 @@ class FilmFolder:
                 return None
         return self._sizes[name]
 
-    def picture(self, name: str, side: int | None) -> Picture:
-        """The film, its long side shrunk to `side` px if it is longer.
+    def picture(self, name: str, side: int | None) -> tuple[bytes, Size]:
+        """The film as JPEG, its long side shrunk to `side` px if it is longer, and its own ``(width, height)``, upright.
 
         Raises:
             RadiographError: it can't be read, which is noted in `unreadable`.
@@ -84,7 +75,7 @@ class FilmFolder:
             film.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=None)
         buffer = io.BytesIO()
         film.save(buffer, "JPEG", quality=QUALITY)
-        return Picture(buffer.getvalue(), size)
+        return buffer.getvalue(), size
 
     def _pixels(self, name: str) -> NDArray[uint8]:
         path = self.path(name)

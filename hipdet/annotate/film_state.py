@@ -1,7 +1,4 @@
-"""What an annotator says of one film.
-
-What is labelled, by whom, and why films may be left out.
-"""
+"""What an annotator is to label, and what one says of a film."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hipdet.core.errors import DatasetError
-from hipdet.core.records import finite, shown
+from hipdet.core.records import finite_box, shown
 from hipdet.data.coco_file import Roi
 from hipdet.radiographs.grey import Size
 
@@ -135,22 +132,20 @@ def parse_state(record: Mapping[str, Any], project: Project, size: Size | None) 
 def _roi(record: object, project: Project, size: Size) -> Roi:
     if not isinstance(record, dict) or record.get("label") not in project.classes:
         raise DatasetError(f"box {shown(record)}: expected a box with a label of {', '.join(project.classes)}")
-    edges = record.get("box")
-    numbers = [finite(value) for value in edges] if isinstance(edges, list) else []
-    x0, y0, x1, y1 = (
-        (None if edge is None else round(edge, DECIMALS) for edge in numbers) if len(numbers) == 4 else [None] * 4
-    )
-    if x0 is None or y0 is None or x1 is None or y1 is None:
-        raise DatasetError(f"box {shown(edges)}: expected four finite numbers [x0, y0, x1, y1]")
+    found, edges = f"box {shown(record.get('box'))}", finite_box(record.get("box"))
+    if edges is None:
+        raise DatasetError(f"{found}: expected four finite numbers [x0, y0, x1, y1]")
+    x0, y0, x1, y1 = (round(edge, DECIMALS) for edge in edges)
+    box = x0, y0, x1, y1
     width, height = size
     if not (0 <= (x0 + x1) / 2 <= width and 0 <= (y0 + y1) / 2 <= height):
-        raise DatasetError(f"box {shown(edges)}: its centre is not on the film of {width}x{height}")
-    clipped = clip((x0, y0, x1, y1), size)
+        raise DatasetError(f"{found}: its centre is not on the film of {width}x{height}")
+    clipped = clip(box, size)
     if x1 - x0 < 1 or y1 - y0 < 1 or min(clipped[2] - clipped[0], clipped[3] - clipped[1]) < 1:
-        raise DatasetError(f"box {shown(edges)}: less than 1 px wide or high on the film: draw it again")
-    if not project.free_shape and not is_square((x0, y0, x1, y1)):
-        raise DatasetError(f"box {shown(edges)}: {x1 - x0:g} wide and {y1 - y0:g} high, expected a square")
-    return Roi((x0, y0, x1, y1), record["label"])
+        raise DatasetError(f"{found}: less than 1 px wide or high on the film: draw it again")
+    if not project.free_shape and not is_square(box):
+        raise DatasetError(f"{found}: {x1 - x0:g} wide and {y1 - y0:g} high, expected a square")
+    return Roi(box, record["label"])
 
 
 def clip(box: Box, size: Size) -> Box:

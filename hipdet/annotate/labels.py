@@ -1,18 +1,14 @@
-"""All films' states of one annotator: kept in memory, in the journal, and behind it in the COCO file.
+"""All films' states of one annotator: in memory, in the journal, and behind it in ``<annotator>.json``, which is COCO.
 
-The labels of an annotator as COCO, and the films that are left out as a table.
-
-``<annotator>.json`` and ``<annotator>.exclude.csv``, written behind the changes by a thread of their own.
-
-Labels made elsewhere, to be corrected.
+``<annotator>.exclude.csv`` has the films left out.  Labels made elsewhere are taken over, to be corrected.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -61,36 +57,23 @@ def coco_of(entries: Mapping[str, Entry], patients: Mapping[str, str], project: 
         patients: Pseudonym by name of the film.
         project: Whose classes are the categories.
     """
-    films = [
-        _film(name, entry, entry.size, patients.get(name, name), project)
-        for name, entry in sorted(entries.items())
-        if entry.size is not None and entry.state.status(project.rois) != "new"
-    ]
+    films = []
+    for name, entry in sorted(entries.items()):
+        state, size, status = entry.state, entry.size, entry.state.status(project.rois)
+        if size is None or status == "new":
+            continue
+        drawn = [] if state.exclude else [Roi(clip(roi.box, size), roi.label) for roi in state.rois]
+        rois = tuple(sorted(drawn, key=lambda roi: roi.box))
+        remarks = {"exclude": state.exclude, "unsure": state.unsure}
+        extra = {
+            "annotator": project.annotator,
+            "status": status,
+            **{key: each for key, each in remarks.items() if each},
+        }
+        sided = with_sides(rois) if project.rois == 2 else rois
+        films.append(Film(name, *size, project.source, patients.get(name, name), sided, extra))
     info = {"description": "ROIs drawn on upright radiographs, 0-based", **UNKNOWN_PATIENTS}  # each film is one
     return build_coco(films, project.classes, info)
-
-
-def exclusion_table(entries: Mapping[str, Entry]) -> Iterable[tuple[str, str]]:
-    """Rows ``film, reason``, header first: what ``hipdet convert`` takes as ``--exclude``."""
-    yield "film", "reason"
-    for name, entry in sorted(entries.items()):
-        if entry.state.exclude:
-            yield name, entry.state.exclude
-
-
-def _film(name: str, entry: Entry, size: Size, patient: str, project: Project) -> Film:
-    state = entry.state
-    rois: tuple[Roi, ...] = ()
-    if not state.exclude:
-        rois = tuple(sorted((Roi(clip(roi.box, size), roi.label) for roi in state.rois), key=lambda roi: roi.box))
-    remarks = {"exclude": state.exclude, "unsure": state.unsure}
-    extra = {
-        "annotator": project.annotator,
-        "status": state.status(project.rois),
-        **{key: value for key, value in remarks.items() if value},
-    }
-    sided = with_sides(rois) if project.rois == 2 else rois
-    return Film(name, *size, project.source, patient, sided, extra)
 
 
 REST = 5.0  # times the time of writing that is waited before the next: thousands of films take half a second
@@ -138,9 +121,10 @@ class LabelFiles:
 
     def _write(self) -> None:
         entries = self._entries()
+        excluded = [(name, entry.state.exclude) for name, entry in sorted(entries.items()) if entry.state.exclude]
         try:
             write_json(self.coco, coco_of(entries, self._patients, self._project))
-            write_csv(self.exclusions, exclusion_table(entries))
+            write_csv(self.exclusions, [("film", "reason"), *excluded])  # what hipdet convert takes as --exclude
             self.fault = None
         except (OSError, HipdetError) as error:  # the journal has it all: it is written once this is mended
             reason = error.strerror if isinstance(error, OSError) else error
@@ -175,9 +159,7 @@ class LabelStore:
         self._journal = Journal(folder / f"{project.annotator}.journal", BUSY, synced=True)
         self._lock = threading.Lock()
         try:
-            self._entries = _replay(
-                [record for _, record in self._journal.records()], project, folder / f"{project.annotator}.journal"
-            )
+            self._entries = _replay(self._journal, project)
         except DatasetError:
             self._journal.close()
             raise
@@ -201,7 +183,7 @@ class LabelStore:
             StorageError: it couldn't be stored; the earlier state stands.
         """
         with self._lock:
-            current = self._entries.get(film, Entry())
+            current = self.entry(film)
             if revision != current.revision:
                 raise StaleRevision(film, current)
             entry = Entry(state, revision + 1, size)
@@ -232,11 +214,11 @@ def _line(film: str, entry: Entry) -> dict[str, Any]:
     return {"film": film, "revision": entry.revision, "time": now, "size": size, **entry.state.record()}
 
 
-def _replay(lines: list[dict[str, Any]], project: Project, path: Path) -> dict[str, Entry]:
+def _replay(journal: Journal, project: Project) -> dict[str, Entry]:
     """The last state of each film; squares may have been drawn free, so their shape isn't questioned."""
-    lenient = Project(project.classes, project.rois, True, project.annotator, project.source)
+    lenient = replace(project, free_shape=True)
     entries: dict[str, Entry] = {}
-    for number, line in enumerate(lines, 1):
+    for number, (_, line) in enumerate(journal.records(), 1):
         film, size, revision = line.get("film"), line.get("size"), line.get("revision")
         try:
             if not isinstance(film, str) or not is_whole(revision):
@@ -246,9 +228,8 @@ def _replay(lines: list[dict[str, Any]], project: Project, path: Path) -> dict[s
             pixels = None if size is None else (int(size[0]), int(size[1]))
             entries[film] = Entry(parse_state(line, lenient, pixels), int(revision or 0), pixels)
         except DatasetError as error:
-            raise DatasetError(
-                f"{path}: line {number}: {error}: name these --classes, or another --annotator"
-            ) from error
+            fault = f"{journal.path}: line {number}: {error}"
+            raise DatasetError(f"{fault}: name these --classes, or another --annotator") from error
     return entries
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,8 @@ from hipdet.annotate.film_state import Project, is_square, squared
 from hipdet.core.classes import RoiCounts
 from hipdet.core.journal import Journal
 from hipdet.core.records import finite
-from hipdet.inference.detections import DetectedRoi, FilmRois
+from hipdet.core.resumable import fingerprint
+from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import SHIPPED, HipDetector
 from hipdet.version import RESULTS_VERSION
 
@@ -68,10 +68,10 @@ def cache_name(model: str, project: Project) -> str:
     path = max(SHIPPED.glob("*.onnx"), default=Path(model)) if model == DEFAULT else Path(model)
     content = path.read_bytes() if path.is_file() else model.encode()
     task = repr((RESULTS_VERSION, project.classes, project.rois, project.free_shape)).encode()
-    return f".proposals-{hashlib.sha256(content + task).hexdigest()[:16]}.jsonl"
+    return f".proposals-{fingerprint(content + task)[:16]}.jsonl"
 
 
-class Proposals:
+class FilmProposals:
     """Runs `detect` over the films of `films` in a thread; films in `cache` aren't looked at again.
 
     Args:
@@ -125,22 +125,18 @@ class Proposals:
         size = self._films.size(name)
         if film.error or size is None:
             return Proposal(flags=(str(film.error or "can't be read"),))
-        rois = [roi for roi in film.rois if self._label(roi) is not None]
+        classes = self._project.classes
+        only = classes[0] if len(classes) == 1 else None  # whatever a model calls it, it is that
+        rois = [roi for roi in film.rois if only or roi.label in classes]
         boxes = [tuple(round(float(edge), 2) for edge in roi.box) for roi in rois]
         if not self._project.free_shape:
             boxes = [box if is_square(box) else squared(box, size) for box in boxes]  # type: ignore[arg-type]
         return Proposal(
             tuple(boxes),  # type: ignore[arg-type]
             tuple(round(float(roi.score), 4) for roi in rois),
-            tuple(self._label(roi) or "" for roi in rois),
+            tuple(only or roi.label for roi in rois),
             tuple(map(str, film.flags)),
         )
-
-    def _label(self, roi: DetectedRoi) -> str | None:
-        """Its class in this project; whatever a project of one class calls it, it is that."""
-        if len(self._project.classes) == 1:
-            return self._project.classes[0]
-        return roi.label if roi.label in self._project.classes else None
 
     def _load(self, cache: Journal) -> None:
         for _, record in cache.records(skip_damaged=True):

@@ -1,12 +1,8 @@
-"""The page and its data over HTTP, as a WSGI application.
-
-Who may talk to the page's server: the browser that was given its address, and no page of another site.
+"""The page and its data over HTTP, as a WSGI application, and who may talk to it: the browser that was given its address.
 
 The server listens on this machine only, but every program and every web page that is open here can reach it.  So the
 address on the terminal carries a secret, which becomes a cookie; the Host must be this machine (else a foreign name could
 be pointed at it); changes must come from the page itself and be JSON, which other sites can't send.
-
-The server of the page: this machine only, a thread per request.
 """
 
 from __future__ import annotations
@@ -169,9 +165,9 @@ class App:
         side = request.args.get("side", type=int)
         if side is not None and not SIDES[0] <= side <= SIDES[1]:
             raise BadRequest(f"side is {side}, expected {SIDES[0]} to {SIDES[1]} px, or none for the whole film")
-        picture = self.session.films.picture(request.args.get("name", ""), side)
-        width, height = map(str, picture.size)
-        return Response(picture.jpeg, mimetype="image/jpeg", headers={"X-Film-Width": width, "X-Film-Height": height})
+        jpeg, size = self.session.films.picture(request.args.get("name", ""), side)
+        width, height = map(str, size)
+        return Response(jpeg, mimetype="image/jpeg", headers={"X-Film-Width": width, "X-Film-Height": height})
 
 
 def _json(content: Any, status: int = 200) -> Response:

@@ -8,7 +8,7 @@ from typing import Any
 from hipdet.annotate.film_folder import FilmFolder
 from hipdet.annotate.film_state import REASONS, parse_state
 from hipdet.annotate.labels import Entry, LabelStore
-from hipdet.annotate.proposals import Proposals
+from hipdet.annotate.proposals import FilmProposals
 from hipdet.core.errors import DatasetError
 from hipdet.core.records import is_whole, shown
 
@@ -22,7 +22,7 @@ class Session:
         proposals: Of a model; None without one.
     """
 
-    def __init__(self, films: FilmFolder, store: LabelStore, proposals: Proposals | None = None) -> None:
+    def __init__(self, films: FilmFolder, store: LabelStore, proposals: FilmProposals | None = None) -> None:
         self.films, self.store, self.proposals = films, store, proposals
         films.know_sizes((name, entry.size) for name, entry in store.entries().items() if entry.size)
 
@@ -30,6 +30,7 @@ class Session:
         """The task and all films, in the order of their names."""
         project = self.store.project
         entries = self.store.entries()
+        states = {name: entries.get(name, Entry()).state for name in self.films.candidates}
         return {
             "classes": project.classes,
             "rois": project.rois,
@@ -37,7 +38,10 @@ class Session:
             "annotator": project.annotator,
             "reasons": REASONS,
             "files": self.store.files.coco.name,
-            "films": [self._listed(name, entries.get(name, Entry())) for name in self.films.candidates],
+            "films": [
+                {"name": name, "status": state.status(project.rois), "unsure": state.unsure}
+                for name, state in states.items()
+            ],
             **self.news(),
         }
 
@@ -60,9 +64,8 @@ class Session:
             DatasetError: no such film.
         """
         self.films.path(name)
-        shown_film = self.described(self.store.entry(name))
         proposal = self.proposals.of(name) if self.proposals else None
-        return {**shown_film, "proposal": None if proposal is None else vars(proposal)}
+        return {**self.described(self.store.entry(name)), "proposal": proposal and vars(proposal)}
 
     def change(self, name: str, record: object) -> dict[str, Any]:
         """Store what the page sent: a state and the revision that it was made from.
@@ -76,9 +79,8 @@ class Session:
         if not isinstance(record, Mapping) or not is_whole(record.get("revision")):
             raise DatasetError(f"{shown(record)}: expected a state with its revision")
         size = self.films.size(name)
-        return self.described(
-            self.store.save(name, record["revision"], parse_state(record, self.store.project, size), size)
-        )
+        state = parse_state(record, self.store.project, size)
+        return self.described(self.store.save(name, record["revision"], state, size))
 
     def described(self, entry: Entry) -> dict[str, Any]:
         """A film's state with its revision and status."""
@@ -90,6 +92,3 @@ class Session:
         if self.proposals:
             self.proposals.close()
         self.store.close()
-
-    def _listed(self, name: str, entry: Entry) -> dict[str, Any]:
-        return {"name": name, "status": entry.state.status(self.store.project.rois), "unsure": entry.state.unsure}

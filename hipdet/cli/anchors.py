@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hipdet.anchors.config import PlanData, config_text, plan_text
-from hipdet.anchors.coverage import AnchorFigures, figures
+from hipdet.anchors.coverage import AnchorFigures
 from hipdet.anchors.feature_map import REFINING, RESNETS, Backbone
 from hipdet.anchors.plan import Plan, design
 from hipdet.anchors.rois import LabelledSet, read_sets, validation_beside
@@ -115,7 +115,7 @@ def figures_elsewhere(plan: Plan, path: Path, unfinished: bool) -> AnchorFigures
         raise DatasetError(
             f"{path}: has the classes {list(rois.classes)}, expected {list(plan.classes)} as for training"
         )
-    return figures(rois, plan.anchors)
+    return AnchorFigures.of(rois, plan.anchors)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

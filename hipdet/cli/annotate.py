@@ -10,7 +10,7 @@ from pathlib import Path
 from hipdet.annotate.film_folder import FilmFolder
 from hipdet.annotate.film_state import Project
 from hipdet.annotate.labels import LabelStore, read_old_labels
-from hipdet.annotate.proposals import Proposals, cache_name, load_detector
+from hipdet.annotate.proposals import FilmProposals, cache_name, load_detector
 from hipdet.annotate.server import bind, serve
 from hipdet.annotate.session import Session
 from hipdet.cli.arguments import command_parser
@@ -19,7 +19,7 @@ from hipdet.core.errors import DatasetError, HipdetError
 EXAMPLES = """examples:
   hipdet annotate films                                          two hips a film, into films/labels/annotator.json
   hipdet annotate films --annotator alice                        into films/labels/alice.json
-  hipdet annotate films --labels old.xml --annotator alice       correct labels in any format that hipdet convert reads
+  hipdet annotate films --labels old.xml --annotator alice       correct labels in any format that convert.py reads
   hipdet annotate films --model default                          a detector proposes, you accept or correct
   hipdet annotate chest --rois 3 --classes heart lung --free-shape
 
@@ -68,7 +68,7 @@ def open_session(args: argparse.Namespace) -> Session:
             print("\n".join(f"  {note}" for note in old.notes[:SHOWN_NOTES]), end="\n" if old.notes else "")
             if len(old.notes) > SHOWN_NOTES:
                 print(f"  ... and {len(old.notes) - SHOWN_NOTES} more")
-        proposals = Proposals(detect, films, project, out / cache_name(args.model, project)) if detect else None
+        proposals = FilmProposals(detect, films, project, out / cache_name(args.model, project)) if detect else None
         return Session(films, store, proposals)
     except BaseException:
         store.close()

@@ -24,7 +24,7 @@ from hipdet.inference.onnx_model import ModelCard
 from hipdet.inference.review import SHARE, limits_of
 from hipdet.phantoms.chest import CLASSES as CHEST_CLASSES
 from hipdet.phantoms.chest import plan_chest, render_chest
-from hipdet.phantoms.patient import SOURCES
+from hipdet.phantoms.plan import SOURCES
 from hipdet.phantoms.write import make_film
 
 FILM_SIDE = 512  # px of the films that are drawn

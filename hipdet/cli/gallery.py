@@ -12,7 +12,13 @@ from hipdet.core.configs import default_root
 from hipdet.core.errors import DatasetError
 from hipdet.data.film_status import counted, left_out
 from hipdet.data.validate.check import validate
-from hipdet.visualization.film_pictures import evaluated_films, is_table, predicted_films, read_predictions, read_table
+from hipdet.visualization.film_pictures import (
+    evaluated_films,
+    is_table,
+    predicted_films,
+    read_predictions,
+    read_roi_table,
+)
 from hipdet.visualization.html_page import write_page
 from hipdet.visualization.sheets import write_sheets
 from hipdet.visualization.tiles import PicturedFilm, below, by_source, named, worst_first
@@ -152,7 +158,7 @@ def read_results(path: Path, ann: Path | None, rois: int) -> list[PicturedFilm]:
         DatasetError: a file of another kind, or a faulty COCO file.
     """
     if is_table(path):
-        return list(evaluated_films(read_table(path)).values())
+        return list(evaluated_films(read_roi_table(path)).values())
     beside = path.with_name("films.json")
     ann = ann or (beside if beside.is_file() else None)
     coco = None

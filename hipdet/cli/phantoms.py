@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hipdet.cli.arguments import command_parser, whole_number
-from hipdet.phantoms.patient import SOURCES
+from hipdet.phantoms.plan import SOURCES
 from hipdet.phantoms.write import CHEST, write_phantoms
 
 EXAMPLES = """examples:

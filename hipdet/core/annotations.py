@@ -1,6 +1,4 @@
-"""Which films are of one patient, and whether that is known.
-
-Annotations that are to be ignored: COCO's ``iscrowd``, and ``ignore``, which means the same here.
+"""What COCO files say beyond COCO: which boxes are to be ignored, which films are of one patient and whether that is known.
 
 An ignored box is neither an ROI nor background: nothing is learnt from it, and what is found on it is neither hit nor extra.
 """
@@ -13,7 +11,7 @@ from typing import Any
 
 
 def is_ignored(annotation: Mapping[str, Any]) -> bool:
-    """Whether its box is to be ignored."""
+    """Whether its box is to be ignored: COCO's ``iscrowd``, or ``ignore``, which means the same here."""
     return bool(annotation.get("iscrowd") or annotation.get("ignore"))
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hipdet.core.classes import RoiCounts
+from hipdet.core.classes import OTHER_SIDE, RoiCounts
 
 Boxes = NDArray[np.float64]
 D = TypeVar("D", bound="Detections")
@@ -55,28 +55,32 @@ def iou_matrix(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     Two boxes whose union is empty have IoU 0.
     """
     a, b = as_boxes(a), as_boxes(b)
-    top_left = np.maximum(a[:, None, :2], b[None, :, :2])  # [N, M, 2]
-    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    intersection = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)  # [N, M]
-    union = area(a)[:, None] + area(b)[None, :] - intersection
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    common = _common_area(a[:, None], b[None])
+    return _share(common, area(a)[:, None] + area(b)[None, :] - common)
 
 
 def share_matrix(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     """The part of every box of `a` ``[N, 4]`` that lies in each of `b` ``[M, 4]``, as ``[N, M]``; 0 for one without area."""
     a, b = as_boxes(a), as_boxes(b)
-    corners = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.prod(np.clip(corners[1] - corners[0], 0, None), axis=2)  # [N, M]
-    whole = np.broadcast_to(area(a)[:, None], shared.shape)
-    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+    return _share(_common_area(a[:, None], b[None]), area(a)[:, None])
 
 
 def paired_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     """IoU ``[N]`` of each box of `a` ``[N, 4]`` with the box of `b` ``[N, 4]`` in its place; 0 where the union is empty."""
     a, b = as_boxes(a), as_boxes(b)
-    common = np.prod(np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None), axis=1)
-    union = area(a) + area(b) - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    common = _common_area(a, b)
+    return _share(common, area(a) + area(b) - common)
+
+
+def _common_area(a: Boxes, b: Boxes) -> NDArray[np.float64]:
+    """Of boxes ``[..., 4]`` that are broadcast against each other."""
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    return np.prod(np.clip(sides, 0, None), axis=-1)
+
+
+def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`part` / `whole`, 0 where that is empty."""
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
 def turn_boxes(boxes: ArrayLike, quarters: int, width: float, height: float) -> Boxes:
@@ -88,17 +92,14 @@ def turn_boxes(boxes: ArrayLike, quarters: int, width: float, height: float) -> 
     return boxes
 
 
-_OTHER = {"left": "right", "right": "left"}
-
-
 def patient_side(picture_side: str | None) -> str | None:
     """``left`` or ``right`` of the patient for the side of an upright AP film; None where that isn't known."""
-    return _OTHER.get(picture_side or "")
+    return OTHER_SIDE.get(picture_side or "")
 
 
 def picture_side_of(patient: str | None) -> str | None:
     """The way back: on which side of an upright AP film the patient's ``left`` or ``right`` is; None where it isn't known."""
-    return _OTHER.get(patient or "")
+    return OTHER_SIDE.get(patient or "")
 
 
 def sides_of_pairs(boxes: ArrayLike, labels: Sequence[Hashable]) -> list[str]:

@@ -130,8 +130,7 @@ def _plain(ends: Range) -> int | list[int]:
     return ends[0] if ends[0] == ends[1] else list(ends)
 
 
-OTHER = {"left": "right", "right": "left"}
-SIDE = re.compile("left|right")
+OTHER_SIDE = {"left": "right", "right": "left"}
 
 
 def sided_pairs(classes: Sequence[str]) -> list[tuple[str, str]]:
@@ -139,8 +138,8 @@ def sided_pairs(classes: Sequence[str]) -> list[tuple[str, str]]:
     names = {name.casefold(): name for name in classes}
     pairs = []
     for lower, name in names.items():
-        side = SIDE.search(lower)
-        other = names.get(SIDE.sub(lambda found: OTHER[found[0]], lower))
+        side = re.search("left|right", lower)
+        other = names.get(re.sub("left|right", lambda found: OTHER_SIDE[found[0]], lower))
         if side and side[0] == "left" and other is not None:
             pairs.append((name, other))
     return pairs
@@ -161,24 +160,12 @@ def mirrored_labels(metainfo: Mapping[str, Any], where: str, mirroring: str = ""
     classes, pairs = list(metainfo["classes"]), metainfo.get("mirrored_pairs")
     if pairs is None:
         if mirroring and (sided := sided_pairs(classes)):
+            listed = ", ".join(f"{first!r} and {second!r}" for first, second in sided)
             raise ConfigError(
-                f"{where}: {mirroring} mirrors films, and {_listed(sided)} change places in a mirror image: "
+                f"{where}: {mirroring} mirrors films, and {listed} change places in a mirror image: "
                 f"add mirrored_pairs={sided} to metainfo, beside classes; or mirrored_pairs=[] if none do"
             )
         return tuple(range(len(classes)))
-    labels = list(range(len(classes)))
-    for pair in _checked(pairs, classes, where):
-        first, second = map(classes.index, pair)
-        labels[first], labels[second] = second, first
-    return tuple(labels)
-
-
-def _checked(pairs: Any, classes: Sequence[str], where: str) -> Sequence[Sequence[str]]:
-    """`pairs`, if they are pairs of `classes` and no class stands in them twice.
-
-    Raises:
-        ConfigError: they aren't.
-    """
     sequences = isinstance(pairs, (list, tuple)) and all(isinstance(pair, (list, tuple)) for pair in pairs)
     if not sequences or any(len(pair) != 2 for pair in pairs):
         raise ConfigError(
@@ -189,8 +176,8 @@ def _checked(pairs: Any, classes: Sequence[str], where: str) -> Sequence[Sequenc
         raise ConfigError(f"{where}: mirrored_pairs names {unknown[0]!r}, expected one of the classes {list(classes)}")
     if twice := [name for name in names if names.count(name) > 1]:
         raise ConfigError(f"{where}: mirrored_pairs names {twice[0]!r} twice, expected each class once at most")
-    return pairs
-
-
-def _listed(pairs: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{first!r} and {second!r}" for first, second in pairs)
+    labels = list(range(len(classes)))
+    for pair in pairs:
+        first, second = map(classes.index, pair)
+        labels[first], labels[second] = second, first
+    return tuple(labels)

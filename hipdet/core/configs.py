@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
@@ -67,11 +67,10 @@ def coco_file(name: Path, root: Path | None) -> Path:
     Raises:
         ConfigError: no such file.
     """
-    places = [name] if root is None else [root / name, name]
-    found = next((path for path in places if path.is_file()), None)
-    if found is None:
-        raise ConfigError(f"--ann {name}: no such file" + ("" if root is None else f", neither in {root} nor here"))
-    return found
+    for path in [name] if root is None else [root / name, name]:
+        if path.is_file():
+            return path
+    raise ConfigError(f"--ann {name}: no such file" + ("" if root is None else f", neither in {root} nor here"))
 
 
 Settings = dict[str, Any]
@@ -90,11 +89,29 @@ def read_settings(text: str) -> Settings:
     Raises:
         ConfigError: anything else in it.
     """
+    settings: Settings = {}
     try:
-        statements = ast.parse(text).body
-        return {_target(statement): _value(statement.value) for statement in statements}  # type: ignore[attr-defined]
+        for statement in _DictCalls().visit(ast.parse(text)).body:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    settings[name] = ast.literal_eval(value)
+                case _:
+                    raise ValueError(f"line {statement.lineno} is no setting")
+        return settings
     except (SyntaxError, ValueError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         raise ConfigError(f"its config isn't one that mmengine dumped: {error}") from error
+
+
+class _DictCalls(ast.NodeTransformer):
+    """``dict(a=1)`` as ``{"a": 1}``, a literal."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        named = all(keyword.arg for keyword in node.keywords)  # not so in dict(**other)
+        if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args or not named:
+            return node
+        keys: list[ast.expr | None] = [ast.Constant(keyword.arg) for keyword in node.keywords]
+        return ast.Dict(keys, [keyword.value for keyword in node.keywords])
 
 
 def portable(settings: Settings) -> Settings:
@@ -139,25 +156,6 @@ def _found(value: Any, key: str) -> Iterator[str]:
         yield from _found(item, key)
 
 
-def _target(statement: ast.stmt) -> str:
-    if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
-        return statement.targets[0].id
-    raise ValueError(f"line {statement.lineno} is no setting")
-
-
-def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args:
-        pairs = [(keyword.arg, keyword.value) for keyword in node.keywords]
-        if all(key for key, _ in pairs):  # none for dict(**other)
-            return {str(key): _value(value) for key, value in pairs}
-    if isinstance(node, ast.Dict) and all(node.keys):  # none for {**other}
-        return {ast.literal_eval(key): _value(value) for key, value in zip(node.keys, node.values) if key}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        items = [_value(item) for item in node.elts]
-        return items if isinstance(node, ast.List) else tuple(items)
-    return ast.literal_eval(node)
-
-
 def _without_paths(value: Any, roots: list[str]) -> Any:
     if isinstance(value, dict):
         return {_without_paths(key, roots): _without_paths(item, roots) for key, item in value.items()}
@@ -175,6 +173,7 @@ def _without_paths(value: Any, roots: list[str]) -> Any:
 
 
 WIDTH = 116
+ANYWHERE = -sys.maxsize  # so far to the left that no line is too long
 
 
 class Name(str):
@@ -189,35 +188,21 @@ def as_source(value: Any, indent: int = 0, used: int = 0) -> str:
         indent: Of the line that it begins on.
         used: Characters before it on that line, the indent included.
     """
-    line = _one_line(value)
-    if len(line) + used <= WIDTH or not isinstance(value, (Mapping, list, tuple)) or not value:
-        return line
-    inner = indent + 4
+    if not isinstance(value, (Mapping, list, tuple)):
+        return str(value) if isinstance(value, Name) else repr(value)
     if isinstance(value, Mapping):
-        items = [_equals(key) + as_source(item, inner, inner + len(_equals(key)) + 1) for key, item in value.items()]
+        items = [(key if key == "**" else f"{key}=", item) for key, item in value.items()]
         opening, closing = "dict(", ")"
     else:
-        items = [as_source(item, inner, inner + 1) for item in value]
-        opening, closing = ("[", "]") if isinstance(value, list) else ("(", ")")
-    lines = "".join(f"{' ' * inner}{item},\n" for item in items)
-    return f"{opening}\n{lines}{' ' * indent}{closing}"
-
-
-def _one_line(value: Any) -> str:
-    if isinstance(value, Name):
-        return str(value)
-    if isinstance(value, Mapping):
-        return f"dict({', '.join(_equals(key) + _one_line(item) for key, item in value.items())})"
-    if isinstance(value, (list, tuple)):
-        items = ", ".join(_one_line(item) for item in value)
-        if isinstance(value, list):
-            return f"[{items}]"
-        return f"({items},)" if len(value) == 1 else f"({items})"
-    return repr(value)
-
-
-def _equals(key: str) -> str:
-    return key if key == "**" else f"{key}="
+        items = [("", item) for item in value]
+        opening, closing = "[]" if isinstance(value, list) else "()"
+    line = ", ".join(name + as_source(item, used=ANYWHERE) for name, item in items)
+    line += "," if isinstance(value, tuple) and len(value) == 1 else ""
+    if used + len(opening + line + closing) <= WIDTH or not items:
+        return opening + line + closing
+    inner = indent + 4
+    lines = [f"{' ' * inner}{name}{as_source(item, inner, inner + len(name) + 1)},\n" for name, item in items]
+    return f"{opening}\n{''.join(lines)}{' ' * indent}{closing}"
 
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -240,21 +225,13 @@ def read_config(name: str, components: bool = True) -> Config:
     if path is None:
         known = next((place / "configs" for place in PLACES[1:] if (place / "configs").is_dir()), "configs")
         raise ConfigError(f"{name}: no such config; see {known}")
-    with _default_data_root():
-        return Config.fromfile(path, import_custom_modules=components)
-
-
-@contextmanager
-def _default_data_root() -> Iterator[None]:
-    """``$HIPDET_DATA`` as if it weren't set: mmengine pastes it into configs that have it as a placeholder.
-
-    There it would run.  :func:`hipdet.core.configs.in_place` says what stands in its place afterwards.
-    """
     root = os.environ.get(DATA)
     try:
-        if root:
+        if (
+            root
+        ):  # mmengine pastes it into configs that have it as a placeholder, where it would run: `in_place` is safe
             os.environ[DATA] = DEFAULT
-        yield
+        return Config.fromfile(path, import_custom_modules=components)
     finally:
         if root:
             os.environ[DATA] = root

@@ -1,7 +1,4 @@
-"""Errors a user can mend.  Command-line tools print them without a traceback and exit with 2.
-
-Lists of faults as one error.
-"""
+"""Errors a user can mend.  Command-line tools print them without a traceback and exit with 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all, and names that stay below their folder."""
+"""Files that are whole or not there at all, locks on them, and names that stay below their folder."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
+
+from hipdet.core.errors import DatasetError
 
 
 @contextmanager
@@ -34,6 +36,22 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold the lock file `path`.
+
+    Raises:
+        DatasetError: `busy`, if another process holds it.
+    """
+    from filelock import FileLock, Timeout  # here: who only predicts needs no lock
+
+    try:
+        with FileLock(path, timeout=0):
+            yield
+    except Timeout as error:
+        raise DatasetError(busy) from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

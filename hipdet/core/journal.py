@@ -7,10 +7,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from hipdet.core.errors import DatasetError, HipdetError
+from hipdet.core.files import locked
+
+J = TypeVar("J", bound="Journal")
 
 
 class StorageError(HipdetError):
@@ -36,7 +38,7 @@ class Journal:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if busy:
-                self._lock(busy)
+                self._closing.enter_context(locked(path.with_name(f".{path.name}.lock"), f"{path}: {busy}"))
             self._file: BinaryIO = self._closing.enter_context(path.open("a+b", buffering=0))
         except OSError as error:
             self._closing.close()
@@ -44,12 +46,10 @@ class Journal:
         self._size = self._drop_unfinished_line()
         self._spoiled = False
 
-    def __enter__(self) -> Journal:
+    def __enter__(self: J) -> J:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -68,9 +68,16 @@ class Journal:
         place = 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                record = self._parsed(line, number, skip_damaged)
-                if record is not None:
+                try:
+                    record = json.loads(line)
+                    fault = "" if isinstance(record, dict) else f"a {type(record).__name__}, expected an object"
+                except (ValueError, RecursionError) as error:
+                    fault = f"not JSON ({error})"
+                if not fault:
                     yield place, record
+                elif not skip_damaged:
+                    remedy = "was it edited? Remove the line, or restore the file"
+                    raise DatasetError(f"{self.path}: line {number}: {fault}: {remedy}")
                 place += len(line)
 
     def at(self, place: int) -> dict[str, Any]:
@@ -104,27 +111,6 @@ class Journal:
         self._size += len(content)
         self._spoiled = False
         return place
-
-    def _parsed(self, line: bytes, number: int, skip_damaged: bool) -> dict[str, Any] | None:
-        try:
-            record = json.loads(line)
-            found = "" if isinstance(record, dict) else f"a {type(record).__name__}, expected an object"
-        except (ValueError, RecursionError) as error:
-            record, found = None, f"not JSON ({error})"
-        if found and not skip_damaged:
-            raise DatasetError(
-                f"{self.path}: line {number}: {found}: was it edited? Remove the line, or restore the file"
-            )
-        return None if found else record
-
-    def _lock(self, busy: str) -> None:
-        from filelock import FileLock, Timeout  # here: who only predicts needs no lock
-
-        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
-        try:
-            self._closing.enter_context(lock.acquire(timeout=0))
-        except Timeout as error:
-            raise DatasetError(f"{self.path}: {busy}") from error
 
     def _drop_unfinished_line(self) -> int:
         """Cut off a last line without end, which was never acknowledged; returns the size."""

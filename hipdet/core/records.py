@@ -15,7 +15,6 @@ MAX_SIDE = 20_000  # px; a 43 cm film at 50 um, the finest digitiser, has 8,600
 _repr = Repr()
 _repr.maxstring = _repr.maxother = _repr.maxlong = 80
 _repr.maxlevel = 2
-_SHORT = 10**15
 
 
 def read_json(path: Path, expected: str, error: type[HipdetError] = DatasetError) -> Any:
@@ -39,7 +38,7 @@ def read_json(path: Path, expected: str, error: type[HipdetError] = DatasetError
 
 def shown(value: object) -> str:
     """`value` for a message: short, however large or deep it is."""
-    if type(value) is int and abs(value) < _SHORT:  # ids, by the hundred thousand
+    if type(value) is int and abs(value) < 10**15:  # ids, by the hundred thousand
         return str(value)
     return _repr.repr(value)
 

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from hipdet.core.errors import ConfigError, DatasetError
-from hipdet.core.files import write_json
+from hipdet.core.errors import ConfigError
+from hipdet.core.files import locked, write_json
 from hipdet.core.records import read_json
 
 INPUTS, RECORD = "inputs.json", "record.json"
@@ -34,11 +32,8 @@ def alone_in(out: Path) -> Iterator[None]:
         DatasetError: one does.
     """
     out.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(out / ".lock", timeout=0):
-            yield
-    except Timeout as error:
-        raise DatasetError(f"{out}: another run is at work here; wait for it or choose another --out") from error
+    with locked(out / ".lock", f"{out}: another run is at work here; wait for it or choose another --out"):
+        yield
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 INSTALL_LINE = "pip install mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0"
 
 # distributions that provide a module, and the versions hipdet works with: [first, first that doesn't)
@@ -14,15 +16,12 @@ REQUIREMENTS = {
 
 def installed(names: tuple[str, ...]) -> tuple[str, str] | None:
     """Name and version of the first distribution of `names` that is installed."""
-    from importlib.metadata import (  # slow to import, and the command line imports this file
-        PackageNotFoundError,
-        version,
-    )
+    from importlib import metadata  # slow to import, and the command line imports this file
 
     for name in names:
         try:
-            return name, version(name)
-        except PackageNotFoundError:
+            return name, metadata.version(name)
+        except metadata.PackageNotFoundError:
             continue
     return None
 
@@ -47,10 +46,5 @@ def check_versions() -> None:
 
 def release(text: str) -> tuple[int, ...]:
     """``'2.1.0rc1+cpu'`` to ``(2, 1, 0)``: enough to compare releases."""
-    numbers = []
-    for part in text.split("+")[0].split("."):
-        digits = part[: len(part) - len(part.lstrip("0123456789"))]
-        if not digits:
-            break
-        numbers.append(int(digits))
-    return tuple(numbers)
+    numbers = re.match(r"\d+(\.\d+)*", text)
+    return tuple(map(int, numbers[0].split("."))) if numbers else ()

@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.stored_files import StoredFile, files_below
 from hipdet.data.candidates import Candidate, Exclusion, Found
-from hipdet.data.formats.parse import LabelFault, LabelFaults, TableRow, load_label_file, table_header, table_rows
+from hipdet.data.formats.parse import FaultLog, LabelFault, TableRow, load_label_file, table_header, table_rows
 from hipdet.data.formats.reader import read_labels
 from hipdet.data.formats.record import FilmLabels
 from hipdet.radiographs.sniff import is_film, short_name
@@ -126,7 +126,7 @@ def find_listed(
     Raises:
         DatasetError: faults of the table, or the list of films that aren't there, are there twice, or have no patient.
     """
-    candidates, faults = [], LabelFaults()
+    candidates, faults = [], FaultLog()
     for labels in read_labels(table, "hips"):
         with faults.at(labels.place):
             patient = patient_of(labels)
@@ -157,7 +157,7 @@ def read_film_table(path: Path, columns: Sequence[str] = (), empty: bool = False
     Raises:
         DatasetError: the list of its faults: file, line, what was found and what was expected.
     """
-    faults = LabelFaults()
+    faults = FaultLog()
     rows: list[tuple[str, TableRow]] = []
     with faults.at(path.name):
         file = load_label_file(path, path.name)

@@ -1,8 +1,4 @@
-"""Reading checkpoints without running what is in them.
-
-Weights with metadata as a ``.safetensors`` file, which can't hold code.
-
-Lets mmengine, and so ``hipdet test``, ``DetInferencer`` and ``load_from``, read checkpoints without running any code.
+"""Checkpoints, read without running any code in them, also by mmengine: ``hipdet test``, ``DetInferencer``, ``load_from``.
 
 mmengine runs the config in a checkpoint as Python and, as torch below 2.6 does, unpickles what it is given.  Its loaders of
 local files and of addresses are therefore exchanged, by the function that mmengine has for that.
@@ -120,18 +116,16 @@ def without_code(content: Any, path: Path) -> Any:
         content["message_hub"] = {**hub, "runtime_info": runtime}
     if isinstance(meta, Mapping):
         meta = {key: value for key, value in meta.items() if key != "config"}  # of mmcv 1; run when resuming
-        content["meta"] = _with_safe_config(meta, path) if "cfg" in meta else meta
+        if "cfg" in meta:
+            from hipdet.engine.safe_settings import rewritten  # imports mmdet
+
+            try:
+                meta["cfg"] = rewritten(meta["cfg"])
+            except ConfigError as error:
+                reason = f"{path}: its config isn't used: {error}. Give a config of your own beside these weights."
+                meta = _RefusedConfig(meta, reason)
+        content["meta"] = meta
     return content
-
-
-def _with_safe_config(meta: dict[str, Any], path: Path) -> dict[str, Any]:
-    from hipdet.engine.safe_settings import rewritten  # imports mmdet
-
-    try:
-        return {**meta, "cfg": rewritten(meta["cfg"])}
-    except ConfigError as error:
-        reason = f"{path}: its config isn't used: {error}. Give a config of your own beside these weights."
-        return _RefusedConfig(meta, reason)
 
 
 class _RefusedConfig(dict):
@@ -186,27 +180,17 @@ def state_dict_faults(found: Mapping[str, Tensor], expected: Mapping[str, Tensor
     return "; ".join(parts)
 
 
-@CheckpointLoader.register_scheme(prefixes=rf".*\{SUFFIX}$", force=True)
-def load_safetensors(filename: str, map_location: Any = None, **_: Any) -> dict[str, Any]:
-    """The checkpoint in a local ``.safetensors`` file, on the CPU.
-
-    Raises:
-        CheckpointError: as :func:`hipdet.engine.checkpoint.read_checkpoint`.
-    """
-    path = Path(filename).expanduser()
-    content: dict[str, Any] = without_code(read_checkpoint(path), path)
-    return content
-
-
 @CheckpointLoader.register_scheme(prefixes="", force=True)
 def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """What is in a local file that torch wrote.
+    """What is in a local file: one that torch wrote, or a ``.safetensors`` checkpoint, on the CPU.
 
     Raises:
         FileNotFoundError: no such file, as mmengine's own loader.
         CheckpointError: a damaged or unsafe file.
     """
     path = Path(filename).expanduser()
+    if path.suffix == SUFFIX:
+        return without_code(read_checkpoint(path), path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} can not be found.")
     return without_code(read_pth(path, map_location), path)
@@ -223,15 +207,11 @@ def load_from_http(filename: str, map_location: Any = None, model_dir: str | Non
     folder = Path(model_dir or os.path.join(torch.hub.get_dir(), "checkpoints"))
     path = folder / os.path.basename(urlparse(filename).path)
     rank, ranks = get_dist_info()
-    if rank == 0:
-        _fetch(filename, path)
-    if ranks > 1:
-        torch.distributed.barrier()
-        _fetch(filename, path)  # on other machines
-    return without_code(read_pth(path, map_location), path)
-
-
-def _fetch(address: str, path: Path) -> None:
+    if rank > 0:
+        torch.distributed.barrier()  # the first one fetches the file, the others only where they are on other machines
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(address, str(path))
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(filename, str(path))
+    if rank == 0 and ranks > 1:
+        torch.distributed.barrier()
+    return without_code(read_pth(path, map_location), path)

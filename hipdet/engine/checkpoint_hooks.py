@@ -1,7 +1,4 @@
-"""Checkpoints that torch's safe loader reads, and that delete no file of others when a run is resumed from them.
-
-Checkpoints are loaded into the model that they are of.
-"""
+"""Checkpoints that torch's safe loader reads, that delete no file of others, and that only a model of their own takes."""
 
 from __future__ import annotations
 
@@ -18,6 +15,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from hipdet.core.errors import CheckpointError
 from hipdet.core.files import plain
+from hipdet.core.records import finite
 from hipdet.engine.checkpoint import state_dict_faults
 from hipdet.engine.private import loaded_from, resumes, trains
 
@@ -70,7 +68,7 @@ class SafeCheckpointHook(Hook):
         indicators = hook.key_indicators if hook.save_best else []
         for indicator in indicators:
             end = "" if len(indicators) == 1 else f"_{indicator}"
-            score, name = _score(found, SCORE + end, source), _name(found, BEST + end, source)
+            score, name = _best(found, end, source)
             if score is None:
                 continue
             if name is not None and not is_best_name(name, indicator, hook.filename_tmpl):
@@ -114,23 +112,14 @@ def _message_hub(info: dict[str, Any]) -> dict[str, Any]:
     return dict(log_scalars={}, runtime_info=info, resumed_keys=dict.fromkeys(info, True))
 
 
-def _score(found: Mapping[str, Any], key: str, source: Path) -> float | None:
-    value = found.get(key)
-    if value is None:
-        return None
-    if type(value) not in (int, float) or not abs(value) < float("inf"):
-        raise _fault(source, key, "a finite number", value)
-    try:
-        return float(value)
-    except OverflowError:
-        raise _fault(source, key, "a finite number", "a number of hundreds of digits") from None
-
-
-def _name(found: Mapping[str, Any], key: str, source: Path) -> str | None:
-    value = found.get(key)
-    if value is not None and type(value) is not str:
-        raise _fault(source, key, "a file's name", value)
-    return None if value is None else PureWindowsPath(value).name
+def _best(found: Mapping[str, Any], end: str, source: Path) -> tuple[float | None, str | None]:
+    """Score and base name of the best checkpoint."""
+    score, name = finite(found.get(SCORE + end)), found.get(BEST + end)
+    if score is None and found.get(SCORE + end) is not None:
+        raise _fault(source, SCORE + end, "a finite number", found[SCORE + end])
+    if name is not None and type(name) is not str:
+        raise _fault(source, BEST + end, "a file's name", name)
+    return score, None if name is None else PureWindowsPath(name).name
 
 
 def _kept(found: Mapping[str, Any], source: Path) -> list[int]:

@@ -12,11 +12,11 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
+from hipdet.anchors.second_look import PASSES
 from hipdet.core.classes import mirrored_labels
 from hipdet.core.configs import in_fold, in_place
 from hipdet.core.errors import CheckpointError, ConfigError
 from hipdet.engine.checkpoint import read_checkpoint
-from hipdet.models.refining_detector import PASSES
 
 
 def use_data_root(cfg: Config, root: str) -> None:

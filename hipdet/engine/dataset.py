@@ -1,9 +1,4 @@
-"""A COCO data set that is verified before anything is trained on it.
-
-Seeds of this process's generators of random numbers.
-
-Batches of films that are quick to hand over from the loader's workers.
-"""
+"""A COCO data set that is verified before anything is trained on it, random numbers of its workers, batches of its films."""
 
 from __future__ import annotations
 
@@ -31,6 +26,8 @@ from hipdet.data.film_status import labelled
 from hipdet.data.validate.check import require_valid
 from hipdet.engine.transforms import RandomSimilarity, mirroring_steps
 
+log = logging.getLogger(__name__)
+
 
 def seed_everything(*numbers: int) -> None:
     """Seed Python's, numpy's and torch's generators with what `numbers`, none of them negative, give together."""
@@ -38,9 +35,6 @@ def seed_everything(*numbers: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-
-
-log = logging.getLogger(__name__)
 
 
 @DATASETS.register_module()
@@ -101,13 +95,13 @@ class RoiDataset(CocoDataset):
         return kept
 
     def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
-        """CocoDataset's, but ``ignore`` is ``iscrowd``: it would drop the box, whose place would become background."""
-        annotations = [as_crowd(annotation) for annotation in raw_data_info["raw_ann_info"]]
-        return super().parse_data_info({**raw_data_info, "raw_ann_info": annotations})
+        """CocoDataset's, with ``mirrored_labels``.
 
-    def get_data_info(self, idx: int) -> dict:
-        """As CocoDataset's, with ``mirrored_labels``."""
-        return dict(super().get_data_info(idx), mirrored_labels=self._mirrored_labels)
+        Also ``ignore`` is ``iscrowd``: it would drop the box, whose place would become background.
+        """
+        annotations = [as_crowd(annotation) for annotation in raw_data_info["raw_ann_info"]]
+        film = super().parse_data_info({**raw_data_info, "raw_ann_info": annotations})
+        return dict(film, mirrored_labels=self._mirrored_labels)
 
     def labels_of_mirror_images(self, steps: Sequence[Any]) -> tuple[int, ...]:
         """The ``mirrored_labels``, if those of a film whose labels are trained on are swapped by all of `steps`.
@@ -169,7 +163,7 @@ class ByValue(list):
     def __reduce__(self) -> tuple[Any, ...]:
         stream = io.BytesIO()
         _ValuePickler(stream, pickle.HIGHEST_PROTOCOL).dump(list(self))
-        return _arrived, (stream.getvalue(),)
+        return pickle.loads, (stream.getvalue(),)  # from this program's own worker
 
 
 class _ValuePickler(pickle.Pickler):
@@ -177,7 +171,3 @@ class _ValuePickler(pickle.Pickler):
         if type(obj) is Tensor and obj.dtype != torch.bfloat16 and not obj.requires_grad:  # what numpy can hold
             return torch.from_numpy, (obj.numpy(),)
         return NotImplemented
-
-
-def _arrived(data: bytes) -> list:
-    return pickle.loads(data)  # from this program's own worker

@@ -15,6 +15,7 @@ from typing import Any
 
 from hipdet.core.configs import PASTED, Settings, read_settings
 from hipdet.core.errors import ConfigError
+from hipdet.core.records import shown
 
 PACKAGES = ("hipdet", "mmdet", "mmcv", "mmengine", "torch")  # whose classes settings may name
 SCOPES = ("mmdet", "mmengine")
@@ -47,7 +48,7 @@ def require_safe(settings: Settings) -> None:
     """
     for place, key, value in _walk(settings):
         if reason := _fault(place, key, value):
-            raise ConfigError(f"{place} is {_shown(value)}, which may not come with weights or data: {reason}")
+            raise ConfigError(f"{place} is {shown(value)}, which may not come with weights or data: {reason}")
 
 
 def require_writable(settings: Settings) -> None:
@@ -58,7 +59,7 @@ def require_writable(settings: Settings) -> None:
     """
     for place, key, value in _walk(settings):
         if reason := _unwritable(value, is_key=key is None):
-            raise ConfigError(f"{place} is {_shown(value)}, which a config can't hold: {reason}; choose another name")
+            raise ConfigError(f"{place} is {shown(value)}, which a config can't hold: {reason}; choose another name")
 
 
 def safe_text(settings: Settings) -> str:
@@ -182,11 +183,8 @@ def registered_names() -> frozenset[str]:
     registries = [node for node in nodes if isinstance(node, Registry)]
     for registry in registries:
         registry.import_from_location()
-    return frozenset(name for registry in registries for name, found in registry.module_dict.items() if _ours(found))
-
-
-def _ours(found: Any) -> bool:
-    return str(getattr(found, "__module__", "")).partition(".")[0] in PACKAGES
+    found = [item for registry in registries for item in registry.module_dict.items()]
+    return frozenset(name for name, part in found if str(getattr(part, "__module__", "")).partition(".")[0] in PACKAGES)
 
 
 def _importable(module: str) -> bool:
@@ -194,8 +192,3 @@ def _importable(module: str) -> bool:
         return find_spec(module) is not None
     except (ImportError, ValueError):  # such as __main__
         return True
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

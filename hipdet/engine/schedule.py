@@ -1,12 +1,8 @@
-"""The paper's three training stages within one run.
-
-The one-cycle schedule in closed form: a learning rate is a function of the iteration and nothing else.
-
-Layer groups: which parameters are trained together, and how fast.
-"""
+"""The paper's three training stages within one run: which layer groups learn together, and how fast at every iteration."""
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -15,7 +11,6 @@ from typing import Any
 from mmdet.registry import HOOKS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.hooks import Hook
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
-from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -131,24 +126,15 @@ class LayerGroupOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 "LayerGroupOptimWrapperConstructor: give optimizer.lr and paramwise_cfg.groups with prefixes"
             )
 
-    def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the optimizer over all parameters of `model`, frozen or not: a later stage may train them."""
-        model = getattr(model, "module", model)  # unwrap data parallel
+    def add_params(self, params: list[dict[str, Any]], module: nn.Module, *_: Any, **__: Any) -> None:
+        """Append to `params` the groups of all parameters of `module`, frozen or not: a later stage may train them."""
         groups = self.paramwise_cfg["groups"]
-        parameters = dict(model.named_parameters())
+        parameters = dict(module.named_parameters())
         assigned = assign_groups(parameters, [group["prefixes"] for group in groups])
-        param_groups: list[dict[str, Any]] = [
-            dict(
-                params=[parameters[name] for name, owner in assigned.items() if owner == index],
-                lr=self.base_lr * group.get("lr_mult", 1.0),
-                prefixes=list(group["prefixes"]),
-            )
-            for index, group in enumerate(groups)
-        ]
-        optimizer = OPTIMIZERS.build(dict(self.optimizer_cfg, params=param_groups))
-        wrapper = dict(self.optim_wrapper_cfg)
-        wrapper.setdefault("type", "OptimWrapper")
-        return OPTIM_WRAPPERS.build(wrapper, default_args=dict(optimizer=optimizer))
+        for index, group in enumerate(groups):
+            own = [parameters[name] for name, owner in assigned.items() if owner == index]
+            rate = self.base_lr * group.get("lr_mult", 1.0)
+            params.append(dict(params=own, lr=rate, prefixes=list(group["prefixes"])))
 
 
 @HOOKS.register_module()
@@ -231,14 +217,19 @@ class StagedOneCycleHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Freeze and thaw; at the first epoch of a stage start with a fresh optimizer."""
-        index = self._stage_index(runner.epoch)
+        index = bisect(self.starts, runner.epoch) - 1
         stage, groups = self.stages[index], self._groups(runner)
         for number, group in enumerate(groups):
             for parameter in group["params"]:
                 parameter.requires_grad_(number < stage.train_groups)
                 if number >= stage.train_groups:
                     parameter.grad = None  # else the optimizer would still move it
-        self.frozen_norms = self._norms(runner, groups[stage.train_groups :])
+        frozen = [prefix for group in groups[stage.train_groups :] for prefix in group["prefixes"]]
+        self.frozen_norms = [
+            module
+            for name, module in getattr(runner.model, "module", runner.model).named_modules()
+            if isinstance(module, _BatchNorm) and any(is_under(name, prefix) for prefix in frozen)
+        ]
         if runner.epoch == self.starts[index]:
             runner.optim_wrapper.optimizer.state.clear()
             runner.logger.info(
@@ -250,7 +241,7 @@ class StagedOneCycleHook(Hook):
         """Set this iteration's learning rates and, as the loop has just called ``model.train()``, the frozen BatchNorms."""
         for norm in self.frozen_norms:
             norm.eval()
-        index = self._stage_index(runner.epoch)
+        index = bisect(self.starts, runner.epoch) - 1
         per_epoch = len(runner.train_dataloader)
         length = (self.starts[index + 1] - self.starts[index]) * per_epoch
         iteration = (runner.epoch - self.starts[index]) * per_epoch + batch_idx
@@ -258,20 +249,6 @@ class StagedOneCycleHook(Hook):
         for group in self._groups(runner):
             group["lr"] = group["initial_lr"] * factor
 
-    def _stage_index(self, epoch: int) -> int:
-        return max(index for index in range(len(self.stages)) if epoch >= self.starts[index])
-
     @staticmethod
     def _groups(runner: Runner) -> list[dict[str, Any]]:
         return runner.optim_wrapper.optimizer.param_groups
-
-    @staticmethod
-    def _norms(runner: Runner, frozen: list[dict[str, Any]]) -> list[nn.Module]:
-        """BatchNorm modules of the frozen groups."""
-        model = getattr(runner.model, "module", runner.model)
-        prefixes = [prefix for group in frozen for prefix in group["prefixes"]]
-        return [
-            module
-            for name, module in model.named_modules()
-            if isinstance(module, _BatchNorm) and any(is_under(name, prefix) for prefix in prefixes)
-        ]

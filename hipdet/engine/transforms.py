@@ -1,18 +1,10 @@
-"""Rotation, zoom, shift and mirroring in one warp that keeps square boxes square.
-
-Reads radiographs upright and in 8 bits for ``LoadImageFromFile``.
-
-Random gamma: films differ most in their grey-level curve.
-
-fastai's random lighting.
-
-Which steps of a pipeline make mirror images.
-"""
+"""Steps of pipelines: films read upright, random grey-level curves, and turns that keep square boxes square."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,16 +39,18 @@ class RadiographBackend(LocalBackend):
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class RandomGamma(BaseTransform):
-    """``out = 255 * (x / 255) ** g`` with log g uniform on [-log limit, log limit].
+    """``out = 255 * (x / 255) ** g`` with log g uniform on [-log limit, log limit]: films differ most in their curve.
 
     Reads and writes ``img`` ``[H, W, C]`` in 0..255; the result is float32.
     """
 
-    def __init__(self, limit: float = 1.8) -> None:
-        if limit < 1:
-            raise ConfigError(f"RandomGamma: limit must be at least 1, found {limit}")
-        self.limit = limit
+    limit: float = 1.8
+
+    def __post_init__(self) -> None:
+        if self.limit < 1:
+            raise ConfigError(f"RandomGamma: limit must be at least 1, found {self.limit}")
 
     def transform(self, results: dict) -> dict:
         """Draw g and apply it."""
@@ -69,9 +63,6 @@ class RandomGamma(BaseTransform):
             results["img"] = apply_gamma(img, gamma)
         return results
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(limit={self.limit})"
-
 
 def apply_gamma(greys: np.ndarray, gamma: float) -> np.ndarray:
     """``255 * (greys / 255) ** gamma``, float32, of `greys` in 0..255."""
@@ -79,17 +70,17 @@ def apply_gamma(greys: np.ndarray, gamma: float) -> np.ndarray:
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class RandomLighting(BaseTransform):
-    """Change contrast about the picture's mean, then brightness (recipe, "Augmentation").
+    """fastai's lighting: change contrast about the picture's mean, then brightness (recipe, "Augmentation").
 
     ``out = (x - mean) * f + mean + b`` on values in [0, 1], clipped, with ``f = 1 + c`` for c >= 0 and ``1 / (1 - c)``
     below; c ~ U(-contrast, contrast) and b ~ U(-balance, balance).  Reads and writes ``img`` ``[H, W, C]`` in 0..255;
     the result is float32.
     """
 
-    def __init__(self, balance: float = 0.5, contrast: float = 0.5) -> None:
-        self.balance = balance
-        self.contrast = contrast
+    balance: float = 0.5
+    contrast: float = 0.5
 
     def transform(self, results: dict) -> dict:
         """Draw b and c and apply them."""
@@ -97,9 +88,6 @@ class RandomLighting(BaseTransform):
         c = np.random.uniform(-self.contrast, self.contrast)
         results["img"] = lighting(results["img"], b, c)
         return results
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(balance={self.balance}, contrast={self.contrast})"
 
 
 def lighting(img: np.ndarray, b: float, c: float) -> np.ndarray:
@@ -153,6 +141,7 @@ def warp_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 @TRANSFORMS.register_module()
+@dataclass(eq=False)
 class RandomSimilarity(BaseTransform):
     """Random rotation (paper, section 3.4), and for small data sets also zoom, shift and mirroring.
 
@@ -169,23 +158,16 @@ class RandomSimilarity(BaseTransform):
         quarter_turn_prob: Probability of 90, 180 or 270 degrees more, for films that lie on their side or head.
     """
 
-    def __init__(
-        self,
-        max_degrees: float = 3.0,
-        rotate_prob: float = 0.9,
-        scale: tuple[float, float] = (1.0, 1.0),
-        max_shift: float = 0.0,
-        flip_prob: float = 0.0,
-        quarter_turn_prob: float = 0.0,
-    ) -> None:
-        if not 0 < scale[0] <= scale[1]:
-            raise ConfigError(f"RandomSimilarity: scale must be (low, high) with 0 < low <= high, found {scale}")
-        self.max_degrees = max_degrees
-        self.rotate_prob = rotate_prob
-        self.scale = scale
-        self.max_shift = max_shift
-        self.flip_prob = flip_prob
-        self.quarter_turn_prob = quarter_turn_prob
+    max_degrees: float = 3.0
+    rotate_prob: float = 0.9
+    scale: tuple[float, float] = (1.0, 1.0)
+    max_shift: float = 0.0
+    flip_prob: float = 0.0
+    quarter_turn_prob: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ConfigError(f"RandomSimilarity: scale must be (low, high) with 0 < low <= high, found {self.scale}")
 
     def draw(self, width: int, height: int) -> Similarity:
         """One random transform for a picture of this size; always the same number of draws."""
@@ -224,13 +206,6 @@ class RandomSimilarity(BaseTransform):
         if mirrored and {"mirrored_labels", "gt_bboxes_labels"} <= results.keys():
             results["gt_bboxes_labels"] = np.asarray(results["mirrored_labels"])[results["gt_bboxes_labels"]]
         return results
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(max_degrees={self.max_degrees}, rotate_prob={self.rotate_prob}, scale={self.scale}, "
-            f"max_shift={self.max_shift}, flip_prob={self.flip_prob}, "
-            f"quarter_turn_prob={self.quarter_turn_prob})"
-        )
 
 
 def mirroring_steps(step: Any) -> Iterator[Any]:

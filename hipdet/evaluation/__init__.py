@@ -1,1 +1,1 @@
-"""ROI figures.  Matching, figures, table and report are free of mm*; the metrics and ``report_hook`` register."""
+"""How good detections are: matching, metrics and report in numpy; `roi_metric` is mmdet's view of them."""

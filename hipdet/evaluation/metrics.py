@@ -1,9 +1,4 @@
-"""The figures of the paper's Tables 2 and 3, and how sure they are.
-
-Does confidence predict IoU?  Bands of rising confidence.
-
-What a bootstrap draws: patients, as the films of one are alike, or groups or films where patients aren't known.
-"""
+"""The figures of the paper's Tables 2 and 3, how sure they are, and whether confidence predicts IoU."""
 
 from __future__ import annotations
 
@@ -19,6 +14,7 @@ from hipdet.evaluation.matching import FilmResult
 
 RESAMPLES = 2000
 Interval = tuple[float, float]
+PATIENTS, GROUPS, FILMS = "patients", "groups", "films"
 
 
 def roi_figures(iou: ArrayLike, confidence: ArrayLike) -> dict[str, float]:
@@ -81,11 +77,7 @@ def bootstrap_intervals(iou: ArrayLike, units: ArrayLike, seed: int = 0) -> dict
 def mean_interval(value: ArrayLike, units: ArrayLike, seed: int = 0) -> Interval:
     """95% percentile interval of the mean of a `value` per ROI ``[R]``, resampling the `units` ``[R]``."""
     _, unit = np.unique(np.asarray(units), return_inverse=True)
-    count = np.bincount(unit).astype(np.float64)  # [units]
-    return _interval(np.bincount(unit, weights=np.asarray(value)).astype(np.float64), count, seed)
-
-
-def _interval(total: NDArray[np.float64], count: NDArray[np.float64], seed: int) -> Interval:
+    total, count = np.bincount(unit, weights=np.asarray(value)), np.bincount(unit).astype(np.float64)  # [units]
     if len(count) < 2:  # one unit: no resample differs
         mean = float(total.sum() / count.sum())
         return mean, mean
@@ -119,12 +111,9 @@ def calibration(iou: NDArray[np.float64], confidence: NDArray[np.float64], bands
     ]
 
 
-PATIENTS, GROUPS, FILMS = "patients", "groups", "films"
-
-
 @dataclass(frozen=True)
 class Units:
-    """What every ROI is drawn with.
+    """What a bootstrap draws every ROI with: patients, as the films of one are alike, or what stands for them.
 
     Attributes:
         numbers: The unit of every ROI ``[R]``.
@@ -139,7 +128,8 @@ class Units:
         """From the film of every ROI ``[R]`` and the patients of films, or groups, as far as they are known."""
         patients = patients or {}
         number: dict[tuple[str, Hashable], int] = {}
-        units = [(_kind(patients[film]), patients[film]) if film in patients else (FILMS, film) for film in films]
+        units = [(FILMS, film) if film not in patients else (PATIENTS, patients[film]) for film in films]
+        units = [(GROUPS if isinstance(unit, Group) else kind, unit) for kind, unit in units]
         numbers = [number.setdefault(unit, len(number)) for unit in units]
         return cls(np.array(numbers, dtype=np.int64), np.array([kind for kind, _ in units], dtype=np.str_))
 
@@ -151,14 +141,6 @@ class Units:
     def resampled(self) -> str:
         """What is drawn, in words."""
         others = " and ".join(kind for kind in (GROUPS, FILMS) if kind in self.kinds)
-        if not others:
-            return PATIENTS
-        return (
-            f"{PATIENTS}, and {others} whose patient is not known"
-            if PATIENTS in self.kinds
-            else f"{others} (patients not known)"
-        )
-
-
-def _kind(patient: Hashable) -> str:
-    return GROUPS if isinstance(patient, Group) else PATIENTS
+        if others and PATIENTS in self.kinds:
+            return f"{PATIENTS}, and {others} whose patient is not known"
+        return f"{others} (patients not known)" if others else PATIENTS

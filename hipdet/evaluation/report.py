@@ -1,7 +1,4 @@
-"""Every ROI of a test with what was found there, the worst first, as JSON and CSV.
-
-The final table of a run, for the eye and as JSON.
-"""
+"""The final table of a run, and every ROI of a test with what was found there, the worst first, as JSON and CSV."""
 
 from __future__ import annotations
 
@@ -31,9 +28,11 @@ ROWS = (
     ("coco/bbox_mAP_75", "COCO AP75"),
 )
 COUNTS = {"roi/below50"}
+CORNERS = ("x0", "y0", "x1", "y1")
+FOUND_CORNERS = tuple(f"found_{corner}" for corner in CORNERS)
 
 
-def table(figures: Mapping[str, float]) -> str:
+def metrics_table(figures: Mapping[str, float]) -> str:
     """`figures` of RoiMetric and CocoMetric as lines of text; what wasn't measured is left out."""
     images, rois = figures.get("roi/num_images"), figures.get("roi/num_rois")
     lines = [] if images is None or rois is None else [f"{images:.0f} films, {rois:.0f} ROIs"]
@@ -44,10 +43,6 @@ def table(figures: Mapping[str, float]) -> str:
             if of_class.startswith(f"{key}/"):
                 lines.append(f"{f'  {of_class[len(key) + 1 :]}':<46}{figures[of_class]:>8.4f}")
     return "\n".join(lines)
-
-
-CORNERS = ("x0", "y0", "x1", "y1")
-FOUND_CORNERS = tuple(f"found_{corner}" for corner in CORNERS)
 
 
 def roi_rows(
@@ -97,7 +92,7 @@ def extra_rows(image: Mapping[str, Any], film: FilmResult, names: Mapping[int, s
     ]
 
 
-def write_table(prefix: str, head: Mapping[str, Any], rois: Sequence[dict], extras: Sequence[dict]) -> None:
+def write_roi_table(prefix: str, head: Mapping[str, Any], rois: Sequence[dict], extras: Sequence[dict]) -> None:
     """Write ``<prefix>.roi.json`` (`head`, ``rois``, ``extras``) and ``<prefix>.roi.csv`` (the ROIs)."""
     rois = sorted(rois, key=lambda row: (row["iou"], row["confidence"], row["annotation_id"]))
     write_json(f"{prefix}.roi.json", dict(head, rois=rois, extras=list(extras)))

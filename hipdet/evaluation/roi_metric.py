@@ -1,9 +1,4 @@
-"""The paper's figures as an mmdet metric.
-
-Whether a path and the name in an annotation file mean the same film.
-
-COCO's figures of the films that were evaluated, with boxes to be ignored as RoiMetric has them.
-"""
+"""The paper's figures and COCO's as mmdet metrics, of the films that were evaluated and with ignored boxes as no ROIs."""
 
 from __future__ import annotations
 
@@ -28,7 +23,7 @@ from hipdet.core.configs import in_place
 from hipdet.core.errors import DatasetError
 from hipdet.evaluation.matching import FilmResult, Labelled, evaluate_film
 from hipdet.evaluation.metrics import summarize
-from hipdet.evaluation.report import extra_rows, roi_rows, write_table
+from hipdet.evaluation.report import extra_rows, roi_rows, write_roi_table
 
 
 def same_film(path: str, name: str) -> bool:
@@ -36,14 +31,10 @@ def same_film(path: str, name: str) -> bool:
 
     A path begins with a data root and a prefix that the name lacks, and either may have ``..``, ``.`` or Windows' separators.
     """
-    one, other = _parts(path), _parts(name)
+    one, other = (posixpath.normpath(str(each).replace("\\", "/")).split("/") for each in (path, name))
+    one, other = ([part for part in parts if part not in ("", ".", "..")] for parts in (one, other))
     common = min(len(one), len(other))
     return common > 0 and one[-common:] == other[-common:]
-
-
-def _parts(name: str) -> list[str]:
-    parts = posixpath.normpath(str(name).replace("\\", "/")).split("/")
-    return [part for part in parts if part not in ("", ".", "..")]
 
 
 @METRICS.register_module()
@@ -124,6 +115,11 @@ class RoiMetric(BaseMetric):
     def _classes(self) -> list[str]:
         return list((self.dataset_meta or {}).get("classes") or [each["name"] for each in self.coco["categories"]])
 
+    def _labels(self) -> dict[int, int]:
+        """The class index of each category that is one of the classes, by its id."""
+        classes = self._classes()
+        return {each["id"]: classes.index(each["name"]) for each in self.coco["categories"] if each["name"] in classes}
+
     def _wanted(self, classes: Sequence[str]) -> RoiCounts:
         return RoiCounts.of(self.rois_per_image, classes, "RoiMetric: rois_per_image")
 
@@ -131,35 +127,28 @@ class RoiMetric(BaseMetric):
         classes = self._classes()
         if len(classes) < 2:
             return {}
-        iou: dict[int, list[float]] = {}
-        for image_id, film in films.items():
-            for roi, label in zip(film.rois, truth[image_id][1].tolist()):
-                iou.setdefault(label, []).append(roi.iou)
-        means = {f"avg_iou/{classes[label]}": float(np.mean(values)) for label, values in sorted(iou.items())}
-        hits = {f"acc50/{classes[label]}": float(np.mean(np.array(v) >= 0.5)) for label, v in sorted(iou.items())}
-        return {**means, **hits}
+        labels = np.concatenate([truth[image_id][1] for image_id in films])
+        iou = np.array([roi.iou for film in films.values() for roi in film.rois])
+        of_class = {classes[label]: iou[labels == label] for label in np.unique(labels)}
+        means = {f"avg_iou/{name}": float(values.mean()) for name, values in of_class.items()}
+        return {**means, **{f"acc50/{name}": float((values >= 0.5).mean()) for name, values in of_class.items()}}
 
     def _annotations(self, ignored: bool) -> dict[int, list[dict]]:
         """Those of the classes by image id, either the ROIs or the ignored ones."""
-        classes = self._classes()
-        known = {category["id"] for category in self.coco["categories"] if category["name"] in classes}
+        labels = self._labels()
         grouped: dict[int, list[dict]] = {image_id: [] for image_id in self._images}
         for annotation in self.coco["annotations"]:
-            if annotation["category_id"] in known and is_ignored(annotation) == ignored:
+            if annotation["category_id"] in labels and is_ignored(annotation) == ignored:
                 grouped[annotation["image_id"]].append(annotation)
         return grouped
 
     def _labelled(self, ignored: bool) -> dict[int, Labelled]:
         """Boxes and class indices of `_annotations`, by image id."""
-        classes = self._classes()
-        index = {c["id"]: classes.index(c["name"]) for c in self.coco["categories"] if c["name"] in classes}
-        return {
-            image_id: (
-                xywh_to_xyxy([a["bbox"] for a in annotations]),
-                np.array([index[a["category_id"]] for a in annotations], dtype=np.int64),
-            )
-            for image_id, annotations in self._annotations(ignored).items()
-        }
+        index, found = self._labels(), {}
+        for image_id, own in self._annotations(ignored).items():
+            labels = np.array([index[each["category_id"]] for each in own], dtype=np.int64)
+            found[image_id] = xywh_to_xyxy([each["bbox"] for each in own]), labels
+        return found
 
     def _write(self, films: dict[int, FilmResult], figures: dict[str, float]) -> None:
         images, annotations = self._images, self._annotations(False)
@@ -167,7 +156,9 @@ class RoiMetric(BaseMetric):
         rois = [row for i, film in films.items() for row in roi_rows(images[i], annotations[i], film, names)]
         by_label = dict(enumerate(self._classes()))
         extras = [row for i, film in films.items() for row in extra_rows(images[i], film, by_label)]
-        write_table(str(self.outfile_prefix), dict(figures=figures, ann_file=Path(self.ann_file).name), rois, extras)
+        write_roi_table(
+            str(self.outfile_prefix), dict(figures=figures, ann_file=Path(self.ann_file).name), rois, extras
+        )
         MMLogger.get_current_instance().info(f"ROI table, worst first: {self.outfile_prefix}.roi.csv")
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hipdet.core.errors import ConfigError
 from hipdet.models.hip_ssd_head import HipSSDHead, flatten_levels
-from hipdet.models.proposals import Proposals, best_anchors, best_of_classes, distinct
+from hipdet.models.proposals import RegionProposals, best_of_classes, best_proposals, distinct
 
 ROIS = 4  # of a class, if no more are expected
 
@@ -50,7 +50,8 @@ class DetectorGraph(nn.Module):
         if not self.passes:  # a class that scores low has its chance, but no more than in `predict`
             self.rois = min(self.rois, self.settings.max_per_img)
         with torch.no_grad():
-            anchors, *_ = head.flat(self.detector.extract_feat(self._network_input(torch.zeros(1, 1, side, side))))
+            seen = self._network_input(torch.zeros(1, 1, side, side))
+            anchors, *_ = head.flat(*head(self.detector.extract_feat(seen)))
         self.register_buffer("anchors", anchors)
 
     def forward(self, film: Tensor, extent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,7 +75,7 @@ class DetectorGraph(nn.Module):
         """The best of all classes, or where they are re-read as many of each class."""
         first = (logits, moves, self.anchors, extent, self.settings.nms_pre)
         if not self.passes:
-            return self._distinct(best_anchors(*first).instances, self.rois)
+            return self._distinct(best_proposals(*first).instances, self.rois)
         looked = best_of_classes(*first)
         proposed = [self._distinct(each.instances, self.passes[0]) for each in looked]
         suppress = lambda kept: self._distinct(kept, len(kept.scores))  # noqa: E731
@@ -89,7 +90,7 @@ class DetectorGraph(nn.Module):
 
     def _distinct(self, found: InstanceData, count: int) -> InstanceData:
         chosen, scores = distinct(
-            Proposals(found.bboxes, found.scores, found.labels), self.settings.nms.iou_threshold, count
+            RegionProposals(found.bboxes, found.scores, found.labels), self.settings.nms.iou_threshold, count
         )
         kept = found[chosen]
         kept.scores = scores

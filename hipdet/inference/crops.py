@@ -1,7 +1,4 @@
-"""Crops of ROIs as files, the input of a second stage, with a table that leads back to the films.
-
-Square windows around ROIs, cut out of films at their own resolution.  Pure numpy.
-"""
+"""Crops of ROIs as files, the input of a second stage: square windows at the films' resolution, and the way back."""
 
 from __future__ import annotations
 
@@ -49,12 +46,10 @@ class CropWindow:
 
     def cut(self, film: NDArray[Any]) -> NDArray[Any]:
         """What `film` ``[H, W]`` shows in the window, ``[side, side]``; black beyond its edges."""
-        height, width = film.shape
+        inside = film[max(self.y0, 0) : max(self.y0 + self.side, 0), max(self.x0, 0) : max(self.x0 + self.side, 0)]
+        left, top = max(-self.x0, 0), max(-self.y0, 0)
         crop = np.zeros((self.side, self.side), film.dtype)
-        left, top = max(self.x0, 0), max(self.y0, 0)
-        right, bottom = min(self.x0 + self.side, width), min(self.y0 + self.side, height)
-        if left < right and top < bottom:
-            crop[top - self.y0 : bottom - self.y0, left - self.x0 : right - self.x0] = film[top:bottom, left:right]
+        crop[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
         return crop
 
 
@@ -103,8 +98,11 @@ def crops_by_film(predictions: Path, settings: CropSettings) -> dict[str, list[R
     Raises:
         DatasetError: a file that can't be read, or a row that isn't one of hipdet predict.
     """
+    content = read_json(predictions, "predictions.json of hipdet predict")
+    if not isinstance(content, list):
+        raise DatasetError(f"{predictions}: expected a list of detections, as hipdet predict writes it")
     films: dict[str, list[Mapping[str, Any]]] = {}
-    for number, row in enumerate(_rows(predictions), 1):
+    for number, row in enumerate(content, 1):
         _require(row, predictions, number)
         films.setdefault(row["file_name"], []).append(row)
     short = Counter(short_name(name) for name in films)
@@ -112,7 +110,9 @@ def crops_by_film(predictions: Path, settings: CropSettings) -> dict[str, list[R
     for film, rows in films.items():
         stem = short_name(film) if short[short_name(film)] == 1 else film  # a.jpg beside a.png
         made[film] = list(_of_film(stem, rows, settings))
-    _require_distinct(made, predictions)
+    names = Counter(crop.name.lower() for crops in made.values() for crop in crops)  # no two differ by case alone
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise DatasetError(f"{predictions}: two crops would be called {twice[0]}: rename one of the films")
     return made
 
 
@@ -175,7 +175,7 @@ def strangers(out: Path, films: Mapping[str, Sequence[RoiCrop]]) -> list[str]:
 
 def _of_film(stem: str, rows: Sequence[Mapping[str, Any]], settings: CropSettings) -> Iterator[RoiCrop]:
     rows = sorted(rows, key=lambda row: -row["score"])
-    names = [_name(stem, row) for row in rows]
+    names = ["_".join(filter(None, (stem, _NO_NAME.sub("-", row["label"]), row["patient_side"]))) for row in rows]
     count = Counter(name.lower() for name in names)
     seen: Counter[str] = Counter()
     for row, name in zip(rows, names):
@@ -183,18 +183,6 @@ def _of_film(stem: str, rows: Sequence[Mapping[str, Any]], settings: CropSetting
         number = f"_{seen[name.lower()]}" if count[name.lower()] > 1 else ""
         box = xywh_to_xyxy(row["bbox"])[0]
         yield RoiCrop(f"{name}{number}.png", CropWindow.around(box, settings.margin), row)
-
-
-def _name(stem: str, row: Mapping[str, Any]) -> str:
-    kind = _NO_NAME.sub("-", row["label"])
-    return "_".join(filter(None, (stem, kind, row["patient_side"])))
-
-
-def _rows(path: Path) -> list[Any]:
-    rows = read_json(path, "predictions.json of hipdet predict")
-    if not isinstance(rows, list):
-        raise DatasetError(f"{path}: expected a list of detections, as hipdet predict writes it")
-    return rows
 
 
 def _require(row: Any, path: Path, number: int) -> None:
@@ -219,13 +207,6 @@ def _require(row: Any, path: Path, number: int) -> None:
             f"{path}: detection {number} has label {str(row['label'])[:LONGEST_LABEL]!r}, expected the name of a class of "
             f"up to {LONGEST_LABEL} letters"
         )
-
-
-def _require_distinct(made: Mapping[str, Sequence[RoiCrop]], path: Path) -> None:
-    """Raise DatasetError if two crops would have one name, also where upper and lower case are the same."""
-    names = Counter(crop.name.lower() for crops in made.values() for crop in crops)
-    if twice := [name for name, count in names.items() if count > 1]:
-        raise DatasetError(f"{path}: two crops would be called {twice[0]}: rename one of the films")
 
 
 def _stamp(crop: RoiCrop, settings: CropSettings) -> str:

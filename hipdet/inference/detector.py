@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError, RadiographError
-from hipdet.inference.detections import DetectedRoi, FilmDetections, FilmRois
+from hipdet.inference.detections import DetectedRoi, FilmRois
 from hipdet.inference.film_list import Films, FilmSource, film_sources, read_ahead
-from hipdet.inference.onnx_model import ModelCard, OnnxModel
+from hipdet.inference.onnx_model import OnnxModel
 from hipdet.inference.orientation import best_reading
 from hipdet.inference.preprocess import ShrunkFilm
 from hipdet.inference.review import ReviewLimits, film_flags
-from hipdet.radiographs.grey import ReducedFilm
 from hipdet.version import RESULTS_VERSION
+
+if TYPE_CHECKING:
+    from hipdet.export.torch_model import TorchModel
 
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 LEAST_SIDE = 64  # px; a hip of a tenth of the long side has 6
 READERS = 2  # threads
-
-
-class Model(Protocol):
-    """What looks at films."""
-
-    card: ModelCard
-    fingerprint: str
-    at_least: int | None  # px of the long side that it needs to be given; None for the whole film
-
-    def prepare(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
-        """What can be done ahead, in another thread."""
-
-    def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> FilmDetections:
-        """Look at a prepared film, turned and inverted if asked for."""
 
 
 class HipDetector:
@@ -88,7 +75,7 @@ class HipDetector:
         self.model = open_model(model, weights, threads, device, runtime, precision)
         card = self.model.card
         self.rois = card.counts if rois is None else RoiCounts.of(rois, card.classes)
-        self.limits = limits or self.model.card.limits
+        self.limits = limits or card.limits
         self.odd_films = odd_films
         self.at_least = None if whole_films else self.model.at_least
         self.runtime = f"{runtime} {precision}"
@@ -138,38 +125,20 @@ class HipDetector:
             return source, error
 
     def _detect(self, source: FilmSource, film: ShrunkFilm) -> FilmRois:
-        def look(quarters: int, inverted: bool) -> FilmDetections:
-            return self.model.read(film, quarters, inverted)
-
-        limits = self.limits
-        found = best_reading(film, look, self.rois, limits) if self.odd_films and limits else look(0, False)
-        chosen = found.best(self.rois, limits.least_score if limits else 0.0)
-        labels = found.labels_from(limits.least_score) if limits else chosen.labels
-        boxes = chosen.stored_boxes().tolist()
+        look, limits = partial(self.model.read, film), self.limits
+        found = best_reading(film, look, self.rois, limits) if self.odd_films and limits else look()
+        least_score = limits.least_score if limits else 0.0  # without limits whatever was found may be a ROI
+        chosen, labels = found.best(self.rois, least_score), found.labels_from(least_score)
+        sides = chosen.picture_sides(len(labels), film.laterality)
         rois = tuple(
             DetectedRoi((x0, y0, x1, y1), score, self.model.card.classes[label], side)
             for (x0, y0, x1, y1), score, label, side in zip(
-                boxes, chosen.scores.tolist(), chosen.labels.tolist(), _picture_sides(chosen, found, limits, film)
+                chosen.stored_boxes().tolist(), chosen.scores.tolist(), chosen.labels.tolist(), sides
             )
         )
-        return FilmRois(
-            source.name,
-            source.path,
-            film.width,
-            film.height,
-            rois,
-            film_flags(chosen, labels, self.rois, limits),
-            90 * chosen.quarters,
-            chosen.inverted,
-        )
-
-
-def _picture_sides(
-    chosen: FilmDetections, found: FilmDetections, limits: ReviewLimits | None, film: ShrunkFilm
-) -> list[str]:
-    """Of the `chosen` of `found`; without limits whatever was found may be a ROI."""
-    shown = int((found.scores >= (limits.least_score if limits else 0.0)).sum())
-    return chosen.picture_sides(shown, film.laterality)
+        flags = film_flags(chosen, labels if limits else chosen.labels, self.rois, limits)
+        turned = 90 * chosen.quarters
+        return FilmRois(source.name, source.path, film.width, film.height, rois, flags, turned, chosen.inverted)
 
 
 def open_model(
@@ -179,7 +148,7 @@ def open_model(
     device: str = "cpu",
     runtime: str = "onnxruntime",
     precision: str = "float32",
-) -> Model:
+) -> OnnxModel | TorchModel:
     """The shipped model, an export, or a config with its weights.
 
     Raises:
@@ -195,7 +164,7 @@ def open_model(
                 f"no model came with this hipdet ({SHIPPED} has no .onnx file): name one that hipdet export wrote, or a "
                 f"config with its weights"
             )
-        return OnnxModel(shipped[-1], threads, runtime, precision)
+        model = shipped[-1]
     model = Path(model)
     if model.suffix == ".onnx":
         if weights is not None:

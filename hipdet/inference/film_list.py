@@ -1,14 +1,10 @@
-"""Which films are meant by a path, a folder, a pattern, an array, or several of them.
-
-Films with their image ids: those of a COCO file, or all that were found, numbered from 1.
-
-Work done ahead by a few threads, in order, with a bounded store.
-"""
+"""Which films are meant by a path, a folder, a pattern, an array or a COCO file, and work on them done ahead by threads."""
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -183,10 +179,7 @@ def film_below(root: Path, name: str, source: object) -> Path:
 
 def _fixed(pattern: str) -> str:
     """The part of a path before its first wildcard."""
-    for at, letter in enumerate(pattern):
-        if letter in "*?[" and not os.path.exists(pattern):
-            return pattern[:at]
-    return pattern
+    return pattern if os.path.exists(pattern) else re.split(r"[*?[]", pattern, maxsplit=1)[0]
 
 
 T = TypeVar("T")

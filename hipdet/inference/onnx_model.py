@@ -1,9 +1,4 @@
-"""What runs an exported graph: onnxruntime, or OpenVINO where it is asked for.
-
-What must be known of a model to use it; travels inside its file.
-
-An exported detector.
-"""
+"""An exported detector: the card that travels inside its file, and what runs it, onnxruntime or OpenVINO."""
 
 from __future__ import annotations
 
@@ -13,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +30,7 @@ INPUT = (
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Facts of a model.
+    """What must be known of a model to use it.
 
     Attributes:
         config: Name of its config.
@@ -102,21 +97,12 @@ OUTPUTS = ["boxes", "scores", "labels"]
 Found = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 
-class Runtime(Protocol):
-    """A graph that is ready to run.
+class OnnxRuntime:
+    """onnxruntime on the CPU, in float32.
 
     Attributes:
         card: Text of hipdet's metadata in its file; None without.
     """
-
-    card: str | None
-
-    def run(self, film: NDArray[np.uint8], extent: NDArray[np.float32]) -> Found:
-        """Boxes ``[R, 4]``, scores ``[R]`` and labels ``[R]`` of a film ``[1, 1, side, side]``."""
-
-
-class OnnxRuntime:
-    """onnxruntime on the CPU, in float32."""
 
     def __init__(self, path: Path, content: bytes, threads: int | None) -> None:
         try:
@@ -134,7 +120,7 @@ class OnnxRuntime:
         self.card = self.session.get_modelmeta().custom_metadata_map.get(KEY)
 
     def run(self, film: NDArray[np.uint8], extent: NDArray[np.float32]) -> Found:
-        """See :class:`Runtime`."""
+        """Boxes ``[R, 4]``, scores ``[R]`` and labels ``[R]`` of a film ``[1, 1, side, side]``."""
         boxes, scores, labels = self.session.run(OUTPUTS, {"film": film, "extent": extent})
         return boxes, scores, labels
 
@@ -168,7 +154,7 @@ class OpenVino:
         self.card = model.get_rt_info(["framework", KEY]).astype(str) if model.has_rt_info(["framework", KEY]) else None
 
     def run(self, film: NDArray[np.uint8], extent: NDArray[np.float32]) -> Found:
-        """See :class:`Runtime`."""
+        """As :meth:`OnnxRuntime.run`."""
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
         found = self._own.request.infer({"film": film, "extent": extent}, share_inputs=True)
@@ -178,7 +164,7 @@ class OpenVino:
 
 def open_runtime(
     path: Path, content: bytes, threads: int | None = None, runtime: str = "onnxruntime", precision: str = "float32"
-) -> Runtime:
+) -> OnnxRuntime | OpenVino:
     """Make the graph in `content` ready to run; `path` is what errors call it.
 
     Args:
@@ -249,12 +235,6 @@ class OnnxModel:
         height, width = seen.pixels.shape
         boxes, scores, labels = self.runtime.run(seen.padded()[None, None], np.array([width, height], np.float32))
         found = np.flatnonzero(scores > 0)  # the graph fills up with zeros
-        return FilmDetections(
-            np.clip(seen.to_film(as_boxes(boxes[found])), 0, [seen.width, seen.height] * 2),
-            scores[found].astype(np.float64),
-            labels[found].astype(np.int64),
-            seen.width,
-            seen.height,
-            quarters,
-            inverted,
-        )
+        boxes = np.clip(seen.to_film(as_boxes(boxes[found])), 0, [seen.width, seen.height] * 2)
+        scores, labels = scores[found].astype(np.float64), labels[found].astype(np.int64)
+        return FilmDetections(boxes, scores, labels, seen.width, seen.height, quarters, inverted)

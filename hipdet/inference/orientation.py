@@ -1,6 +1,4 @@
-"""Films that are inverted, lie on their side or stand on their head: told, and read as they should be.
-
-Whether bone is dark on a film, from the greys where its ROIs are.  Pure numpy.
+"""Films that are inverted, lie on their side or stand on their head: told, and read as they should be.  Pure numpy.
 
 The network hardly minds an inverted film, so its scores don't tell.  The middle of a hip, the femoral head, is brighter than
 the rest of its square and than most of the film, whatever the exposure; the middle of a lung is darker.
@@ -34,7 +32,8 @@ def centre_contrast(film: NDArray[Any], boxes: Boxes) -> NDArray[np.float64]:
     """
     figures = []
     for box in boxes:
-        whole, middle = _within(film, box), _within(film, (box + _centre_twice(box)) / 2)
+        centre = (box[:2] + box[2:]) / 2
+        whole, middle = _within(film, box), _within(film, (box + np.tile(centre, 2)) / 2)
         rest = whole.size - middle.size
         if middle.size and rest > 0:
             outside = (whole.sum(dtype=np.float64) - middle.sum(dtype=np.float64)) / rest
@@ -45,11 +44,6 @@ def centre_contrast(film: NDArray[Any], boxes: Boxes) -> NDArray[np.float64]:
 def sign_of(contrast: NDArray[np.float64]) -> int:
     """1 where middles are bright by both figures, -1 where they are dark by both, else 0."""
     return int(np.all(contrast > 0)) - int(np.all(contrast < 0))
-
-
-def _centre_twice(box: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The centre of `box`, twice."""
-    return np.tile((box[:2] + box[2:]) / 2, 2)
 
 
 def _within(film: NDArray[Any], box: NDArray[np.float64]) -> NDArray[Any]:
@@ -76,35 +70,31 @@ def best_reading(film: ShrunkFilm, look: Look, expected: RoiCounts, limits: Revi
         expected: Numbers of ROIs.
         limits: Of the model.
     """
+
+    def rois(found: FilmDetections) -> FilmDetections:
+        return found.best(expected, limits.least_score)
+
+    def flags(found: FilmDetections) -> set[str]:
+        """What is odd about the ROIs, whichever way the film was read."""
+        labels = found.labels_from(limits.least_score)
+        return set(film_flags(rois(found), labels, expected, limits)) - {"turned", "inverted"}
+
+    def merit(found: FilmDetections) -> float:
+        """Mean score of the expected ROIs; 0 for one that isn't there, or scores too little."""
+        return float(rois(found).scores.sum() / expected.most)
+
     found = look(0, False)
-    contrast = centre_contrast(film.pixels, film.to_square(found.best(expected, limits.least_score).boxes))
+    contrast = centre_contrast(film.pixels, film.to_square(rois(found).boxes))
     inverted = limits.brightness * sign_of(contrast) == -1
     if inverted:
         found = look(0, True)
-    if not _flags(found, expected, limits):
+    if not flags(found):
         return found
-    if _above_one_another(found, expected, limits):
+    if (measures(rois(found))["tilt"] > ABOVE_ONE_ANOTHER).any():
         lying = [look(quarters, inverted) for quarters in (1, 3)]
-        whole = [each for each in lying if "fewer_rois" not in _flags(each, expected, limits)]
-        return max(whole, key=lambda each: _merit(each, expected, limits), default=found)
+        whole = [each for each in lying if "fewer_rois" not in flags(each)]
+        return max(whole, key=merit, default=found)
     turned = [look(quarters, inverted) for quarters in (1, 2, 3)]
-    usual = [each for each in turned if _flags(each, expected, limits) <= SAME_WHEN_TURNED]
-    best = max([found, *usual], key=lambda each: _merit(each, expected, limits))
-    return best if _merit(best, expected, limits) > _merit(found, expected, limits) + limits.margin else found
-
-
-def _above_one_another(found: FilmDetections, expected: RoiCounts, limits: ReviewLimits) -> bool:
-    return bool((measures(found.best(expected, limits.least_score))["tilt"] > ABOVE_ONE_ANOTHER).any())
-
-
-def _merit(found: FilmDetections, expected: RoiCounts, limits: ReviewLimits) -> float:
-    """Mean score of the expected ROIs; 0 for one that isn't there, or scores too little."""
-    return float(found.best(expected, limits.least_score).scores.sum() / expected.most)
-
-
-def _flags(found: FilmDetections, expected: RoiCounts, limits: ReviewLimits) -> set[str]:
-    """What is odd about the ROIs, whichever way the film was read."""
-    flags = film_flags(
-        found.best(expected, limits.least_score), found.labels_from(limits.least_score), expected, limits
-    )
-    return set(flags) - {"turned", "inverted"}
+    usual = [each for each in turned if flags(each) <= SAME_WHEN_TURNED]
+    best = max([found, *usual], key=merit)
+    return best if merit(best) > merit(found) + limits.margin else found

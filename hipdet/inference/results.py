@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from hipdet.core.boxes import xyxy_to_xywh
@@ -14,7 +13,7 @@ from hipdet.core.errors import DatasetError
 from hipdet.core.files import replacing, write_csv, write_json
 from hipdet.core.journal import Journal
 from hipdet.core.records import shown
-from hipdet.inference.detections import DetectedRoi, FilmRois
+from hipdet.inference.detections import FilmRois
 from hipdet.inference.film_list import FilmSource
 
 Numbered = tuple[int, FilmRois]  # image id and record
@@ -47,13 +46,9 @@ def write_films(path: Path, records: Walk, categories: Mapping[str, int]) -> Non
         for number, film in records()
         if film.error is None
     ]
-    content = dict(
-        info=dict(description="films of predictions.json"),
-        images=images,
-        annotations=[],
-        categories=[dict(id=number, name=name) for name, number in categories.items()],
-    )
-    write_json(path, content)
+    classes = [dict(id=number, name=name) for name, number in categories.items()]
+    info = dict(description="films of predictions.json")
+    write_json(path, dict(info=info, images=images, annotations=[], categories=classes))
 
 
 def _results(number: int, film: FilmRois, categories: Mapping[str, int]) -> Iterator[dict[str, Any]]:
@@ -80,12 +75,9 @@ def _roi_table(records: Iterable[Numbered]) -> Iterator[tuple[object, ...]]:
     yield ROI_COLUMNS
     for number, film in records:
         for roi in film.rois:
-            yield (film.name, number, roi.label, *_rounded(roi), roi.picture_side, roi.patient_side, film.turned,
+            box = (round(value, 3) for value in roi.box)
+            yield (film.name, number, roi.label, *box, round(roi.score, 6), roi.picture_side, roi.patient_side, film.turned,
                    int(film.inverted), " ".join(film.flags))  # fmt: skip
-
-
-def _rounded(roi: DetectedRoi) -> tuple[float, ...]:
-    return *(round(value, 3) for value in roi.box), round(roi.score, 6)
 
 
 def _review(records: Iterable[Numbered]) -> list[tuple[object, ...]]:
@@ -110,7 +102,7 @@ def _write_json_list(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         file.write("[]\n" if separator == "[" else "\n]\n")
 
 
-class FilmJournal:
+class FilmJournal(Journal):
     """Records of films by what they were made of: a film that changed, or another model, has none.
 
     Args:
@@ -122,21 +114,13 @@ class FilmJournal:
     """
 
     def __init__(self, path: Path, model: str) -> None:
+        super().__init__(path)
         self.model = model
-        self.journal = Journal(path)
         try:
-            self.places = {self._key(record, path): place for place, record in self.journal.records()}
+            self.places = {self._key_of(record): place for place, record in self.records()}
         except BaseException:
-            self.journal.close()
+            self.close()
             raise
-
-    def __enter__(self) -> FilmJournal:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.journal.close()
 
     def key(self, source: FilmSource) -> str:
         """Of a film: a hash of its path, size, time of change and the model, as no path of the machine may enter."""
@@ -152,22 +136,21 @@ class FilmJournal:
     def add(self, source: FilmSource, record: FilmRois) -> None:
         """Note `record` as that of `source`; it is in the file when this returns."""
         key = self.key(source)
-        self.places[key] = self.journal.append([{"key": key, "film": record.to_json()}])
+        self.places[key] = self.append([{"key": key, "film": record.to_json()}])
 
     def find(self, source: FilmSource) -> FilmRois | None:
         """The record of `source`, under its present name; None where there is none."""
         place = self.places.get(self.key(source))
         if place is None:
             return None
-        return FilmRois.from_json({**self.journal.at(place)["film"], "name": source.name}, source.path)
+        return FilmRois.from_json({**self.at(place)["film"], "name": source.name}, source.path)
 
-    @staticmethod
-    def _key(record: Mapping[str, Any], path: Path) -> str:
+    def _key_of(self, record: Mapping[str, Any]) -> str:
         try:
             FilmRois.from_json(record["film"])
             return str(record["key"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DatasetError(
-                f"{path}: {shown(record)} is no record of a film, expected a journal of hipdet predict: remove the file, or "
-                f"choose another --out"
+                f"{self.path}: {shown(record)} is no record of a film, expected a journal of hipdet predict: remove the "
+                f"file, or choose another --out"
             ) from error

@@ -1,7 +1,4 @@
-"""Which films a person should look at, by limits that validation films set.
-
-What can be odd about the ROIs of a film, in figures that films of all sizes share.  Pure numpy.
-"""
+"""Which films a person should look at: figures that films of all sizes share, by limits that validation films set."""
 
 from __future__ import annotations
 
@@ -43,34 +40,22 @@ def measures(found: FilmDetections) -> Measures:
     extent = np.maximum(found.boxes[:, 2:] - found.boxes[:, :2], 1e-9)  # [N, 2]
     sides = extent.max(axis=1) if len(extent) else np.zeros(0)
     centre = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
-    x = centre[:, 0] / found.width
-    left = _from_the_left(found, centre[:, 0])
+    x, middle = centre[:, 0] / found.width, np.full(len(extent), found.width / 2)
     pairs = [np.flatnonzero(found.labels == label) for label in np.unique(found.labels)]
     pairs = [pair for pair in pairs if len(pair) == 2]
+    for pair in pairs:  # of two the left one counts from the left edge, which says nothing of the patient's sides
+        middle[pair] = centre[pair, 0].mean()
     across = np.array([np.abs(centre[b] - centre[a]) for a, b in pairs]).reshape(-1, 2)
     both = np.array([extent[pair] for pair in pairs]).reshape(-1, 2, 2)  # [P, ROI, axis]
     return {
         "score": found.scores,
         "ratio": sides / max(found.width, found.height),
-        "x": np.where(left, x, 1 - x),
+        "x": np.where(centre[:, 0] < middle, x, 1 - x),
         "y": centre[:, 1] / found.height,
         "distance": np.hypot(*across.T) / both.max(axis=2, initial=1e-9).mean(axis=1),
         "tilt": np.degrees(np.arctan2(across[:, 1], across[:, 0])),
         "size": (both.max(axis=1) / both.min(axis=1)).min(axis=1),
     }
-
-
-def _from_the_left(found: FilmDetections, x: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Of which ROIs ``[N]`` the place counts from the left edge: of two of a class the left one, else those in the left half.
-
-    That is a matter of place.  Which side of the patient a ROI is on, it doesn't say (:mod:`hipdet.core.boxes`).
-    """
-    middle = np.full(len(x), found.width / 2)
-    for label in np.unique(found.labels):
-        same = found.labels == label
-        if same.sum() == 2:
-            middle[same] = x[same].mean()
-    return np.asarray(x < middle)
 
 
 Range = tuple[float | None, float | None]
@@ -192,10 +177,8 @@ def film_flags(
     if limits is not None:
         values = measures(found)
         for name, (low, high) in limits.ranges.items():
-            odd = bool(
-                (low is not None and (values[name] < low).any()) or (high is not None and (values[name] > high).any())
-            )
-            flags[FLAG_OF[name]] = flags.get(FLAG_OF[name], False) or odd
+            if (low is not None and (values[name] < low).any()) or (high is not None and (values[name] > high).any()):
+                flags[FLAG_OF[name]] = True
     return tuple(name for name in FLAGS if flags.get(name))
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hipdet.core.errors import ConfigError
-from hipdet.models.proposals import best_anchors, distinct, film_shape, ignored_boxes, on_ignored
+from hipdet.models.proposals import best_proposals, distinct, film_shape, ignored_boxes, on_ignored
 
 
 def conv_block(in_channels: int, out_channels: int, stride: int, dropout: float) -> nn.Sequential:
@@ -127,11 +127,8 @@ class HipSSDHead(AnchorHead):
         metas = [dict(each.metainfo, img_shape=film_shape(each.metainfo)) for each in batch_data_samples]
         return self.predict_by_feat(*self(x), batch_img_metas=metas, rescale=rescale)
 
-    def flat(self, x: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    def flat(self, scores: list[Tensor], deltas: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """All anchors ``[A, 4]`` in pixels, their class logits ``[N, A, C]`` and box deltas ``[N, A, 4]``."""
-        return self._flat(*self(x))
-
-    def _flat(self, scores: list[Tensor], deltas: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         sizes = [tuple(level.shape[-2:]) for level in scores]
         anchors = torch.cat(self.prior_generator.grid_priors(sizes, device=scores[0].device))
         return anchors, flatten_levels(scores, self.cls_out_channels), flatten_levels(deltas, 4)
@@ -142,11 +139,13 @@ class HipSSDHead(AnchorHead):
         scores, deltas = self(x)
         losses = self.loss_by_feat(scores, deltas, labels, metas, ignored)
         with torch.no_grad():
-            anchors, logits, moves = self._flat(scores, deltas)
+            anchors, logits, moves = self.flat(scores, deltas)
             height, width = metas[0]["batch_input_shape"]
             extent = anchors.new_tensor([width, height])
             # of all classes together: only the refiner's background crops come from here, and those have no class
-            found = torch.vmap(best_anchors, (0, 0, None, None, None))(logits, moves, anchors, extent, settings.nms_pre)
+            found = torch.vmap(best_proposals, (0, 0, None, None, None))(
+                logits, moves, anchors, extent, settings.nms_pre
+            )
             suppress = torch.vmap(distinct, (0, None, None))
             chosen, confidence = suppress(found, settings.nms.iou_threshold, settings.max_per_img)
         return losses, [boxes[kept[sure > 0]] for boxes, kept, sure in zip(found.boxes, chosen, confidence)]

@@ -45,12 +45,10 @@ class MirrorAveraging(BaseTTAModel):
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:
         """For each film its looks become one sample, that of the look at the film as it is."""
-        return [self._merge(*looks) for looks in data_samples_list]
-
-    def _merge(self, plain: DetDataSample, mirrored: DetDataSample) -> DetDataSample:
-        found = unmirrored(mirrored.pred_instances, mirrored.ori_shape[1], self.mirrored_labels)
-        plain.pred_instances = averaged(plain.pred_instances, found, self.same_roi)[: self.max_per_img]
-        return plain
+        for plain, mirrored in data_samples_list:
+            found = unmirrored(mirrored.pred_instances, mirrored.ori_shape[1], self.mirrored_labels)
+            plain.pred_instances = averaged(plain.pred_instances, found, self.same_roi)[: self.max_per_img]
+        return [plain for plain, _ in data_samples_list]
 
 
 def unmirrored(found: InstanceData, width: float, mirrored_labels: Sequence[int] | None = None) -> InstanceData:
@@ -79,14 +77,12 @@ def averaged(first: InstanceData, second: InstanceData, same_roi: float) -> Inst
         same_roi: Two boxes of a class are the same ROI from this IoU on.
     """
     rows, columns = pairs_of(first, second, same_roi)
-    every = [
-        InstanceData(
-            bboxes=(first.bboxes[rows] + second.bboxes[columns]) / 2,
-            scores=(first.scores[rows] + second.scores[columns]) / 2,
-            labels=first.labels[rows],
-        ),
-        *(_without(found, paired) for found, paired in ((first, rows), (second, columns))),
-    ]
+    both = InstanceData(
+        bboxes=(first.bboxes[rows] + second.bboxes[columns]) / 2,
+        scores=(first.scores[rows] + second.scores[columns]) / 2,
+        labels=first.labels[rows],
+    )
+    every = [both, _without(first, rows), _without(second, columns)]
     together = InstanceData(
         **{key: torch.cat([found[key] for found in every]) for key in ("bboxes", "scores", "labels")}
     )

@@ -1,8 +1,7 @@
 """The best anchors of a film, decoded, and of those the distinct ones: traceable, and for a batch under ``torch.vmap``.
 
-Where the film ends within the padded square.
-
-Boxes that are neither ROI nor background: COCO's ``iscrowd``, mmdet's ``ignored_instances``.
+Also where the film ends within the padded square, and boxes that are neither ROI nor background: COCO's ``iscrowd``, mmdet's
+``ignored_instances``.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ SAME = (0.4, 0.8)
 TINY = 1e-12  # for divisions
 
 
-class Proposals(NamedTuple):
+class RegionProposals(NamedTuple):
     """K candidates of a film.
 
     Fields: `boxes` ``[K, 4]`` in pixels, `scores` ``[K]``, which are 0 or less for what is none, `labels` ``[K]``.
@@ -39,7 +38,7 @@ class Proposals(NamedTuple):
         return InstanceData(bboxes=self.boxes, scores=self.scores, labels=self.labels)
 
 
-def best_anchors(logits: Tensor, deltas: Tensor, anchors: Tensor, extent: Tensor, count: int) -> Proposals:
+def best_proposals(logits: Tensor, deltas: Tensor, anchors: Tensor, extent: Tensor, count: int) -> RegionProposals:
     """The `count` best anchors and classes, decoded as ``DeltaXYWHBBoxCoder`` does and cut off at the film's edge.
 
     Args:
@@ -58,18 +57,20 @@ def best_anchors(logits: Tensor, deltas: Tensor, anchors: Tensor, extent: Tensor
     boxes = torch.cat([centre - half, centre + half], dim=1)
     boxes = torch.minimum(boxes.clamp(min=0), extent.float().repeat(2))
     inside = (boxes[:, 2:] > boxes[:, :2]).all(1)  # what lies in the padding has no extent left
-    return Proposals(boxes, torch.where(inside, scores, torch.full_like(scores, -1.0)), index % classes)
+    return RegionProposals(boxes, torch.where(inside, scores, torch.full_like(scores, -1.0)), index % classes)
 
 
-def best_of_classes(logits: Tensor, deltas: Tensor, anchors: Tensor, extent: Tensor, count: int) -> list[Proposals]:
-    """As `best_anchors`, `count` for each class: the best of one that scores low throughout are among them."""
+def best_of_classes(
+    logits: Tensor, deltas: Tensor, anchors: Tensor, extent: Tensor, count: int
+) -> list[RegionProposals]:
+    """As `best_proposals`, `count` for each class: the best of one that scores low throughout are among them."""
     if logits.shape[1] == 1:
-        return [best_anchors(logits, deltas, anchors, extent, count)]
-    found = [best_anchors(logits[:, c : c + 1], deltas, anchors, extent, count) for c in range(logits.shape[1])]
+        return [best_proposals(logits, deltas, anchors, extent, count)]
+    found = [best_proposals(logits[:, c : c + 1], deltas, anchors, extent, count) for c in range(logits.shape[1])]
     return [each._replace(labels=each.labels + label) for label, each in enumerate(found)]
 
 
-def class_shares(boxes: Tensor, first: Proposals, label: int, looked: Sequence[Proposals]) -> Tensor:
+def class_shares(boxes: Tensor, first: RegionProposals, label: int, looked: Sequence[RegionProposals]) -> Tensor:
     """Which share of the first look's scores `boxes` have: of those of `label` on the film, and of the other classes' there.
 
     A proposal's score is divided by the best of its class on the film and the best of every other class at its place,
@@ -105,7 +106,7 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     return shared / (areas[0][:, None] + areas[1] - shared).clamp(min=TINY)
 
 
-def distinct(found: Proposals, iou_threshold: float, count: int) -> tuple[Tensor, Tensor]:
+def distinct(found: RegionProposals, iou_threshold: float, count: int) -> tuple[Tensor, Tensor]:
     """Non-maximum suppression within classes, unrolled: the best, then the best of those that don't overlap it, ...
 
     Returns:

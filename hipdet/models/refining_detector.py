@@ -13,14 +13,12 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hipdet.anchors.second_look import PASSES
 from hipdet.core.errors import ConfigError
-from hipdet.models.proposals import Proposals, best_of_classes, class_shares, film_shape, ignored_boxes
+from hipdet.models.proposals import RegionProposals, best_of_classes, class_shares, film_shape, ignored_boxes
 
 Suppress = Callable[[InstanceData], InstanceData]
-Looked = Sequence[Proposals]
-PASSES = (3, 2)
-# what is known of a ROI while it is read; of one class its score is its quality, and nothing of the first look is needed
-READING = ("readings", "quality", "first_boxes", "first_scores")
+Looked = Sequence[RegionProposals]
 
 
 @MODELS.register_module()
@@ -104,7 +102,7 @@ class RefiningDetector(SingleStageDetector):
             for found in head.predict(features, samples, rescale=False):
                 yield [found], ()
             return
-        anchors, *found = head.flat(features)
+        anchors, *found = head.flat(*head(features))
         for logits, deltas, sample in zip(*found, samples):
             height, width = film_shape(sample.metainfo)
             extent = logits.new_tensor([width, height])
@@ -134,20 +132,18 @@ class RefiningDetector(SingleStageDetector):
             if not any(map(len, kept)):
                 break
             kept = [suppress(each) for each in self._read(film, kept, count, turn % 2 == 1, looked)]
-            if looked:
-                kept = [_without(each) for each in kept]
-        for each in kept:
-            if self.one_size:
-                few = each[: self.passes[-1]] if self.passes else each
-                sure = few.scores
-                if looked:  # of what is rather of another class the size is another one, however well it was read
-                    sure = torch.where(few.scores >= few.quality / 2, few.quality, few.scores)
-                each.bboxes = torch.cat([share_size(few.bboxes, sure, few.labels), each.bboxes[len(few) :]])
-            for field in READING:
-                each.pop(field, None)
-        if len(kept) == 1:
-            return kept[0]
-        together = InstanceData.cat(kept)
+            for each in kept if looked else ():  # what was suppressed has score 0 where shapes are fixed
+                each.quality = torch.where(each.scores > 0, each.quality, torch.zeros_like(each.quality))
+        for each in kept if self.one_size else ():
+            few = each[: self.passes[-1]] if self.passes else each
+            sure = few.scores
+            if looked:  # of what is rather of another class the size is another one, however well it was read
+                sure = torch.where(few.scores >= few.quality / 2, few.quality, few.scores)
+            each.bboxes = torch.cat([share_size(few.bboxes, sure, few.labels), each.bboxes[len(few) :]])
+        found = [InstanceData(bboxes=each.bboxes, scores=each.scores, labels=each.labels) for each in kept]
+        if len(found) == 1:
+            return found[0]
+        together = InstanceData.cat(found)
         return together[together.scores.argsort(descending=True)]
 
     def _read(
@@ -164,7 +160,7 @@ class RefiningDetector(SingleStageDetector):
             quality = ((few.quality if looked else few.scores) * times + quality) / (times + 1)
             scores, more = quality, {}
             if looked:
-                first = Proposals(few.first_boxes, few.first_scores, few.labels)
+                first = RegionProposals(few.first_boxes, few.first_scores, few.labels)
                 scores = quality * class_shares(boxes, first, label, looked)
                 more = dict(quality=torch.cat([quality, each.quality[count:]]))
                 more.update(first_boxes=each.first_boxes, first_scores=each.first_scores)
@@ -199,18 +195,15 @@ def is_overrun(module: nn.Module) -> bool:
 
 
 def _unread(proposed: InstanceData, looked: Looked) -> InstanceData:
-    """`proposed` with how often each was read; of several classes with the expected IoU and what the first look said, too."""
+    """`proposed` with how often each was read; of several classes with the expected IoU and what the first look said, too.
+
+    Of one class its score is its quality, and nothing of the first look is needed.
+    """
     proposed.readings = torch.zeros_like(proposed.scores)
     if looked:
         proposed.quality = proposed.first_scores = proposed.scores
         proposed.first_boxes = proposed.bboxes
     return proposed
-
-
-def _without(kept: InstanceData) -> InstanceData:
-    """`kept` without the quality of what was suppressed, which has score 0 where shapes are fixed."""
-    kept.quality = torch.where(kept.scores > 0, kept.quality, torch.zeros_like(kept.quality))
-    return kept
 
 
 def reduced(films: Tensor, by: int) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import pearsonr, spearmanr
 
-from hipdet.anchors.coverage import MATCH, best_anchors, figures
+from hipdet.anchors.coverage import MATCH, AnchorFigures, best_anchors
 from hipdet.anchors.rois import Rois
 from hipdet.core.files import write_json, write_text
 from hipdet.core.tables import Cell, Row, interval_cell, markdown, number_cell, text_cell, write_rows
@@ -174,7 +174,9 @@ def predictions(
             measured = scores.iou[:, mask].mean(axis=0)
             best, _ = best_anchors(tested, experiment.anchors)
             row: Row = dict(
-                experiment=experiment.number, tested_on=tested_on, **asdict(figures(tested, experiment.anchors))
+                experiment=experiment.number,
+                tested_on=tested_on,
+                **asdict(AnchorFigures.of(tested, experiment.anchors)),
             )
             row.update(avg_iou=float(measured.mean()), roi_spearman=_correlation(spearmanr, best, measured))
             for name, part in (("matched", best >= MATCH), ("forced", best < MATCH)):

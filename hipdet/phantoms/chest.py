@@ -6,6 +6,7 @@ They show that nothing in hipdet is about hips: several classes, one or two ROIs
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -14,20 +15,18 @@ from numpy.typing import NDArray
 from hipdet.core.boxes import Boxes
 from hipdet.phantoms.depth import Depths
 from hipdet.phantoms.exposure import develop
-from hipdet.phantoms.patient import SOURCES, normal
-from hipdet.phantoms.shapes import Points, Shape, affine, arc, band, clouds, curve, draw, ellipse, placing
+from hipdet.phantoms.plan import SOURCES, normal
+from hipdet.phantoms.shapes import Points, Shape, affine, arc, band, clouds, curve, ellipse, optical_depth, placing
 
 CLASSES = ("heart", "lung")
 LOOK = SOURCES["oaih"]
 SEED = 4  # part of every random seed, beside the sources'
 MAX_SIDE = 512  # pixels, unless another is given
 # right lung of the patient, which is left on the film; unit: height of a lung, origin: between the lungs
-LUNG = np.array(
-    [
-        *[(-0.2, -0.5), (-0.34, -0.44), (-0.47, -0.22), (-0.55, 0.08), (-0.58, 0.4), (-0.57, 0.5), (-0.42, 0.4)],
-        *[(-0.24, 0.36), (-0.11, 0.4), (-0.1, 0.2), (-0.09, -0.05), (-0.1, -0.3)],
-    ]
-)
+LUNG = np.array([
+    (-0.2, -0.5), (-0.34, -0.44), (-0.47, -0.22), (-0.55, 0.08), (-0.58, 0.4), (-0.57, 0.5), (-0.42, 0.4),
+    (-0.24, 0.36), (-0.11, 0.4), (-0.1, 0.2), (-0.09, -0.05), (-0.1, -0.3),
+])  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,29 +34,24 @@ class ChestPlan:
     """Everything about a film but its pixels; outlines in pixels of the film.
 
     Attributes:
+        labels: Classes of the boxes.
         width: Pixels.
         height: Pixels.
         boxes: ``[3, 4]`` xyxy of heart, picture-left and picture-right lung.
-        lungs: Outlines.
-        heart: Outline.
+        outlines: Of heart and lungs likewise, ``[N, 2]`` each.
         transform: ``[2, 3]`` from units of a lung's height to pixels.
         name: Of the patient.
         seed: For the random numbers of the rendering.
     """
 
+    labels: ClassVar[tuple[str, str, str]] = ("heart", "lung", "lung")
     width: int
     height: int
     boxes: Boxes
-    lungs: tuple[Points, Points]
-    heart: Points
+    outlines: list[Points]
     transform: Points
     name: str
     seed: tuple[int, ...]
-
-    @property
-    def labels(self) -> tuple[str, str, str]:
-        """Classes of the boxes."""
-        return CLASSES[0], CLASSES[1], CLASSES[1]
 
 
 def plan_chest(index: int, seed: int = 0, max_side: int | None = None) -> ChestPlan:
@@ -77,12 +71,11 @@ def plan_chest(index: int, seed: int = 0, max_side: int | None = None) -> ChestP
     heart = ellipse(middle, radii, rng.uniform(0.2, 0.7))
     outlines = [affine(transform, outline) for outline in (heart, *lungs)]
     boxes = np.array([[*outline.min(axis=0), *outline.max(axis=0)] for outline in outlines])
-    boxes[0] = _square(boxes[0])
+    middle, half = (boxes[0, :2] + boxes[0, 2:]) / 2, (boxes[0, 2:] - boxes[0, :2]).max() / 2
+    boxes[0] = [*(middle - half), *(middle + half)]  # the heart's is a square
     boxes = np.clip(boxes, 0, [width, height, width, height])
     name = f"chest_patient_{index + 1:05d}"
-    return ChestPlan(
-        width, height, boxes, (outlines[1], outlines[2]), outlines[0], transform, name, (seed, SEED, index, 1)
-    )
+    return ChestPlan(width, height, boxes, outlines, transform, name, (seed, SEED, index, 1))
 
 
 def _lung(rng: np.random.Generator, side: int) -> Points:
@@ -92,55 +85,37 @@ def _lung(rng: np.random.Generator, side: int) -> Points:
     return curve(points)
 
 
-def _square(box: NDArray[np.float64]) -> NDArray[np.float64]:
-    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]).max() / 2
-    return np.concatenate([centre - half, centre + half])
-
-
 def render_chest(plan: ChestPlan) -> NDArray[np.uint8]:
     """The film ``[H, W]`` that `plan` describes."""
     rng = np.random.default_rng(plan.seed)
     size = (plan.height, plan.width)
     unit = float(np.linalg.norm(plan.transform[:, 0]))
     to_units = np.asarray(cv2.invertAffineTransform(plan.transform), dtype=np.float64)
-    lungs = [affine(to_units, lung) for lung in plan.lungs]
-    soft = draw([*_trunk(rng), *(Shape((lung,), -1.0, 0.12) for lung in lungs)], size, plan.transform)
-    soft += draw([Shape((affine(to_units, plan.heart),), rng.uniform(1.0, 1.4), 0.1)], size, plan.transform)
+    heart, *lungs = (affine(to_units, outline) for outline in plan.outlines)
+    shapes = [*_trunk(rng), *(Shape((lung,), -1.0, 0.12) for lung in lungs)]
+    soft = optical_depth([*shapes, Shape((heart,), rng.uniform(1.0, 1.4), 0.1)], size, plan.transform)
     texture = 0.6 * clouds(rng, size, max(0.05 * unit, 2)) + 0.4 * clouds(rng, size, max(0.015 * unit, 1.2))
     soft = np.maximum(soft * (1 + np.float32(rng.uniform(0.01, 0.04)) * texture), 0)
-    bone = draw(_bones(rng), size, plan.transform)
-    depths = Depths(np.asarray(soft, dtype=np.float32), bone, np.zeros(size, dtype=np.float32), 1.0)
-    return develop(depths, LOOK, size, rng)
+    bone = optical_depth(_bones(rng), size, plan.transform)
+    return develop(Depths(np.asarray(soft, dtype=np.float32), bone, np.zeros(size, dtype=np.float32)), LOOK, size, rng)
 
 
 def _trunk(rng: np.random.Generator) -> list[Shape]:
     """Trunk with shoulders, mediastinum, and the belly below the diaphragm."""
     wide = rng.uniform(0.66, 0.78)
-    right = [
-        (0.12, -1.4),
-        (0.14, -0.75),
-        (0.5, -0.62),
-        (0.95, -0.45),
-        (1.0, 0.1),
-        (wide, 0.1),
-        (wide, 0.6),
-        (wide, 2.0),
-    ]
+    right = [(0.12, -1.4), (0.14, -0.75), (0.5, -0.62), (0.95, -0.45), (1.0, 0.1)]
+    right += [(wide, 0.1), (wide, 0.6), (wide, 2.0)]
     trunk = curve(np.array([*right, *[(-x, y) for x, y in right[::-1]]]))
-    belly = curve(
-        np.array([(-0.62, 0.6), (-0.35, 0.36), (0.0, 0.42), (0.35, 0.38), (0.62, 0.6), (0.6, 2.0), (-0.6, 2.0)])
-    )
-    middle = band(np.array([(0.0, -1.0), (0.01, -0.4), (0.02, 0.0), (0.02, 0.5)]), [0.14, 0.16, 0.2, 0.2])
+    belly = curve([(-0.62, 0.6), (-0.35, 0.36), (0.0, 0.42), (0.35, 0.38), (0.62, 0.6), (0.6, 2.0), (-0.6, 2.0)])
+    middle = band([(0.0, -1.0), (0.01, -0.4), (0.02, 0.0), (0.02, 0.5)], [0.14, 0.16, 0.2, 0.2])
     return [Shape((trunk,), 1.6, 0.2), Shape((belly,), 0.7, 0.15), Shape((middle,), 0.5, 0.06)]
 
 
 def _bones(rng: np.random.Generator) -> list[Shape]:
     """Spine, ribs and collarbones."""
     density = rng.uniform(0.8, 1.2)
-    shapes = [
-        Shape((ellipse((0, -1.1 + 0.12 * level), (0.055, 0.045)),), 0.2 * density, 0.02, 0.08, 0.012)
-        for level in range(22)
-    ]
+    spine = [ellipse((0, -1.1 + 0.12 * level), (0.055, 0.045)) for level in range(22)]
+    shapes = [Shape((vertebra,), 0.2 * density, 0.02, 0.08, 0.012) for vertebra in spine]
     for level in range(9):
         top, reach = -0.62 + 0.12 * level, 0.32 + 0.035 * level
         for side in (1, -1):

@@ -1,7 +1,4 @@
-"""What lies on a film beside the patient: collimation, letters, shields; captions, arrows and JPEG on web pictures.
-
-From optical depth to grey: quanta, scatter, noise, windowing, gamma.  Bone is bright.
-"""
+"""From optical depth to grey, bone bright, and what a film shows beside the patient: shutters, letters, captions."""
 
 from __future__ import annotations
 
@@ -11,8 +8,7 @@ from numpy.typing import NDArray
 
 from hipdet.core.boxes import Boxes
 from hipdet.phantoms.depth import Depths
-from hipdet.phantoms.patient import Source
-from hipdet.phantoms.plan import Plan
+from hipdet.phantoms.plan import Source
 from hipdet.phantoms.shapes import Map
 
 Pixels = NDArray[np.uint8]  # [H, W]
@@ -28,7 +24,7 @@ def develop(depths: Depths, look: Source, size: tuple[int, int], rng: np.random.
     amount = rng.uniform(*look.sharpen)
     if amount > 0.1:  # the edge enhancement of computed radiography
         depth = depth + np.float32(amount) * (depth - cv2.GaussianBlur(depth, (0, 0), depth.shape[1] / 40))
-    interpolation = cv2.INTER_AREA if depths.scale > 1 else cv2.INTER_CUBIC
+    interpolation = cv2.INTER_AREA if max(depth.shape) > max(size) else cv2.INTER_CUBIC
     film = np.asarray(cv2.resize(depth, size[::-1], interpolation=interpolation), dtype=np.float32)
     # quantum noise: the standard deviation of -log(count) is 1 / sqrt(count)
     noise = np.exp(np.minimum(film, 6) * np.float32(0.5))
@@ -81,27 +77,18 @@ def _curve(look: Source, rng: np.random.Generator) -> Pixels:
 
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX)
 CAPTIONS = (
-    "AP PELVIS",
-    "Figure 2",
-    "Pelvis a.p.",
-    "Case 14",
-    "HIP OA",
-    "www.example.org",
-    "(A)",
-    "WB",
-    "2012",
-    "PRE-OP",
-)
+    "AP PELVIS", "Figure 2", "Pelvis a.p.", "Case 14", "HIP OA", "www.example.org", "(A)", "WB", "2012", "PRE-OP",
+)  # fmt: skip
 
 
-def mark(film: Pixels, plan: Plan, look: Source, rng: np.random.Generator) -> Pixels:
-    """Put the source's marks on `film` ``[H, W]``, in place; the hips stay in sight."""
+def mark(film: Pixels, hips: Boxes, look: Source, rng: np.random.Generator) -> Pixels:
+    """Put the source's marks on `film` ``[H, W]``, in place; `hips` ``[2, 4]`` stay in sight."""
     if rng.random() < look.collimation:
-        _collimate(film, plan.hips, rng)
+        _collimate(film, hips, rng)
     if rng.random() < look.letters:
-        _letters(film, plan, rng)
+        _letters(film, hips, rng)
     if look.web:
-        film = _web(film, plan, rng)
+        film = _web(film, hips, rng)
     return film
 
 
@@ -118,27 +105,25 @@ def _collimate(film: Pixels, hips: Boxes, rng: np.random.Generator) -> None:
         [(left + dx, top - dy), (right + dx, top + dy), (right - dx, bottom + dy), (left - dx, bottom - dy)]
     )
     # the turn must not bring an edge over a hip: move the corners out by what it takes
-    reach = np.array([abs(dx), abs(dy)])
-    corners += np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * reach
+    corners += np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (abs(dx), abs(dy))
     outside = np.full(film.shape, 255, dtype=np.uint8)
     cv2.fillConvexPoly(outside, np.round(corners).astype(np.int32), 0)
     grey = int(rng.choice([0, 0, 0, 255, int(rng.integers(0, 80))]))
     film[outside > 0] = grey
 
 
-def _letters(film: Pixels, plan: Plan, rng: np.random.Generator) -> None:
+def _letters(film: Pixels, hips: Boxes, rng: np.random.Generator) -> None:
     """Lead letters: R at the patient's right (picture-left), L at the other side, or one of them."""
     height, width = film.shape
     for text, place in (("R", rng.uniform(0.02, 0.12)), ("L", rng.uniform(0.86, 0.95))):
         if rng.random() < 0.65:
             size = rng.uniform(0.03, 0.06) * width
             where = (place * width, rng.uniform(0.06, 0.95) * height)
-            _write(film, text, where, size, rng, plan.hips)
+            _write(film, text, where, size, rng, hips)
     if rng.random() < 0.3:
         text = f"{rng.integers(10, 99)} {rng.choice(['SUPINE', 'kV 75', 'AP', 'TABLE'])}"
-        _write(
-            film, text, (rng.uniform(0.02, 0.7) * width, rng.uniform(0.03, 0.1) * height), 0.022 * width, rng, plan.hips
-        )
+        where = (rng.uniform(0.02, 0.7) * width, rng.uniform(0.03, 0.1) * height)
+        _write(film, text, where, 0.022 * width, rng, hips)
 
 
 def _write(
@@ -157,14 +142,14 @@ def _write(
         cv2.circle(film, (round(x + w / 2), round(y - h / 2)), round(max(w, h) * 0.95), 230, weight, cv2.LINE_AA)
 
 
-def _web(film: Pixels, plan: Plan, rng: np.random.Generator) -> Pixels:
+def _web(film: Pixels, hips: Boxes, rng: np.random.Generator) -> Pixels:
     """Captions, a strip, a watermark, arrows, and JPEG at some web quality."""
     height, width = film.shape
     if rng.random() < 0.3:
-        _strip(film, plan.hips, rng)
+        _strip(film, hips, rng)
     for _ in range(rng.integers(0, 3)):
         where = (rng.uniform(0.01, 0.75) * width, rng.uniform(0.06, 0.99) * height)
-        _write(film, str(rng.choice(CAPTIONS)), where, rng.uniform(0.025, 0.06) * width, rng, plan.hips)
+        _write(film, str(rng.choice(CAPTIONS)), where, rng.uniform(0.025, 0.06) * width, rng, hips)
     if rng.random() < 0.15:
         layer = film.copy()
         where = (round(width * rng.uniform(0, 0.3)), round(height * rng.uniform(0.3, 0.8)))
@@ -172,13 +157,12 @@ def _web(film: Pixels, plan: Plan, rng: np.random.Generator) -> Pixels:
         share = rng.uniform(0.15, 0.4)
         film = np.asarray(cv2.addWeighted(layer, share, film, 1 - share, 0), dtype=np.uint8)
     if rng.random() < 0.2:
-        hip = plan.hips[rng.integers(2)]
+        hip = hips[rng.integers(2)]
         tip = (hip[:2] + hip[2:]) / 2 + rng.normal(0, 0.35, 2) * (hip[2] - hip[0])
-        tail = tip + rng.uniform(0.3, 0.8) * (hip[2] - hip[0]) * _direction(rng)
-        ends = np.round([tail, tip]).astype(int).tolist()
-        cv2.arrowedLine(
-            film, ends[0], ends[1], int(rng.choice([255, 255, 0])), max(1, width // 150), cv2.LINE_AA, 0, 0.3
-        )
+        length, angle = rng.uniform(0.3, 0.8) * (hip[2] - hip[0]), rng.uniform(0, 2 * np.pi)
+        start, end = np.round([tip + length * np.array([np.cos(angle), np.sin(angle)]), tip]).astype(int).tolist()
+        grey = int(rng.choice([255, 255, 0]))
+        cv2.arrowedLine(film, start, end, grey, max(1, width // 150), cv2.LINE_AA, tipLength=0.3)
     _, data = cv2.imencode(".jpg", film, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 91))])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
 
@@ -197,8 +181,3 @@ def _strip(film: Pixels, hips: Boxes, rng: np.random.Generator) -> None:
     text = " ".join(str(word) for word in rng.choice(CAPTIONS, 3))
     where = (round(width * rng.uniform(0.01, 0.2)), round(thick * 0.75))
     cv2.putText(band, text, where, FONTS[0], thick * 0.5 / 22, 255 - paper, max(1, thick // 18), cv2.LINE_AA)
-
-
-def _direction(rng: np.random.Generator) -> NDArray[np.float64]:
-    angle = rng.uniform(0, 2 * np.pi)
-    return np.array([np.cos(angle), np.sin(angle)])

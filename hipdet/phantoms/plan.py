@@ -1,35 +1,191 @@
-"""What a film will show and where, settled before a pixel is drawn."""
+"""What a film will show and where, settled before a pixel is drawn: who lies on the table, in which pose, on whose film."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hipdet.core.boxes import Boxes
-from hipdet.phantoms.femur import KINDS, REPLACEMENTS, TOTAL_HIP
-from hipdet.phantoms.patient import (
-    RATIO_MAX,
-    RATIO_MIN,
-    SOURCES,
-    Patient,
-    Pose,
-    Source,
-    draw_aspect,
-    draw_long_side,
-    draw_patient,
-    draw_pose,
-    draw_ratio,
-    hip_centres,
-)
 from hipdet.phantoms.shapes import Points, affine, placing
 
+Pair = tuple[float, float]  # picture-left hip, picture-right hip
+
+
+@dataclass(frozen=True)
+class Patient:
+    """Anatomy, lengths in head diameters, amounts between 0 and 1."""
+
+    female: float  # 0 a narrow, tall male pelvis .. 1 a wide, flat female one
+    half_distance: float  # midline to femoral head centre
+    height: float  # of the iliac wings, relative to average
+    flare: float  # width of the iliac wings, relative to average
+    girth: float  # half the width of the body at the hips
+    fat: float  # optical depth of the body
+    density: float  # optical depth of bone, relative to average
+    neck: float  # lateral extent of the proximal femur, relative to average
+    valgus: float  # rise of the trochanter relative to average
+    osteoarthritis: Pair
+    collapse: Pair
+    scoliosis: float
+    waves: NDArray[np.float64]  # [6, 4]: kx, ky, phase, amplitude of the outlines' deformation
+    disease_side: int  # index of the worse hip
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How the patient lies, angles in radians."""
+
+    tilt: float  # pelvic tilt: vertical stretch of the obturator ring
+    turn: float  # rotation about the long axis: one wing and foramen wider, the other narrower
+    magnification: Pair  # of the femoral heads, mean 1: the hip nearer to the tube is larger
+    abduction: Pair
+    rotation: Pair  # external rotation of the leg, 0..1: shows the lesser trochanter
+
+
+def normal(rng: np.random.Generator, mean: float, sd: float, low: float, high: float) -> float:
+    """A draw from the normal distribution cut off at `low` and `high`."""
+    while not low <= (value := float(rng.normal(mean, sd))) <= high:
+        pass
+    return value
+
+
+def draw_patient(rng: np.random.Generator, disease: float = 0.3) -> Patient:
+    """A random patient; `disease` is the chance of osteoarthritis or a collapsed head."""
+    sick = rng.random() < disease
+    side = int(rng.integers(2))
+    grades = np.where(np.arange(2) == side, rng.uniform(0.3, 1), rng.uniform(0, 0.6)) * sick
+    collapse = np.where(np.arange(2) == side, rng.uniform(0, 1), 0) * (sick and rng.random() < 0.35)
+    waves = np.column_stack([rng.normal(0, 1.3, (6, 2)), rng.uniform(0, 2 * np.pi, 6), rng.normal(0, 0.05, 6)])
+    female = float(np.clip(rng.normal(rng.choice([0.2, 0.8]), 0.2), 0, 1))
+    return Patient(
+        female=female,
+        half_distance=normal(rng, 1.88 + 0.08 * female, 0.07, 1.7, 2.05),
+        height=float(rng.normal(1.04 - 0.06 * female, 0.05)),
+        flare=float(rng.normal(0.97, 0.06)),
+        girth=float(rng.uniform(3.7, 4.6) + rng.exponential(0.25)),
+        fat=float(rng.uniform(0.9, 2.0)),
+        density=float(rng.uniform(0.5, 1.1)),
+        neck=float(rng.normal(1, 0.06)),
+        valgus=float(rng.normal(0, 0.1)),
+        osteoarthritis=(float(grades[0]), float(grades[1])),
+        collapse=(float(collapse[0]), float(collapse[1])),
+        scoliosis=float(rng.normal(0, 0.04)),
+        waves=waves,
+        disease_side=side,
+    )
+
+
+def draw_pose(rng: np.random.Generator) -> Pose:
+    """A random pose of a patient lying on the back."""
+    near = float(np.clip(rng.normal(0, 0.012), -0.03, 0.03))
+    abduction = rng.normal(0.02, 0.05, 2) + rng.normal(0, 0.04)
+    rotation = np.clip(rng.uniform(-0.2, 1, 2), 0, 1)
+    return Pose(
+        tilt=float(np.clip(rng.normal(1, 0.13), 0.7, 1.35)),
+        turn=float(np.clip(rng.normal(0, 0.05), -0.15, 0.15)),
+        magnification=(1 + near, 1 - near),
+        abduction=(float(abduction[0]), float(abduction[1])),
+        rotation=(float(rotation[0]), float(rotation[1])),
+    )
+
+
+def hip_centres(patient: Patient) -> Points:
+    """Femoral head centres ``[2, 2]`` in head diameters, picture-left first."""
+    return np.array([[-patient.half_distance, 0.0], [patient.half_distance, 0.0]])
+
+
+def deform(patient: Patient, points: Points) -> Points:
+    """Bend `points` ``[N, 2]`` by the patient's smooth waves, which fade out at the hip centres: labels stay exact."""
+    shift = np.zeros_like(points)
+    for index, (kx, ky, phase, amplitude) in enumerate(patient.waves):
+        shift[:, index % 2] += amplitude * np.sin(points @ (kx, ky) + phase)
+    distance = np.linalg.norm(points[:, None] - hip_centres(patient)[None], axis=2).min(axis=1)
+    return points + shift * (1 - np.exp(-((distance / 1.1) ** 4)))[:, None]
+
+
+RATIO_MIN, RATIO_MAX = 0.10, 0.30  # side of the square ROI / long side of the film, the paper's range
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Distributions of one source; a `Range` is drawn from uniformly, a chance lies between 0 and 1."""
+
+    number: int  # part of every random seed
+    films_per_patient: int
+    ratio_mean: float
+    ratio_sd: float
+    ratio_uniform: float  # share of films whose ratio is uniform over the whole range
+    aspect_mean: float  # height / width
+    aspect_sd: float
+    aspect_range: Range
+    disease: float
+    metal: float  # chance that a hip holds metal, beyond planned operations
+    gamma: Range
+    white: Range  # quantile of the body's optical depth that becomes white
+    contrast_loss: Range  # grey of air, grey missing at white
+    photons: Range  # logarithm (base 10) of the quanta in a pixel behind air
+    sharpen: Range
+    collimation: float
+    letters: float
+    web: bool = False  # captions, watermarks, arrows and JPEG artefacts
+
+
+SOURCES = {
+    "cgoa": Source(
+        1, 2, 0.195, 0.028, 0.10, 0.82, 0.06, (0.453, 1.0), disease=0.65, metal=0.08, gamma=(0.8, 1.9),
+        white=(0.985, 1.0), contrast_loss=(0.0, 0.06), photons=(3.8, 5.0), sharpen=(0.2, 1.2), collimation=0.6, letters=0.8,
+    ),
+    "oaih": Source(
+        2, 2, 0.225, 0.025, 0.08, 0.87, 0.05, (0.75, 1.0), disease=0.5, metal=0.03, gamma=(0.9, 2.4),
+        white=(0.9, 1.0), contrast_loss=(0.0, 0.2), photons=(3.6, 4.8), sharpen=(0.0, 0.5), collimation=0.25, letters=0.6,
+    ),
+    "gis": Source(
+        3, 1, 0.2, 0.05, 0.4, 0.86, 0.08, (0.62, 1.0), disease=0.35, metal=0.15, gamma=(0.6, 2.6),
+        white=(0.85, 1.0), contrast_loss=(0.0, 0.3), photons=(3.0, 4.8), sharpen=(0.0, 2.0), collimation=0.4, letters=0.5,
+        web=True,
+    ),
+}  # fmt: skip
+
+
+def draw_long_side(source: str, rng: np.random.Generator) -> int:
+    """Long side in pixels with the median, mean, spread and extremes of Table 1."""
+    if source == "cgoa":
+        # the median, 2688, is the detector's own size
+        return 2688 if rng.random() < 0.35 else round(normal(rng, 2610, 240, 1616, 4280))
+    start, scale, spread, low, high = {"oaih": (450, 85, 0.78, 466, 1080), "gis": (224, 34, 1.95, 225, 4256)}[source]
+    while not low <= (side := round(start + scale * float(np.exp(rng.normal(0, spread))))) <= high:
+        pass
+    return side
+
+
+def draw_aspect(source: Source, rng: np.random.Generator) -> float:
+    """Height / width: landscape up to square."""
+    if source.web and rng.random() < 0.25:
+        return 1.0
+    if source.aspect_range[0] < 0.6 and rng.random() < 0.03:  # a film cropped to the hips
+        return float(rng.uniform(source.aspect_range[0], 0.7))
+    return normal(rng, source.aspect_mean, source.aspect_sd, *source.aspect_range)
+
+
+def draw_ratio(source: Source, rng: np.random.Generator) -> float:
+    """Side of the ROI / long side of the film, in [0.10, 0.30]."""
+    if rng.random() < source.ratio_uniform:
+        return float(rng.uniform(RATIO_MIN, RATIO_MAX))
+    return normal(rng, source.ratio_mean, source.ratio_sd, RATIO_MIN, RATIO_MAX)
+
+
+TOTAL_HIP, HEMI, SLIDING_SCREW, SCREWS, NAIL = "total hip", "hemiprosthesis", "sliding screw", "screws", "nail"
+REPLACEMENTS = (TOTAL_HIP, HEMI)  # the femoral head is gone
+METALS = (TOTAL_HIP, HEMI, SLIDING_SCREW, SCREWS, NAIL)
 ROI_IN_HEADS = 1.8  # side of the square label in femoral head diameters
 MARGIN = 0.004  # of the long side, between label and film edge
 
 
 @dataclass(frozen=True)
-class Plan:
+class FilmPlan:
     """Everything about a film but its pixels."""
 
     source: str
@@ -37,14 +193,14 @@ class Plan:
     height: int
     transform: Points  # [2, 3] body coordinates (head diameters) to film pixels
     hips: Boxes  # [2, 4]
-    kinds: tuple[str | None, str | None]  # metal in either hip, of hipdet.phantoms.femur.KINDS
+    kinds: tuple[str | None, str | None]  # metal in either hip, of `METALS`
     name: str  # of the patient
     patient: Patient
     pose: Pose
     seed: tuple[int, ...]  # for the random numbers of the rendering
 
 
-def plan_film(source: str, index: int, seed: int = 0, max_side: int | None = None) -> Plan:
+def plan_film(source: str, index: int, seed: int = 0, max_side: int | None = None) -> FilmPlan:
     """Plan film `index` of `source`: same arguments, same plan, whatever other films are made."""
     if source not in SOURCES:
         raise ValueError(f"unknown source {source!r}, expected one of {', '.join(SOURCES)}")
@@ -63,7 +219,7 @@ def plan_film(source: str, index: int, seed: int = 0, max_side: int | None = Non
     width = long_side if max_side is None else min(long_side, max_side)
     height = round(width * aspect)
     transform = _framing(patient, pose, ratio, width, height, rng)
-    return Plan(
+    return FilmPlan(
         source=source,
         width=width,
         height=height,
@@ -80,7 +236,7 @@ def plan_film(source: str, index: int, seed: int = 0, max_side: int | None = Non
 def _metal(look: Source, visit: int, patient: Patient, person: np.random.Generator) -> tuple[str | None, str | None]:
     """Metal in either hip; on the second film of a hospital's patient the worse hip is replaced."""
     chances = person.random(2)
-    kinds = person.choice(KINDS, 2, p=(0.5, 0.2, 0.12, 0.1, 0.08))
+    kinds = person.choice(METALS, 2, p=(0.5, 0.2, 0.12, 0.1, 0.08))
     metal: list[str | None] = [str(kind) if chance < look.metal else None for kind, chance in zip(kinds, chances)]
     operated = person.random() < 0.62
     if look is SOURCES["cgoa"] and operated:

@@ -1,9 +1,7 @@
-"""Closed outlines and what they are filled with.
+"""Closed outlines, what they are filled with, and maps of optical depth drawn of them.
 
 Unit of length in this package: one femoral head diameter.  The body's origin lies midway between the femoral head
 centres, x grows to the right of the picture, y downwards.
-
-Shapes to maps of optical depth.
 """
 
 from __future__ import annotations
@@ -86,7 +84,7 @@ Map = NDArray[np.float32]  # [H, W]
 SUBPIXEL = 4  # fractional bits of cv2's coordinates
 
 
-def draw(shapes: Iterable[Shape], size: tuple[int, int], transform: Points) -> Map:
+def optical_depth(shapes: Iterable[Shape], size: tuple[int, int], transform: Points) -> Map:
     """Sum of the optical depths of `shapes` on a map of `size` (height, width).
 
     `transform` ``[2, 3]`` leads from the body's coordinates to pixel edges of the map.

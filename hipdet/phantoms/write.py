@@ -1,16 +1,13 @@
-"""Phantom films as files: ``<out>/<source>/images/*.jpg`` with ``hips.csv``, of chests ``labels.csv``, beside them.
-
-A finished synthetic film with its labels.
-"""
+"""Phantom films and their labels as files: ``<out>/<source>/images/*.jpg``, ``hips.csv``, of chests ``labels.csv``."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +21,7 @@ from hipdet.core.records import read_json
 from hipdet.phantoms.chest import ChestPlan, plan_chest, render_chest
 from hipdet.phantoms.depth import expose
 from hipdet.phantoms.exposure import develop, mark
-from hipdet.phantoms.patient import SOURCES
-from hipdet.phantoms.plan import Plan, plan_film
+from hipdet.phantoms.plan import SOURCES, FilmPlan, plan_film
 from hipdet.version import __version__
 
 
@@ -44,43 +40,21 @@ def make_film(source: str, index: int, seed: int = 0, max_side: int | None = Non
 
     A film whose long side exceeds `max_side` pixels is rendered at that long side, with the geometry scaled.
     """
-    return render(plan_film(source, index, seed, max_side))
+    plan = plan_film(source, index, seed, max_side)
+    return PhantomFilm(render_hips(plan), plan.hips, (plan.kinds[0] is not None, plan.kinds[1] is not None), plan.name)
 
 
-def render(plan: Plan) -> PhantomFilm:
-    """The film that `plan` describes."""
+def render_hips(plan: FilmPlan) -> NDArray[np.uint8]:
+    """The film ``[H, W]`` that `plan` describes."""
     rng = np.random.default_rng(plan.seed)
     look = SOURCES[plan.source]
-    pixels = develop(expose(plan, rng), look, (plan.height, plan.width), rng)
-    pixels = mark(pixels, plan, look, rng)
-    return PhantomFilm(pixels, plan.hips, (plan.kinds[0] is not None, plan.kinds[1] is not None), plan.name)
+    return mark(develop(expose(plan, rng), look, (plan.height, plan.width), rng), plan.hips, look, rng)
 
 
 CHEST = "chest"
+AnyPlan = FilmPlan | ChestPlan
 HIP_COLUMNS = ("image", "x", "y", "side", "picture_side", "implant", "patient")
 CHEST_COLUMNS = ("image", "label", "x0", "y0", "x1", "y1", "width", "height", "patient")
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What is made: plans from (index, seed, max_side), films from plans, and a table of labels."""
-
-    plan: Callable[[int, int, int | None], Any]
-    render: Callable[[Any], NDArray[np.uint8]]
-    table: str
-    columns: tuple[str, ...]
-    rows: Callable[[Any, str], Iterable[list]]
-
-
-def kind_of(source: str) -> Kind:
-    """Hips of one of the paper's sources, or ``chest``."""
-    if source == CHEST:
-        return Kind(plan_chest, render_chest, "labels.csv", CHEST_COLUMNS, _chest_rows)
-
-    def plan(index: int, seed: int, max_side: int | None) -> Plan:
-        return plan_film(source, index, seed, max_side)
-
-    return Kind(plan, _render_hips, "hips.csv", HIP_COLUMNS, _hip_rows)
 
 
 def write_phantoms(
@@ -109,25 +83,22 @@ def write_phantoms(
     Raises:
         DatasetError: the folder holds films made with other settings.
     """
-    folder, kind = Path(out) / source, kind_of(source)
+    folder = Path(out) / source
+    plan = plan_chest if source == CHEST else partial(plan_film, source)
     films = max(films, len(list(folder.glob("images/[!.]*.jpg"))))  # the table keeps what an earlier run made
-    plans = [kind.plan(index, seed, max_side) for index in range(films)]
+    plans: list[AnyPlan] = [plan(index, seed, max_side) for index in range(films)]
     paths = [folder / "images" / f"{source}_{index + 1:06d}.jpg" for index in range(films)]
     _check_provenance(folder, dict(hipdet=__version__, seed=seed, max_side=max_side))
-    missing = [(kind.render, plan, path) for plan, path in zip(plans, paths) if not path.exists()]
-    for _ in tqdm(
-        _make_all(missing, workers), total=len(missing), desc=f"{source} phantoms", unit="film", disable=not missing
-    ):
+    missing = [(each, path) for each, path in zip(plans, paths) if not path.exists()]
+    made = _make_all(missing, workers)
+    for _ in tqdm(made, total=len(missing), desc=f"{source} phantoms", unit="film", disable=not missing):
         pass
-    rows = (row for plan, film in zip(plans, paths) for row in kind.rows(plan, film.name))
-    write_csv(folder / kind.table, [kind.columns, *rows])
+    table, columns = ("labels.csv", CHEST_COLUMNS) if source == CHEST else ("hips.csv", HIP_COLUMNS)
+    write_csv(folder / table, [columns, *(row for each, path in zip(plans, paths) for row in _rows(each, path.name))])
     return len(missing)
 
 
-Task = tuple[Callable[[Any], NDArray[np.uint8]], Any, Path]
-
-
-def _make_all(missing: list[Task], workers: int | None) -> Iterator[None]:
+def _make_all(missing: list[tuple[AnyPlan, Path]], workers: int | None) -> Iterator[None]:
     if workers == 1 or len(missing) < 2:
         yield from map(_make, missing)
         return
@@ -135,25 +106,21 @@ def _make_all(missing: list[Task], workers: int | None) -> Iterator[None]:
         yield from pool.map(_make, missing, chunksize=4)
 
 
-def _make(task: Task) -> None:
-    draw, plan, path = task
+def _make(film: tuple[AnyPlan, Path]) -> None:
+    plan, path = film
+    pixels = render_chest(plan) if isinstance(plan, ChestPlan) else render_hips(plan)
     with replacing(path) as temporary:
-        Image.fromarray(draw(plan)).save(temporary, format="JPEG", quality=90)
+        Image.fromarray(pixels).save(temporary, format="JPEG", quality=90)
 
 
-def _render_hips(plan: Plan) -> NDArray[np.uint8]:
-    return render(plan).pixels
-
-
-def _hip_rows(plan: Plan, image: str) -> Iterable[list]:
+def _rows(plan: AnyPlan, image: str) -> Iterable[list]:
+    if isinstance(plan, ChestPlan):
+        for box, label in zip(plan.boxes, plan.labels):
+            yield [image, label, *(f"{value:.3f}" for value in box), plan.width, plan.height, plan.name]
+        return
     for box, side, metal in zip(plan.hips, ("left", "right"), plan.kinds):
         x, y, width = (f"{value:.3f}" for value in (box[0], box[1], box[2] - box[0]))
         yield [image, x, y, width, side, int(metal is not None), plan.name]
-
-
-def _chest_rows(plan: ChestPlan, image: str) -> Iterable[list]:
-    for box, label in zip(plan.boxes, plan.labels):
-        yield [image, label, *(f"{value:.3f}" for value in box), plan.width, plan.height, plan.name]
 
 
 def _check_provenance(folder: Path, settings: dict) -> None:

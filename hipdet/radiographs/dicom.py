@@ -1,7 +1,4 @@
-"""DICOM through pydicom: films of one grey frame.
-
-No word from pydicom while it reads: its warnings and log lines quote tags, which can name the patient.
-"""
+"""DICOM through pydicom, which is kept quiet: its warnings and log lines quote tags, which can name the patient."""
 
 from __future__ import annotations
 
@@ -29,7 +26,6 @@ from hipdet.radiographs.dicom_pixels import (
 from hipdet.radiographs.grey import RadiographHeader, ReducedFilm, require_size
 from hipdet.radiographs.sniff import AGAIN
 
-_LOGGERS = ("pydicom", "pylibjpeg", "openjpeg")
 _lock = threading.Lock()
 _readers = 0
 _undo = ExitStack()
@@ -43,7 +39,7 @@ def quiet() -> Iterator[None]:
         if _readers == 0:
             _undo.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
-            for logger in map(logging.getLogger, _LOGGERS):
+            for logger in map(logging.getLogger, ("pydicom", "pylibjpeg", "openjpeg")):
                 _undo.callback(logger.setLevel, logger.level)
                 logger.setLevel(logging.CRITICAL + 1)
         _readers += 1
@@ -63,39 +59,34 @@ _TAKEN = (
     "RescaleIntercept", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth", "PixelPaddingValue",
     "PixelPaddingRangeLimit", "PixelData", "ImageLaterality", "Laterality",
 )  # fmt: skip
-_LATERALITY = ("ImageLaterality", "Laterality")  # of the film, of its series
-_SIDE_OF = {"L": "left", "R": "right"}
 _SLICES = ("CT", "MR", "PT", "NM", "US")  # modalities whose pictures are no projections
 _COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 
 
-def read(file: BinaryIO, depth: int = 8) -> NDArray[Any]:
-    """The film as grey of 8 or 16 bits ``[H, W]``; see :func:`hipdet.radiographs.read.read_radiograph`."""
-    return _read(file, depth)[0]
-
-
-def read_film(file: BinaryIO) -> ReducedFilm:
-    """The whole film as 8-bit grey, and which side of the patient it shows by its own account."""
-    return ReducedFilm.whole(*_read(file, depth=8))
-
-
-def _read(file: BinaryIO, depth: int) -> tuple[NDArray[Any], str | None]:
+def read_dicom(file: BinaryIO, depth: int = 8) -> ReducedFilm:
+    """The whole film as grey of 8 or 16 bits, and which side of the patient it shows by its own account."""
     with _reading():
         dataset, element, length = _checked(file)
-        _add_pixels(dataset, file, element, length)
-        return grey(dataset, _decoded(dataset), depth), _laterality(dataset)
+        if dataset.file_meta.TransferSyntaxUID == DEFLATED:  # their place in the inflated stream is pydicom's to know
+            dataset.PixelData = _parsed(file).PixelData
+        else:
+            file.seek(element.start)
+            dataset.add_new("PixelData", element.representation or "OW", file.read(length))
+            dataset["PixelData"].is_undefined_length = element.length == UNDEFINED
+        return ReducedFilm.whole(grey(dataset, _decoded(dataset), depth), _laterality(dataset))
 
 
 def _laterality(dataset: Any) -> str | None:
     """``left`` or ``right`` of the patient; None if the film says neither, both, or one here and the other there."""
     try:
-        said = {text for keyword in _LATERALITY if (text := str(dataset.get(keyword) or "").strip())}
+        keywords = "ImageLaterality", "Laterality"  # of the film, of its series
+        said = {text for keyword in keywords if (text := str(dataset.get(keyword) or "").strip())}
     except Exception:  # an element that isn't text: it says nothing
         return None
-    return _SIDE_OF.get(said.pop()) if len(said) == 1 else None
+    return {"L": "left", "R": "right"}.get(said.pop()) if len(said) == 1 else None
 
 
-def header(file: BinaryIO) -> RadiographHeader:
+def dicom_header(file: BinaryIO) -> RadiographHeader:
     """Kind and size; the pixel data are stepped over, so that a film of any size takes a few small reads."""
     with _reading():
         dataset, _, _ = _checked(file)
@@ -141,6 +132,8 @@ def _parsed(file: BinaryIO, stop_when: Any = None) -> Any:
 
 def _checked(file: BinaryIO) -> tuple[Any, PixelElement, int]:
     """The film without its pixels, and where they stand in how many bytes; raises unless it is whole and readable."""
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
     found: list[PixelElement] = []
 
     def at_pixels(tag: int, representation: str | None, length: int) -> bool:
@@ -158,7 +151,10 @@ def _checked(file: BinaryIO) -> tuple[Any, PixelElement, int]:
     if missing:
         raise RadiographError(f"DICOM without {' and '.join(missing)}: export the film again")
     _require_film(dataset)
-    uid = _set_transfer_syntax(dataset, found[0])
+    if not dataset.file_meta.get("TransferSyntaxUID"):
+        implicit = found[0].representation is None
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    uid = dataset.file_meta.TransferSyntaxUID
     require_decoder(uid)
     expected = dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
     return dataset, found[0], whole_length(file, found[0], uid, expected)
@@ -182,25 +178,6 @@ def _require_film(dataset: Any) -> None:
         raise RadiographError(f"BitsAllocated is {allocated}, expected 8, 16 or 32: export it again")
     if not 1 <= stored <= allocated:
         raise RadiographError(f"BitsStored is {stored}, expected 1 to {allocated}: export it again")
-
-
-def _set_transfer_syntax(dataset: Any, element: PixelElement) -> Any:
-    """The transfer syntax, which `dataset` is given where its file names none."""
-    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
-    if not dataset.file_meta.get("TransferSyntaxUID"):
-        implicit = element.representation is None
-        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-    return dataset.file_meta.TransferSyntaxUID
-
-
-def _add_pixels(dataset: Any, file: BinaryIO, element: PixelElement, length: int) -> None:
-    if dataset.file_meta.TransferSyntaxUID == DEFLATED:  # their place in the inflated stream is pydicom's to know
-        dataset.PixelData = _parsed(file).PixelData
-        return
-    file.seek(element.start)
-    dataset.add_new("PixelData", element.representation or "OW", file.read(length))
-    dataset["PixelData"].is_undefined_length = element.length == UNDEFINED
 
 
 def _decoded(dataset: Any) -> NDArray[Any]:

@@ -1,7 +1,4 @@
-"""From the stored values of a DICOM film to greys of 8 or 16 bits, by pydicom's own tables and windows.
-
-How the pixels of a DICOM film are encoded, and whether they are all there: nothing is decoded.
-"""
+"""Pixels of a DICOM film: how they are encoded, whether all are there, and their greys by pydicom's tables and windows."""
 
 from __future__ import annotations
 

@@ -1,11 +1,4 @@
-"""Pictures reduced by the mean over areas, in numpy alone.
-
-What a radiograph is before it is decoded.
-
-A film that was decoded at a fraction of its size.
-
-Deep films to 8 or 16 bits.
-"""
+"""What is read of a radiograph, before and after it is decoded; its greys windowed and its size reduced in numpy alone."""
 
 from __future__ import annotations
 
@@ -54,21 +47,21 @@ class ReducedFilm:
     """Pixels that each stand for `step` x `step` pixels of a film.
 
     Attributes:
-        pixels: Upright grey ``[h, w]``; the last row and column may reach over the film's edge.
+        pixels: Upright grey of 8 or 16 bits ``[h, w]``; the last row and column may reach over the film's edge.
         width: Of the film, in pixels.
         height: Of the film, in pixels.
         step: Whole number; 1 for the film itself.
         laterality: ``left`` or ``right`` of the patient, where the film itself says which of the two it shows; else None.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[Any]
     width: int
     height: int
     step: int = 1
     laterality: str | None = None
 
     @classmethod
-    def whole(cls, film: NDArray[np.uint8], laterality: str | None = None) -> ReducedFilm:
+    def whole(cls, film: NDArray[Any], laterality: str | None = None) -> ReducedFilm:
         """A film ``[H, W]`` as it is."""
         return cls(film, film.shape[1], film.shape[0], laterality=laterality)
 

@@ -15,59 +15,45 @@ from hipdet.radiographs.grey import RadiographHeader, ReducedFilm, require_size,
 from hipdet.radiographs.sniff import has_late_metadata
 
 _ORIENTATION = 0x0112  # EXIF and TIFF tag
-_STEPS = (8, 4, 2)  # at which a JPEG can be decoded to a fraction of its size
 _limit_lock = threading.Lock()
 
 
-def read(file: BinaryIO, kind: str, depth: int = 8) -> NDArray[Any]:
-    """The film as upright grey of 8 or 16 bits ``[H, W]``; see :func:`hipdet.radiographs.read.read_radiograph`."""
+def read_picture(file: BinaryIO, kind: str, depth: int = 8, at_least: int | None = None) -> ReducedFilm:
+    """The film as upright grey of 8 or 16 bits; a JPEG at a fraction of its size if that has `at_least` pixels."""
     image = _open(file)
-    if kind == "JPEG":
-        image.draft("L", None)  # the luminance as it is stored: the way round colour takes five times as long
-    return _upright(image, kind, depth)
-
-
-def read_reduced(file: BinaryIO, kind: str, at_least: int) -> ReducedFilm:
-    """As :func:`hipdet.radiographs.read.read_reduced`: only JPEG is decoded to less than its size."""
-    image = _open(file)
-    step = _step(image, at_least) if kind == "JPEG" else 1
     width, height = image.size
-    if kind == "JPEG":
-        image.draft("L", (width // step, height // step))
-    pixels = _upright(image, kind)
+    step = _step(image, at_least) if kind == "JPEG" and at_least is not None else 1
+    if kind == "JPEG":  # the luminance as it is stored: the way round colour takes five times as long
+        image.draft("L", (width // step, height // step) if step > 1 else None)
+    if kind == "TIFF":
+        _require_one_page(image)
+    inverted = kind == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]  # WhiteIsZero
+    image.load()
+    orientation = _orientation(image.getexif())
+    # exif_transpose would copy what stays as it is
+    pixels = _grey(ImageOps.exif_transpose(image) if orientation != 1 else image, inverted, depth)
     if step == 1:
         return ReducedFilm.whole(pixels)
-    size = (height, width) if _orientation(image) >= 5 else (width, height)
-    return ReducedFilm(pixels, *size, step)
+    return ReducedFilm(pixels, *((height, width) if orientation >= 5 else (width, height)), step)
 
 
 def _step(image: Image.Image, at_least: int) -> int:
     """The largest that leaves the long side `at_least` pixels; sides that it doesn't divide stay as they are if turned."""
-    for step in _STEPS:
-        turned = _orientation(image) != 1
+    turned = _orientation(image.getexif()) != 1
+    for step in (8, 4, 2):  # at which a JPEG can be decoded
         fits = max(image.size) >= step * at_least and min(image.size) >= step
         if fits and not (turned and any(length % step for length in image.size)):
             return step
     return 1
 
 
-def _upright(image: ImageFile.ImageFile, kind: str, depth: int = 8) -> NDArray[Any]:
-    """Decode, and turn as EXIF says."""
-    if kind == "TIFF":
-        _require_one_page(image)
-    inverted = kind == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]  # WhiteIsZero
-    image.load()
-    # it would copy what stays as it is
-    return _grey(ImageOps.exif_transpose(image) if _orientation(image) != 1 else image, inverted, depth)
-
-
-def _orientation(image: Image.Image) -> int:
+def _orientation(exif: Image.Exif) -> int:
     """EXIF orientation 1 to 8."""
-    orientation = image.getexif().get(_ORIENTATION, 1)
+    orientation: int = exif.get(_ORIENTATION, 1)
     return orientation if orientation in range(1, 9) else 1
 
 
-def header(file: BinaryIO, kind: str) -> RadiographHeader:
+def picture_header(file: BinaryIO, kind: str) -> RadiographHeader:
     """Kind, size and orientation; TIFF and BMP, which have no end marker, are decoded."""
     image = _open(file)
     width, height = image.size
@@ -76,11 +62,10 @@ def header(file: BinaryIO, kind: str) -> RadiographHeader:
     # PngImageFile's getexif decodes the film first, as metadata may follow the pixels
     header_only = kind == "PNG" and not has_late_metadata(file)
     exif = Image.Image.getexif(image) if header_only else image.getexif()
-    orientation: int = exif.get(_ORIENTATION, 1)
     if kind in ("TIFF", "BMP"):
         file.seek(0)
-        read(file, kind)
-    return RadiographHeader(kind, (width, height), orientation if orientation in range(1, 9) else 1)
+        read_picture(file, kind)
+    return RadiographHeader(kind, (width, height), _orientation(exif))
 
 
 def _grey(image: Image.Image, inverted: bool, depth: int) -> NDArray[Any]:

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from hipdet.core.errors import RadiographError
-from hipdet.radiographs import picture
 from hipdet.radiographs.grey import TOO_LARGE, RadiographHeader, ReducedFilm
+from hipdet.radiographs.picture import picture_header, read_picture
 from hipdet.radiographs.sniff import AGAIN, checked_kind
 
 Source = str | os.PathLike[str] | bytes
@@ -47,12 +47,12 @@ def read_radiograph(source: Source, name: str | None = None) -> NDArray[np.uint8
         RadiographError: missing, cut short, damaged, larger than 20,000 px a side, or not a picture; DICOM without pixels,
             in colour, of several frames, a slice (CT, MR, ...), or compressed in a way for which a package is missing.
     """
-    return _read(source, name, depth=8)
+    return _decoded(source, name).pixels
 
 
 def read_deep(source: Source, name: str | None = None) -> NDArray[np.uint16]:
     """As :func:`read_radiograph`, as 16-bit grey ``[H, W]``: the same windows onto 0..65535, 8-bit films times 257."""
-    return _read(source, name, depth=16)
+    return _decoded(source, name, depth=16).pixels
 
 
 def read_reduced(source: Source, at_least: int | None = None, name: str | None = None) -> ReducedFilm:
@@ -69,13 +69,7 @@ def read_reduced(source: Source, at_least: int | None = None, name: str | None =
     Raises:
         RadiographError: as :func:`read_radiograph`.
     """
-    with _opened(source, name) as file:
-        kind = checked_kind(file)
-        if kind == "DICOM":
-            return _dicom().read_film(file)
-        if at_least is None:
-            return ReducedFilm.whole(picture.read(file, kind))
-        return picture.read_reduced(file, kind, at_least)
+    return _decoded(source, name, at_least=at_least)
 
 
 def read_header(source: Source, name: str | None = None) -> RadiographHeader:
@@ -93,7 +87,7 @@ def read_header(source: Source, name: str | None = None) -> RadiographHeader:
     """
     with _opened(source, name) as file:
         kind = checked_kind(file)
-        return _dicom().header(file) if kind == "DICOM" else picture.header(file, kind)
+        return _dicom().dicom_header(file) if kind == "DICOM" else picture_header(file, kind)
 
 
 def read_series_description(source: Source, name: str | None = None) -> str | None:
@@ -108,10 +102,10 @@ def read_series_description(source: Source, name: str | None = None) -> str | No
         return _dicom().series_description(file)
 
 
-def _read(source: Source, name: str | None, depth: int) -> NDArray[Any]:
+def _decoded(source: Source, name: str | None, depth: int = 8, at_least: int | None = None) -> ReducedFilm:
     with _opened(source, name) as file:
         kind = checked_kind(file)
-        return _dicom().read(file, depth) if kind == "DICOM" else picture.read(file, kind, depth)
+        return _dicom().read_dicom(file, depth) if kind == "DICOM" else read_picture(file, kind, depth, at_least)
 
 
 def _dicom() -> ModuleType:

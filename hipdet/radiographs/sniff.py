@@ -58,22 +58,20 @@ def kind_of(head: bytes) -> str | None:
 def is_film(name: str, path: Path) -> bool:
     """Whether the file at `path` is meant as a film: by the extension of its `name`; one without is looked into."""
     suffix = PurePath(name).suffix
-    return bool(PICTURE_SUFFIX.fullmatch(suffix) or (_NO_SUFFIX.fullmatch(suffix) and is_radiograph(path)))
+    is_picture = bool(PICTURE_SUFFIX.fullmatch(suffix))
+    if is_picture or not _NO_SUFFIX.fullmatch(suffix):
+        return is_picture
+    try:
+        with path.open("rb") as file:
+            return kind_of(file.read(HEAD)) is not None
+    except OSError:
+        return False
 
 
 def short_name(name: str) -> str:
     """`name`, with ``/``, without the extension of a picture."""
     path = PurePosixPath(name)
     return path.with_suffix("").as_posix() if PICTURE_SUFFIX.fullmatch(path.suffix) else name
-
-
-def is_radiograph(path: Path) -> bool:
-    """Whether the file begins as a film of a known kind does; False where it can't be read."""
-    try:
-        with path.open("rb") as file:
-            return kind_of(file.read(HEAD)) is not None
-    except OSError:
-        return False
 
 
 def _starts_with_elements(head: bytes) -> bool:
@@ -89,11 +87,9 @@ def _element(head: bytes, at: int) -> tuple[tuple[int, int], int]:
         return (0, 0), 0
     group, element = struct.unpack_from("<HH", head, at)
     representation = head[at + 4 : at + 6]
-    if representation in _LONG_LENGTH:
-        return (group, element), at + 12 + int.from_bytes(head[at + 8 : at + 12], "little")
-    if representation in _SHORT_LENGTH:
-        return (group, element), at + 8 + int.from_bytes(head[at + 6 : at + 8], "little")
-    return (group, element), at + 8 + int.from_bytes(head[at + 4 : at + 8], "little")
+    start, size = (8, 4) if representation in _LONG_LENGTH else (6, 2) if representation in _SHORT_LENGTH else (4, 4)
+    value = at + start + size
+    return (group, element), value + int.from_bytes(head[at + start : value], "little")
 
 
 def _jpeg_ends(file: BinaryIO) -> bool:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import copy
-import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -17,6 +14,7 @@ from PIL import Image
 
 from hipdet.core.errors import DatasetError
 from hipdet.engine.config import use_annotations
+from hipdet.engine.dataset import seed_everything
 from hipdet.visualization.tiles import Mark, PicturedFilm, film_tile, marked_tile, shrunk
 
 
@@ -48,17 +46,9 @@ def augmented_tiles(
             raise DatasetError(f"{film.file_name}: the config doesn't train on this film: has it labels?")
         yield film_tile(film, root, side)
         for draw in range(draws):
-            _seed(seed, film.file_name, draw)
+            seed_everything(seed, draw, *film.file_name.encode())
             packed = dataset.pipeline(copy.deepcopy(dataset.get_data_info(place)))
             yield _tile(packed, f"draw {draw + 1}", side, dataset.metainfo["classes"])
-
-
-def _seed(seed: int, name: str, draw: int) -> None:
-    """Of everything that transforms draw from."""
-    state = np.random.SeedSequence([seed, draw, *name.encode()]).generate_state(1)[0]
-    random.seed(int(state))
-    np.random.seed(state)
-    torch.manual_seed(int(state))
 
 
 def _tile(packed: Any, caption: str, side: int, classes: Sequence[str]) -> Image.Image:

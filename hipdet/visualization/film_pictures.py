@@ -1,11 +1,4 @@
-"""The films of predictions in COCO results form, with or without labels to compare with.
-
-The films of a test, as ``test.roi.json`` tells of them.
-
-Predictions beside labels, in the form of ``test.roi.json``.
-
-The films of a data set with their labels and what is wrong with them.
-"""
+"""Films to draw: of a test, of predictions, with or without labels to compare with, and of a data set with its faults."""
 
 from __future__ import annotations
 
@@ -26,14 +19,11 @@ from hipdet.data.coco_file import subset
 from hipdet.data.film_status import brief_reason, left_out
 from hipdet.data.validate.faults import Fault
 from hipdet.data.validate.plausibility import sound, sound_images
-from hipdet.evaluation.matching import Labelled, evaluate_film
-from hipdet.evaluation.report import extra_rows, roi_rows
-from hipdet.visualization.tiles import Box, Mark, PicturedFilm, extra, ordered, outcome
+from hipdet.evaluation.matching import HIT, Labelled, evaluate_film
+from hipdet.evaluation.report import CORNERS, FOUND_CORNERS, extra_rows, roi_rows
+from hipdet.visualization.tiles import Box, Mark, PicturedFilm
 
-CORNERS = ("x0", "y0", "x1", "y1")
-HIT = 0.5
-Row = Mapping[str, Any]
-Table = Mapping[str, Sequence[Row]]
+Row = Mapping[str, Any]  # of a table, or a record of a COCO file
 
 
 def is_table(path: Path) -> bool:
@@ -49,7 +39,7 @@ def is_table(path: Path) -> bool:
         raise DatasetError(f"{path}: can't be read ({error})") from error
 
 
-def read_table(path: Path) -> dict[str, Any]:
+def read_roi_table(path: Path) -> dict[str, Any]:
     """The content of a ``test.roi.json``: ``rois`` and ``extras``.
 
     Raises:
@@ -65,7 +55,7 @@ def read_table(path: Path) -> dict[str, Any]:
     return dict(table, rois=rois, extras=table.get("extras", []))
 
 
-def evaluated_films(table: Table) -> dict[int, PicturedFilm]:
+def evaluated_films(table: Mapping[str, Sequence[Row]]) -> dict[int, PicturedFilm]:
     """Films by image id, in its order, with labels, detections, IoU and score; also those without ROI that have detections.
 
     Flags: ``missed``, a ROI without, and ``extra``, a detection without a partner at IoU 0.5.  Tables from before extras had
@@ -88,38 +78,36 @@ def evaluated_films(table: Table) -> dict[int, PicturedFilm]:
 
 
 def _evaluated_film(rows: Sequence[Row], extras: Sequence[Row]) -> PicturedFilm:
-    marks: list[Mark] = []
-    scores = []
+    labels, detections, scores = [], [], []
     for row in rows:
-        found = None if row["found_x0"] is None else _box(row, "found_")
-        marks += outcome(_box(row), found, row["iou"], row["confidence"])
-        if found:
-            scores.append(row["confidence"])
+        score, text = row["confidence"], "not found"
+        if row["found_x0"] is not None:
+            scores.append(score)
+            text = f"{row['iou']:.2f} ({score:.2f})"
+            detections.append(Mark(_box(row, FOUND_CORNERS), True))
+        labels.append(Mark(_box(row, CORNERS), False, text))
     for row in extras:
-        marks.append(extra(_box(row, "found_"), row["confidence"]))
         scores.append(row["confidence"])
+        detections.append(Mark(_box(row, FOUND_CORNERS), True, f"extra ({row['confidence']:.2f})"))
     hits = sum(row["iou"] >= HIT for row in rows)
     first = [*rows, *extras][0]
     flags = [*["missed"] * (hits < len(rows)), *["extra"] * (hits < len(scores))]
     return PicturedFilm(
         file_name=first["file_name"],
         source=first.get("source") or "",
-        marks=ordered(marks),
+        marks=(*labels, *detections),  # which are drawn over them
         iou=min((row["iou"] for row in rows), default=None),
         score=min(scores, default=None),
         flags=tuple(flags),
     )
 
 
-def _box(row: Row, prefix: str = "") -> Box:
-    x0, y0, x1, y1 = (float(row[prefix + corner]) for corner in CORNERS)
+def _box(row: Row, corners: Sequence[str]) -> Box:
+    x0, y0, x1, y1 = (float(row[corner]) for corner in corners)
     return x0, y0, x1, y1
 
 
-Prediction = Mapping[str, Any]
-
-
-def read_predictions(path: Path) -> list[Prediction]:
+def read_predictions(path: Path) -> list[Row]:
     """The content of a COCO results file: ``image_id``, ``category_id``, ``bbox`` and ``score`` of each detection.
 
     Raises:
@@ -142,7 +130,7 @@ def read_predictions(path: Path) -> list[Prediction]:
 
 
 def predicted_films(
-    predictions: Sequence[Prediction], coco: Mapping[str, Any] | None = None, rois: int = 2
+    predictions: Sequence[Row], coco: Mapping[str, Any] | None = None, rois: int = 2
 ) -> list[PicturedFilm]:
     """Films in the order of `coco`, else of their first detection.
 
@@ -155,12 +143,17 @@ def predicted_films(
     Raises:
         DatasetError: a film without name, or one that `coco` lacks.
     """
-    found: dict[int, list[Prediction]] = defaultdict(list)
+    found: dict[int, list[Row]] = defaultdict(list)
     for each in predictions:
         found[each["image_id"]].append(each)
-    for image_id, each_found in found.items():
-        found[image_id] = sorted(each_found, key=lambda each: -each["score"])[: rois or None]
-    images = _images(predictions) if coco is None else {image["id"]: image for image in coco["images"]}
+    if coco is None:
+        images = {image_id: detections[0] for image_id, detections in found.items()}
+        if nameless := [image_id for image_id, each in images.items() if not isinstance(each.get("file_name"), str)]:
+            raise DatasetError(f"detections of image_id {nameless[0]} have no file_name: give the COCO file with --ann")
+    else:
+        images = {image["id"]: image for image in coco["images"]}
+    for image_id, detections in found.items():
+        found[image_id] = sorted(detections, key=lambda each: -each["score"])[: rois or None]
     if strangers := [image_id for image_id in found if image_id not in images]:
         raise DatasetError(
             f"predictions have image_id {strangers[0]}, which the COCO file of --ann lacks: is it theirs?"
@@ -170,17 +163,7 @@ def predicted_films(
     return [_predicted_film(image, found[image_id]) for image_id, image in images.items()]
 
 
-def _images(predictions: Sequence[Prediction]) -> dict[int, Prediction]:
-    images: dict[int, Prediction] = {}
-    for each in predictions:
-        images.setdefault(each["image_id"], each)
-    for image_id, each in images.items():
-        if not isinstance(each.get("file_name"), str):
-            raise DatasetError(f"detections of image_id {image_id} have no file_name: give the COCO file with --ann")
-    return images
-
-
-def _predicted_film(image: Prediction, found: Sequence[Prediction]) -> PicturedFilm:
+def _predicted_film(image: Row, found: Sequence[Row]) -> PicturedFilm:
     marks = []
     for each in found:
         x0, y0, x1, y1 = xywh_to_xyxy([each["bbox"]])[0].tolist()
@@ -189,7 +172,7 @@ def _predicted_film(image: Prediction, found: Sequence[Prediction]) -> PicturedF
     return PicturedFilm(image["file_name"], image.get("source") or "", tuple(marks), None, score, _flags(image, found))
 
 
-def _flags(image: Prediction, found: Sequence[Prediction]) -> tuple[str, ...]:
+def _flags(image: Row, found: Sequence[Row]) -> tuple[str, ...]:
     """Of the film's record and of its detections, each once; ``nothing found`` where there is no detection."""
     flags: list[str] = [] if found else ["nothing found"]
     for each in (image, *found):
@@ -199,7 +182,7 @@ def _flags(image: Prediction, found: Sequence[Prediction]) -> tuple[str, ...]:
 
 
 def _compared(
-    images: Mapping[int, Prediction], found: Mapping[int, Sequence[Prediction]], coco: Mapping[str, Any]
+    images: Mapping[int, Row], found: Mapping[int, Sequence[Row]], coco: Mapping[str, Any]
 ) -> list[PicturedFilm]:
     """Films are compared as RoiMetric does; those without label and detection are drawn as without."""
     if find_spec("scipy") is None:
@@ -219,43 +202,34 @@ def _compared(
     return films
 
 
-Record = Mapping[str, Any]
-
-
-def compared_table(coco: Mapping[str, Any], found: Mapping[int, Sequence[Record]]) -> dict[str, list[dict]]:
+def compared_table(coco: Mapping[str, Any], found: Mapping[int, Sequence[Row]]) -> dict[str, list[dict]]:
     """``rois`` and ``extras`` of the films of a valid `coco`; what is found on one without labels is extra.
 
     Args:
         coco: Labels; crowds and ignored boxes are left out, and so are detections on them.
         found: COCO results by image id; all of them are matched.
     """
-    labels: dict[int, list[Record]] = defaultdict(list)
-    ignored: dict[int, list[Record]] = defaultdict(list)
+    labels: dict[int, list[Row]] = defaultdict(list)
+    ignored: dict[int, list[Row]] = defaultdict(list)
     for annotation in coco["annotations"]:
         (ignored if is_ignored(annotation) else labels)[annotation["image_id"]].append(annotation)
     names = {category["id"]: category["name"] for category in coco["categories"]}
     rois: list[dict] = []
     extras: list[dict] = []
     for image in coco["images"]:
-        here, detections = labels.get(image["id"], []), _detections(found.get(image["id"], ()))
-        left_out = _labelled(ignored.get(image["id"], []))
-        film = evaluate_film(*_labelled(here), detections, len(detections.scores), left_out)
-        rois += roi_rows(image, here, film, names)
+        here = found.get(image["id"], ())
+        boxes, classes = _boxes(here)
+        detections = Detections(boxes, np.array([each["score"] for each in here], dtype=np.float64), classes)
+        truth = labels[image["id"]]
+        film = evaluate_film(*_boxes(truth), detections, len(here), _boxes(ignored[image["id"]]))
+        rois += roi_rows(image, truth, film, names)
         extras += extra_rows(image, film, names)
     return dict(rois=rois, extras=extras)
 
 
-def _labelled(annotations: Sequence[Record]) -> Labelled:
+def _boxes(annotations: Sequence[Row]) -> Labelled:
     classes = np.array([each["category_id"] for each in annotations], dtype=np.int64)
     return xywh_to_xyxy([each["bbox"] for each in annotations]), classes
-
-
-def _detections(found: Sequence[Record]) -> Detections:
-    return Detections(
-        xywh_to_xyxy([each["bbox"] for each in found]),
-        np.array([each["score"] for each in found], dtype=np.float64),
-        np.array([each["category_id"] for each in found], dtype=np.int64),
-    )
 
 
 def labelled_films(
@@ -291,10 +265,9 @@ def labelled_films(
 
 def faulty_first(films: Sequence[PicturedFilm], faults: Sequence[Fault]) -> list[PicturedFilm]:
     """Films with errors, those with warnings, then the others, each in their order."""
-    rank = {fault.film: 1 for fault in faults if fault.warning} | {
-        fault.film: 0 for fault in faults if not fault.warning
-    }
-    return sorted(films, key=lambda film: rank.get(film.file_name, 2))
+    wrong = {fault.film for fault in faults if not fault.warning}
+    odd = {fault.film for fault in faults}
+    return sorted(films, key=lambda film: (film.file_name not in wrong, film.file_name not in odd))
 
 
 def _text(annotation: Mapping[str, Any], classes: Mapping[Any, Any]) -> str:

@@ -26,21 +26,6 @@ from hipdet.visualization.tiles import NOTHING_SEEN, PicturedFilm, shrunk
 
 PARTS = Path(__file__).with_name("page_files")
 JPEG_QUALITY = 80
-HEAD = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-"""
-POLICY = (
-    "default-src 'none'; img-src data:; style-src '{style}'; script-src '{script}'; base-uri 'none'; form-action 'none'"
-)
 
 
 def write_page(
@@ -69,15 +54,14 @@ def write_page(
     """
     if not films:
         raise DatasetError("no film to draw")
-    style, script, body = ((PARTS / f"gallery.{kind}").read_text(encoding="utf-8") for kind in ("css", "js", "html"))
-    policy = POLICY.format(style=_hash(style), script=_hash(script))
+    style, script, start = ((PARTS / f"gallery.{kind}").read_text(encoding="utf-8") for kind in ("css", "js", "html"))
+    hashes = dict(style_hash=_hash(style), script_hash=_hash(script))
     with replacing(out) as path, path.open("w", encoding="utf-8", newline="\n") as page:
-        page.write(HEAD.format(policy=policy, title=html.escape(title), style=style))
-        page.write(body.format(title=html.escape(title), grouped="checked" if grouped else ""))
+        title, grouping = html.escape(title), "checked" if grouped else ""
+        page.write(start.format(title=title, style=style, grouped=grouping, **hashes))
         for film in tqdm(films, "films", unit="film", disable=None):
-            page.write(
-                f'<script type="application/json" class="film">{_block(film, Path(root), side, strict)}</script>\n'
-            )
+            block = _block(film, Path(root), side, strict)
+            page.write(f'<script type="application/json" class="film">{block}</script>\n')
         page.write(f"<script>{script}</script>\n</body>\n</html>\n")
 
 

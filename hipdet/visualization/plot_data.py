@@ -1,7 +1,4 @@
-"""The ROIs of tests, read together for a figure.
-
-The curves of a training, read from what mmengine writes while it runs.
-"""
+"""What figures show: the ROIs of tests, read together, and the curves of a training from mmengine's log."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.core.errors import DatasetError
-from hipdet.visualization.film_pictures import read_table
+from hipdet.visualization.film_pictures import read_roi_table
 
 TABLE = "test.roi.json"
 Floats = NDArray[np.float64]
@@ -37,34 +34,23 @@ class EvaluatedRois:
     ratio: Floats
 
 
-def tables_of(path: Path) -> list[Path]:
-    """`path` itself, or every ``test.roi.json`` below it: the folds of a cross-validation are read together.
-
-    Raises:
-        DatasetError: a folder without any.
-    """
-    if not path.is_dir():
-        return [path]
-    found = sorted(path.rglob(TABLE))
-    if not found:
-        raise DatasetError(f"{path}: no {TABLE} in it or below: hipdet test writes one")
-    return found
-
-
 def read_rois(path: Path, long_sides: Mapping[str, int] | None = None) -> EvaluatedRois:
-    """The ROIs of a ``test.roi.json``, or of all below a folder.
+    """The ROIs of a ``test.roi.json``, or of all below a folder: the folds of a cross-validation are read together.
 
     Args:
         path: File or folder.
         long_sides: Of films by file name; None where ratios aren't needed.
 
     Raises:
-        DatasetError: a file of another kind, an ROI that was tested twice, or a film whose size isn't known.
+        DatasetError: a file of another kind, a folder without one, an ROI that was tested twice, a film of unknown size.
     """
+    tables = sorted(path.rglob(TABLE)) if path.is_dir() else [path]
+    if not tables:
+        raise DatasetError(f"{path}: no {TABLE} in it or below: hipdet test writes one")
     seen: dict[tuple[Any, Any], Path] = {}
     rows: list[Mapping[str, Any]] = []
-    for table in tables_of(path):
-        for row in read_table(table)["rois"]:
+    for table in tables:
+        for row in read_roi_table(table)["rois"]:
             key = row.get("file_name"), row.get("annotation_id")
             if key in seen:
                 raise DatasetError(

@@ -1,15 +1,4 @@
-"""The paper's Figure 4 for any data set: sizes of films, sizes of ROIs, and the anchors over a film.
-
-What all figures share: their frame, and how they become files.
-
-At which sizes of ROI is IoU low?
-
-How IoU is spread over ROIs.
-
-Does confidence predict IoU?
-
-How trainings went: loss, rate and figures by epoch.
-"""
+"""Figures: the anchors of a data set, IoU by size of ROI, its spread and what confidence tells of it, and learning curves."""
 
 from __future__ import annotations
 
@@ -28,17 +17,17 @@ from hipdet.anchors.coverage import nearest_cells
 from hipdet.anchors.rois import Floats, Rois
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import replacing
+from hipdet.evaluation.matching import HIT
 from hipdet.evaluation.metrics import roi_figures
 from hipdet.visualization.plot_data import EvaluatedRois, TrainingLog
 from hipdet.visualization.tiles import BARS, DETECTION, GRID, LABEL, QUIET_LINE, RANGE
 
 PANEL = 5.0  # inches
-MOST_ABREAST = 4
 
 
 def panels(count: int, width: float = PANEL, share: bool = False) -> tuple[Figure, list[Any]]:
     """A figure of `count` panels side by side, four in a row, each `width` inches wide; `share`: with common axes."""
-    columns = min(count, MOST_ABREAST)
+    columns = min(count, 4)
     rows = -(-count // columns)
     figure = Figure(figsize=(width * columns, PANEL * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).ravel().tolist()
@@ -63,7 +52,9 @@ def write_anchor_figure(
     film: NDArray[np.uint8] | None = None,
     boxes: Floats | None = None,
 ) -> None:
-    """Write (A) long sides of films, (B) ratio_ROI/image with the range of the anchors, (C) the anchors of one cell.
+    """Write the paper's Figure 4 for any data set.
+
+    (A) long sides of films, (B) ratio_ROI/image with the range of the anchors, (C) the anchors of one cell.
 
     Args:
         path: PNG to write.
@@ -102,16 +93,18 @@ def _histogram(axes, values: Mapping[str, Floats]) -> None:  # type: ignore[no-u
 
 
 def _draw_cells(axes, anchors: AnchorSet, film: NDArray[np.uint8] | None, boxes: Floats | None) -> None:  # type: ignore[no-untyped-def]
+    """The anchors of the cell that the middle of the first ROI is in, or that of the film."""
     axes.set_facecolor("black")
     if film is not None:
         height, width = np.array(film.shape) / max(film.shape)
         axes.imshow(film, cmap="gray", extent=(0, width, height, 0), vmin=0, vmax=255, interpolation="antialiased")
+    middle = np.array([0.5, 0.5]) if boxes is None or not len(boxes) else (boxes[0, :2] + boxes[0, 2:]) / 2
     for grid in anchors.grids:
         for line in np.arange(grid + 1) / grid:
             axes.plot([line, line], [0, 1], color=GRID, linewidth=0.4)
             axes.plot([0, 1], [line, line], color=GRID, linewidth=0.4)
         shapes = [(width, height) for of, width, height in anchors.shapes() if of == grid]
-        x, y = (nearest_cells(_middle(boxes), grid) + 0.5) / grid
+        x, y = (nearest_cells(middle, grid) + 0.5) / grid
         for width, height in shapes[:: -(-len(shapes) // MOST_DRAWN)]:
             axes.add_patch(_rectangle(x - width / 2, y - height / 2, width, height, DETECTION))
         axes.plot(x, y, ".", color=DETECTION, markersize=3)
@@ -121,16 +114,8 @@ def _draw_cells(axes, anchors: AnchorSet, film: NDArray[np.uint8] | None, boxes:
     axes.title.set_fontsize(8)
 
 
-def _middle(boxes: Floats | None) -> Floats:
-    """Of the first ROI, whose cell's anchors are shown; of the film without."""
-    return np.array([0.5, 0.5]) if boxes is None or not len(boxes) else (boxes[0, :2] + boxes[0, 2:]) / 2
-
-
 def _rectangle(x: float, y: float, width: float, height: float, colour: str) -> Rectangle:
     return Rectangle((x, y), width, height, fill=False, edgecolor=colour, linewidth=1.2)
-
-
-BANDS = 8
 
 
 def write_iou_by_ratio(path: str | os.PathLike[str], series: Mapping[str, EvaluatedRois]) -> None:
@@ -145,22 +130,18 @@ def write_iou_by_ratio(path: str | os.PathLike[str], series: Mapping[str, Evalua
         axis.plot(rois.ratio, rois.iou, ".", color=BARS, markersize=4, alpha=0.5, label=f"{len(rois.iou)} ROIs")
         bands = band_means(rois.ratio, rois.iou)
         axis.plot(bands[:, 0], bands[:, 1], "o-", color=RANGE, markersize=4, label="mean of a band")
-        axis.axhline(0.5, color=QUIET_LINE, linewidth=0.8, linestyle="--")
+        axis.axhline(HIT, color=QUIET_LINE, linewidth=0.8, linestyle="--")
         axis.set(title=name, xlabel="ratio_ROI/image", ylabel="IoU", ylim=(-0.02, 1.02))
         axis.grid(alpha=0.3)
         axis.legend(loc="lower right")
     write_figure(path, figure)
 
 
-def band_means(ratio: Floats, iou: Floats, bands: int = BANDS) -> Floats:
+def band_means(ratio: Floats, iou: Floats, bands: int = 8) -> Floats:
     """Mean ratio and mean IoU ``[B, 2]`` of at most `bands` bands of equal number by rising ratio."""
     order = np.argsort(ratio, kind="stable")
     parts = np.array_split(order, min(bands, len(order)))
     return np.array([[ratio[part].mean(), iou[part].mean()] for part in parts])
-
-
-BINS = np.linspace(0, 1, 41)
-HIT = 0.5
 
 
 def write_iou_histogram(path: str | os.PathLike[str], series: Mapping[str, EvaluatedRois]) -> None:
@@ -173,7 +154,7 @@ def write_iou_histogram(path: str | os.PathLike[str], series: Mapping[str, Evalu
     figure, axes = panels(len(series), share=True)
     for axis, (name, rois) in zip(axes, series.items()):
         share = np.full(len(rois.iou), 1 / len(rois.iou))
-        axis.hist(rois.iou, BINS, weights=share, color=BARS)
+        axis.hist(rois.iou, np.linspace(0, 1, 41), weights=share, color=BARS)
         axis.axvline(HIT, color=QUIET_LINE, linewidth=0.8, linestyle="--")
         axis.axvline(rois.iou.mean(), color=RANGE, linewidth=1.2)
         figures = roi_figures(rois.iou, rois.confidence)
@@ -199,11 +180,9 @@ def write_calibration(path: str | os.PathLike[str], bands: Mapping[str, Sequence
     for name, points in bands.items():
         x, y = ([point[key] for point in points] for key in ("avg_confidence", "avg_iou"))
         axes.plot(x, y, marker="o", label=name)
-    axes.set(
-        title="IoU by confidence", xlabel="mean confidence of a band", ylabel="mean IoU of its ROIs", xlim=(0, 1.02)
-    )
     lowest = min(point["avg_iou"] for points in bands.values() for point in points)
-    axes.set_ylim(max(0.0, lowest - 0.05), 1.0)
+    axes.set(title="IoU by confidence", xlabel="mean confidence of a band", ylabel="mean IoU of its ROIs")
+    axes.set(xlim=(0, 1.02), ylim=(max(0.0, lowest - 0.05), 1.0))
     axes.grid(alpha=0.3)
     axes.legend()
     write_figure(path, figure)
@@ -224,9 +203,7 @@ def write_learning_curves(path: str | os.PathLike[str], runs: Mapping[str, Train
     """
     if not any(log.training for log in runs.values()):
         raise DatasetError(f"{', '.join(runs)}: nothing was logged yet: wait for the first epoch")
-    validated = sorted(
-        {name for log in runs.values() for name in FIGURES if name in log.validation}, key=list(FIGURES).index
-    )
+    validated = [name for name in FIGURES if any(name in log.validation for log in runs.values())]
     figure, axes = panels(3 if validated else 2)
     axes[0].set(title="loss", yscale="log")
     axes[1].set(title="learning rate")

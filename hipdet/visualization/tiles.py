@@ -1,15 +1,8 @@
-"""One film with its boxes as a small picture.
-
-What is drawn of a film, wherever it comes from: a test, predictions, or a data set.
-
-Which films are drawn, and in which order.
-
-The colours of all pictures: the paper's yellow labels and red detections.
-"""
+"""What is drawn of a film, wherever it comes from, in which order, and how it becomes a small picture with its boxes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,32 +79,15 @@ class PicturedFilm:
         return root / self.file_name
 
 
-def outcome(label: Box, found: Box | None, iou: float, score: float) -> tuple[Mark, ...]:
-    """A label and the detection it was matched with, None where it wasn't found; IoU and score stand beside the label."""
-    if found is None:
-        return (Mark(label, False, "not found"),)
-    return Mark(label, False, f"{iou:.2f} ({score:.2f})"), Mark(found, True)
-
-
-def extra(found: Box, score: float) -> Mark:
-    """A detection that no label was matched with."""
-    return Mark(found, True, f"extra ({score:.2f})")
-
-
-def ordered(marks: Iterable[Mark]) -> tuple[Mark, ...]:
-    """Labels before detections, so that these are drawn over them."""
-    return tuple(sorted(marks, key=lambda mark: mark.detected))
-
-
 def worst_first(films: Sequence[PicturedFilm]) -> list[PicturedFilm]:
     """The lowest IoU first; where nothing was compared, films without detections, the most flags, then the lowest score."""
-    return sorted(films, key=_badness)
 
+    def badness(film: PicturedFilm) -> tuple[float, int, float, str]:
+        score = -1.0 if film.score is None else film.score
+        iou = -1.0 if film.iou is None and film.score is None else film.iou or 0.0
+        return iou, -len(film.flags), score, film.file_name
 
-def _badness(film: PicturedFilm) -> tuple[float, int, float, str]:
-    score = -1.0 if film.score is None else film.score
-    iou = -1.0 if film.iou is None and film.score is None else film.iou or 0.0
-    return iou, -len(film.flags), score, film.file_name
+    return sorted(films, key=badness)
 
 
 def below(films: Sequence[PicturedFilm], iou: float) -> list[PicturedFilm]:
@@ -148,11 +124,10 @@ def by_source(films: Sequence[PicturedFilm]) -> dict[str, list[PicturedFilm]]:
     return dict(sorted(groups.items()))
 
 
-LABEL, DETECTION = "#ffd400", "#ff2020"
+LABEL, DETECTION = "#ffd400", "#ff2020"  # the paper's yellow and red
 TEXT, QUIET, OUTLINE, BACKGROUND = "#ffffff", "#a0a0a0", "#000000", "#181818"
 GRID, RANGE = "#40c0ff", "#d02020"
 BARS, QUIET_LINE = "#1f77b4", "#808080"
-
 
 NOTHING_SEEN = "can't be read"
 

@@ -19,10 +19,10 @@ from hipdet.anchors.anchor_set import AnchorSet
 from hipdet.anchors.coverage import (
     ASPECT_FIT,
     SIDE_FACTORS,
+    AnchorFigures,
     best_anchors,
     best_cover,
     contested,
-    figures,
     fitted_share,
     may_fit,
     positives,
@@ -163,25 +163,25 @@ GOLDEN = {  # anchors, smallest, largest, in range, with an anchor of their size
 
 @pytest.mark.parametrize("number", GOLDEN)
 def test_the_papers_experiments(number):
-    found = figures(MIDDLE, EXPERIMENTS[number].anchors)
+    found = AnchorFigures.of(MIDDLE, EXPERIMENTS[number].anchors)
     values = (found.anchors, found.smallest, found.largest, found.in_range, found.fitted)
     assert values == pytest.approx(GOLDEN[number], abs=1e-6)
 
 
 def test_in_the_middle_of_a_cell_the_best_iou_is_the_fit():
-    found = figures(MIDDLE, EXPERIMENTS[3].anchors)
+    found = AnchorFigures.of(MIDDLE, EXPERIMENTS[3].anchors)
     assert found.best_iou == pytest.approx(float(size_fit(MIDDLE.sides, EXPERIMENTS[3].anchors).mean()))
-    assert (found.matched, found.forced, found.reachable_iou) == (1, 0, 1)
+    assert (found.matched, found.reachable_iou) == (1, 1)
     assert found.contested == found.sharing_a_cell == 0
 
 
 def test_anywhere_on_the_film():
     """Where experiment 1 loses: most of its ROIs are matched by force (20,000 draws: three standard errors are 0.01)."""
     anywhere = squares(np.random.default_rng(1).uniform(0.1, 0.3, 20_000))
-    matched = {number: figures(anywhere, EXPERIMENTS[number].anchors).matched for number in (1, 3)}
+    matched = {number: AnchorFigures.of(anywhere, EXPERIMENTS[number].anchors).matched for number in (1, 3)}
     assert matched == pytest.approx({1: 0.42, 3: 0.77}, abs=0.015)
-    assert figures(anywhere, EXPERIMENTS[3].anchors).positives == 4
-    assert figures(anywhere, EXPERIMENTS[1].anchors).positives == 1  # forced
+    assert AnchorFigures.of(anywhere, EXPERIMENTS[3].anchors).positives == 4
+    assert AnchorFigures.of(anywhere, EXPERIMENTS[1].anchors).positives == 1  # forced
 
 
 def test_two_boxes_of_one_centre_and_other_aspects():
@@ -201,7 +201,7 @@ def test_share_counts_rois():
 
 def test_no_roi():
     with pytest.raises(DatasetError, match="no ROI"):
-        figures(rois_of([]), EXPERIMENTS[3].anchors)
+        AnchorFigures.of(rois_of([]), EXPERIMENTS[3].anchors)
 
 
 values = st.lists(st.integers(0, 100), min_size=1, max_size=8).map(lambda found: np.array(found) / 100)

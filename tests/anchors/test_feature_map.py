@@ -112,7 +112,7 @@ def test_maps_of_a_reduced_film(grids):
     cfg.merge_from_dict(anchor_settings(AnchorSet(grids, (1.5,)), cfg))
     model = MODELS.build(cfg.model).eval()
     with torch.no_grad():
-        anchors, *_ = model.bbox_head.flat(model.extract_feat(torch.zeros(1, 1, 448, 448)))
+        anchors, *_ = model.bbox_head.flat(*model.bbox_head(model.extract_feat(torch.zeros(1, 1, 448, 448))))
     assert len(anchors) == grids[0] ** 2
     stride = 448 / grids[0]
     assert anchors[0].tolist() == [stride / 2 - 0.75 * stride, stride / 2 - 0.75 * stride, 1.25 * stride, 1.25 * stride]

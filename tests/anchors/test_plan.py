@@ -17,7 +17,7 @@ from hipdet.anchors.plan import design
 from hipdet.anchors.rois import Rois
 from hipdet.anchors.search import EQUAL, FITTED, Goal, ScaleChooser, equal_steps, fitted_scales
 from hipdet.core.errors import ConfigError, DatasetError
-from hipdet.phantoms.patient import SOURCES, draw_ratio
+from hipdet.phantoms.plan import SOURCES, draw_ratio
 from roi_sets import placed, roi_sets, rois_of, squares
 
 rng = np.random.default_rng(0)

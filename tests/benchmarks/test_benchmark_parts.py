@@ -6,8 +6,7 @@ import pytest
 from benchmark import parse_arguments
 from hipdet.radiographs.read import read_radiograph
 from speed.films import dicom, jpeg, phantom
-from speed.results import Results, Table
-from speed.timing import WARM, Spread, against, in_turns
+from speed.results import WARM, Results, Spread, Table, against, in_turns
 
 
 def test_contestants_take_turns():

@@ -15,7 +15,6 @@ from hipdet.core.errors import CheckpointError
 from hipdet.engine.checkpoint import (
     load_from_http,
     load_from_local,
-    load_safetensors,
     read_checkpoint,
     safetensors_bytes,
     state_dict_faults,
@@ -149,8 +148,8 @@ def test_the_package_is_missing(path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "loader"),
     [
-        ("a.safetensors", load_safetensors),
-        ("/home/x y/a-1a2b3c4d.safetensors", load_safetensors),
+        ("a.safetensors", load_from_local),
+        ("/home/x y/a-1a2b3c4d.safetensors", load_from_local),
         ("a.pth", load_from_local),
         ("a.safetensors.pth", load_from_local),
         ("https://example.org/a.pth", load_from_http),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hipdet.core.annotations import Group, patients_of
 from hipdet.evaluation.metrics import Units, bootstrap_intervals, calibration, roi_figures, summarize
-from hipdet.evaluation.report import table
+from hipdet.evaluation.report import metrics_table
 
 
 def hits_and_misses(misses, rois, iou=0.9):
@@ -213,7 +213,7 @@ def test_table():
         "coco/bbox_mAP": 0.5,
         "something/else": 1,
     }
-    assert table(figures).splitlines() == [
+    assert metrics_table(figures).splitlines() == [
         "101 films, 202 ROIs",
         "average IoU                                     0.8115",
         "ROIs with IoU < 0.5                                  2",
@@ -222,12 +222,12 @@ def test_table():
 
 
 def test_nothing_measured():
-    assert table({}) == ""
+    assert metrics_table({}) == ""
 
 
 def test_classes_stand_below_their_mean():
     figures = {"roi/avg_iou": 0.8, "roi/avg_iou/heart": 0.9, "roi/avg_iou/lung": 0.75, "coco/bbox_mAP": 0.5}
-    assert [line.split() for line in table(figures).splitlines()] == [
+    assert [line.split() for line in metrics_table(figures).splitlines()] == [
         ["average", "IoU", "0.8000"],
         ["heart", "0.9000"],
         ["lung", "0.7500"],

@@ -14,7 +14,7 @@ from mmdet.datasets.transforms import Pad, Resize
 from mmengine.structures import InstanceData
 
 from hipdet.core.boxes import iou_matrix
-from hipdet.models.proposals import Proposals, best_anchors, class_shares, distinct, film_shape, pairwise_iou
+from hipdet.models.proposals import RegionProposals, best_proposals, class_shares, distinct, film_shape, pairwise_iou
 from small_detector import make_detector, sample
 
 HIP, OTHER = [48.0, 48, 112, 112], [144.0, 144, 208, 208]  # anchors
@@ -39,12 +39,14 @@ def detector_head():
 
 def see(detector, seen):
     """A first look that gives these scores, by class, to the anchors whose centre is nearest to these places."""
-    anchors, logits, deltas = detector.bbox_head.flat(detector.extract_feat(torch.zeros(1, 3, 256, 256)))
+    anchors, logits, deltas = detector.bbox_head.flat(
+        *detector.bbox_head(detector.extract_feat(torch.zeros(1, 3, 256, 256)))
+    )
     logits = torch.full_like(logits, -20.0)
     wanted = torch.tensor([box for box, _ in seen])
     for anchor, (_, scores) in zip(pairwise_iou(wanted, anchors).argmax(1), seen):
         logits[0, anchor] = torch.tensor(scores).logit()
-    detector.bbox_head.flat = lambda features: (anchors, logits, torch.zeros_like(deltas))
+    detector.bbox_head.flat = lambda *_: (anchors, logits, torch.zeros_like(deltas))
 
 
 def found_by(detector, seen, quality=0.95, real=(HIP, OTHER)):
@@ -180,10 +182,10 @@ score = st.floats(1e-6, 1.0)
 def test_shares(a, b, came_from, own, data):
     """They lie between 0 and 1, and are larger the more the class has."""
     looked = [
-        Proposals(each, torch.tensor(data.draw(st.lists(score, min_size=len(each), max_size=len(each)))), label)
+        RegionProposals(each, torch.tensor(data.draw(st.lists(score, min_size=len(each), max_size=len(each)))), label)
         for label, each in enumerate((a, b))
     ]
-    first = Proposals(came_from[:1].expand(len(a), 4), torch.full((len(a),), own), 0)
+    first = RegionProposals(came_from[:1].expand(len(a), 4), torch.full((len(a),), own), 0)
     shares = class_shares(a, first, 0, looked)
     assert ((shares > 0) & (shares <= 1)).all()
     assert (class_shares(a, first._replace(scores=first.scores * 2), 0, looked) >= shares - 1e-6).all()
@@ -206,8 +208,8 @@ def test_shares(a, b, came_from, own, data):
 def test_places(left, came_from, weight):
     """Of a box 10 px wide that begins `left` px beside that of another class with .9."""
     ours, theirs = ([[x, 0.0, x + 10, 10.0]] for x in (came_from, 0.0))
-    first = Proposals(torch.tensor(ours), torch.tensor([0.4]), 0)
-    looked = [first, Proposals(torch.tensor(theirs), torch.tensor([0.9]), 1)]
+    first = RegionProposals(torch.tensor(ours), torch.tensor([0.4]), 0)
+    looked = [first, RegionProposals(torch.tensor(theirs), torch.tensor([0.9]), 1)]
     share = class_shares(torch.tensor([[left, 0.0, left + 10, 10.0]]), first, 0, looked)
     assert share.tolist() == pytest.approx([0.4 / (0.4 + 0.9 * weight)])
 
@@ -236,7 +238,7 @@ def test_decoding_by_hand():
     logits = torch.tensor([[-1.0, 3.0], [0.0, -9.0]])
     deltas = torch.tensor([[0.1, 0.0, 0.0, 0.6931472], [0.0, 0.0, 0.0, 0.0]])
     anchors = torch.tensor([[10.0, 10.0, 30.0, 30.0], [90.0, 90.0, 130.0, 130.0]])
-    found = best_anchors(logits, deltas, anchors, torch.tensor([100, 80]), 3)
+    found = best_proposals(logits, deltas, anchors, torch.tensor([100, 80]), 3)
     assert found.labels.tolist() == [1, 0, 0]
     torch.testing.assert_close(found.boxes[0], torch.tensor([12.0, 0, 32, 40]))
     # the second lies below the film's lower edge: nothing of it is left
@@ -250,7 +252,7 @@ def test_distinct_is_greedy_suppression(seed, candidates, count, threshold):
     corner = torch.rand(candidates, 2, generator=generator) * 50
     boxes = torch.cat([corner, corner + 5 + torch.rand(candidates, 2, generator=generator) * 50], dim=1)
     labels = torch.randint(0, 2, (candidates,), generator=generator)
-    found = Proposals(boxes, torch.rand(candidates, generator=generator), labels)
+    found = RegionProposals(boxes, torch.rand(candidates, generator=generator), labels)
     chosen, scores = distinct(found, threshold, count)
     overlap = iou_matrix(boxes.numpy(), boxes.numpy())
     kept = []

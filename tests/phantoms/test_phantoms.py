@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from hipdet.phantoms.chest import plan_chest, render_chest
 from hipdet.phantoms.depth import expose
-from hipdet.phantoms.patient import SOURCES, hip_centres
-from hipdet.phantoms.plan import ROI_IN_HEADS, plan_film
+from hipdet.phantoms.plan import ROI_IN_HEADS, SOURCES, hip_centres, plan_film
 from hipdet.phantoms.shapes import affine, disc
 from hipdet.phantoms.write import make_film
 

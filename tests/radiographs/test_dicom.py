@@ -45,7 +45,7 @@ from film_bytes import JPEG as PICTURE
 from film_bytes import UPRIGHT, encoded
 from hipdet.core.errors import RadiographError
 from hipdet.radiographs import dicom_pixels
-from hipdet.radiographs.dicom import header
+from hipdet.radiographs.dicom import dicom_header
 from hipdet.radiographs.grey import RadiographHeader
 from hipdet.radiographs.read import read_header, read_radiograph, read_reduced, read_series_description
 
@@ -249,7 +249,7 @@ def test_header_doesnt_read_the_pixels(compressed):
     pixels = np.random.default_rng(0).integers(0, 65536, (2000, 2000), np.uint16)
     data = film(pixels, RLE, data=fragments(run_length(pixels))) if compressed else film(pixels)
     file = Counted(data)
-    assert header(file).upright == (2000, 2000)
+    assert dicom_header(file).upright == (2000, 2000)
     assert len(data) > 8_000_000
     assert file.read_bytes < 4_000
 

@@ -16,7 +16,7 @@ from film_bytes import encoded
 from hipdet.annotate.film_folder import FilmFolder
 from hipdet.annotate.film_state import Project
 from hipdet.annotate.labels import LabelStore
-from hipdet.annotate.proposals import Proposals
+from hipdet.annotate.proposals import FilmProposals
 from hipdet.annotate.server import App, Guard, bind
 from hipdet.annotate.session import Session
 from tool_runs import of_checkout
@@ -61,7 +61,7 @@ def open_session(folder, project=None, detect=None, out=None):
     project, out = project or Project(), out or folder / "labels"
     films = FilmFolder(folder, project.source)
     store = LabelStore(out, project, {name: each.patient for name, each in films.candidates.items()})
-    proposals = Proposals(detect, films, project, out / ".proposals.jsonl") if detect else None
+    proposals = FilmProposals(detect, films, project, out / ".proposals.jsonl") if detect else None
     return Session(films, store, proposals)
 
 

@@ -16,7 +16,7 @@ from hipdet.visualization.film_pictures import (
     labelled_films,
     predicted_films,
     read_predictions,
-    read_table,
+    read_roi_table,
 )
 from hipdet.visualization.tiles import Mark, PicturedFilm
 from roi_tables import FOUND, LABEL, extra, row
@@ -177,7 +177,7 @@ def test_films_come_by_their_ids():
 def test_other_files_are_refused(tmp_path, text, words):
     (tmp_path / "t.json").write_text(text)
     with pytest.raises(DatasetError, match=words) as raised:
-        read_table(tmp_path / "t.json")
+        read_roi_table(tmp_path / "t.json")
     assert "t.json" in str(raised.value)
 
 

@@ -15,12 +15,12 @@ from hipdet.core.annotations import is_ignored
 from hipdet.core.records import shown
 from hipdet.data.film_status import REMARKS
 from hipdet.data.formats.geometry import checked_box
-from hipdet.data.formats.parse import Fields, LabelFault, LabelFaults, LabelFile, film_size, number, sequence
+from hipdet.data.formats.parse import FaultLog, Fields, LabelFault, LabelFile, film_size, number, sequence
 from hipdet.data.formats.record import FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name
 
 
 @file_by_file
-def read_coco_labels(file: LabelFile, options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
+def read_coco_labels(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
     """The films of `file`; faults of its records go to `faults`."""
     coco = Fields(file.document, "the file")
     records = {key: sequence(coco[key], key) for key in ("images", "annotations", "categories")}

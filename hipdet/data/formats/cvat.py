@@ -14,21 +14,21 @@ from xml.etree.ElementTree import Element
 
 from hipdet.core.records import shown
 from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, turned_corners
-from hipdet.data.formats.parse import LabelFault, LabelFaults, LabelFile, child_text, film_size_in, number_in
+from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, child_text, film_size_in, number_in
 from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name
 
 _SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
 
 
 @file_by_file
-def read_cvat(file: LabelFile, options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
+def read_cvat(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
     """The films of `file`; faults of its shapes go to `faults`."""
     if file.document.tag != "annotations":
         raise LabelFault(f"root element is <{file.document.tag}>, expected <annotations>: is it CVAT's XML?")
     return [*_images(file, options.rotated, faults), *_tracks(file, options.rotated, faults)]
 
 
-def _images(file: LabelFile, rotated: str, faults: LabelFaults) -> Iterator[FilmLabels]:
+def _images(file: LabelFile, rotated: str, faults: FaultLog) -> Iterator[FilmLabels]:
     for index, image in enumerate(file.document.findall("image"), 1):
         place = f"image {index}"
         with faults.at(file.shown, place):
@@ -42,7 +42,7 @@ def _images(file: LabelFile, rotated: str, faults: LabelFaults) -> Iterator[Film
             yield FilmLabels(film_name(image.get("name"), "name"), size, tuple(boxes), file.path, place)
 
 
-def _tracks(file: LabelFile, rotated: str, faults: LabelFaults) -> list[FilmLabels]:
+def _tracks(file: LabelFile, rotated: str, faults: FaultLog) -> list[FilmLabels]:
     """One film per frame in which a track is to be seen."""
     size: Size | None = None
     with faults.at(file.shown, "meta"):

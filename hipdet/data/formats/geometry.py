@@ -20,7 +20,6 @@ Point = tuple[float, float]
 Size = tuple[int, int]
 
 UPRIGHT_WITHIN = 0.5  # px; a box whose corners a turn moved by less counts as upright
-TURNED = (5, 6, 7, 8)  # orientations that swap width and height
 
 
 def checked_box(box: Box, declared: Size | None) -> Box:
@@ -150,7 +149,7 @@ def turn_upright(box: Box, stored: Size, orientation: int | None) -> Box:
         x0, x1 = width - x1, width - x0
     if orientation in (3, 4, 6, 7):
         y0, y1 = height - y1, height - y0
-    return (y0, x0, y1, x1) if orientation in TURNED else (x0, y0, x1, y1)
+    return (y0, x0, y1, x1) if orientation >= 5 else (x0, y0, x1, y1)
 
 
 def as_orientation(value: int | None) -> int:

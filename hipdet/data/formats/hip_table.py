@@ -11,14 +11,14 @@ from dataclasses import replace
 
 from hipdet.core.files import is_file_name
 from hipdet.core.records import shown
-from hipdet.data.formats.parse import LabelFault, LabelFaults, LabelFile, TableRow, number_in, table_rows
+from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, TableRow, number_in, table_rows
 from hipdet.data.formats.record import FilmLabels, LabelBox, LabelOptions, file_by_file
 
 COLUMNS = ("image", "x", "y", "side")
 
 
 @file_by_file
-def read_hip_table(file: LabelFile, options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
+def read_hip_table(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
     """The films of `file`, each with the ``patient`` of its rows, or ``""``; faults of its rows go to `faults`."""
     films: dict[str, FilmLabels] = {}
     for row in table_rows(file.document, COLUMNS, faults, file.shown, delimiters=","):

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from hipdet.core.records import shown
 from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, turned_corners
-from hipdet.data.formats.parse import Fields, LabelFault, LabelFaults, LabelFile, film_size, number, sequence
+from hipdet.data.formats.parse import FaultLog, Fields, LabelFault, LabelFile, film_size, number, sequence
 from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".dcm", ".webp", ".gif")
@@ -25,16 +25,14 @@ TOLERANCE = 0.01  # percent; Label Studio rounds nothing, exports through other 
 
 
 @file_by_file
-def read_label_studio(file: LabelFile, options: LabelOptions, faults: LabelFaults) -> Iterator[FilmLabels]:
+def read_label_studio(file: LabelFile, options: LabelOptions, faults: FaultLog) -> Iterator[FilmLabels]:
     """The films of `file`; faults of its tasks go to `faults`."""
     for index, record in enumerate(sequence(file.document, "the file"), 1):
         with faults.at(file.shown, f"task {index}"):
             yield from _task(file, Fields(record, "the task"), f"task {index}", options, faults)
 
 
-def _task(
-    file: LabelFile, task: Fields, place: str, options: LabelOptions, faults: LabelFaults
-) -> Iterator[FilmLabels]:
+def _task(file: LabelFile, task: Fields, place: str, options: LabelOptions, faults: FaultLog) -> Iterator[FilmLabels]:
     """One film per annotator."""
     minimal = "data" not in task
     data = task if minimal else Fields(task["data"], "data")
@@ -109,7 +107,7 @@ def _minimal_regions(task: Fields) -> list[dict[str, Any]]:
 
 
 def _region_boxes(
-    regions: Sequence[object], rotated: str, where: tuple[str, str], faults: LabelFaults
+    regions: Sequence[object], rotated: str, where: tuple[str, str], faults: FaultLog
 ) -> tuple[tuple[LabelBox, ...], Size | None]:
     """The boxes among `regions` and the declared ``(width, height)`` of the film, None without boxes.
 
@@ -128,9 +126,8 @@ def _region_boxes(
             value = Fields(region["value"], "value")
             size = film_size(region["original_width"], region["original_height"])
             if size is None:
-                raise LabelFault(
-                    "original_width or original_height is null or 0, expected the size of the film in pixels"
-                )
+                found = "original_width or original_height is null or 0"
+                raise LabelFault(f"{found}, expected the size of the film in pixels")
             if sizes and size != sizes[0]:
                 raise LabelFault(f"original size is {size}, expected {sizes[0]} as before: one film has one size")
             sizes.append(size)

@@ -10,12 +10,12 @@ import math
 
 from hipdet.core.records import shown
 from hipdet.data.formats.geometry import Point, Size, around_circle, box_of_corners, checked_box, enclosing
-from hipdet.data.formats.parse import Fields, LabelFault, LabelFaults, LabelFile, film_size, number, sequence
+from hipdet.data.formats.parse import FaultLog, Fields, LabelFault, LabelFile, film_size, number, sequence
 from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name
 
 
 @file_by_file
-def read_labelme(file: LabelFile, options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
+def read_labelme(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
     """The film of `file`; faults of its shapes go to `faults`."""
     document = Fields(file.document, "the file")
     size = film_size(document.get("imageWidth"), document.get("imageHeight"))

@@ -25,10 +25,10 @@ from hipdet.core.records import shown
 
 
 class LabelFault(HipdetError):
-    """What is wrong at one place of a label file; :class:`LabelFaults` adds file and place."""
+    """What is wrong at one place of a label file; :class:`FaultLog` adds file and place."""
 
 
-class LabelFaults:
+class FaultLog:
     """The faults of label files found so far, each as ``file: place: what is wrong``."""
 
     def __init__(self) -> None:
@@ -194,7 +194,7 @@ def table_header(text: str, delimiters: Sequence[str] = DELIMITERS) -> tuple[lis
 
 
 def table_rows(
-    text: str, columns: Sequence[str], faults: LabelFaults, shown_file: str, delimiters: Sequence[str] = DELIMITERS
+    text: str, columns: Sequence[str], faults: FaultLog, shown_file: str, delimiters: Sequence[str] = DELIMITERS
 ) -> Iterator[TableRow]:
     """The rows below the header; empty lines are passed over, rows of another length go to `faults`.
 

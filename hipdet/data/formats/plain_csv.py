@@ -20,8 +20,8 @@ from dataclasses import replace
 from hipdet.core.records import shown
 from hipdet.data.formats.geometry import checked_box
 from hipdet.data.formats.parse import (
+    FaultLog,
     LabelFault,
-    LabelFaults,
     LabelFile,
     TableRow,
     film_size_in,
@@ -36,7 +36,7 @@ _ROUNDED = re.compile(r"[eE]\+?[0-9]")
 
 
 @file_by_file
-def read_csv(file: LabelFile, options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
+def read_csv(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
     """The films of `file`; faults of its rows go to `faults`."""
     form = _form(table_header(file.document)[0])
     films: dict[str, FilmLabels] = {}

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.records import shown
 from hipdet.core.stored_files import files_below
-from hipdet.data.formats.parse import LabelFault, LabelFaults, LabelFile, load_label_file, table_header
+from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, load_label_file, table_header
 from hipdet.data.formats.record import CLASS_LISTS, FilmLabels, FilmSizes, LabelOptions, Origin, Reader, repeat_faults
 
 BOX_COLUMNS = {"x", "y", "side", "w", "h", "x0", "y0", "x1", "y1"}  # of plain CSV
@@ -102,7 +102,7 @@ class LabelFormat:
     kinds: tuple[str, ...]
     reader: str
 
-    def read(self, files: Sequence[LabelFile], options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
+    def read(self, files: Sequence[LabelFile], options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
         """The films of all `files`; their faults go to `faults`."""
         read: Reader = resolve_name(f"hipdet.data.formats.{self.reader}")
         return read(files, options, faults)
@@ -166,7 +166,7 @@ def read_labels(
     options = LabelOptions(origin, rotated, film_size, names, author, attribute)
     if format is not None and format not in FORMATS:
         raise DatasetError(f"format is {format!r}, expected one of {', '.join(FORMATS)}")
-    faults = LabelFaults()
+    faults = FaultLog()
     files = _load(path, format, faults)
     kind, files = (format, files) if format else _detected(path, files, faults)
     films = FORMATS[kind].read(files, options, faults) if kind else []
@@ -177,7 +177,7 @@ def read_labels(
     return films
 
 
-def _load(path: Path, format: str | None, faults: LabelFaults) -> list[LabelFile]:
+def _load(path: Path, format: str | None, faults: FaultLog) -> list[LabelFile]:
     if path.is_dir():
         chosen = [FORMATS[format]] if format else FORMATS.values()
         suffixes = sorted({suffix for each in chosen for suffix in each.suffixes})
@@ -199,7 +199,7 @@ def _load(path: Path, format: str | None, faults: LabelFaults) -> list[LabelFile
     return files
 
 
-def _detected(path: Path, files: Sequence[LabelFile], faults: LabelFaults) -> tuple[str | None, list[LabelFile]]:
+def _detected(path: Path, files: Sequence[LabelFile], faults: FaultLog) -> tuple[str | None, list[LabelFile]]:
     """The one format of `files` and those that have it; the others, of no known format, are faults."""
     kinds: dict[str, list[LabelFile]] = {}
     for file in files:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from hipdet.core.errors import DatasetError
 from hipdet.core.records import shown
-from hipdet.data.formats.parse import LabelFault, LabelFaults, LabelFile
+from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile
 
 CLASS_LISTS = ("classes.txt", "obj.names", "predefined_classes.txt")  # beside label files, and none themselves
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
@@ -159,15 +159,15 @@ def repeat_faults(films: Iterable[FilmLabels], shown: dict[Path, str]) -> list[s
     return faults
 
 
-FileReader = Callable[[LabelFile, LabelOptions, LabelFaults], Iterable[FilmLabels]]
-Reader = Callable[[Sequence[LabelFile], LabelOptions, LabelFaults], list[FilmLabels]]
+FileReader = Callable[[LabelFile, LabelOptions, FaultLog], Iterable[FilmLabels]]
+Reader = Callable[[Sequence[LabelFile], LabelOptions, FaultLog], list[FilmLabels]]
 
 
 def file_by_file(read: FileReader) -> Reader:
     """A reader of several label files of a reader of one, whose faults end that file, not the reading."""
 
     @wraps(read)
-    def read_all(files: Sequence[LabelFile], options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
+    def read_all(files: Sequence[LabelFile], options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
         films: list[FilmLabels] = []
         for file in files:
             with faults.at(file.shown):

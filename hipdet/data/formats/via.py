@@ -17,16 +17,7 @@ from typing import Any
 
 from hipdet.core.records import shown
 from hipdet.data.formats.geometry import around_circle, checked_box
-from hipdet.data.formats.parse import (
-    Fields,
-    LabelFault,
-    LabelFaults,
-    LabelFile,
-    number,
-    number_in,
-    parse_json,
-    table_rows,
-)
+from hipdet.data.formats.parse import FaultLog, Fields, LabelFault, LabelFile, number, number_in, parse_json, table_rows
 from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name
 
 PROJECT_KEY = "_via_img_metadata"
@@ -35,12 +26,12 @@ _COLUMNS = ("filename", "region_count", SHAPE_COLUMN, "region_attributes")
 
 
 @file_by_file
-def read_via(file: LabelFile, options: LabelOptions, faults: LabelFaults) -> Iterable[FilmLabels]:
+def read_via(file: LabelFile, options: LabelOptions, faults: FaultLog) -> Iterable[FilmLabels]:
     """The films of `file`, JSON or CSV; faults of its regions go to `faults`."""
     return (_csv_films if file.kind == "text" else _json_films)(file, options.attribute, faults)
 
 
-def _json_films(file: LabelFile, attribute: str | None, faults: LabelFaults) -> Iterator[FilmLabels]:
+def _json_films(file: LabelFile, attribute: str | None, faults: FaultLog) -> Iterator[FilmLabels]:
     document = Fields(file.document, "the file")
     if PROJECT_KEY in document:
         document = Fields(document[PROJECT_KEY], PROJECT_KEY)
@@ -70,7 +61,7 @@ def _label_box(region: Fields, attribute: str | None, place: str) -> LabelBox:
     return LabelBox(_region_box(shape), _region_label(attributes, attribute), place)
 
 
-def _csv_films(file: LabelFile, attribute: str | None, faults: LabelFaults) -> list[FilmLabels]:
+def _csv_films(file: LabelFile, attribute: str | None, faults: FaultLog) -> list[FilmLabels]:
     """The films of `file` in the order of their first rows; faults of rows go to `faults`.
 
     Raises:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from xml.etree.ElementTree import Element
 
 from hipdet.data.formats.geometry import checked_box
-from hipdet.data.formats.parse import LabelFault, LabelFaults, LabelFile, child_text, film_size_in, number_in
+from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, child_text, film_size_in, number_in
 from hipdet.data.formats.record import (
     Box,
     FilmLabels,
@@ -29,7 +29,7 @@ from hipdet.data.formats.record import (
 )
 
 
-def read_voc(files: Sequence[LabelFile], options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
+def read_voc(files: Sequence[LabelFile], options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
     """The film of each of `files`; their faults go to `faults`."""
     if options.origin == "auto":
         options = replace(options, origin=0 if any(_is_zero_based(file.document) for file in files) else 1)
@@ -49,7 +49,7 @@ def _is_zero_based(root: Element) -> bool:
 
 
 @file_by_file
-def _films(file: LabelFile, options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
+def _films(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
     root: Element = file.document
     if root.tag != "annotation":
         raise LabelFault(f"root element is <{root.tag}>, expected <annotation>: is this a Pascal VOC file?")

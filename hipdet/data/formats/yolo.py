@@ -18,7 +18,7 @@ from typing import Any
 from hipdet.core.errors import HipdetError
 from hipdet.core.records import shown
 from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, clipped, enclosing
-from hipdet.data.formats.parse import Fields, LabelFault, LabelFaults, LabelFile, decoded, film_size, number_in
+from hipdet.data.formats.parse import FaultLog, Fields, LabelFault, LabelFile, decoded, film_size, number_in
 from hipdet.data.formats.record import CLASS_LISTS, Box, FilmLabels, FilmSizes, LabelBox, LabelOptions, label_name
 
 YAMLS = ("data.yaml", "data.yml", "dataset.yaml")
@@ -29,7 +29,7 @@ TOLERANCE = 1e-4  # of a film; what rounding to 4 digits adds
 _YAML_ERRORS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 
 
-def read_yolo(files: Sequence[LabelFile], options: LabelOptions, faults: LabelFaults) -> list[FilmLabels]:
+def read_yolo(files: Sequence[LabelFile], options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
     """The film of each of `files`; their faults go to `faults`."""
     films: list[FilmLabels] = []
     classes: dict[Path, tuple[str, ...]] = {}
@@ -44,7 +44,7 @@ def read_yolo(files: Sequence[LabelFile], options: LabelOptions, faults: LabelFa
     return films
 
 
-def _film(file: LabelFile, classes: Sequence[str], options: LabelOptions, faults: LabelFaults) -> FilmLabels:
+def _film(file: LabelFile, classes: Sequence[str], options: LabelOptions, faults: FaultLog) -> FilmLabels:
     name = film_of_label_file(file.shown)
     lines = [(number, line.split()) for number, line in enumerate(file.document.split("\n"), 1) if line.strip()]
     size = _size(options.film_size, name) if lines else None

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.stored_files import StoredFile, files_below
 from hipdet.data.candidates import Candidate, Exclusion, Found
-from hipdet.data.formats.parse import LabelFault, LabelFaults, decoded, table_rows
+from hipdet.data.formats.parse import FaultLog, LabelFault, decoded, table_rows
 from hipdet.radiographs.read import read_series_description
 
 SOURCE = "oaih"
@@ -145,7 +145,7 @@ def _other_names(series: str) -> tuple[str, ...]:
 
 def _descriptions(listing: Listing) -> dict[tuple[str, str], str]:
     """SeriesDescription by visit and participant/date/series."""
-    faults = LabelFaults()
+    faults = FaultLog()
     found: dict[tuple[str, str], str] = {}
     for visit, file in listing.contents:
         with faults.at(file.name):
