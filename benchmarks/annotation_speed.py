@@ -21,7 +21,7 @@ from selenium.webdriver.common.keys import Keys
 from annotation_parts import start_tool
 from browser import start_browser
 from hipdet.annotate.film_state import FilmState
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.main import reports_errors
 from hipdet.data.coco_file import Roi
 from hipdet.data.match import find_films
 from hipdet.radiographs.read import read_header

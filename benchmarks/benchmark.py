@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import hipdet.plugin  # noqa: F401
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.main import reports_errors
 from speed.results import Results
 
 EXAMPLES = """examples:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.main import reports_errors
 from hipdet.core.boxes import iou_matrix
 from hipdet.core.errors import DatasetError
 from hipdet.core.records import read_json

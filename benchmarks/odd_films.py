@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.main import reports_errors
 from hipdet.core.boxes import Boxes, as_boxes, turn_boxes
 from hipdet.core.files import write_json
 from hipdet.core.records import read_json

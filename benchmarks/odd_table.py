@@ -11,7 +11,7 @@ from odd_films import KINDS, make_kinds
 from tqdm import tqdm
 
 import hipdet.plugin  # noqa: F401  (before mmdet)
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.main import reports_errors
 from hipdet.core.boxes import as_boxes
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_text

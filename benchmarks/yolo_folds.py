@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hipdet.cli.errors import reports_errors
+from hipdet.cli.main import reports_errors
 from hipdet.core.annotations import is_ignored
 from hipdet.core.boxes import as_boxes, xywh_to_xyxy
 from hipdet.core.errors import HipdetError

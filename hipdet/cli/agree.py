@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hipdet.cli.arguments import command_parser
+from hipdet.cli.main import command_parser
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_csv, write_json
 from hipdet.data.annotators import DIFFERENCES, Comparison, compare

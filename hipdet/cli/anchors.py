@@ -15,7 +15,7 @@ from hipdet.anchors.feature_map import REFINING, RESNETS, Backbone
 from hipdet.anchors.plan import Plan, design
 from hipdet.anchors.rois import LabelledSet, read_sets, validation_beside
 from hipdet.anchors.search import EQUAL, FITTED, Goal
-from hipdet.cli.arguments import add_unfinished, command_parser
+from hipdet.cli.main import add_unfinished, command_parser
 from hipdet.core.configs import data_root_of, read_config
 from hipdet.core.errors import ConfigError, DatasetError, RadiographError
 from hipdet.core.files import write_json, write_text

@@ -13,7 +13,7 @@ from hipdet.annotate.labels import LabelStore, read_old_labels
 from hipdet.annotate.proposals import FilmProposals, cache_name, load_detector
 from hipdet.annotate.server import bind, serve
 from hipdet.annotate.session import Session
-from hipdet.cli.arguments import command_parser
+from hipdet.cli.main import command_parser
 from hipdet.core.errors import DatasetError, HipdetError
 
 EXAMPLES = """examples:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from hipdet.cli.arguments import command_parser
 from hipdet.cli.gallery import add_picture_arguments, image_root, limited, listed, out_file, write_pictures
-from hipdet.cli.main import require
+from hipdet.cli.main import command_parser, require
 from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.data.validate.check import Expected, validate
 from hipdet.data.validate.faults import Fault
@@ -72,7 +71,7 @@ def browse(args: argparse.Namespace) -> str:
 
 def browse_augmented(args: argparse.Namespace) -> str:
     """Draw films and what the training pipeline makes of them; returns the files written."""
-    require("mm", "browse --augmented")
+    require(["mm"], "browse --augmented")
     from hipdet.core.configs import read_config
     from hipdet.visualization.augmented import augmented_tiles, training_films  # mmdet is needed for nothing else here
 

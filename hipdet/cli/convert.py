@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from hipdet.cli.arguments import HelpFormatter, add_unfinished, command_parser, number_or_any, whole_number
+from hipdet.cli.main import HelpFormatter, add_unfinished, command_parser, number_or_any, whole_number
 from hipdet.core.errors import DatasetError
 from hipdet.data.candidates import Found, Rules
 from hipdet.data.collect import LabelSource, default_labels

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from hipdet.cli.arguments import command_parser
-from hipdet.cli.errors import USER_ERROR
+from hipdet.cli.main import USER_ERROR, command_parser
 from hipdet.core.errors import ConfigError, RadiographError
 from hipdet.core.files import write_csv
 from hipdet.inference.crops import COLUMNS, CropSettings, RoiCrop, crops_by_film, manifest_row, strangers, write_crops

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import DictAction
 
-from hipdet.cli.arguments import command_parser
+from hipdet.cli.main import command_parser
 from hipdet.core.configs import coco_file, default_root, read_config
 from hipdet.core.errors import ConfigError
 from hipdet.workflows.cross_validation import CrossValidation, Variant

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from mmengine.config import DictAction
 
-from hipdet.cli.arguments import command_parser, whole_number
+from hipdet.cli.main import command_parser, whole_number
 from hipdet.core.configs import default_root, read_config
 from hipdet.data.sources.phantoms import convert_phantoms
 from hipdet.data.split import SPLIT_BY

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from hipdet.cli.arguments import command_parser
+from hipdet.cli.main import command_parser
 from hipdet.core.classes import RoiCounts
 from hipdet.core.configs import coco_file
 from hipdet.core.errors import ConfigError

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hipdet.cli.arguments import command_parser, whole_number
+from hipdet.cli.main import command_parser, whole_number
 from hipdet.core.configs import default_root
 from hipdet.core.errors import DatasetError
 from hipdet.data.film_status import counted, left_out

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from hipdet.cli.arguments import command_parser, whole_number
+from hipdet.cli.main import command_parser, whole_number
 from hipdet.phantoms.plan import SOURCES
 from hipdet.phantoms.write import CHEST, write_phantoms
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from hipdet.cli.arguments import command_parser
+from hipdet.cli.main import command_parser
 from hipdet.core.errors import DatasetError
 from hipdet.data.validate.check import require_valid
 from hipdet.evaluation.metrics import calibration

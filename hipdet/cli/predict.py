@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from hipdet.cli.arguments import command_parser
-from hipdet.cli.errors import USER_ERROR
+from hipdet.cli.main import USER_ERROR, command_parser
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.inference.detections import FilmRois

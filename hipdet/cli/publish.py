@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hipdet.cli.arguments import command_parser
+from hipdet.cli.main import command_parser
 from hipdet.core.records import read_json
 from hipdet.export.publish import publish
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hipdet.cli.arguments import add_unfinished, command_parser
+from hipdet.cli.main import add_unfinished, command_parser
 from hipdet.core.annotations import GUESSED, SAID, UNKNOWN, patients_mark
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_json

@@ -8,7 +8,7 @@ from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmengine.runner import Runner
 
-from hipdet.cli.arguments import command_parser
+from hipdet.cli.main import command_parser
 from hipdet.cli.train import add_config_arguments, load_config
 from hipdet.core.errors import ConfigError
 from hipdet.engine.checkpoint import read_checkpoint

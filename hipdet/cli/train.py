@@ -10,7 +10,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from hipdet.cli.arguments import command_parser
+from hipdet.cli.main import command_parser
 from hipdet.core.configs import read_config
 from hipdet.engine.config import (
     require_readable_start,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hipdet.cli.arguments import command_parser, number_or_any
+from hipdet.cli.main import command_parser, number_or_any
 from hipdet.core.annotations import SAID, mark_record, patients_mark
 from hipdet.core.configs import default_root
 from hipdet.core.errors import DatasetError
