@@ -1,4 +1,4 @@
-"""The plan: recommended anchors, why these, what was rejected, and what to beware of: what one map can't do ."""
+"""The plan: recommended anchors, why these, what was rejected, and what one map with a few scales can't do for the data."""
 
 from __future__ import annotations
 
