@@ -23,7 +23,7 @@ from hipdet.core.configs import read_config
 from hipdet.core.files import replacing
 from hipdet.export.export import export_model
 from hipdet.export.torch_model import TorchModel
-from hipdet.inference.preprocess import shrink
+from hipdet.inference.film_list import shrink
 from hipdet.phantoms.write import make_film
 
 RUNTIMES = {

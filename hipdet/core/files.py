@@ -1,19 +1,21 @@
-"""Files that are whole or not there at all, locks on them, and names that stay below their folder."""
+"""Files: written whole or not at all, JSON read with suspicion, journals that grow, names that stay below their folder."""
 
 from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from reprlib import Repr
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from hipdet.core.errors import DatasetError
+from hipdet.core.errors import DatasetError, HipdetError
 
 
 @contextmanager
@@ -102,3 +104,176 @@ def plain(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(plain(item) for item in value)
     return value
+
+
+MAX_SIDE = 20_000  # px; a 43 cm film at 50 um, the finest digitiser, has 8,600
+
+_repr = Repr()
+_repr.maxstring = _repr.maxother = _repr.maxlong = 80
+_repr.maxlevel = 2
+
+
+def read_json(path: Path, expected: str, error: type[HipdetError] = DatasetError) -> Any:
+    """The content of `path`.
+
+    Args:
+        path: File.
+        expected: What it should be, for messages, such as ``predictions.json of hipdet predict``.
+        error: What is raised.
+
+    Raises:
+        HipdetError: no such file, or one that isn't JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as fault:
+        raise error(f"{path}: can't be read ({fault.strerror}), expected {expected}") from fault
+    except (ValueError, RecursionError) as fault:
+        raise error(f"{path}: not JSON ({fault}), expected {expected}") from fault
+
+
+def shown(value: object) -> str:
+    """`value` for a message: short, however large or deep it is."""
+    if type(value) is int and abs(value) < 10**15:  # ids, by the hundred thousand
+        return str(value)
+    return _repr.repr(value)
+
+
+def is_whole(value: object) -> bool:
+    """Whether it is a whole number and neither true nor false."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_side(value: object) -> bool:
+    """Whether it is a film's width or height: whole pixels, and not more than a radiograph can have."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_SIDE
+
+
+def finite(value: object) -> float | None:
+    """`value` as float, None unless it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def finite_box(bbox: object) -> tuple[float, float, float, float] | None:
+    """COCO ``[x, y, width, height]``, None unless these are four finite numbers."""
+    numbers = [finite(value) for value in bbox] if isinstance(bbox, list) else []
+    x, y, w, h = numbers if len(numbers) == 4 else [None] * 4
+    return None if x is None or y is None or w is None or h is None else (x, y, w, h)
+
+
+J = TypeVar("J", bound="Journal")
+
+
+class StorageError(HipdetError):
+    """A change that couldn't be stored: the disk is full, or the folder can't be written any more."""
+
+
+class Journal:
+    """An open journal; a last line that was cut short goes.
+
+    Args:
+        path: File; made if it isn't there.
+        busy: If given, nobody else can open it meanwhile, and this is what they are told.
+        synced: Lines are on the disk before :meth:`append` returns, not only in the hands of the system.
+
+    Raises:
+        DatasetError: somebody else has it, or its folder can't be written.
+    """
+
+    def __init__(self, path: Path, busy: str | None = None, synced: bool = False) -> None:
+        self.path = path
+        self._synced = synced
+        self._closing = ExitStack()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if busy:
+                self._closing.enter_context(locked(path.with_name(f".{path.name}.lock"), f"{path}: {busy}"))
+            self._file: BinaryIO = self._closing.enter_context(path.open("a+b", buffering=0))
+        except OSError as error:
+            self._closing.close()
+            raise DatasetError(f"{path}: can't be written ({error.strerror}): choose a folder with --out") from error
+        self._size = self._drop_unfinished_line()
+        self._spoiled = False
+
+    def __enter__(self: J) -> J:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others open it."""
+        self._closing.close()
+
+    def records(self, skip_damaged: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Place of each record, in bytes, and the record, the oldest first.
+
+        Args:
+            skip_damaged: Of a cache, what can't be read is left out.
+
+        Raises:
+            DatasetError: a line that is no JSON object.
+        """
+        place = 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    record = json.loads(line)
+                    fault = "" if isinstance(record, dict) else f"a {type(record).__name__}, expected an object"
+                except (ValueError, RecursionError) as error:
+                    fault = f"not JSON ({error})"
+                if not fault:
+                    yield place, record
+                elif not skip_damaged:
+                    remedy = "was it edited? Remove the line, or restore the file"
+                    raise DatasetError(f"{self.path}: line {number}: {fault}: {remedy}")
+                place += len(line)
+
+    def at(self, place: int) -> dict[str, Any]:
+        """The record at a place that :meth:`records` or :meth:`append` gave."""
+        with self.path.open("rb") as file:
+            file.seek(place)
+            record: dict[str, Any] = json.loads(file.readline())
+        return record
+
+    def append(self, records: Sequence[Mapping[str, Any]]) -> int:
+        """Store `records`; returns the place of the first.
+
+        Raises:
+            StorageError: they aren't stored, and nothing of them is.
+        """
+        lines = [json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n" for record in records]
+        content, place = memoryview("".join(lines).encode("utf-8", "surrogatepass")), self._size
+        try:
+            if self._spoiled:
+                self._file.truncate(self._size)
+            self._spoiled = True  # until all is there: half a line would spoil the next one
+            written = 0
+            while written < len(content):
+                written += self._file.write(content[written:]) or 0
+            if self._synced:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            with suppress(OSError):  # else it is cut off before the next line, or at the next start
+                self._file.truncate(self._size)
+            raise StorageError(f"{self.path.name}: not stored: {error.strerror}") from error
+        self._size += len(content)
+        self._spoiled = False
+        return place
+
+    def _drop_unfinished_line(self) -> int:
+        """Cut off a last line without end, which was never acknowledged; returns the size."""
+        size = 0
+        with self.path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    self._file.truncate(size)
+                    break
+                size += len(line)
+        return size

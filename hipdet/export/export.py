@@ -19,16 +19,14 @@ from tqdm import tqdm
 from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
-from hipdet.core.files import replacing
-from hipdet.core.records import read_json
+from hipdet.core.files import read_json, replacing
 from hipdet.data.coco_file import films_of
 from hipdet.evaluation.report import FOUND_CORNERS
 from hipdet.export.graph import ROIS, DetectorGraph
 from hipdet.export.torch_model import TorchModel
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.onnx_model import KEY, ModelCard, OnnxModel
-from hipdet.inference.orientation import centre_contrast, sign_of
-from hipdet.inference.review import HIT, ValidationFilm
+from hipdet.inference.review import HIT, ValidationFilm, centre_contrast, sign_of
 from hipdet.radiographs.read import read_radiograph
 
 UNKNOWN = -1  # the class of an extra in tables from before they had it

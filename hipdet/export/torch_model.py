@@ -19,13 +19,13 @@ from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.configs import read_config
 from hipdet.core.errors import CheckpointError
-from hipdet.core.records import read_json
+from hipdet.core.files import read_json
 from hipdet.core.resumable import fingerprint
 from hipdet.engine.checkpoint import read_checkpoint, state_dict_faults
 from hipdet.export.publish import weights_of
 from hipdet.inference.detections import FilmDetections
+from hipdet.inference.film_list import ShrunkFilm, shrink
 from hipdet.inference.onnx_model import ModelCard
-from hipdet.inference.preprocess import ShrunkFilm, shrink
 from hipdet.inference.review import ReviewLimits
 from hipdet.radiographs.grey import ReducedFilm
 from hipdet.version import __version__

@@ -12,11 +12,9 @@ from tqdm import tqdm
 from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError, RadiographError
 from hipdet.inference.detections import DetectedRoi, FilmRois
-from hipdet.inference.film_list import Films, FilmSource, film_sources, read_ahead
+from hipdet.inference.film_list import Films, FilmSource, ShrunkFilm, film_sources, read_ahead
 from hipdet.inference.onnx_model import OnnxModel
-from hipdet.inference.orientation import best_reading
-from hipdet.inference.preprocess import ShrunkFilm
-from hipdet.inference.review import ReviewLimits, film_flags
+from hipdet.inference.review import ReviewLimits, best_reading, film_flags
 from hipdet.version import RESULTS_VERSION
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError
 from hipdet.inference.detections import FilmDetections
-from hipdet.inference.preprocess import ShrunkFilm, shrink
+from hipdet.inference.film_list import ShrunkFilm, shrink
 from hipdet.inference.review import ReviewLimits
 from hipdet.radiographs.grey import ReducedFilm
 

@@ -10,9 +10,7 @@ from typing import Any
 
 from hipdet.core.boxes import xyxy_to_xywh
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import replacing, write_csv, write_json
-from hipdet.core.journal import Journal
-from hipdet.core.records import shown
+from hipdet.core.files import Journal, replacing, shown, write_csv, write_json
 from hipdet.inference.detections import FilmRois
 from hipdet.inference.film_list import FilmSource
 

@@ -20,7 +20,7 @@ from pycocotools.cocoeval import COCOeval
 from hipdet.core.annotations import as_crowd, is_ignored, patients_of
 from hipdet.core.boxes import sides_of_pairs, xywh_to_xyxy
 from hipdet.core.errors import DatasetError
-from hipdet.core.records import read_json
+from hipdet.core.files import read_json
 from hipdet.evaluation.metrics import Units, bootstrap_intervals, roi_figures
 
 # of ratio_ROI/image; the paper's lie in 0.10 .. 0.30

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from hipdet.core.errors import RadiographError
-from hipdet.radiographs.grey import TOO_LARGE, RadiographHeader, ReducedFilm
-from hipdet.radiographs.picture import picture_header, read_picture
+from hipdet.radiographs.grey import TOO_LARGE, RadiographHeader, ReducedFilm, picture_header, read_picture
 from hipdet.radiographs.sniff import AGAIN, checked_kind
 
 Source = str | os.PathLike[str] | bytes

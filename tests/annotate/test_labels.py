@@ -10,8 +10,7 @@ from hipdet.annotate.film_folder import FilmFolder
 from hipdet.annotate.film_state import FilmState, Project, parse_state
 from hipdet.annotate.labels import LabelStore, StaleRevision, read_old_labels
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import write_json
-from hipdet.core.journal import StorageError
+from hipdet.core.files import StorageError, write_json
 from hipdet.data.coco_file import Film, Roi, build_coco
 from hipdet.data.validate.check import Expected, validate
 from label_writers import WRITERS, write_coco

@@ -7,8 +7,7 @@ from dicom_bytes import film as dicom
 from hipdet import HipDetector
 from hipdet.core.boxes import as_boxes
 from hipdet.inference.detections import FilmDetections
-from hipdet.inference.film_list import FilmSource
-from hipdet.inference.preprocess import shrink
+from hipdet.inference.film_list import FilmSource, shrink
 from hipdet.inference.review import measures
 from hipdet.phantoms.write import make_film
 from hipdet.radiographs.grey import ReducedFilm

@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from hipdet.core.errors import RadiographError
-from hipdet.core.records import MAX_SIDE, finite, finite_box, is_side, is_whole, shown
+from hipdet.core.files import MAX_SIDE, finite, finite_box, is_side, is_whole, shown
 from hipdet.data.validate.faults import Faults, FaultyRecord
 from hipdet.data.validate.structure import Record, file_name_fault
 from hipdet.radiographs.read import read_header
