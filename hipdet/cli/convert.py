@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from hipdet.cli.main import HelpFormatter, add_unfinished, command_parser, number_or_any, whole_number
 from hipdet.core.errors import DatasetError
 from hipdet.data.candidates import Found, Rules
 from hipdet.data.collect import LabelSource, default_labels
 from hipdet.data.convert import Output, convert_found, report
-from hipdet.data.copies import Copies
 from hipdet.data.formats.reader import FORMATS
-from hipdet.data.sources.cgoa import ONE, PHASES, find_cgoa
-from hipdet.data.sources.folder import GIS_MIN_SIDE, find_folder, find_gis
-from hipdet.data.sources.fracatlas import convert_fracatlas
-from hipdet.data.sources.oaih import PAPER_VISITS, ROUTES, VISITS, find_oaih
-from hipdet.data.sources.phantoms import convert_phantoms
-from hipdet.data.split import SPLIT_BY
 from hipdet.data.statistics import Summary, table1
 
 # what a provenance file notes of a run: choices, but no paths
@@ -109,45 +105,11 @@ films, ROIs, patients, ratio_ROI/image, and the long side of the films in pixels
 """
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = command_parser("convert", __doc__, EXAMPLES)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{cgoa,oaih,gis,folder,fracatlas,phantom}")
-    _add_cgoa(_command(commands, "cgoa", "films under serial numbers, with a table film,patient,group,fracture"))
-    _add_oaih(_command(commands, "oaih", "AP pelvis films of the Osteoarthritis Initiative: its folders or zips"))
-    _add_gis(_command(commands, "gis", "a folder of pictures, such as an image search finds"))
-    _add_folder(_command(commands, "folder", "any folder of films with any ROI"))
-    fracatlas = _command(commands, "fracatlas", "the released FracAtlas folder")
-    fracatlas.add_argument(
-        "--table", type=Path,
-        help="table of hips (default: ROOT/hips.csv, else that of 100 films which comes with hipdet)",
-    )  # fmt: skip
-    fracatlas.add_argument("--folds", type=int, default=5, help="of the cross-validation")
-    phantom = _command(commands, "phantom", "synthetic films: ROOT/<cgoa|oaih|gis>/{images,hips.csv}")
-    phantom.add_argument("--val-fraction", type=float, default=0.1, help="part for validation")
-    phantom.add_argument(
-        "--split", choices=SPLIT_BY, default="patient",
-        help="films of a patient stay together, or film by film as in the paper, which leaks",
-    )  # fmt: skip
-    for made in (fracatlas, phantom):
-        made.add_argument("--out", type=Path, help="folder for the JSON files (default: ROOT/annotations)")
-        made.add_argument("--seed", type=int, default=0, help="of the split")
-    return parser.parse_args(argv)
-
-
-def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=text, epilog=EXAMPLES, formatter_class=HelpFormatter
-    )
-    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set")
-    return parser
-
-
-def _add_cgoa(parser: argparse.ArgumentParser) -> None:
+def _add_cgoa(parser: argparse.ArgumentParser, cgoa: ModuleType) -> None:
     add = parser.add_argument
     add("--table", type=Path, help="film,patient,group,fracture (default: ROOT/films.csv)")
     add(
-        "--phases", nargs="+", choices=[ONE, *PHASES], default=[ONE],
+        "--phases", nargs="+", choices=[cgoa.ONE, *cgoa.PHASES], default=[cgoa.ONE],
         help="films of a pair: pre, post, both, or one as in the paper: pre, or post where there is no pre (default: one)",
     )  # fmt: skip
     add(
@@ -157,25 +119,25 @@ def _add_cgoa(parser: argparse.ArgumentParser) -> None:
     _add_collection(parser)
 
 
-def _add_oaih(parser: argparse.ArgumentParser) -> None:
+def _add_oaih(parser: argparse.ArgumentParser, oaih: ModuleType) -> None:
     parser.add_argument(
-        "--visits", nargs="+", choices=VISITS, default=list(PAPER_VISITS), metavar="VISIT",
-        help=f"{', '.join(VISITS)} (default: 12m 96m, as in the paper)",
+        "--visits", nargs="+", choices=oaih.VISITS, default=list(oaih.PAPER_VISITS), metavar="VISIT",
+        help=f"{', '.join(oaih.VISITS)} (default: 12m 96m, as in the paper)",
     )  # fmt: skip
     parser.add_argument(
-        "--route", choices=ROUTES, default="dicom",
+        "--route", choices=oaih.ROUTES, default="dicom",
         help="the DICOM films, or the previews <series>_1x1.jpg that the paper used",
     )  # fmt: skip
     _add_collection(parser)
 
 
-def _add_gis(parser: argparse.ArgumentParser) -> None:
+def _add_gis(parser: argparse.ArgumentParser, folder: ModuleType) -> None:
     parser.add_argument("--exclude", type=Path, help="table film,reason (default: ROOT/exclude.csv if it is there)")
     parser.add_argument("--table", type=Path, help="film,patient (default: each film counts as one)")
-    _add_collection(parser, min_side=GIS_MIN_SIDE)
+    _add_collection(parser, min_side=folder.GIS_MIN_SIDE)
 
 
-def _add_folder(parser: argparse.ArgumentParser) -> None:
+def _add_folder(parser: argparse.ArgumentParser, folder: ModuleType) -> None:
     add = parser.add_argument
     add("--source", default="folder", help="name of the data set")
     add("--classes", nargs="+", default=[], help="class names in order (default: those of the labels)")
@@ -190,21 +152,82 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
     _add_collection(parser, rois=0)
 
 
-def _find(args: argparse.Namespace) -> tuple[Found, Rules, bool]:
+def _add_fracatlas(parser: argparse.ArgumentParser, fracatlas: ModuleType) -> None:
+    parser.add_argument(
+        "--table", type=Path,
+        help="table of hips (default: ROOT/hips.csv, else that of 100 films which comes with hipdet)",
+    )  # fmt: skip
+    parser.add_argument("--folds", type=int, default=5, help="of the cross-validation")
+    _add_parts(parser)
+
+
+def _add_phantom(parser: argparse.ArgumentParser, phantoms: ModuleType) -> None:
+    from hipdet.data.split import SPLIT_BY
+
+    parser.add_argument("--val-fraction", type=float, default=0.1, help="part for validation")
+    parser.add_argument(
+        "--split", choices=SPLIT_BY, default="patient",
+        help="films of a patient stay together, or film by film as in the paper, which leaks",
+    )  # fmt: skip
+    _add_parts(parser)
+
+
+def _add_parts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, help="folder for the JSON files (default: ROOT/annotations)")
+    parser.add_argument("--seed", type=int, default=0, help="of the split")
+
+
+class SourceCommand(NamedTuple):
+    """A data set: its module in ``hipdet.data.sources``, what it is, and what adds its arguments."""
+
+    module: str
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser, ModuleType], None]
+
+    def load(self) -> ModuleType:
+        """The module, imported when its data set is converted."""
+        return import_module(f"hipdet.data.sources.{self.module}")
+
+
+SOURCES = {
+    "cgoa": SourceCommand("cgoa", "films under serial numbers, with a table film,patient,group,fracture", _add_cgoa),
+    "oaih": SourceCommand("oaih", "AP pelvis films of the Osteoarthritis Initiative: its folders or zips", _add_oaih),
+    "gis": SourceCommand("folder", "a folder of pictures, such as an image search finds", _add_gis),
+    "folder": SourceCommand("folder", "any folder of films with any ROI", _add_folder),
+    "fracatlas": SourceCommand("fracatlas", "the released FracAtlas folder", _add_fracatlas),
+    "phantom": SourceCommand("phantoms", "synthetic films: ROOT/<cgoa|oaih|gis>/{images,hips.csv}", _add_phantom),
+}
+
+
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = command_parser("convert", __doc__, EXAMPLES)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, source in SOURCES.items():
+        command = commands.add_parser(
+            name, help=source.help, description=source.help, epilog=EXAMPLES, formatter_class=HelpFormatter
+        )
+        command.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set")
+        if name in argv:
+            source.add_arguments(command, source.load())
+    return parser.parse_args(argv)
+
+
+def _find(args: argparse.Namespace, source: ModuleType) -> tuple[Found, Rules, bool]:
     """The films, the rules, and whether near duplicates are looked for."""
     if args.command == "cgoa":
-        return find_cgoa(args.root, args.table, args.phases, tuple(args.crop)), rules(args, "cgoa"), False
+        return source.find_cgoa(args.root, args.table, args.phases, tuple(args.crop)), rules(args, "cgoa"), False
     if args.command == "oaih":
         # who labelled the previews can train on the films
         scaled = args.route == "dicom"
-        return find_oaih(args.root, args.visits, args.route), rules(args, "oaih", scaled_labels=scaled), False
+        return source.find_oaih(args.root, args.visits, args.route), rules(args, "oaih", scaled_labels=scaled), False
     if args.command == "gis":
-        return find_gis(args.root, args.exclude, args.table), rules(args, "gis"), True
-    found = find_folder(args.root, args.source, args.patient_from, args.table, args.exclude)
+        return source.find_gis(args.root, args.exclude, args.table), rules(args, "gis"), True
+    found = source.find_folder(args.root, args.source, args.patient_from, args.table, args.exclude)
     return found, rules(args, args.source, classes=tuple(args.classes)), args.near_duplicates
 
 
-def convert_collection(args: argparse.Namespace) -> str:
+def convert_collection(args: argparse.Namespace, source: ModuleType) -> str:
     """Convert films that labels lie beside; returns what was written, for people.
 
     Raises:
@@ -213,10 +236,12 @@ def convert_collection(args: argparse.Namespace) -> str:
     origin = args.origin if args.origin == "auto" else int(args.origin)
     options: dict[str, Any] = dict(format=args.format, origin=origin, rotated=args.rotated)
     labels = LabelSource(default_labels(args.root, args.labels), options)
-    found, its_rules, near_duplicates = _find(args)
+    found, its_rules, near_duplicates = _find(args, source)
     data_root = args.data_root or (args.root if args.root.is_dir() else args.root.parent)
     copies = None
     if args.copies is not None:
+        from hipdet.data.copies import Copies
+
         copies = Copies(data_root, None if args.copies == "upright" else int(args.copies), args.workers)
     out = Output(data_root, args.out, copies, args.skip_faulty, near_duplicates)
     noted = {name: getattr(args, name) for name in NOTED if getattr(args, name, None) not in (None, [], False)}
@@ -225,14 +250,15 @@ def convert_collection(args: argparse.Namespace) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Convert and print what was written."""
-    args = parse_arguments(argv)
+    args = parse_arguments(sys.argv[1:] if argv is None else argv)
+    source = SOURCES[args.command].load()
     if args.command not in ("fracatlas", "phantom"):
-        print(convert_collection(args))
+        print(convert_collection(args, source))
         return
     if args.command == "fracatlas":
-        written = convert_fracatlas(args.root, args.table, args.out, args.folds, args.seed)
+        written = source.convert_fracatlas(args.root, args.table, args.out, args.folds, args.seed)
     else:
-        written = convert_phantoms(args.root, args.out, args.val_fraction, args.seed, args.split)
+        written = source.convert_phantoms(args.root, args.out, args.val_fraction, args.seed, args.split)
     print(table1({path: Summary.of(films) for path, films in written.items()}))
     cut = {roi for films in written.values() for film in films for roi in film.rois if not roi.is_square}
     if cut:

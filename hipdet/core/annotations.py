@@ -25,7 +25,7 @@ def as_crowd(annotation: Mapping[str, Any]) -> dict[str, Any]:
 # key of the mark: in the ``info`` of a COCO file, and in image records where the file was joined of several
 PATIENTS = "patients"
 UNKNOWN, GUESSED = "unknown", "guessed"  # each film counts as a patient; groups of films that may be of one patient do
-UNKNOWN_PATIENTS, GUESSED_PATIENTS = {PATIENTS: UNKNOWN}, {PATIENTS: GUESSED}
+UNKNOWN_PATIENTS = {PATIENTS: UNKNOWN}
 SAID = {
     UNKNOWN: "patients aren't known: each film counts as one; films of one patient may stand on both sides",
     GUESSED: "patients aren't known; groups of neighbouring numbers are kept together",

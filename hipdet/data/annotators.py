@@ -15,7 +15,6 @@ from hipdet.data.candidates import Rules
 from hipdet.data.coco_file import Film, Roi, films_of
 from hipdet.data.film_status import STATUS, UNCHECKED, left_out
 from hipdet.data.formats.record import FilmLabels
-from hipdet.evaluation.matching import match
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,8 @@ def standing(labels: Sequence[FilmLabels], rules: Rules) -> tuple[list[FilmLabel
 
 def _partners(first: Sequence[Roi], second: Sequence[Roi]) -> list[int]:
     """The index in `second` of the partner of every one of `first`, -1 for none."""
+    from hipdet.evaluation.matching import match  # few data sets have two annotators
+
     iou = iou_matrix([roi.box for roi in first], [roi.box for roi in second])
     same = np.array([[a.label == b.label for b in second] for a in first]).reshape(iou.shape)
     return [int(partner) for partner in match(np.where(same, iou, 0.0))]

@@ -58,13 +58,14 @@ def fault_of(candidate: Candidate, error: HipdetError) -> Exclusion:
 class Found:
     """What a finder found: films to convert, films that the rules of the data set exclude, and sentences for the user.
 
-    Where not `patients_known`, films count as a patient each for want of knowledge.
+    `mark` says whether patients are known: empty, ``unknown`` where films count as a patient each for want of knowledge, or
+    ``guessed`` (see :mod:`hipdet.core.annotations`).
     """
 
     candidates: tuple[Candidate, ...]
     exclusions: tuple[Exclusion, ...] = ()
     notes: tuple[str, ...] = ()
-    patients_known: bool = True
+    mark: str = ""
 
 
 HIP = "hip"

@@ -11,22 +11,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
-from hipdet.core.annotations import UNKNOWN_PATIENTS
-from hipdet.core.errors import DatasetError, HipdetError, raise_faults
+from hipdet.core.annotations import UNKNOWN, mark_record
+from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.files import write_csv, write_json
 from hipdet.data.annotators import Agreement
-from hipdet.data.candidates import Candidate, Exclusion, Found, Rules, fault_of
+from hipdet.data.candidates import Candidate, Exclusion, Found, Rules
 from hipdet.data.coco_file import Film, build_coco
 from hipdet.data.collect import LabelSource, collect
-from hipdet.data.copies import Copies, NearDuplicate, copy_films, difference_hash, groups, near_duplicates
 from hipdet.data.formats.reader import FORMATS, label_files_below
 from hipdet.data.statistics import Summary, table1
-from hipdet.radiographs.read import read_radiograph
 from hipdet.version import __version__
+
+if TYPE_CHECKING:
+    from hipdet.data.copies import Copies, NearDuplicate
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was written and what there is to tell; `summary` is of the films before they were copied.
-
-    Where not `patients_known`, each film counts as a patient.
-    """
+    """What was written and what there is to tell; `summary` is of the films before they were copied, `mark` as of Found."""
 
     path: Path
     films: list[Film]
@@ -68,7 +64,7 @@ class Conversion:
     duplicates: tuple[NearDuplicate, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
-    patients_known: bool = True
+    mark: str = ""
     files: list[Path] = field(default_factory=list)
 
 
@@ -107,9 +103,8 @@ def write_conversion(conversion: Conversion, record: dict[str, Any], rules: Rule
             path.unlink(missing_ok=True)  # of an earlier run
     path = base.with_name(f"{base.name}.provenance.json")
     write_json(path, record)
-    info = {"description": f"{rules.source}: boxes in the upright frame, 0-based", "provenance": path.name}
-    if not conversion.patients_known:
-        info |= UNKNOWN_PATIENTS
+    description = f"{rules.source}: boxes in the upright frame, 0-based"
+    info = {"description": description, "provenance": path.name, **mark_record(conversion.mark)}
     classes = rules.classes or sorted({roi.label for film in conversion.films for roi in (*film.rois, *film.ignored)})
     write_json(conversion.path, build_coco(conversion.films, classes, info))
     conversion.files.extend([path, conversion.path])
@@ -186,12 +181,16 @@ def convert_found(
     _refuse(root, faults, output)  # before the steps that take long
     pairs: list[NearDuplicate] = []
     if output.near_duplicates:
-        films, pairs, undecodable = _join_near_duplicates(films)
+        from hipdet.data.copies import join_near_duplicates
+
+        films, pairs, undecodable = join_near_duplicates(films)
         faults += undecodable
     originals = {candidate.name: film for film, candidate in films}
     if output.copies is None:
         films = _in_place(films, root, output.data_root)
     else:
+        from hipdet.data.copies import copy_films
+
         films, undecodable = copy_films(films, output.copies)
         faults += undecodable
     _refuse(root, faults, output)
@@ -208,10 +207,23 @@ def convert_found(
         duplicates=tuple(pairs),
         warnings=tuple(collected.warnings),
         notes=found.notes,
-        patients_known=found.patients_known,
+        mark=found.mark,
     )
     write_conversion(conversion, provenance(root, conversion, labels, options), rules)
     return conversion
+
+
+def convert_listed(found: Found, table: Path, source: str) -> list[Film]:
+    """The films of `found` with their hips by a hip table, in the order of `found`: for data sets that are written in parts.
+
+    Raises:
+        DatasetError: the list of damaged films and of boxes that aren't on theirs.
+    """
+    collected = collect(found, LabelSource({"": table}, {"format": "hips"}), Rules(source, rois=None))
+    raise_faults(table, [f"{fault.name}: {fault.reason}" for fault in collected.faults])
+    film_of = {candidate.name: film for film, candidate in collected.films}
+    # one table labels all films: no record says which
+    return [replace(film_of[each.name], extra=dict(each.extra)) for each in found.candidates]
 
 
 def _refuse(root: Path, faults: Sequence[Exclusion], output: Output) -> None:
@@ -240,25 +252,6 @@ def _in_place(films: Films, root: Path, data_root: Path) -> Films:
     return [(replace(film, file_name=(prefix / film.file_name).as_posix()), candidate) for film, candidate in films]
 
 
-def _join_near_duplicates(films: Films) -> tuple[Films, list[NearDuplicate], list[Exclusion]]:
-    """Films that are nearly the same become one patient, so that no split divides them; undecodable ones are faults."""
-    good, hashes, faults = [], [], []
-    for film, candidate in tqdm(films, "near duplicates", unit="film", disable=None):
-        try:
-            hashes.append(difference_hash(read_radiograph(candidate.file.source(), candidate.shown)))
-            good.append((film, candidate))
-        except HipdetError as error:
-            faults.append(fault_of(candidate, error))
-    names = [candidate.shown for _, candidate in good]
-    pairs = near_duplicates(names, hashes)
-    patient = {candidate.shown: film.patient for film, candidate in good}
-    film_of = {of: name for name, of in patient.items()}
-    # a patient's other films come along
-    first = groups(names, [*pairs, *(NearDuplicate(0, film_of[patient[name]], name) for name in names)])
-    joined = [(replace(film, patient=patient[first[each.shown]]), each) for film, each in good]
-    return joined, pairs, faults
-
-
 SHOWN = 5
 
 
@@ -271,7 +264,7 @@ def report(conversion: Conversion) -> str:
     none = sum(not film.rois for film in conversion.films)
     if none:
         lines.append(f"{none} films are recorded as having no ROI: training learns from them what is none")
-    if not conversion.patients_known:
+    if conversion.mark == UNKNOWN:
         lines.append(
             "patients aren't known, so each film counts as one: --table or --patient-from says which film is whose"
         )

@@ -194,3 +194,24 @@ def groups(names: Sequence[str], pairs: Sequence[NearDuplicate]) -> dict[str, st
     component = connected_components(graph, directed=False)[1]
     first: dict[int, str] = {}
     return {name: first.setdefault(component[n], name) for name, n in place.items()}
+
+
+def join_near_duplicates(
+    films: Sequence[tuple[Film, Candidate]],
+) -> tuple[list[tuple[Film, Candidate]], list[NearDuplicate], list[Exclusion]]:
+    """Films that are nearly the same become one patient, so that no split divides them; undecodable ones are faults."""
+    good, hashes, faults = [], [], []
+    for film, candidate in tqdm(films, "near duplicates", unit="film", disable=None):
+        try:
+            hashes.append(difference_hash(read_radiograph(candidate.file.source(), candidate.shown)))
+            good.append((film, candidate))
+        except HipdetError as error:
+            faults.append(fault_of(candidate, error))
+    names = [candidate.shown for _, candidate in good]
+    pairs = near_duplicates(names, hashes)
+    patient = {candidate.shown: film.patient for film, candidate in good}
+    film_of = {of: name for name, of in patient.items()}
+    # a patient's other films come along
+    first = groups(names, [*pairs, *(NearDuplicate(0, film_of[patient[name]], name) for name in names)])
+    joined = [(replace(film, patient=patient[first[each.shown]]), each) for film, each in good]
+    return joined, pairs, faults

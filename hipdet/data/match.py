@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Generic, TypeVar
 
 from hipdet.core.errors import DatasetError, raise_faults
-from hipdet.core.stored_files import files_below
+from hipdet.core.stored_files import StoredFile, files_below
 from hipdet.data.candidates import Candidate, Exclusion, Found
 from hipdet.data.formats.parse import FaultLog, LabelFault, TableRow, load_label_file, table_header, table_rows
+from hipdet.data.formats.reader import read_labels
 from hipdet.data.formats.record import FilmLabels
 from hipdet.radiographs.sniff import is_film, short_name
 
@@ -108,6 +109,41 @@ def find_films(root: Path, source: str) -> list[Candidate]:
     if not candidates:
         raise DatasetError(f"{root}: no films, expected JPEG, PNG, TIFF, BMP or DICOM files: check the path")
     return candidates
+
+
+def find_listed(
+    root: Path, table: Path, folders: Sequence[str], patient_of: Callable[[FilmLabels], str], remedy: str
+) -> Found:
+    """The films that a hip table names, in its order.
+
+    Args:
+        root: Folder of the data set.
+        table: The table.
+        folders: Below `root`; every film is in one of them.
+        patient_of: Pseudonym of the patient; raises LabelFault where there is none.
+        remedy: What to do about a film that isn't there.
+
+    Raises:
+        DatasetError: faults of the table, or the list of films that aren't there, are there twice, or have no patient.
+    """
+    candidates, faults = [], FaultLog()
+    for labels in read_labels(table, "hips"):
+        with faults.at(labels.place):
+            patient = patient_of(labels)
+            names = [name for folder in folders if _is_there(root / (name := f"{folder}/{labels.film}"))]
+            if not names:
+                raise LabelFault(f"{labels.film} is not in {' or '.join(folders)} of {root}: {remedy}")
+            if len(names) > 1:
+                raise LabelFault(f"{labels.film} is there twice: {', '.join(names)} of {root}: remove the copies")
+            candidates.append(Candidate(StoredFile(names[0], root / names[0]), patient, short_name(names[0])))
+    raise_faults(table, faults.found)
+    return Found(tuple(candidates))
+
+
+def _is_there(path: Path) -> bool:
+    if path.is_file() and path.resolve().parent != path.parent.resolve():
+        raise LabelFault(f"{path} is a link out of its folder: put the film itself there")
+    return path.is_file()
 
 
 def read_film_table(path: Path, columns: Sequence[str] = (), empty: bool = False) -> list[tuple[str, TableRow]]:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO
 
 import numpy as np
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from hipdet.core.errors import RadiographError
-from hipdet.radiographs.dicom import dicom_header, read_dicom, series_description
 from hipdet.radiographs.grey import TOO_LARGE, RadiographHeader, ReducedFilm, picture_header, read_picture
 from hipdet.radiographs.sniff import AGAIN, checked_kind
 
@@ -86,7 +86,7 @@ def read_header(source: Source, name: str | None = None) -> RadiographHeader:
     """
     with _opened(source, name) as file:
         kind = checked_kind(file)
-        return dicom_header(file) if kind == "DICOM" else picture_header(file, kind)
+        return _dicom().dicom_header(file) if kind == "DICOM" else picture_header(file, kind)
 
 
 def read_series_description(source: Source, name: str | None = None) -> str | None:
@@ -98,13 +98,20 @@ def read_series_description(source: Source, name: str | None = None) -> str | No
     with _opened(source, name) as file:
         if checked_kind(file) != "DICOM":
             raise RadiographError("not a DICOM file, expected one")
-        return series_description(file)
+        return _dicom().series_description(file)
 
 
 def _decoded(source: Source, name: str | None, depth: int = 8, at_least: int | None = None) -> ReducedFilm:
     with _opened(source, name) as file:
         kind = checked_kind(file)
-        return read_dicom(file, depth) if kind == "DICOM" else read_picture(file, kind, depth, at_least)
+        return _dicom().read_dicom(file, depth) if kind == "DICOM" else read_picture(file, kind, depth, at_least)
+
+
+def _dicom() -> ModuleType:
+    """The reader of DICOM, imported with the first film that is one."""
+    from hipdet.radiographs import dicom
+
+    return dicom
 
 
 @contextmanager

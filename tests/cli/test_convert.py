@@ -114,6 +114,23 @@ def test_ignored_boxes_of_a_coco_file_stay_ignored(tmp_path):
     assert "number" not in done.stdout  # of ROIs
 
 
+def test_only_what_a_conversion_needs_is_imported(tmp_path):
+    make_gis(tmp_path / "GIS")
+    code = "import sys; from hipdet.cli.main import main; main(sys.argv[1:]); print(*sys.modules)"
+    command = [sys.executable, "-c", code, "convert", "folder", "GIS"]
+    done = subprocess.run(command, cwd=tmp_path, env=of_checkout(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    imported = [name for name in done.stdout.splitlines()[-1].split() if name.partition(".")[0] == "hipdet"]
+    assert len(imported) <= 40
+    for package, needed in (
+        ("sources", ["folder"]),
+        ("formats", ["geometry", "parse", "plain_csv", "reader", "record"]),
+    ):
+        start = f"hipdet.data.{package}."
+        assert sorted(name.removeprefix(start) for name in imported if name.startswith(start)) == needed
+    assert "hipdet.radiographs.dicom" not in imported
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

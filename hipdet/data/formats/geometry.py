@@ -20,9 +20,6 @@ Point = tuple[float, float]
 Size = tuple[int, int]
 
 UPRIGHT_WITHIN = 0.5  # px; a box whose corners a turn moved by less counts as upright
-# A square around an ROI at the edge of a film reaches over it: FracAtlas has 4 hips of 200, by up to 21% of the side.
-# More than this part is a mistake: another film's box, or one drawn on the film before it was turned upright.
-LARGEST_OVERHANG = 0.25
 
 
 def checked_box(box: Box, declared: Size | None) -> Box:
@@ -40,11 +37,6 @@ def checked_box(box: Box, declared: Size | None) -> Box:
             "again, or mend the size"
         )
     return box
-
-
-def overhang(box: Box, width: float, height: float) -> float:
-    """How far `box` reaches out of a film of this size, in pixels; below 0 if it doesn't."""
-    return max(-box[0], -box[1], box[2] - width, box[3] - height)
 
 
 def clipped(box: Box, width: float, height: float) -> Box:

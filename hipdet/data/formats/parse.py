@@ -204,7 +204,7 @@ def table_rows(
     header, delimiter = table_header(text, delimiters)
     missing = [column for column in columns if column not in header]
     if missing:
-        raise LabelFault(f"columns {', '.join(missing)} are missing, found {shown(header)}")
+        raise LabelFault(f"columns {', '.join(missing)} are missing, found {shown(header)} separated by {delimiter!r}")
     if len(set(header)) < len(header):
         raise LabelFault(f"a column stands twice in {shown(header)}, expected once: remove one")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)

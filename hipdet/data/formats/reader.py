@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from tqdm import tqdm
@@ -13,16 +14,10 @@ from tqdm import tqdm
 from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.files import shown
 from hipdet.core.stored_files import files_below
-from hipdet.data.formats.coco import read_coco_labels
-from hipdet.data.formats.cvat import read_cvat
-from hipdet.data.formats.label_studio import read_label_studio
-from hipdet.data.formats.labelme import read_labelme
 from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, load_label_file, table_header
-from hipdet.data.formats.plain_csv import FORMS, read_csv
-from hipdet.data.formats.record import FilmLabels, FilmSizes, LabelOptions, Origin, Reader, repeat_faults
-from hipdet.data.formats.via import PROJECT_KEY, SHAPE_COLUMN, read_via
-from hipdet.data.formats.voc import read_voc
-from hipdet.data.formats.yolo import TEXTS, read_yolo
+from hipdet.data.formats.record import CLASS_LISTS, FilmLabels, FilmSizes, LabelOptions, Origin, Reader, repeat_faults
+
+BOX_COLUMNS = {"x", "y", "side", "w", "h", "x0", "y0", "x1", "y1"}  # of plain CSV
 
 
 def detect_format(file: LabelFile) -> str:
@@ -53,16 +48,16 @@ def _json_format(document: Any) -> str | None:
     if "shapes" in document:
         return "labelme"
     films = [film for film in document.values() if isinstance(film, dict)]
-    if PROJECT_KEY in document or any({"filename", "regions"} <= film.keys() for film in films):
+    if "_via_img_metadata" in document or any({"filename", "regions"} <= film.keys() for film in films):
         return "via"
     return None
 
 
 def _text_format(file: LabelFile) -> str | None:
     columns, _ = table_header(file.document)
-    if SHAPE_COLUMN in columns:
+    if "region_shape_attributes" in columns:
         return "via"
-    if "image" in columns and any(set(form) & set(columns) for form in FORMS):
+    if "image" in columns and not BOX_COLUMNS.isdisjoint(columns):
         return "csv"
     endings = {".txt": "yolo", ".csv": "csv", ".tsv": "csv"}
     return endings.get(file.path.suffix.lower())
@@ -90,30 +85,39 @@ def label_files_below(root: Path, suffixes: Iterable[str]) -> list[Path]:
 
     def wanted(name: str) -> bool:
         lower = name.lower()
-        return lower.endswith(endings) and lower not in TEXTS and not lower.startswith("readme")
+        return lower.endswith(endings) and lower not in CLASS_LISTS and not lower.startswith("readme")
 
     return sorted(file.path for file in files_below(root, wanted=wanted))
 
 
 @dataclass(frozen=True)
 class LabelFormat:
-    """One format: what its files end with, what they are (see LabelFile.kind) and their reader."""
+    """One format: what its files end with, what they are (see LabelFile.kind), and its reader: ``module:function`` here.
+
+    The module is imported when a file of the format is read.
+    """
 
     title: str
     suffixes: tuple[str, ...]
     kinds: tuple[str, ...]
-    read: Reader
+    reader: str
+
+    def read(self, files: Sequence[LabelFile], options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
+        """The films of all `files`; their faults go to `faults`."""
+        read: Reader = resolve_name(f"hipdet.data.formats.{self.reader}")
+        return read(files, options, faults)
 
 
 FORMATS = {
-    "coco": LabelFormat("COCO JSON", (".json",), ("json",), read_coco_labels),
-    "voc": LabelFormat("Pascal VOC XML", (".xml",), ("xml",), read_voc),
-    "labelme": LabelFormat("LabelMe JSON", (".json",), ("json",), read_labelme),
-    "cvat": LabelFormat("CVAT XML", (".xml",), ("xml",), read_cvat),
-    "labelstudio": LabelFormat("Label Studio JSON", (".json",), ("json",), read_label_studio),
-    "via": LabelFormat("VIA JSON or CSV", (".json", ".csv"), ("json", "text"), read_via),
-    "yolo": LabelFormat("YOLO txt", (".txt",), ("text",), read_yolo),
-    "csv": LabelFormat("plain CSV", (".csv", ".tsv", ".txt"), ("text",), read_csv),
+    "coco": LabelFormat("COCO JSON", (".json",), ("json",), "coco:read_coco_labels"),
+    "voc": LabelFormat("Pascal VOC XML", (".xml",), ("xml",), "voc:read_voc"),
+    "labelme": LabelFormat("LabelMe JSON", (".json",), ("json",), "labelme:read_labelme"),
+    "cvat": LabelFormat("CVAT XML", (".xml",), ("xml",), "cvat:read_cvat"),
+    "labelstudio": LabelFormat("Label Studio JSON", (".json",), ("json",), "label_studio:read_label_studio"),
+    "via": LabelFormat("VIA JSON or CSV", (".json", ".csv"), ("json", "text"), "via:read_via"),
+    "yolo": LabelFormat("YOLO txt", (".txt",), ("text",), "yolo:read_yolo"),
+    "csv": LabelFormat("plain CSV", (".csv", ".tsv", ".txt"), ("text",), "plain_csv:read_csv"),
+    "hips": LabelFormat("hip table", (".csv",), ("text",), "hip_table:read_hip_table"),
 }
 
 
@@ -135,8 +139,8 @@ def read_labels(
 
     Args:
         path: File or folder.
-        format: One of ``coco``, ``voc``, ``labelme``, ``cvat``, ``labelstudio``, ``via``, ``yolo``, ``csv``; by default told
-            from the content.
+        format: One of ``coco``, ``voc``, ``labelme``, ``cvat``, ``labelstudio``, ``via``, ``yolo``, ``csv``, ``hips``; by
+            default told from the content, by which a hip table is plain CSV.
         origin: Of VOC: 0 for edges counted from 0 (LabelImg), 1 for the standard's pixels counted from 1.  ``auto`` takes
             0 if a file among those read together proves it by an xmin or ymin below 1, or has LabelImg's ``<path>``;
             otherwise 1.

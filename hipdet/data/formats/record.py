@@ -17,6 +17,7 @@ from hipdet.core.errors import DatasetError
 from hipdet.core.files import shown
 from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile
 
+CLASS_LISTS = ("classes.txt", "obj.names", "predefined_classes.txt")  # beside label files, and none themselves
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -63,11 +64,15 @@ class LabelBox:
             reach over the edge of the film.
         label: Name of its class as the file has it, None where the file gives none.
         place: Where it stands in the label file: ``line 12``, ``object 2``.
+        picture_side: ``left`` or ``right`` as seen on the upright film, where the file says it.
+        implant: Whether the joint is artificial, where the file says it.
     """
 
     box: Box
     label: str | None
     place: str
+    picture_side: str | None = None
+    implant: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,8 @@ class FilmLabels:
         place: Where the film stands in it: ``image 3``; empty where the file is about this film only.
         annotator: Who labelled it, where the format says so and a film can stand in it once per annotator.
         ignored: Boxes that are neither ROI nor background, where the format can say so, in the order of the file.
-        remarks: What hipdet annotate says of it, such as ``status`` (see :mod:`hipdet.data.film_status`).
+        remarks: What else the file says of it: hipdet annotate a ``status`` and the like (see
+            :mod:`hipdet.data.film_status`), a hip table the ``patient``.
     """
 
     film: str

@@ -19,9 +19,8 @@ from hipdet.core.errors import HipdetError
 from hipdet.core.files import shown
 from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, clipped, enclosing
 from hipdet.data.formats.parse import FaultLog, Fields, LabelFault, LabelFile, decoded, film_size, number_in
-from hipdet.data.formats.record import Box, FilmLabels, FilmSizes, LabelBox, LabelOptions, label_name
+from hipdet.data.formats.record import CLASS_LISTS, Box, FilmLabels, FilmSizes, LabelBox, LabelOptions, label_name
 
-TEXTS = ("classes.txt", "obj.names", "predefined_classes.txt")
 YAMLS = ("data.yaml", "data.yml", "dataset.yaml")
 LEVELS = 4  # the folder itself and three above: data/labels/train/a.txt with data/data.yaml
 MAX_BYTES = 1 << 20
@@ -119,7 +118,7 @@ def find_classes(folder: Path) -> tuple[str, ...]:
         LabelFault: none found, a broken file, or two files in one folder that differ.
     """
     for place in [folder.absolute(), *folder.absolute().parents][:LEVELS]:
-        paths = [place / name for name in (*TEXTS, *YAMLS) if (place / name).is_file()]
+        paths = [place / name for name in (*CLASS_LISTS, *YAMLS) if (place / name).is_file()]
         found = {path.name: read_classes(path) for path in paths}
         if len(set(found.values())) > 1:
             raise LabelFault(f"{' and '.join(found)} in {place} differ, expected the same classes: remove one")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from hipdet.core.annotations import UNKNOWN
 from hipdet.core.errors import DatasetError
 from hipdet.data.candidates import Candidate, Found
 from hipdet.data.match import exclude_listed, find_films, with_patients, with_patients_of
@@ -39,7 +40,7 @@ def find_folder(
     if table is not None:
         films, in_table = with_patients_of(films, table)
         known = known or in_table
-    return replace(exclude_listed(films, exclude), patients_known=known)
+    return replace(exclude_listed(films, exclude), mark="" if known else UNKNOWN)
 
 
 def find_gis(root: Path, exclude: Path | None = None, table: Path | None = None) -> Found:

@@ -6,14 +6,35 @@ import os
 from pathlib import Path
 
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import write_json
+from hipdet.core.files import write_json_files
+from hipdet.data.candidates import HIP, Found
 from hipdet.data.coco_file import Film, build_coco
-from hipdet.data.formats.hip_table import HIP, film_in, films_of_table, read_hip_table
+from hipdet.data.convert import convert_listed
+from hipdet.data.formats.parse import LabelFault
+from hipdet.data.formats.record import FilmLabels
+from hipdet.data.match import find_listed
 from hipdet.data.split import split_films
 
 SPLIT_SOURCES = ("cgoa", "oaih")  # trained and validated on
 TEST_SOURCES = ("gis",)
 INFO = {"description": "Hips in synthetic AP pelvic radiographs; boxes in the upright frame, 0-based"}
+
+
+def find_phantoms(root: Path, source: str) -> Found:
+    """The films that ``<source>/hips.csv`` below `root` names, with its patients.
+
+    Raises:
+        DatasetError: the list of faults of the table, or of its films: not there, or without patient.
+    """
+    table, folder = root / source / "hips.csv", f"{source}/images"
+    return find_listed(root, table, [folder], _patient, "make the phantoms again")
+
+
+def _patient(labels: FilmLabels) -> str:
+    patient: str = labels.remarks["patient"]
+    if not patient:
+        raise LabelFault(f"column patient is missing or empty for {labels.film}, expected the pseudonym of the patient")
+    return patient
 
 
 def convert_phantoms(
@@ -43,33 +64,17 @@ def convert_phantoms(
     """
     root = Path(root)
     out = Path(out) if out is not None else root / "annotations"
-    subsets: dict[str, list[Film]] = {}
+    parts: dict[str, list[Film]] = {}
     for source in (*SPLIT_SOURCES, *TEST_SOURCES):
         if (root / source).is_dir():
-            subsets[source] = _films(root, source)
+            films = parts[source] = convert_listed(find_phantoms(root, source), root / source / "hips.csv", source)
             if source in SPLIT_SOURCES:
-                train, val = split_films(subsets[source], val_fraction, seed, split)
-                subsets |= {f"{source}_train": train, f"{source}_val": val}
-    if not subsets:
+                parts[f"{source}_train"], parts[f"{source}_val"] = split_films(films, val_fraction, seed, split)
+    if not parts:
         raise DatasetError(f"{root}: found none of the folders {', '.join((*SPLIT_SOURCES, *TEST_SOURCES))}")
-    if all(source in subsets for source in SPLIT_SOURCES):
+    if parts.keys() >= {*SPLIT_SOURCES}:
         for part in ("train", "val"):
-            together = [film for source in SPLIT_SOURCES for film in subsets[f"{source}_{part}"]]
-            subsets["_".join((*SPLIT_SOURCES, part))] = together
-    for name, films in subsets.items():
-        write_json(out / f"{name}.json", build_coco(films, [HIP], INFO))
-    return {out / f"{name}.json": films for name, films in subsets.items()}
-
-
-def _films(root: Path, source: str) -> list[Film]:
-    table, folder = root / source / "hips.csv", root / source / "images"
-
-    def find(image: str) -> Path:
-        path = film_in(folder, image)
-        if path is None:
-            raise DatasetError(f"{image} is not in {folder}: make the phantoms again")
-        return path
-
-    return films_of_table(
-        read_hip_table(table, need_patient=True), table, root, source, find, lambda row: str(row.patient)
-    )
+            union = [film for source in SPLIT_SOURCES for film in parts[f"{source}_{part}"]]
+            parts["_".join((*SPLIT_SOURCES, part))] = union
+    write_json_files({out / f"{name}.json": build_coco(films, [HIP], INFO) for name, films in parts.items()})
+    return {out / f"{name}.json": films for name, films in parts.items()}

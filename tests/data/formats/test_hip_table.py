@@ -1,23 +1,26 @@
 import pytest
 
 from hipdet.core.errors import DatasetError
-from hipdet.data.formats.hip_table import HipRow, film_in, films_of_table, read_hip_table
+from hipdet.data.convert import convert_listed
+from hipdet.data.formats.reader import read_labels
+from hipdet.data.formats.record import LabelBox
+from hipdet.data.sources.phantoms import find_phantoms
 
 HEADER = "image,x,y,side,picture_side,implant,patient\n"
 ROW = "a.jpg,10,20,30,left,0,p1\n"
 
 
-def read(tmp_path, text, **options):
+def read(tmp_path, text):
     path = tmp_path / "hips.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_hip_table(path, **options)
+    return read_labels(path, "hips")
 
 
 def test_rows(tmp_path):
-    rows = read(tmp_path, HEADER + ROW + "b.jpg,1.5,-2,3e1,,,\n")
-    assert rows == [
-        HipRow(2, "a.jpg", 10, 20, 30, "left", False, "p1"),
-        HipRow(3, "b.jpg", 1.5, -2, 30, None, None, None),
+    films = read(tmp_path, HEADER + ROW + "b.jpg,1.5,-2,3e1,,,\n")
+    assert [(film.place, film.film, film.declared, film.remarks, film.boxes) for film in films] == [
+        ("line 2", "a.jpg", None, {"patient": "p1"}, (LabelBox((10, 20, 40, 50), None, "line 2", "left", False),)),
+        ("line 3", "b.jpg", None, {"patient": ""}, (LabelBox((1.5, -2, 31.5, 28), None, "line 3"),)),
     ]
 
 
@@ -35,35 +38,39 @@ def test_rows(tmp_path):
 def test_variants_read_alike(tmp_path, text):
     if isinstance(text, str):
         text = text.replace("image, x, y, side, picture_side, implant, patient", HEADER.strip())
-    (row,) = read(tmp_path, text)
-    assert (row.image, row.x, row.y, row.side, row.picture_side) == ("a.jpg", 10, 20, 30, "left")
+    (film,) = read(tmp_path, text)
+    assert (film.film, film.boxes[0].box, film.boxes[0].picture_side) == ("a.jpg", (10, 20, 40, 50), "left")
 
 
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ("../a.jpg,10,20,30,left,0,p1", "line 2, column image: found '../a.jpg', expected a plain file name"),
+        ("../a.jpg,10,20,30,left,0,p1", "line 2: column image is '../a.jpg', expected a plain file name"),
         ("x/a.jpg,10,20,30,left,0,p1", "column image"),
         ("/a.jpg,10,20,30,left,0,p1", "column image"),
         ("x\\a.jpg,10,20,30,left,0,p1", "column image"),
         ("C:a.jpg,10,20,30,left,0,p1", "column image"),
         ("..,10,20,30,left,0,p1", "column image"),
         (",10,20,30,left,0,p1", "column image"),
-        ("a.jpg,ten,20,30,left,0,p1", "line 2, column x: found 'ten', expected a number of pixels"),
-        ("a.jpg,10,,30,left,0,p1", "column y: found ''"),
-        ("a.jpg,nan,20,30,left,0,p1", "column x: found 'nan'"),
-        ("a.jpg,10,inf,30,left,0,p1", "column y: found 'inf'"),
-        ("a.jpg,10,20,0,left,0,p1", "column side: found '0', expected a number of pixels above 0"),
-        ("a.jpg,10,20,-3,left,0,p1", "column side: found '-3'"),
-        ("a.jpg,10,20,1e999,left,0,p1", "column side: found '1e999'"),
-        ("a.jpg,10,20,30,LEFT,0,p1", "column picture_side: found 'LEFT', expected left, right"),
-        ("a.jpg,10,20,30,left,yes,p1", "column implant: found 'yes', expected 0, 1"),
-        ("a.jpg,10,20,30,left,0", "line 2: number of fields differs"),
-        ("a.jpg,10,5,20,30,left,0,p1", "line 2: number of fields differs"),  # decimal comma
-        (ROW + ROW, "line 3: a.jpg has the same box in line 2"),
+        ("a.jpg,ten,20,30,left,0,p1", "line 2: column x is 'ten', expected a number"),
+        ("a.jpg,10,,30,left,0,p1", "column y is ''"),
+        ("a.jpg,nan,20,30,left,0,p1", "column x is 'nan'"),
+        ("a.jpg,10,inf,30,left,0,p1", "column y is 'inf'"),
+        ("a.jpg,10,20,0,left,0,p1", "column side is 0, expected a number above 0"),
+        ("a.jpg,10,20,-3,left,0,p1", "column side is -3"),
+        ("a.jpg,10,20,1e999,left,0,p1", "column side is inf"),
+        ("a.jpg,10,20,30,LEFT,0,p1", "column picture_side is 'LEFT', expected left, right"),
+        ("a.jpg,10,20,30,left,yes,p1", "column implant is 'yes', expected 0, 1"),
+        ("a.jpg,10,20,30,left,0", "line 2: 6 fields, expected 7"),
+        ("a.jpg,10,5,20,30,left,0,p1", "line 2: 8 fields, expected 7"),  # decimal comma
+        (ROW + ROW, "line 3: the same box of a.jpg is line 2"),
         (
             ROW + "a.jpg,60,20,30,left,0,p1",
-            "line 3, column picture_side: found a second 'left' hip of a.jpg after line 2",
+            "line 3: column picture_side is 'left', a second time for a.jpg after line 2",
+        ),
+        (
+            ROW + "a.jpg,50,20,30,right,0,p2",
+            "line 3: column patient is 'p2', expected 'p1' as in line 2: a.jpg has several",
         ),
     ],
 )
@@ -78,10 +85,10 @@ def test_faulty_rows(tmp_path, row, expected):
     ("text", "expected"),
     [
         ("", r"columns image, x, y, side are missing, found \[\]"),
-        (HEADER, "no hips in the table"),
+        (HEADER, "no labelled film"),
         ("image,x,y\n", "columns side are missing"),
         ("image,x,x,y,side\n", "a column stands twice"),
-        ((HEADER + ROW).replace(",", ";"), "separate the columns by commas"),
+        ((HEADER + ROW).replace(",", ";"), "are missing, found .* separated by ','"),
         ("größe".encode("latin-1"), "not UTF-8"),
         (HEADER + '"a.jpg,1', "not CSV"),  # a quote that never ends
     ],
@@ -92,29 +99,22 @@ def test_faulty_tables(tmp_path, text, expected):
 
 
 def test_missing_table(tmp_path):
-    with pytest.raises(DatasetError, match=r"none\.csv: hip table can't be read: No such file"):
-        read_hip_table(tmp_path / "none.csv")
-
-
-def test_patient_can_be_needed(tmp_path):
-    with pytest.raises(DatasetError, match="columns patient are missing"):
-        read(tmp_path, "image,x,y,side\na.jpg,1,2,3\n", need_patient=True)
-    with pytest.raises(DatasetError, match="line 2, column patient: found ''"):
-        read(tmp_path, HEADER + ROW.replace("p1", ""), need_patient=True)
+    with pytest.raises(DatasetError, match=r"none\.csv: no such file"):
+        read_labels(tmp_path / "none.csv", "hips")
 
 
 def films(tmp_path, rows):
-    (tmp_path / "hips.csv").write_text(HEADER + rows)
-    rows = read_hip_table(tmp_path / "hips.csv")
-    return films_of_table(
-        rows, tmp_path / "hips.csv", tmp_path, "s", lambda name: tmp_path / name, lambda row: str(row.patient)
-    )
+    table = tmp_path / "s/hips.csv"
+    table.parent.mkdir(exist_ok=True)
+    table.write_text(HEADER + rows)
+    return convert_listed(find_phantoms(tmp_path, "s"), table, "s")
 
 
 def test_films_are_upright(tmp_path, make_film):
-    make_film(tmp_path / "a.jpg", orientation=6)
+    make_film(tmp_path / "s/images/a.jpg", orientation=6)
     (film,) = films(tmp_path, ROW + "a.jpg,60,20,35,right,1,p1\n")
-    assert (film.file_name, film.width, film.height, film.source, film.patient) == ("a.jpg", 100, 80, "s", "p1")
+    name = "s/images/a.jpg"
+    assert (film.file_name, film.width, film.height, film.source, film.patient) == (name, 100, 80, "s", "p1")
     assert [roi.box for roi in film.rois] == [(10, 20, 40, 50), (60, 20, 95, 55)]
     assert [(roi.picture_side, roi.implant) for roi in film.rois] == [("left", False), ("right", True)]
 
@@ -127,24 +127,26 @@ def test_films_are_upright(tmp_path, make_film):
     ],
 )
 def test_square_at_the_edge_is_clipped(tmp_path, make_film, row, box):
-    make_film(tmp_path / "a.jpg")
+    make_film(tmp_path / "s/images/a.jpg")
     assert films(tmp_path, row)[0].rois[0].box == box
 
 
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ("a.jpg,-8,0,30,left,0,p1", "line 2: box at x=-8, y=0 of side 30 reaches 8 px out of a.jpg, 100x80 upright"),
+        ("a.jpg,-8,0,30,left,0,p1", "a.jpg: box [-8, 0, 22, 30] reaches 8 px out of the film of 100x80 upright"),
         ("a.jpg,80,20,30,left,0,p1", "reaches 10 px out"),
+        (ROW + "a.jpg,80,20,30,right,0,p1", "(hips.csv, line 2, line 3)"),
         ("a.jpg,10,70,30,left,0,p1", "reaches 20 px out"),
-        ("none.jpg,10,20,30,left,0,p1", "line 2: {root}/none.jpg: no such file"),
-        ("cut.jpg,10,20,30,left,0,p1", "line 2: {root}/cut.jpg: cut short"),
-        (ROW + "a.jpg,50,20,30,right,0,p2", "line 3, column patient: a.jpg has several patients"),
+        ("none.jpg,10,20,30,left,0,p1", "line 2: none.jpg is not in s/images of {root}"),
+        ("cut.jpg,10,20,30,left,0,p1", "s/images/cut.jpg: cut short"),
+        ("a.jpg,10,20,30,left,0,", "line 2: column patient is missing or empty for a.jpg"),
     ],
 )
 def test_faulty_films(tmp_path, make_film, row, expected):
-    make_film(tmp_path / "a.jpg")
-    (tmp_path / "cut.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:-50])
+    folder = tmp_path / "s/images"
+    make_film(folder / "a.jpg")
+    (folder / "cut.jpg").write_bytes((folder / "a.jpg").read_bytes()[:-50])
     with pytest.raises(DatasetError) as caught:
         films(tmp_path, row)
     assert expected.format(root=tmp_path) in str(caught.value)
@@ -153,9 +155,8 @@ def test_faulty_films(tmp_path, make_film, row, expected):
 
 def test_link_out_of_the_folder_is_refused(tmp_path, make_film):
     make_film(tmp_path / "private/a.jpg")
-    folder = tmp_path / "images"
-    folder.mkdir()
+    folder = tmp_path / "s/images"
+    folder.mkdir(parents=True)
     (folder / "a.jpg").symlink_to(tmp_path / "private/a.jpg")
     with pytest.raises(DatasetError, match="is a link out of its folder"):
-        film_in(folder, "a.jpg")
-    assert film_in(folder, "b.jpg") is None
+        films(tmp_path, ROW)

@@ -130,7 +130,8 @@ def near(boxes, tolerance):
 
 
 def test_every_format_has_a_writer():
-    assert {format for _, format, _ in WRITERS.values()} == set(FORMATS)
+    # squares alone, as hip tables have, are not the ten films
+    assert {format for _, format, _ in WRITERS.values()} == set(FORMATS) - {"hips"}
 
 
 @IN_ANY_FORMAT

@@ -74,7 +74,7 @@ def test_seed_changes_the_folds(root):
 def test_missing_films_are_listed(root):
     (root / "images/Fractured/IMG0000010.jpg").unlink()
     (root / "images/Non_fractured/IMG0000012.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"(?s)2 faults.*IMG0000010\.jpg is in none of.*IMG0000012\.jpg is in none"):
+    with pytest.raises(DatasetError, match=r"(?s)2 faults.*IMG0000010\.jpg is not in.*IMG0000012\.jpg is not in"):
         convert_fracatlas(root)
     assert not (root / "annotations").exists()
 
@@ -87,7 +87,7 @@ def test_film_in_two_folders(root, make_film):
 
 def test_foreign_name(root):
     (root / "hips.csv").write_text(HEADER + "scan1.jpg,1,2,3,left,0\n")
-    with pytest.raises(DatasetError, match=r"line 2, column image: found 'scan1\.jpg', expected a name such as"):
+    with pytest.raises(DatasetError, match=r"line 2: column image is 'scan1\.jpg', expected a name such as"):
         convert_fracatlas(root)
 
 
@@ -183,10 +183,21 @@ def test_missing_sources_are_left_out(phantom_root, missing, left):
 
 def test_faults(phantom_root):
     (phantom_root / "oaih/images/oaih_000003.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"line 6: oaih_000003\.jpg is not in .*images: make the phantoms again"):
+    with pytest.raises(
+        DatasetError, match=r"line 6: oaih_000003\.jpg is not in oaih/images of .*: make the phantoms again"
+    ):
         convert_phantoms(phantom_root)
     (phantom_root / "cgoa/hips.csv").unlink()
-    with pytest.raises(DatasetError, match="hip table can't be read"):
+    with pytest.raises(DatasetError, match=r"cgoa.hips\.csv: no such file"):
+        convert_phantoms(phantom_root)
+
+
+def test_patients_are_needed(phantom_root):
+    table = phantom_root / "gis/hips.csv"
+    table.write_text(table.read_text().replace(",patient", ",person"))
+    with pytest.raises(
+        DatasetError, match=r"hips\.csv: 4 faults\n  line 2: column patient is missing or empty for gis_0"
+    ):
         convert_phantoms(phantom_root)
 
 
