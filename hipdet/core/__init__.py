@@ -1,1 +1,1 @@
-"""What every room needs: boxes, errors, files, records, tables, configs as text, versions.  No torch, no mm*."""
+"""What every folder needs: boxes, classes, errors, files, tables, configs as text, versions.  No torch, no mm*."""

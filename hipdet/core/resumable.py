@@ -1,4 +1,7 @@
-"""Work that carries on: a folder with a record of what it was made from, and of what came out."""
+"""Trainings that carry on: a folder with a record of what it was made from, and of what came out.
+
+What is done film by film carries on by a :class:`hipdet.core.files.Journal`.
+"""
 
 from __future__ import annotations
 

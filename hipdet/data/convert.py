@@ -1,4 +1,4 @@
-"""The way of every data set of films and label files: collect, copy, write, report.
+"""The way of every data set of films and label files: collect (:mod:`hipdet.data.collect`), copy, write, report.
 
 Beside the annotations go tables of exclusions, of the agreement of annotators and of near duplicates, and the provenance:
 inputs, choices, counts, and the paper's Table 1; no path of the machine.

@@ -66,7 +66,7 @@ def bootstrap_intervals(iou: ArrayLike, units: ArrayLike, seed: int = 0) -> dict
 
     Args:
         iou: Of every ROI ``[R]``, or of every seed and ROI ``[S, R]``: the interval of the mean over seeds.
-        units: The patient of every ROI ``[R]``, or the film where patients aren't known, see `resampling.Units`.
+        units: The patient of every ROI ``[R]``, or the film where patients aren't known, see `Units`.
         seed: Of the resampling.
     """
     overlap = np.atleast_2d(np.asarray(iou, dtype=np.float64))

@@ -33,7 +33,7 @@ FOUND_CORNERS = tuple(f"found_{corner}" for corner in CORNERS)
 
 
 def metrics_table(figures: Mapping[str, float]) -> str:
-    """`figures` of RoiMetric and CocoMetric as lines of text; what wasn't measured is left out."""
+    """`figures` of RoiMetric and RoiCocoMetric as lines of text; what wasn't measured is left out."""
     images, rois = figures.get("roi/num_images"), figures.get("roi/num_rois")
     lines = [] if images is None or rois is None else [f"{images:.0f} films, {rois:.0f} ROIs"]
     for key, title in ROWS:

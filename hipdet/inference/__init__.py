@@ -1,1 +1,1 @@
-"""From films to ROIs: detector, review, crops.  Exports run in onnxruntime; checkpoints need torch and mmdet."""
+"""From films to ROIs: detector, review, crops.  Exports run in onnxruntime, checkpoints in ``export.torch_model``."""

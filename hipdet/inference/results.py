@@ -103,6 +103,8 @@ def _write_json_list(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 class FilmJournal(Journal):
     """Records of films by what they were made of: a film that changed, or another model, has none.
 
+    A line is ``{"key": :meth:`key`, "film": FilmRois.to_json()}``.
+
     Args:
         path: File; made if it isn't there.
         model: What tells models, their settings and the rules of results apart: ``HipDetector.settings``.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hipdet.core.boxes import Boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import CheckpointError, DatasetError
+from hipdet.evaluation.matching import HIT
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.film_list import ShrunkFilm
 
@@ -76,7 +77,6 @@ FLAGS = {
 }
 SHARE = 0.01  # of the ROIs of validation films, beyond each limit
 _ONE_SIDED = {"score": (True, False), "tilt": (False, True), "size": (False, True)}
-HIT = 0.5  # IoU, as the paper counts
 
 
 @dataclass(frozen=True)

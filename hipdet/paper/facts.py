@@ -1,6 +1,6 @@
 """The paper's ten experiments (Table 2), and the figures that it printed of them (Tables 2 and 3), to lay ours beside.
 
-Configs, tables and tests read them here and nowhere else.
+The configs of experiments, tables and tests read them here.
 """
 
 from __future__ import annotations

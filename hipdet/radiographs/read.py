@@ -1,4 +1,4 @@
-"""The one entrance to radiographs of every kind."""
+"""The one entrance to radiographs of every kind: JPEG, PNG, TIFF and BMP by ``grey``, EXIF included, DICOM by ``dicom``."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def _check_classes(
             of = faults.at(f"category {similar!r}")
             of.error("class-name", f"{similar!r}", f"{expected!r}", "rename it")
         else:
-            of, mend = faults.at(f"category {expected!r}"), "rename one, or set the config's `classes`"
+            of, mend = faults.at(f"category {expected!r}"), "rename one, or name your --classes, or the config's"
             of.error("class-missing", f"categories {shown(names)}", f"{expected!r}", mend)
     # CocoDataset numbers classes in the order of the file and names them in the order of the config
     order = [name for name in names if name in classes]
