@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-import hipdet.plugin  # noqa: F401
-from hipdet.cli.main import reports_errors
+from hipdet.cli.main import reports_errors, require
 from speed.results import Results
 
 EXAMPLES = """examples:
@@ -49,6 +48,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Run it."""
     args = parse_arguments()
+    require(["mm"], "benchmark")
     results = Results(args.out)
     for name in args.sections or SECTIONS:
         if name in results.sections and not args.again:

@@ -14,7 +14,7 @@ calls :func:`install`; a script that imports mmdet first runs as
 from __future__ import annotations
 
 import importlib
-import runpy
+import os
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 EXTENSION = "mmcv._ext"
+SCRIPT = "HIPDET_SCRIPT"  # in the environment of the processes that it spawns, which run this file again
 
 
 def install() -> None:
@@ -114,21 +115,27 @@ def import_torchvision() -> ModuleType | None:
         return None
 
 
-def main() -> None:
-    """Run ``SCRIPT [arguments]`` of the command line as ``python SCRIPT`` does, with the stand-in installed."""
-    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
-        print("usage: python -m hipdet.mmcv_lite SCRIPT [arguments]: a script that imports mmdet, on mmcv-lite")
-        sys.exit(0 if len(sys.argv) > 1 else 2)
-    script = Path(sys.argv[1])
-    if not script.is_file():
-        sys.exit(f"error: {script}: no such script")
+def main(module: ModuleType) -> None:
+    """Run ``SCRIPT [arguments]`` of the command line in `module` as ``python SCRIPT`` does, with the stand-in installed."""
+    if module.__name__ == "__main__":
+        if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
+            print("usage: python -m hipdet.mmcv_lite SCRIPT [arguments]: a script that imports mmdet, on mmcv-lite")
+            sys.exit(0 if len(sys.argv) > 1 else 2)
+        del sys.argv[0]
+        if not Path(sys.argv[0]).is_file():
+            sys.exit(f"error: {sys.argv[0]}: no such script")
+        os.environ[SCRIPT] = str(Path(sys.argv[0]).resolve())
+        sys.path[0] = str(Path(os.environ[SCRIPT]).parent)  # where `python SCRIPT` looks first
+    script = Path(os.environ[SCRIPT])
     install()
-    sys.argv = sys.argv[1:]
-    sys.path[0] = str(script.resolve().parent)  # where `python SCRIPT` looks first
-    runpy.run_path(str(script), run_name="__main__")
+    names = vars(module)
+    for name in [name for name in names if not name.startswith("__")]:
+        del names[name]
+    names.update(__file__=str(script), __doc__=None)
+    exec(compile(script.read_bytes(), str(script), "exec", dont_inherit=True), names)
 
 
-if __name__ == "__mp_main__":  # a process that a spawning script has begun
-    install()
-if __name__ == "__main__":
-    main()
+if __name__ in ("__main__", "__mp_main__"):
+    import hipdet.mmcv_lite
+
+    hipdet.mmcv_lite.main(sys.modules[__name__])  # this module becomes that of SCRIPT

@@ -40,6 +40,29 @@ def test_a_script_that_imports_mmdet_first(tmp_path):
     assert done.returncode == 3
 
 
+SPAWNING = """
+import multiprocessing
+from mmdet.models import SSDHead
+
+class Sent:
+    head = SSDHead
+
+def work(sent):
+    return sent.head.__name__, __name__
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(pool.map(work, [Sent()]))
+"""
+
+
+def test_a_script_whose_processes_are_spawned(tmp_path):
+    """Each runs the script again, as macOS does by default."""
+    (tmp_path / "script.py").write_text(SPAWNING)
+    done = run_python("-m", "hipdet.mmcv_lite", "script.py", cwd=tmp_path)
+    assert done.stdout.splitlines()[-1:] == ["[('SSDHead', '__mp_main__')]"], done.stderr
+
+
 def test_a_script_that_imports_mmdet_first_on_two_ranks(tmp_path):
     (tmp_path / "script.py").write_text("import mmdet.models, os; print('rank', os.environ['RANK'], flush=True)")
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
@@ -78,6 +101,25 @@ def test_a_detector_in_an_environment_with_mmengine_alone():
         "print([film.error for film in hipdet.HipDetector()(films)])"
     )
     assert run(code).stdout.strip() == "[None]"
+
+
+def test_a_detector_of_a_config_needs_nothing_imported_before(tmp_path):
+    """Only opening it: a config of before says ``imports=['hipdet']``, which registers nothing."""
+    (tmp_path / "config.py").write_text(
+        f"_base_ = [{str(REPOSITORY / 'configs/hip_roi_small.py')!r}]\n"
+        "custom_imports = dict(_delete_=True, imports=['hipdet'], allow_failed_imports=False)\n"
+    )
+    code = (
+        "import sys, torch, hipdet; from hipdet.core.errors import CheckpointError\n"
+        "from hipdet.export.torch_model import TorchModel\n"
+        "from hipdet.core.configs import read_config; from mmdet.registry import MODELS\n"
+        "from mmengine.registry import init_default_scope; init_default_scope('mmdet')\n"
+        "cfg = read_config(sys.argv[1]); cfg.model.pop('init_cfg', None)\n"
+        "torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta={}), 'w.pth')\n"
+        "print(type(hipdet.HipDetector(sys.argv[1], 'w.pth').model).__name__)"
+    )
+    done = run_python("-c", code, "config.py", cwd=tmp_path)
+    assert done.stdout.split()[-1:] == ["TorchModel"], done.stderr
 
 
 def test_installed_for_a_notebook():
@@ -157,3 +199,12 @@ def test_nms_with_mmcvs_pixel_offset():
     boxes, scores = torch.tensor([[0.0, 0, 9, 9], [5.0, 0, 14, 9]]), torch.tensor([0.9, 0.8])
     assert mmcv_lite._torch_nms(boxes, scores, 0.33, 1).tolist() == [0]
     assert mmcv_lite._torch_nms(boxes, scores, 0.34, 1).tolist() == [0, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["evaluation.roi_metric", "export.torch_model", "engine.hooks", "models.hip_ssd_head", "cli.train"]
+)
+def test_modules_that_import_mmdet_need_nothing_imported_before(name):
+    done = run(f"import hipdet.{name}; print('there')")
+    assert done.stdout.split()[-1:] == ["there"], done.stderr

@@ -18,7 +18,8 @@ OLD_SCRIPTS = {
 }  # fmt: skip
 GONE = re.compile(
     rf"tools/(?:{'|'.join(sorted(OLD_SCRIPTS))})\b|\b(?:agreement|browse_dataset|design_anchors|make_phantoms|publish_model|"
-    r"run_experiments)(?:\.py|`)|hipdet-(?:predict|crop|mmcv-lite)\b|\bneeds_mm\b"
+    r"run_experiments)(?:\.py|`)|hipdet-(?:predict|crop|mmcv-lite)\b|\bneeds_mm\b|"
+    rf"(?<![\w./-])(?:{'|'.join(sorted(OLD_SCRIPTS))})\.py\b"
 )
 OLD_COMMANDS = {"hipdet/cli/main.py", "setup.py", "tests/cli/test_main.py"}  # the two that remain for one version
 FILE = re.compile(

@@ -6,6 +6,7 @@ if [ $# -lt 4 ]; then
     sed -n '2,3s/^# //p' "$0" >&2
     exit 2
 fi
+export PYTHONPATH="$(cd "$(dirname "$0")/.." && pwd)${PYTHONPATH:+:$PYTHONPATH}"  # of a clone: its own hipdet
 gpus="${GPUS:-8}"
 per_node="${GPUS_PER_NODE:-8}"
 [ "$gpus" -lt "$per_node" ] && per_node="$gpus"

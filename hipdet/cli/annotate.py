@@ -19,7 +19,7 @@ from hipdet.core.errors import DatasetError, HipdetError
 EXAMPLES = """examples:
   hipdet annotate films                                          two hips a film, into films/labels/annotator.json
   hipdet annotate films --annotator alice                        into films/labels/alice.json
-  hipdet annotate films --labels old.xml --annotator alice       correct labels in any format that convert.py reads
+  hipdet annotate films --labels old.xml --annotator alice       correct labels in any format that hipdet convert reads
   hipdet annotate films --model default                          a detector proposes, you accept or correct
   hipdet annotate chest --rois 3 --classes heart lung --free-shape
 

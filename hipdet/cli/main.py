@@ -13,9 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from hipdet import mmcv_lite
 from hipdet.core.errors import HipdetError
 from hipdet.core.versions import check_versions
 from hipdet.version import __version__
+
+mmcv_lite.install()  # processes that a training spawns import this file again, and mmdet's classes next
 
 USER_ERROR = 2
 INTERRUPTED = 130  # as shells have it
@@ -85,7 +88,7 @@ COMMANDS = (
 
 # the modules that show whether an extra is installed, as they are imported
 EXTRAS = {
-    "data": ("scipy", "pycocotools", "yaml"),
+    "data": ("scipy", "pycocotools"),
     "plot": ("scipy", "pycocotools", "matplotlib"),
     "annotate": ("werkzeug", "scipy", "pycocotools"),
     "phantoms": ("cv2",),

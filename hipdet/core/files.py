@@ -62,10 +62,10 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         file.write(text)
 
 
-def write_csv(path: str | os.PathLike[str], rows: Iterable[Sequence[object]]) -> None:
+def write_csv(path: str | os.PathLike[str], rows: Iterable[Sequence[object]], line_end: str = "\n") -> None:
     """Write `rows` as CSV to `path`, whole or not at all; the first one is the header."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
+        csv.writer(file, lineterminator=line_end).writerows(rows)
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
@@ -175,7 +175,9 @@ class StorageError(HipdetError):
 
 
 class Journal:
-    """An open journal; a last line that was cut short goes.
+    """An open journal; a last line that was cut short goes with the next one that is written.
+
+    Several processes may append to one, unless it is `busy`.
 
     Args:
         path: File; made if it isn't there.
@@ -188,7 +190,8 @@ class Journal:
 
     def __init__(self, path: Path, busy: str | None = None, synced: bool = False) -> None:
         self.path = path
-        self._synced = synced
+        self._alone, self._synced = bool(busy), synced
+        self._kept: int | None = None  # of the file where nobody else writes: what is behind it was never acknowledged
         self._closing = ExitStack()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -198,8 +201,7 @@ class Journal:
         except OSError as error:
             self._closing.close()
             raise DatasetError(f"{path}: can't be written ({error.strerror}): choose a folder with --out") from error
-        self._size = self._drop_unfinished_line()
-        self._spoiled = False
+        self._spoiled = self._whole_size() < path.stat().st_size
 
     def __enter__(self: J) -> J:
         return self
@@ -223,6 +225,8 @@ class Journal:
         place = 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    return
                 try:
                     record = json.loads(line)
                     fault = "" if isinstance(record, dict) else f"a {type(record).__name__}, expected an object"
@@ -249,31 +253,26 @@ class Journal:
             StorageError: they aren't stored, and nothing of them is.
         """
         lines = [json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n" for record in records]
-        content, place = memoryview("".join(lines).encode("utf-8", "surrogatepass")), self._size
+        content = memoryview("".join(lines).encode("utf-8", "surrogatepass"))
+        before = 0
         try:
             if self._spoiled:
-                self._file.truncate(self._size)
-            self._spoiled = True  # until all is there: half a line would spoil the next one
+                self._file.truncate(self._whole_size() if self._kept is None else self._kept)
+            before, self._spoiled = self.path.stat().st_size, True  # half a line would spoil the next one
             written = 0
             while written < len(content):
                 written += self._file.write(content[written:]) or 0
             if self._synced:
                 os.fsync(self._file.fileno())
         except OSError as error:
+            self._kept = before if self._alone and before else self._kept
             with suppress(OSError):  # else it is cut off before the next line, or at the next start
-                self._file.truncate(self._size)
+                self._file.truncate(self._whole_size() if self._kept is None else self._kept)
             raise StorageError(f"{self.path.name}: not stored: {error.strerror}") from error
-        self._size += len(content)
-        self._spoiled = False
-        return place
+        self._spoiled, self._kept = False, None
+        return self._file.tell() - len(content)  # the end as it was then, whoever else has written
 
-    def _drop_unfinished_line(self) -> int:
-        """Cut off a last line without end, which was never acknowledged; returns the size."""
-        size = 0
+    def _whole_size(self) -> int:
+        """Bytes up to the end of the last whole line: what stands behind it was never acknowledged."""
         with self.path.open("rb") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    self._file.truncate(size)
-                    break
-                size += len(line)
-        return size
+            return sum(len(line) for line in file if line.endswith(b"\n"))

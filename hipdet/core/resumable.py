@@ -61,8 +61,8 @@ class RunFolder:
         differ = [name for name in inputs if found.get(name) != inputs[name]]
         if differ:
             raise ConfigError(
-                f"{self.folder}: holds a training with other settings ({', '.join(differ)} differ); choose "
-                f"another --out or name, give the same settings, or remove the folder to train it anew"
+                f"{self.folder}: holds a training with other settings ({', '.join(differ)} differ), those of "
+                f"its config.py: choose another --out or name, give the same settings, or remove the folder to train it anew"
             )
         return False
 

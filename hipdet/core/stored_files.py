@@ -102,7 +102,7 @@ def files_below(
 def _members(path: Path, prefix: str, keep: NameRule) -> Iterator[StoredFile]:
     for name in sorted(_open_zip(path).namelist()):
         parts = PurePosixPath(name).parts
-        if leads_out(name):
+        if parts and leads_out(name):  # "./" stands for the archive itself
             raise DatasetError(f"{path}: member {name!r} leads out of the archive: pack it anew")
         hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
         if name.endswith("/") or hidden or not all(keep(prefix + "/".join(parts[:n])) for n in range(1, len(parts))):

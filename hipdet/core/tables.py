@@ -47,4 +47,4 @@ def markdown(columns: Mapping[str, Cell], rows: Sequence[Row]) -> str:
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write `rows` as CSV with a column for every key that one of them has."""
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    write_csv(path, [keys, *([row.get(key, "") for key in keys] for row in rows)])
+    write_csv(path, [keys, *([row.get(key, "") for key in keys] for row in rows)], "\r\n")  # as always

@@ -104,10 +104,10 @@ def _on_film(box: Box, width: int, height: int) -> Box:
             f"box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] reaches {over:g} px out of the film of {width}x{height} upright, "
             f"expected at most a quarter of its side: was another film labelled, or this one turned?"
         )
-    x0, y0, x1, y1 = box = clipped(box, width, height)
-    if x1 - x0 < 1 or y1 - y0 < 1:
+    part = clipped(box, width, height)
+    if part[2] - part[0] < 1 or part[3] - part[1] < 1:
         raise DatasetError(f"box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] is less than 1 px wide or high: draw it again")
-    return box
+    return part
 
 
 @dataclass(frozen=True)

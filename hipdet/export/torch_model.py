@@ -6,6 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import hipdet.plugin  # noqa: F401  (before mmdet: registers, and makes mmcv-lite usable)
+
+# isort: split
 import numpy as np
 import torch
 from mmcv.transforms import Compose

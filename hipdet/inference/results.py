@@ -117,7 +117,7 @@ class FilmJournal(Journal):
         super().__init__(path)
         self.model = model
         try:
-            self.places = {self._key_of(record): place for place, record in self.records()}
+            self.places = {self._key_of(record, place): place for place, record in self.records()}
         except BaseException:
             self.close()
             raise
@@ -145,12 +145,12 @@ class FilmJournal(Journal):
             return None
         return FilmRois.from_json({**self.at(place)["film"], "name": source.name}, source.path)
 
-    def _key_of(self, record: Mapping[str, Any]) -> str:
+    def _key_of(self, record: Mapping[str, Any], place: int) -> str:
         try:
             FilmRois.from_json(record["film"])
             return str(record["key"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DatasetError(
-                f"{self.path}: {shown(record)} is no record of a film, expected a journal of hipdet predict: remove the "
-                f"file, or choose another --out"
+                f"{self.path}: byte {place} is no record of a film, found {shown(record)}, expected a journal of hipdet "
+                f"predict: remove the file, or choose another --out"
             ) from error

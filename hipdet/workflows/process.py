@@ -6,6 +6,7 @@ import ctypes
 import os
 import re
 import signal
+import site
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+import hipdet
 from hipdet.core.errors import HipdetError
 
 TRAIN, TEST = ("-m", "hipdet", "train"), ("-m", "hipdet", "test")
@@ -56,8 +58,9 @@ def train_and_test(
     """
     folder = config.parent
     checkpoint, note = folder / f"epoch_{epochs}.pth", folder / "last_checkpoint"
-    # mmengine notes there which checkpoint was written whole
-    if not note.is_file() or Path(note.read_text(encoding="utf-8").strip()).name != checkpoint.name:
+    # mmengine notes there which checkpoint was written whole; where others trained there may be no note
+    last = Path(note.read_text(encoding="utf-8").strip()) if note.is_file() else checkpoint
+    if last.name != checkpoint.name or not checkpoint.is_file():
         arguments = [config, "--work-dir", folder, "--resume", *flags]
         run_program(TRAIN, arguments, processes, folder / "train.log", title, epochs)
     arguments = [test_config, checkpoint, "--work-dir", tested]
@@ -89,6 +92,7 @@ def run_program(
     with log.open("a", encoding="utf-8") as file, tqdm(desc=title, unit="it", dynamic_ncols=True) as bar:
         process = subprocess.Popen(
             [sys.executable, *command],
+            env=_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -128,6 +132,17 @@ def _cause(lines: Sequence[str]) -> str:
     """The program's own message, else its last lines."""
     start = next((i for i in reversed(range(len(lines))) if lines[i].startswith("error: ")), None)
     return "".join(lines[start:] if start is not None else lines[-SHOWN_LINES:]).strip()
+
+
+def _environment() -> dict[str, str]:
+    """In which ``python -m hipdet`` is this very hipdet, whatever the working directory holds."""
+    root = str(Path(hipdet.__file__).resolve().parents[1])
+    installed = any(
+        root == str(Path(place).resolve()) for place in [*site.getsitepackages(), site.getusersitepackages()]
+    )
+    paths = [*([] if installed else [root]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    # without it Python looks into the working directory first; 3.10 doesn't know it
+    return {**os.environ, "PYTHONSAFEPATH": "1", **({"PYTHONPATH": os.pathsep.join(paths)} if paths else {})}
 
 
 def _bind_to(parent: int) -> None:

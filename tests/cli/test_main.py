@@ -12,7 +12,7 @@ from hipdet.version import __version__
 from tool_runs import REPOSITORY, run_python, run_tool_here
 
 # what pip installs for each module that shows whether an extra is there
-PACKAGES = {"yaml": "pyyaml", "cv2": "opencv-python", "mmcv": "mmcv-lite"}
+PACKAGES = {"cv2": "opencv-python", "mmcv": "mmcv-lite"}
 WITHOUT = """
 import importlib.util, sys
 class Missing:

@@ -21,6 +21,12 @@ def zipped(path, **members):
     return path
 
 
+def test_a_zip_that_names_its_own_folder(tmp_path):
+    """As ``tar -a -cf x.zip ./`` packs it."""
+    zipped(tmp_path / "x.zip", **{"./": b"", "./a/1.dcm": b"one"})
+    assert [(file.name, file.read()) for file in files_below(tmp_path, zips=True)] == [("x/./a/1.dcm", b"one")]
+
+
 def test_folders_and_zips_alike(tmp_path):
     write(tmp_path / "b/1", b"one")
     write(tmp_path / ".cache/x", b"")

@@ -100,7 +100,10 @@ def test_a_deployment_with_a_config_of_its_own(trained, recipe, phantoms, publis
     assert torch.equal(found[0], found[2])
 
 
-@pytest.mark.parametrize(("suffix", "first"), [(".pth", "import hipdet"), (".safetensors", "import hipdet.plugin")])
+INSTALL = "from hipdet import mmcv_lite; mmcv_lite.install()"  # and what registers stands in the file
+
+
+@pytest.mark.parametrize(("suffix", "first"), [(".pth", INSTALL), (".safetensors", "import hipdet.plugin")])
 def test_a_fresh_process(published, tmp_path, suffix, first):
     """Nothing is registered yet, other than in this one."""
     path = next(path for path in published[:2] if path.suffix == suffix)

@@ -110,10 +110,23 @@ def test_a_line_cut_short_goes(source, tmp_path):
     assert (tmp_path / "j.jsonl").read_bytes().count(b"\n") == 2
 
 
-@pytest.mark.parametrize("content", [b"{}\n", b"films\n", b'{"key": 1, "film": {"rois": 3}}\n'])
+def test_two_processes_may_write_one(source, tmp_path):
+    """Each film keeps its own record, whoever wrote in between."""
+    other = FilmSource("b.jpg", tmp_path / "b.jpg")
+    other.path.write_bytes(b"another")
+    with FilmJournal(tmp_path / "j.jsonl", "model") as one, FilmJournal(tmp_path / "j.jsonl", "model") as two:
+        two.add(other, replace(RECORD, name="b.jpg", width=41))
+        one.add(source, RECORD)
+        two.add(other, replace(RECORD, name="b.jpg", width=42))
+        assert (one.find(source).width, two.find(other).width) == (40, 42)
+    with FilmJournal(tmp_path / "j.jsonl", "model") as journal:
+        assert (journal.find(source).width, journal.find(other).width) == (40, 42)
+
+
+@pytest.mark.parametrize("content", [b"{}\n", b"films\n", b"hello\nworld", b'{"key": 1, "film": {"rois": 3}}\n'])
 def test_other_files_are_refused(content, tmp_path):
     (tmp_path / "j.jsonl").write_bytes(content)
-    with pytest.raises(DatasetError, match=r"j\.jsonl: (line 1: not JSON|\{.*\} is no record of a film)"):
+    with pytest.raises(DatasetError, match=r"j\.jsonl: (line 1: not JSON|byte 0 is no record of a film, found \{)"):
         FilmJournal(tmp_path / "j.jsonl", "model")
     assert (tmp_path / "j.jsonl").read_bytes() == content
 
