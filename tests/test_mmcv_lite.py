@@ -63,6 +63,28 @@ def test_a_script_whose_processes_are_spawned(tmp_path):
     assert done.stdout.splitlines()[-1:] == ["[('SSDHead', '__mp_main__')]"], done.stderr
 
 
+SPAWNING_TRAINING = """
+import multiprocessing, sys
+from hipdet.cli.main import main
+
+def work(sent):
+    return sent.__name__
+
+if __name__ == "__main__":
+    import hipdet.plugin
+    from mmdet.datasets import ConcatDataset
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(pool.map(work, [ConcatDataset]))
+"""
+
+
+def test_processes_that_a_training_spawns_find_mmdets_classes(tmp_path):
+    """They run the console script or ``tools/train.py`` again, then unpickle mmdet's wrappers of data sets."""
+    (tmp_path / "train.py").write_text(SPAWNING_TRAINING)
+    done = run_python("train.py", cwd=tmp_path)
+    assert done.stdout.splitlines()[-1:] == ["['ConcatDataset']"], done.stderr
+
+
 def test_a_script_that_imports_mmdet_first_on_two_ranks(tmp_path):
     (tmp_path / "script.py").write_text("import mmdet.models, os; print('rank', os.environ['RANK'], flush=True)")
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]

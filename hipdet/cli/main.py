@@ -18,7 +18,8 @@ from hipdet.core.errors import HipdetError
 from hipdet.core.versions import check_versions
 from hipdet.version import __version__
 
-mmcv_lite.install()  # processes that a training spawns import this file again, and mmdet's classes next
+if "__mp_main__" in sys.modules:  # a process that a training spawned: it imports this file again, and mmdet next
+    mmcv_lite.install()
 
 USER_ERROR = 2
 INTERRUPTED = 130  # as shells have it

@@ -1,4 +1,5 @@
 """The paper's figures and COCO's as mmdet metrics, of the films that were evaluated and with ignored boxes as no ROIs."""
+# ruff: noqa: E402
 
 from __future__ import annotations
 
@@ -9,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from hipdet import mmcv_lite
+
+mmcv_lite.install()  # mmdet's packages import mmcv._ext
+
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 from mmengine.dist import is_main_process
