@@ -13,13 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from hipdet import mmcv_lite
 from hipdet.core.errors import HipdetError
 from hipdet.core.versions import check_versions
 from hipdet.version import __version__
 
 if "__mp_main__" in sys.modules:  # a process that a training spawned: it imports this file again, and mmdet next
-    mmcv_lite.install()
+    import_module("hipdet.mmcv_lite").install()
 
 USER_ERROR = 2
 INTERRUPTED = 130  # as shells have it
