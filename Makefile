@@ -37,7 +37,7 @@ demo: phantoms  ## films, training, test, table and gallery: about 10 minutes on
 	$(BIN)/hipdet gallery $(RUN)/test.roi.json --data-root $(DEMO)/phantoms
 	@echo "Figures: $(RUN)/test_report.json   ROIs, worst first: $(RUN)/test.roi.csv   Picture: $(RUN)/gallery.png"
 
-test: install  ## lint, types and all tests, about 23 minutes on 2 cores
+test: install  ## lint, types and all tests, about 18 minutes on 2 cores
 	$(MAKE) lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 10 $(PYTEST_ARGS)
 
