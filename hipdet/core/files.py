@@ -254,7 +254,7 @@ class Journal:
         """
         lines = [json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n" for record in records]
         content = memoryview("".join(lines).encode("utf-8", "surrogatepass"))
-        before = 0
+        before: int | None = None
         try:
             if self._spoiled:
                 self._file.truncate(self._whole_size() if self._kept is None else self._kept)
@@ -265,7 +265,7 @@ class Journal:
             if self._synced:
                 os.fsync(self._file.fileno())
         except OSError as error:
-            self._kept = before if self._alone and before else self._kept
+            self._kept = before if self._alone and before is not None else self._kept
             with suppress(OSError):  # else it is cut off before the next line, or at the next start
                 self._file.truncate(self._whole_size() if self._kept is None else self._kept)
             raise StorageError(f"{self.path.name}: not stored: {error.strerror}") from error

@@ -148,6 +148,17 @@ def test_a_full_disk_refuses_the_change_and_spoils_nothing(tmp_path, store, monk
     assert [line["film"] for line in map(json.loads, (tmp_path / "alice.journal").open())] == ["1.png", "2.png"]
 
 
+def test_a_full_disk_at_the_very_first_line(tmp_path, store, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageError):
+            store.save("1.png", 0, DONE, SIZE)
+    assert (tmp_path / "alice.journal").read_bytes() == b""
+
+
 def test_half_a_line_on_a_full_disk_is_cut_off(tmp_path, store):
     """With a limit on the size of files the system writes the first bytes of a line and refuses the rest."""
     resource = pytest.importorskip("resource", reason="limits are POSIX")
