@@ -15,7 +15,7 @@ from mmengine.structures import InstanceData
 
 from hipdet.core.boxes import iou_matrix
 from hipdet.models.proposals import RegionProposals, best_proposals, class_shares, distinct, film_shape, pairwise_iou
-from small_detector import make_detector, sample
+from small_detector import detector_head, make_detector, sample
 
 HIP, OTHER = [48.0, 48, 112, 112], [144.0, 144, 208, 208]  # anchors
 
@@ -23,18 +23,6 @@ HIP, OTHER = [48.0, 48, 112, 112], [144.0, 144, 208, 208]  # anchors
 def of_classes(detector, classes):
     head = dict(detector_head(), num_classes=classes)
     return make_detector(bbox_head=head, **detector)
-
-
-def detector_head():
-    return dict(
-        type="HipSSDHead",
-        in_channels=32,
-        feat_channels=16,
-        anchor_generator=dict(type="SquareAnchorGenerator", strides=[32], scales=[1.4, 2.0, 2.6]),
-        bbox_coder=dict(type="mmdet.DeltaXYWHBBoxCoder"),
-        loss_cls=dict(type="mmdet.FocalLoss", use_sigmoid=True, alpha=0.25, gamma=2.0),
-        loss_bbox=dict(type="mmdet.L1Loss"),
-    )
 
 
 def see(detector, seen):

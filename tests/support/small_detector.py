@@ -9,12 +9,9 @@ from mmengine.structures import InstanceData
 RESIDUAL = dict(type="mmdet.ResNet", depth=18, base_channels=8)
 
 
-def make_detector(**changes):
-    torch.manual_seed(0)
-    backbone = dict(RESIDUAL, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
-    head = dict(
+def detector_head():
+    return dict(
         type="HipSSDHead",
-        num_classes=1,
         in_channels=32,
         feat_channels=16,
         anchor_generator=dict(type="SquareAnchorGenerator", strides=[32], scales=[1.4, 2.0, 2.6]),
@@ -22,6 +19,12 @@ def make_detector(**changes):
         loss_cls=dict(type="mmdet.FocalLoss", use_sigmoid=True, alpha=0.25, gamma=2.0),
         loss_bbox=dict(type="mmdet.L1Loss"),
     )
+
+
+def make_detector(**changes):
+    torch.manual_seed(0)
+    backbone = dict(RESIDUAL, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
+    head = dict(detector_head(), num_classes=1)
     second = dict(RESIDUAL, num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,))
     settings = dict(
         type="RefiningDetector",
