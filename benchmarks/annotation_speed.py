@@ -95,14 +95,14 @@ def measure(folder: Path) -> dict[str, float]:
     """Start the tool on `folder` and use it."""
     start = time.perf_counter()
     process, address = start_tool(folder)
-    figures = {"the tool listens": time.perf_counter() - start}
+    metrics = {"the tool listens": time.perf_counter() - start}
     browser = start_browser()
     try:
         browser.get("about:blank")
         start = time.perf_counter()
         browser.get(address)
         wait(browser)
-        figures["the page opens"] = time.perf_counter() - start
+        metrics["the page opens"] = time.perf_counter() - start
         body = browser.find_element("tag name", "body")
         next_film = moves(browser, lambda: body.send_keys("n"), 20)
         names = browser.find_element("id", "filter")
@@ -110,12 +110,12 @@ def measure(folder: Path) -> dict[str, float]:
         stored = changes(body, folder / "labels/annotator.journal", 10)
         times = {"a change is stored": stored, "next film": next_film, "any film by its name": jump}
         for title, seconds in times.items():
-            figures |= {f"{title}, median": statistics.median(seconds), f"{title}, longest": max(seconds)}
+            metrics |= {f"{title}, median": statistics.median(seconds), f"{title}, longest": max(seconds)}
     finally:
         browser.quit()
         process.terminate()
         process.wait()
-    return figures
+    return metrics
 
 
 def _type(body: Any, names: Any, number: int) -> None:

@@ -80,10 +80,10 @@ def main() -> None:
     args = parser.parse_args()
     expected = "test.roi.json as hipdet test writes it"
     try:
-        figures = effort(read_json(args.table, expected), args.accept)
+        metrics = effort(read_json(args.table, expected), args.accept)
     except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
         raise DatasetError(f"{args.table}: expected {expected} ({error!r})") from error
-    for name, value in figures.items():
+    for name, value in metrics.items():
         print(f"{name:<42} {value:>8.3f}" if isinstance(value, float) else f"{name:<42} {value:>8}")
 
 

@@ -109,9 +109,9 @@ def do_fold(args: argparse.Namespace, number: int, test: Path) -> str:
         parts[part] = read_json(file, "a part of hipdet cross-validate")
         write_films(parts[part], args.data_root, fold / "films" / part)
     seconds = train(args, fold)
-    figures = score(args, fold, parts["test"])
-    write_json(fold / "record.json", dict(seconds=seconds, figures=figures))
-    return f"fold {number}: {figures}, {seconds / 60:.1f} min"
+    metrics = score(args, fold, parts["test"])
+    write_json(fold / "record.json", dict(seconds=seconds, figures=metrics))
+    return f"fold {number}: {metrics}, {seconds / 60:.1f} min"
 
 
 @reports_errors

@@ -88,7 +88,7 @@ def contestants(models: Sequence[Model], yolos: Sequence[Path], threads: int) ->
 def ours(model: Model, threads: int, name: str, whole: bool = False) -> Detect:
     """Ours, which looks once at every film, as DetInferencer and YOLO do."""
     runtime, precision = RUNTIMES[name]
-    how: dict[str, Any] = dict(whole_films=whole, odd_films=False, strict=True)
+    how: dict[str, Any] = dict(whole_films=whole, find_orientation=False, strict=True)
     detector = HipDetector(model.onnx, threads=threads, runtime=runtime, precision=precision, **how)
     return lambda films: [[roi.box for roi in film.rois] for film in detector(films)]
 
@@ -169,10 +169,10 @@ def _stages(models: Sequence[Model], work: Path, threads: int, turns: int) -> Ta
             whole, reduced = read_radiograph(film), read_reduced(film, enough)
             steps: dict[str, Callable[[], object]] = {
                 "whole": partial(read_radiograph, film),
-                "whole to square": partial(detector.prepare, whole),
+                "whole to square": partial(detector.preprocess, whole),
                 "reduced": partial(read_reduced, film, enough),
-                "reduced to square": partial(detector.prepare, reduced),
-                "network": partial(detector.read, detector.prepare(reduced)),
+                "reduced to square": partial(detector.preprocess, reduced),
+                "network": partial(detector.infer, detector.preprocess(reduced)),
             }
             texts = [f"{np.median(values) * 1e3:.1f}" for values in in_turns(steps, turns).values()]
             rows.append([each.title, str(side), f"1/{reduced.step}", *texts])

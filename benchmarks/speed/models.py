@@ -1,4 +1,4 @@
-"""The models that are timed: the one that comes along, and others, trained for a minute on phantoms, exported and kept.
+"""The models that are timed: the bundled model, and others, trained for a minute on phantoms, exported and kept.
 
 Random weights give boxes by accident, so that two ways of running them can't be compared.
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hipdet.anchors.anchor_set import AnchorSet
-from hipdet.anchors.coverage import AnchorFigures
+from hipdet.anchors.coverage import AnchorMetrics
 from hipdet.anchors.feature_map import REFINING, anchor_settings
 from hipdet.anchors.plan import Plan
 from hipdet.anchors.rois import RoiSpread
@@ -109,13 +109,13 @@ def _model(plan: Plan, base: Mapping[str, Any]) -> dict[str, Any]:
     if base["model"]["type"] == REFINING:
         look = plan.second_look
         # as many to spare in each reading as `base` has beyond the ROIs of its own films
-        spare = [max(count - _rois_of(base), 0) for count in base["model"].get("passes", PASSES)]
+        spare = [max(count - _get_roi_count(base), 0) for count in base["model"].get("passes", PASSES)]
         model.update(refiner=dict(square=look.square), one_size=look.one_size)
         model.update(passes=tuple(look.most + more for more in spare))
     return changed
 
 
-def _rois_of(base: Mapping[str, Any]) -> int:
+def _get_roi_count(base: Mapping[str, Any]) -> int:
     """ROIs of a class on a film that `base` is made for, at most."""
     for evaluator in base.get("test_evaluator") or ():
         if evaluator["type"] == "RoiMetric":
@@ -152,8 +152,8 @@ def _evaluation(part: str, ann_file: str | None, base: Mapping[str, Any], plan: 
 def plan_text(plan: Plan) -> str:
     """The data, the recommended anchors beside the rejected ones, reasons and warnings."""
     lines = [*_table(SPREAD, [_spread_row(spread) for spread in plan.spreads]), ""]
-    rows = [_set_row("* ", plan.anchors, plan.figures)]
-    rows += [_set_row("  ", neighbour.anchors, neighbour.figures) for neighbour in plan.neighbours]
+    rows = [_set_row("* ", plan.anchors, plan.metrics)]
+    rows += [_set_row("  ", neighbour.anchors, neighbour.metrics) for neighbour in plan.neighbours]
     lines += [*_table(SETS, rows), ""]
     lines += [f"Recommended: {plan.anchors}", *_bullets(plan.reasons)]
     if plan.neighbours:
@@ -183,17 +183,17 @@ def _spread_row(spread: RoiSpread) -> tuple[str, ...]:
     )
 
 
-def _set_row(mark: str, anchors: AnchorSet, figures: AnchorFigures) -> tuple[str, ...]:
+def _set_row(mark: str, anchors: AnchorSet, metrics: AnchorMetrics) -> tuple[str, ...]:
     return (
         mark + str(anchors).rpartition(", ")[0],
-        str(figures.anchors),
-        f"{figures.smallest:.1%} .. {figures.largest:.1%}",
-        f"{figures.fitted:.1%}",
-        f"{figures.matched:.0%}",
-        f"{figures.best_iou:.3f}",
-        f"{figures.reachable_iou:.3f}",
-        f"{figures.positives:g}",
-        f"{figures.contested:.1%}",
+        str(metrics.anchors),
+        f"{metrics.smallest:.1%} .. {metrics.largest:.1%}",
+        f"{metrics.fitted:.1%}",
+        f"{metrics.matched:.0%}",
+        f"{metrics.best_iou:.3f}",
+        f"{metrics.reachable_iou:.3f}",
+        f"{metrics.positives:g}",
+        f"{metrics.contested:.1%}",
     )
 
 

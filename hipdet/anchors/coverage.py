@@ -118,7 +118,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class AnchorFigures:
+class AnchorMetrics:
     """Shares are of ROIs, between 0 and 1.
 
     Attributes:
@@ -148,7 +148,7 @@ class AnchorFigures:
     contested: float
 
     @classmethod
-    def of(cls, rois: Rois, anchors: AnchorSet) -> AnchorFigures:
+    def of(cls, rois: Rois, anchors: AnchorSet) -> AnchorMetrics:
         """How well `anchors` serve `rois`.
 
         Raises:

@@ -76,7 +76,7 @@ class Backbone:
         """Stages that the ResNet may end with, the deepest first."""
         return [stage for stage in STRIDES if stage <= self.stages]
 
-    def maps_of(self, stage: int) -> list[int]:
+    def get_map_sides(self, stage: int) -> list[int]:
         """Cells along a side of the map behind `stage`, and of those that stride-2 convolutions make of it: 7, 4, 2, 1."""
         cells = [self.side // (STRIDES[stage] * self.reduction)]
         while cells[-1] > 1:
@@ -86,12 +86,12 @@ class Backbone:
     @property
     def grids(self) -> list[int]:
         """Every grid that it offers, ascending: 1, 2, 4, 7, 14, 28."""
-        return sorted({cells for stage in self.ends for cells in self.maps_of(stage)})
+        return sorted({cells for stage in self.ends for cells in self.get_map_sides(stage)})
 
     @property
     def coarsest(self) -> int:
         """Cells along a side of the ResNet's last map: 7."""
-        return self.maps_of(self.stages)[0]
+        return self.get_map_sides(self.stages)[0]
 
     def feature_map(self, grids: tuple[int, ...]) -> tuple[int, list[int]]:
         """The deepest stage that is as fine as the finest of `grids`, and the stride-2 convolutions behind it.
@@ -103,7 +103,7 @@ class Backbone:
             ConfigError: grids that no stage leads to.
         """
         for stage in self.ends:
-            cells = self.maps_of(stage)
+            cells = self.get_map_sides(stage)
             if set(grids) <= set(cells):
                 return stage, [cells.index(grid) for grid in grids]
         smaller = f" reduced by {self.reduction}" if self.reduction > 1 else ""

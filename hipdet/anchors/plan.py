@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hipdet.anchors.anchor_set import AnchorSet
-from hipdet.anchors.coverage import FIT, MATCH, AnchorFigures
+from hipdet.anchors.coverage import FIT, MATCH, AnchorMetrics
 from hipdet.anchors.feature_map import Backbone
 from hipdet.anchors.rois import Rois, RoiSpread, spreads
 from hipdet.anchors.search import (
@@ -23,7 +23,7 @@ from hipdet.anchors.search import (
     Neighbour,
     ScaleChooser,
     choose,
-    neighbours_of,
+    list_neighbours,
     smallest_per_grid,
 )
 from hipdet.anchors.second_look import SecondLook, roi_counts
@@ -66,7 +66,7 @@ def _of_aspects(rois: Rois, chosen: AnchorCandidate, tails: list[float]) -> str:
 
 
 def _of_grid(chosen: AnchorCandidate, candidates: Sequence[AnchorCandidate], goal: Goal) -> str:
-    matched = f"{chosen.figures.matched:.0%} of the ROIs by IoU {MATCH} or more (goal {goal.matched:.0%})"
+    matched = f"{chosen.metrics.matched:.0%} of the ROIs by IoU {MATCH} or more (goal {goal.matched:.0%})"
     words = f"{_grid(chosen)}: its anchors overlap {matched}"
     coarser = [each for each in candidates if each.anchors.grids < chosen.anchors.grids]
     if not coarser:
@@ -76,20 +76,20 @@ def _of_grid(chosen: AnchorCandidate, candidates: Sequence[AnchorCandidate], goa
 
 
 def _of_scales(rois: Rois, chosen: AnchorCandidate, goal: Goal) -> str:
-    scales, figures = chosen.anchors.scales, chosen.figures
+    scales, metrics = chosen.anchors.scales, chosen.metrics
     count, fewer = f"One scale, {scales[0]} cells,", scales[:0]
     if len(scales) > 1:
         kind = "in equal steps" if goal.scales == EQUAL else "fitted to the sizes"
         count = f"{len(scales)} scales {kind}, {scales[0]} to {scales[-1]} cells,"
         fewer = ScaleChooser(rois, goal).scales(chosen.anchors.grids, len(scales) - 1)
     words = (
-        f"{count} make anchors of {figures.smallest:.1%} to {figures.largest:.1%} of the film; {figures.fitted:.1%} of the "
+        f"{count} make anchors of {metrics.smallest:.1%} to {metrics.largest:.1%} of the film; {metrics.fitted:.1%} of the "
         f"ROIs have one of their size (IoU {FIT} or more if centred; goal {goal.coverage:.0%})"
     )
     if not fewer:
         return f"{words}."
     anchors = replace(chosen.anchors, scales=fewer)
-    short = AnchorCandidate(anchors, AnchorFigures.of(rois, anchors)).shortfalls(goal)
+    short = AnchorCandidate(anchors, AnchorMetrics.of(rois, anchors)).shortfalls(goal)
     return f"{words}. With {len(fewer)}: {short[0]}." if short else f"{words}."
 
 
@@ -97,8 +97,8 @@ def _grid(candidate: AnchorCandidate) -> str:
     return f"Grid {' and '.join(map(str, candidate.anchors.grids))}"
 
 
-def warnings_of(
-    rois: Rois, chosen: AnchorFigures, finest_contested: float, data_sets: Sequence[RoiSpread]
+def list_warnings(
+    rois: Rois, chosen: AnchorMetrics, finest_contested: float, data_sets: Sequence[RoiSpread]
 ) -> Iterator[str]:
     """Sentences, each with what was found and what to do.
 
@@ -194,7 +194,7 @@ class Plan:
     Attributes:
         goal: That it was made for.
         anchors: Recommended.
-        figures: Theirs, on all ROIs.
+        metrics: Theirs, on all ROIs.
         spreads: Of every data set, and of its classes.
         reasons: Sentences.
         warnings: Sentences.
@@ -210,7 +210,7 @@ class Plan:
 
     goal: Goal
     anchors: AnchorSet
-    figures: AnchorFigures
+    metrics: AnchorMetrics
     spreads: tuple[RoiSpread, ...]
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -227,7 +227,13 @@ class Plan:
         """For ``anchor_plan.json``."""
         strides = [self.image_side // grid for grid in self.anchors.grids]
         anchors = dict(asdict(self.anchors), per_image=self.anchors.per_image, strides=strides)
-        return dict(asdict(self), anchors=anchors, roi_counts=self.roi_counts.to_json())
+        fields = asdict(self, dict_factory=_with_names_of_the_file)
+        return dict(fields, anchors=anchors, roi_counts=self.roi_counts.to_json())
+
+
+def _with_names_of_the_file(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Metrics are called ``figures`` in ``anchor_plan.json``."""
+    return {"figures" if name == "metrics" else name: value for name, value in fields}
 
 
 def design(data_sets: Mapping[str, Rois], goal: Goal | None = None, backbone: Backbone | None = None) -> Plan:
@@ -257,11 +263,11 @@ def design(data_sets: Mapping[str, Rois], goal: Goal | None = None, backbone: Ba
     chosen = choose(candidates, goal)
     spread = tuple(each for name, part in data_sets.items() for each in spreads(name, part))
     side, field = backbone.side, backbone.receptive_field(chosen.anchors.grids)
-    finest = min(candidate.figures.contested for candidate in candidates)
+    finest = min(candidate.metrics.contested for candidate in candidates)
     return Plan(
         goal=goal,
         anchors=chosen.anchors,
-        figures=chosen.figures,
+        metrics=chosen.metrics,
         spreads=spread,
         reasons=(
             *remarks,
@@ -270,10 +276,10 @@ def design(data_sets: Mapping[str, Rois], goal: Goal | None = None, backbone: Ba
         ),
         warnings=(
             *(f"no grid reaches the goal; of this one {short}" for short in chosen.shortfalls(goal)),
-            *warnings_of(rois, chosen.figures, finest, spread),
+            *list_warnings(rois, chosen.metrics, finest, spread),
             *pixel_warnings(rois, side, field),
         ),
-        neighbours=tuple(neighbours_of(rois, chosen, candidates, goal)),
+        neighbours=tuple(list_neighbours(rois, chosen, candidates, goal)),
         classes=rois.classes,
         rois_per_image=_rois_per_image(rois),
         roi_counts=roi_counts(rois),

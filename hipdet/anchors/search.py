@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hipdet.anchors.anchor_set import AnchorSet
-from hipdet.anchors.coverage import FIT, MATCH, ROUNDING, AnchorFigures, fitted_share, may_fit, tightest_cover
+from hipdet.anchors.coverage import FIT, MATCH, ROUNDING, AnchorMetrics, fitted_share, may_fit, tightest_cover
 from hipdet.anchors.rois import SKETCH, Floats, Rois
 from hipdet.core.errors import ConfigError
 
@@ -130,11 +130,11 @@ class AnchorCandidate:
     """A set of anchors and its figures on all ROIs."""
 
     anchors: AnchorSet
-    figures: AnchorFigures
+    metrics: AnchorMetrics
 
     def shortfalls(self, goal: Goal) -> list[str]:
         """What keeps it from `goal`, in words; nothing where it reaches it."""
-        words, found = [], self.figures
+        words, found = [], self.metrics
         if found.fitted < goal.coverage:
             words.append(f"only {found.fitted:.1%} of the ROIs have an anchor of their size (goal {goal.coverage:.0%})")
         if goal.scales == EQUAL and self.anchors.worst_fit < FIT - ROUNDING:
@@ -164,7 +164,7 @@ def smallest_per_grid(rois: Rois, goal: Goal) -> list[AnchorCandidate]:
         reaching = [anchors for aspects in choices if (anchors := chooser.fewest(grids, aspects)) is not None]
         if reaching:
             smallest = min(reaching, key=lambda anchors: anchors.per_image)
-            found.append(AnchorCandidate(smallest, AnchorFigures.of(rois, smallest)))
+            found.append(AnchorCandidate(smallest, AnchorMetrics.of(rois, smallest)))
     return found
 
 
@@ -185,7 +185,7 @@ def choose(candidates: list[AnchorCandidate], goal: Goal) -> AnchorCandidate:
 
     def order(candidate: AnchorCandidate) -> tuple[float, ...]:
         short = len(candidate.shortfalls(goal))
-        return short, (1 - candidate.figures.matched) if short else 0, candidate.anchors.per_image
+        return short, (1 - candidate.metrics.matched) if short else 0, candidate.anchors.per_image
 
     return min(candidates, key=order)
 
@@ -196,11 +196,11 @@ class Neighbour:
 
     change: str
     anchors: AnchorSet
-    figures: AnchorFigures
+    metrics: AnchorMetrics
     why: str
 
 
-def neighbours_of(
+def list_neighbours(
     rois: Rois, chosen: AnchorCandidate, candidates: Sequence[AnchorCandidate], goal: Goal
 ) -> Iterator[Neighbour]:
     """The sets one step beside `chosen`, each once."""
@@ -209,8 +209,8 @@ def neighbours_of(
         if anchors is not None and anchors not in seen:
             seen.add(anchors)
             its_goal = replace(goal, scales=FITTED) if change == f"{FITTED} scales" else goal
-            rejected = AnchorCandidate(anchors, AnchorFigures.of(rois, anchors))
-            yield Neighbour(change, anchors, rejected.figures, _why(rejected, chosen, its_goal))
+            rejected = AnchorCandidate(anchors, AnchorMetrics.of(rois, anchors))
+            yield Neighbour(change, anchors, rejected.metrics, _why(rejected, chosen, its_goal))
 
 
 def _changes(
@@ -240,6 +240,6 @@ def _why(rejected: AnchorCandidate, chosen: AnchorCandidate, goal: Goal) -> str:
         tuned = ", but tuned to these films: take it (--scales fitted) if others are alike"
         return f"reaches the goal with fewer anchors{tuned if goal.scales == FITTED else ''}"
     words = f"reaches the goal too, with {count / own:.1f} times the anchors" if count > own else "reaches the goal too"
-    if rejected.figures.matched > chosen.figures.matched + 0.05:
-        words += f"; it would overlap {rejected.figures.matched:.0%} of the ROIs and not {chosen.figures.matched:.0%}"
+    if rejected.metrics.matched > chosen.metrics.matched + 0.05:
+        words += f"; it would overlap {rejected.metrics.matched:.0%} of the ROIs and not {chosen.metrics.matched:.0%}"
     return words

@@ -44,7 +44,7 @@ class Entry:
     size: Size | None = None
 
 
-def coco_of(entries: Mapping[str, Entry], patients: Mapping[str, str], project: Project) -> dict[str, Any]:
+def build_label_coco(entries: Mapping[str, Entry], patients: Mapping[str, str], project: Project) -> dict[str, Any]:
     """The films that somebody labelled or excluded, sorted by name.
 
     Boxes are clipped to the film; those of an excluded film are left out.  Image records have ``status``, and where there is
@@ -121,10 +121,10 @@ class LabelFiles:
         entries = self._entries()
         excluded = [(name, entry.state.exclude) for name, entry in sorted(entries.items()) if entry.state.exclude]
         try:
-            write_json(self.coco, coco_of(entries, self._patients, self._project))
+            write_json(self.coco, build_label_coco(entries, self._patients, self._project))
             write_csv(self.exclusions, [("film", "reason"), *excluded])  # what hipdet convert takes as --exclude
             self.fault = None
-        except (OSError, HipdetError) as error:  # the journal has it all: it is written once this is mended
+        except (OSError, HipdetError) as error:  # the journal has it all: it is written once this is fixed
             reason = error.strerror if isinstance(error, OSError) else error
             self.fault = f"{self.coco.name} is not up to date: {reason}; the journal is"
 

@@ -22,7 +22,7 @@ COLUMNS = ("film", "remarks", "label", "found_by", "iou", *DIFFERENCES)
 
 def agreement_text(comparison: Comparison, least_iou: float, show: int) -> str:
     """What the terminal shows."""
-    lines = [f"{name.replace('_', ' '):<32} {_number(value):>10}" for name, value in comparison.figures().items()]
+    lines = [f"{name.replace('_', ' '):<32} {_number(value):>10}" for name, value in comparison.metrics().items()]
     again = comparison.again(least_iou)
     lines += ["", f"{len(again)} films to look at again (IoU below {least_iou:g}, found by one only, or a remark)"]
     shown = again[: show or None]
@@ -47,7 +47,7 @@ def write(comparison: Comparison, least_iou: float, folder: Path) -> None:
     films = [{"film": film.film, "remarks": film.remarks, "rois": film.rois} for film in comparison.films]
     content = {
         "annotators": comparison.names,
-        "figures": comparison.figures(),
+        "figures": comparison.metrics(),
         "look_again": [film.film for film in comparison.again(least_iou)],
         "films": films,
         "films_of_one_only": dict(zip(comparison.names, comparison.alone)),

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from hipdet.anchors.config import PlanData, config_text, plan_text
-from hipdet.anchors.coverage import AnchorFigures
+from hipdet.anchors.coverage import AnchorMetrics
 from hipdet.anchors.feature_map import REFINING, RESNETS, Backbone
 from hipdet.anchors.plan import Plan, design
 from hipdet.anchors.rois import LabelledSet, read_sets, validation_beside
 from hipdet.anchors.search import EQUAL, FITTED, Goal
 from hipdet.cli.main import add_unfinished, command_parser
-from hipdet.core.configs import data_root_of, read_config
+from hipdet.core.configs import get_data_root, read_config
 from hipdet.core.errors import ConfigError, DatasetError, RadiographError
 from hipdet.core.files import write_json, write_text
 from hipdet.radiographs.read import read_radiograph
@@ -56,7 +56,7 @@ def share(text: str) -> float:
     return value
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("anchors", __doc__, EXAMPLES)
     add = parser.add_argument
@@ -104,7 +104,7 @@ def write_plan_figure(path: Path, plan: Plan, sets: list[LabelledSet], root: Pat
     write_anchor_figure(path, {each.name: each.rois for each in sets}, plan.anchors, film, boxes)
 
 
-def figures_elsewhere(plan: Plan, path: Path, unfinished: bool) -> AnchorFigures:
+def figures_elsewhere(plan: Plan, path: Path, unfinished: bool) -> AnchorMetrics:
     """The figures of `plan` on films that it wasn't read off.
 
     Raises:
@@ -115,12 +115,12 @@ def figures_elsewhere(plan: Plan, path: Path, unfinished: bool) -> AnchorFigures
         raise DatasetError(
             f"{path}: has the classes {list(rois.classes)}, expected {list(plan.classes)} as for training"
         )
-    return AnchorFigures.of(rois, plan.anchors)
+    return AnchorMetrics.of(rois, plan.anchors)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Design, print, write."""
-    args = parse_arguments(argv)
+    args = _parse_arguments(argv)
     val = args.val or (validation_beside(args.annotations[0]) if len(args.annotations) == 1 else None)
     others = dict.fromkeys(filter(None, (val, args.test)))
     for path in others:
@@ -142,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"\n{where}: {found.fitted:.1%} of its ROIs have an anchor of their size, {overlapped}")
     name = sets[0].name.removesuffix("_train")
     out = args.out or Path("work_dirs/anchors") / name
-    root = args.data_root or data_root_of(args.annotations[0])
+    root = args.data_root or get_data_root(args.annotations[0])
     write_plan_figure(out / FIGURE, plan, sets, root)
     write_json(out / PLAN, dict(plan.as_json(), other_films={where: asdict(each) for where, each in elsewhere.items()}))
     config = out / f"ssd_{name}.py"

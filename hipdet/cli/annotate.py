@@ -29,7 +29,7 @@ annotators, hipdet convert folder, hipdet split, hipdet train (docs/annotate.md)
 SHOWN_NOTES = 20
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("annotate", __doc__, EXAMPLES)
     add = parser.add_argument
@@ -46,7 +46,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def project_of(args: argparse.Namespace) -> Project:
+def build_project(args: argparse.Namespace) -> Project:
     """The task."""
     if args.rois != "any" and not (args.rois.isdigit() and 1 <= int(args.rois) <= 50):
         raise DatasetError(f"--rois {args.rois}: expected a number from 1 to 50, or any")
@@ -56,7 +56,7 @@ def project_of(args: argparse.Namespace) -> Project:
 
 def open_session(args: argparse.Namespace) -> Session:
     """Films, labels and proposals."""
-    project, out = project_of(args), args.out or args.folder / "labels"
+    project, out = build_project(args), args.out or args.folder / "labels"
     films = FilmFolder(args.folder, project.source)
     detect = load_detector(args.model, project) if args.model else None
     store = LabelStore(out, project, {name: each.patient for name, each in films.candidates.items()})
@@ -84,7 +84,7 @@ def counts(session: Session) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve the page until Ctrl+C."""
-    args = parse_arguments(argv)
+    args = _parse_arguments(argv)
     session = open_session(args)
     try:
         server, address = bind(session, args.port)

@@ -29,7 +29,7 @@ film is followed by draws of the config's training pipeline, as the network gets
 """
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("browse", __doc__, EXAMPLES)
     add = parser.add_argument
@@ -89,7 +89,7 @@ def browse_augmented(args: argparse.Namespace) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
-    args = parse_arguments(argv)
+    args = _parse_arguments(argv)
     if not args.annotations.is_file():
         raise DatasetError(f"{args.annotations}: no such file: check the path, or make it with hipdet convert")
     if args.augmented and (args.html or args.by_source or args.faults):

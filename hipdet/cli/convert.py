@@ -199,7 +199,7 @@ SOURCES = {
 }
 
 
-def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+def _parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("convert", __doc__, EXAMPLES)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -250,7 +250,7 @@ def convert_collection(args: argparse.Namespace, source: ModuleType) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Convert and print what was written."""
-    args = parse_arguments(sys.argv[1:] if argv is None else argv)
+    args = _parse_arguments(sys.argv[1:] if argv is None else argv)
     source = SOURCES[args.command].load()
     if args.command not in ("fracatlas", "phantom"):
         print(convert_collection(args, source))

@@ -31,7 +31,7 @@ can't be read, 2 if none can.
 """
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("crop", __doc__, EXAMPLES)
     add = parser.add_argument
@@ -45,7 +45,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def settings_of(args: argparse.Namespace) -> CropSettings:
+def build_crop_settings(args: argparse.Namespace) -> CropSettings:
     """How crops are made.
 
     Raises:
@@ -69,8 +69,8 @@ def _write(item: tuple[str, list[RoiCrop]], root: Path, out: Path, settings: Cro
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
-    args = parse_arguments(argv)
-    settings = settings_of(args)
+    args = _parse_arguments(argv)
+    settings = build_crop_settings(args)
     films = crops_by_film(args.predictions, settings)
     work = partial(_write, root=args.data_root, out=args.out, settings=settings)
     written: list[str] = []

@@ -59,7 +59,7 @@ def data_set(text: str) -> DataSet:
     return DataSet.at(name, Path(file), Path(folder) if folder else None)
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("experiments", __doc__, EXAMPLES)
     add = parser.add_argument
@@ -107,7 +107,7 @@ def data_sets(args: argparse.Namespace) -> dict[str, DataSet]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run them."""
-    args = parse_arguments(argv)
+    args = _parse_arguments(argv)
     if args.amp:
         require_gpu_for_amp()
     base = read_config(args.config or (QUICK_CONFIG if args.quick else CONFIG))

@@ -21,7 +21,7 @@ from hipdet.export.export import export_model, validation_films
 from hipdet.export.torch_model import LIMITS_SUFFIX, TorchModel
 from hipdet.inference.film_list import film_sources
 from hipdet.inference.onnx_model import ModelCard
-from hipdet.inference.review import SHARE, limits_of
+from hipdet.inference.review import SHARE, build_limits
 from hipdet.phantoms.chest import CLASSES as CHEST_CLASSES
 from hipdet.phantoms.chest import plan_chest, render_chest
 from hipdet.phantoms.plan import SOURCES
@@ -91,7 +91,7 @@ WEIGHTS.review.json beside the weights, where config and weights are used as the
 """
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("export", __doc__, EXAMPLES)
     add = parser.add_argument
@@ -115,7 +115,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def card_of(model: TorchModel, args: argparse.Namespace) -> ModelCard:
+def build_card(model: TorchModel, args: argparse.Namespace) -> ModelCard:
     """The card of the model, with what the arguments add.
 
     Raises:
@@ -133,15 +133,15 @@ def card_of(model: TorchModel, args: argparse.Namespace) -> ModelCard:
     card = replace(model.card, config=args.name or model.card.config, about={**model.card.about, **about}, rois=rois)
     if args.calibrate:
         films = validation_films(args.calibrate, coco_file(args.ann, args.data_root), args.data_root, card.classes)
-        card = replace(card, limits=limits_of(films, args.share))
+        card = replace(card, limits=build_limits(films, args.share))
     return card
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
-    args = parse_arguments(argv)
+    args = _parse_arguments(argv)
     model = TorchModel(args.config, args.weights)
-    card = card_of(model, args)
+    card = build_card(model, args)
     out = args.out or args.weights.with_suffix(".onnx")
     count, films, kind = films_to_compare(args.films, card.classes)
     if kind == NOISE and count:

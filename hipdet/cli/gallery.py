@@ -38,7 +38,7 @@ without a label.  The page of --html is one file without a link to anything else
 """
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("gallery", __doc__, EXAMPLES)
     add = parser.add_argument
@@ -173,7 +173,7 @@ def read_results(path: Path, ann: Path | None, rois: int) -> list[PicturedFilm]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
-    args = parse_arguments(argv)
+    args = _parse_arguments(argv)
     films = [film for path in args.results for film in read_results(path, args.ann, args.rois)]
     drawn = worst_first(films)
     if args.below is not None:

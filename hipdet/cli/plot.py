@@ -10,7 +10,7 @@ from hipdet.cli.main import command_parser
 from hipdet.core.errors import DatasetError
 from hipdet.data.validate.check import require_valid
 from hipdet.evaluation.metrics import calibration
-from hipdet.visualization.plot_data import read_log, read_rois, runs_of
+from hipdet.visualization.plot_data import find_runs, read_log, read_rois
 from hipdet.visualization.plots import write_calibration, write_iou_by_ratio, write_iou_histogram, write_learning_curves
 
 EXAMPLES = """examples:
@@ -70,7 +70,7 @@ def long_sides(files: Sequence[Path]) -> dict[str, int]:
 def write_plot(kind: str, inputs: dict[str, Path], ann: Sequence[Path], out: Path) -> None:
     """Write one figure."""
     if kind == "learning":
-        runs = {name: runs_of(path) for name, path in inputs.items()}
+        runs = {name: find_runs(path) for name, path in inputs.items()}
         logs = {
             name if len(found) == 1 else f"{name}/{run.name}": read_log(run)
             for name, found in runs.items()
@@ -81,7 +81,7 @@ def write_plot(kind: str, inputs: dict[str, Path], ann: Sequence[Path], out: Pat
     sides = long_sides(ann) if kind == "ratio" else None
     series = {name: read_rois(path, sides) for name, path in inputs.items()}
     if kind == "calibration":
-        write_calibration(out, {name: calibration(rois.iou, rois.confidence) for name, rois in series.items()})
+        write_calibration(out, {name: calibration(rois.iou, rois.score) for name, rois in series.items()})
     else:
         {"iou": write_iou_histogram, "ratio": write_iou_by_ratio}[kind](out, series)
 

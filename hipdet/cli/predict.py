@@ -36,7 +36,7 @@ called again.  Exit status: 0, 1 if some films can't be read, 2 if none can.  No
 """
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("predict", __doc__, EXAMPLES)
     add = parser.add_argument
@@ -81,7 +81,7 @@ def open_detector(args: argparse.Namespace) -> HipDetector:
     detector = HipDetector(
         args.model or args.config,
         args.weights,
-        odd_films=not args.as_stored,
+        find_orientation=not args.as_stored,
         whole_films=args.whole_films,
         threads=args.threads,
         runtime=args.runtime,
@@ -142,7 +142,7 @@ def predict(detector: HipDetector, todo: FilmList, out: Path, journal: FilmJourn
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run it."""
-    args = parse_arguments(argv)
+    args = _parse_arguments(argv)
     todo = list_films(args)
     detector = open_detector(args)
     if args.overwrite:

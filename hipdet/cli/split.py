@@ -11,7 +11,7 @@ from hipdet.cli.main import add_unfinished, command_parser
 from hipdet.core.annotations import GUESSED, SAID, UNKNOWN, patients_mark
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_json
-from hipdet.data.coco_file import films_of
+from hipdet.data.coco_file import get_films
 from hipdet.data.split import SPLIT_BY, Leaks, find_leaks
 from hipdet.data.split_files import Division, split_files
 from hipdet.data.statistics import Summary, table1
@@ -30,7 +30,7 @@ Exit status: 0, with --check 1 where a patient or film stands on two sides, 2 if
 """
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("split", __doc__, EXAMPLES)
     add = parser.add_argument
@@ -59,7 +59,7 @@ def split(args: argparse.Namespace) -> None:
     fractions = {"val": args.val, **({"test": args.test} if args.test else {})}
     division = Division(fractions, args.folds, args.seed, args.by)
     made = split_files(args.annotations, division, args.out, args.merge, args.with_unfinished)
-    print(table1({path: Summary.of(films_of(part)) for each in made for path, part in each.files.items()}))
+    print(table1({path: Summary.of(get_films(part)) for each in made for path, part in each.files.items()}))
     for each in made:
         for line in (*each.notes, each.leak):
             print(f"{each.name}: {line}")
@@ -102,7 +102,7 @@ def leak_table(leaks: Leaks) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Split or check."""
-    args = parse_arguments(argv)
+    args = _parse_arguments(argv)
     if args.json and not args.check:
         raise DatasetError("--json: only with --check")
     check_leaks(args) if args.check else split(args)

@@ -28,7 +28,7 @@ Exit status: 0 without errors, 1 with errors (with --strict also with warnings),
 """
 
 
-def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("validate", __doc__, EXAMPLES)
     add = parser.add_argument
@@ -59,7 +59,7 @@ def expectations(args: argparse.Namespace) -> Expected:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Check, print and exit."""
-    args = parse_arguments(argv)
+    args = _parse_arguments(argv)
     root = None if args.no_films else args.data_root or Path(default_root())
     if missing := [path for path in args.annotations if not path.is_file()]:
         raise DatasetError(f"{missing[0]}: no such file: check the path, or make it with hipdet convert")

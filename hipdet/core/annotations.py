@@ -40,7 +40,7 @@ class Group:
     name: str
 
 
-def mark_of(record: Any) -> str:
+def get_mark(record: Any) -> str:
     """The mark of a file's ``info`` or of an image record; empty where patients are known."""
     mark = record.get(PATIENTS) if isinstance(record, Mapping) else None
     return mark if isinstance(mark, str) and mark in SAID else ""
@@ -51,8 +51,8 @@ def marks(coco: Mapping[str, Any]) -> list[str]:
 
     A file that was joined of several has both; its films without a mark are those whose patients are known.
     """
-    own = [mark_of(image) for image in coco.get("images", ())]
-    return own if any(own) else [mark_of(coco.get("info"))] * len(own)
+    own = [get_mark(image) for image in coco.get("images", ())]
+    return own if any(own) else [get_mark(coco.get("info"))] * len(own)
 
 
 def patients_mark(coco: Mapping[str, Any]) -> str:
@@ -66,7 +66,7 @@ def mark_record(mark: str) -> dict[str, str]:
     return {PATIENTS: mark} if mark else {}
 
 
-def patients_of(cocos: Iterable[Mapping[str, Any]]) -> dict[Hashable, Hashable]:
+def get_patients(cocos: Iterable[Mapping[str, Any]]) -> dict[Hashable, Hashable]:
     """The patients of the films of COCO dictionaries, by file name, where they are known; a `Group` where they are guessed.
 
     A patient is one within the ``source``.

@@ -5,7 +5,7 @@ radiograph, ``x0 <= x < x1``.  COCO's ``[x, y, w, h]`` exists only in files.
 
 Left and right: films are shown as if the patient faced the reader, so the picture's left is the patient's right.
 
-The half of the picture that a ROI lies in says nothing: a film of one hip shows it in the middle, or at either edge.
+The half of the picture that an ROI lies in says nothing: a film of one hip shows it in the middle, or at either edge.
 """
 
 from __future__ import annotations
@@ -92,12 +92,12 @@ def turn_boxes(boxes: ArrayLike, quarters: int, width: float, height: float) -> 
     return boxes
 
 
-def patient_side(picture_side: str | None) -> str | None:
+def get_patient_side(picture_side: str | None) -> str | None:
     """``left`` or ``right`` of the patient for the side of an upright AP film; None where that isn't known."""
     return OTHER_SIDE.get(picture_side or "")
 
 
-def picture_side_of(patient: str | None) -> str | None:
+def get_picture_side(patient: str | None) -> str | None:
     """The way back: on which side of an upright AP film the patient's ``left`` or ``right`` is; None where it isn't known."""
     return OTHER_SIDE.get(patient or "")
 

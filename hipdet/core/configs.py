@@ -55,7 +55,7 @@ def in_fold(name: str) -> str:
     return name.replace(FOLD_PLACE, fold)
 
 
-def data_root_of(annotations: Path) -> Path:
+def get_data_root(annotations: Path) -> Path:
     """The folder that film names of `annotations` are below: that above ``annotations/``, else the file's own."""
     folder = annotations.parent
     return folder.parent if folder.name == "annotations" else folder

@@ -1,4 +1,4 @@
-"""Errors a user can mend.  Command-line tools print them without a traceback and exit with 2."""
+"""Errors a user can fix.  Command-line tools print them without a traceback and exit with 2."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 
 class HipdetError(Exception):
-    """Base of every error that user input can cause: the message names the cause and how to mend it."""
+    """Base of every error that user input can cause: the message names the cause and how to fix it."""
 
 
 class RadiographError(HipdetError):
     """A radiograph that can't be read: missing, truncated, not a picture.
 
     Attributes:
-        reason: What is wrong, and how to mend it.
+        reason: What is wrong, and how to fix it.
         film: Its path or name; empty where that isn't known yet.
     """
 

@@ -12,7 +12,7 @@ import numpy as np
 from hipdet.core.boxes import iou_matrix
 from hipdet.core.errors import DatasetError
 from hipdet.data.candidates import Rules
-from hipdet.data.coco_file import Film, Roi, films_of
+from hipdet.data.coco_file import Film, Roi, get_films
 from hipdet.data.film_status import STATUS, UNCHECKED, left_out
 from hipdet.data.formats.record import FilmLabels
 
@@ -113,7 +113,7 @@ def _disagreement(
         return f"annotators disagree on the number of ROIs: {found}"
     worst = min(agreements, key=lambda row: row.iou, default=None)
     if worst and (worst.iou < rules.min_agreement or worst.second_box is None):
-        return f"annotators {worst.first} and {worst.second} disagree on a ROI: IoU {worst.iou:.3f}"
+        return f"annotators {worst.first} and {worst.second} disagree on an ROI: IoU {worst.iou:.3f}"
     return None
 
 
@@ -157,25 +157,25 @@ class Comparison:
     unchecked: tuple[tuple[str, ...], tuple[str, ...]] = field(default=((), ()))
 
     def again(self, least_iou: float) -> tuple[FilmAgreement, ...]:
-        """The films to look at again: a ROI below `least_iou`, one that only one found, or a remark."""
+        """The films to look at again: an ROI below `least_iou`, one that only one found, or a remark."""
         return tuple(film for film in self.films if film.remarks or film.worst < least_iou)
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Numbers over all ROIs; means and the like are of ROIs that both found, and missing without any."""
         rows = [row for film in self.films for row in film.rois]
         both = [row for row in rows if row["found_by"] == "both"]
-        figures: dict[str, float] = {"films": len(self.films), "rois": len(rows), "found_by_both": len(both)}
+        metrics: dict[str, float] = {"films": len(self.films), "rois": len(rows), "found_by_both": len(both)}
         for name, films, unchecked in zip(self.names, self.alone, self.unchecked):
-            figures[f"found_by_{name}_only"] = sum(row["found_by"] == name for row in rows)
-            figures[f"films_of_{name}_only"] = len(films)
-            figures[f"films_unchecked_by_{name}"] = len(unchecked)
+            metrics[f"found_by_{name}_only"] = sum(row["found_by"] == name for row in rows)
+            metrics[f"films_of_{name}_only"] = len(films)
+            metrics[f"films_unchecked_by_{name}"] = len(unchecked)
         if both:
             values = {key: np.array([row[key] for row in both]) for key in ("iou", *DIFFERENCES)}
-            figures.update(mean_iou=float(values["iou"].mean()), min_iou=float(values["iou"].min()))
+            metrics.update(mean_iou=float(values["iou"].mean()), min_iou=float(values["iou"].min()))
             for key in DIFFERENCES:
-                figures[f"median_{key}"] = float(np.median(np.abs(values[key])))
-                figures[f"max_{key}"] = float(np.abs(values[key]).max())
-        return figures
+                metrics[f"median_{key}"] = float(np.median(np.abs(values[key])))
+                metrics[f"max_{key}"] = float(np.abs(values[key]).max())
+        return metrics
 
 
 DIFFERENCES = ("centre_px", "centre_sides", "size_px", "size_sides")
@@ -191,7 +191,7 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: tuple[st
     """
     if len(set(names)) < 2:
         raise DatasetError(f"both annotators are called {names[0]!r}, expected two names: rename a file")
-    one, other = ({film.file_name: film for film in films_of(coco)} for coco in (first, second))
+    one, other = ({film.file_name: film for film in get_films(coco)} for coco in (first, second))
     unchecked = _unchecked(one), _unchecked(other)
     both = sorted((one.keys() & other.keys()).difference(*unchecked))
     films = [_compare_film(one[name], other[name], names) for name in both]
@@ -206,7 +206,7 @@ def _unchecked(films: Mapping[str, Film]) -> tuple[str, ...]:
 
 
 def roi_row(agreement: Agreement) -> Row:
-    """A ROI as a row: who found it, IoU, and the second box against the first.
+    """An ROI as a row: who found it, IoU, and the second box against the first.
 
     ``centre_px`` is the distance of the centres, ``size_px`` the second side less the first; ``_sides`` are the same in sides
     of the ROI, which compare over films of different sharpness.

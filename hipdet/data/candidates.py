@@ -49,7 +49,7 @@ class Exclusion:
     other_names: tuple[str, ...] = field(default=(), compare=False)
 
 
-def fault_of(candidate: Candidate, error: HipdetError) -> Exclusion:
+def build_exclusion(candidate: Candidate, error: HipdetError) -> Exclusion:
     """What is wrong with a film, without its name before it."""
     return Exclusion(candidate.shown, str(error).removeprefix(f"{candidate.shown}: "), candidate.other_names)
 
@@ -108,7 +108,7 @@ class Rules:
         if len(set(self.classes)) < len(self.classes):
             raise DatasetError(f"classes are {self.classes}, expected every name once")
 
-    def class_of(self, label: str | None) -> str:
+    def get_class(self, label: str | None) -> str:
         """The class of a box with this label; without one, that of a data set of one class.
 
         Raises:

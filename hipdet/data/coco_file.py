@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hipdet.core.annotations import PATIENTS, is_ignored, mark_of, mark_record, marks, patients_mark
-from hipdet.core.boxes import patient_side, xywh_to_xyxy, xyxy_to_xywh
+from hipdet.core.annotations import PATIENTS, get_mark, is_ignored, mark_record, marks, patients_mark
+from hipdet.core.boxes import get_patient_side, xywh_to_xyxy, xyxy_to_xywh
 from hipdet.core.errors import DatasetError
 
 
@@ -29,9 +29,9 @@ class Roi:
     implant: bool | None = None
 
     @property
-    def laterality(self) -> str | None:
+    def patient_side(self) -> str | None:
         """``left`` or ``right`` of the patient, see :mod:`hipdet.core.boxes`."""
-        return patient_side(self.picture_side)
+        return get_patient_side(self.picture_side)
 
     @property
     def side(self) -> float:
@@ -86,7 +86,7 @@ def build_coco(films: Iterable[Film], classes: Sequence[str], info: Mapping[str,
     ``[x, y, w, h]`` rounded to 3 decimals.
 
     Raises:
-        DatasetError: a ROI whose label isn't one of `classes`.
+        DatasetError: an ROI whose label isn't one of `classes`.
     """
     category_ids = {name: number for number, name in enumerate(classes, 1)}
     images: list[dict[str, Any]] = []
@@ -124,7 +124,7 @@ def _annotation(number: int, image_id: int, category_id: int, roi: Roi, iscrowd:
     }
     if roi.picture_side is not None:
         annotation["picture_side"] = roi.picture_side
-        annotation["laterality"] = roi.laterality
+        annotation["laterality"] = roi.patient_side
     if roi.implant is not None:
         annotation["implant"] = roi.implant
     return annotation
@@ -133,7 +133,7 @@ def _annotation(number: int, image_id: int, category_id: int, roi: Roi, iscrowd:
 _OWN = ("id", "file_name", "width", "height", "source", "patient")
 
 
-def films_of(coco: Mapping[str, Any]) -> list[Film]:
+def get_films(coco: Mapping[str, Any]) -> list[Film]:
     """The films of a valid COCO dictionary with their ROIs, in the order of the images."""
     labels = {category["id"]: category["name"] for category in coco["categories"]}
     rois: dict[tuple[int, bool], list[Roi]] = defaultdict(list)  # by image, and whether they are to be ignored
@@ -169,7 +169,7 @@ def subset(coco: Mapping[str, Any], image_ids: Iterable[int]) -> Coco:
         annotations=[annotation for annotation in coco["annotations"] if annotation["image_id"] in wanted],
     )
     # the films that the mark is of may not be in the part
-    if mark_of(part.get("info")) and any(map(mark_of, coco["images"])):
+    if get_mark(part.get("info")) and any(map(get_mark, coco["images"])):
         info = {key: value for key, value in part["info"].items() if key != PATIENTS}
         part["info"] = {**mark_record(patients_mark({**part, "info": info})), **info}
     return part

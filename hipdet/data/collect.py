@@ -12,7 +12,7 @@ from tqdm import tqdm
 from hipdet.core.boxes import sides_of_pairs
 from hipdet.core.errors import DatasetError, HipdetError
 from hipdet.data.annotators import Agreement, merge_annotators, standing
-from hipdet.data.candidates import Candidate, Exclusion, Found, Rules, fault_of
+from hipdet.data.candidates import Candidate, Exclusion, Found, Rules, build_exclusion
 from hipdet.data.coco_file import Film, Roi
 from hipdet.data.film_status import DONE, STATUS, TAKEN, is_done, is_unfinished
 from hipdet.data.formats.geometry import clipped, decide_frame, turn_upright
@@ -61,7 +61,7 @@ def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candid
         where = ", ".join(filter(None, (labels.file.name, labels.place, each.place)))
         try:
             box = _on_film((x0, y0 - top, x1, y1 - top), width, height)
-            return Roi(box, rules.class_of(each.label), each.picture_side, each.implant)
+            return Roi(box, rules.get_class(each.label), each.picture_side, each.implant)
         except DatasetError as error:
             raise DatasetError(f"{film}: {error} ({where})") from error
 
@@ -134,7 +134,7 @@ class LabelSource:
                 labels.append(replace(film, annotator=annotator or film.annotator or ""))
         return labels
 
-    def root_of(self, labels: FilmLabels) -> Path:
+    def get_root(self, labels: FilmLabels) -> Path:
         """The folder that `labels` are below, as given by the user."""
         for path in self.paths.values():
             if labels.file == path:
@@ -179,7 +179,7 @@ class Collected:
     Attributes:
         films: To be trained or tested on, in the order of their names, each with the candidate it was.
         exclusions: Films that aren't, for a reason that lies in the rules.
-        faults: Films that can't be converted as they are, and what must be mended.
+        faults: Films that can't be converted as they are, and what must be fixed.
         warnings: Sentences about what is likely but not sure.
         agreements: A row for each ROI that two annotators labelled, the lowest IoU first.
     """
@@ -213,7 +213,7 @@ class _Collector:
                 if exclusion := self._convert(candidate, matches.of_film.pop(candidate.name, ())):
                     made.exclusions.append(Exclusion(candidate.shown, exclusion))
             except HipdetError as error:
-                made.faults.append(fault_of(candidate, error))
+                made.faults.append(build_exclusion(candidate, error))
         made.agreements.sort(key=lambda row: (row.iou, row.film, row.first_box))
         return made
 
@@ -247,7 +247,7 @@ class _Collector:
         if rules.rois is not None and len(merged.rois) != rules.rois and not none:
             return f"number of ROIs is {len(merged.rois)}, expected {rules.rois}"
         rois = with_sides(merged.rois) if rules.rois == 2 else merged.rois
-        label_files = sorted({each.file.relative_to(self.source.root_of(each)).as_posix() for each in labels})
+        label_files = sorted({each.file.relative_to(self.source.get_root(each)).as_posix() for each in labels})
         extra = {**candidate.extra, "label_file": ", ".join(label_files), **_status(labels)}
         film = Film(candidate.name, width, height, rules.source, candidate.patient, rois, extra, tuple(ignored))
         self.made.films.append((film, candidate))

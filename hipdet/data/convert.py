@@ -228,7 +228,7 @@ def convert_listed(found: Found, table: Path, source: str) -> list[Film]:
 
 def _refuse(root: Path, faults: Sequence[Exclusion], output: Output) -> None:
     if not output.skip_faulty:
-        hint = "mend them, or leave these films out with --skip-faulty"
+        hint = "fix them, or leave these films out with --skip-faulty"
         raise_faults(f"{root} ({hint})", [f"{fault.name}: {fault.reason}" for fault in faults])
 
 

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from hipdet.core.errors import HipdetError
 from hipdet.core.files import replacing
-from hipdet.data.candidates import Candidate, Exclusion, fault_of
+from hipdet.data.candidates import Candidate, Exclusion, build_exclusion
 from hipdet.data.coco_file import Film
 from hipdet.radiographs.grey import area_mean
 from hipdet.radiographs.read import read_radiograph
@@ -69,7 +69,7 @@ def copy_films(
         if error is None:
             good.append((copy, candidate))
         else:
-            faults.append(fault_of(candidate, error))
+            faults.append(build_exclusion(candidate, error))
     return good, faults
 
 
@@ -206,7 +206,7 @@ def join_near_duplicates(
             hashes.append(difference_hash(read_radiograph(candidate.file.source(), candidate.shown)))
             good.append((film, candidate))
         except HipdetError as error:
-            faults.append(fault_of(candidate, error))
+            faults.append(build_exclusion(candidate, error))
     names = [candidate.shown for _, candidate in good]
     pairs = near_duplicates(names, hashes)
     patient = {candidate.shown: film.patient for film, candidate in good}

@@ -214,7 +214,7 @@ def exclude_listed(candidates: Sequence[Candidate], table: Path | None) -> Found
     return Found(tuple(each for each in candidates if each.name not in rows), excluded)
 
 
-def with_patients_of(candidates: Sequence[Candidate], table: Path) -> tuple[list[Candidate], bool]:
+def add_patients(candidates: Sequence[Candidate], table: Path) -> tuple[list[Candidate], bool]:
     """`candidates` with the patients of `table` (``film, patient``), and whether it has one for each.
 
     Raises:

@@ -240,10 +240,10 @@ def check_across(files: Mapping[str, dict[str, Any]]) -> list[Fault]:
     leaks = find_leaks({name: sound_images(coco.get("images", [])) for name, coco in files.items()})
     found = [("patient-shared", f"patient {each.name}", each) for each in leaks.patients]
     found += [("film-shared", "", each) for each in leaks.films]
-    mend = "split by patient (hipdet split) if these are training and test"
+    remedy = "split by patient (hipdet split) if these are training and test"
     return [
         Fault(
-            kind, each.parts[0], id, each.film, f"also in {', '.join(each.parts[1:])}", "one file", mend, warning=True
+            kind, each.parts[0], id, each.film, f"also in {', '.join(each.parts[1:])}", "one file", remedy, warning=True
         )
         for kind, id, each in found
     ]

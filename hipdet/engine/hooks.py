@@ -32,7 +32,7 @@ BEFORE, WITHIN, LOADING = range(3)  # streams of an epoch
 DESIGN = "hipdet anchors writes a config for these films"
 
 
-def parts_of(dataset: Any, outer: Sequence[Any] = ()) -> Iterator[tuple[Any, Sequence[Any]]]:
+def iter_parts(dataset: Any, outer: Sequence[Any] = ()) -> Iterator[tuple[Any, Sequence[Any]]]:
     """The data sets in what mmengine and mmdet wrap around them (``dataset``, ``datasets``).
 
     Each comes with the steps around it that mirror films, which it can't see itself: of wrappers such as
@@ -44,7 +44,7 @@ def parts_of(dataset: Any, outer: Sequence[Any] = ()) -> Iterator[tuple[Any, Seq
         return
     own = [step for each in getattr(dataset, "pipeline", ()) for step in mirroring_steps(each)]
     for part in parts:
-        yield from parts_of(part, [*outer, *own])
+        yield from iter_parts(part, [*outer, *own])
 
 
 @HOOKS.register_module()
@@ -65,7 +65,7 @@ class EpochSeedHook(Hook):
 
     def before_load_epoch(self, runner: Runner, epoch: int) -> None:
         """For what workers load, perhaps while the epoch before isn't over (`SteadyTrainLoop`)."""
-        datasets = [part for part, _ in parts_of(runner.train_dataloader.dataset) if isinstance(part, RoiDataset)]
+        datasets = [part for part, _ in iter_parts(runner.train_dataloader.dataset) if isinstance(part, RoiDataset)]
         for number, dataset in enumerate(datasets):
             dataset.seed_workers(runner.seed, epoch, get_rank(), LOADING + number)
 
@@ -93,13 +93,13 @@ class PossibleRoisHook(Hook):
         # mmdet's PipelineSwitchHook
         switched = [hook.switch_pipeline for hook in runner.hooks if getattr(hook, "switch_pipeline", None)]
         outer = [step for steps in switched for step in mirroring_steps(Compose(steps))]
-        for part, around in parts_of(dataset, outer):
+        for part, around in iter_parts(dataset, outer):
             if isinstance(part, RoiDataset):
                 part.labels_of_mirror_images(around)
         # an RPN's boxes have no class; data sets of other kinds say nothing of classes
         if not isinstance(model, SingleStageDetector) or isinstance(model, RPN) or not hasattr(dataset, "metainfo"):
             return
-        rois, names = rois_of(dataset)
+        rois, names = get_rois(dataset)
         faults = [*_of_numbers(model, rois, names), *_of_shapes(model, rois, REFUSED)]
         if faults:
             raise ConfigError(f"this config can't give the ROIs of its training films: {'; '.join(faults)}. {DESIGN}")
@@ -107,9 +107,9 @@ class PossibleRoisHook(Hook):
             runner.logger.warning(f"{doubt}. {DESIGN}")
 
 
-def rois_of(dataset: Any) -> tuple[Rois, list[str]]:
+def get_rois(dataset: Any) -> tuple[Rois, list[str]]:
     """The ROIs of an mmdet data set, or of several in one, and the names of their films; ignored boxes are none."""
-    records = [part.get_data_info(index) for part, _ in parts_of(dataset) for index in range(len(part))]
+    records = [part.get_data_info(index) for part, _ in iter_parts(dataset) for index in range(len(part))]
     kept = [(film, each) for film, record in enumerate(records) for each in record.get("instances", ())]
     kept = [(film, each) for film, each in kept if not each.get("ignore_flag")]
     films = np.array([film for film, _ in kept], dtype=np.int64)
@@ -130,7 +130,7 @@ def _of_numbers(model: SingleStageDetector, rois: Rois, names: Sequence[str]) ->
         if count > passes[0]:
             yield (
                 f"model.passes={passes} gives up to {passes[0]} ROIs of a class, and {names[film]} has "
-                f"{count} of {name!r}: let the first be {count} or more, or mend the labels of that film"
+                f"{count} of {name!r}: let the first be {count} or more, or fix the labels of that film"
             )
     count, film = _fullest(rois)
     most = (model.test_cfg or {}).get("max_per_img")

@@ -20,10 +20,10 @@ class RoiResult:
     """What became of one ground-truth ROI: an unmatched one has IoU 0, confidence 0 and no detection."""
 
     iou: float
-    confidence: float
+    score: float
     detection: int  # index into the top detections, or UNMATCHED
     oracle_iou: float
-    oracle_confidence: float
+    oracle_score: float
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,10 @@ def evaluate_film(
         rois.append(
             RoiResult(
                 iou=float(iou[g, d]) if d != UNMATCHED else 0.0,
-                confidence=float(top.scores[d]) if d != UNMATCHED else 0.0,
+                score=float(top.scores[d]) if d != UNMATCHED else 0.0,
                 detection=int(d),
                 oracle_iou=float(oracle[g, best]) if best != UNMATCHED else 0.0,
-                oracle_confidence=float(every.scores[best]) if best != UNMATCHED else 0.0,
+                oracle_score=float(every.scores[best]) if best != UNMATCHED else 0.0,
             )
         )
     hits = {roi.detection for roi in rois if roi.iou >= HIT}

@@ -17,7 +17,7 @@ Interval = tuple[float, float]
 PATIENTS, GROUPS, FILMS = "patients", "groups", "films"
 
 
-def roi_figures(iou: ArrayLike, confidence: ArrayLike) -> dict[str, float]:
+def roi_metrics(iou: ArrayLike, score: ArrayLike) -> dict[str, float]:
     """Figures over ROIs, each with its IoU and confidence ``[R]``; an ROI without a detection has 0 for both.
 
     ``acc50`` is the paper's hit rate, (ROIs with IoU >= 0.5) / (all ROIs), printed there as "AP50"; it is not COCO's AP50.
@@ -25,10 +25,10 @@ def roi_figures(iou: ArrayLike, confidence: ArrayLike) -> dict[str, float]:
     Raises:
         ValueError: no ROI at all: there is nothing to average.
     """
-    overlap, score = np.asarray(iou, dtype=np.float64), np.asarray(confidence, dtype=np.float64)
+    overlap, score = np.asarray(iou, dtype=np.float64), np.asarray(score, dtype=np.float64)
     if not overlap.size:
         raise ValueError("no ground-truth ROI to evaluate")
-    figures = {
+    metrics = {
         "avg_iou": overlap.mean(),
         "min_iou": overlap.min(),
         "avg_conf": score.mean(),
@@ -38,7 +38,7 @@ def roi_figures(iou: ArrayLike, confidence: ArrayLike) -> dict[str, float]:
         "below50": (overlap < 0.5).sum(),
         "num_rois": overlap.size,
     }
-    return {name: float(value) for name, value in figures.items()}
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
@@ -48,10 +48,10 @@ def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
         ValueError: no ROI at all.
     """
     rois = [roi for film in films for roi in film.rois]
-    figures = roi_figures([roi.iou for roi in rois], [roi.confidence for roi in rois])
-    oracle = roi_figures([roi.oracle_iou for roi in rois], [roi.oracle_confidence for roi in rois])
+    metrics = roi_metrics([roi.iou for roi in rois], [roi.score for roi in rois])
+    oracle = roi_metrics([roi.oracle_iou for roi in rois], [roi.oracle_score for roi in rois])
     return {
-        **figures,
+        **metrics,
         "num_images": float(len(films)),
         "extra_per_image": float(np.mean([film.extra for film in films])),
         "missed_per_image": float(np.mean([film.missed for film in films])),
@@ -96,14 +96,14 @@ def mean_interval(value: ArrayLike, units: ArrayLike, seed: int = 0) -> Interval
     return float(drawn.low), float(drawn.high)
 
 
-def calibration(iou: NDArray[np.float64], confidence: NDArray[np.float64], bands: int = 5) -> list[dict[str, float]]:
+def calibration(iou: NDArray[np.float64], score: NDArray[np.float64], bands: int = 5) -> list[dict[str, float]]:
     """ROIs, each with its IoU and confidence ``[R]``, in `bands` of equal number: mean confidence and mean IoU of each."""
-    order = np.argsort(confidence, kind="stable")
+    order = np.argsort(score, kind="stable")
     return [
         dict(
             rois=len(part),
-            lowest_confidence=float(confidence[part].min()),
-            avg_confidence=float(confidence[part].mean()),
+            lowest_confidence=float(score[part].min()),
+            avg_confidence=float(score[part].mean()),
             avg_iou=float(iou[part].mean()),
             min_iou=float(iou[part].min()),
         )

@@ -14,8 +14,8 @@ from hipdet.evaluation.matching import UNMATCHED, FilmResult
 ROWS = (
     ("roi/avg_iou", "average IoU"),
     ("roi/min_iou", "minimum IoU"),
-    ("roi/avg_conf", "average confidence"),
-    ("roi/min_conf", "minimum confidence"),
+    ("roi/avg_conf", "average score"),
+    ("roi/min_conf", "minimum score"),
     ("roi/acc50", 'ROIs with IoU >= 0.5 (the paper\'s "AP50")'),
     ("roi/acc75", "ROIs with IoU >= 0.75"),
     ("roi/below50", "ROIs with IoU < 0.5"),
@@ -32,16 +32,16 @@ CORNERS = ("x0", "y0", "x1", "y1")
 FOUND_CORNERS = tuple(f"found_{corner}" for corner in CORNERS)
 
 
-def metrics_table(figures: Mapping[str, float]) -> str:
+def metrics_table(metrics: Mapping[str, float]) -> str:
     """`figures` of RoiMetric and RoiCocoMetric as lines of text; what wasn't measured is left out."""
-    images, rois = figures.get("roi/num_images"), figures.get("roi/num_rois")
+    images, rois = metrics.get("roi/num_images"), metrics.get("roi/num_rois")
     lines = [] if images is None or rois is None else [f"{images:.0f} films, {rois:.0f} ROIs"]
     for key, title in ROWS:
-        if key in figures:
-            lines.append(f"{title:<46}{figures[key]:>8.{0 if key in COUNTS else 4}f}")
-        for of_class in figures:
+        if key in metrics:
+            lines.append(f"{title:<46}{metrics[key]:>8.{0 if key in COUNTS else 4}f}")
+        for of_class in metrics:
             if of_class.startswith(f"{key}/"):
-                lines.append(f"{f'  {of_class[len(key) + 1 :]}':<46}{figures[of_class]:>8.4f}")
+                lines.append(f"{f'  {of_class[len(key) + 1 :]}':<46}{metrics[of_class]:>8.4f}")
     return "\n".join(lines)
 
 
@@ -63,7 +63,7 @@ def roi_rows(
                 annotation_id=annotation["id"],
                 label=names[annotation["category_id"]],
                 iou=round(roi.iou, 6),
-                confidence=round(roi.confidence, 6),
+                confidence=round(roi.score, 6),
                 oracle_iou=round(roi.oracle_iou, 6),
                 **dict(zip(CORNERS, xywh_to_xyxy([annotation["bbox"]])[0].round(2).tolist())),
                 **dict(zip(FOUND_CORNERS, found)),

@@ -102,10 +102,10 @@ class RoiMetric(BaseMetric):
             films[image_id] = evaluate_film(*truth[image_id], detections, wanted, ignored[image_id])
         if not any(film.rois for film in films.values()):
             raise DatasetError(f"{self.ann_file}: no ground truth boxes for the {len(films)} films that were evaluated")
-        figures = {**summarize(list(films.values())), **self._per_class(films, truth)}
+        metrics = {**summarize(list(films.values())), **self._per_class(films, truth)}
         if self.outfile_prefix is not None and is_main_process():
-            self._write(films, figures)
-        return figures
+            self._write(films, metrics)
+        return metrics
 
     def _check_film(self, image_id: int, path: str | None) -> None:
         """Ids count from 1 in most files, so that those of another set are there, too: the names must agree."""
@@ -156,14 +156,14 @@ class RoiMetric(BaseMetric):
             found[image_id] = xywh_to_xyxy([each["bbox"] for each in own]), labels
         return found
 
-    def _write(self, films: dict[int, FilmResult], figures: dict[str, float]) -> None:
+    def _write(self, films: dict[int, FilmResult], metrics: dict[str, float]) -> None:
         images, annotations = self._images, self._annotations(False)
         names = {category["id"]: category["name"] for category in self.coco["categories"]}
         rois = [row for i, film in films.items() for row in roi_rows(images[i], annotations[i], film, names)]
         by_label = dict(enumerate(self._classes()))
         extras = [row for i, film in films.items() for row in extra_rows(images[i], film, by_label)]
         write_roi_table(
-            str(self.outfile_prefix), dict(figures=figures, ann_file=Path(self.ann_file).name), rois, extras
+            str(self.outfile_prefix), dict(figures=metrics, ann_file=Path(self.ann_file).name), rois, extras
         )
         MMLogger.get_current_instance().info(f"ROI table, worst first: {self.outfile_prefix}.roi.csv")
 
@@ -189,5 +189,5 @@ class RoiCocoMetric(CocoMetric):
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Figures over the films of `results`."""
         self.img_ids = sorted({prediction["img_id"] for _, prediction in results})
-        figures: dict[str, float] = super().compute_metrics(results)
-        return figures
+        metrics: dict[str, float] = super().compute_metrics(results)
+        return metrics

@@ -20,13 +20,13 @@ from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
 from hipdet.core.files import read_json, replacing
-from hipdet.data.coco_file import films_of
+from hipdet.data.coco_file import get_films
 from hipdet.evaluation.report import FOUND_CORNERS
 from hipdet.export.graph import ROIS, DetectorGraph
 from hipdet.export.torch_model import TorchModel
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.onnx_model import KEY, ModelCard, OnnxModel
-from hipdet.inference.review import HIT, ValidationFilm, centre_contrast, sign_of
+from hipdet.inference.review import HIT, ValidationFilm, centre_contrast, get_sign
 from hipdet.radiographs.read import read_radiograph
 
 UNKNOWN = -1  # the class of an extra in tables from before they had it
@@ -61,7 +61,7 @@ def validation_films(
         RadiographError: a film that can't be read.
     """
     coco = _read(annotations, "images")
-    sizes = {film.file_name: (film.width, film.height) for film in films_of(coco)}
+    sizes = {film.file_name: (film.width, film.height) for film in get_films(coco)}
     classes = classes or [category["name"] for category in coco["categories"]]
     labels = {name: number for number, name in enumerate(classes)}
     found = [film for table in tables for film in _films(table, sizes, labels, annotations)]
@@ -73,7 +73,7 @@ def validation_films(
 
 def _brightness(film: ValidationFilm, path: Path) -> int | None:
     hits = film.found.boxes[film.iou >= HIT]
-    return sign_of(centre_contrast(read_radiograph(path), hits)) if len(hits) else None
+    return get_sign(centre_contrast(read_radiograph(path), hits)) if len(hits) else None
 
 
 def _films(
@@ -111,7 +111,9 @@ def _label(row: Mapping[str, Any], labels: Mapping[str, int], path: Path) -> int
     if name is None:
         return 0 if len(labels) == 1 else UNKNOWN
     if name not in labels:
-        raise DatasetError(f"{path}: has a ROI of class {name!r}, expected one of {list(labels)}: is it of this model?")
+        raise DatasetError(
+            f"{path}: has an ROI of class {name!r}, expected one of {list(labels)}: is it of this model?"
+        )
     return labels[name]
 
 
@@ -126,7 +128,7 @@ def _read(path: Path, key: str) -> dict[str, Any]:
 class Difference(NamedTuple):
     """The largest differences of the ROIs that a film has: of a box in pixels of the film, and of a score.
 
-    Infinite where one side lacks a ROI of that class.
+    Infinite where one side lacks an ROI of that class.
     """
 
     box: float
@@ -183,7 +185,7 @@ def export_model(model: TorchModel, card: ModelCard, path: Path, films: Iterable
         exported = OnnxModel(temporary)
         counts, largest = card.counts, 0.0
         for number, film in enumerate(films, 1):
-            found = difference(model.read(model.prepare(film)), exported.read(exported.prepare(film)), counts)
+            found = difference(model.infer(model.preprocess(film)), exported.infer(exported.preprocess(film)), counts)
             box = found.box * card.side / max(film.shape)
             largest = max(largest, box)
             if not (box <= TOLERANCE and found.score <= SCORES):

@@ -23,7 +23,7 @@ VALIDATED, TESTED = "val_report.json", "test_report.json"
 HASH_DIGITS = 8  # in file names, as mim checks them
 
 
-def reports_of(checkpoint: Path, meta: Mapping[str, Any], paths: Sequence[Path] | None) -> list[dict[str, Any]]:
+def load_reports(checkpoint: Path, meta: Mapping[str, Any], paths: Sequence[Path] | None) -> list[dict[str, Any]]:
     """``ann_file``, ``figures`` and ``versions`` of every report.
 
     Args:
@@ -38,7 +38,7 @@ def reports_of(checkpoint: Path, meta: Mapping[str, Any], paths: Sequence[Path] 
     measured = []
     for path in beside if paths is None else paths:
         report = _read_report(path)
-        if _is_of(report, path, checkpoint, meta):
+        if _is_measured_on(report, path, checkpoint, meta):
             # the name alone, as a report may name any path
             ann_file = PureWindowsPath(str(report.get("ann_file"))).name
             measured.append(dict(ann_file=ann_file, figures=report["figures"], versions=report.get("versions")))
@@ -59,7 +59,7 @@ def _read_report(path: Path) -> dict[str, Any]:
     return report
 
 
-def _is_of(report: Mapping[str, Any], path: Path, checkpoint: Path, meta: Mapping[str, Any]) -> bool:
+def _is_measured_on(report: Mapping[str, Any], path: Path, checkpoint: Path, meta: Mapping[str, Any]) -> bool:
     """Whether `report`, read from `path`, was measured on this checkpoint.
 
     A test names the checkpoint that it read.  Training names the one that it started from, if any; its own is known by
@@ -90,20 +90,20 @@ def publish(checkpoint: Path, out: Path, name: str | None = None, reports: Seque
     """
     content = read_checkpoint(checkpoint)
     meta = _meta(checkpoint, content.get("meta"))
-    meta["measured"] = reports_of(checkpoint, meta, reports) or meta["measured"]
+    meta["measured"] = load_reports(checkpoint, meta, reports) or meta["measured"]
     meta["name"] = name = _file_name(name or meta["name"] or checkpoint.stem)
     try:  # the way there and back, as pickle's bytes depend on which strings are one object
         meta = from_json(to_json(meta))
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{checkpoint}: its metadata can't be written as JSON ({error})") from error
-    weights = weights_of(content)
+    weights = get_weights(content)
     memory = io.BytesIO()  # as torch puts a file's name into the file
     torch.save(dict(meta=meta, state_dict=weights), memory)
     files = {".pth": memory.getvalue(), SUFFIX: safetensors_bytes(weights, meta)}
     return _write(out, name, files, meta)
 
 
-def weights_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
+def get_weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
     """The weights that were validated, sorted by name.
 
     Where training kept a moving average, mmengine's ``EMAHook`` puts it in ``state_dict`` and the latest weights, which

@@ -25,7 +25,7 @@ from hipdet.core.errors import CheckpointError
 from hipdet.core.files import read_json
 from hipdet.core.resumable import fingerprint
 from hipdet.engine.checkpoint import read_checkpoint, state_dict_faults
-from hipdet.export.publish import weights_of
+from hipdet.export.publish import get_weights
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.film_list import ShrunkFilm, shrink
 from hipdet.inference.onnx_model import ModelCard
@@ -53,7 +53,7 @@ class TorchModel:
         self.cfg = read_config(str(config))
         init_default_scope(self.cfg.get("default_scope", "mmdet"))
         content = read_checkpoint(weights)
-        self.detector = _detector(self.cfg, weights_of(content), weights).to(device).eval()
+        self.detector = _detector(self.cfg, get_weights(content), weights).to(device).eval()
         self.detector.cfg = self.cfg
         pipeline = get_test_pipeline_cfg(self.cfg)
         pipeline[0] = dict(type="mmdet.LoadImageFromNDArray")
@@ -67,7 +67,7 @@ class TorchModel:
 
     at_least: int | None = None  # the pipeline starts from the whole film
 
-    def prepare(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
+    def preprocess(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
         """Reduce a film ``[H, W]``, and keep it.
 
         Raises:
@@ -78,7 +78,7 @@ class TorchModel:
             raise ValueError("the pipeline of a config starts from the whole film")
         return replace(shrink(film, self.card.side), original=film.pixels)
 
-    def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> FilmDetections:
+    def infer(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> FilmDetections:
         """Look at a prepared film as it is, or turned and inverted."""
         whole = film.original
         if whole is None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hipdet.core.boxes import Boxes, Detections, patient_side, picture_side_of, sides_of_pairs, turn_boxes
+from hipdet.core.boxes import Boxes, Detections, get_patient_side, get_picture_side, sides_of_pairs, turn_boxes
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class FilmDetections(Detections):
     inverted: bool = False
 
     def labels_from(self, least_score: float) -> NDArray[np.int64]:
-        """Of what scores `least_score` or more, thus counts as a ROI."""
+        """Of what scores `least_score` or more, thus counts as an ROI."""
         return self.labels[self.scores >= least_score]
 
     def stored_boxes(self) -> Boxes:
         """`boxes` in pixels of the film as it is stored."""
         return turn_boxes(self.boxes, -self.quarters, self.width, self.height)
 
-    def picture_sides(self, shown: int, laterality: str | None = None) -> list[str]:
+    def picture_sides(self, shown: int, patient_side: str | None = None) -> list[str]:
         """``left`` or ``right`` of every ROI on the film once it is upright; empty where that isn't known.
 
         Known are those of two of a class side by side, and that of a film's only ROI where the film says whose side it shows.
@@ -45,12 +45,12 @@ class FilmDetections(Detections):
 
         Args:
             shown: Number of ROIs that the film shows, which may be more than these.
-            laterality: ``left`` or ``right`` of the patient, if the film says that it shows this one; else None.
+            patient_side: ``left`` or ``right`` of the patient, if the film says that it shows this one; else None.
         """
         if self.quarters % 4:
             return [""] * len(self.boxes)
         if shown == len(self.boxes) == 1:
-            return [picture_side_of(laterality) or ""]
+            return [get_picture_side(patient_side) or ""]
         return sides_of_pairs(self.boxes, self.labels.tolist())
 
 
@@ -74,7 +74,7 @@ class DetectedRoi:
     @property
     def patient_side(self) -> str:
         """``left`` or ``right`` of the patient, see :mod:`hipdet.core.boxes`; empty where it isn't known."""
-        return patient_side(self.picture_side) or ""
+        return get_patient_side(self.picture_side) or ""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from hipdet.core.errors import CheckpointError, ConfigError, RadiographError
 from hipdet.inference.detections import DetectedRoi, FilmRois
 from hipdet.inference.film_list import Films, FilmSource, ShrunkFilm, film_sources, read_ahead
 from hipdet.inference.onnx_model import OnnxModel
-from hipdet.inference.review import ReviewLimits, best_reading, film_flags
+from hipdet.inference.review import ReviewLimits, best_orientation, film_flags
 from hipdet.version import RESULTS_VERSION
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class HipDetector:
         rois: Expected on a film, and given at most: a number or a range such as ``(1, 2)``, of all classes together, or one
             by class such as ``dict(heart=1, lung=(1, 2))``; by default what the model was made for.
         limits: For the review; by default the model's own.
-        odd_films: Whether films that look odd are read turned and inverted too.
+        find_orientation: Whether unusual films are looked at turned and inverted too, and the best orientation counts.
         whole_films: Decode JPEG films whole, also where a fraction of their size would do: boxes to the last digit for more
             time (docs/speed.md, "Reading").
         threads: Of an exported network; the runtime's own choice if not given.
@@ -61,7 +61,7 @@ class HipDetector:
         *,
         rois: Counts | None = None,
         limits: ReviewLimits | None = None,
-        odd_films: bool = True,
+        find_orientation: bool = True,
         whole_films: bool = False,
         threads: int | None = None,
         runtime: str = "onnxruntime",
@@ -74,7 +74,7 @@ class HipDetector:
         card = self.model.card
         self.rois = card.counts if rois is None else RoiCounts.of(rois, card.classes)
         self.limits = limits or card.limits
-        self.odd_films = odd_films
+        self.find_orientation = find_orientation
         self.at_least = None if whole_films else self.model.at_least
         self.runtime = f"{runtime} {precision}"
         self.strict = strict
@@ -84,7 +84,7 @@ class HipDetector:
     def settings(self) -> str:
         """All that decides what is found on a film, but for the film: results are kept under it."""
         return (
-            f"results {RESULTS_VERSION}, {self.model.fingerprint}, rois {self.rois}, odd films {self.odd_films}, "
+            f"results {RESULTS_VERSION}, {self.model.fingerprint}, rois {self.rois}, odd films {self.find_orientation}, "
             f"limits {self.limits}, long side {self.at_least}, {self.runtime}"
         )
 
@@ -102,7 +102,7 @@ class HipDetector:
 
     def of_sources(self, sources: Iterator[FilmSource], total: int | None = None) -> Iterator[FilmRois]:
         """As a call, of films that are found already."""
-        prepared = read_ahead(self._prepare, sources, READERS)
+        prepared = read_ahead(self._preprocess, sources, READERS)
         for source, film in tqdm(prepared, total=total, unit="film", disable=None if self.progress else True):
             if not isinstance(film, RadiographError):
                 yield self._detect(source, film)
@@ -111,23 +111,23 @@ class HipDetector:
             else:
                 yield FilmRois(source.name, source.path, error=film.reason)
 
-    def _prepare(self, source: FilmSource) -> tuple[FilmSource, ShrunkFilm | RadiographError]:
+    def _preprocess(self, source: FilmSource) -> tuple[FilmSource, ShrunkFilm | RadiographError]:
         try:
             film = source.read(self.at_least)
             if max(film.width, film.height) < LEAST_SIDE:
                 raise RadiographError(
                     f"{film.width}x{film.height} px, too small for a radiograph (from {LEAST_SIDE} px)", source.name
                 )
-            return source, self.model.prepare(film)
+            return source, self.model.preprocess(film)
         except RadiographError as error:
             return source, error
 
     def _detect(self, source: FilmSource, film: ShrunkFilm) -> FilmRois:
-        look, limits = partial(self.model.read, film), self.limits
-        found = best_reading(film, look, self.rois, limits) if self.odd_films and limits else look()
-        least_score = limits.least_score if limits else 0.0  # without limits whatever was found may be a ROI
+        look, limits = partial(self.model.infer, film), self.limits
+        found = best_orientation(film, look, self.rois, limits) if self.find_orientation and limits else look()
+        least_score = limits.least_score if limits else 0.0  # without limits whatever was found may be an ROI
         chosen, labels = found.best(self.rois, least_score), found.labels_from(least_score)
-        sides = chosen.picture_sides(len(labels), film.laterality)
+        sides = chosen.picture_sides(len(labels), film.patient_side)
         rois = tuple(
             DetectedRoi((x0, y0, x1, y1), score, self.model.card.classes[label], side)
             for (x0, y0, x1, y1), score, label, side in zip(

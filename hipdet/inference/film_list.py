@@ -222,14 +222,14 @@ class ShrunkFilm:
         width: Of the film, in pixels.
         height: Of the film, in pixels.
         original: The film itself ``[H, W]``, for models that reduce it on their own.
-        laterality: See :class:`hipdet.radiographs.grey.ReducedFilm`.
+        patient_side: See :class:`hipdet.radiographs.grey.ReducedFilm`.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
     original: NDArray[np.uint8] | None = None
-    laterality: str | None = None
+    patient_side: str | None = None
 
     def seen(self, quarters: int, inverted: bool) -> ShrunkFilm:
         """Turned by 90 degrees counter-clockwise `quarters` times, and with its greys inverted if asked for."""
@@ -269,4 +269,4 @@ def shrink(film: NDArray[np.uint8] | ReducedFilm, side: int) -> ShrunkFilm:
         pixels: NDArray[Any] = cv2.resize(film.pixels, size, fx=w / columns, fy=h / rows, interpolation=cv2.INTER_AREA)
     else:
         pixels = np.rint(area_mean(film.pixels, w, h, columns, rows))
-    return ShrunkFilm(pixels.astype(np.uint8, copy=False), film.width, film.height, laterality=film.laterality)
+    return ShrunkFilm(pixels.astype(np.uint8, copy=False), film.width, film.height, patient_side=film.patient_side)

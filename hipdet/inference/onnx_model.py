@@ -225,11 +225,11 @@ class OnnxModel:
         self.fingerprint = digest.hexdigest()
         self.at_least: int | None = max(OVERSAMPLED * self.card.side, ENOUGH)
 
-    def prepare(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
+    def preprocess(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
         """Reduce a film ``[H, W]``, or what was decoded of it."""
         return shrink(film, self.card.side)
 
-    def read(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> FilmDetections:
+    def infer(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> FilmDetections:
         """Look at a film as it is, or turned and inverted."""
         seen = film.seen(quarters, inverted)
         height, width = seen.pixels.shape

@@ -117,7 +117,7 @@ class FilmJournal(Journal):
         super().__init__(path)
         self.model = model
         try:
-            self.places = {self._key_of(record, place): place for place, record in self.records()}
+            self.places = {self._get_key(record, place): place for place, record in self.records()}
         except BaseException:
             self.close()
             raise
@@ -145,7 +145,7 @@ class FilmJournal(Journal):
             return None
         return FilmRois.from_json({**self.at(place)["film"], "name": source.name}, source.path)
 
-    def _key_of(self, record: Mapping[str, Any], place: int) -> str:
+    def _get_key(self, record: Mapping[str, Any], place: int) -> str:
         try:
             FilmRois.from_json(record["film"])
             return str(record["key"])

@@ -86,7 +86,7 @@ class ReviewLimits:
     Attributes:
         films: Number of films they come from.
         share: Of the ROIs of these films, beyond each limit: so many flags are to be expected on films of the same kind.
-        least_score: From which a detection counts as a ROI: halfway from the lowest score of hits to the highest of others.
+        least_score: From which a detection counts as an ROI: halfway from the lowest score of hits to the highest of others.
         margin: By which a turned reading must be better to count: the standard deviation of the films' mean scores.
         brightness: 1 where the middles of ROIs are bright, as those of hips, -1 where they are dark, as those of lungs; 0
             where that isn't known, and inverted films can't be told.
@@ -139,7 +139,7 @@ class ValidationFilm:
     brightness: int | None = None
 
 
-def limits_of(films: Sequence[ValidationFilm], share: float = SHARE) -> ReviewLimits:
+def build_limits(films: Sequence[ValidationFilm], share: float = SHARE) -> ReviewLimits:
     """The limits that leave out `share` of the hits on `films`, or less, at each end, rounded outwards to thousandths.
 
     Raises:
@@ -172,7 +172,7 @@ def film_flags(
 
     Args:
         found: Its ROIs.
-        labels: Classes of the detections that count as a ROI, which may be more than are given.
+        labels: Classes of the detections that count as an ROI, which may be more than are given.
         expected: How many there should be.
         limits: Of the model; without, only the number of ROIs is looked at.
     """
@@ -218,18 +218,18 @@ def centre_contrast(film: NDArray[Any], boxes: Boxes) -> NDArray[np.float64]:
         ``[2]``: mean grey of the middle, half as wide as the ROI, less that of the rest of it; and the share of the film
         that is darker than the middle, less a half.
     """
-    figures = []
+    metrics = []
     for box in boxes:
         centre = (box[:2] + box[2:]) / 2
         whole, middle = _within(film, box), _within(film, (box + np.tile(centre, 2)) / 2)
         rest = whole.size - middle.size
         if middle.size and rest > 0:
             outside = (whole.sum(dtype=np.float64) - middle.sum(dtype=np.float64)) / rest
-            figures.append([middle.mean() - outside, np.mean(film < middle.mean()) - 0.5])
-    return np.mean(figures, axis=0) if figures else np.zeros(2)
+            metrics.append([middle.mean() - outside, np.mean(film < middle.mean()) - 0.5])
+    return np.mean(metrics, axis=0) if metrics else np.zeros(2)
 
 
-def sign_of(contrast: NDArray[np.float64]) -> int:
+def get_sign(contrast: NDArray[np.float64]) -> int:
     """1 where middles are bright by both figures, -1 where they are dark by both, else 0."""
     return int(np.all(contrast > 0)) - int(np.all(contrast < 0))
 
@@ -244,7 +244,7 @@ SAME_WHEN_TURNED = {"unequal_sizes", "odd_ratio"}  # flags that no turn can take
 Look = Callable[[int, bool], FilmDetections]  # quarters, inverted
 
 
-def best_reading(film: ShrunkFilm, look: Look, expected: RoiCounts, limits: ReviewLimits) -> FilmDetections:
+def best_orientation(film: ShrunkFilm, look: Look, expected: RoiCounts, limits: ReviewLimits) -> FilmDetections:
     """The reading that counts: of the film as it is, unless it looks odd and another reading shows why.
 
     * Middles of ROIs of the wrong brightness: the film is inverted.
@@ -273,7 +273,7 @@ def best_reading(film: ShrunkFilm, look: Look, expected: RoiCounts, limits: Revi
 
     found = look(0, False)
     contrast = centre_contrast(film.pixels, film.to_square(rois(found).boxes))
-    inverted = limits.brightness * sign_of(contrast) == -1
+    inverted = limits.brightness * get_sign(contrast) == -1
     if inverted:
         found = look(0, True)
     if not flags(found):

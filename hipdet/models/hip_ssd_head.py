@@ -147,8 +147,8 @@ class HipSSDHead(AnchorHead):
                 logits, moves, anchors, extent, settings.nms_pre
             )
             suppress = torch.vmap(distinct, (0, None, None))
-            chosen, confidence = suppress(found, settings.nms.iou_threshold, settings.max_per_img)
-        return losses, [boxes[kept[sure > 0]] for boxes, kept, sure in zip(found.boxes, chosen, confidence)]
+            chosen, scores = suppress(found, settings.nms.iou_threshold, settings.max_per_img)
+        return losses, [boxes[kept[sure > 0]] for boxes, kept, sure in zip(found.boxes, chosen, scores)]
 
     def loss_by_feat(
         self,

@@ -76,7 +76,7 @@ def averaged(first: InstanceData, second: InstanceData, same_roi: float) -> Inst
         second: Likewise, ``[S]``.
         same_roi: Two boxes of a class are the same ROI from this IoU on.
     """
-    rows, columns = pairs_of(first, second, same_roi)
+    rows, columns = find_pairs(first, second, same_roi)
     both = InstanceData(
         bboxes=(first.bboxes[rows] + second.bboxes[columns]) / 2,
         scores=(first.scores[rows] + second.scores[columns]) / 2,
@@ -89,7 +89,7 @@ def averaged(first: InstanceData, second: InstanceData, same_roi: float) -> Inst
     return together[together.scores.argsort(descending=True, stable=True)]
 
 
-def pairs_of(first: InstanceData, second: InstanceData, same_roi: float) -> tuple[Tensor, Tensor]:
+def find_pairs(first: InstanceData, second: InstanceData, same_roi: float) -> tuple[Tensor, Tensor]:
     """Indices ``[P]`` of `first` and `second` that belong together one to one: the best IoU first, down to `same_roi`."""
     same_class = first.labels[:, None] == second.labels
     overlap = (bbox_overlaps(first.bboxes, second.bboxes) * same_class).cpu()  # [R, S]

@@ -70,7 +70,7 @@ class RefiningDetector(SingleStageDetector):
         return super().extract_feat(reduced(batch_inputs, self.reduction))
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
-        """Losses of the head and of the refiner, which learns from labels and from what the head takes for a ROI."""
+        """Losses of the head and of the refiner, which learns from labels and from what the head takes for an ROI."""
         features = self.extract_feat(batch_inputs)
         losses, proposals = self.bbox_head.loss_and_propose(features, batch_data_samples, self.test_cfg)
         labels = [sample.gt_instances.bboxes for sample in batch_data_samples]

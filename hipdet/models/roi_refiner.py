@@ -58,7 +58,7 @@ class CropFrames(NamedTuple):
         half = deltas[:, 2:].exp() * self.side[:, None] / 2
         return torch.cat([centre - half, centre + half], dim=1)
 
-    def read(self, film: Tensor, context: float, pixels: int) -> Tensor:
+    def sample(self, film: Tensor, context: float, pixels: int) -> Tensor:
         """Read the windows, `context` sides wide, off one `film` ``[C, H, W]`` as ``[R, C, pixels, pixels]``."""
         count, (height, width) = len(self.side), film.shape[1:]
         unit = 2 / film.new_tensor([width, height])  # the film spans -1 .. 1
@@ -196,7 +196,7 @@ class RoiRefiner(BaseModule):
             shape = films.shape[2], films.shape[3]
             proposals = [found[~on_ignored(found, there, shape)] for found, there in zip(proposals, spared)]
         frames, counts, nearest = self._training_frames(films, labels, proposals)
-        parts = [part.read(film, self.context, self.pixels) for film, part in zip(films, frames.split(counts))]
+        parts = [part.sample(film, self.context, self.pixels) for film, part in zip(films, frames.split(counts))]
         crops = torch.cat(parts)
         found = self(crops)
         refined = frames.decode(found.deltas)
@@ -271,7 +271,7 @@ class RoiRefiner(BaseModule):
         `mirrored`: the network sees the crops' mirror images; the boxes are those of the film all the same.
         """
         frames = CropFrames.around(boxes, mirror=-torch.ones_like(boxes[:, 0]) if mirrored else None)
-        found = self(frames.read(film, self.context, self.pixels))
+        found = self(frames.sample(film, self.context, self.pixels))
         return frames.decode(found.deltas), found.quality.sigmoid()
 
 

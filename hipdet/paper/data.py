@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hipdet.core.annotations import mark_record, patients_mark
-from hipdet.core.configs import data_root_of
+from hipdet.core.configs import get_data_root
 from hipdet.core.files import write_json
 from hipdet.data.coco_file import append, subset
 from hipdet.data.film_status import labelled
@@ -34,7 +34,7 @@ class DataSet:
     @classmethod
     def at(cls, name: str, annotations: Path, films: Path | None = None) -> DataSet:
         """Films lie beside the folder ``annotations`` unless `films` says where."""
-        return cls(name, annotations, films or data_root_of(annotations))
+        return cls(name, annotations, films or get_data_root(annotations))
 
 
 @dataclass(frozen=True)

@@ -256,7 +256,7 @@ class Run:
         for number in self.numbers:
             experiment = EXPERIMENTS[number]
             if experiment.training == training.number:
-                test = model.figures(experiment.tested_on, films.subsets[experiment.tested_on])
-                figures = f"average IoU {test['avg_iou']:.4f}, acc50 {test['acc50']:.4f}"
-                parts.append(f"experiment {number} on {experiment.tested_on}: {figures}")
+                test = model.metrics(experiment.tested_on, films.subsets[experiment.tested_on])
+                metrics = f"average IoU {test['avg_iou']:.4f}, acc50 {test['acc50']:.4f}"
+                parts.append(f"experiment {number} on {experiment.tested_on}: {metrics}")
         return f"{'; '.join(parts)} ({model.records[0]['seconds'] / 60:.1f} min)"

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from hipdet.core.annotations import as_crowd, is_ignored, patients_of
+from hipdet.core.annotations import as_crowd, get_patients, is_ignored
 from hipdet.core.boxes import sides_of_pairs, xywh_to_xyxy
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import read_json
-from hipdet.evaluation.metrics import Units, bootstrap_intervals, roi_figures
+from hipdet.evaluation.metrics import Units, bootstrap_intervals, roi_metrics
 
 # of ratio_ROI/image; the paper's lie in 0.10 .. 0.30
 RATIO_BANDS = {
@@ -39,7 +39,7 @@ class Scores:
 
     Attributes:
         iou: With the detection it was matched with, 0 without.
-        confidence: Of that detection.
+        score: Of that detection.
         image_id: Of its film.
         data_set: Of its film.
         picture_side: ``left`` or ``right`` on the film, by the label or else as one of two side by side; empty where neither
@@ -49,7 +49,7 @@ class Scores:
     """
 
     iou: NDArray[np.float64]
-    confidence: NDArray[np.float64]
+    score: NDArray[np.float64]
     image_id: NDArray[np.int64]
     data_set: NDArray[np.str_]
     picture_side: NDArray[np.str_]
@@ -76,19 +76,19 @@ class Scores:
         values = np.array(found, dtype=np.float64)  # [S, R, 2]
         return cls(
             iou=values[..., 0],
-            confidence=values[..., 1],
+            score=values[..., 1],
             image_id=np.array([film["id"] for film in films]),
             data_set=np.array([film["data_set"] for film in films]),
             picture_side=np.array(_picture_sides(annotations), dtype=np.str_),
             ratio=np.array([max(a["bbox"][2:]) / max(f["width"], f["height"]) for a, f in zip(annotations, films)]),
-            units=Units.of([film["file_name"] for film in films], patients_of([coco])),
+            units=Units.of([film["file_name"] for film in films], get_patients([coco])),
         )
 
     def within(self, image_ids: Iterable[int]) -> Mask:
         """Which ROIs lie on these films ``[R]``."""
         return np.isin(self.image_id, list(image_ids))
 
-    def figures(self, mask: Mask) -> dict[str, Any]:
+    def metrics(self, mask: Mask) -> dict[str, Any]:
         """Figures of the ROIs in `mask`: means over seeds, but the lowest of minima, with 95% intervals and s.d. over seeds.
 
         ``resampled`` says whether the intervals are over patients or films.
@@ -96,19 +96,19 @@ class Scores:
         Raises:
             ValueError: no ROI.
         """
-        per_seed = [roi_figures(iou, conf) for iou, conf in zip(self.iou[:, mask], self.confidence[:, mask])]
-        figures: dict[str, Any] = {}
+        per_seed = [roi_metrics(iou, conf) for iou, conf in zip(self.iou[:, mask], self.score[:, mask])]
+        metrics: dict[str, Any] = {}
         for name in per_seed[0]:
             values = [found[name] for found in per_seed]
-            figures[name] = float(min(values) if name.startswith("min_") else np.mean(values))
+            metrics[name] = float(min(values) if name.startswith("min_") else np.mean(values))
         units = (self.units or Units.of(self.image_id.tolist())).at(mask)
         intervals = bootstrap_intervals(self.iou[:, mask], units.numbers)
-        figures["resampled"] = units.resampled
+        metrics["resampled"] = units.resampled
         for name, (low, high) in intervals.items():
-            figures.update({f"{name}_low": low, f"{name}_high": high})
+            metrics.update({f"{name}_low": low, f"{name}_high": high})
             if len(per_seed) > 1:
-                figures[f"{name}_sd"] = float(np.std([f[name] for f in per_seed], ddof=1))
-        return dict(figures, num_images=len(set(self.image_id[mask].tolist())), seeds=len(per_seed))
+                metrics[f"{name}_sd"] = float(np.std([f[name] for f in per_seed], ddof=1))
+        return dict(metrics, num_images=len(set(self.image_id[mask].tolist())), seeds=len(per_seed))
 
     def breakdown(self, mask: Mask) -> dict[str, dict[str, Any]]:
         """Figures of the ROIs in `mask` by data set, by side of the picture and by band of ratio_ROI/image."""
@@ -117,7 +117,7 @@ class Scores:
         parts.update({f"picture side {side or 'unknown'}": self.picture_side == side for side in ("left", "right", "")})
         for band, (low, high) in RATIO_BANDS.items():
             parts[f"ratio {band}"] = (low <= self.ratio) & (self.ratio < high)
-        return {name: self.figures(part & mask) for name, part in parts.items() if (part & mask).any()}
+        return {name: self.metrics(part & mask) for name, part in parts.items() if (part & mask).any()}
 
 
 def coco_ap(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import pearsonr, spearmanr
 
-from hipdet.anchors.coverage import MATCH, AnchorFigures, best_anchors
+from hipdet.anchors.coverage import MATCH, AnchorMetrics, best_anchors
 from hipdet.anchors.rois import Rois
 from hipdet.core.files import write_json, write_text
 from hipdet.core.tables import Cell, Row, interval_cell, markdown, number_cell, text_cell, write_rows
@@ -20,7 +20,7 @@ from hipdet.paper.scores import Scores
 
 OURS_AND_PAPERS = ("avg_iou", "avg_conf", "min_iou", "acc50", "below50", "num_images", "num_rois")
 INTERVALS = tuple(f"{name}_{end}" for name in ("avg_iou", "acc50") for end in ("low", "high", "sd"))
-FIGURES = (*OURS_AND_PAPERS, *INTERVALS, "resampled")
+METRICS = (*OURS_AND_PAPERS, *INTERVALS, "resampled")
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class TrainedModel:
     scores: Scores
     records: Sequence[Mapping[str, Any]]
 
-    def figures(self, name: str, image_ids: Sequence[int]) -> Row:
+    def metrics(self, name: str, image_ids: Sequence[int]) -> Row:
         """Figures on the subset `name`, whose films are `image_ids`."""
-        figures = self.scores.figures(self.scores.within(image_ids))
-        kept = {key: figures[key] for key in FIGURES if key in figures}
+        metrics = self.scores.metrics(self.scores.within(image_ids))
+        kept = {key: metrics[key] for key in METRICS if key in metrics}
         coco = [record["coco"][name] for record in self.records]
         return {**kept, **{key: sum(c[key] for c in coco) / len(coco) for key in coco[0]}}
 
@@ -63,10 +63,10 @@ def table2(
     for number in numbers:
         experiment = EXPERIMENTS[number]
         model = models[experiment.training]
-        val = model.figures(f"{experiment.pool}_val", subsets[f"{experiment.pool}_val"])
+        val = model.metrics(f"{experiment.pool}_val", subsets[f"{experiment.pool}_val"])
         for tested_on in (experiment.tested_on, *further):
             published = facts.TEST[number] if tested_on == experiment.tested_on else {}
-            test = model.figures(tested_on, subsets[tested_on])
+            test = model.metrics(tested_on, subsets[tested_on])
             row: Row = dict(
                 experiment=number,
                 trained_on=experiment.pool,
@@ -93,12 +93,12 @@ def table3(number: int, model: TrainedModel, subsets: Mapping[str, Sequence[int]
     parts = dict(all=[image_id for ids in parts.values() for image_id in ids], **parts)
     rows = []
     for name, image_ids in parts.items():
-        figures = model.scores.figures(model.scores.within(image_ids))
+        metrics = model.scores.metrics(model.scores.within(image_ids))
         published = facts.DETAIL[name] if number == facts.DETAIL_OF else {}
-        rows.append(_detail(number, name, "", figures) | {f"paper_{key}": value for key, value in published.items()})
+        rows.append(_detail(number, name, "", metrics) | {f"paper_{key}": value for key, value in published.items()})
     for name in ("all", "test"):
         found = model.scores.breakdown(model.scores.within(parts[name]))
-        rows += [_detail(number, name, part, figures) for part, figures in found.items()]
+        rows += [_detail(number, name, part, metrics) for part, metrics in found.items()]
     return rows
 
 
@@ -113,8 +113,8 @@ def runs(numbers: Sequence[int], models: Mapping[int, TrainedModel]) -> list[Row
     ]
 
 
-def _detail(number: int, name: str, part: str, figures: Mapping[str, Any]) -> Row:
-    return dict(experiment=number, set=name, part=part, **{key: figures[key] for key in FIGURES if key in figures})
+def _detail(number: int, name: str, part: str, metrics: Mapping[str, Any]) -> Row:
+    return dict(experiment=number, set=name, part=part, **{key: metrics[key] for key in METRICS if key in metrics})
 
 
 PREDICTORS = ("in_range", "fitted", "matched", "best_iou", "reachable_iou", "anchors")
@@ -176,7 +176,7 @@ def predictions(
             row: Row = dict(
                 experiment=experiment.number,
                 tested_on=tested_on,
-                **asdict(AnchorFigures.of(tested, experiment.anchors)),
+                **asdict(AnchorMetrics.of(tested, experiment.anchors)),
             )
             row.update(avg_iou=float(measured.mean()), roi_spearman=_correlation(spearmanr, best, measured))
             for name, part in (("matched", best >= MATCH), ("forced", best < MATCH)):

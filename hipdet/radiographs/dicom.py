@@ -73,10 +73,10 @@ def read_dicom(file: BinaryIO, depth: int = 8) -> ReducedFilm:
             file.seek(element.start)
             dataset.add_new("PixelData", element.representation or "OW", file.read(length))
             dataset["PixelData"].is_undefined_length = element.length == UNDEFINED
-        return ReducedFilm.whole(grey(dataset, _decoded(dataset), depth), _laterality(dataset))
+        return ReducedFilm.whole(grey(dataset, _decoded(dataset), depth), _patient_side(dataset))
 
 
-def _laterality(dataset: Any) -> str | None:
+def _patient_side(dataset: Any) -> str | None:
     """``left`` or ``right`` of the patient; None if the film says neither, both, or one here and the other there."""
     try:
         keywords = "ImageLaterality", "Laterality"  # of the film, of its series

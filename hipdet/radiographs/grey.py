@@ -54,19 +54,19 @@ class ReducedFilm:
         width: Of the film, in pixels.
         height: Of the film, in pixels.
         step: Whole number; 1 for the film itself.
-        laterality: ``left`` or ``right`` of the patient, where the film itself says which of the two it shows; else None.
+        patient_side: ``left`` or ``right`` of the patient, where the film itself says which of the two it shows; else None.
     """
 
     pixels: NDArray[Any]
     width: int
     height: int
     step: int = 1
-    laterality: str | None = None
+    patient_side: str | None = None
 
     @classmethod
-    def whole(cls, film: NDArray[Any], laterality: str | None = None) -> ReducedFilm:
+    def whole(cls, film: NDArray[Any], patient_side: str | None = None) -> ReducedFilm:
         """A film ``[H, W]`` as it is."""
-        return cls(film, film.shape[1], film.shape[0], laterality=laterality)
+        return cls(film, film.shape[1], film.shape[0], patient_side=patient_side)
 
 
 DTYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16}

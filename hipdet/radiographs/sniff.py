@@ -37,7 +37,7 @@ def checked_kind(file: BinaryIO) -> str:
     head = file.read(HEAD)
     if not head:
         raise RadiographError(f"empty file: {AGAIN}")
-    kind = kind_of(head)
+    kind = sniff_kind(head)
     if kind is None:
         raise RadiographError("not a JPEG, PNG, TIFF, BMP or DICOM film: save it as one of these")
     if kind == "JPEG" and not _jpeg_ends(file):
@@ -48,7 +48,7 @@ def checked_kind(file: BinaryIO) -> str:
     return kind
 
 
-def kind_of(head: bytes) -> str | None:
+def sniff_kind(head: bytes) -> str | None:
     """The kind of a film by its first 512 bytes, None if it is none; its name plays no part."""
     if head[128:132] == b"DICM" or _starts_with_elements(head):
         return "DICOM"
@@ -63,7 +63,7 @@ def is_film(name: str, path: Path) -> bool:
         return is_picture
     try:
         with path.open("rb") as file:
-            return kind_of(file.read(HEAD)) is not None
+            return sniff_kind(file.read(HEAD)) is not None
     except OSError:
         return False
 

@@ -58,7 +58,7 @@ def read_roi_table(path: Path) -> dict[str, Any]:
 def evaluated_films(table: Mapping[str, Sequence[Row]]) -> dict[int, PicturedFilm]:
     """Films by image id, in its order, with labels, detections, IoU and score; also those without ROI that have detections.
 
-    Flags: ``missed``, a ROI without, and ``extra``, a detection without a partner at IoU 0.5.  Tables from before extras had
+    Flags: ``missed``, an ROI without, and ``extra``, a detection without a partner at IoU 0.5.  Tables from before extras had
     names lack the films without ROI.
 
     Raises:
@@ -280,5 +280,5 @@ def _text(annotation: Mapping[str, Any], classes: Mapping[Any, Any]) -> str:
 
 def _note(fault: Fault, root: Path | None) -> str:
     where = f"{fault.id}: " if fault.id else ""
-    note = f"{fault.severity}: {where}found {fault.found}, expected {fault.expected}: {fault.mend}"
+    note = f"{fault.severity}: {where}found {fault.found}, expected {fault.expected}: {fault.remedy}"
     return note if root is None else note.replace(f"{root}/", "")

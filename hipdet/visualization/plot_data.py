@@ -25,12 +25,12 @@ class EvaluatedRois:
 
     Attributes:
         iou: With the detection it was matched with, 0 without.
-        confidence: Of that detection.
+        score: Of that detection.
         ratio: ratio_ROI/image: longer side of the label / long side of the film; NaN where the film's size isn't known.
     """
 
     iou: Floats
-    confidence: Floats
+    score: Floats
     ratio: Floats
 
 
@@ -85,7 +85,7 @@ class TrainingLog:
     validation: dict[str, dict[int, float]] = field(default_factory=dict)
 
 
-def runs_of(path: Path) -> list[Path]:
+def find_runs(path: Path) -> list[Path]:
     """`path` where it is a work dir, else the work dirs right below it, such as the folds of a cross-validation.
 
     Raises:

@@ -18,7 +18,7 @@ from hipdet.anchors.rois import Floats, Rois
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import replacing
 from hipdet.evaluation.matching import HIT
-from hipdet.evaluation.metrics import roi_figures
+from hipdet.evaluation.metrics import roi_metrics
 from hipdet.visualization.plot_data import EvaluatedRois, TrainingLog
 from hipdet.visualization.tiles import BARS, DETECTION, GRID, LABEL, QUIET_LINE, RANGE
 
@@ -157,10 +157,10 @@ def write_iou_histogram(path: str | os.PathLike[str], series: Mapping[str, Evalu
         axis.hist(rois.iou, np.linspace(0, 1, 41), weights=share, color=BARS)
         axis.axvline(HIT, color=QUIET_LINE, linewidth=0.8, linestyle="--")
         axis.axvline(rois.iou.mean(), color=RANGE, linewidth=1.2)
-        figures = roi_figures(rois.iou, rois.confidence)
+        metrics = roi_metrics(rois.iou, rois.score)
         text = (
-            f"{figures['num_rois']:.0f} ROIs\nmean {figures['avg_iou']:.3f}\nminimum {figures['min_iou']:.3f}\n"
-            f"{figures['acc50']:.1%} from 0.5 up\n{figures['acc75']:.1%} from 0.75 up"
+            f"{metrics['num_rois']:.0f} ROIs\nmean {metrics['avg_iou']:.3f}\nminimum {metrics['min_iou']:.3f}\n"
+            f"{metrics['acc50']:.1%} from 0.5 up\n{metrics['acc75']:.1%} from 0.75 up"
         )
         axis.text(0.03, 0.97, text, transform=axis.transAxes, verticalalignment="top")
         axis.set(title=name, xlabel="IoU", ylabel="share of ROIs", xlim=(0, 1))
@@ -188,7 +188,7 @@ def write_calibration(path: str | os.PathLike[str], bands: Mapping[str, Sequence
     write_figure(path, figure)
 
 
-FIGURES = {"roi/avg_iou": "o-", "roi/acc50": "s--", "coco/bbox_mAP": "^:"}  # of validation, with their lines
+METRICS = {"roi/avg_iou": "o-", "roi/acc50": "s--", "coco/bbox_mAP": "^:"}  # of validation, with their lines
 
 
 def write_learning_curves(path: str | os.PathLike[str], runs: Mapping[str, TrainingLog]) -> None:
@@ -203,7 +203,7 @@ def write_learning_curves(path: str | os.PathLike[str], runs: Mapping[str, Train
     """
     if not any(log.training for log in runs.values()):
         raise DatasetError(f"{', '.join(runs)}: nothing was logged yet: wait for the first epoch")
-    validated = [name for name in FIGURES if any(name in log.validation for log in runs.values())]
+    validated = [name for name in METRICS if any(name in log.validation for log in runs.values())]
     figure, axes = panels(3 if validated else 2)
     axes[0].set(title="loss", yscale="log")
     axes[1].set(title="learning rate")
@@ -212,12 +212,12 @@ def write_learning_curves(path: str | os.PathLike[str], runs: Mapping[str, Train
             values = log.training.get(name, {})
             axis.plot(list(values), list(values.values()), color=f"C{number % 10}", label=run)
         for name in validated:
-            values, style = log.validation.get(name, {}), f"C{number % 10}{FIGURES[name]}"
+            values, style = log.validation.get(name, {}), f"C{number % 10}{METRICS[name]}"
             axes[2].plot(list(values), list(values.values()), style, markersize=4)
     if validated:
         axes[2].set(title="validation", ylim=(None, 1.02))
         for name in validated:
-            axes[2].plot([], [], FIGURES[name], markersize=4, color=QUIET_LINE, label=name)
+            axes[2].plot([], [], METRICS[name], markersize=4, color=QUIET_LINE, label=name)
         axes[2].legend()
     last = max(epoch for log in runs.values() for values in log.training.values() for epoch in values)
     for axis in axes:

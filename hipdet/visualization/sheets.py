@@ -59,15 +59,15 @@ def write_sheets(
     if not films:
         raise DatasetError("no film to draw")
     tiles = (film_tile(film, Path(root), side, strict) for film in tqdm(films, "films", unit="film", disable=None))
-    return write_tiles(tiles, len(films), Path(out), (*legend_of(films), (title, QUIET)), columns)
+    return write_tiles(tiles, len(films), Path(out), (*build_legend(films), (title, QUIET)), columns)
 
 
-def legend_of(films: Iterable[PicturedFilm]) -> list[Words]:
+def build_legend(films: Iterable[PicturedFilm]) -> list[Words]:
     """What boxes and figures on `films` mean."""
     kinds = {mark.detected for film in films for mark in film.marks}
-    figures = {(False, True): "IoU (score)", (True,): "score"}.get(tuple(sorted(kinds)), "")
+    numbers = {(False, True): "IoU (score)", (True,): "score"}.get(tuple(sorted(kinds)), "")
     boxes = [("label", LABEL)] * (False in kinds) + [("detection", DETECTION)] * (True in kinds)
-    return [*boxes, (figures, TEXT)]
+    return [*boxes, (numbers, TEXT)]
 
 
 def write_tiles(

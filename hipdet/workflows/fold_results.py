@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hipdet.core.annotations import patients_of
+from hipdet.core.annotations import get_patients
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import read_json, write_csv, write_json, write_text
 from hipdet.core.resumable import RunFolder
 from hipdet.core.tables import Cell, Row, markdown, number_cell, text_cell
-from hipdet.evaluation.metrics import Interval, Units, bootstrap_intervals, calibration, mean_interval, roi_figures
+from hipdet.evaluation.metrics import Interval, Units, bootstrap_intervals, calibration, mean_interval, roi_metrics
 from hipdet.visualization.plots import write_calibration
 
 TABLE = "test/test.roi.json"
@@ -35,7 +35,7 @@ class Result:
         key: Film and annotation id of every ROI.
         fold: In which it was left out.
         iou: With the detection it was matched with, 0 without.
-        confidence: Of that detection.
+        score: Of that detection.
         records: Of the folds: seconds of training, parameters, figures; empty for what others have trained.
         patients: Of films, as far as they are known.
     """
@@ -44,7 +44,7 @@ class Result:
     key: list[tuple[str, int]]
     fold: NDArray[np.int64]
     iou: NDArray[np.float64]
-    confidence: NDArray[np.float64]
+    score: NDArray[np.float64]
     records: list[dict[str, Any]]
     patients: Mapping[Hashable, Hashable] | None = None
 
@@ -58,30 +58,30 @@ class Result:
         for number, place in enumerate(places):
             for row in read_json(place / TABLE, "test.roi.json of hipdet test")["rois"]:
                 found.append(((row["file_name"], row["annotation_id"]), number, row["iou"], row["confidence"]))
-        key, fold, iou, confidence = zip(*sorted(found))
+        key, fold, iou, score = zip(*sorted(found))
         records = [record for place in places if (record := RunFolder(place).record) is not None]
-        return cls(folder.name, list(key), np.array(fold), np.array(iou), np.array(confidence), records, patients)
+        return cls(folder.name, list(key), np.array(fold), np.array(iou), np.array(score), records, patients)
 
     @property
     def units(self) -> Units:
         """What every ROI is resampled with."""
         return Units.of([film for film, _ in self.key], self.patients)
 
-    def figures(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         """Figures over all ROIs, with 95% intervals over patients or films, and the average IoU of every fold."""
-        figures: dict[str, Any] = roi_figures(self.iou, self.confidence)
+        metrics: dict[str, Any] = roi_metrics(self.iou, self.score)
         intervals = bootstrap_intervals(self.iou, self.units.numbers)
-        figures.update(avg_iou_interval=intervals["avg_iou"], acc50_interval=intervals["acc50"])
-        figures["resampled"] = self.units.resampled
-        figures["folds"] = [float(self.iou[self.fold == fold].mean()) for fold in np.unique(self.fold)]
+        metrics.update(avg_iou_interval=intervals["avg_iou"], acc50_interval=intervals["acc50"])
+        metrics["resampled"] = self.units.resampled
+        metrics["folds"] = [float(self.iou[self.fold == fold].mean()) for fold in np.unique(self.fold)]
         if self.records:
-            figures["minutes"] = float(np.mean([record["seconds"] for record in self.records])) / 60
+            metrics["minutes"] = float(np.mean([record["seconds"] for record in self.records])) / 60
             if "parameters" in self.records[0]:
-                figures["parameters"] = self.records[0]["parameters"]
+                metrics["parameters"] = self.records[0]["parameters"]
             maps = [record["figures"].get("coco/bbox_mAP") for record in self.records]
             if None not in maps:
-                figures["coco_map"] = float(np.mean(maps))  # per fold: scores of different models don't share a scale
-        return figures
+                metrics["coco_map"] = float(np.mean(maps))  # per fold: scores of different models don't share a scale
+        return metrics
 
     def gain(self, other: Result) -> tuple[float, Interval]:
         """Mean difference of IoU to `other` on the same ROIs, with its 95% interval over patients or films.
@@ -98,7 +98,7 @@ class Result:
 
     def calibration(self, bands: int = 5) -> list[dict[str, float]]:
         """ROIs in `bands` of equal number by rising confidence: mean confidence and mean IoU of each."""
-        return calibration(self.iou, self.confidence, bands)
+        return calibration(self.iou, self.score, bands)
 
 
 def summarize_folder(out: Path, names: Sequence[str], annotations: Path) -> list[Path]:
@@ -110,7 +110,7 @@ def summarize_folder(out: Path, names: Sequence[str], annotations: Path) -> list
         DatasetError: variants tested on different films.
     """
     tests = sorted((out / "folds").glob("*_test.json"))
-    folds, patients = len(tests), patients_of(read_json(path, "a fold, as COCO") for path in tests)
+    folds, patients = len(tests), get_patients(read_json(path, "a fold, as COCO") for path in tests)
     others = sorted(path.name for path in out.iterdir() if path.is_dir() and path.name not in (*names, "folds"))
     results = [result for name in (*names, *others) if (result := Result.read(out / name, folds, patients))]
     rows = [_row(result, results[0]) for result in results]
@@ -130,7 +130,7 @@ def _row(result: Result, first: Result) -> dict[str, Any]:
     gain, interval = result.gain(first)
     return dict(
         variant=result.name,
-        **result.figures(),
+        **result.metrics(),
         gain=gain,
         gain_interval=interval,
         calibration=result.calibration(),

@@ -19,7 +19,7 @@ from hipdet.anchors.anchor_set import AnchorSet
 from hipdet.anchors.coverage import (
     ASPECT_FIT,
     SIDE_FACTORS,
-    AnchorFigures,
+    AnchorMetrics,
     best_anchors,
     best_cover,
     contested,
@@ -35,7 +35,7 @@ from hipdet.anchors.rois import Rois
 from hipdet.core.boxes import iou_matrix
 from hipdet.core.errors import DatasetError
 from hipdet.paper.facts import EXPERIMENTS
-from roi_sets import anchor_sets, coco_of, roi_sets, rois_of, squares
+from roi_sets import anchor_sets, build_label_coco, roi_sets, rois_of, squares
 
 EXP3 = AnchorSet.equal_steps((7,), 0.7, 2.2, 0.3)
 
@@ -86,7 +86,7 @@ def test_mmdets_assigner_agrees(rois, anchors):
 @settings(max_examples=100, deadline=None)
 @given(roi_sets(), anchor_sets, st.integers(20, 5000))
 def test_scaling_films_and_boxes_together_changes_nothing(rois, anchors, side):
-    scaled = Rois.of_coco(coco_of(rois, side))
+    scaled = Rois.of_coco(build_label_coco(rois, side))
     np.testing.assert_allclose(best_anchors(scaled, anchors)[0], best_anchors(rois, anchors)[0], atol=1e-9)
     np.testing.assert_allclose(size_fit(scaled.sides, anchors), size_fit(rois.sides, anchors), atol=1e-9)
     np.testing.assert_allclose(reachable_iou(scaled.sides, anchors), reachable_iou(rois.sides, anchors), atol=1e-9)
@@ -163,13 +163,13 @@ GOLDEN = {  # anchors, smallest, largest, in range, with an anchor of their size
 
 @pytest.mark.parametrize("number", GOLDEN)
 def test_the_papers_experiments(number):
-    found = AnchorFigures.of(MIDDLE, EXPERIMENTS[number].anchors)
+    found = AnchorMetrics.of(MIDDLE, EXPERIMENTS[number].anchors)
     values = (found.anchors, found.smallest, found.largest, found.in_range, found.fitted)
     assert values == pytest.approx(GOLDEN[number], abs=1e-6)
 
 
 def test_in_the_middle_of_a_cell_the_best_iou_is_the_fit():
-    found = AnchorFigures.of(MIDDLE, EXPERIMENTS[3].anchors)
+    found = AnchorMetrics.of(MIDDLE, EXPERIMENTS[3].anchors)
     assert found.best_iou == pytest.approx(float(size_fit(MIDDLE.sides, EXPERIMENTS[3].anchors).mean()))
     assert (found.matched, found.reachable_iou) == (1, 1)
     assert found.contested == found.sharing_a_cell == 0
@@ -178,10 +178,10 @@ def test_in_the_middle_of_a_cell_the_best_iou_is_the_fit():
 def test_anywhere_on_the_film():
     """Where experiment 1 loses: most of its ROIs are matched by force (20,000 draws: three standard errors are 0.01)."""
     anywhere = squares(np.random.default_rng(1).uniform(0.1, 0.3, 20_000))
-    matched = {number: AnchorFigures.of(anywhere, EXPERIMENTS[number].anchors).matched for number in (1, 3)}
+    matched = {number: AnchorMetrics.of(anywhere, EXPERIMENTS[number].anchors).matched for number in (1, 3)}
     assert matched == pytest.approx({1: 0.42, 3: 0.77}, abs=0.015)
-    assert AnchorFigures.of(anywhere, EXPERIMENTS[3].anchors).positives == 4
-    assert AnchorFigures.of(anywhere, EXPERIMENTS[1].anchors).positives == 1  # forced
+    assert AnchorMetrics.of(anywhere, EXPERIMENTS[3].anchors).positives == 4
+    assert AnchorMetrics.of(anywhere, EXPERIMENTS[1].anchors).positives == 1  # forced
 
 
 def test_two_boxes_of_one_centre_and_other_aspects():
@@ -201,7 +201,7 @@ def test_share_counts_rois():
 
 def test_no_roi():
     with pytest.raises(DatasetError, match="no ROI"):
-        AnchorFigures.of(rois_of([]), EXPERIMENTS[3].anchors)
+        AnchorMetrics.of(rois_of([]), EXPERIMENTS[3].anchors)
 
 
 values = st.lists(st.integers(0, 100), min_size=1, max_size=8).map(lambda found: np.array(found) / 100)

@@ -73,8 +73,8 @@ def test_other_sizes_give_others(sizes, grids, scales):
     plan = of(squares(sizes))
     assert plan.anchors.grids == grids
     assert len(plan.anchors.scales) <= scales
-    assert plan.figures.fitted >= 0.99
-    assert plan.figures.matched >= 0.5
+    assert plan.metrics.fitted >= 0.99
+    assert plan.metrics.matched >= 0.5
 
 
 def test_a_coarser_map_than_the_backbones_must_be_asked_for():
@@ -99,7 +99,7 @@ def test_lungs_are_twice_as_high_as_wide():
     assert plan.anchors.aspects == (2.0,)
     assert "times as high as wide: one aspect, 2, fits" in " ".join(plan.reasons)
     square = next(each for each in plan.neighbours if each.change == "square anchors")
-    assert square.figures.fitted == 0
+    assert square.metrics.fitted == 0
 
 
 def test_classes_of_different_shapes():
@@ -114,7 +114,7 @@ def test_classes_of_different_shapes():
     assert plan.rois_per_image == {"heart": 1, "lung": 2}
     assert [spread.label for spread in plan.spreads] == ["", "heart", "lung"]
     assert len(plan.anchors.aspects) == 2
-    assert plan.figures.fitted >= 0.99
+    assert plan.metrics.fitted >= 0.99
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_any_rois_give_a_plan_of_finite_numbers_or_a_message(rois, scales):
         assert refusal.startswith("sizes and shapes differ too much")
         return
     json.dumps(plan.as_json(), allow_nan=False)
-    assert plan.figures.fitted >= 0.99
+    assert plan.metrics.fitted >= 0.99
     assert all(math.isfinite(scale) and scale > 0 for scale in plan.anchors.scales)
     assert "Recommended: grid" in plan_text(plan)
 

@@ -5,7 +5,7 @@ import pytest
 
 from hipdet.anchors.rois import SKETCH, LabelledSet, Rois, RoiSpread, read_sets, spreads, validation_beside
 from hipdet.core.errors import DatasetError
-from roi_sets import coco_of, rois_of, squares
+from roi_sets import build_label_coco, rois_of, squares
 
 COCO = dict(
     images=[dict(id=7, file_name="a.png", width=400, height=200), dict(id=3, file_name="b.png", width=100, height=500)],
@@ -61,7 +61,7 @@ def test_joined_keeps_films_apart():
 
 def test_there_and_back():
     rois = squares(np.linspace(0.1, 0.3, 20))
-    np.testing.assert_allclose(Rois.of_coco(coco_of(rois)).boxes, rois.boxes)
+    np.testing.assert_allclose(Rois.of_coco(build_label_coco(rois)).boxes, rois.boxes)
 
 
 def test_a_sketch_has_the_same_distribution():
@@ -90,7 +90,7 @@ def write(path, coco):
 
 
 def test_read(tmp_path):
-    found = LabelledSet.read(write(tmp_path / "knees.json", coco_of(squares([0.2, 0.3]))))
+    found = LabelledSet.read(write(tmp_path / "knees.json", build_label_coco(squares([0.2, 0.3]))))
     assert (found.name, found.file_names) == ("knees", ("0.png", "1.png"))
     assert found.rois.sizes == pytest.approx([0.2, 0.3])
 
@@ -114,14 +114,14 @@ def test_the_typical_film_has_the_usual_number_of_rois_of_median_size():
     ],
 )
 def test_faults(tmp_path, change, words):
-    coco = coco_of(squares([0.2, 0.3]))
+    coco = build_label_coco(squares([0.2, 0.3]))
     change(coco)
     with pytest.raises(DatasetError, match=rf"(?s)knees\.json.*{words}"):
         LabelledSet.read(write(tmp_path / "knees.json", coco))
 
 
 def test_two_files_of_one_name(tmp_path):
-    paths = [write(tmp_path / name / "hips.json", coco_of(squares(np.full(3, 0.2)))) for name in "ab"]
+    paths = [write(tmp_path / name / "hips.json", build_label_coco(squares(np.full(3, 0.2)))) for name in "ab"]
     with pytest.raises(DatasetError, match=r"two files are called hips\.json"):
         read_sets(paths)
     assert [each.name for each in read_sets(paths[:1])] == ["hips"]

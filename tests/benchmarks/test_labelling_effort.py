@@ -30,8 +30,8 @@ def row(image, found):
 
 def test_effort_of_three_films():
     rois = [row(1, LABEL), row(1, LABEL), row(2, LABEL), row(2, None), row(3, [120, 120, 220, 220]), row(3, LABEL)]
-    figures = benchmark.effort({"rois": rois, "extras": [{"image_id": 2}]}, 0.85)
-    assert figures == {
+    metrics = benchmark.effort({"rois": rois, "extras": [{"image_id": 2}]}, 0.85)
+    assert metrics == {
         "films": 3,
         "hips": 6,
         "hips accepted (IoU >= 0.85)": 4 / 6,

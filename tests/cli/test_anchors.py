@@ -11,7 +11,7 @@ from PIL import Image
 
 from hipdet.cli.main import main
 from hipdet.core.errors import ConfigError
-from roi_sets import coco_of, squares
+from roi_sets import build_label_coco, squares
 
 HIPS = squares(np.linspace(0.1, 0.3, 60))
 
@@ -45,7 +45,7 @@ def write(tmp_path):
 
 
 def test_everything_is_written(run, write, tmp_path):
-    coco = coco_of(HIPS)
+    coco = build_label_coco(HIPS)
     write("data/annotations/hips_train.json", coco)
     write("data/annotations/hips_val.json", coco)
     for image in coco["images"]:
@@ -79,7 +79,7 @@ def test_a_config_for_left_and_right_trains_on_mirrored_films(run, write, tmp_pa
     """hip_ssd_r18_demo mirrors films; without the line about pairs nothing is trained."""
     each = np.arange(60)
     names = ("left lung", "right lung")
-    coco = coco_of(squares(np.linspace(0.2, 0.3, 60), films=each // 2, labels=each % 2, classes=names))
+    coco = build_label_coco(squares(np.linspace(0.2, 0.3, 60), films=each // 2, labels=each % 2, classes=names))
     write("data/annotations/lungs.json", coco)
     for image in coco["images"]:
         Image.new("L", (500, 500), 60).save(tmp_path / "data" / image["file_name"])
@@ -99,8 +99,8 @@ def test_a_config_for_left_and_right_trains_on_mirrored_films(run, write, tmp_pa
 
 
 def test_options(run, write, tmp_path):
-    write("a.json", coco_of(HIPS))
-    write("b.json", coco_of(squares(np.linspace(0.26, 0.3, 40))))
+    write("a.json", build_label_coco(HIPS))
+    write("b.json", build_label_coco(squares(np.linspace(0.26, 0.3, 40))))
     arguments = ["--scales", "fitted", "--grids", "7", "7,14", "--coverage", "0.9", "--out", "out", "--val", "b.json"]
     status, out, err = run("a.json", "b.json", *arguments, "--base", "configs/hip_ssd_r18_demo.py")
     assert status == 0
@@ -114,13 +114,13 @@ def test_options(run, write, tmp_path):
 
 
 def test_without_validation_it_says_so(run, write):
-    write("a.json", coco_of(HIPS))
+    write("a.json", build_label_coco(HIPS))
     _, out, _ = run("a.json", "--out", "out")
     assert "No file for validation: divide the films with hipdet split" in out
 
 
 def changed(**changes):
-    coco = coco_of(squares([0.2] * 40))
+    coco = build_label_coco(squares([0.2] * 40))
     coco["images"][0].update(changes.get("image", {}))
     coco["annotations"][0].update(changes.get("annotation", {}))
     return coco
@@ -129,7 +129,7 @@ def changed(**changes):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (dict(coco_of(HIPS), annotations=[]), "a.json: no ground truth boxes"),
+        (dict(build_label_coco(HIPS), annotations=[]), "a.json: no ground truth boxes"),
         (
             changed(image=dict(width=0, height=0)),
             "image 1 (0.png): width is 0, expected the pixels of the upright film",
@@ -172,9 +172,9 @@ def test_bad_content(run, write, tmp_path, content, words):
     ],
 )
 def test_bad_arguments(run, write, tmp_path, arguments, words):
-    write("a.json", coco_of(HIPS))
-    write("sub/a.json", coco_of(HIPS))
-    write("knees.json", coco_of(squares([0.2], classes=("knee",))))
+    write("a.json", build_label_coco(HIPS))
+    write("sub/a.json", build_label_coco(HIPS))
+    write("knees.json", build_label_coco(squares([0.2], classes=("knee",))))
     write("other.py", "model = dict(backbone=dict(type='VGG'))")
     status, _, err = run(*arguments)
     assert status == 2
@@ -185,7 +185,7 @@ def test_bad_arguments(run, write, tmp_path, arguments, words):
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_hardly_any_box(run, write, count):
-    write("a.json", coco_of(squares([0.2] * count)))
+    write("a.json", build_label_coco(squares([0.2] * count)))
     status, out, _ = run("a.json")
     assert status == 0
     assert f"only {count} ROIs" in out

@@ -11,7 +11,7 @@ import pytest
 
 from film_sources import dicom_film, film, make_cgoa, make_gis, make_oai_zips, oai_labels, table, write
 from hipdet.anchors.rois import Rois
-from hipdet.data.coco_file import Roi, films_of
+from hipdet.data.coco_file import Roi, get_films
 from tool_runs import of_checkout, run_tool
 
 
@@ -106,11 +106,11 @@ def test_ignored_boxes_of_a_coco_file_stay_ignored(tmp_path):
         (1, [85.0, 20.0, 15.0, 15.0], 0), (1, [35.0, 50.0, 15.0, 30.0], 1),
         (2, [5.0, 10.0, 20.0, 20.0], 0), (2, [100.0, 10.0, 20.0, 20.0], 1),
     ]  # fmt: skip
-    assert films_of(coco)[0].ignored == (Roi((35, 50, 50, 80), "hip"),)
+    assert get_films(coco)[0].ignored == (Roi((35, 50, 50, 80), "hip"),)
     assert len(Rois.of_coco(coco)) == 2
     done = run_tool("validate", "data/annotations/hips.json", "--data-root", "data", "--rois", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("iscrowd is set, so the box is neither a ROI nor background") == 2
+    assert done.stdout.count("iscrowd is set, so the box is neither an ROI nor background") == 2
     assert "number" not in done.stdout  # of ROIs
 
 

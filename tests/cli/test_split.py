@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from hipdet.core.annotations import Group, mark_of, patients_of
+from hipdet.core.annotations import Group, get_mark, get_patients
 from hipdet.core.files import write_json
 from hipdet.data.coco_file import Film, Roi, build_coco
 from hipdet.data.sources.fracatlas import convert_fracatlas
@@ -95,12 +95,12 @@ def test_known_patients_stay_known_when_files_are_merged(tmp_path):
     paths, merged = [without_patients(tmp_path / "a.json"), known], "first"
     for more in ("c.json", "d.json"):
         parts = split_files(paths, Division({"val": 0.5}), merge=merged)[-1]
-        assert patients_of(parts.files.values()) == whole
+        assert get_patients(parts.files.values()) == whole
         for coco in parts.files.values():
-            assert {mark_of(image) for image in coco["images"]} == {"unknown", ""}
+            assert {get_mark(image) for image in coco["images"]} == {"unknown", ""}
             assert coco["info"]["patients"] == "unknown"
         joined = dict(parts.files[tmp_path / f"{merged}_train.json"])
-        whole = patients_of([joined])
+        whole = get_patients([joined])
         write_json(tmp_path / "joined.json", joined)
         paths, merged = [tmp_path / "joined.json", without_patients(tmp_path / more)], "second"
 
@@ -123,7 +123,7 @@ def test_groups_that_may_be_of_a_patient_are_kept_together_and_called_so(fracatl
     for parts in (alone, both):
         assert {part["info"]["patients"] for part in parts.files.values()} == {"guessed"}
     test = both.files[tmp_path / "both_fold0_test.json"]
-    patients = patients_of([test])
+    patients = get_patients([test])
     assert {image["source"]: type(patients[image["file_name"]]) for image in test["images"]} == {
         "fracatlas": Group,
         "cgoa": tuple,

@@ -1,4 +1,4 @@
-"""Which side of the picture a ROI is on, by those beside it alone."""
+"""Which side of the picture an ROI is on, by those beside it alone."""
 
 import numpy as np
 import pytest
@@ -9,10 +9,10 @@ from pycocotools import mask
 from hipdet.core.boxes import (
     area,
     as_boxes,
+    get_patient_side,
+    get_picture_side,
     iou_matrix,
     paired_iou,
-    patient_side,
-    picture_side_of,
     share_matrix,
     sides_of_pairs,
     xywh_to_xyxy,
@@ -120,9 +120,9 @@ def test_the_place_on_the_film_and_the_order_say_nothing(places, shift, random):
     moved = [[edge + shift for edge in boxes[number]] for number in order]
     assert sides_of_pairs(moved, [labels[number] for number in order]) == [sides[number] for number in order]
     mirrored = [[-x1, y0, -x0, y1] for x0, y0, x1, y1 in boxes]
-    assert sides_of_pairs(mirrored, labels) == [patient_side(side) or "" for side in sides]
+    assert sides_of_pairs(mirrored, labels) == [get_patient_side(side) or "" for side in sides]
 
 
 def test_the_patient_faces_the_reader():
-    assert [patient_side(side) for side in ("left", "right", "", None)] == ["right", "left", None, None]
-    assert [picture_side_of(side) for side in ("left", "right", "", None)] == ["right", "left", None, None]
+    assert [get_patient_side(side) for side in ("left", "right", "", None)] == ["right", "left", None, None]
+    assert [get_picture_side(side) for side in ("left", "right", "", None)] == ["right", "left", None, None]

@@ -7,7 +7,7 @@ import pytest
 
 from film_sources import write
 from hipdet.core import versions as environment
-from hipdet.core.configs import coco_file, data_root_of
+from hipdet.core.configs import coco_file, get_data_root
 from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.core.files import plain, replacing, write_json, write_text
 from hipdet.core.stored_files import files_below
@@ -115,8 +115,8 @@ def test_plain():
 
 
 def test_data_root():
-    assert data_root_of(Path("films/annotations/hips.json")) == Path("films")
-    assert data_root_of(Path("films/hips.json")) == Path("films")
+    assert get_data_root(Path("films/annotations/hips.json")) == Path("films")
+    assert get_data_root(Path("films/hips.json")) == Path("films")
 
 
 def test_a_file_under_the_data_root_or_from_here(tmp_path, monkeypatch):

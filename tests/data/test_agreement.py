@@ -30,18 +30,18 @@ def test_two_readings_by_hand():
     assert (first["centre_px"], first["centre_sides"], first["size_px"]) == (5, 5 / 40, 0)
     assert second["iou"] == pytest.approx(1600 / 2500)
     assert (second["centre_px"], second["size_px"], second["size_sides"]) == (0, 10, 10 / 45)
-    figures = done.figures()
-    assert (figures["films"], figures["rois"], figures["found_by_both"]) == (1, 2, 2)
-    assert figures["min_iou"] == pytest.approx(0.64)
-    assert figures["mean_iou"] == pytest.approx((first["iou"] + 0.64) / 2)
-    assert (figures["median_centre_px"], figures["max_size_px"]) == (2.5, 10)
+    metrics = done.metrics()
+    assert (metrics["films"], metrics["rois"], metrics["found_by_both"]) == (1, 2, 2)
+    assert metrics["min_iou"] == pytest.approx(0.64)
+    assert metrics["mean_iou"] == pytest.approx((first["iou"] + 0.64) / 2)
+    assert (metrics["median_centre_px"], metrics["max_size_px"]) == (2.5, 10)
 
 
 def test_what_one_found_only():
     done = compare(coco({"1.png": [LEFT, RIGHT], "2.png": []}), coco({"1.png": [LEFT], "2.png": [RIGHT]}), ("a", "b"))
     assert [[row["found_by"] for row in film.rois] for film in done.films] == [["both", "a"], ["b"]]
-    figures = done.figures()
-    assert (figures["found_by_a_only"], figures["found_by_b_only"], figures["mean_iou"]) == (1, 1, 1)
+    metrics = done.metrics()
+    assert (metrics["found_by_a_only"], metrics["found_by_b_only"], metrics["mean_iou"]) == (1, 1, 1)
     assert [film.film for film in done.again(0.5)] == ["1.png", "2.png"]
 
 
@@ -85,10 +85,10 @@ def test_readings_of_real_hips(shared):
         name: build_coco([Film(film, 9999, 9999, "", "", tuple(rois)) for film, rois in films.items()], ["hip"], {})
         for name, films in readings.items()
     }
-    figures = [compare(cocos[a], cocos[b], (a, b)).figures() for a, b in combinations(sorted(cocos), 2)]
-    assert [each["found_by_both"] for each in figures] == [200] * 3
-    assert sum(each["mean_iou"] for each in figures) / 3 == pytest.approx(0.926, abs=5e-4)
-    assert min(each["min_iou"] for each in figures) == pytest.approx(0.614, abs=5e-4)
+    metrics = [compare(cocos[a], cocos[b], (a, b)).metrics() for a, b in combinations(sorted(cocos), 2)]
+    assert [each["found_by_both"] for each in metrics] == [200] * 3
+    assert sum(each["mean_iou"] for each in metrics) / 3 == pytest.approx(0.926, abs=5e-4)
+    assert min(each["min_iou"] for each in metrics) == pytest.approx(0.614, abs=5e-4)
 
 
 def test_old_labels_that_nobody_looked_at_are_no_reading():
@@ -98,8 +98,8 @@ def test_old_labels_that_nobody_looked_at_are_no_reading():
     done = compare(first, second, ("a", "b"))
     assert [film.film for film in done.films] == ["4", "3"]  # what a person drew counts, also before it is complete
     assert (done.unchecked, done.alone) == ((("1",), ("2",)), ((), ()))
-    figures = done.figures()
-    assert (figures["films"], figures["films_unchecked_by_a"], figures["films_unchecked_by_b"]) == (2, 1, 1)
+    metrics = done.metrics()
+    assert (metrics["films"], metrics["films_unchecked_by_a"], metrics["films_unchecked_by_b"]) == (2, 1, 1)
 
 
 def test_a_film_on_which_both_find_none():
@@ -107,7 +107,7 @@ def test_a_film_on_which_both_find_none():
     done = compare(coco({"1": none, "2": none}), coco({"1": none, "2": [LEFT]}), ("a", "b"))
     assert [(film.film, film.worst) for film in done.films] == [("2", 0), ("1", 1)]
     assert [film.film for film in done.again(0.85)] == ["2"]
-    assert done.figures()["films"] == 2
+    assert done.metrics()["films"] == 2
 
 
 def test_films_of_two_sizes_and_one_name_for_two():

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hipdet.core.annotations import patients_of
+from hipdet.core.annotations import get_patients
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_json
-from hipdet.data.coco_file import Film, Roi, append, build_coco, films_of, subset
+from hipdet.data.coco_file import Film, Roi, append, build_coco, get_films, subset
 from hipdet.data.film_status import is_done, labelled, left_out
 from hipdet.data.statistics import Summary
 from hipdet.data.validate.check import Expected, validate
@@ -57,10 +57,10 @@ def test_ignored_boxes_come_after_the_rois_and_come_back():
     assert [(a["id"], a["image_id"], a["iscrowd"]) for a in coco["annotations"]] == [
         (1, 1, 0), (2, 1, 1), (3, 2, 0), (4, 2, 0)
     ]  # fmt: skip
-    assert films_of(coco)[0] == film
+    assert get_films(coco)[0] == film
     coco["annotations"][1].update(iscrowd=0, ignore=1)
-    assert films_of(coco)[0] == film
-    assert Summary.of(films_of(coco)).rois == 3
+    assert get_films(coco)[0] == film
+    assert Summary.of(get_films(coco)).rois == 3
     with pytest.raises(DatasetError, match="label 'knee' found"):
         build_coco([replace(film, ignored=(Roi((1, 2, 3, 4), "knee"),))], ["hip"], {})
 
@@ -123,13 +123,13 @@ SUBSET_FILMS = [
 
 
 def test_built_and_loaded_films_are_the_same():
-    assert films_of(build_coco(SUBSET_FILMS, ["hip"], {})) == SUBSET_FILMS
+    assert get_films(build_coco(SUBSET_FILMS, ["hip"], {})) == SUBSET_FILMS
 
 
 def test_crowds_are_no_rois():
     coco = build_coco(SUBSET_FILMS, ["hip"], {})
     coco["annotations"][0]["iscrowd"] = 1
-    assert len(films_of(coco)[0].rois) == 1
+    assert len(get_films(coco)[0].rois) == 1
 
 
 def test_ids_stay_in_a_subset_and_count_anew_in_a_union():
@@ -152,8 +152,8 @@ def test_a_union_keeps_that_patients_are_not_known():
     whole = dict(images=[], annotations=[], categories=[])
     append(whole, coco, "one")
     append(whole, build_coco([replace(SUBSET_FILMS[0], file_name="d.jpg")], ["hip"], {}), "two")
-    assert patients_of([coco]) == {}
-    assert patients_of([whole]) == {"d.jpg": ("s", "P1")}
+    assert get_patients([coco]) == {}
+    assert get_patients([whole]) == {"d.jpg": ("s", "P1")}
     # joined with others again, and divided
     whole["info"] = {"patients": "unknown", "year": 2026}
     again = dict(images=[], annotations=[], categories=[])
@@ -162,7 +162,7 @@ def test_a_union_keeps_that_patients_are_not_known():
     assert subset(whole, [1, 4])["info"] == whole["info"]
     known = subset(whole, [4])
     assert known["info"] == {"year": 2026}
-    assert patients_of([known]) == {"d.jpg": ("s", "P1")}
+    assert get_patients([known]) == {"d.jpg": ("s", "P1")}
     assert subset(coco, [1])["info"] == coco["info"]
 
 
@@ -225,7 +225,7 @@ def test_only_a_word_says_that_there_is_none():
     assert not is_done({})
 
 
-def coco_of(*statuses):
+def build_label_coco(*statuses):
     films = [
         Film(f"{n}.png", 200, 120, "", f"P{n}", (HIP,) if boxes else (), {"status": status} if status else {})
         for n, (status, boxes) in enumerate(statuses, 1)
@@ -234,14 +234,16 @@ def coco_of(*statuses):
 
 
 def test_a_file_in_which_all_are_labels_is_left_as_it_is():
-    coco = coco_of(("done", True), (None, True), ("done", False))
+    coco = build_label_coco(("done", True), (None, True), ("done", False))
     found = labelled(coco, "a.json")
     assert found.coco is coco
     assert str(found) == ""
 
 
 def test_what_is_left_and_what_is_told():
-    coco = coco_of(("done", True), ("unchecked", True), ("incomplete", True), ("unchecked", True), ("excluded", False))
+    coco = build_label_coco(
+        ("done", True), ("unchecked", True), ("incomplete", True), ("unchecked", True), ("excluded", False)
+    )
     found = labelled(coco, "a.json")
     assert [image["file_name"] for image in found.coco["images"]] == ["1.png"]
     assert [each["image_id"] for each in found.coco["annotations"]] == [1]
@@ -257,4 +259,4 @@ def test_nothing_left_is_an_error():
     with pytest.raises(
         DatasetError, match=r"a\.json: 1 films are left out: 1 unchecked, and no box is left.*--with-unfinished"
     ):
-        labelled(coco_of(("unchecked", True), ("done", False)), "a.json")
+        labelled(build_label_coco(("unchecked", True), ("done", False)), "a.json")

@@ -89,7 +89,7 @@ def test_what_is_no_box(box, crop, message):
 
 def test_sides():
     left, right, below = (Roi((x, y, x + 10, y + 10), "hip") for x, y in ((10, 0), (100, 0), (20, 80)))
-    assert [(roi.picture_side, roi.laterality) for roi in with_sides((right, left))] == [
+    assert [(roi.picture_side, roi.patient_side) for roi in with_sides((right, left))] == [
         ("right", "left"),
         ("left", "right"),
     ]
@@ -118,13 +118,13 @@ def test_bad_rules(options, message):
 
 def test_classes_of_labels():
     rules = Rules("s", ("hip", "cup"), {"prosthesis": "cup"})
-    assert [rules.class_of(label) for label in ("hip", "HIP", "prosthesis")] == ["hip", "hip", "cup"]
-    assert Rules("s").class_of(None) == "hip"
-    assert Rules("s", ()).class_of("lung") == "lung"
+    assert [rules.get_class(label) for label in ("hip", "HIP", "prosthesis")] == ["hip", "hip", "cup"]
+    assert Rules("s").get_class(None) == "hip"
+    assert Rules("s", ()).get_class("lung") == "lung"
     with pytest.raises(DatasetError, match="box without label"):
-        rules.class_of(None)
+        rules.get_class(None)
     with pytest.raises(DatasetError, match="label 'knee' found, expected one of hip, cup"):
-        rules.class_of("knee")
+        rules.get_class("knee")
 
 
 def test_found_beside_the_films(tmp_path):
@@ -281,9 +281,9 @@ def test_three_annotators_agree_pairwise():
     ("second", "reason"),
     [
         ((LEFT,), "annotators disagree on the number of ROIs: RL 2, SC 1"),
-        ((LEFT, FAR), "annotators RL and SC disagree on a ROI: IoU 0.176"),
-        ((LEFT, Roi((0, 80, 9, 89), "hip")), "annotators RL and SC disagree on a ROI: IoU 0.000"),
-        ((LEFT, Roi(RIGHT.box, "cup")), "annotators RL and SC disagree on a ROI: IoU 0.000"),  # another class
+        ((LEFT, FAR), "annotators RL and SC disagree on an ROI: IoU 0.176"),
+        ((LEFT, Roi((0, 80, 9, 89), "hip")), "annotators RL and SC disagree on an ROI: IoU 0.000"),
+        ((LEFT, Roi(RIGHT.box, "cup")), "annotators RL and SC disagree on an ROI: IoU 0.000"),  # another class
     ],
 )
 def test_disagreement(second, reason):

@@ -9,7 +9,7 @@ from hipdet.data.coco_file import Film
 from hipdet.data.split import Shared, divide, find_leaks, fold_ids, grouped_folds, near_duplicate_groups, split_films
 
 
-def films_of(patients):
+def get_films(patients):
     return [Film(f"{i}.jpg", 10, 10, source, patient, ()) for i, (source, patient) in enumerate(patients)]
 
 
@@ -20,7 +20,7 @@ PATIENTS = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("123456")),
 
 @given(patients=PATIENTS, fraction=st.floats(0.01, 0.99), seed=st.integers(0, 99))
 def test_a_patient_is_on_one_side(patients, fraction, seed):
-    films = films_of(patients)
+    films = get_films(patients)
     train, val = split_films(films, fraction, seed)
     assert sorted(train + val, key=films.index) == films
     assert train
@@ -31,14 +31,14 @@ def test_a_patient_is_on_one_side(patients, fraction, seed):
 
 @given(patients=PATIENTS, seed=st.integers(0, 9), order=st.randoms())
 def test_split_does_not_depend_on_the_order(patients, seed, order):
-    films = films_of(patients)
+    films = get_films(patients)
     shuffled = list(films)
     order.shuffle(shuffled)
     assert set(split_films(films, 0.3, seed)[1]) == set(split_films(shuffled, 0.3, seed)[1])
 
 
 def test_fraction_is_met_and_the_seed_matters():
-    films = films_of(("cgoa", str(i // 2)) for i in range(1000))  # 500 patients of 2 films
+    films = get_films(("cgoa", str(i // 2)) for i in range(1000))  # 500 patients of 2 films
     train, val = split_films(films, 0.1, seed=0)
     assert (len(train), len(val)) == (900, 100)
     assert val == split_films(films, 0.1, seed=0)[1]
@@ -46,12 +46,12 @@ def test_fraction_is_met_and_the_seed_matters():
 
 
 def test_same_name_in_two_sources_is_two_patients():
-    train, val = split_films(films_of([("cgoa", "7"), ("oaih", "7")]), 0.5, 0)
+    train, val = split_films(get_films([("cgoa", "7"), ("oaih", "7")]), 0.5, 0)
     assert len(train) == len(val) == 1
 
 
 def test_film_by_film_as_in_the_paper():
-    films = films_of(("cgoa", str(i // 2)) for i in range(4290))
+    films = get_films(("cgoa", str(i // 2)) for i in range(4290))
     train, val = split_films(films, 0.1, 0, by="image")
     assert (len(train), len(val)) == (3861, 429)
     assert {film.patient for film in train} & {film.patient for film in val}  # it leaks
@@ -60,8 +60,8 @@ def test_film_by_film_as_in_the_paper():
 @pytest.mark.parametrize(
     ("films", "by", "message"),
     [
-        (films_of([("a", "1"), ("a", "")]), "patient", r"1\.jpg has no patient.*split by image"),
-        (films_of([("a", "1"), ("a", "2")]), "hospital", "split by 'hospital': expected one of patient, image"),
+        (get_films([("a", "1"), ("a", "")]), "patient", r"1\.jpg has no patient.*split by image"),
+        (get_films([("a", "1"), ("a", "2")]), "hospital", "split by 'hospital': expected one of patient, image"),
     ],
 )
 def test_what_can_not_be_kept_together(films, by, message):
@@ -81,7 +81,7 @@ def test_what_can_not_be_kept_together(films, by, message):
 )
 def test_impossible_split(patients, fraction, message):
     with pytest.raises(DatasetError, match=message):
-        split_films(films_of(patients), fraction, 0)
+        split_films(get_films(patients), fraction, 0)
 
 
 @given(

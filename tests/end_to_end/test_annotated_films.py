@@ -47,7 +47,7 @@ def convert(folder, labels, **options):
     return convert_found(folder, find_folder(folder, "folder"), LabelSource(labels), rules, Output(folder), {})
 
 
-def films_of(conversion):
+def get_films(conversion):
     return {film.file_name: len(film.rois) for film in conversion.films}
 
 
@@ -68,7 +68,7 @@ def trained_on(folder, ann_file, **settings):
 def test_conversion_leaves_out_what_nobody_stands_by(tmp_path):
     path = annotate(tmp_path)
     made = convert(tmp_path, {"": path})
-    assert films_of(made) == {
+    assert get_films(made) == {
         "1.png": 2,
         "2.png": 0,
     }  # a film that was checked and has none stays, whatever --rois says
@@ -80,7 +80,7 @@ def test_conversion_leaves_out_what_nobody_stands_by(tmp_path):
     }
     assert trained_on(tmp_path, "annotations/folder.json") == {"1.png": 2, "2.png": 0}
     asked = convert(tmp_path, {"": path}, unfinished=True, rois=None)
-    assert films_of(asked) == {"1.png": 2, "2.png": 0, "3.png": 1, "4.png": 2}
+    assert get_films(asked) == {"1.png": 2, "2.png": 0, "3.png": 1, "4.png": 2}
     assert len(trained_on(tmp_path, "annotations/folder.json")) == 4  # asked for once
 
 
@@ -140,7 +140,7 @@ def test_a_part_without_roi_is_said(tmp_path):
 def test_two_annotators(tmp_path, alice, bob, disagreement, taken, reason):
     labels = {name: annotate(tmp_path, name, ("done", status)) for name, status in (("alice", alice), ("bob", bob))}
     made = convert(tmp_path, labels, disagreement=disagreement)
-    assert films_of(made).get("2.png") == taken
+    assert get_films(made).get("2.png") == taken
     assert {each.name: each.reason for each in made.exclusions}.get("2.png") == reason
 
 
@@ -151,7 +151,7 @@ def test_a_label_file_without_boxes_is_a_record_and_no_label_file_is_none(tmp_pa
     (tmp_path / "labels/1.txt").write_text("0 0.2 0.5 0.2 0.333\n")
     (tmp_path / "labels/2.txt").write_text("")
     made = convert(tmp_path, {"": tmp_path / "labels"}, rois=None)
-    assert films_of(made) == {"1.png": 1, "2.png": 0}
+    assert get_films(made) == {"1.png": 1, "2.png": 0}
     assert [(each.name, each.reason) for each in made.exclusions] == [("3.png", "not labelled")]
     counted = convert(tmp_path, {"": tmp_path / "labels"}, rois=1)  # nobody says that it was looked at
     assert ("2.png", "number of ROIs is 0, expected 1") in [(each.name, each.reason) for each in counted.exclusions]

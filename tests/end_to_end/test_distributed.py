@@ -19,9 +19,9 @@ def test_two_ranks_give_the_metrics_of_one(trained, recipe, phantoms, tmp_path):
     assert one.returncode == 0, one.stderr
     two = run_distributed("dist_test.sh", recipe.config, checkpoint, 2, "--work-dir", "two", *options, cwd=tmp_path)
     assert two.returncode == 0, two.stdout + two.stderr
-    figures = [json.loads((tmp_path / name / "test_report.json").read_text())["figures"] for name in ("one", "two")]
-    assert figures[0]["roi/num_rois"] == 10
-    assert figures[1] == pytest.approx(figures[0], abs=1e-6)  # convolutions of another batch size round differently
+    metrics = [json.loads((tmp_path / name / "test_report.json").read_text())["figures"] for name in ("one", "two")]
+    assert metrics[0]["roi/num_rois"] == 10
+    assert metrics[1] == pytest.approx(metrics[0], abs=1e-6)  # convolutions of another batch size round differently
 
 
 def test_two_ranks_train(recipe, phantoms, tmp_path):

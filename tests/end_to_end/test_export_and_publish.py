@@ -63,15 +63,15 @@ def test_no_path_of_this_machine(trained, phantoms, published):
 
 
 def test_the_test_tool_takes_both(trained, recipe, phantoms, published, tmp_path):
-    figures = []
+    metrics = []
     for path in (trained[0] / "epoch_4.pth", *published[:2]):
         options = ["--data-root", phantoms, "--work-dir", tmp_path / path.suffix, "--cfg-options", *recipe.small]
         done = run_tool("test", recipe.config, path, *options, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         report = json.loads((tmp_path / path.suffix / "test_report.json").read_text())
         assert report["epoch"] == 4
-        figures.append(report["figures"])
-    assert figures[0] == figures[1] == figures[2]
+        metrics.append(report["figures"])
+    assert metrics[0] == metrics[1] == metrics[2]
 
 
 def test_mmdets_inferencer_needs_the_file_alone(phantoms, published):
@@ -246,6 +246,6 @@ def test_openvino_runs_it(untrained):
     core = openvino.Core()
     model = core.compile_model(core.read_model(untrained.onnx), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     exported = HipDetector(untrained.onnx).model
-    film = exported.prepare(noise(448, 400, 9))
+    film = exported.preprocess(noise(448, 400, 9))
     result = model({"film": film.padded()[None, None], "extent": np.array(film.pixels.shape[::-1], np.float32)})
-    np.testing.assert_allclose(result["boxes"], film.to_square(exported.read(film).boxes), atol=0.01)
+    np.testing.assert_allclose(result["boxes"], film.to_square(exported.infer(film).boxes), atol=0.01)

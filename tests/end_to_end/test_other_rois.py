@@ -126,8 +126,8 @@ def test_they_are_trained_and_tested_on(recipe, phantoms, tmp_path):
     losses = [line.split("loss: ")[1].split()[0] for line in log.splitlines() if "Epoch(train)" in line]
     assert len(losses) == 15
     assert all(0 < float(loss) < 1e4 for loss in losses)
-    figures = json.loads((tmp_path / "run/val_report.json").read_text())["figures"]
-    assert (figures["roi/num_images"], figures["roi/num_rois"]) == (3, 4)
+    metrics = json.loads((tmp_path / "run/val_report.json").read_text())["figures"]
+    assert (metrics["roi/num_images"], metrics["roi/num_rois"]) == (3, 4)
     done = run_tool(
         "test", recipe.config, tmp_path / "run/epoch_3.pth", *place, "--cfg-options", *recipe.small,
         "test_dataloader.dataset.ann_file=annotations/cgoa_oaih_val.json",

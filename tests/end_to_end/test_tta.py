@@ -37,7 +37,7 @@ def tall(phantoms, tmp_path_factory):
     return root
 
 
-def figures(folder):
+def metrics(folder):
     return json.loads((folder / "test_report.json").read_text())["figures"]
 
 
@@ -49,7 +49,7 @@ def plain_and_averaged(tall, tmp_path_factory):
         done = run_tool("test", *arguments, cwd=folder)
         assert done.returncode == 0, done.stdout + done.stderr
     assert len(list(folder.rglob("painted/*.png"))) == 26
-    return figures(folder / "plain"), figures(folder / "averaged")
+    return metrics(folder / "plain"), metrics(folder / "averaged")
 
 
 def test_two_looks_are_no_worse_than_one(plain_and_averaged):
@@ -64,4 +64,4 @@ def test_two_ranks_average_as_one_does(tall, plain_and_averaged, tmp_path):
     arguments = [*MODEL, 2, "--data-root", tall, "--test-ann", "tall.json", "--work-dir", "two", "--tta"]
     done = run_distributed("dist_test.sh", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert figures(tmp_path / "two") == pytest.approx(plain_and_averaged[1], abs=1e-4)
+    assert metrics(tmp_path / "two") == pytest.approx(plain_and_averaged[1], abs=1e-4)

@@ -13,7 +13,7 @@ from mmengine.runner import load_checkpoint
 
 from hipdet.core.errors import CheckpointError
 from hipdet.engine.checkpoint import safetensors_bytes
-from hipdet.export.publish import publish, weights_of
+from hipdet.export.publish import get_weights, publish
 from hipdet.export.torch_model import TorchModel
 from tool_runs import RECIPES, run_tool
 
@@ -87,7 +87,7 @@ def hostile(untrained, tmp_path, monkeypatch):
         if suffix == ".pth":
             torch.save(content, path)
         else:
-            path.write_bytes(safetensors_bytes(weights_of(content), content["meta"]))
+            path.write_bytes(safetensors_bytes(get_weights(content), content["meta"]))
         return path
 
     return write

@@ -58,28 +58,28 @@ def test_best_total_beats_greedy():
 
 
 def test_perfect():
-    figures = summarize([film([LEFT, RIGHT], detections((0.9, RIGHT), (0.8, LEFT)))])
-    assert figures["avg_iou"] == figures["acc50"] == figures["acc75"] == figures["oracle_avg_iou"] == 1
-    assert figures["avg_conf"] == pytest.approx(0.85)
-    assert figures["min_conf"] == 0.8
-    assert figures["extra_per_image"] == figures["missed_per_image"] == figures["below50"] == 0
+    metrics = summarize([film([LEFT, RIGHT], detections((0.9, RIGHT), (0.8, LEFT)))])
+    assert metrics["avg_iou"] == metrics["acc50"] == metrics["acc75"] == metrics["oracle_avg_iou"] == 1
+    assert metrics["avg_conf"] == pytest.approx(0.85)
+    assert metrics["min_conf"] == 0.8
+    assert metrics["extra_per_image"] == metrics["missed_per_image"] == metrics["below50"] == 0
 
 
 def test_nothing_found():
-    figures = summarize([film([LEFT, RIGHT], detections())])
-    assert figures["avg_iou"] == figures["avg_conf"] == figures["acc50"] == figures["min_iou"] == 0
-    assert figures["missed_per_image"] == figures["below50"] == 2
+    metrics = summarize([film([LEFT, RIGHT], detections())])
+    assert metrics["avg_iou"] == metrics["avg_conf"] == metrics["acc50"] == metrics["min_iou"] == 0
+    assert metrics["missed_per_image"] == metrics["below50"] == 2
 
 
 def test_by_hand():
     # the left box is found half: 5x10 of 10x10, IoU .5; the right one not; the second detection is nowhere
     result = film([LEFT, RIGHT], detections((0.9, (0, 0, 5, 10)), (0.7, (100, 100, 110, 110))))
     assert [roi.iou for roi in result.rois] == [0.5, 0]
-    assert [roi.confidence for roi in result.rois] == [0.9, 0]
+    assert [roi.score for roi in result.rois] == [0.9, 0]
     assert (result.extra, result.missed) == (1, 1)
-    figures = summarize([result])
-    assert figures["avg_iou"] == 0.25
-    assert figures["acc50"] == 0.5  # exactly 0.5 is a hit
+    metrics = summarize([result])
+    assert metrics["avg_iou"] == 0.25
+    assert metrics["acc50"] == 0.5  # exactly 0.5 is a hit
 
 
 def test_top_two_by_score_and_the_oracle_beside_them():
@@ -88,7 +88,7 @@ def test_top_two_by_score_and_the_oracle_beside_them():
     result = film([LEFT, RIGHT], found)
     assert [roi.iou for roi in result.rois] == [1, 0]
     assert [roi.oracle_iou for roi in result.rois] == [1, 1]
-    assert result.rois[1].oracle_confidence == 0.3
+    assert result.rois[1].oracle_score == 0.3
     assert [roi.iou for roi in film([LEFT, RIGHT], found, k=3).rois] == [1, 1]
 
 
@@ -111,7 +111,7 @@ def test_order_of_detections_is_moot(order, data):
         for x in data.draw(st.lists(st.floats(0, 30), min_size=4, max_size=4, unique=True))
     ]
     one, other = (film([LEFT, RIGHT], detections(*found)) for found in (rows, [rows[i] for i in order]))
-    assert [(roi.iou, roi.confidence) for roi in one.rois] == [(roi.iou, roi.confidence) for roi in other.rois]
+    assert [(roi.iou, roi.score) for roi in one.rois] == [(roi.iou, roi.score) for roi in other.rois]
 
 
 def taken(counts, found):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hipdet.core.annotations import Group, patients_of
-from hipdet.evaluation.metrics import Units, bootstrap_intervals, calibration, roi_figures, summarize
+from hipdet.core.annotations import Group, get_patients
+from hipdet.evaluation.metrics import Units, bootstrap_intervals, calibration, roi_metrics, summarize
 from hipdet.evaluation.report import metrics_table
 
 
@@ -33,21 +33,21 @@ def hits_and_misses(misses, rois, iou=0.9):
     ],
 )
 def test_the_papers_hit_rates(misses, rois, printed):
-    figures = roi_figures(hits_and_misses(misses, rois), np.ones(rois))
-    assert f"{figures['acc50']:.4f}".removeprefix("0") == printed
-    assert figures["below50"] == misses
-    assert figures["num_rois"] == rois
+    metrics = roi_metrics(hits_and_misses(misses, rois), np.ones(rois))
+    assert f"{metrics['acc50']:.4f}".removeprefix("0") == printed
+    assert metrics["below50"] == misses
+    assert metrics["num_rois"] == rois
 
 
 def test_golden():
-    figures = roi_figures([0.5, 0.75, 0.25, 0.0], [0.9, 0.8, 0.3, 0.0])
-    assert figures == dict(
+    metrics = roi_metrics([0.5, 0.75, 0.25, 0.0], [0.9, 0.8, 0.3, 0.0])
+    assert metrics == dict(
         avg_iou=0.375, min_iou=0.0, avg_conf=0.5, min_conf=0.0, acc50=0.5, acc75=0.25, below50=2.0, num_rois=4.0
     )
 
 
 def test_no_rois_is_an_error():
-    for call in (lambda: roi_figures([], []), lambda: summarize([])):
+    for call in (lambda: roi_metrics([], []), lambda: summarize([])):
         with pytest.raises(ValueError, match="no ground-truth"):
             call()
 
@@ -142,10 +142,10 @@ def test_patients_of_coco_files():
     marked = dict(info=dict(patients="unknown"), images=[image("e", "e"), image("f", "f")])
     joined = dict(images=[image("g", "g", patients="unknown"), image("h", 1, None)])
     guessed = dict(info=dict(patients="guessed"), images=[image("i", "1"), image("j", "1"), image("k")])
-    found = patients_of([known, marked, joined, guessed, {}, dict(info=[1], images=[])])
+    found = get_patients([known, marked, joined, guessed, {}, dict(info=[1], images=[])])
     assert found == dict(a=("s", "1"), b=("t", "1"), h=("", 1), i=Group("s", "1"), j=Group("s", "1"))
     # films of a joined file speak for themselves
-    assert patients_of([dict(joined, info=dict(patients="unknown"))]) == dict(h=("", 1))
+    assert get_patients([dict(joined, info=dict(patients="unknown"))]) == dict(h=("", 1))
 
 
 @pytest.mark.parametrize("films", [1, 4, 9])
@@ -186,8 +186,8 @@ def test_a_film_each_has_the_numbers_that_films_have_and_a_seed_repeats_them():
 
 
 def test_bands_of_equal_number_by_rising_confidence():
-    confidence = np.array([0.9, 0.1, 0.5, 0.3, 0.7])
-    first, second = calibration(np.array([0.8, 0.0, 0.6, 0.2, 1.0]), confidence, 2)
+    score = np.array([0.9, 0.1, 0.5, 0.3, 0.7])
+    first, second = calibration(np.array([0.8, 0.0, 0.6, 0.2, 1.0]), score, 2)
     assert (first["rois"], second["rois"]) == (3, 2)  # 0.1 0.3 0.5 | 0.7 0.9
     assert first["avg_confidence"] == pytest.approx(0.3)
     assert first["avg_iou"] == pytest.approx(0.8 / 3)
@@ -196,8 +196,8 @@ def test_bands_of_equal_number_by_rising_confidence():
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1), st.integers(1, 9))
 def test_every_roi_is_in_one_band(rois, bands):
-    iou, confidence = np.array(rois).T
-    found = calibration(iou, confidence, bands)
+    iou, score = np.array(rois).T
+    found = calibration(iou, score, bands)
     assert sum(band["rois"] for band in found) == len(rois)
     assert sum(band["rois"] * band["avg_iou"] for band in found) == pytest.approx(iou.sum())
     means = [band["avg_confidence"] for band in found]
@@ -205,7 +205,7 @@ def test_every_roi_is_in_one_band(rois, bands):
 
 
 def test_table():
-    figures = {
+    metrics = {
         "roi/num_images": 101,
         "roi/num_rois": 202,
         "roi/avg_iou": 0.8115,
@@ -213,7 +213,7 @@ def test_table():
         "coco/bbox_mAP": 0.5,
         "something/else": 1,
     }
-    assert metrics_table(figures).splitlines() == [
+    assert metrics_table(metrics).splitlines() == [
         "101 films, 202 ROIs",
         "average IoU                                     0.8115",
         "ROIs with IoU < 0.5                                  2",
@@ -226,8 +226,8 @@ def test_nothing_measured():
 
 
 def test_classes_stand_below_their_mean():
-    figures = {"roi/avg_iou": 0.8, "roi/avg_iou/heart": 0.9, "roi/avg_iou/lung": 0.75, "coco/bbox_mAP": 0.5}
-    assert [line.split() for line in metrics_table(figures).splitlines()] == [
+    metrics = {"roi/avg_iou": 0.8, "roi/avg_iou/heart": 0.9, "roi/avg_iou/lung": 0.75, "coco/bbox_mAP": 0.5}
+    assert [line.split() for line in metrics_table(metrics).splitlines()] == [
         ["average", "IoU", "0.8000"],
         ["heart", "0.9000"],
         ["lung", "0.7500"],

@@ -72,15 +72,15 @@ def evaluate(metric, samples, batch_size=7):
 
 
 def test_202_rois_and_two_misses(ann_file):
-    figures = evaluate(RoiMetric(str(ann_file)), predictions())
-    assert figures["roi/num_rois"] == 202
-    assert figures["roi/num_images"] == 101
-    assert round(figures["roi/acc50"], 4) == 0.9901  # Table 2: 2 of 202
-    assert figures["roi/below50"] == 2
-    assert figures["roi/avg_iou"] == pytest.approx(200 / 202)
-    assert figures["roi/min_iou"] == figures["roi/min_conf"] == 0
-    assert figures["roi/extra_per_image"] == figures["roi/missed_per_image"] == pytest.approx(2 / 101)
-    assert figures["roi/avg_conf"] == pytest.approx((0.9 * 101 + sum(0.5 + i / 1000 for i in range(3, 102))) / 202)
+    metrics = evaluate(RoiMetric(str(ann_file)), predictions())
+    assert metrics["roi/num_rois"] == 202
+    assert metrics["roi/num_images"] == 101
+    assert round(metrics["roi/acc50"], 4) == 0.9901  # Table 2: 2 of 202
+    assert metrics["roi/below50"] == 2
+    assert metrics["roi/avg_iou"] == pytest.approx(200 / 202)
+    assert metrics["roi/min_iou"] == metrics["roi/min_conf"] == 0
+    assert metrics["roi/extra_per_image"] == metrics["roi/missed_per_image"] == pytest.approx(2 / 101)
+    assert metrics["roi/avg_conf"] == pytest.approx((0.9 * 101 + sum(0.5 + i / 1000 for i in range(3, 102))) / 202)
 
 
 def test_acc50_is_not_coco_ap50(ann_file):
@@ -108,8 +108,8 @@ def test_a_film_without_roi(ann_file):
     nothing, something = sample(102, [], []), sample(102, [[0, 0, 9, 9], [20, 0, 29, 9]], [0.4, 0.3])
     before = evaluate(RoiMetric(str(ann_file)), predictions(misses=0))
     for added, extra in ((nothing, 0), (something, 2 / 102)):
-        figures = evaluate(RoiMetric(str(ann_file)), [*predictions(misses=0), added])
-        assert figures == {**before, "roi/num_images": 102, "roi/extra_per_image": extra}
+        metrics = evaluate(RoiMetric(str(ann_file)), [*predictions(misses=0), added])
+        assert metrics == {**before, "roi/num_images": 102, "roi/extra_per_image": extra}
 
 
 @pytest.mark.parametrize("metric", [RoiMetric, lambda ann_file: CocoMetric(ann_file=ann_file, metric="bbox")])
@@ -131,10 +131,10 @@ def test_a_film_repeated_by_a_sampler_counts_once(ann_file):
 
 
 def test_no_detections_at_all(ann_file):
-    figures = evaluate(RoiMetric(str(ann_file)), [sample(i, [], []) for i in range(1, 102)])
-    assert figures["roi/avg_iou"] == figures["roi/acc50"] == 0
-    assert figures["roi/missed_per_image"] == 2
-    assert all(np.isfinite(value) for value in figures.values())
+    metrics = evaluate(RoiMetric(str(ann_file)), [sample(i, [], []) for i in range(1, 102)])
+    assert metrics["roi/avg_iou"] == metrics["roi/acc50"] == 0
+    assert metrics["roi/missed_per_image"] == 2
+    assert all(np.isfinite(value) for value in metrics.values())
 
 
 def test_any_number_of_rois(ann_file, tmp_path):
@@ -146,10 +146,10 @@ def test_any_number_of_rois(ann_file, tmp_path):
     coco["annotations"].append(crowd)
     other = tmp_path / "other.json"
     other.write_text(json.dumps(coco))
-    figures = evaluate(RoiMetric(str(other), rois_per_image=1), predictions(0)[:4])
-    assert figures["roi/num_rois"] == 3
-    assert figures["roi/avg_iou"] == pytest.approx(2 / 3)
-    assert figures["roi/extra_per_image"] == pytest.approx(2 / 4)
+    metrics = evaluate(RoiMetric(str(other), rois_per_image=1), predictions(0)[:4])
+    assert metrics["roi/num_rois"] == 3
+    assert metrics["roi/avg_iou"] == pytest.approx(2 / 3)
+    assert metrics["roi/extra_per_image"] == pytest.approx(2 / 4)
 
 
 def test_table_of_rois_worst_first_and_nothing_of_the_machine(ann_file, tmp_path):
@@ -204,15 +204,15 @@ def test_each_class_has_its_own_number_and_figures(tmp_path):
         metric.process({}, [found])
         return metric.evaluate(1)
 
-    figures = run(dict(heart=1, lung=2), outfile_prefix=str(tmp_path / "test"))
-    assert figures["roi/avg_iou/heart"] == 1
-    assert figures["roi/avg_iou/lung"] == pytest.approx((1 + 0.5) / 2)
-    assert figures["roi/acc50/lung"] == 1
-    assert figures["roi/avg_iou"] == pytest.approx(2.5 / 3)
+    metrics = run(dict(heart=1, lung=2), outfile_prefix=str(tmp_path / "test"))
+    assert metrics["roi/avg_iou/heart"] == 1
+    assert metrics["roi/avg_iou/lung"] == pytest.approx((1 + 0.5) / 2)
+    assert metrics["roi/acc50/lung"] == 1
+    assert metrics["roi/avg_iou"] == pytest.approx(2.5 / 3)
     assert run(3)["roi/avg_iou/heart"] == 0  # three lungs score better
     rows = list(csv.DictReader((tmp_path / "test.roi.csv").open()))
     assert [row["label"] for row in rows] == ["lung", "heart", "lung"]
-    assert run(dict(heart=[0, 1], lung=[1, 2])) == figures  # of a range the most
+    assert run(dict(heart=[0, 1], lung=[1, 2])) == metrics  # of a range the most
     assert run([1, 3]) == run(3)
     with pytest.raises(ConfigError, match=r"rois_per_image: numbers of ROIs for \['heart'\], expected one for each of"):
         run(dict(heart=1))
@@ -247,11 +247,11 @@ def with_ignored(ann_file):
 
 
 def test_ignored_boxes_are_no_rois_and_no_extras(with_ignored):
-    figures = evaluate(RoiMetric(str(with_ignored)), predictions(0))
-    assert figures["roi/num_rois"] == 192  # 202 less ten
-    assert figures["roi/num_images"] == 101
-    assert figures["roi/avg_iou"] == figures["roi/acc50"] == 1
-    assert figures["roi/extra_per_image"] == figures["roi/missed_per_image"] == 0
+    metrics = evaluate(RoiMetric(str(with_ignored)), predictions(0))
+    assert metrics["roi/num_rois"] == 192  # 202 less ten
+    assert metrics["roi/num_images"] == 101
+    assert metrics["roi/avg_iou"] == metrics["roi/acc50"] == 1
+    assert metrics["roi/extra_per_image"] == metrics["roi/missed_per_image"] == 0
     # beside the ignored hips of films 1 to 3
     assert evaluate(RoiMetric(str(with_ignored)), predictions(3))["roi/extra_per_image"] == pytest.approx(3 / 101)
 

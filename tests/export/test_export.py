@@ -56,7 +56,7 @@ def test_a_head_without_second_look_gives_as_many_as_are_expected(tmp_path, clas
     film = noise(224, 200, 3)
     export_model(model, model.card, tmp_path / "m.onnx", [film])
     exported = OnnxModel(tmp_path / "m.onnx")
-    assert len(exported.read(exported.prepare(film)).scores) == given
+    assert len(exported.infer(exported.preprocess(film)).scores) == given
 
 
 @pytest.mark.parametrize(

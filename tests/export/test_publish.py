@@ -11,7 +11,7 @@ from mmengine.model import ExponentialMovingAverage
 
 from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
 from hipdet.engine.checkpoint import read_checkpoint
-from hipdet.export.publish import publish, weights_of
+from hipdet.export.publish import get_weights, publish
 from hipdet.version import __version__
 
 CFG = (
@@ -107,7 +107,7 @@ def test_the_moving_average_is_what_was_validated(checkpoint, tmp_path):
 
 
 def test_a_wrapper_leaves_no_trace():
-    assert list(weights_of(dict(state_dict={"module.b": torch.ones(1), "module.a": torch.ones(1)}))) == ["a", "b"]
+    assert list(get_weights(dict(state_dict={"module.b": torch.ones(1), "module.a": torch.ones(1)}))) == ["a", "b"]
 
 
 def test_a_validation_names_the_checkpoint_that_training_started_from(checkpoint, tmp_path):

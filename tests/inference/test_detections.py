@@ -102,7 +102,7 @@ def test_one_of_two_that_the_film_shows_isnt_alone(both, write, calibrated):
     """With rois=1 the other hip is left out of the record; the film still shows two."""
     detector = HipDetector(threads=1, rois=1)
     if not calibrated:
-        detector.limits = None  # then whatever is found may be a ROI
+        detector.limits = None  # then whatever is found may be an ROI
     (record,) = detector(write(both.pixels, ImageLaterality="L"))
     assert sides(record) == [UNKNOWN]
 
@@ -111,9 +111,9 @@ def test_one_of_two_that_the_film_shows_isnt_alone(both, write, calibrated):
 def test_the_way_of_the_laterality(both, write, whole):
     source = FilmSource("film", write(both.pixels, ImageLaterality="L"))
     film = source.read(None if whole else 100)
-    assert (film.laterality, shrink(film, 100).laterality) == ("left", "left")
-    assert FilmSource("array", pixels=both.pixels).read().laterality is None
-    assert shrink(ReducedFilm.whole(both.pixels), 100).laterality is None
+    assert (film.patient_side, shrink(film, 100).patient_side) == ("left", "left")
+    assert FilmSource("array", pixels=both.pixels).read().patient_side is None
+    assert shrink(ReducedFilm.whole(both.pixels), 100).patient_side is None
 
 
 def reading(*boxes, quarters=0):
@@ -139,8 +139,8 @@ LEFT, RIGHT, BELOW = [40, 200, 120, 280], [200, 205, 280, 285], [60, 390, 140, 4
         (reading(LEFT, RIGHT, quarters=1), 2, None, ["", ""]),
     ],
 )
-def test_sides_of_readings(found, shown, laterality, expected):
-    assert found.picture_sides(shown, laterality) == expected
+def test_sides_of_readings(found, shown, patient_side, expected):
+    assert found.picture_sides(shown, patient_side) == expected
 
 
 @pytest.mark.parametrize(

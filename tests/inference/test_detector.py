@@ -11,7 +11,7 @@ from PIL import Image
 from hipdet import HipDetector
 from hipdet.annotate.film_state import Project
 from hipdet.annotate.proposals import load_detector
-from hipdet.cli.predict import open_detector, parse_arguments
+from hipdet.cli.predict import _parse_arguments, open_detector
 from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.core.configs import read_config
@@ -62,7 +62,7 @@ def test_the_export_finds_what_torch_finds(untrained, films, limits):
 def test_both_kinds_of_models_keep_the_side_that_a_film_says(untrained, exported):
     film = ReducedFilm.whole(noise(200, 170, 1), "left")
     for model in (exported.model, HipDetector(untrained.config, untrained.weights).model):
-        assert model.prepare(film).laterality == "left"
+        assert model.preprocess(film).patient_side == "left"
 
 
 def test_films_of_all_kinds_are_the_same(exported, films):
@@ -196,7 +196,7 @@ def test_no_shipped_model(monkeypatch, tmp_path):
 
 CLASSES = ("heart", "lung")
 SIDE = 96
-# two hearts, three lungs, best first; of them .4 and .1 are noise where a ROI scores .5
+# two hearts, three lungs, best first; of them .4 and .1 are noise where an ROI scores .5
 LABELS, SCORES = [0, 0, 1, 1, 1], [0.9, 0.8, 0.7, 0.4, 0.1]
 BY_CLASS_LIMITS = ReviewLimits(9, 0.01, 0.5, 0.01, 0, {})
 
@@ -286,7 +286,7 @@ def test_a_damaged_card_is_refused_by_name(rois, tmp_path):
 
 def arguments(monkeypatch, *words):
     monkeypatch.setattr(sys, "argv", ["predict", *map(str, words)])
-    return parse_arguments()
+    return _parse_arguments()
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_a_dicom_film_is_opened_once_though_it_says_its_side(untrained, tmp_path
 def test_a_large_jpeg_is_not_decoded_whole(detector, large_jpeg):
     """A quarter of the pixels and one channel: 1/12 of what the file holds.  The peak holds two copies of that at most."""
     tracemalloc.start()
-    reduced = detector.model.prepare(film_source(large_jpeg).read(detector.model.at_least))
+    reduced = detector.model.preprocess(film_source(large_jpeg).read(detector.model.at_least))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (reduced.width, reduced.height) == (WIDTH, HEIGHT)
@@ -177,7 +177,7 @@ def test_a_png_is_copied_twice_at_most(detector, large_jpeg, tmp_path):
     with Image.open(large_jpeg) as image:
         image.convert("L").save(tmp_path / "film.png", compress_level=1)
     tracemalloc.start()
-    detector.model.prepare(film_source(tmp_path / "film.png").read(detector.model.at_least))
+    detector.model.preprocess(film_source(tmp_path / "film.png").read(detector.model.at_least))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2.2 * WIDTH * HEIGHT

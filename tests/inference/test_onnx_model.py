@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from hipdet import HipDetector
-from hipdet.core.boxes import as_boxes, iou_matrix, patient_side
+from hipdet.core.boxes import as_boxes, get_patient_side, iou_matrix
 from hipdet.core.errors import CheckpointError, ConfigError
 from hipdet.evaluation.matching import match
 from hipdet.inference.detector import SHIPPED
@@ -44,11 +44,11 @@ def test_openvino_finds_the_same(untrained, films):
 def test_threads_of_openvino_do_not_disturb_one_another(untrained):
     pytest.importorskip("openvino")
     model = OnnxModel(untrained.onnx, threads=1, runtime="openvino")
-    films = [model.prepare(noise(448, 400 + 8 * number, number)) for number in range(6)]
-    expected = [model.read(film) for film in films]
+    films = [model.preprocess(noise(448, 400 + 8 * number, number)) for number in range(6)]
+    expected = [model.infer(film) for film in films]
     with ThreadPoolExecutor(6) as pool:
         for _ in range(3):
-            for found, alone in zip(pool.map(model.read, films), expected):
+            for found, alone in zip(pool.map(model.infer, films), expected):
                 np.testing.assert_array_equal(found.boxes, alone.boxes)
                 np.testing.assert_array_equal(found.scores, alone.scores)
 
@@ -122,7 +122,7 @@ def test_the_readme_has_the_figures_of_its_card_and_no_others(detector):
     average, least = re.findall(r"0\.\d{3}", about["figures"])
     assert about["figures"].endswith("every hip found at IoU 0.75")
     assert "first reading" in about["labels"]
-    (row,) = re.findall(r"^\| the model that comes along:.*$", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
+    (row,) = re.findall(r"^\| the bundled model:.*$", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
     assert [cell.strip(" *") for cell in row.split("|")[2:6]] == [average, "1.000", "1.000", least]
     card = (SHIPPED / "README.md").read_text()
     assert f"average IoU {average} [" in card
@@ -186,4 +186,4 @@ def test_hips_of_real_films_and_their_sides(detector, shared):
         assert min(ious(truth, record.rois)) > 0.75, name
         for row, column in enumerate(match(iou_matrix(truth, as_boxes([roi.box for roi in record.rois])))):
             assert record.rois[column].picture_side == labels[name][row]["picture_side"]
-            assert record.rois[column].patient_side == patient_side(labels[name][row]["picture_side"])
+            assert record.rois[column].patient_side == get_patient_side(labels[name][row]["picture_side"])

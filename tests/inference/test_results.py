@@ -53,7 +53,7 @@ def test_settings_tell_results_apart(tmp_path, monkeypatch):
     settings = [
         {},
         dict(rois=1),
-        dict(odd_films=False),
+        dict(find_orientation=False),
         dict(whole_films=True),
         dict(limits=ReviewLimits(1, 0.01, 0.5, 0.1, 0, {})),
         dict(model=tmp_path / "another.onnx"),
@@ -82,7 +82,7 @@ def test_results_of_an_earlier_version_are_found_again(tmp_path, monkeypatch, ca
     Image.fromarray(film.pixels[:, : int(film.hips[:, [0, 2]].mean())]).save(path)
     used = HipDetector()
     card = used.model
-    first = f"{card.fingerprint} {used.rois} {used.odd_films} {used.limits} {used.at_least}"
+    first = f"{card.fingerprint} {used.rois} {used.find_orientation} {used.limits} {used.at_least}"
     with FilmJournal(tmp_path / "out/journal.jsonl", first) as journal:
         journal.add(FilmSource("film.png", path), replace(RECORD, name="film.png", turned=0, inverted=False))
     monkeypatch.setattr("sys.argv", ["predict", str(path), "--out", str(tmp_path / "out")])

@@ -20,12 +20,12 @@ from hipdet.inference.review import (
     FLAGS,
     ReviewLimits,
     ValidationFilm,
-    best_reading,
+    best_orientation,
+    build_limits,
     centre_contrast,
     film_flags,
-    limits_of,
+    get_sign,
     measures,
-    sign_of,
 )
 from hipdet.phantoms.write import make_film
 from hipdet.radiographs.read import read_radiograph
@@ -55,7 +55,7 @@ def usual(count=100, seed=0):
         yield ValidationFilm(reading(*boxes, scores=generator.uniform(0.8, 0.95, 2)), np.array([0.9, 0.9]), 1)
 
 
-LIMITS = limits_of(list(usual()))
+LIMITS = build_limits(list(usual()))
 
 
 def test_measures_by_hand():
@@ -92,7 +92,7 @@ def test_limits_leave_out_their_share():
 
 def test_misses_raise_the_least_score():
     films = [*usual(), ValidationFilm(reading(LEFT, scores=[0.5]), np.array([0.1]))]
-    assert limits_of(films).least_score == pytest.approx(LIMITS.least_score + 0.25, abs=5e-3)  # half of .5
+    assert build_limits(films).least_score == pytest.approx(LIMITS.least_score + 0.25, abs=5e-3)  # half of .5
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_other_json_is_refused(change):
 
 def test_nothing_to_learn_from():
     with pytest.raises(DatasetError, match="1 validation films without one ROI that was hit"):
-        limits_of([ValidationFilm(reading(LEFT), np.array([0.2]))])
+        build_limits([ValidationFilm(reading(LEFT), np.array([0.2]))])
 
 
 def table(**row):
@@ -178,7 +178,7 @@ def test_false_alarms_on_films_without_roi_set_limits(tmp_path):
     path.write_text(json.dumps(content))
     films = validation_films([path], tmp_path / "hips.json")
     assert [(film.found.scores.tolist(), film.iou.tolist()) for film in films] == [([0.8], [0.9]), ([0.9], [0])]
-    assert limits_of(films).least_score > 0.8
+    assert build_limits(films).least_score > 0.8
     del content["extras"][0]["file_name"]
     path.write_text(json.dumps(content))
     assert len(validation_films([path], tmp_path / "hips.json")) == 1
@@ -205,7 +205,7 @@ def test_classes_of_tables(tmp_path):
     assert labels() == [1, 1]
     del content["extras"][0]["label"]
     assert labels() == [-1, 1]
-    with pytest.raises(DatasetError, match=r"test\.roi\.json: has a ROI of class 'heart', expected one of \['hip'\]"):
+    with pytest.raises(DatasetError, match=r"test\.roi\.json: has an ROI of class 'heart', expected one of \['hip'\]"):
         labels(classes=("hip",))
 
 
@@ -243,7 +243,7 @@ def best(film, upright, scores, hips=HIPS):
         size = (width, height) if lacks % 2 == 0 else (height, width)
         return FilmDetections(boxes, found, np.zeros(len(boxes), np.int64), *size, quarters, inverted)
 
-    result = best_reading(ShrunkFilm(film, *film.shape[::-1]), look, TWO, ODD_LIMITS)
+    result = best_orientation(ShrunkFilm(film, *film.shape[::-1]), look, TWO, ODD_LIMITS)
     return result, looks
 
 
@@ -295,7 +295,7 @@ def read_as(readings, limits=ODD_LIMITS):
         size = (FILM_WIDTH, FILM_HEIGHT) if quarters % 2 == 0 else (FILM_HEIGHT, FILM_WIDTH)
         return FilmDetections(as_boxes(boxes), np.array(scores, float), np.zeros(len(boxes), np.int64), *size, quarters)
 
-    return best_reading(
+    return best_orientation(
         ShrunkFilm(np.full((FILM_HEIGHT, FILM_WIDTH), 90, np.uint8), FILM_WIDTH, FILM_HEIGHT), look, TWO, limits
     ).quarters
 
@@ -354,7 +354,7 @@ def test_of_several_classes_each_must_be_there():
             return FilmDetections(boxes[: len(found)], np.full(len(found), score), found, *size, quarters)
 
         film = ShrunkFilm(np.full((FILM_HEIGHT, FILM_WIDTH), 90, np.uint8), FILM_WIDTH, FILM_HEIGHT)
-        return best_reading(film, look, counts, ODD_LIMITS).quarters
+        return best_orientation(film, look, counts, ODD_LIMITS).quarters
 
     assert turned(wanted) == 2
     assert turned(np.array([0, 0])) == 0
@@ -364,7 +364,11 @@ def test_contrast_by_hand():
     contrast = centre_contrast(drawn(), HIPS)
     # the middle is 200 and the rest 90; of the film all but the two middles is darker
     np.testing.assert_allclose(contrast, [110, 1 - 2 * 30 * 30 / (FILM_WIDTH * FILM_HEIGHT) - 0.5])
-    assert (sign_of(contrast), sign_of(centre_contrast(255 - drawn(), HIPS)), sign_of(np.array([1, -1]))) == (1, -1, 0)
+    assert (get_sign(contrast), get_sign(centre_contrast(255 - drawn(), HIPS)), get_sign(np.array([1, -1]))) == (
+        1,
+        -1,
+        0,
+    )
     assert centre_contrast(drawn(), HIPS[:0]).tolist() == [0, 0]
     assert centre_contrast(drawn(), HIPS + 1000).tolist() == [0, 0]
 
@@ -372,10 +376,10 @@ def test_contrast_by_hand():
 @pytest.mark.parametrize("source", ["cgoa", "oaih", "gis"])
 def test_middles_of_phantom_hips_are_bright(source):
     films = [make_film(source, index, seed=3, max_side=256) for index in range(6)]
-    signs = [sign_of(centre_contrast(film.pixels, film.hips)) for film in films]
+    signs = [get_sign(centre_contrast(film.pixels, film.hips)) for film in films]
     assert signs.count(1) >= 5
     assert -1 not in signs
-    assert 1 not in [sign_of(centre_contrast(255 - film.pixels, film.hips)) for film in films]
+    assert 1 not in [get_sign(centre_contrast(255 - film.pixels, film.hips)) for film in films]
 
 
 def test_middles_of_real_hips_are_bright(shared):
@@ -387,5 +391,5 @@ def test_middles_of_real_hips_are_bright(shared):
     signs = []
     for name, hips in list(boxes.items())[::4]:
         film = shrink(read_radiograph(root / "images" / name), 448)
-        signs.append(sign_of(centre_contrast(film.pixels, film.to_square(hips))))
+        signs.append(get_sign(centre_contrast(film.pixels, film.to_square(hips))))
     assert signs == [1] * 25

@@ -176,9 +176,9 @@ def test_from_the_coco_file_to_the_score(root):
             labels=torch.zeros(len(boxes)).long(),
         )
         metric.process({}, [dict(img_id=number, img_path=str(root / name), pred_instances=found)])
-    figures = metric.evaluate(2)
-    assert (figures["roi/num_rois"], figures["roi/acc50"]) == (1, 1)
-    assert (figures["roi/extra_per_image"], figures["roi/missed_per_image"]) == (0, 0)
+    metrics = metric.evaluate(2)
+    assert (metrics["roi/num_rois"], metrics["roi/acc50"]) == (1, 1)
+    assert (metrics["roi/extra_per_image"], metrics["roi/missed_per_image"]) == (0, 0)
 
 
 def make_refiner(**changes):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.structures import InstanceData
 
-from hipdet.models.mirror_averaging import averaged, pairs_of, unmirrored
+from hipdet.models.mirror_averaging import averaged, find_pairs, unmirrored
 
 
 def found(*rois):
@@ -44,7 +44,7 @@ def test_one_to_one_and_the_best_overlap_first():
     # IoU with (0, 0, 40, 40): 36/44 = .82 of the first, 30/50 = .6 of the second; the other one has 26/54 = .48, 20/60 = .33
     first = found((0, 0, 40, 40, 0.9, 0), (10, 0, 50, 40, 0.8, 0))
     second = found((10, 0, 50, 40, 0.7, 0), (4, 0, 44, 40, 0.6, 0))
-    pairs = [index.tolist() for index in pairs_of(first, second, 0.5)]
+    pairs = [index.tolist() for index in find_pairs(first, second, 0.5)]
     assert pairs == [[1, 0], [0, 1]]  # IoU 1, then .82
     assert rows_of(averaged(first, second, 0.5)) == pytest.approx(
         torch.tensor([[2, 0, 42, 40, 0.75, 0], [10, 0, 50, 40, 0.75, 0]], dtype=torch.float64)[[1, 0]]
@@ -84,7 +84,7 @@ LOOKS = st.lists(ROI, max_size=6).map(lambda rois: found(*rois))
 @settings(max_examples=150, deadline=None)
 @given(LOOKS, LOOKS, st.floats(0.05, 0.95))
 def test_any_two_looks(first, second, same_roi):
-    rows, columns = pairs_of(first, second, same_roi)
+    rows, columns = find_pairs(first, second, same_roi)
     assert len(set(rows.tolist())) == len(set(columns.tolist())) == len(rows)
     assert first.labels[rows].equal(second.labels[columns])
     together = averaged(first, second, same_roi)

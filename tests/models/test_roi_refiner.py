@@ -147,17 +147,17 @@ def ramp(height=100, width=120):
 
 def test_upright_window():
     """Centre (20, 30), side 20, two sides wide: x 0..40 and y 10..50 in four pixels of 10."""
-    crop = CropFrames.around(BOX).read(ramp(), context=2.0, pixels=4)
+    crop = CropFrames.around(BOX).sample(ramp(), context=2.0, pixels=4)
     assert crop.shape == (1, 2, 4, 4)
     assert crop[0, 0, 2].tolist() == pytest.approx([5, 15, 25, 35], abs=1e-4)
     assert crop[0, 1, :, 0].tolist() == pytest.approx([15, 25, 35, 45], abs=1e-4)
 
 
 def test_mirrored_and_turned():
-    mirrored = CropFrames.around(BOX, mirror=torch.tensor([-1.0])).read(ramp(), 2.0, 4)
+    mirrored = CropFrames.around(BOX, mirror=torch.tensor([-1.0])).sample(ramp(), 2.0, 4)
     assert mirrored[0, 0, 2].tolist() == pytest.approx([35, 25, 15, 5], abs=1e-4)
     # a quarter turn: the frame's x is the film's y (down), its y the film's -x
-    turned = CropFrames.around(BOX, angle=torch.tensor([math.pi / 2])).read(ramp(), 2.0, 4)
+    turned = CropFrames.around(BOX, angle=torch.tensor([math.pi / 2])).sample(ramp(), 2.0, 4)
     assert turned[0, 1, 0].tolist() == pytest.approx([15, 25, 35, 45], abs=1e-3)
     assert turned[0, 0, :, 0].tolist() == pytest.approx([35, 25, 15, 5], abs=1e-3)
 
@@ -166,16 +166,16 @@ def test_mixed_precision_rounds_no_places():
     """A matrix product would be done in bfloat16, which knows 256 pixels from 258 and nothing between."""
     frames = CropFrames.around(BOX + 200.3, angle=torch.tensor([0.1]))
     film, label = ramp(400, 400), BOX + 201.0
-    exact = frames.read(film, 2.0, 8), frames.encode(label), frames.decode(frames.encode(label))
+    exact = frames.sample(film, 2.0, 8), frames.encode(label), frames.decode(frames.encode(label))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        mixed = frames.read(film, 2.0, 8), frames.encode(label), frames.decode(frames.encode(label))
+        mixed = frames.sample(film, 2.0, 8), frames.encode(label), frames.decode(frames.encode(label))
     assert all(torch.equal(*pair) for pair in zip(exact, mixed))
 
 
 def test_outside_is_as_black_as_the_film_gets():
     film = torch.full((1, 50, 50), 0.25)
     film[0, 0, 0] = -2.0
-    crop = CropFrames.around(torch.tensor([[-40.0, -40.0, -20.0, -20.0]])).read(film, 1.0, 3)
+    crop = CropFrames.around(torch.tensor([[-40.0, -40.0, -20.0, -20.0]])).sample(film, 1.0, 3)
     assert crop.eq(-2.0).all()
 
 
@@ -210,7 +210,7 @@ def test_a_label_lies_where_encode_says():
     torch.manual_seed(3)
     boxes = torch.tensor([[40.0, 30.0, 64.0, 54.0]]).repeat(20, 1)
     frames = random_frames(boxes, shift=0.2, zoom=1.3, degrees=20.0)
-    crops, where = frames.read(ramp(), 2.0, 64), frames.encode(boxes)[:, :2]
+    crops, where = frames.sample(ramp(), 2.0, 64), frames.encode(boxes)[:, :2]
     for crop, (x, y) in zip(crops, ((where / 2.0 + 0.5) * 64 - 0.5).round().long().tolist()):
         assert crop[:, y, x].tolist() == pytest.approx([52, 42], abs=0.8)  # half a pixel of the crop is 0.5 px
 

@@ -7,7 +7,7 @@ import pytest
 from hipdet.paper.data import DataSet
 
 
-def coco_of(name, films, per_patient=1, size=(100, 80), patients=True):
+def build_label_coco(name, films, per_patient=1, size=(100, 80), patients=True):
     """`films` films of `name` with a left and a right hip of 20 px, `per_patient` films of a patient."""
     images, annotations = [], []
     for i in range(films):
@@ -27,7 +27,7 @@ def data_set(tmp_path):
     """Writes a COCO file and names it as a data set."""
 
     def write(name, films, change=None, **options):
-        content = coco_of(name, films, **options)
+        content = build_label_coco(name, films, **options)
         if change:
             change(content)
         path = tmp_path / name / "annotations" / f"{name}.json"

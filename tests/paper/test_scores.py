@@ -45,13 +45,13 @@ def predict(films, folder, seed):
 def test_all_films_have_the_metrics_own_figures(films, tmp_path):
     metric, _ = predict(films, tmp_path, 0)
     scores = Scores.read([tmp_path / "seed0.roi.json"], films.coco)
-    figures = scores.figures(scores.within(range(1, 36)))
+    metrics = scores.metrics(scores.within(range(1, 36)))
     for name in ("avg_iou", "min_iou", "avg_conf", "min_conf", "acc50", "acc75", "below50", "num_rois", "num_images"):
-        assert figures[name] == pytest.approx(metric[f"roi/{name}"], abs=1e-6), name
-    assert figures["avg_iou_low"] < figures["avg_iou"] < figures["avg_iou_high"]
-    assert figures["acc50_low"] < figures["acc50"] < figures["acc50_high"]
-    assert figures["seeds"] == 1
-    assert "avg_iou_sd" not in figures
+        assert metrics[name] == pytest.approx(metric[f"roi/{name}"], abs=1e-6), name
+    assert metrics["avg_iou_low"] < metrics["avg_iou"] < metrics["avg_iou_high"]
+    assert metrics["acc50_low"] < metrics["acc50"] < metrics["acc50_high"]
+    assert metrics["seeds"] == 1
+    assert "avg_iou_sd" not in metrics
 
 
 def test_several_seeds(films, tmp_path):
@@ -60,14 +60,14 @@ def test_several_seeds(films, tmp_path):
     paths = [tmp_path / f"seed{seed}.roi.json" for seed in (0, 1)]
     ids = films.subsets["gis"]
     one, other = (Scores.read([path], films.coco) for path in paths)
-    singles = [scores.figures(scores.within(ids)) for scores in (one, other)]
+    singles = [scores.metrics(scores.within(ids)) for scores in (one, other)]
     both = Scores.read(paths, films.coco)
-    figures = both.figures(both.within(ids))
+    metrics = both.metrics(both.within(ids))
     means = [single["avg_iou"] for single in singles]
-    assert figures["avg_iou"] == pytest.approx(np.mean(means))
-    assert figures["avg_iou_sd"] == pytest.approx(abs(means[0] - means[1]) / 2**0.5)
-    assert figures["min_iou"] == min(single["min_iou"] for single in singles)
-    assert figures["num_rois"] == 30
+    assert metrics["avg_iou"] == pytest.approx(np.mean(means))
+    assert metrics["avg_iou_sd"] == pytest.approx(abs(means[0] - means[1]) / 2**0.5)
+    assert metrics["min_iou"] == min(single["min_iou"] for single in singles)
+    assert metrics["num_rois"] == 30
 
 
 @pytest.mark.parametrize(
@@ -84,14 +84,14 @@ def test_films_of_a_patient_are_resampled_together(data_set, tmp_path, info, res
     ]
     (tmp_path / "a.roi.json").write_text(json.dumps(dict(rois=rows)))
     scores = Scores.read([tmp_path / "a.roi.json"], films.coco)
-    figures = scores.figures(scores.within(films.subsets["cgoa"]))
-    assert figures["resampled"] == resampled
-    width = figures["avg_iou_high"] - figures["avg_iou_low"]
+    metrics = scores.metrics(scores.within(films.subsets["cgoa"]))
+    assert metrics["resampled"] == resampled
+    width = metrics["avg_iou_high"] - metrics["avg_iou_low"]
     units = 20 if resampled == "patients" else 180
     assert width == pytest.approx(2 * 1.96 * np.std(list(iou.values())) / units**0.5, rel=0.1)
     mixed = "patients" if not info else "patients, and films whose patient is not known"
-    assert scores.figures(np.ones(370, bool))["resampled"] == mixed
-    assert scores.figures(scores.within(films.subsets["gis"]))["resampled"] == "patients"
+    assert scores.metrics(np.ones(370, bool))["resampled"] == mixed
+    assert scores.metrics(scores.within(films.subsets["gis"]))["resampled"] == "patients"
 
 
 def test_a_breakdown_counts_every_roi_once(films, tmp_path):
@@ -113,7 +113,7 @@ def test_a_breakdown_counts_every_roi_once(films, tmp_path):
         "ratio from 0.25": 2,
     }
     total = sum(part["avg_iou"] * part["num_rois"] for name, part in parts.items() if name.startswith("ratio"))
-    assert total / 70 == pytest.approx(scores.figures(everything)["avg_iou"])
+    assert total / 70 == pytest.approx(scores.metrics(everything)["avg_iou"])
     assert not any(name.startswith("data set") for name in scores.breakdown(scores.within(films.subsets["gis"])))
 
 

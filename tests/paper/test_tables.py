@@ -26,7 +26,7 @@ from hipdet.paper.tables import (
     write_anchor_table,
     write_paper_table,
 )
-from roi_sets import coco_of, squares
+from roi_sets import build_label_coco, squares
 
 # the paper's own counts: experiment -> (misses, ROIs of the test set)
 MISSES = {1: (3, 202), 2: (2, 202), 3: (2, 202), 4: (1, 202), 5: (2, 202), 6: (1, 202)}
@@ -132,7 +132,7 @@ def test_files_hold_the_same(tmp_path):
     assert widths == {len(TABLE2) + 1}
 
 
-COCO = coco_of(squares(np.random.default_rng(0).uniform(0.1, 0.3, 60)))
+COCO = build_label_coco(squares(np.random.default_rng(0).uniform(0.1, 0.3, 60)))
 ROIS = Rois.of_coco(COCO)
 SUBSETS = dict(gis=list(range(1, 41)), more=list(range(41, 61)))  # one ROI a film
 

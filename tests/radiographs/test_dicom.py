@@ -279,6 +279,6 @@ def test_which_side_a_film_says_it_shows(tags, side, syntax):
     data = film(RAMP, syntax, **tags)
     for at_least in (None, 100):
         read = read_reduced(data, at_least)
-        assert (read.laterality, read.width, read.height, read.step) == (side, 4001, 8, 1)
+        assert (read.patient_side, read.width, read.height, read.step) == (side, 4001, 8, 1)
         np.testing.assert_array_equal(read.pixels, read_radiograph(film(RAMP)))
-    assert read_reduced(PICTURE).laterality is None
+    assert read_reduced(PICTURE).patient_side is None

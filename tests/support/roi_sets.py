@@ -28,7 +28,7 @@ def squares(sizes, seed=0, **options):
     return placed(sizes, sizes, np.random.default_rng(seed), **options)
 
 
-def coco_of(rois, side=500):
+def build_label_coco(rois, side=500):
     """A COCO dictionary of `rois` on square films of `side` px."""
     return dict(
         images=[

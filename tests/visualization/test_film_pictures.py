@@ -121,7 +121,7 @@ def test_films_that_are_not_known():
 
 
 def test_labels_stand_before_detections_with_iou_and_score():
-    # a ROI that was found, one that wasn't, and a detection on nothing
+    # an ROI that was found, one that wasn't, and a detection on nothing
     table = dict(
         rois=[row(7, 0.8, score=0.91), row(7, 0.0, None, annotation_id=2)], extras=[extra(7, (1, 2, 3, 4), 0.3)]
     )
@@ -265,7 +265,7 @@ def dataset(phantoms):
     return training_films(read_config(CONFIG), phantoms / "annotations/gis.json", phantoms)
 
 
-def films_of(dataset, phantoms):
+def get_films(dataset, phantoms):
     paths = [dataset.get_data_info(place)["img_path"] for place in range(2)]
     return [PicturedFilm(path[len(str(phantoms.resolve())) + 1 :]) for path in paths]
 
@@ -275,7 +275,7 @@ def tiles(dataset, films, root, seed=0, draws=2):
 
 
 def test_each_film_is_followed_by_its_draws(dataset, phantoms):
-    films = films_of(dataset, phantoms)
+    films = get_films(dataset, phantoms)
     drawn = tiles(dataset, films, phantoms)
     assert len(drawn) == 6
     for original, *draws in (drawn[:3], drawn[3:]):
@@ -287,7 +287,7 @@ def test_each_film_is_followed_by_its_draws(dataset, phantoms):
 
 
 def test_draws_are_those_of_the_seed_and_the_film(dataset, phantoms):
-    first, second = films_of(dataset, phantoms)
+    first, second = get_films(dataset, phantoms)
     both, alone = tiles(dataset, [first, second], phantoms), tiles(dataset, [second], phantoms)
     assert all((a == b).all() for a, b in zip(both[3:], alone))
     assert (tiles(dataset, [second], phantoms, seed=1)[1] != alone[1]).any()
@@ -309,7 +309,7 @@ def test_names_of_several_classes_are_those_of_the_mirror_image(phantoms, tmp_pa
     sided = training_films(cfg, tmp_path / "sided.json", phantoms)
     drawn = []
     monkeypatch.setattr("hipdet.visualization.augmented.marked_tile", lambda *given: drawn.append(given[2]))
-    films = films_of(sided, phantoms)
+    films = get_films(sided, phantoms)
     list(augmented_tiles(sided, films, phantoms, 3, 0, SIDE))
     assert len(drawn) == 6
     for marks in drawn:  # the patient's left is at the right of the picture

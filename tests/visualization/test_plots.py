@@ -8,7 +8,7 @@ from PIL import Image
 
 from hipdet.anchors.anchor_set import AnchorSet
 from hipdet.core.errors import DatasetError
-from hipdet.visualization.plot_data import EvaluatedRois, TrainingLog, read_log, read_rois, runs_of
+from hipdet.visualization.plot_data import EvaluatedRois, TrainingLog, find_runs, read_log, read_rois
 from hipdet.visualization.plots import (
     band_means,
     panels,
@@ -126,7 +126,7 @@ def test_folds_are_read_together(tmp_path):
     one = write(tmp_path / "cv/fold1/test/test.roi.json", [row(2, 0.8, label=(0, 0, 10, 40))])
     rois = read_rois(tmp_path / "cv", {"1.png": 200, "2.png": 100})
     assert rois.iou.tolist() == [0.4, 0.0, 0.8]
-    assert rois.confidence.tolist() == [0.6, 0.0, 0.5]
+    assert rois.score.tolist() == [0.6, 0.0, 0.5]
     assert rois.ratio.tolist() == [0.2, 0.2, 0.4]  # 40 of 200, and the longer side of a box that is no square
     assert np.isnan(read_rois(one).ratio).all()
 
@@ -193,10 +193,10 @@ def test_runs_of_folders(tmp_path):
     for fold in (1, 0):
         write_log(tmp_path / f"fold{fold}", [trained(1, 10, 1.0)])
     (tmp_path / "folds").mkdir()
-    assert [run.name for run in runs_of(tmp_path)] == ["fold0", "fold1"]
-    assert runs_of(tmp_path / "fold1") == [tmp_path / "fold1"]
+    assert [run.name for run in find_runs(tmp_path)] == ["fold0", "fold1"]
+    assert find_runs(tmp_path / "fold1") == [tmp_path / "fold1"]
     with pytest.raises(DatasetError, match=r"folds: no .*scalars\.json in it: expected the work dir"):
-        runs_of(tmp_path / "folds")
+        find_runs(tmp_path / "folds")
 
 
 def test_other_files_are_refused(tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hipdet.core.errors import DatasetError, RadiographError
-from hipdet.visualization.sheets import FILMS, legend_of, write_sheets
+from hipdet.visualization.sheets import FILMS, build_legend, write_sheets
 from hipdet.visualization.tiles import (
     Mark,
     PicturedFilm,
@@ -94,7 +94,7 @@ def test_many_films_make_several_sheets(films):
 
 
 def test_the_legend_names_what_there_is():
-    words = lambda *marks: [text for text, _ in legend_of([PicturedFilm("a", marks=marks)])]  # noqa: E731
+    words = lambda *marks: [text for text, _ in build_legend([PicturedFilm("a", marks=marks)])]  # noqa: E731
     assert words(*MARKS) == ["label", "detection", "IoU (score)"]
     assert words(MARKS[0]) == ["label", ""]
     assert words(MARKS[1]) == ["detection", "score"]

@@ -12,10 +12,7 @@ from hipdet.workflows.fold_results import Result, summarize_folder
 def write_fold(out, variant, fold, rois, record=None):
     folder = out / variant / f"fold{fold}"
     (folder / "test").mkdir(parents=True)
-    rows = [
-        dict(file_name=film, annotation_id=number, iou=iou, confidence=confidence)
-        for film, number, iou, confidence in rois
-    ]
+    rows = [dict(file_name=film, annotation_id=number, iou=iou, confidence=score) for film, number, iou, score in rois]
     (folder / "test/test.roi.json").write_text(json.dumps(dict(rois=rows)))
     if record:
         (folder / "record.json").write_text(json.dumps(record))
@@ -47,16 +44,16 @@ def test_rois_stand_in_the_order_of_films(out):
 
 
 def test_figures(out):
-    figures = Result.read(out / "base", 2).figures()
-    assert figures["avg_iou"] == pytest.approx(0.6)
-    assert figures["folds"] == pytest.approx([0.6, 0.6])
-    assert figures["acc50"] == pytest.approx(2 / 3)
-    assert figures["minutes"] == pytest.approx(2.0)
-    assert figures["coco_map"] == pytest.approx(0.6)
-    low, high = figures["avg_iou_interval"]
+    metrics = Result.read(out / "base", 2).metrics()
+    assert metrics["avg_iou"] == pytest.approx(0.6)
+    assert metrics["folds"] == pytest.approx([0.6, 0.6])
+    assert metrics["acc50"] == pytest.approx(2 / 3)
+    assert metrics["minutes"] == pytest.approx(2.0)
+    assert metrics["coco_map"] == pytest.approx(0.6)
+    low, high = metrics["avg_iou_interval"]
     assert 0.4 - 1e-9 <= low < 0.6 < high <= 0.8 + 1e-9
-    assert figures["resampled"] == "films (patients not known)"
-    assert "minutes" not in Result.read(out / "new", 2).figures()
+    assert metrics["resampled"] == "films (patients not known)"
+    assert "minutes" not in Result.read(out / "new", 2).metrics()
 
 
 def several_films_of_a_patient(out, films=4, patients=10, info=None):
@@ -121,8 +118,8 @@ def test_gain_between_different_films_is_refused(out):
 
 
 def test_calibration_bands():
-    confidence = np.array([0.9, 0.1, 0.5, 0.3, 0.7])
-    result = Result("x", [("f", i) for i in range(5)], np.zeros(5), confidence / 2, confidence, [])
+    score = np.array([0.9, 0.1, 0.5, 0.3, 0.7])
+    result = Result("x", [("f", i) for i in range(5)], np.zeros(5), score / 2, score, [])
     bands = result.calibration(2)
     assert [band["rois"] for band in bands] == [3, 2]  # 0.1 0.3 0.5 | 0.7 0.9
     assert [band["avg_confidence"] for band in bands] == pytest.approx([0.3, 0.8])

@@ -68,7 +68,7 @@ async function go(name) {
   showPlace(order, name);
   for (const fault of [film, shown].filter((each) => each instanceof Error)) return failed(name, film, fault);
   showMessage("");
-  delete order.unreadable[name]; // it was mended
+  delete order.unreadable[name]; // it was fixed
   view.show(shown);
   desk.open(film);
   shelf.prefetch([order.at(name, 1), order.nextOpen(name), order.at(name, 2), order.at(name, -1)]);

@@ -28,7 +28,7 @@ export class Shelf {
     const known = this.pictures.get(name) || getPicture(name, this.sideOf());
     this.pictures.delete(name);
     this.pictures.set(name, known); // the latest comes last
-    known.catch(() => this.pictures.delete(name)); // mended films can be read later
+    known.catch(() => this.pictures.delete(name)); // fixed films can be read later
     for (const old of [...this.pictures.keys()].slice(0, -PICTURES)) this.#drop(old);
     return known;
   }

@@ -41,7 +41,7 @@ def read_coco_labels(file: LabelFile, options: LabelOptions, faults: FaultLog) -
     for place, record in _places(records["annotations"], "annotation"):
         with faults.at(file.shown, place):
             annotation = Fields(record, "the annotation")
-            image_id = _id_of(annotation, "image_id", images, "image")
+            image_id = _get_id(annotation, "image_id", images, "image")
             found = _box(annotation, images[image_id], names, place)
             boxes[image_id, _is_ignored(annotation)].append(found)
     return [
@@ -63,7 +63,7 @@ def _new_id(record: Fields, known: dict[object, Any]) -> object:
     return identity
 
 
-def _id_of(record: Fields, key: str, known: dict[object, Any], kind: str) -> object:
+def _get_id(record: Fields, key: str, known: dict[object, Any], kind: str) -> object:
     identity = record[key]
     if isinstance(identity, bool) or not isinstance(identity, (int, str)) or identity not in known:
         raise LabelFault(f"{key} {shown(identity)} is no {kind} of this file: add the {kind} or drop the box")
@@ -78,7 +78,7 @@ def _is_ignored(annotation: Fields) -> bool:
 
 
 def _box(annotation: Fields, film: FilmLabels, names: dict[object, str], place: str) -> LabelBox:
-    label = names[_id_of(annotation, "category_id", names, "category")]
+    label = names[_get_id(annotation, "category_id", names, "category")]
     bbox = sequence(annotation["bbox"], "bbox")
     if len(bbox) != 4:
         raise LabelFault(f"bbox is {shown(bbox)}, expected 4 numbers [x, y, width, height]")

@@ -34,7 +34,7 @@ def checked_box(box: Box, declared: Size | None) -> Box:
     if declared and (x1 <= 0 or y1 <= 0 or x0 >= declared[0] or y0 >= declared[1]):
         raise LabelFault(
             f"box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] [x0, y0, x1, y1] is outside the film of {_shown(declared)} px: draw it "
-            "again, or mend the size"
+            "again, or fix the size"
         )
     return box
 

@@ -122,7 +122,7 @@ def parse_json(text: str) -> Any:
 
 
 def _refuse_constant(name: str) -> None:
-    raise LabelFault(f"{name} found, which is no JSON number: mend the boxes")
+    raise LabelFault(f"{name} found, which is no JSON number: fix the boxes")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

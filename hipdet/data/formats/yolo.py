@@ -157,7 +157,7 @@ def _yaml_names(text: str) -> list[Any]:
     try:
         document = yaml.safe_load(text)
     except (*_YAML_ERRORS, yaml.YAMLError) as error:
-        raise LabelFault(f"not YAML ({' '.join(str(error).split())[:200]}): mend it") from error
+        raise LabelFault(f"not YAML ({' '.join(str(error).split())[:200]}): fix it") from error
     names = Fields(document, "the file")["names"]
     if isinstance(names, list):
         return names

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from hipdet.core.annotations import UNKNOWN
 from hipdet.core.errors import DatasetError
 from hipdet.data.candidates import Candidate, Found
-from hipdet.data.match import exclude_listed, find_films, with_patients, with_patients_of
+from hipdet.data.match import add_patients, exclude_listed, find_films, with_patients
 
 GIS = "gis"
 GIS_MIN_SIDE = 225  # px; the paper's text drops films below 255, but its table has one of 225
@@ -38,7 +38,7 @@ def find_folder(
         films = with_patients(films, _patients(films, patient_from))
     known = patient_from != "unknown"
     if table is not None:
-        films, in_table = with_patients_of(films, table)
+        films, in_table = add_patients(films, table)
         known = known or in_table
     return replace(exclude_listed(films, exclude), mark="" if known else UNKNOWN)
 

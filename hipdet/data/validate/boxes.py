@@ -30,11 +30,11 @@ def check_annotations(
         image = by_id.get(image_id) if is_whole(image_id) else None
         of = faults.at(f"annotation {shown(annotation['id'])}", image["file_name"] if image else "")
         if image is None:
-            expected, mend = "the id of an image of this file", "add the image, or drop the box"
-            of.error("image-unknown", f"image_id {shown(image_id)}", expected, mend)
+            expected, remedy = "the id of an image of this file", "add the image, or drop the box"
+            of.error("image-unknown", f"image_id {shown(image_id)}", expected, remedy)
         if not is_whole(category_id) or category_id not in category_ids:
-            expected, mend = f"one of {category_ids}", "add the category, or mend the id"
-            of.error("category-unknown", f"category_id {shown(category_id)}", expected, mend)
+            expected, remedy = f"one of {category_ids}", "add the category, or fix the id"
+            of.error("category-unknown", f"category_id {shown(category_id)}", expected, remedy)
         _check_flags(annotation, of)
         if _check_box(annotation, image, of) and image is not None:
             key = (image_id, shown(category_id), *annotation["bbox"])
@@ -47,11 +47,11 @@ def _check_flags(annotation: Record, of: FaultyRecord) -> None:
     """iscrowd and ignore, which mean the same, take a box out of training and of the figures."""
     crowd = annotation["iscrowd"]
     if crowd not in (0, 1) or isinstance(crowd, float):
-        of.error("iscrowd-invalid", f"iscrowd is {shown(crowd)}", "0 or 1", "write 0 for a ROI")
+        of.error("iscrowd-invalid", f"iscrowd is {shown(crowd)}", "0 or 1", "write 0 for an ROI")
     elif crowd or annotation.get("ignore"):
         key = "iscrowd" if crowd else "ignore"
-        found = f"{key} is set, so the box is neither a ROI nor background, in training and in figures"
-        of.warn("box-ignored", found, "0 for a ROI", "write 0 if it is a ROI like others")
+        found = f"{key} is set, so the box is neither an ROI nor background, in training and in figures"
+        of.warn("box-ignored", found, "0 for an ROI", "write 0 if it is an ROI like others")
 
 
 def _check_box(annotation: Record, image: Record | None, of: FaultyRecord) -> bool:
@@ -93,11 +93,11 @@ def _check_place(box: tuple[float, float, float, float], image: Record, bbox: ob
         of.warn("box-over-edge", found, "a box on the film", "clip it")
         return True
     if not beside and 0 <= x < w <= width + TOLERANCE and 0 <= y < h <= height + TOLERANCE:
-        mend = f"it is probably [x0, y0, x1, y1]: write [{x:g}, {y:g}, {w - x:g}, {h - y:g}]"
-        of.error("box-corners", found, "[x, y, width, height]", mend)
+        remedy = f"it is probably [x0, y0, x1, y1]: write [{x:g}, {y:g}, {w - x:g}, {h - y:g}]"
+        of.error("box-corners", found, "[x, y, width, height]", remedy)
     else:
-        mend = "clip or redraw it, and check that it was drawn on the upright film of this size"
-        of.error("box-outside", found, "a box on the film", mend)
+        remedy = "clip or redraw it, and check that it was drawn on the upright film of this size"
+        of.error("box-outside", found, "a box on the film", remedy)
     return False
 
 
@@ -129,17 +129,17 @@ def _check_film(path: Path, image: Record, of: FaultyRecord) -> None:
     try:
         header = read_header(path)
     except RadiographError as error:
-        found, _, mend = error.reason.partition(": ")
-        of.error("film-unreadable", found, "a readable film", mend or "export it again")
+        found, _, remedy = error.reason.partition(": ")
+        of.error("film-unreadable", found, "a readable film", remedy or "export it again")
         return
     declared, upright = (image.get("width"), image.get("height")), header.upright
     found, expected = f"{declared[0]}x{declared[1]} declared", f"{upright[0]}x{upright[1]}, the upright film's size"
     if declared != upright and declared == header.stored:
-        mend = "EXIF orientation was ignored when it was labelled: turn its boxes to the upright film"
-        of.error("size-not-upright", found, expected, mend)
+        remedy = "EXIF orientation was ignored when it was labelled: turn its boxes to the upright film"
+        of.error("size-not-upright", found, expected, remedy)
     elif declared != upright:
         of.error("size-differs", found, expected, "label this very file, not a resized or turned copy")
     elif header.orientation != 1 and header.stored == upright:
         found = f"EXIF orientation {header.orientation}, which leaves the size as it is"
-        mend = "look at the film: a tool that ignores EXIF would have labelled it turned over"
-        of.warn("orientation-unclear", found, "boxes of the upright film", mend)
+        remedy = "look at the film: a tool that ignores EXIF would have labelled it turned over"
+        of.warn("orientation-unclear", found, "boxes of the upright film", remedy)

@@ -1,4 +1,4 @@
-"""What is wrong with a data set, or likely to be: file, id, what was found, what was expected, how to mend it."""
+"""What is wrong with a data set, or likely to be: file, id, what was found, what was expected, how to fix it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Fault:
         film: File name of the film; empty where it plays no part.
         found: What is there.
         expected: What should be there.
-        mend: What to do.
+        remedy: What to do.
         warning: Whether it is only likely to be wrong, so that training may go on.
     """
 
@@ -31,7 +31,7 @@ class Fault:
     film: str
     found: str
     expected: str
-    mend: str
+    remedy: str
     warning: bool = False
 
     @property
@@ -41,13 +41,13 @@ class Fault:
 
     def __str__(self) -> str:
         where = f"{self.id} ({self.film})" if self.id and self.film else self.id or self.film
-        return f"{self.file}: {where + ': ' if where else ''}{self.found}, expected {self.expected}: {self.mend}"
+        return f"{self.file}: {where + ': ' if where else ''}{self.found}, expected {self.expected}: {self.remedy}"
 
     def record(self) -> dict[str, Any]:
-        """For JSON."""
+        """For JSON, whose key for the remedy is ``mend``."""
         fields = asdict(self)
         del fields["warning"]
-        return {"severity": self.severity, **fields}
+        return {"severity": self.severity, **fields, "mend": fields.pop("remedy")}
 
 
 class Faults:
@@ -69,20 +69,22 @@ class FaultyRecord(NamedTuple):
     id: str
     film: str
 
-    def error(self, kind: str, found: str, expected: str, mend: str) -> None:
+    def error(self, kind: str, found: str, expected: str, remedy: str) -> None:
         """Note what training would go wrong with."""
-        self.faults.found.append(Fault(kind, self.faults.file, self.id, self.film, found, expected, mend))
+        self.faults.found.append(Fault(kind, self.faults.file, self.id, self.film, found, expected, remedy))
 
-    def warn(self, kind: str, found: str, expected: str, mend: str) -> None:
+    def warn(self, kind: str, found: str, expected: str, remedy: str) -> None:
         """Note what needs a look."""
-        self.faults.found.append(Fault(kind, self.faults.file, self.id, self.film, found, expected, mend, warning=True))
+        self.faults.found.append(
+            Fault(kind, self.faults.file, self.id, self.film, found, expected, remedy, warning=True)
+        )
 
 
 WIDTH = 120
 
 
 def fault_table(faults: Sequence[Fault], show: int) -> str:
-    """Errors, then warnings, by kind: where, then what was found, expected, and how to mend it.
+    """Errors, then warnings, by kind: where, then what was found, expected, and how to fix it.
 
     Args:
         faults: To list.
@@ -94,7 +96,7 @@ def fault_table(faults: Sequence[Fault], show: int) -> str:
         head = f"{same[0].severity:8} {same[0].kind:18}"
         for fault in same[: show or None]:
             lines.append(f"{head} {'  '.join(filter(None, (fault.file, fault.id, fault.film)))}")
-            text = f"found {fault.found}, expected {fault.expected}: {fault.mend}"
+            text = f"found {fault.found}, expected {fault.expected}: {fault.remedy}"
             lines += textwrap.wrap(text, WIDTH, initial_indent=" " * 9, subsequent_indent=" " * 9)
         if len(same) > show > 0:
             lines.append(f"{head} ... and {len(same) - show} more")

@@ -45,8 +45,8 @@ def check_plausibility(
         boxes = of_image[image["id"]]
         of = faults.at(f"image {image['id']}", image["file_name"])
         if reason := left_out(image):
-            mend = "finish it in hipdet annotate; training passes it over"
-            of.warn("film-left-out", reason, "a film that is done", mend)
+            remedy = "finish it in hipdet annotate; training passes it over"
+            of.warn("film-left-out", reason, "a film that is done", remedy)
         elif boxes or not is_done(image):
             _check_count(of, len(boxes), rois)
         _check_sides(image, boxes, faults)
@@ -56,8 +56,8 @@ def check_plausibility(
     without = [image["file_name"] for image in images if not image.get("patient")]
     if without:
         found = f"{len(without)} of {len(images)} images without patient"
-        mend = "add it, or splits may leak"
-        faults.at(film=without[0]).warn("patient-missing", found, "a pseudonym for each", mend)
+        remedy = "add it, or splits may leak"
+        faults.at(film=without[0]).warn("patient-missing", found, "a pseudonym for each", remedy)
 
 
 def _ratio(image: Record, annotation: Record) -> float:
@@ -87,8 +87,8 @@ def _check_size(
 
 def _check_count(of: FaultyRecord, count: int, rois: int | None) -> None:
     if not count:
-        mend = "label it, or leave it if it has none: training takes it as a film without ROI"
-        of.warn("no-roi", "0 ROIs", f"{rois or 'at least 1'}", mend)
+        remedy = "label it, or leave it if it has none: training takes it as a film without ROI"
+        of.warn("no-roi", "0 ROIs", f"{rois or 'at least 1'}", remedy)
     elif rois is not None and count != rois:
         of.warn("too-few-rois" if count < rois else "too-many-rois", f"{count} ROIs", f"{rois}", _LOOK)
 
@@ -101,7 +101,7 @@ def _check_sides(image: Record, boxes: Sequence[Record], faults: Faults) -> None
         sides = [annotation.get("picture_side"), annotation.get("laterality")]
         if not all(side in SIDES for side in sides):
             found = f"picture_side {shown(sides[0])}, laterality {shown(sides[1])}"
-            of.warn("side-unknown", found, "left, right or nothing", "mend it")
+            of.warn("side-unknown", found, "left, right or nothing", "fix it")
             continue
         if sides[0] is not None:
             centre[sides[0]] = annotation["bbox"][0] + annotation["bbox"][2] / 2

@@ -49,7 +49,7 @@ def _parse(path: Path, faults: Faults) -> dict[str, Any] | None:
         return None
     if constants:
         found = f"{len(constants)} x {', '.join(sorted(set(constants)))}, which is no JSON number"
-        whole.error("not-a-number", found, "finite numbers", "mend the boxes")
+        whole.error("not-a-number", found, "finite numbers", "fix the boxes")
         return None
     if not isinstance(coco, dict):
         expected = "an object with images, annotations and categories"
@@ -97,7 +97,7 @@ def check_images(images: Sequence[Record], faults: Faults) -> None:
                 expected = f"the pixels of the upright film, 1 to {MAX_SIDE}"
                 of.error("size-invalid", f"{key} is {shown(image[key])}", expected, "read them from the film")
         if fault := file_name_fault(name):
-            of.error("name-invalid", f"file_name {fault}", "the path of a film below the image root", "mend it")
+            of.error("name-invalid", f"file_name {fault}", "the path of a film below the image root", "fix it")
             continue
         if name in first:
             found = f"file_name is that of image {first[name]} too"
@@ -155,17 +155,17 @@ def _check_classes(
             of = faults.at(f"category {similar!r}")
             of.error("class-name", f"{similar!r}", f"{expected!r}", "rename it")
         else:
-            of, mend = faults.at(f"category {expected!r}"), "rename one, or name your --classes, or the config's"
-            of.error("class-missing", f"categories {shown(names)}", f"{expected!r}", mend)
+            of, remedy = faults.at(f"category {expected!r}"), "rename one, or name your --classes, or the config's"
+            of.error("class-missing", f"categories {shown(names)}", f"{expected!r}", remedy)
     # CocoDataset numbers classes in the order of the file and names them in the order of the config
     order = [name for name in names if name in classes]
     if order != [name for name in classes if name in names] and len(set(order)) == len(order):
-        mend = "write the config's `classes` in the order of the file"
-        faults.at().error("class-order", f"categories in the order {order}", f"{list(classes)}", mend)
+        remedy = "write the config's `classes` in the order of the file"
+        faults.at().error("class-order", f"categories in the order {order}", f"{list(classes)}", remedy)
     # a further category only matters when boxes would be dropped with it
     used = {annotation["category_id"] for annotation in annotations if is_whole(annotation["category_id"])}
     for category in categories:
         if category["name"] in near.values() and is_whole(category["id"]) and category["id"] in used:
             of = faults.at(f"category {category['name']!r}")
-            mend = "add it to `classes`, or drop its boxes"
-            of.error("class-unknown", "boxes of a class that is dropped", f"one of {list(classes)}", mend)
+            remedy = "add it to `classes`, or drop its boxes"
+            of.error("class-unknown", "boxes of a class that is dropped", f"one of {list(classes)}", remedy)

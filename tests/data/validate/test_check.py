@@ -157,8 +157,8 @@ def test_error(tmp_path, place, value, kind, message):
         ("annotations.0.bbox", [-1, 20, 50, 50], "box-over-edge", "reaches 1 px out of the film of 400x300"),
         ("annotations.0.bbox", [10, 20, 50, 60], "not-square", "50 wide and 60 high, expected a square"),
         ("annotations.0.area", 99, "area-differs", "area 99, expected 2500"),
-        ("annotations.0.iscrowd", 1, "box-ignored", "iscrowd is set, so the box is neither a ROI nor background"),
-        ("annotations.0.ignore", 1, "box-ignored", "ignore is set, so the box is neither a ROI nor background"),
+        ("annotations.0.iscrowd", 1, "box-ignored", "iscrowd is set, so the box is neither an ROI nor background"),
+        ("annotations.0.ignore", 1, "box-ignored", "ignore is set, so the box is neither an ROI nor background"),
         ("annotations.0.bbox", [310, 30, 50, 50], "rois-overlap", "annotation 2 (a/1.jpg): IoU 0.47"),
         (
             "annotations.0.bbox",

@@ -16,14 +16,14 @@ from PIL import Image
 from hipdet.cli.main import reports_errors
 from hipdet.core.boxes import Boxes, as_boxes, turn_boxes
 from hipdet.core.files import read_json, write_json
-from hipdet.data.coco_file import Film, build_coco, films_of
+from hipdet.data.coco_file import Film, build_coco, get_films
 from hipdet.radiographs.read import read_radiograph
 
 EXAMPLES = """examples:
-  benchmarks/odd_films.py FracAtlas/annotations/fold0_test.json --data-root FracAtlas --out odd/fold0
+  benchmarks/hard_films.py FracAtlas/annotations/fold0_test.json --data-root FracAtlas --out odd/fold0
   hipdet test CONFIG WEIGHTS --data-root odd/fold0 --test-ann lying.json
 
-benchmarks/odd_table.py makes and tests them for all that hipdet cross-validate has trained.
+benchmarks/hard_table.py makes and tests them for all that hipdet cross-validate has trained.
 """
 
 Grey = NDArray[np.uint8]
@@ -101,7 +101,7 @@ def make(film: Film, grey: Grey, kind: str, number: int, out: Path) -> Film:
 def make_kinds(annotations: Path, data_root: Path, out: Path) -> int:
     """Make all kinds of the films in a COCO file that have labels: ``<kind>.json`` and ``images/<kind>/``; their number."""
     coco = read_json(annotations, "a COCO file")
-    films = [film for film in films_of(coco) if film.rois and not film.ignored]
+    films = [film for film in get_films(coco) if film.rois and not film.ignored]
     made: dict[str, list[Film]] = {kind: [] for kind in KINDS}
     for number, film in enumerate(films):
         grey = read_radiograph(data_root / film.file_name)

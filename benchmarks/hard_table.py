@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from odd_films import KINDS, make_kinds
+from hard_films import KINDS, make_kinds
 from tqdm import tqdm
 
 import hipdet.plugin  # noqa: F401  (before mmdet)
@@ -16,7 +16,7 @@ from hipdet.core.boxes import as_boxes
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import read_json, write_text
 from hipdet.core.tables import markdown, text_cell
-from hipdet.data.coco_file import films_of
+from hipdet.data.coco_file import get_films
 from hipdet.evaluation.matching import FilmResult, evaluate_film
 from hipdet.evaluation.report import roi_rows, write_roi_table
 from hipdet.export.torch_model import TorchModel
@@ -24,10 +24,10 @@ from hipdet.radiographs.read import read_radiograph
 
 EXAMPLES = """examples:
   hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --out OUT
-  benchmarks/odd_table.py OUT --data-root FracAtlas
+  benchmarks/hard_table.py OUT --data-root FracAtlas
 
-Writes OUT/odd_films.md, OUT/odd_films/<variant>.roi.json for hipdet gallery and hipdet plot, and the films into
-OUT/odd_films/.  Each cell: average IoU / acc50 of as many detections as the film has hips, and in brackets false alarms:
+Writes OUT/hard_films.md, OUT/hard_films/<variant>.roi.json for hipdet gallery and hipdet plot, and the films into
+OUT/hard_films/.  Each cell: average IoU / acc50 of as many detections as the film has hips, and in brackets false alarms:
 detections among the best two that score .5 or more and are no hip, per film.
 """
 SURE = 0.5
@@ -45,8 +45,8 @@ def test(films: Path, kind: str, model: TorchModel, rows: list[dict]) -> Results
     results = []
     coco = read_json(films / f"{kind}.json", "a COCO file")
     names = {category["id"]: category["name"] for category in coco["categories"]}
-    for image, film in zip(coco["images"], films_of(coco)):
-        every = model.read(model.prepare(read_radiograph(films / film.file_name)))
+    for image, film in zip(coco["images"], get_films(coco)):
+        every = model.infer(model.preprocess(read_radiograph(films / film.file_name)))
         sure = every.top(int((every.scores >= SURE).sum()))
         truth = as_boxes([roi.box for roi in film.rois])
         hips = np.zeros(len(truth), np.int64)
@@ -83,19 +83,19 @@ def main() -> None:
     rows: dict[str, list[dict]] = {name: [] for name in names}
     results: dict[str, dict[str, Results]] = {name: {kind: [] for kind in KINDS} for name in names}
     for number, part in enumerate(parts):
-        films = args.out / "odd_films" / f"fold{number}"
+        films = args.out / "hard_films" / f"fold{number}"
         make_kinds(part, args.data_root, films)
         for name in names:
             model = trained(args.out / name / f"fold{number}")
             for kind in tqdm(KINDS, desc=f"{name}, fold {number}"):
                 results[name][kind] += test(films, kind, model, rows[name])
     for name in names:
-        write_roi_table(str(args.out / "odd_films" / name), {}, rows[name], [])
+        write_roi_table(str(args.out / "hard_films" / name), {}, rows[name], [])
     columns = {kind.replace("_", " "): text_cell(kind) for kind in ("", *KINDS)}
     table = markdown(
         columns, [{"": name, **{kind: cell(its[kind]) for kind in KINDS}} for name, its in results.items()]
     )
-    write_text(args.out / "odd_films.md", f"{table}\n")
+    write_text(args.out / "hard_films.md", f"{table}\n")
     print(table)
 
 
