@@ -1,1 +1,1 @@
-"""Labels of films as annotators' tools write them, in one form: COCO, VOC, LabelMe, CVAT, Label Studio, VIA, YOLO, CSV."""
+"""Readers of the label files of annotation tools: COCO, VOC, LabelMe, CVAT, Label Studio, VIA, YOLO and CSV."""

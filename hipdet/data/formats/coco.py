@@ -1,8 +1,8 @@
 """COCO detection files: ``bbox`` is ``[x, y, width, height]``, 0-based.
 
-Every image of the file is a labelled film, also one without boxes: the format can't say "not labelled", but for the
-``status`` that hipdet annotate writes.  Ids may start at 0 or be texts, as some tools write them.  Segmentations are
-passed over; boxes with ``iscrowd`` or ``ignore`` are to be ignored.
+Every image of the file is a labelled film, even one without boxes: the format has no way to say "not labelled", apart
+from the ``status`` that hipdet annotate writes.  Ids may start at 0 or be strings, as some tools write them.  Segmentations
+are skipped; boxes with ``iscrowd`` or ``ignore`` become ignored boxes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hipdet.data.formats.record import FilmLabels, LabelBox, LabelOptions, file_
 
 @file_by_file
 def read_coco_labels(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
-    """The films of `file`; faults of its records go to `faults`."""
+    """Read the films of `file`; faults of its records go to `faults`."""
     coco = Fields(file.document, "the file")
     records = {key: sequence(coco[key], key) for key in ("images", "annotations", "categories")}
     names: dict[object, str] = {}
@@ -37,11 +37,11 @@ def read_coco_labels(file: LabelFile, options: LabelOptions, faults: FaultLog) -
             remarks = {key: image[key] for key in REMARKS if key in image}
             film = FilmLabels(film_name(image["file_name"], "file_name"), size, (), file.path, place, remarks=remarks)
             images[_new_id(image, images)] = film
-    boxes: dict[tuple[object, bool], list[LabelBox]] = defaultdict(list)  # by image, and whether they are to be ignored
+    boxes: dict[tuple[object, bool], list[LabelBox]] = defaultdict(list)  # by image, and whether they are ignored
     for place, record in _places(records["annotations"], "annotation"):
         with faults.at(file.shown, place):
             annotation = Fields(record, "the annotation")
-            image_id = _get_id(annotation, "image_id", images, "image")
+            image_id = _get_id(annotation, "image_id", images, "images")
             found = _box(annotation, images[image_id], names, place)
             boxes[image_id, _is_ignored(annotation)].append(found)
     return [
@@ -57,16 +57,16 @@ def _places(records: list[Any], kind: str) -> list[tuple[str, Any]]:
 def _new_id(record: Fields, known: dict[object, Any]) -> object:
     identity = record["id"]
     if isinstance(identity, bool) or not isinstance(identity, (int, str)):
-        raise LabelFault(f"id is {shown(identity)}, expected a whole number or a text")
+        raise LabelFault(f"id is {shown(identity)}, expected a whole number or a string")
     if identity in known:
-        raise LabelFault(f"id {shown(identity)} is used before, expected once: number them anew")
+        raise LabelFault(f"id {shown(identity)} is used more than once, expected unique ids: renumber them")
     return identity
 
 
-def _get_id(record: Fields, key: str, known: dict[object, Any], kind: str) -> object:
+def _get_id(record: Fields, key: str, known: dict[object, Any], listed: str) -> object:
     identity = record[key]
     if isinstance(identity, bool) or not isinstance(identity, (int, str)) or identity not in known:
-        raise LabelFault(f"{key} {shown(identity)} is no {kind} of this file: add the {kind} or drop the box")
+        raise LabelFault(f"{key} {shown(identity)} found, expected an id of {listed}: add it there, or remove the box")
     return identity
 
 
@@ -78,7 +78,7 @@ def _is_ignored(annotation: Fields) -> bool:
 
 
 def _box(annotation: Fields, film: FilmLabels, names: dict[object, str], place: str) -> LabelBox:
-    label = names[_get_id(annotation, "category_id", names, "category")]
+    label = names[_get_id(annotation, "category_id", names, "categories")]
     bbox = sequence(annotation["bbox"], "bbox")
     if len(bbox) != 4:
         raise LabelFault(f"bbox is {shown(bbox)}, expected 4 numbers [x, y, width, height]")

@@ -1,8 +1,8 @@
 """CVAT images XML 1.1: edges ``xtl, ytl, xbr, ybr``, 0-based; ``rotation`` in degrees about the centre of the box.
 
-Boxes with ``outside="1"`` are frames in which the thing is not to be seen, and are left out.  Tracks of videos are read too:
-their films are ``frame_000012``, as CVAT calls frames without a name.  Whole-film tags are passed over, other shapes
-refused.  Images without boxes are films without ROI: the format can't say "not labelled".
+Boxes with ``outside="1"`` mark frames in which the object is not visible; they are left out.  Video tracks are read too:
+their films are called ``frame_000012``, as CVAT calls frames without a name.  Tags of a whole film are skipped, other shapes
+are refused.  An image without boxes is a film without ROI: the format has no way to say "not labelled".
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skelet
 
 @file_by_file
 def read_cvat(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
-    """The films of `file`; faults of its shapes go to `faults`."""
+    """Read the films of `file`; faults of its shapes go to `faults`."""
     if file.document.tag != "annotations":
-        raise LabelFault(f"root element is <{file.document.tag}>, expected <annotations>: is it CVAT's XML?")
+        raise LabelFault(f"root element is <{file.document.tag}>, expected <annotations>: is this a CVAT file?")
     return [*_images(file, options.rotated, faults), *_tracks(file, options.rotated, faults)]
 
 
@@ -43,7 +43,7 @@ def _images(file: LabelFile, rotated: str, faults: FaultLog) -> Iterator[FilmLab
 
 
 def _tracks(file: LabelFile, rotated: str, faults: FaultLog) -> list[FilmLabels]:
-    """One film per frame in which a track is to be seen."""
+    """One film for each frame in which a track is visible."""
     size: Size | None = None
     with faults.at(file.shown, "meta"):
         original = next(file.document.iterfind("meta//original_size"), None)
@@ -65,14 +65,14 @@ def _tracks(file: LabelFile, rotated: str, faults: FaultLog) -> list[FilmLabels]
 
 
 def _shapes(parent: Element) -> list[Element]:
-    """What was drawn; boxes and others."""
+    """The drawn shapes: boxes and others."""
     return [child for child in parent if child.tag in ("box", *_SHAPES)]
 
 
 def _frame(shape: Element) -> int:
     frame = shape.get("frame", "")
     if not (frame.isascii() and frame.isdigit() and len(frame) < 10):
-        raise LabelFault(f"frame is {shown(frame)}, expected a whole number from 0 up")
+        raise LabelFault(f"frame is {shown(frame)}, expected a whole number of at least 0")
     return int(frame)
 
 
@@ -88,9 +88,9 @@ def _label_box(shape: Element, label: str | None, rotated: str, size: Size | Non
 
 
 def _turned(box: Box, degrees: float, rotated: str) -> Box:
-    """`box` turned about its centre."""
+    """`box` rotated about its centre."""
     x0, y0, x1, y1 = box
     centre = complex(x0 + x1, y0 + y1) / 2
-    # the centre stays, so the corner from which the turned box is drawn moves
+    # the centre stays in place, so the corner that turned_corners starts from moves
     corner = centre + (complex(x0, y0) - centre) * cmath.rect(1, math.radians(degrees))
     return box_of_corners(turned_corners((corner.real, corner.imag), x1 - x0, y1 - y0, degrees), rotated)

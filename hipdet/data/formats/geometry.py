@@ -1,8 +1,8 @@
 """Drawn shapes to boxes ``(x0, y0, x1, y1)`` in continuous 0-based pixels, y downwards, in the upright frame of the film.
 
-A film with an EXIF orientation has two frames: the raw one of its stored pixels and the upright one that a person sees.
-Tools that honour the orientation (browsers, LabelMe, newer LabelImg, OpenCV) label upright, others (Pillow, older tools) raw.
-Which it was shows in the size that the label file declares, if the two sizes differ.
+A film with an EXIF orientation has two frames: the raw frame of its stored pixels and the upright frame that viewers show.
+Tools that apply the orientation (browsers, LabelMe, newer LabelImg, OpenCV) label in the upright frame, others (Pillow, older
+tools) in the raw frame.  If the two sizes differ, the size that the label file declares shows which frame was used.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from hipdet.data.formats.record import Box
 Point = tuple[float, float]
 Size = tuple[int, int]
 
-UPRIGHT_WITHIN = 0.5  # px; a box whose corners a turn moved by less counts as upright
+UPRIGHT_WITHIN = 0.5  # px; a rotation that moves the corners by less than this is disregarded
 
 
 def checked_box(box: Box, declared: Size | None) -> Box:
-    """`box` if it has an area and touches its film; over the edge it may reach, as labelled squares do.
+    """Return `box` if it has an area and touches its film; it may reach over the edge, as labelled squares do.
 
     Raises:
-        LabelFault: no area, or wholly outside the declared ``(width, height)`` of the film.
+        LabelFault: the box has no area, or is wholly outside the declared ``(width, height)`` of the film.
     """
     x0, y0, x1, y1 = box
     if not (x1 > x0 and y1 > y0):
@@ -45,7 +45,7 @@ def clipped(box: Box, width: float, height: float) -> Box:
 
 
 def enclosing(points: Sequence[Point]) -> Box:
-    """The smallest upright box around `points`."""
+    """The smallest axis-aligned box around `points`."""
     xs, ys = [x for x, _ in points], [y for _, y in points]
     return min(xs), min(ys), max(xs), max(ys)
 
@@ -57,7 +57,7 @@ def around_circle(center: Point, radius: float) -> Box:
 
 
 def turned_corners(origin: Point, width: float, height: float, degrees: float) -> list[Point]:
-    """The corners of a box with a corner at `origin`, turned about it clockwise as seen, in pixels."""
+    """The corners, in pixels, of a box with a corner at `origin` that is rotated clockwise about that corner."""
     x, y = origin
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return [
@@ -69,23 +69,23 @@ def turned_corners(origin: Point, width: float, height: float, degrees: float) -
 
 
 def box_of_corners(corners: Sequence[Point], rotated: str) -> Box:
-    """The box with these 4 corners, in any order.
+    """The axis-aligned box with these 4 corners, in any order.
 
-    A box turned by a multiple of 90 degrees, or by so little that no corner moves half a pixel, is upright.  Any other is
-    refused, or with `rotated` ``enclose`` becomes the upright box around it, which is up to twice as large.
+    A box that is rotated by a multiple of 90 degrees, or by so little that no corner moves by half a pixel, is axis-aligned.
+    Any other box is refused, or with `rotated` ``enclose`` replaced by the axis-aligned box around it, up to twice as large.
 
     Raises:
-        LabelFault: a turned box that is refused.
+        LabelFault: a rotated box that is refused.
     """
     box = enclosing(corners)
     x0, y0, x1, y1 = box
-    upright = all(
+    aligned = all(
         any(math.dist(corner, target) <= UPRIGHT_WITHIN for corner in corners)
         for target in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
     )
-    if not upright and rotated != "enclose":
+    if not aligned and rotated != "enclose":
         raise LabelFault(
-            "box is turned, expected an upright one: draw it again, or take the upright box around it with "
+            "box is rotated, expected an axis-aligned one: draw it again, or take the axis-aligned box around it with "
             "rotated='enclose'"
         )
     return box
@@ -93,48 +93,50 @@ def box_of_corners(corners: Sequence[Point], rotated: str) -> Box:
 
 @dataclass(frozen=True)
 class Frame:
-    """The frame of the boxes of a film: ``raw`` or ``upright``; `warning` says why that is no more than likely."""
+    """The frame in which the boxes of a film were drawn: ``raw`` or ``upright``; `warning` says why this is a guess."""
 
     name: Literal["raw", "upright"]
     warning: str | None = None
 
 
 def decide_frame(film: str, declared: Size | None, stored: Size, upright: Size, orientation: int | None) -> Frame:
-    """The frame in which the boxes of `film` were drawn.
+    """Find the frame in which the boxes of `film` were drawn.
 
     Args:
         film: Its name, for messages.
         declared: ``(width, height)`` in the label file, or None.
         stored: ``(width, height)`` of the stored pixels.
         upright: ``(width, height)`` with EXIF orientation applied.
-        orientation: EXIF orientation; None and values other than 1 to 8 mean upright, as picture readers take them.
+        orientation: EXIF orientation; None and values other than 1 to 8 mean upright, as image readers treat them.
 
     Returns:
-        ``raw`` if the declared size is only the stored one, otherwise ``upright``: with a warning where the declared size,
-        missing or the same in both frames, doesn't show it.
+        ``raw`` if the declared size is that of the raw frame only, otherwise ``upright``; with a warning if the declared size
+        is missing, or is the same in both frames and so can't decide.
 
     Raises:
-        DatasetError: the declared size is neither: the film was resized, or it is another one.
+        DatasetError: the declared size fits neither frame: the film was resized, or another film was labelled.
     """
     if declared is not None and declared not in (stored, upright):
         found = f"label file says {_shown(declared)}, found {_shown(upright)} upright, {_shown(stored)} stored"
-        raise DatasetError(f"{film}: {found}: label the film in this size, or find the one that was labelled")
+        raise DatasetError(f"{film}: {found}: label the film in this size, or use the film that was labelled")
     if as_orientation(orientation) == 1:
         return Frame("upright")
     if declared is not None and stored != upright:
         return Frame("raw" if declared == stored else "upright")
     reason = (
-        "the label file declares no size" if declared is None else f"the size {_shown(declared)} is the same in both"
+        "the label file declares no size"
+        if declared is None
+        else f"the size {_shown(declared)} is the same in both frames"
     )
     return Frame(
         "upright",
-        f"{film}: EXIF orientation is {orientation} and {reason}, so nothing shows whether its boxes are of the "
-        "upright or the raw frame: taken as upright, look at the film",
+        f"{film}: EXIF orientation is {orientation} and {reason}, so it is unknown whether its boxes were drawn in the "
+        "upright or the raw frame: assumed to be upright, check the film",
     )
 
 
 def turn_upright(box: Box, stored: Size, orientation: int | None) -> Box:
-    """`box` of the raw frame in the upright frame of the film.
+    """Convert `box` from the raw to the upright frame of the film.
 
     Args:
         box: ``(x0, y0, x1, y1)`` in continuous 0-based pixels of the stored film.
@@ -144,7 +146,7 @@ def turn_upright(box: Box, stored: Size, orientation: int | None) -> Box:
     orientation = as_orientation(orientation)
     width, height = stored
     x0, y0, x1, y1 = box
-    # every orientation is a mirror of the raw columns, of the raw rows or of both, then for 5 to 8 a swap of x and y
+    # each orientation mirrors the raw columns, the raw rows, both or neither; 5 to 8 then swap x and y
     if orientation in (2, 3, 7, 8):
         x0, x1 = width - x1, width - x0
     if orientation in (3, 4, 6, 7):
@@ -153,7 +155,7 @@ def turn_upright(box: Box, stored: Size, orientation: int | None) -> Box:
 
 
 def as_orientation(value: int | None) -> int:
-    """`value` if it is an EXIF orientation, otherwise 1: upright."""
+    """`value` if it is a valid EXIF orientation, otherwise 1: upright."""
     return value if value in range(1, 9) and value is not None else 1
 
 

@@ -1,8 +1,8 @@
 """The hip table: one row per hip, ``image,x,y,side[,picture_side][,implant][,patient]``.
 
-``x, y`` is the top-left corner and ``side`` the side of a square box, in pixels of the upright film, 0-based.  Comma
-separated; further columns are passed over.  Content alone doesn't tell it from plain CSV, which knows neither sides of the
-picture nor implants: it is read as a hip table where it is named so.
+``x, y`` is the top-left corner and ``side`` the side of a square box, in pixels of the upright film, 0-based.  The table is
+comma separated; further columns are skipped.  Its content looks like plain CSV, which has neither sides of the picture nor
+implants: it is read as a hip table only if the format is named (``hips``).
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ COLUMNS = ("image", "x", "y", "side")
 
 @file_by_file
 def read_hip_table(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
-    """The films of `file`, each with the ``patient`` of its rows, or ``""``; faults of its rows go to `faults`."""
+    """Read the films of `file`, each with the ``patient`` of its rows or ``""``; faults of its rows go to `faults`."""
     films: dict[str, FilmLabels] = {}
     for row in table_rows(file.document, COLUMNS, faults, file.shown, delimiters=","):
         with faults.at(file.shown, row.place):
             image, patient = row.text["image"], row.text.get("patient", "")
             if not is_file_name(image):
-                raise LabelFault(f"column image is {shown(image)}, expected a plain file name, without folders")
+                raise LabelFault(f"column image is {shown(image)}, expected a plain file name without folders")
             film = films.setdefault(
                 image, FilmLabels(image, None, (), file.path, row.place, remarks={"patient": patient})
             )
             if film.remarks["patient"] != patient:
                 raise LabelFault(
                     f"column patient is {shown(patient)}, expected {shown(film.remarks['patient'])} as in {film.place}: "
-                    f"{image} has several patients"
+                    f"a film shows one patient"
                 )
             hip = _hip(row)
             same = [each.place for each in film.boxes if hip.picture_side and each.picture_side == hip.picture_side]
-            if same and all(each.box != hip.box for each in film.boxes):  # the same box is every format's fault
+            if same and all(each.box != hip.box for each in film.boxes):  # repeat_faults reports the same box twice
                 raise LabelFault(
-                    f"column picture_side is {hip.picture_side!r}, a second time for {image} after {same[0]}: expected one "
-                    "hip on each side"
+                    f"column picture_side is {hip.picture_side!r}, as for {image} in {same[0]}, expected one hip on each "
+                    "side: fix one of the two"
                 )
             films[image] = replace(film, boxes=(*film.boxes, hip))
     return list(films.values())
@@ -50,6 +50,6 @@ def _hip(row: TableRow) -> LabelBox:
         raise LabelFault(f"column side is {side:g}, expected a number above 0")
     for column, expected in (("picture_side", ("left", "right")), ("implant", ("0", "1"))):
         if (text := row.text.get(column)) and text not in expected:
-            raise LabelFault(f"column {column} is {shown(text)}, expected {', '.join(expected)} or nothing")
+            raise LabelFault(f"column {column} is {shown(text)}, expected {', '.join(expected)} or an empty field")
     implant = {"0": False, "1": True}.get(row.text.get("implant", ""))
     return LabelBox((x, y, x + side, y + side), None, row.place, row.text.get("picture_side") or None, implant)

@@ -1,9 +1,9 @@
 """Label Studio JSON and JSON-MIN: ``x, y, width, height`` in percent of the original film, ``rotation`` in degrees.
 
-``x, y`` is the top-left corner of the box as drawn, about which the box is then turned clockwise; both are brought to pixels
-first, as percents of width and height differ.  A film that several people labelled becomes one record for each of
-them, told apart by ``annotator``; the option of the same name keeps one.  Cancelled annotations and predictions are left
-out, so a film with nothing else is not labelled; an annotation without boxes is a film without ROI.
+``x, y`` is the top-left corner of the box as drawn; the box is then rotated clockwise about it.  Corner and sides are
+converted to pixels before the rotation, as percents of width and height differ.  A film with several annotators becomes one
+record for each of them, distinguished by ``annotator``; the option `annotator` keeps one.  Cancelled annotations and
+predictions are left out, so a film that has nothing else is not labelled; an annotation without boxes is a film without ROI.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, 
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".dcm", ".webp", ".gif")
 _UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
-TOLERANCE = 0.01  # percent; Label Studio rounds nothing, exports through other tools do
+TOLERANCE = 0.01  # percent; Label Studio doesn't round, but exports through other tools do
 
 
 @file_by_file
 def read_label_studio(file: LabelFile, options: LabelOptions, faults: FaultLog) -> Iterator[FilmLabels]:
-    """The films of `file`; faults of its tasks go to `faults`."""
+    """Read the films of `file`; faults of its tasks go to `faults`."""
     for index, record in enumerate(sequence(file.document, "the file"), 1):
         with faults.at(file.shown, f"task {index}"):
             yield from _task(file, Fields(record, "the task"), f"task {index}", options, faults)
@@ -51,7 +51,7 @@ def _task(file: LabelFile, task: Fields, place: str, options: LabelOptions, faul
 
 
 def _address(data: Fields) -> str:
-    """The film's address: under ``image``, or else the only value that ends like a picture."""
+    """The film's address: the value of ``image``, or the only value with the extension of a picture."""
     if "image" in data:
         found = [data["image"]]
     else:
@@ -62,23 +62,25 @@ def _address(data: Fields) -> str:
 
 
 def film_of_address(address: str) -> str:
-    """The film in an address as Label Studio writes it, without server, query and the prefix of uploads.
+    """The name of the film in an address as Label Studio writes it: without server, query and upload prefix.
 
-    ``/data/upload/3/abcd1234-a.jpg`` is ``a.jpg``, ``/data/local-files/?d=films/a.jpg`` is ``films/a.jpg``; anything that
-    is no address stays as it is.
+    ``/data/upload/3/abcd1234-a.jpg`` becomes ``a.jpg``, ``/data/local-files/?d=films/a.jpg`` becomes ``films/a.jpg``; a text
+    that isn't an address is returned unchanged.
 
     Raises:
-        LabelFault: the picture itself stands in place of its address.
+        LabelFault: the picture itself is embedded, or the address can't be parsed.
     """
     if address.startswith("data:"):
-        raise LabelFault("a picture stands in place of its address: import films as files and export again")
+        raise LabelFault(
+            "found an embedded picture, expected the address of a film: import films as files, export again"
+        )
     local = address.startswith(("/data/", "upload/"))
     if not local and "://" not in address:
         return address
     try:
         parts = urlsplit(address)
     except ValueError as error:
-        raise LabelFault(f"address {shown(address)} can't be read ({error})") from error
+        raise LabelFault(f"address {shown(address)} can't be parsed ({error})") from error
     if parts.path.rstrip("/").endswith("local-files"):
         return parse_qs(parts.query).get("d", [""])[0]
     path = unquote(parts.path)
@@ -88,17 +90,17 @@ def film_of_address(address: str) -> str:
 
 
 def _annotator(value: object) -> str | None:
-    """Number of the annotator; of a whole account only its id: names and e-mail addresses aren't kept."""
+    """Id of the annotator; names and e-mail addresses of an account aren't kept."""
     if isinstance(value, dict):
         value = value.get("id")
     return str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else None
 
 
 def _minimal_regions(task: Fields) -> list[dict[str, Any]]:
-    """The regions of a JSON-MIN task, which stand under the name of the labelling control."""
+    """The regions of a JSON-MIN task, whose key is the name of the labelling control."""
     lists = [value for value in task.values() if isinstance(value, list)]
     regions = [item for values in lists for item in values if isinstance(item, dict) and "original_width" in item]
-    # JSON-MIN puts what JSON has as "value" beside the sizes, and the type is told by the key of the labels
+    # JSON-MIN merges "value" into the region, and the key of the labels gives the type
     types = ("rectanglelabels", "polygonlabels", "ellipselabels", "keypointlabels", "brushlabels")
     return [
         {**region, "type": next((kind for kind in types if kind in region), "rectangle"), "value": region}
@@ -109,9 +111,9 @@ def _minimal_regions(task: Fields) -> list[dict[str, Any]]:
 def _region_boxes(
     regions: Sequence[object], rotated: str, where: tuple[str, str], faults: FaultLog
 ) -> tuple[tuple[LabelBox, ...], Size | None]:
-    """The boxes among `regions` and the declared ``(width, height)`` of the film, None without boxes.
+    """The boxes among `regions`, and the declared ``(width, height)`` of the film: None without boxes.
 
-    Answers about the whole film, such as choices and texts, are passed over; regions that are no boxes are faults.
+    Answers about the whole film, such as choices and texts, are skipped; regions of other shapes are faults.
     """
     boxes: list[LabelBox] = []
     sizes: list[Size] = []
@@ -129,7 +131,7 @@ def _region_boxes(
                 found = "original_width or original_height is null or 0"
                 raise LabelFault(f"{found}, expected the size of the film in pixels")
             if sizes and size != sizes[0]:
-                raise LabelFault(f"original size is {size}, expected {sizes[0]} as before: one film has one size")
+                raise LabelFault(f"original size is {size}, expected {sizes[0]} as in the regions before: export again")
             sizes.append(size)
             boxes.append(LabelBox(_box(value, size, rotated), _label(region, value, regions), place))
     return tuple(boxes), sizes[0] if sizes else None
@@ -142,7 +144,7 @@ def _refuse_shapes(kind: object) -> None:
 
 
 def _label(region: Fields, value: Fields, regions: Sequence[object]) -> str:
-    """The one label of a region: its own, or that of a separate ``Labels`` control with the same id."""
+    """The only label of a region: its own, or that of a separate ``Labels`` control with the same id."""
     labels = value.get("rectanglelabels", value.get("labels"))
     if labels is None and "id" in region:
         for other in regions:

@@ -1,7 +1,7 @@
-"""LabelMe JSON: one file per film, 0-based points that may be fractions and may leave the film.
+"""LabelMe JSON: one file per film, with 0-based points that may be fractional and may be outside the film.
 
-A ``rectangle`` has two opposite corners in any order, or in newer relatives of LabelMe four, as ``rotation`` has; a
-``circle`` has its centre and a point of its rim and becomes the square around it.  Other shapes are refused.
+A ``rectangle`` has two opposite corners in any order, or four in newer tools derived from LabelMe; a ``rotation`` has four.
+A ``circle`` has its centre and a point on its rim, and becomes the square around it.  Other shapes are refused.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, 
 
 @file_by_file
 def read_labelme(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
-    """The film of `file`; faults of its shapes go to `faults`."""
+    """Read the film of `file`; faults of its shapes go to `faults`."""
     document = Fields(file.document, "the file")
     size = film_size(document.get("imageWidth"), document.get("imageHeight"))
     boxes = []
@@ -43,7 +43,7 @@ def _box(shape: Fields, rotated: str, size: Size | None) -> Box:
             f"{kind} has {len(points)} points, expected {'4' if kind == 'rotation' else '2'}: draw it again"
         )
     else:
-        raise LabelFault(f"shape_type is {shown(kind)}, expected rectangle or circle: draw it again as one")
+        raise LabelFault(f"shape_type is {shown(kind)}, expected rectangle or circle: draw a rectangle")
     return checked_box(box, size)
 
 

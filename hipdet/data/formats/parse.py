@@ -1,6 +1,6 @@
-"""Label files read with suspicion: strict JSON, XML without entities, tables, and their values.
+"""Strict parsing of untrusted label files: JSON, XML without entities, tables, and their values.
 
-What isn't as expected is raised as LabelFault where it is found, and collected with file and place.
+Anything unexpected raises LabelFault; FaultLog collects these faults with their file and place.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class FaultLog:
 
     @contextmanager
     def at(self, *where: str) -> Iterator[None]:
-        """Collect the LabelFault of the block, which ends with it, under `where`: file and place, empty ones left out."""
+        """Collect a LabelFault that ends the block, under `where`: file and place; empty parts are left out."""
         try:
             yield
         except LabelFault as fault:
@@ -49,7 +49,7 @@ _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.A
 
 
 class Fields(dict[str, Any]):
-    """An object of JSON, which `key` calls, if `value` is one; a field that it lacks is a LabelFault, too."""
+    """A JSON object; errors call it `key`.  A `value` that is no object and a missing field raise LabelFault."""
 
     def __init__(self, value: object, key: str) -> None:
         if not isinstance(value, dict):
@@ -61,7 +61,7 @@ class Fields(dict[str, Any]):
 
 
 def number(value: object, key: str) -> float:
-    """`value` of JSON as float."""
+    """A JSON `value` as float."""
     # NaN and infinity fail the comparison too
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not -LARGEST <= value <= LARGEST:
         raise LabelFault(f"{key} is {shown(value)}, expected a number from {-LARGEST:.0f} to {LARGEST:.0f}")
@@ -69,7 +69,7 @@ def number(value: object, key: str) -> float:
 
 
 def number_in(text: str | None, key: str) -> float:
-    """The number that `text` of XML, CSV or YOLO is; unlike ``float`` without ``nan``, ``inf`` and ``1_000``."""
+    """Parse a number in XML, CSV or YOLO; unlike ``float`` it refuses ``nan``, ``inf`` and ``1_000``."""
     stripped = (text or "").strip()
     if not _DECIMAL.fullmatch(stripped):
         raise LabelFault(f"{key} is {'missing' if text is None else shown(text)}, expected a number")
@@ -77,14 +77,14 @@ def number_in(text: str | None, key: str) -> float:
 
 
 def sequence(value: object, key: str) -> list[Any]:
-    """`value` of JSON if it is a list."""
+    """Return the JSON `value` if it is a list."""
     if not isinstance(value, list):
         raise LabelFault(f"{key} is {shown(value)}, expected a list [...]")
     return value
 
 
 def film_size(width: object, height: object) -> tuple[int, int] | None:
-    """Declared ``(width, height)`` in pixels; None where one of them is None or 0, as tools write for "not known"."""
+    """Declared ``(width, height)`` in pixels; None if one of them is None or 0, which tools write for "unknown"."""
     sides = []
     for value, key in ((width, "width"), (height, "height")):
         side = 0.0 if value is None else number(value, f"{key} of the film")
@@ -95,7 +95,7 @@ def film_size(width: object, height: object) -> tuple[int, int] | None:
 
 
 def film_size_in(width: str | None, height: str | None) -> tuple[int, int] | None:
-    """As :func:`film_size`, of texts; an empty one is None."""
+    """As :func:`film_size`, from text; an empty text is None."""
     sides = [
         number_in(text, f"{key} of the film") if text and text.strip() else None
         for text, key in ((width, "width"), (height, "height"))
@@ -108,21 +108,21 @@ PICTURE_KEYS = frozenset({"imageData", "base64_img_data"})
 
 
 def parse_json(text: str) -> Any:
-    """The value of `text`, without embedded pictures.
+    """Parse JSON, without embedded pictures.
 
     Raises:
-        LabelFault: broken or too deeply nested JSON, NaN or Infinity, or a key that stands twice in an object.
+        LabelFault: broken or too deeply nested JSON, NaN or Infinity, or a key that occurs twice in an object.
     """
     try:
         return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
     except RecursionError as error:
         raise LabelFault("nested too deeply for an annotation file: export the annotations again") from error
-    except ValueError as error:  # JSONDecodeError, or a number of thousands of digits
+    except ValueError as error:  # JSONDecodeError, or a number with thousands of digits
         raise LabelFault(f"not JSON ({error}): is it cut short? Export the annotations again") from error
 
 
 def _refuse_constant(name: str) -> None:
-    raise LabelFault(f"{name} found, which is no JSON number: fix the boxes")
+    raise LabelFault(f"{name} found, expected a finite number: fix the boxes")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -130,14 +130,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(record) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise LabelFault(f"key {shown(twice)} stands twice in an object, expected once: remove one")
+        raise LabelFault(f"key {shown(twice)} occurs twice in an object, expected once: remove one")
     for key in PICTURE_KEYS & record.keys():
         del record[key]
     return record
 
 
 def parse_xml(data: bytes) -> Element:
-    """The root element.
+    """Parse XML and return its root element.
 
     Raises:
         LabelFault: broken XML, or a DTD or entities, which no annotation tool writes.
@@ -146,22 +146,22 @@ def parse_xml(data: bytes) -> Element:
         root: Element = fromstring(data, forbid_dtd=True)
     except DefusedXmlException as error:
         raise LabelFault("has a DTD or entities, which no annotation tool writes: remove them") from error
-    except (ParseError, ValueError, LookupError, RecursionError) as error:  # the last ones: encodings, depth
+    except (ParseError, ValueError, LookupError, RecursionError) as error:  # the last three: encodings and depth
         raise LabelFault(f"not XML ({error}): is it cut short? Export the annotations again") from error
     return root
 
 
 def child_text(element: Element, *names: str) -> str | None:
-    """Text of the child at the path `names`, without blanks around it; None where there is none.
+    """Text of the child at the path `names`, stripped; None if there is no such child.
 
     Raises:
-        LabelFault: one of the children stands several times.
+        LabelFault: one of the children occurs several times.
     """
     found: Element | None = element
     for name in names:
         children = [] if found is None else found.findall(name)
         if len(children) > 1:
-            raise LabelFault(f"<{name}> stands {len(children)} times, expected once")
+            raise LabelFault(f"<{name}> occurs {len(children)} times, expected once: remove the others")
         found = children[0] if children else None
     return None if found is None else (found.text or "").strip()
 
@@ -171,7 +171,7 @@ DELIMITERS = (",", ";", "\t")
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row: `text` without blanks around it by column in small letters."""
+    """One row: `text` holds the stripped fields by lower-case column name."""
 
     place: str
     text: dict[str, str]
@@ -179,7 +179,7 @@ class TableRow:
 
 
 def table_header(text: str, delimiters: Sequence[str] = DELIMITERS) -> tuple[list[str], str]:
-    """Columns in small letters and the delimiter: the one that makes most columns."""
+    """Lower-case column names, and the delimiter: the one that gives the most columns."""
     lines = [line for line in text[:10_000].splitlines() if line.strip()]
     if lines and _is_separator_line(lines[0]):
         lines = lines[1:]
@@ -196,17 +196,17 @@ def table_header(text: str, delimiters: Sequence[str] = DELIMITERS) -> tuple[lis
 def table_rows(
     text: str, columns: Sequence[str], faults: FaultLog, shown_file: str, delimiters: Sequence[str] = DELIMITERS
 ) -> Iterator[TableRow]:
-    """The rows below the header; empty lines are passed over, rows of another length go to `faults`.
+    """The rows below the header; empty lines are skipped, rows of another length go to `faults`.
 
     Raises:
-        LabelFault: `columns` are missing, a column stands twice, or the text is no CSV.
+        LabelFault: `columns` are missing, a column occurs twice, or the text is no CSV.
     """
     header, delimiter = table_header(text, delimiters)
     missing = [column for column in columns if column not in header]
     if missing:
         raise LabelFault(f"columns {', '.join(missing)} are missing, found {shown(header)} separated by {delimiter!r}")
     if len(set(header)) < len(header):
-        raise LabelFault(f"a column stands twice in {shown(header)}, expected once: remove one")
+        raise LabelFault(f"a column occurs twice in {shown(header)}, expected once: remove one")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     seen_header = False
     try:
@@ -229,11 +229,11 @@ def table_rows(
 
 
 def _is_separator_line(line: str) -> bool:
-    """Whether a spreadsheet was told the delimiter here: ``sep=;``."""
+    """Whether this line tells a spreadsheet the delimiter: ``sep=;``."""
     return line.strip().casefold().startswith("sep=") and len(line.strip()) <= 5
 
 
-MAX_BYTES = 1 << 29  # half a GiB: thousands of LabelMe files with their pictures
+MAX_BYTES = 1 << 29  # half a GiB, as large as thousands of LabelMe files with their pictures
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -245,7 +245,7 @@ class LabelFile:
         path: Where it is.
         shown: What errors call it: its path below the folder that is read, or its name.
         kind: ``json``, ``xml`` or ``text``.
-        document: Value of the JSON, root element of the XML, or the text without byte order mark.
+        document: JSON value, root element of the XML, or text without byte order mark.
     """
 
     path: Path
@@ -258,7 +258,7 @@ def load_label_file(path: Path, shown: str) -> LabelFile:
     """Read and parse `path`.
 
     Raises:
-        LabelFault: it can't be read, is too large, neither UTF-8 nor XML, or broken JSON or XML.
+        LabelFault: it can't be read, is too large, is neither UTF-8 nor XML, or is broken JSON or XML.
     """
     data = _bytes(path)
     head = data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
@@ -286,7 +286,7 @@ def _bytes(path: Path) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait forever
-            raise LabelFault("not a regular file, expected an annotation file")
+            raise LabelFault("not a regular file, expected an annotation file: check the path")
         if status.st_size > MAX_BYTES:
             raise LabelFault(f"{status.st_size} bytes, expected at most {MAX_BYTES}: export the labels in parts")
         return path.read_bytes()

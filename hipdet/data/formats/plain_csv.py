@@ -1,4 +1,4 @@
-"""Plain CSV, as a small tool writes it: column ``image`` and a box as one of three groups of columns, 0-based pixels.
+"""Plain CSV, as small tools write it: a column ``image``, and a box in one of three groups of columns, 0-based pixels.
 
 =================== ===========================================
 ``x, y, side``      top-left corner and side of a square
@@ -6,10 +6,10 @@
 ``x0, y0, x1, y1``  edges
 =================== ===========================================
 
-Further columns: ``label``; ``width`` and ``height`` of the film; any other is passed over.  Separated by comma, semicolon or
-tab; with the latter two a decimal comma is read too.  A row whose box is empty is a film without ROI.  Spreadsheets
-that show few digits also save few: numbers like ``1.2E+03`` are refused; whole numbers can't be told from rounded ones,
-so they are as exact as half a pixel.
+Further columns: ``label``, and ``width`` and ``height`` of the film; any other column is skipped.  Fields are separated by
+commas, semicolons or tabs; with the latter two a decimal comma is read too.  A row with an empty box is a film without ROI.
+A spreadsheet that shows few digits also saves few: numbers like ``1.2E+03`` are refused.  Whole numbers may be rounded, so
+they are exact to half a pixel.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ROUNDED = re.compile(r"[eE]\+?[0-9]")
 
 @file_by_file
 def read_csv(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
-    """The films of `file`; faults of its rows go to `faults`."""
+    """Read the films of `file`; faults of its rows go to `faults`."""
     form = _form(table_header(file.document)[0])
     films: dict[str, FilmLabels] = {}
     for row in table_rows(file.document, ("image", *form), faults, file.shown):
@@ -46,10 +46,10 @@ def read_csv(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[F
             size = film_size_in(_point(row, "width"), _point(row, "height"))
             film = films.get(name) or FilmLabels(name, size, (), file.path, row.place)
             if film.declared != size:
-                raise LabelFault(f"size of {name} is {size}, expected {film.declared} as in {film.place}")
+                raise LabelFault(f"size of {name} is {size}, expected {film.declared} as in {film.place}: fix one")
             has_box = any(row.text[column] for column in form)
             if name in films and not (has_box and film.boxes):
-                raise LabelFault(f"{name} is in {film.place} too, once without a box: remove the row without")
+                raise LabelFault(f"{name} is in {film.place} too, once without a box: remove the row without a box")
             if has_box:
                 box = LabelBox(checked_box(_box(row, form), size), row.text.get("label") or None, row.place)
                 film = replace(film, boxes=(*film.boxes, box))
@@ -61,7 +61,9 @@ def _form(header: list[str]) -> tuple[str, ...]:
     forms = [form for form in FORMS if set(form) <= set(header)]
     if len(forms) != 1:
         groups = " or ".join(",".join(form) for form in FORMS)
-        raise LabelFault(f"columns are {shown(header)}, expected image and one group of {groups}, by , ; or tab")
+        raise LabelFault(
+            f"columns are {shown(header)}, expected image and one group of {groups}, separated by , ; or tab"
+        )
     return forms[0]
 
 
@@ -81,7 +83,7 @@ def _number(row: TableRow, column: str) -> float:
 
 
 def _point(row: TableRow, column: str) -> str | None:
-    """Text of a number with a decimal point, also where a comma is one."""
+    """Text of a number with a decimal point in place of a decimal comma."""
     text = row.text.get(column)
     decimal_comma = text is not None and row.delimiter != "," and text.count(",") == 1 and "." not in text
     return text.replace(",", ".") if text is not None and decimal_comma else text

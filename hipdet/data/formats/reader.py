@@ -1,4 +1,4 @@
-"""The one entrance to all formats of label files: which files of a folder are, which format they have, who reads them."""
+"""The entry point to all label formats: finds the label files of a folder, detects their format and reads them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BOX_COLUMNS = {"x", "y", "side", "w", "h", "x0", "y0", "x1", "y1"}  # of plain C
 
 
 def detect_format(file: LabelFile) -> str:
-    """Its name in FORMATS.
+    """The name of the format of `file` in FORMATS.
 
     Raises:
         LabelFault: no known format.
@@ -32,8 +32,8 @@ def detect_format(file: LabelFile) -> str:
         found = _json_format(file.document) if file.kind == "json" else _text_format(file)
     if found is None:
         raise LabelFault(
-            f"no known format, found {_summary(file)}: export the labels as one that hipdet reads, name it with "
-            "format=, or take the file out of the folder"
+            f"no known format, found {_summary(file)}: export the labels in a format that hipdet reads, name the format "
+            "with format=, or move the file out of the folder"
         )
     return found
 
@@ -76,7 +76,7 @@ def _summary(file: LabelFile) -> str:
 def label_files_below(root: Path, suffixes: Iterable[str]) -> list[Path]:
     """All files below `root` that end with one of `suffixes`, sorted; links to folders aren't followed.
 
-    Hidden files, among them macOS's copies ``._a.xml``, lists of classes and READMEs are no label files.
+    Hidden files (such as macOS's copies ``._a.xml``), lists of classes and READMEs are no label files.
 
     Raises:
         DatasetError: a folder can't be read, or a link leads out of `root`.
@@ -92,9 +92,9 @@ def label_files_below(root: Path, suffixes: Iterable[str]) -> list[Path]:
 
 @dataclass(frozen=True)
 class LabelFormat:
-    """One format: what its files end with, what they are (see LabelFile.kind), and its reader: ``module:function`` here.
+    """One format: the suffixes of its files, their kinds (see LabelFile.kind), and its reader: ``module:function``.
 
-    The module is imported when a file of the format is read.
+    The module, in this folder, is imported when a file of the format is read.
     """
 
     title: str
@@ -103,7 +103,7 @@ class LabelFormat:
     reader: str
 
     def read(self, files: Sequence[LabelFile], options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
-        """The films of all `files`; their faults go to `faults`."""
+        """Read the films of all `files`; their faults go to `faults`."""
         read: Reader = resolve_name(f"hipdet.data.formats.{self.reader}")
         return read(files, options, faults)
 
@@ -132,34 +132,33 @@ def read_labels(
     annotator: int | str | None = None,
     attribute: str | None = None,
 ) -> list[FilmLabels]:
-    """The labelled films of a label file, or of all label files of one format below a folder.
+    """Read the labelled films of a label file, or of all label files of one format below a folder.
 
-    Films are not looked at and no path of a label file is followed.  Boxes are in the frame in which they were drawn:
-    :func:`hipdet.data.formats.geometry.decide_frame` tells which one that is.
+    Films aren't opened, and no path in a label file is followed.  Boxes are in the frame in which they were drawn:
+    :func:`hipdet.data.formats.geometry.decide_frame` finds out which one that is.
 
     Args:
         path: File or folder.
         format: One of ``coco``, ``voc``, ``labelme``, ``cvat``, ``labelstudio``, ``via``, ``yolo``, ``csv``, ``hips``; by
-            default told from the content, by which a hip table is plain CSV.
-        origin: Of VOC: 0 for edges counted from 0 (LabelImg), 1 for the standard's pixels counted from 1.  ``auto`` takes
-            0 if a file among those read together proves it by an xmin or ymin below 1, or has LabelImg's ``<path>``;
-            otherwise 1.
-        rotated: What becomes of turned boxes (CVAT, Label Studio, YOLO rows of 9 numbers, LabelMe's relatives): ``refuse``
-            them, as the upright box is not what was drawn, or ``enclose`` them by it.  Turns by a multiple of 90
-            degrees, and those that move no corner by half a pixel, are upright.
-        film_size: Of YOLO: ``(width, height)`` in pixels by the name of a film without extension, None for no such film.
-        classes: Of YOLO: names by index; by default from ``classes.txt`` or ``data.yaml`` beside or above the files.
-        annotator: Of Label Studio: only this one's annotations; by default everyone's, a record each.
-        attribute: Of VIA: the region attribute that holds the label; by default the only one.
+            default detected from the content, which reads a hip table as plain CSV.
+        origin: For VOC: 0 for edges counted from 0 (LabelImg), 1 for the standard's pixels counted from 1.  ``auto`` is 0
+            if any of the files has an xmin or ymin below 1 or LabelImg's ``<path>``, otherwise 1.
+        rotated: What to do with rotated boxes (CVAT, Label Studio, YOLO rows of 9 numbers, tools derived from LabelMe):
+            ``refuse`` them, or ``enclose`` each in an axis-aligned box, which is not what was drawn.  Rotations by a
+            multiple of 90 degrees, or that move no corner by half a pixel, are accepted.
+        film_size: For YOLO: returns ``(width, height)`` in pixels for the name of a film without extension, or None.
+        classes: For YOLO: names by index; by default from ``classes.txt`` or ``data.yaml`` beside or above the files.
+        annotator: For Label Studio: read the annotations of this annotator only; by default of all, one record for each.
+        attribute: For VIA: the region attribute that holds the label; by default the only one.
 
     Returns:
-        At least one film, in the order of the sorted files and within them of the file.
+        At least one film, in the order of the sorted files, and within a file in its order.
 
     Raises:
         DatasetError: nothing to read, or the list of all faults: file, place, what was found, what was expected.
     """
     path = Path(path)
-    if isinstance(classes, str):  # a text is a sequence of letters
+    if isinstance(classes, str):  # a string is a sequence of letters
         raise DatasetError(f"classes are {classes!r}, expected a list of the names of the classes")
     names = None if classes is None else tuple(classes)
     author = None if annotator is None else str(annotator)
@@ -183,7 +182,9 @@ def _load(path: Path, format: str | None, faults: FaultLog) -> list[LabelFile]:
         suffixes = sorted({suffix for each in chosen for suffix in each.suffixes})
         paths = label_files_below(path, suffixes)
         if not paths:
-            raise DatasetError(f"{path}: no label files, expected some that end with {', '.join(suffixes)}")
+            raise DatasetError(
+                f"{path}: no label files, expected files that end with {', '.join(suffixes)}: check the path"
+            )
     elif path.exists():
         paths = [path]
     else:
@@ -200,7 +201,7 @@ def _load(path: Path, format: str | None, faults: FaultLog) -> list[LabelFile]:
 
 
 def _detected(path: Path, files: Sequence[LabelFile], faults: FaultLog) -> tuple[str | None, list[LabelFile]]:
-    """The one format of `files` and those that have it; the others, of no known format, are faults."""
+    """The only format of `files`, and the files that have it; files of no known format are faults."""
     kinds: dict[str, list[LabelFile]] = {}
     for file in files:
         with faults.at(file.shown):

@@ -1,7 +1,7 @@
-"""What every reader of label files returns, a film with its boxes, and what readers share: names and options.
+"""What every reader of label files returns: films with their boxes; and what the readers share: names and options.
 
-Films and folders of label files are those of another machine: no path is followed.  A backslash always separates folders, as
-on Windows: a film whose name holds one can't be told from a path.
+Paths in label files are those of another machine, so none is followed.  A backslash always separates folders, as on Windows:
+a film name with a backslash can't be distinguished from a path.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hipdet.core.errors import DatasetError
 from hipdet.core.files import shown
 from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile
 
-CLASS_LISTS = ("classes.txt", "obj.names", "predefined_classes.txt")  # beside label files, and none themselves
+CLASS_LISTS = ("classes.txt", "obj.names", "predefined_classes.txt")  # beside label files, but not label files
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -35,10 +35,10 @@ def relative_part(film: str) -> str | None:
 
 
 def film_name(value: object, key: str) -> str:
-    """`value` if it names a film.
+    """Return `value`, stripped, if it names a film.
 
     Raises:
-        LabelFault: it is no text, empty, a folder, or has control characters.
+        LabelFault: it isn't a string, is empty, names a folder, or has control characters.
     """
     if not isinstance(value, str) or last_part(value.strip()) in ("", "..") or _UNPRINTABLE.search(value):
         raise LabelFault(f"{key} is {shown(value)}, expected the file name of a film")
@@ -46,7 +46,7 @@ def film_name(value: object, key: str) -> str:
 
 
 def label_name(value: object, key: str) -> str:
-    """`value` if it names a class, without blanks around it."""
+    """Return `value`, stripped, if it names a class."""
     if not isinstance(value, str) or not value.strip():
         raise LabelFault(f"{key} is {'missing' if value is None else shown(value)}, expected the name of a class")
     return value.strip()
@@ -62,10 +62,10 @@ class LabelBox:
     Attributes:
         box: ``(x0, y0, x1, y1)`` in continuous 0-based pixel edges of the frame in which it was drawn, ``x0 < x1``; it may
             reach over the edge of the film.
-        label: Name of its class as the file has it, None where the file gives none.
-        place: Where it stands in the label file: ``line 12``, ``object 2``.
-        picture_side: ``left`` or ``right`` as seen on the upright film, where the file says it.
-        implant: Whether the joint is artificial, where the file says it.
+        label: Name of its class in the file; None if the file gives none.
+        place: Its place in the label file: ``line 12``, ``object 2``.
+        picture_side: ``left`` or ``right`` as seen on the upright film; None if the file doesn't say.
+        implant: Whether the joint is artificial; None if the file doesn't say.
     """
 
     box: Box
@@ -77,19 +77,19 @@ class LabelBox:
 
 @dataclass(frozen=True)
 class FilmLabels:
-    """One labelled film; without boxes it is one on which somebody found nothing.
+    """One labelled film; without boxes it is a film that was labelled as having no ROI.
 
     Attributes:
-        film: Name or path of the film as the label file has it: a path of the labelling machine, so never to be opened.
-            YOLO files don't name their film: theirs has no extension.
-        declared: ``(width, height)`` in pixels by the label file; None where it declares no size.
+        film: Name or path of the film in the label file: a path on the labelling machine, so never to be opened.
+            YOLO files don't name their film: the name is taken from the label file and has no extension.
+        declared: ``(width, height)`` in pixels according to the label file; None if it declares no size.
         boxes: In the order of the file.
         file: The label file.
-        place: Where the film stands in it: ``image 3``; empty where the file is about this film only.
-        annotator: Who labelled it, where the format says so and a film can stand in it once per annotator.
-        ignored: Boxes that are neither ROI nor background, where the format can say so, in the order of the file.
-        remarks: What else the file says of it: hipdet annotate a ``status`` and the like (see
-            :mod:`hipdet.data.film_status`), a hip table the ``patient``.
+        place: The film's place in it: ``image 3``; empty if the file is about this film only.
+        annotator: Who labelled it, in formats that can hold a film once per annotator.
+        ignored: Boxes that are neither ROI nor background, in formats that have them, in the order of the file.
+        remarks: What else the file says about the film: the ``status`` and so on from hipdet annotate (see
+            :mod:`hipdet.data.film_status`), the ``patient`` from a hip table.
     """
 
     film: str
@@ -103,12 +103,12 @@ class FilmLabels:
 
     @property
     def name(self) -> str:
-        """File name of the film, without the folders of the labelling machine, be it Windows or POSIX."""
+        """File name of the film, without folders, from a Windows or a POSIX path."""
         return last_part(self.film)
 
     @property
     def relative(self) -> str | None:
-        """`film` with ``/`` between folders where it leads downwards; None where it is absolute or has ``..``."""
+        """`film` with ``/`` between folders; None if it is absolute, has a drive or leads upwards."""
         return relative_part(self.film)
 
 
@@ -138,9 +138,9 @@ class LabelOptions:
 
 
 def repeat_faults(films: Iterable[FilmLabels], shown: dict[Path, str]) -> list[str]:
-    """A fault for every film that stands twice, per annotator, and every box that stands twice in a film.
+    """A fault for every film that an annotator labelled twice, and for every box that is listed twice in a film.
 
-    Names of films are taken as relative to the folder of their label file: the same name in two folders is two films.
+    Film names are relative to the folder of their label file: the same name in two folders means two films.
     """
     faults = []
     first: dict[object, FilmLabels] = {}
@@ -164,7 +164,7 @@ Reader = Callable[[Sequence[LabelFile], LabelOptions, FaultLog], list[FilmLabels
 
 
 def file_by_file(read: FileReader) -> Reader:
-    """A reader of several label files of a reader of one, whose faults end that file, not the reading."""
+    """Make a reader of several label files from a reader of one; a fault ends the file in which it occurs only."""
 
     @wraps(read)
     def read_all(files: Sequence[LabelFile], options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:

@@ -2,10 +2,10 @@
 
 Version 1 writes the regions of a film as an object, version 2 as a list; project files hold the same below
 ``_via_img_metadata``.  The key of a film is its name and size in bytes, so the name is taken from ``filename``.
-The film's size in pixels is not declared.  A film of the project without
-regions is one without ROI: the format can't say "not labelled".
+The film's size in pixels is not declared.  A film without regions is a film without ROI: the format has no way to say "not
+labelled".
 
-VIA's CSV has one row per region, whose columns hold JSON; a film without regions has one row with an empty shape.
+VIA's CSV has one row per region, with JSON in its columns; a film without regions has one row with an empty shape.
 
 The label is the value of the region's attribute: the only one, or the one that the option `attribute` names.
 """
@@ -27,7 +27,7 @@ _COLUMNS = ("filename", "region_count", SHAPE_COLUMN, "region_attributes")
 
 @file_by_file
 def read_via(file: LabelFile, options: LabelOptions, faults: FaultLog) -> Iterable[FilmLabels]:
-    """The films of `file`, JSON or CSV; faults of its regions go to `faults`."""
+    """Read the films of `file`, JSON or CSV; faults of its regions go to `faults`."""
     return (_csv_films if file.kind == "text" else _json_films)(file, options.attribute, faults)
 
 
@@ -65,7 +65,7 @@ def _csv_films(file: LabelFile, attribute: str | None, faults: FaultLog) -> list
     """The films of `file` in the order of their first rows; faults of rows go to `faults`.
 
     Raises:
-        LabelFault: the file is no table with VIA's columns.
+        LabelFault: the file isn't a table with VIA's columns.
     """
     boxes: dict[str, list[LabelBox]] = {}
     first: dict[str, str] = {}  # place of the first row of a film
@@ -75,7 +75,7 @@ def _csv_films(file: LabelFile, attribute: str | None, faults: FaultLog) -> list
             name = film_name(row.text["filename"], "filename")
             boxes.setdefault(name, [])
             first.setdefault(name, row.place)
-            # counted before the region is looked at: a faulty one is no missing one
+            # counted before the region is parsed: a faulty region isn't a missing one
             counts[name] = (int(number_in(row.text["region_count"], "region_count")), counts.get(name, (0, 0))[1] + 1)
             shape = _json(row.text, SHAPE_COLUMN)
             if not shape and counts[name][0] == 0:
@@ -86,7 +86,7 @@ def _csv_films(file: LabelFile, attribute: str | None, faults: FaultLog) -> list
     for name, (expected, found) in counts.items():
         with faults.at(file.shown, first[name]):
             if expected != found:
-                raise LabelFault(f"{found} rows for {name}, region_count says {expected}: export again")
+                raise LabelFault(f"{found} rows for {name}, region_count says {expected}: export the labels again")
     return [FilmLabels(name, None, tuple(boxes[name]), file.path, first[name]) for name in boxes]
 
 
@@ -107,22 +107,22 @@ def _region_box(shape: Fields) -> Box:
     if kind == "circle":
         x, y, radius = (number(shape[key], key) for key in ("cx", "cy", "r"))
         return checked_box(around_circle((x, y), radius), None)
-    raise LabelFault(f"shape is {shown(kind)}, expected rect or circle: draw it again as one")
+    raise LabelFault(f"shape is {shown(kind)}, expected rect or circle: draw a rectangle")
 
 
 def _region_label(attributes: Fields, attribute: str | None) -> str | None:
-    """The label among ``region_attributes``; None where there is none.
+    """The label among ``region_attributes``; None if there is none.
 
     Raises:
-        LabelFault: several attributes and none is named, or a value that isn't one name.
+        LabelFault: there are several attributes and the option names none, or the value isn't one name.
     """
     if attribute is None and len(attributes) > 1:
         raise LabelFault(
-            f"region has the attributes {shown(sorted(attributes))}, expected one: name that of the label with attribute="
+            f"region has the attributes {shown(sorted(attributes))}, expected one: name the label's with attribute="
         )
     name = attribute if attribute is not None else next(iter(attributes), None)
     value = attributes.get(name) if name is not None else None
-    if isinstance(value, dict):  # a checkbox: what is ticked is true
+    if isinstance(value, dict):  # a checkbox: ticked values are true
         ticked = [key for key, state in value.items() if state]
         if len(ticked) > 1:
             raise LabelFault(f"{name} has {shown(ticked)} ticked, expected one label: choose one")

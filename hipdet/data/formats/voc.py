@@ -1,12 +1,12 @@
 """Pascal VOC XML: ``xmin, ymin, xmax, ymax`` in two conventions that look alike.
 
-* By the standard (origin 1) they are numbers of pixels, counted from 1, the last one included: pixel ``p`` covers ``p - 1``
+* In the standard (origin 1) they are pixel numbers, counted from 1, the last one included: pixel ``p`` covers ``p - 1``
   to ``p``, so the box is ``(xmin - 1, ymin - 1, xmax, ymax)``.
-* LabelImg (origin 0) writes edges, counted from 0: the box is ``(xmin, ymin, xmax, ymax)``.  It raises a 0 to 1, so that
-  the numbers don't give it away.
+* LabelImg (origin 0) writes edges, counted from 0: the box is ``(xmin, ymin, xmax, ymax)``.  It writes 1 for an edge at 0,
+  so the numbers don't show the convention.
 
-Origin ``auto`` takes 0 for all files read together if any of them proves it by an xmin or ymin below 1, or has a ``<path>``,
-which LabelImg writes and the standard doesn't know; otherwise 1.  A wrong guess moves two edges of every box by a pixel.
+Origin ``auto`` is 0 for all files read together if any of them has an xmin or ymin below 1, or a ``<path>``, which LabelImg
+writes but the standard lacks; otherwise it is 1.  A wrong guess moves two edges of every box by a pixel.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hipdet.data.formats.record import (
 
 
 def read_voc(files: Sequence[LabelFile], options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
-    """The film of each of `files`; their faults go to `faults`."""
+    """Read the film of each of `files`; their faults go to `faults`."""
     if options.origin == "auto":
         options = replace(options, origin=0 if any(_is_zero_based(file.document) for file in files) else 1)
     return _films(files, options, faults)
@@ -64,7 +64,7 @@ def _films(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[Fil
 
 
 def _film_name(root: Element) -> str:
-    """``filename``, with the extension from ``path`` where it has none."""
+    """``filename``; if it has no extension, that of ``path`` is added."""
     name, path = child_text(root, "filename"), child_text(root, "path")
     if path and (not name or ("." not in last_part(name) and last_part(path).rpartition(".")[0] == last_part(name))):
         name = last_part(path)

@@ -1,11 +1,11 @@
 """YOLO txt: one file per film, ``class cx cy width height`` per line as fractions of the film.
 
-An empty file is a film without ROI; a film without a file isn't labelled and isn't returned.  The files name no film: theirs
-is the path of the label file below the folder that is read, without ``.txt`` and with the last folder ``labels`` called
-``images``.  They declare no size either: the option `film_size` says it by that name, and the boxes are in the frame whose
-size it gives.  Rounding may move edges over the film by a little, so boxes are clipped to it, as detectors clip them.
+An empty file is a film without ROI; a film without a file isn't labelled and isn't returned.  The files don't name their
+film: its name is the path of the label file below the folder that is read, without ``.txt`` and with ``images`` in place of
+the last folder ``labels``.  They declare no size either: the option `film_size` returns it for that name, and the boxes are
+in the frame of that size.  Rounding may move edges slightly beyond the film, so boxes are clipped, as detectors clip them.
 
-Lines of 9 numbers are turned boxes, ``class`` and 4 corners.  The classes come from the option `classes`, or from
+Lines of 9 numbers are rotated boxes: ``class`` and 4 corners.  The classes come from the option `classes`, or from
 ``classes.txt``, ``obj.names`` or ``data.yaml`` beside the files or up to three folders above.
 """
 
@@ -24,20 +24,20 @@ from hipdet.data.formats.record import CLASS_LISTS, Box, FilmLabels, FilmSizes, 
 YAMLS = ("data.yaml", "data.yml", "dataset.yaml")
 LEVELS = 4  # the folder itself and three above: data/labels/train/a.txt with data/data.yaml
 MAX_BYTES = 1 << 20
-TOLERANCE = 1e-4  # of a film; what rounding to 4 digits adds
-# what PyYAML raises on odd values, over and above its own errors
+TOLERANCE = 1e-4  # fraction of a film: the error of rounding to 4 digits
+# what PyYAML raises on malformed values, in addition to its own errors
 _YAML_ERRORS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 
 
 def read_yolo(files: Sequence[LabelFile], options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
-    """The film of each of `files`; their faults go to `faults`."""
+    """Read the film of each of `files`; their faults go to `faults`."""
     films: list[FilmLabels] = []
     classes: dict[Path, tuple[str, ...]] = {}
     for file in files:
         folder = file.path.parent
         with faults.at(file.shown):
             if folder not in classes:
-                classes[folder] = ()  # what is wrong with a folder is said once
+                classes[folder] = ()  # a fault of a folder is reported once
                 classes[folder] = options.classes or find_classes(folder)
             if classes[folder]:
                 films.append(_film(file, classes[folder], options, faults))
@@ -68,14 +68,14 @@ def film_of_label_file(shown_path: str) -> str:
 
 def _size(film_size_of: FilmSizes | None, name: str) -> Size:
     if film_size_of is None:
-        raise LabelFault("YOLO files have no sizes: give film_size=, which says (width, height) of a film by its name")
+        raise LabelFault("YOLO files have no sizes: give film_size=, which returns (width, height) by name of film")
     try:
         found = film_size_of(name)
     except HipdetError as error:
         raise LabelFault(f"size of {name}: {error}") from error
     size = None if found is None else film_size(*found)
     if size is None:
-        raise LabelFault(f"film_size gives {shown(found)} for {name!r}: add the film, or remove its label file")
+        raise LabelFault(f"film_size returns {shown(found)} for {name!r}: add the film, or remove its label file")
     return size
 
 
@@ -88,9 +88,9 @@ def _label(text: str, classes: Sequence[str]) -> str:
 
 
 def _box(fields: Sequence[str], size: Size, rotated: str) -> Box:
-    """Clipped to the film."""
+    """The box in pixels, clipped to the film."""
     if len(fields) not in (5, 9):
-        reason = {6: "a detection with its confidence is no label"}.get(len(fields), "draw boxes, not outlines")
+        reason = {6: "export labels, not detections with scores"}.get(len(fields), "draw boxes, not outlines")
         raise LabelFault(f"{len(fields)} numbers, expected 5 (class cx cy width height) or 9 (corners): {reason}")
     values = [_fraction(text, position) for position, text in enumerate(fields[1:], 2)]
     pixels = [value * size[position % 2] for position, value in enumerate(values)]
@@ -112,10 +112,10 @@ def _fraction(text: str, position: int) -> float:
 
 
 def find_classes(folder: Path) -> tuple[str, ...]:
-    """The classes from the nearest folder that has them, `folder` or above.
+    """The class names from the nearest folder that has them: `folder` or one above.
 
     Raises:
-        LabelFault: none found, a broken file, or two files in one folder that differ.
+        LabelFault: there are none, a file is broken, or two files in one folder differ.
     """
     for place in [folder.absolute(), *folder.absolute().parents][:LEVELS]:
         paths = [place / name for name in (*CLASS_LISTS, *YAMLS) if (place / name).is_file()]
@@ -124,14 +124,14 @@ def find_classes(folder: Path) -> tuple[str, ...]:
             raise LabelFault(f"{' and '.join(found)} in {place} differ, expected the same classes: remove one")
         if found:
             return next(iter(found.values()))
-    raise LabelFault("no names of classes: put classes.txt beside it, a name a line, or give classes=")
+    raise LabelFault("no names of classes: put a classes.txt beside it with one name per line, or give classes=")
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """Names by index; other contents of a data.yaml, such as paths, are passed over.
+    """Class names by index; other contents of a data.yaml, such as paths, are skipped.
 
     Raises:
-        LabelFault: unreadable, no names, or one that stands twice.
+        LabelFault: the file is unreadable, has no names, or has a name twice.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -140,7 +140,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
         names = _yaml_names(text) if path.name in YAMLS else [line for line in text.split("\n") if line.strip()]
         classes = tuple(label_name(name, f"class {index}") for index, name in enumerate(names))
         if not classes or len(set(classes)) < len(classes):
-            raise LabelFault(f"classes are {shown(list(classes))}, expected at least one, each once")
+            raise LabelFault(f"classes are {shown(list(classes))}, expected at least one, each once: fix the list")
     except OSError as error:
         raise LabelFault(f"{path}: can't be read: {error.strerror or error}") from error
     except LabelFault as fault:
@@ -149,7 +149,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
 
 
 def _yaml_names(text: str) -> list[Any]:
-    """``names`` of a data.yaml: a list, or an object by index."""
+    """``names`` of a data.yaml: a list, or a mapping from index to name."""
     try:
         import yaml
     except ImportError as error:

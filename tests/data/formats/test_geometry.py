@@ -89,10 +89,10 @@ TALL, WIDE, SQUARE = (30, 50), (50, 30), (40, 40)
         (WIDE, WIDE, TALL, 8, "raw", None),
         (WIDE, WIDE, TALL, 5, "raw", None),
         (TALL, WIDE, TALL, 7, "upright", None),
-        (SQUARE, SQUARE, SQUARE, 6, "upright", "the size 40x40 is the same in both"),
-        (WIDE, WIDE, WIDE, 3, "upright", "the size 50x30 is the same in both"),
-        (WIDE, WIDE, WIDE, 2, "upright", "the size 50x30 is the same in both"),
-        (WIDE, WIDE, WIDE, 4, "upright", "the size 50x30 is the same in both"),
+        (SQUARE, SQUARE, SQUARE, 6, "upright", "the size 40x40 is the same in both frames"),
+        (WIDE, WIDE, WIDE, 3, "upright", "the size 50x30 is the same in both frames"),
+        (WIDE, WIDE, WIDE, 2, "upright", "the size 50x30 is the same in both frames"),
+        (WIDE, WIDE, WIDE, 4, "upright", "the size 50x30 is the same in both frames"),
         (None, WIDE, TALL, 6, "upright", "the label file declares no size"),
         (None, WIDE, WIDE, 3, "upright", "the label file declares no size"),
     ],
@@ -104,8 +104,8 @@ def test_frame(declared, stored, upright, orientation, name, warning):
         assert frame.warning is None
     else:
         assert frame.warning == (
-            f"a.jpg: EXIF orientation is {orientation} and {warning}, so nothing shows whether its boxes are of the upright "
-            "or the raw frame: taken as upright, look at the film"
+            f"a.jpg: EXIF orientation is {orientation} and {warning}, so it is unknown whether its boxes were drawn in the "
+            "upright or the raw frame: assumed to be upright, check the film"
         )
 
 
@@ -117,7 +117,7 @@ def test_declared_size_of_another_film(orientation):
 
 
 def test_swapped_size_without_orientation():
-    """A film that was turned, pixels and all, after it was labelled."""
+    """A film whose pixels were rotated after it was labelled."""
     with pytest.raises(DatasetError, match="label file says 30x50, found 50x30 upright"):
         decide_frame("a.jpg", TALL, WIDE, WIDE, 1)
 
@@ -141,14 +141,14 @@ def test_corners_of_a_turned_box():
         (360, (100, 100, 150, 110)),
     ],
 )
-def test_right_angles_are_upright(degrees, expected):
+def test_right_angles_are_axis_aligned(degrees, expected):
     corners = turned_corners((100, 100), 50, 10, degrees)
     assert box_of_corners(corners, "refuse") == pytest.approx(expected, abs=1e-9)
 
 
-def test_a_turn_that_moves_no_corner_by_half_a_pixel_is_upright():
+def test_a_rotation_that_moves_no_corner_by_half_a_pixel_is_accepted():
     assert box_of_corners(turned_corners((0, 0), 100, 100, 0.2), "refuse") == pytest.approx((0, 0, 100, 100), abs=0.5)
-    with pytest.raises(LabelFault, match="box is turned, expected an upright one"):
+    with pytest.raises(LabelFault, match="box is rotated, expected an axis-aligned one"):
         box_of_corners(turned_corners((0, 0), 100, 100, 0.4), "refuse")
 
 

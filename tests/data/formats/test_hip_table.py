@@ -66,11 +66,11 @@ def test_variants_read_alike(tmp_path, text):
         (ROW + ROW, "line 3: the same box of a.jpg is line 2"),
         (
             ROW + "a.jpg,60,20,30,left,0,p1",
-            "line 3: column picture_side is 'left', a second time for a.jpg after line 2",
+            "line 3: column picture_side is 'left', as for a.jpg in line 2, expected one hip",
         ),
         (
             ROW + "a.jpg,50,20,30,right,0,p2",
-            "line 3: column patient is 'p2', expected 'p1' as in line 2: a.jpg has several",
+            "line 3: column patient is 'p2', expected 'p1' as in line 2: a film shows",
         ),
     ],
 )
@@ -87,7 +87,7 @@ def test_faulty_rows(tmp_path, row, expected):
         ("", r"columns image, x, y, side are missing, found \[\]"),
         (HEADER, "no labelled film"),
         ("image,x,y\n", "columns side are missing"),
-        ("image,x,x,y,side\n", "a column stands twice"),
+        ("image,x,x,y,side\n", "a column occurs twice"),
         ((HEADER + ROW).replace(",", ";"), "are missing, found .* separated by ','"),
         ("größe".encode("latin-1"), "not UTF-8"),
         (HEADER + '"a.jpg,1', "not CSV"),  # a quote that never ends

@@ -67,7 +67,7 @@ def test_all_cancelled(tmp_path):
         read_text(tmp_path, "a.json", [task(annotation(REGION, was_cancelled=True))])
 
 
-# x, y is the corner after the turn: for a box that seems to be at 40..120 x 50..150 turned by 90 degrees clockwise about its
+# x, y is the corner after the rotation: the box at 40..120 x 50..150 is rotated by 90 degrees clockwise about its
 # corner (120, 50), the width 100 goes down and the height 80 to the left
 TURNED = {"x": 30, "y": 25, "width": 25, "height": 40, "rotation": 90, "rectanglelabels": ["hip"]}
 
@@ -83,7 +83,7 @@ def test_rotation_in_percents_would_be_another_box(tmp_path):
     region = {**REGION, "value": {**value, "rectanglelabels": ["hip"]}}
     (film,) = read_text(tmp_path, "a.json", [task(annotation(region))], rotated="enclose")
     assert film.boxes[0].box == pytest.approx((60, 40, 160, 150), abs=1e-9)
-    with pytest.raises(DatasetError, match="task 1, annotation 1, region 1: box is turned"):
+    with pytest.raises(DatasetError, match="task 1, annotation 1, region 1: box is rotated"):
         read_text(tmp_path, "a.json", [task(annotation(region))])
 
 
@@ -95,7 +95,7 @@ def test_label_of_a_separate_control(tmp_path):
     assert [each.label for each in film.boxes] == ["hip"]
 
 
-def test_answers_about_the_film_are_passed_over(tmp_path):
+def test_answers_about_the_film_are_skipped(tmp_path):
     answers = [{"type": "choices", "value": {"choices": ["good"]}}, {"type": "textarea", "value": {"text": ["x"]}}]
     assert boxes(read_text(tmp_path, "a.json", [task(annotation(*answers, REGION))])) == {"a.jpg": [(40, 50, 120, 150)]}
 
@@ -194,7 +194,7 @@ def test_csv_holds_json_in_columns(tmp_path, mark):
 
 
 def test_csv_cut_short(tmp_path):
-    with pytest.raises(DatasetError, match=r"line 2: 1 rows for a\.jpg, region_count says 2: export again"):
+    with pytest.raises(DatasetError, match=r"line 2: 1 rows for a\.jpg, region_count says 2: export the labels again"):
         read_text(tmp_path, "a.csv", HEAD + row(2, 0, RECT))
 
 
@@ -246,7 +246,7 @@ def test_picture_in_the_label_file_is_never_kept(tmp_path):
 
 
 def test_turned_boxes(tmp_path):
-    # a square on its tip, with diagonals of 28: the upright box around it has them as its sides
+    # a square on its tip, with diagonals of 28: the axis-aligned box around it has them as its sides
     points = [[50, 40], [64, 54], [50, 68], [36, 54]]
     document = labelme(points, "rotation")
     assert read_text(tmp_path, "a.json", document, rotated="enclose")[0].boxes[0].box == (36, 40, 64, 68)
@@ -267,7 +267,7 @@ def coco(**changes):
 
 def test_literal(tmp_path):
     (film,) = read_text(tmp_path, "a.json", coco())
-    # ids from 0 are no obstacle; x1 = 10.5 + 30, y1 = 20 + 40.25
+    # ids may start at 0; x1 = 10.5 + 30, y1 = 20 + 40.25
     assert [(box.box, box.label, box.place) for box in film.boxes] == [((10.5, 20, 40.5, 60.25), "hip", "annotation 1")]
     assert (film.film, film.name, film.relative) == ("train\\a.jpg", "a.jpg", "train/a.jpg")
     assert (film.declared, film.place) == ((100, 80), "image 1")
@@ -275,7 +275,7 @@ def test_literal(tmp_path):
     assert film.annotator is None
 
 
-def test_ids_may_be_texts_and_categories_further(tmp_path):
+def test_ids_may_be_strings_and_categories_unused(tmp_path):
     document = coco(
         images=[{"id": "x", "file_name": "a.jpg"}, {"id": "y", "file_name": "b.jpg", "width": None, "height": 0}],
         annotations=[{"image_id": "y", "category_id": "k", "bbox": [0, 0, 1, 1]}],
@@ -287,7 +287,7 @@ def test_ids_may_be_texts_and_categories_further(tmp_path):
     assert films[1].boxes[0].label == "hip"
 
 
-def test_boxes_to_be_ignored_are_apart(tmp_path):
+def test_ignored_boxes_are_kept_apart(tmp_path):
     flags = ({"iscrowd": 1}, {"ignore": 1}, {"ignore": True}, {"iscrowd": 0, "ignore": 0}, {"ignore": None})
     annotations = [
         {"id": n, "image_id": 0, "category_id": 0, "bbox": [n, 2, 3, 4], **each} for n, each in enumerate(flags)

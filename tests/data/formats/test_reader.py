@@ -1,8 +1,8 @@
-"""Any boxes written in any format are read back; any damage is a DatasetError or nothing.
+"""Any boxes written in any format are read back; damaged files raise DatasetError or nothing.
 
-The same ten films in every format are the same boxes.
+The same ten films give the same boxes in every format.
 
-Options that can't be, or that don't fit the file.
+Invalid options, and options that don't fit the file.
 """
 
 import json
@@ -62,9 +62,9 @@ def test_round_trip(format, found):
 
 
 def read_or_refuse(path, format):
-    """Nothing but DatasetError, which names the file, may be raised."""
+    """Only DatasetError, with the name of the file, may be raised."""
     try:
-        refused = None if read_labels(path, format, film_size=lambda name: (454, 373)) else "nothing read, nothing said"
+        refused = None if read_labels(path, format, film_size=lambda name: (454, 373)) else "no labels and no error"
     except DatasetError as error:
         refused = str(error)
     assert refused is None or refused.startswith(f"{path}: ")
@@ -73,8 +73,8 @@ def read_or_refuse(path, format):
 @ANY
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_damage_is_no_traceback(format, data):
-    """Bytes of one file replaced, left out or put in: the labels are read, or DatasetError says what is wrong."""
+def test_damage_raises_only_dataset_error(format, data):
+    """Bytes of one file are replaced, removed or inserted: the labels are read, or DatasetError is raised."""
     with tempfile.TemporaryDirectory() as folder:
         path = WRITERS[format][0](Path(folder), items(TEN[:2]))
         path = path if path.is_file() else next(iter(sorted(path.glob("IMG0000*"))))
@@ -108,7 +108,7 @@ JSON = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(JSON, st.sampled_from([None, "coco", "labelme", "labelstudio", "via"]))
-def test_any_json_is_no_traceback(document, format):
+def test_any_json_raises_only_dataset_error(document, format):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.json")
         path.write_text(json.dumps(document))
@@ -130,7 +130,7 @@ def near(boxes, tolerance):
 
 
 def test_every_format_has_a_writer():
-    # squares alone, as hip tables have, are not the ten films
+    # hip tables hold squares only, which the ten films aren't
     assert {format for _, format, _ in WRITERS.values()} == set(FORMATS) - {"hips"}
 
 
@@ -156,8 +156,8 @@ def test_ten_films(tmp_path, write, format, tolerance, named):
 def test_detected_from_content(tmp_path, write, format, tolerance):
     path = write(tmp_path, items(TEN))
     path = path if path.is_file() else next(path.glob("IMG0000*"))
-    odd = path.rename(path.with_name("odd.txt" if format == "yolo" else "odd.dat"))
-    assert detect_format(load_label_file(odd, "odd")) == format
+    renamed = path.rename(path.with_name("renamed.txt" if format == "yolo" else "renamed.dat"))
+    assert detect_format(load_label_file(renamed, "renamed")) == format
 
 
 @IN_ANY_FORMAT
@@ -259,13 +259,13 @@ def test_pipe_is_not_waited_for(tmp_path):
 
 def test_too_large(tmp_path):
     with (tmp_path / "a.json").open("wb") as file:
-        file.truncate(1 << 40)  # a hole: takes no room
+        file.truncate(1 << 40)  # a sparse file: takes no space
     with pytest.raises(DatasetError, match="1099511627776 bytes, expected at most 536870912"):
         read_labels(tmp_path / "a.json")
 
 
 def test_films_are_never_opened(tmp_path, monkeypatch):
-    """Paths in label files are of another machine: only label files are opened."""
+    """Paths in label files are those of another machine: only label files are opened."""
     path = tmp_path / "a.xml"
     path.write_text(VOC.format("/etc/passwd"))
     opened = []
@@ -315,7 +315,7 @@ def test_no_film(value):
         ("http://localhost:8080/data/upload/3/abcd1234-a%20b.jpg", "a b.jpg"),
         ("upload/3/abcd1234-a.jpg", "a.jpg"),
         ("/data/upload/3/a.jpg", "a.jpg"),
-        ("/data/upload/3/ABCD1234-a.jpg", "ABCD1234-a.jpg"),  # Label Studio's digits are small
+        ("/data/upload/3/ABCD1234-a.jpg", "ABCD1234-a.jpg"),  # Label Studio writes lower-case digits
         ("/data/local-files/?d=films/a%20b.jpg", "films/a b.jpg"),
         ("/data/local-files/?d=films/abcd1234-a.jpg", "films/abcd1234-a.jpg"),  # not uploaded, so the name is its own
         ("s3://bucket/films/a.jpg", "films/a.jpg"),

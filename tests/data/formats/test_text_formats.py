@@ -59,7 +59,7 @@ def test_rows_of_nine_are_corners(tmp_path):
     # corners (100, 40), (160, 120), (120, 150), (60, 70)
     write(tmp_path, a_txt="0 .25 .2 .4 .6 .3 .75 .15 .35")
     assert read_labels(tmp_path, film_size=size, rotated="enclose")[0].boxes[0].box == pytest.approx((60, 40, 160, 150))
-    with pytest.raises(DatasetError, match=r"a\.txt: line 1: box is turned, expected an upright one"):
+    with pytest.raises(DatasetError, match=r"a\.txt: line 1: box is rotated, expected an axis-aligned one"):
         read_labels(tmp_path, film_size=size)
 
 
@@ -91,7 +91,7 @@ def test_classes_by_option(tmp_path):
 @pytest.mark.parametrize(
     ("classes", "expected"),
     [
-        ({}, r"a\.txt: no names of classes: put classes\.txt beside it, a name a line, or give classes="),
+        ({}, r"a\.txt: no names of classes: put a classes\.txt beside it with one name per line, or give classes="),
         ({"classes_txt": ""}, "classes are .*, expected at least one, each once"),
         ({"classes_txt": "hip\nhip"}, "expected at least one, each once"),
         ({"classes_txt": "knee", "data_yaml": "names: [hip]"}, r"classes\.txt and data\.yaml in .* differ"),
@@ -129,8 +129,8 @@ def cut_short(name):
     ("film_size", "expected"),
     [
         (None, r"a\.txt: YOLO files have no sizes: give film_size="),
-        (lambda name: None, r"film_size gives None for 'a': add the film, or remove its label file"),
-        (lambda name: (0, 5), r"film_size gives \(0, 5\) for 'a'"),
+        (lambda name: None, r"film_size returns None for 'a': add the film, or remove its label file"),
+        (lambda name: (0, 5), r"film_size returns \(0, 5\) for 'a'"),
         (cut_short, r"a\.txt: size of a: a\.jpg: cut short"),
     ],
 )

@@ -50,7 +50,7 @@ def test_a_zero_in_one_file_is_proof_for_all(tmp_path):
 
 
 def test_one_based_is_one_pixel_apart_from_zero_based(tmp_path):
-    """The slip that the origin is about: at the left and upper edges only."""
+    """The off-by-one that `origin` decides: at the left and upper edges only."""
     content = voc(11, 21, 30, 50)
     (one,), (zero,) = (read_text(tmp_path, "a.xml", content, origin=origin) for origin in (1, 0))
     assert [b - a for a, b in zip(one.boxes[0].box, zero.boxes[0].box)] == [1, 1, 0, 0]
@@ -63,7 +63,7 @@ def test_one_based_is_one_pixel_apart_from_zero_based(tmp_path):
         ("a", "", "a"),  # without its extension
         ("a", "<path>C:\\films\\a.jpg</path>", "a.jpg"),
         ("a", "<path>/home/me/a.jpg</path>", "a.jpg"),
-        ("a", "<path>C:\\films\\b.jpg</path>", "a"),  # another film's
+        ("a", "<path>C:\\films\\b.jpg</path>", "a"),  # of another film
         ("a.jpg", "<path>C:\\films\\b.png</path>", "a.jpg"),
         ("", "<path>C:\\films\\b.png</path>", "b.png"),
         ("sub\\a.jpg", "", "sub\\a.jpg"),
@@ -74,7 +74,7 @@ def test_names(tmp_path, name, path, expected):
     assert film.film == expected
 
 
-def test_parts_of_things_are_passed_over(tmp_path):
+def test_parts_of_objects_are_skipped(tmp_path):
     """VOC 2007 has boxes of hands and heads within those of persons."""
     part = "<part><name>head</name><bndbox><xmin>0</xmin></bndbox></part>"
     content = voc(11, 21, 30, 50).replace("</object>", part + "</object>")
@@ -133,7 +133,7 @@ def test_rotation_about_the_centre(tmp_path, degrees, expected):
     (film,) = read_text(tmp_path, "a.xml", content, rotated="enclose")
     assert film.boxes[0].box == pytest.approx(expected, abs=1e-9)
     if len(degrees) > 6:
-        with pytest.raises(DatasetError, match="image 1, shape 1: box is turned, expected an upright one"):
+        with pytest.raises(DatasetError, match="image 1, shape 1: box is rotated, expected an axis-aligned one"):
             read_text(tmp_path, "a.xml", content)
 
 
@@ -146,7 +146,7 @@ def test_tracks_of_videos(tmp_path):
     frames = "".join(box((n, n, n + 10, n + 10), f'frame="{n}" outside="{int(n == 2)}"') for n in range(3))
     meta = "<meta><task><original_size><width>100</width><height>80</height></original_size></task></meta>"
     films = read_text(tmp_path, "a.xml", f'<annotations>{meta}<track id="0" label="hip">{frames}</track></annotations>')
-    # frame 2, where the hip is outside, isn't there
+    # frame 2, where the hip is outside, is left out
     assert boxes(films) == {"frame_000000": [(0, 0, 10, 10)], "frame_000001": [(1, 1, 11, 11)]}
     assert {film.declared for film in films} == {(100, 80)}
 
