@@ -123,11 +123,7 @@ def decide_frame(film: str, declared: Size | None, stored: Size, upright: Size, 
         return Frame("upright")
     if declared is not None and stored != upright:
         return Frame("raw" if declared == stored else "upright")
-    reason = (
-        "the label file declares no size"
-        if declared is None
-        else f"the size {_shown(declared)} is the same in both frames"
-    )
+    reason = "no size is declared" if declared is None else f"the size {_shown(declared)} is the same in both frames"
     return Frame(
         "upright",
         f"{film}: EXIF orientation is {orientation} and {reason}, so it is unknown whether its boxes were drawn in the "

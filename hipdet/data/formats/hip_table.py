@@ -31,7 +31,7 @@ def read_hip_table(file: LabelFile, options: LabelOptions, faults: FaultLog) -> 
             if film.remarks["patient"] != patient:
                 raise LabelFault(
                     f"column patient is {shown(patient)}, expected {shown(film.remarks['patient'])} as in {film.place}: "
-                    f"a film shows one patient"
+                    "a film has one patient"
                 )
             hip = _hip(row)
             same = [each.place for each in film.boxes if hip.picture_side and each.picture_side == hip.picture_side]

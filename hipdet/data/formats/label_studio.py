@@ -71,9 +71,7 @@ def film_of_address(address: str) -> str:
         LabelFault: the picture itself is embedded, or the address can't be parsed.
     """
     if address.startswith("data:"):
-        raise LabelFault(
-            "found an embedded picture, expected the address of a film: import films as files, export again"
-        )
+        raise LabelFault("embedded picture found, expected an address: import films as files and export again")
     local = address.startswith(("/data/", "upload/"))
     if not local and "://" not in address:
         return address

@@ -60,10 +60,8 @@ def read_csv(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[F
 def _form(header: list[str]) -> tuple[str, ...]:
     forms = [form for form in FORMS if set(form) <= set(header)]
     if len(forms) != 1:
-        groups = " or ".join(",".join(form) for form in FORMS)
-        raise LabelFault(
-            f"columns are {shown(header)}, expected image and one group of {groups}, separated by , ; or tab"
-        )
+        groups = " or ".join(",".join(form) for form in FORMS) + ", separated by , ; or tab"
+        raise LabelFault(f"columns are {shown(header)}, expected image and one group of {groups}")
     return forms[0]
 
 

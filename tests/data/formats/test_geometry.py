@@ -93,8 +93,8 @@ TALL, WIDE, SQUARE = (30, 50), (50, 30), (40, 40)
         (WIDE, WIDE, WIDE, 3, "upright", "the size 50x30 is the same in both frames"),
         (WIDE, WIDE, WIDE, 2, "upright", "the size 50x30 is the same in both frames"),
         (WIDE, WIDE, WIDE, 4, "upright", "the size 50x30 is the same in both frames"),
-        (None, WIDE, TALL, 6, "upright", "the label file declares no size"),
-        (None, WIDE, WIDE, 3, "upright", "the label file declares no size"),
+        (None, WIDE, TALL, 6, "upright", "no size is declared"),
+        (None, WIDE, WIDE, 3, "upright", "no size is declared"),
     ],
 )
 def test_frame(declared, stored, upright, orientation, name, warning):

@@ -70,7 +70,7 @@ def test_variants_read_alike(tmp_path, text):
         ),
         (
             ROW + "a.jpg,50,20,30,right,0,p2",
-            "line 3: column patient is 'p2', expected 'p1' as in line 2: a film shows",
+            "line 3: column patient is 'p2', expected 'p1' as in line 2: a film has one",
         ),
     ],
 )

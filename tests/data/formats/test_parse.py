@@ -161,7 +161,7 @@ BAD = [
     ("a.json", studio(value={"x": 1}, type="polygonlabels"), "type is 'polygonlabels', expected rectanglelabels"),
     ("a.json", studio(data={}), "task 1: image is missing, expected the address of one film"),
     ("a.json", studio(data={"image": ["a.jpg"]}), "task 1: image is ['a.jpg'], expected the address of one film"),
-    ("a.json", studio(data={"image": "data:image/png;base64,AAAA"}), "found an embedded picture, expected the address"),
+    ("a.json", studio(data={"image": "data:image/png;base64,AAAA"}), "embedded picture found, expected an address"),
     ("a.json", studio(data={"image": "http://[a/b.jpg"}), "address 'http://[a/b.jpg' can't be parsed"),
     ("a.json", studio(data={"image": "/data/local-files/"}), "the image's address is '', expected the file name"),
     ("a.json", studio(annotations=None), "task 1: annotations is None, expected a list"),
