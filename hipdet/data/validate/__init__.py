@@ -1,1 +1,1 @@
-"""Annotation files and films, checked before anything is trained on them."""
+"""Checks of annotation files and films before training."""

@@ -1,4 +1,4 @@
-"""Boxes of a COCO file: all that CocoDataset drops, and pycocotools takes, without a word; and its films on disk."""
+"""Checks of a COCO file's boxes, of which CocoDataset drops faulty ones silently, and of its films on disk."""
 
 from __future__ import annotations
 
@@ -13,73 +13,73 @@ from hipdet.data.validate.faults import Faults, FaultyRecord
 from hipdet.data.validate.structure import Record, file_name_fault
 from hipdet.radiographs.read import read_header
 
-TOLERANCE = 1.0  # px that a box may reach over the edge of its film: rounding of labelling tools
-AREA_TOLERANCE = 0.02  # of the box: areas of masks and of rounded boxes differ by less
+TOLERANCE = 1.0  # px that a box may reach over the edge of its film, as labelling tools round
+AREA_TOLERANCE = 0.02  # fraction of the box's area; areas of masks and of rounded boxes differ by less
 _DRAW = "draw it again"
 
 
 def check_annotations(
     annotations: Sequence[Record], images: Sequence[Record], categories: Sequence[Record], faults: Faults
 ) -> None:
-    """Each box is of an image and a category of the file, a box, and on its film."""
+    """Check that each annotation has an image and a category of the file, and a valid box on its film."""
     by_id = {image["id"]: image for image in images if is_whole(image["id"])}
     category_ids = sorted({category["id"] for category in categories if is_whole(category["id"])})
     seen: dict[tuple[object, ...], object] = {}
     for annotation in annotations:
         image_id, category_id = annotation["image_id"], annotation["category_id"]
         image = by_id.get(image_id) if is_whole(image_id) else None
-        of = faults.at(f"annotation {shown(annotation['id'])}", image["file_name"] if image else "")
+        report = faults.at(f"annotation {shown(annotation['id'])}", image["file_name"] if image else "")
         if image is None:
-            expected, remedy = "the id of an image of this file", "add the image, or drop the box"
-            of.error("image-unknown", f"image_id {shown(image_id)}", expected, remedy)
+            expected, remedy = "the id of an image of this file", "add the image, or remove the box"
+            report.error("image-unknown", f"image_id {shown(image_id)}", expected, remedy)
         if not is_whole(category_id) or category_id not in category_ids:
             expected, remedy = f"one of {category_ids}", "add the category, or fix the id"
-            of.error("category-unknown", f"category_id {shown(category_id)}", expected, remedy)
-        _check_flags(annotation, of)
-        if _check_box(annotation, image, of) and image is not None:
+            report.error("category-unknown", f"category_id {shown(category_id)}", expected, remedy)
+        _check_flags(annotation, report)
+        if _check_box(annotation, image, report) and image is not None:
             key = (image_id, shown(category_id), *annotation["bbox"])
             if key in seen:
-                of.error("box-twice", f"the same box as annotation {seen[key]}", "each ROI once", "remove one")
+                report.error("box-twice", f"the same box as annotation {seen[key]}", "each ROI once", "remove one")
             seen.setdefault(key, annotation["id"])
 
 
-def _check_flags(annotation: Record, of: FaultyRecord) -> None:
-    """iscrowd and ignore, which mean the same, take a box out of training and of the figures."""
+def _check_flags(annotation: Record, report: FaultyRecord) -> None:
+    """Warn of iscrowd and ignore, which mean the same: the box is left out of training and of the metrics."""
     crowd = annotation["iscrowd"]
     if crowd not in (0, 1) or isinstance(crowd, float):
-        of.error("iscrowd-invalid", f"iscrowd is {shown(crowd)}", "0 or 1", "write 0 for an ROI")
+        report.error("iscrowd-invalid", f"iscrowd is {shown(crowd)}", "0 or 1", "write 0 for an ROI")
     elif crowd or annotation.get("ignore"):
         key = "iscrowd" if crowd else "ignore"
-        found = f"{key} is set, so the box is neither an ROI nor background, in training and in figures"
-        of.warn("box-ignored", found, "0 for an ROI", "write 0 if it is an ROI like others")
+        found = f"{key} is set, so the box is neither an ROI nor background, in training and in the metrics"
+        report.warn("box-ignored", found, "0 for an ROI", "write 0 if it is an ordinary ROI")
 
 
-def _check_box(annotation: Record, image: Record | None, of: FaultyRecord) -> bool:
-    """Whether it is a box that training can use."""
+def _check_box(annotation: Record, image: Record | None, report: FaultyRecord) -> bool:
+    """Whether training can use the box."""
     box = finite_box(annotation["bbox"])
     if box is None:
-        of.error(
+        report.error(
             "box-not-numbers", f"bbox {shown(annotation['bbox'])}", "4 finite numbers [x, y, width, height]", _DRAW
         )
         return False
     _, _, w, h = box
     if w < 1 or h < 1:
         found = f"bbox {shown(annotation['bbox'])}, {w:g} wide and {h:g} high"
-        of.error("box-too-small", found, "at least 1 px", _DRAW)
+        report.error("box-too-small", found, "at least 1 px", _DRAW)
         return False
-    if image is not None and not _check_place(box, image, annotation["bbox"], of):
+    if image is not None and not _check_place(box, image, annotation["bbox"], report):
         return False
     area = finite(annotation["area"])
     # CocoDataset drops a box without area, pycocotools one above 1e10
     if area is None or not 0 < area <= MAX_SIDE**2:
-        of.error("area-invalid", f"area {shown(annotation['area'])}", f"{w * h:g}", "write width x height")
+        report.error("area-invalid", f"area {shown(annotation['area'])}", f"{w * h:g}", "write width x height")
         return False
     if abs(area - w * h) > AREA_TOLERANCE * w * h and not annotation.get("segmentation"):
-        of.warn("area-differs", f"area {area:g}", f"{w * h:g}", "write width x height")
+        report.warn("area-differs", f"area {area:g}", f"{w * h:g}", "write width x height")
     return True
 
 
-def _check_place(box: tuple[float, float, float, float], image: Record, bbox: object, of: FaultyRecord) -> bool:
+def _check_place(box: tuple[float, float, float, float], image: Record, bbox: object, report: FaultyRecord) -> bool:
     width, height = image["width"], image["height"]
     if not (is_side(width) and is_side(height)):
         return True
@@ -88,30 +88,30 @@ def _check_place(box: tuple[float, float, float, float], image: Record, bbox: ob
     if over <= 0:
         return True
     found = f"bbox {shown(bbox)} [x, y, width, height] reaches {over:g} px out of the film of {width}x{height}"
-    beside = x >= width or y >= height or x + w <= 0 or y + h <= 0  # nothing of it is on the film: CocoDataset drops it
-    if over <= TOLERANCE and not beside:
-        of.warn("box-over-edge", found, "a box on the film", "clip it")
+    outside = x >= width or y >= height or x + w <= 0 or y + h <= 0  # no part is on the film: CocoDataset drops it
+    if over <= TOLERANCE and not outside:
+        report.warn("box-over-edge", found, "a box on the film", "clip it")
         return True
-    if not beside and 0 <= x < w <= width + TOLERANCE and 0 <= y < h <= height + TOLERANCE:
+    if not outside and 0 <= x < w <= width + TOLERANCE and 0 <= y < h <= height + TOLERANCE:
         remedy = f"it is probably [x0, y0, x1, y1]: write [{x:g}, {y:g}, {w - x:g}, {h - y:g}]"
-        of.error("box-corners", found, "[x, y, width, height]", remedy)
+        report.error("box-corners", found, "[x, y, width, height]", remedy)
     else:
         remedy = "clip or redraw it, and check that it was drawn on the upright film of this size"
-        of.error("box-outside", found, "a box on the film", remedy)
+        report.error("box-outside", found, "a box on the film", remedy)
     return False
 
 
 def check_films(images: Iterable[Record], root: Path, faults: Faults, progress: bool) -> None:
-    """Films are there, whole as far as their headers and ends show it, and of the declared upright size.
+    """Check that films exist, are complete as far as headers and ends show, and have the declared upright size.
 
-    Headers and ends are read, not the pixels: thousands of JPEGs take a second.  Image records that are faulty themselves are
-    passed over.
+    Headers and ends are read, not the pixels: thousands of JPEGs take a second.  Image records with a faulty file name are
+    skipped.
 
     Args:
         images: Image records.
-        root: What file names are below.
-        faults: Where faults go.
-        progress: Whether to show a bar, on a terminal.
+        root: Folder that file names are relative to.
+        faults: Collects the faults.
+        progress: Whether to show a progress bar on a terminal.
     """
     if not root.is_dir():
         faults.at().error("root-missing", f"image root {root}", "a folder", "check data_root and data_prefix")
@@ -122,24 +122,24 @@ def check_films(images: Iterable[Record], root: Path, faults: Faults, progress: 
             _check_film(root / str(name), image, faults.at(f"image {image.get('id')}", name))
 
 
-def _check_film(path: Path, image: Record, of: FaultyRecord) -> None:
+def _check_film(path: Path, image: Record, report: FaultyRecord) -> None:
     if not path.is_file():
-        of.error("film-missing", "no such film", f"a film at {path}", "check the image root, or drop it")
+        report.error("film-missing", "no such film", f"a film at {path}", "check the image root, or remove the record")
         return
     try:
         header = read_header(path)
     except RadiographError as error:
         found, _, remedy = error.reason.partition(": ")
-        of.error("film-unreadable", found, "a readable film", remedy or "export it again")
+        report.error("film-unreadable", found, "a readable film", remedy or "export it again")
         return
     declared, upright = (image.get("width"), image.get("height")), header.upright
     found, expected = f"{declared[0]}x{declared[1]} declared", f"{upright[0]}x{upright[1]}, the upright film's size"
     if declared != upright and declared == header.stored:
-        remedy = "EXIF orientation was ignored when it was labelled: turn its boxes to the upright film"
-        of.error("size-not-upright", found, expected, remedy)
+        remedy = "EXIF orientation was ignored when it was labelled: rotate its boxes into the upright frame"
+        report.error("size-not-upright", found, expected, remedy)
     elif declared != upright:
-        of.error("size-differs", found, expected, "label this very file, not a resized or turned copy")
+        report.error("size-differs", found, expected, "label this file itself, not a resized or rotated copy")
     elif header.orientation != 1 and header.stored == upright:
         found = f"EXIF orientation {header.orientation}, which leaves the size as it is"
-        remedy = "look at the film: a tool that ignores EXIF would have labelled it turned over"
-        of.warn("orientation-unclear", found, "boxes of the upright film", remedy)
+        remedy = "check the film: a tool that ignores EXIF would have labelled it upside down or mirrored"
+        report.warn("orientation-unclear", found, "boxes of the upright film", remedy)

@@ -1,4 +1,4 @@
-"""All checks of one annotation file, and the gate before training."""
+"""All checks of one annotation file, and the one that refuses faulty files before training."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ HIPS = ("hip",)
 
 @dataclass(frozen=True)
 class Expected:
-    """What the user knows of the data.
+    """What the user expects of the data.
 
     Attributes:
         classes: Names that the categories must have, in this order; None for any.
-        rois: ROIs on a film; None not to check.  Hips come in twos.
-        square_tolerance: Part of the longer side by which the sides of a box may differ; None not to check.
+        rois: Number of ROIs on a film, 2 for hips; None for no check.
+        square_tolerance: Largest difference of a box's sides, as a fraction of the longer one; None for no check.
     """
 
     classes: tuple[str, ...] | None = None
@@ -37,7 +37,7 @@ class Expected:
 
     @classmethod
     def of_classes(cls, classes: Sequence[str] | None) -> Expected:
-        """What follows from the classes: two squares for hips, nothing for others."""
+        """The expectations for these classes: two squares on a film for hips, none for others."""
         names = None if classes is None else tuple(classes)
         return cls(names, 2, SQUARE_TOLERANCE) if names == HIPS else cls(names)
 
@@ -48,16 +48,16 @@ def validate(
     expected: Expected | None = None,
     progress: bool = False,
 ) -> tuple[dict[str, Any], list[Fault]]:
-    """Read a COCO file and find all of its faults in one run.
+    """Read a COCO file and find all of its faults in one pass.
 
     Args:
         path: The file.
-        image_root: What its file names are below; None not to look at films.
-        expected: What is known of the data.
-        progress: Whether to show a bar over the films.
+        image_root: Folder that its file names are relative to; None to skip the checks of films.
+        expected: What the user expects of the data.
+        progress: Whether to show a progress bar.
 
     Returns:
-        The parsed file, empty where it can't be used at all, and the faults: errors and warnings.
+        The parsed file, empty if it can't be used at all, and its faults: errors and warnings.
     """
     path, expected = Path(path), expected or Expected()
     faults = Faults(path.name)
@@ -75,7 +75,7 @@ def validate(
     if not images:
         faults.at().error("no-images", "empty dataset: no images", "at least one", "export the annotations again")
     elif all(map(is_ignored, annotations)):
-        faults.at().error("no-boxes", "no ground truth boxes", "at least one", "there is nothing to train or test on")
+        faults.at().error("no-boxes", "no ground truth boxes", "at least one", "label films to train or test on")
     good = sound_images(images)
     check_plausibility(good, sound(annotations, good), expected.rois, expected.square_tolerance, faults)
     if image_root is not None:
@@ -88,9 +88,9 @@ def require_valid(
     image_root: str | os.PathLike[str] | None = None,
     classes: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """The annotations at `path`, if neither they nor, with `image_root`, the films below it have an error.
+    """Load the annotations at `path`; they and, with `image_root`, their films must have no errors.
 
-    Warnings are counted in one line of the log.
+    The number of warnings is logged in one line.
 
     Raises:
         DatasetError: the number of errors and the first 20.

@@ -1,4 +1,4 @@
-"""What is wrong with a data set, or likely to be: file, id, what was found, what was expected, how to fix it."""
+"""Faults of a data set, certain or likely: file, id, what was found, what was expected, how to fix it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Fault:
         kind: Short stable name, such as ``box-outside``.
         file: Name of the annotation file.
         id: Which record: ``annotation 17``, ``image 3``; empty for the file as a whole.
-        film: File name of the film; empty where it plays no part.
-        found: What is there.
-        expected: What should be there.
-        remedy: What to do.
-        warning: Whether it is only likely to be wrong, so that training may go on.
+        film: File name of the film; empty if the fault isn't about one film.
+        found: What was found.
+        expected: What was expected.
+        remedy: How to fix it.
+        warning: Whether this is only likely to be wrong, so training may go on.
     """
 
     kind: str
@@ -44,7 +44,7 @@ class Fault:
         return f"{self.file}: {where + ': ' if where else ''}{self.found}, expected {self.expected}: {self.remedy}"
 
     def record(self) -> dict[str, Any]:
-        """For JSON, whose key for the remedy is ``mend``."""
+        """The fault for JSON, where the key of the remedy is ``mend``."""
         fields = asdict(self)
         del fields["warning"]
         return {"severity": self.severity, **fields, "mend": fields.pop("remedy")}
@@ -58,23 +58,23 @@ class Faults:
         self.found: list[Fault] = []
 
     def at(self, id: str = "", film: object = "") -> FaultyRecord:
-        """To note faults of a record, with the film that it is of; without `id` those of the file as a whole."""
+        """Get the reporter for a record and its film; without `id`, for the file as a whole."""
         return FaultyRecord(self, id, film if isinstance(film, str) else repr(film))
 
 
 class FaultyRecord(NamedTuple):
-    """One record, or the file as a whole, and where its faults are noted."""
+    """Reports the faults of one record, or of the file as a whole."""
 
     faults: Faults
     id: str
     film: str
 
     def error(self, kind: str, found: str, expected: str, remedy: str) -> None:
-        """Note what training would go wrong with."""
+        """Report what would make training fail or silently go wrong."""
         self.faults.found.append(Fault(kind, self.faults.file, self.id, self.film, found, expected, remedy))
 
     def warn(self, kind: str, found: str, expected: str, remedy: str) -> None:
-        """Note what needs a look."""
+        """Report what is unlikely and should be checked."""
         self.faults.found.append(
             Fault(kind, self.faults.file, self.id, self.film, found, expected, remedy, warning=True)
         )
@@ -84,11 +84,11 @@ WIDTH = 120
 
 
 def fault_table(faults: Sequence[Fault], show: int) -> str:
-    """Errors, then warnings, by kind: where, then what was found, expected, and how to fix it.
+    """A text table of errors, then warnings, by kind: the place, then what was found, expected, and how to fix it.
 
     Args:
-        faults: To list.
-        show: At most so many of a kind; 0 for all.
+        faults: The faults to list.
+        show: Largest number to list of each kind; 0 for all.
     """
     lines: list[str] = []
     for _, group in groupby(sorted(faults, key=_kind), key=_kind):

@@ -1,4 +1,4 @@
-"""Boxes that are legal but unlikely: squares that aren't, sizes far from the others', sides that are swapped."""
+"""Warnings about valid but implausible annotations: boxes that aren't square, unusual sizes, swapped sides."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hipdet.data.film_status import is_done, left_out
 from hipdet.data.validate.faults import Faults, FaultyRecord
 from hipdet.data.validate.structure import Record
 
-RATIO_FACTOR = 3.0  # ROIs of one kind spread by less around their median: hips of the paper from 0.5 to 1.6 of it
-FEWEST = 10  # boxes that a median is worth something of
-OVERLAP = 0.5  # IoU above which two boxes are one ROI, labelled twice; the ROIs of a film don't overlap
+RATIO_FACTOR = 3.0  # ROIs of a class differ less from their median: the paper's hips are 0.5 to 1.6 times it
+FEWEST = 10  # number of boxes of a class from which on its median is used
+OVERLAP = 0.5  # IoU above which two boxes of a class are probably one ROI that was labelled twice
 
 SIDES = ("left", "right", None)
-_LOOK = "look at the film"
+_CHECK = "check the film"
 
 
 def check_plausibility(
@@ -27,14 +27,14 @@ def check_plausibility(
     square_tolerance: float | None,
     faults: Faults,
 ) -> None:
-    """Warn of what is unlikely.
+    """Warn of implausible annotations.
 
     Args:
-        images: Sound image records.
-        annotations: Sound annotations.
-        rois: How many a film has; None not to check.
-        square_tolerance: Part of the longer side by which the sides of a box may differ; None not to check.
-        faults: Where warnings go.
+        images: Image records that :func:`sound_images` returns.
+        annotations: Annotations that :func:`sound` returns.
+        rois: Number of ROIs on a film; None for no check.
+        square_tolerance: Largest difference of a box's sides, as a fraction of the longer one; None for no check.
+        faults: Collects the warnings.
     """
     of_image: dict[int, list[Record]] = defaultdict(list)
     for annotation in annotations:
@@ -43,12 +43,12 @@ def check_plausibility(
     medians = _median_ratios(images, of_image)
     for image in images:
         boxes = of_image[image["id"]]
-        of = faults.at(f"image {image['id']}", image["file_name"])
+        report = faults.at(f"image {image['id']}", image["file_name"])
         if reason := left_out(image):
-            remedy = "finish it in hipdet annotate; training passes it over"
-            of.warn("film-left-out", reason, "a film that is done", remedy)
+            remedy = "finish it in hipdet annotate, or leave it: training skips it"
+            report.warn("film-left-out", reason, "a finished film", remedy)
         elif boxes or not is_done(image):
-            _check_count(of, len(boxes), rois)
+            _check_count(report, len(boxes), rois)
         _check_sides(image, boxes, faults)
         _check_overlap(image, boxes, faults)
         for annotation in boxes:
@@ -56,7 +56,7 @@ def check_plausibility(
     without = [image["file_name"] for image in images if not image.get("patient")]
     if without:
         found = f"{len(without)} of {len(images)} images without patient"
-        remedy = "add it, or splits may leak"
+        remedy = "add patients: without them, splits may leak"
         faults.at(film=without[0]).warn("patient-missing", found, "a pseudonym for each", remedy)
 
 
@@ -75,62 +75,62 @@ def _median_ratios(images: Sequence[Record], of_image: dict[int, list[Record]]) 
 def _check_size(
     image: Record, annotation: Record, typical: float | None, square_tolerance: float | None, faults: Faults
 ) -> None:
-    """Not far from the `typical` ratio, and a square unless the edge of the film cuts it."""
-    of, ratio = faults.at(f"annotation {annotation['id']}", image["file_name"]), _ratio(image, annotation)
+    """Warn if the ratio is far from `typical`, or if the box isn't a square though no edge of the film cuts it."""
+    report, ratio = faults.at(f"annotation {annotation['id']}", image["file_name"]), _ratio(image, annotation)
     if typical and not typical / RATIO_FACTOR <= ratio <= typical * RATIO_FACTOR:
-        of.warn("ratio-unlikely", f"ratio_ROI/image {ratio:.3f}", f"near {typical:.3f}, the median", _LOOK)
+        report.warn("ratio-unlikely", f"ratio_ROI/image {ratio:.3f}", f"near {typical:.3f}, the median", _CHECK)
     x, y, w, h = annotation["bbox"]
     cut = x <= 1 or y <= 1 or x + w >= image["width"] - 1 or y + h >= image["height"] - 1
     if square_tolerance is not None and not cut and abs(w - h) > square_tolerance * max(w, h):
-        of.warn("not-square", f"{w:g} wide and {h:g} high", "a square", "redraw it")
+        report.warn("not-square", f"{w:g} wide and {h:g} high", "a square", "redraw it")
 
 
-def _check_count(of: FaultyRecord, count: int, rois: int | None) -> None:
+def _check_count(report: FaultyRecord, count: int, rois: int | None) -> None:
     if not count:
-        remedy = "label it, or leave it if it has none: training takes it as a film without ROI"
-        of.warn("no-roi", "0 ROIs", f"{rois or 'at least 1'}", remedy)
+        remedy = "label it, or leave it if it has none: training uses it as a film without ROI"
+        report.warn("no-roi", "0 ROIs", f"{rois or 'at least 1'}", remedy)
     elif rois is not None and count != rois:
-        of.warn("too-few-rois" if count < rois else "too-many-rois", f"{count} ROIs", f"{rois}", _LOOK)
+        report.warn("too-few-rois" if count < rois else "too-many-rois", f"{count} ROIs", f"{rois}", _CHECK)
 
 
 def _check_sides(image: Record, boxes: Sequence[Record], faults: Faults) -> None:
-    """The left ROI of the picture is left; it is the patient's right one."""
+    """Warn if picture_side and laterality are invalid, don't mirror each other, or contradict the positions of the boxes."""
     centre = {}
     for annotation in boxes:
-        of = faults.at(f"annotation {annotation['id']}", image["file_name"])
+        report = faults.at(f"annotation {annotation['id']}", image["file_name"])
         sides = [annotation.get("picture_side"), annotation.get("laterality")]
         if not all(side in SIDES for side in sides):
             found = f"picture_side {shown(sides[0])}, laterality {shown(sides[1])}"
-            of.warn("side-unknown", found, "left, right or nothing", "fix it")
+            report.warn("side-unknown", found, "left, right or nothing", "fix it")
             continue
         if sides[0] is not None:
             centre[sides[0]] = annotation["bbox"][0] + annotation["bbox"][2] / 2
         if sides[0] is not None and sides[0] == sides[1]:
             found = f"picture_side and laterality are both {sides[0]!r}"
-            of.warn("side-mirrored", found, "the patient's right at the picture's left", _LOOK)
+            report.warn("side-mirrored", found, "the patient's right on the picture's left", _CHECK)
     if "left" in centre and "right" in centre and centre["left"] > centre["right"]:
         found = f"left ROI at x = {centre['left']:g}, right one at {centre['right']:g}"
-        of = faults.at(f"image {image['id']}", image["file_name"])
-        of.warn("sides-swapped", found, "left left of right", "swap them")
+        report = faults.at(f"image {image['id']}", image["file_name"])
+        report.warn("sides-swapped", found, "the left ROI to the left of the right one", "swap them")
 
 
 def _check_overlap(image: Record, boxes: Sequence[Record], faults: Faults) -> None:
     if len(boxes) < 2:
         return
-    from pycocotools import mask  # here, as files without labels, such as the films of predictions, are read without it
+    from pycocotools import mask  # imported here, as files without labels don't need it
 
     corners = [[float(value) for value in annotation["bbox"]] for annotation in boxes]
     iou = mask.iou(corners, corners, [0] * len(corners))  # for two boxes three times as fast as iou_matrix
     for j in range(len(boxes)):
         for i in range(j):
             if iou[i, j] > OVERLAP and boxes[i]["category_id"] == boxes[j]["category_id"]:
-                of = faults.at(f"annotation {boxes[j]['id']}", image["file_name"])
+                report = faults.at(f"annotation {boxes[j]['id']}", image["file_name"])
                 found = f"IoU {iou[i, j]:.2f} with annotation {boxes[i]['id']}"
-                of.warn("rois-overlap", found, "ROIs that don't overlap", "remove one, if it was labelled twice")
+                report.warn("rois-overlap", found, "ROIs that don't overlap", "remove one if it is a repeat")
 
 
 def sound(annotations: Sequence[Record], images: Sequence[Record]) -> list[Record]:
-    """The annotations that have a box, an image and a category: what can be judged."""
+    """The annotations that have a valid box, image and category, so their plausibility can be checked."""
     ids = {image["id"] for image in images}
 
     def is_sound(annotation: Record) -> bool:
@@ -143,7 +143,7 @@ def sound(annotations: Sequence[Record], images: Sequence[Record]) -> list[Recor
 
 
 def sound_images(images: Sequence[Record]) -> list[Record]:
-    """The images that have an id, a size and a name."""
+    """The image records that have a valid id, size and name."""
     return [
         each
         for each in images

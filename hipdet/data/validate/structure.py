@@ -1,4 +1,4 @@
-"""A COCO file as JSON with the records that training needs: their ids, images and categories."""
+"""Checks of the structure of a COCO file: valid JSON, required fields, ids, images and categories."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hipdet.data.validate.faults import Faults
 Record = dict[str, Any]
 
 _EXPORT = "export the annotations again"
-_RENUMBER = "number them anew"
+_RENUMBER = "renumber them"
 FIELDS = {
     "images": ("id", "file_name", "width", "height"),
     # CocoDataset needs the area of a box, COCOeval iscrowd
@@ -24,7 +24,7 @@ FIELDS = {
 
 
 def read_coco(path: Path, faults: Faults) -> dict[str, Any] | None:
-    """The content of `path`; None, with its faults noted, where it isn't JSON with all records and their fields."""
+    """Parse `path`; None, with its faults reported, if it isn't JSON with all records and their fields."""
     before = len(faults.found)
     coco = _parse(path, faults)
     if coco is not None:
@@ -42,13 +42,14 @@ def _parse(path: Path, faults: Faults) -> dict[str, Any] | None:
         whole.error("file-missing", "no such file", f"{path}", "check the path, or make it with hipdet convert")
         return None
     except OSError as error:
-        whole.error("file-unreadable", f"can't be read ({error.strerror or error})", "a readable file", "check it")
+        found = f"can't be read ({error.strerror or error})"
+        whole.error("file-unreadable", found, "a readable file", "check the path and its permissions")
         return None
     except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
         whole.error("file-not-json", f"not JSON ({error})", "JSON in UTF-8", _EXPORT)
         return None
     if constants:
-        found = f"{len(constants)} x {', '.join(sorted(set(constants)))}, which is no JSON number"
+        found = f"{len(constants)} x {', '.join(sorted(set(constants)))}, which JSON doesn't allow"
         whole.error("not-a-number", found, "finite numbers", "fix the boxes")
         return None
     if not isinstance(coco, dict):
@@ -67,14 +68,15 @@ def _check_records(coco: dict[str, Any], key: str, fields: tuple[str, ...], faul
     for place, record in enumerate(records):
         where = f"{key}[{place}]"
         if not isinstance(record, dict):
-            faults.at(where).error("record-not-object", f"{where} is a {type(record).__name__}", "an object", _EXPORT)
+            found = f"{where} is of type {type(record).__name__}"
+            faults.at(where).error("record-not-object", found, "an object", _EXPORT)
         elif missing := [field for field in fields if field not in record]:
-            of = faults.at(f"{where} (id {shown(record.get('id'))})")
-            of.error("field-missing", f"{', '.join(missing)} missing", ", ".join(fields), "add them")
+            report = faults.at(f"{where} (id {shown(record.get('id'))})")
+            report.error("field-missing", f"{', '.join(missing)} missing", ", ".join(fields), "add them")
 
 
 def check_ids(kind: str, records: Sequence[Record], first: int, faults: Faults) -> None:
-    """Ids are whole numbers from `first` up, each used once."""
+    """Check that ids are whole numbers from `first` up, each used once."""
     ids = [record["id"] for record in records]
     for number in ids:
         if not is_whole(number) or number < first:
@@ -86,25 +88,25 @@ def check_ids(kind: str, records: Sequence[Record], first: int, faults: Faults) 
 
 
 def check_images(images: Sequence[Record], faults: Faults) -> None:
-    """Sizes are whole pixels; names lead to one film each, below the image root."""
+    """Check that sizes are whole pixels, and that each file name leads to a film of its own below the image root."""
     first: dict[str, Any] = {}
     folded: dict[str, str] = {}
     for image in images:
         name = image["file_name"]
-        of = faults.at(f"image {shown(image['id'])}", name)
+        report = faults.at(f"image {shown(image['id'])}", name)
         for key in ("width", "height"):
             if not is_side(image[key]):
                 expected = f"the pixels of the upright film, 1 to {MAX_SIDE}"
-                of.error("size-invalid", f"{key} is {shown(image[key])}", expected, "read them from the film")
+                report.error("size-invalid", f"{key} is {shown(image[key])}", expected, "read them from the film")
         if fault := file_name_fault(name):
-            of.error("name-invalid", f"file_name {fault}", "the path of a film below the image root", "fix it")
+            report.error("name-invalid", f"file_name {fault}", "the path of a film below the image root", "fix it")
             continue
         if name in first:
-            found = f"file_name is that of image {first[name]} too"
-            of.error("film-twice", found, "one record for a film", "remove one")
+            found = f"the same file_name as image {first[name]}"
+            report.error("film-twice", found, "one record per film", "remove one")
         elif folded.setdefault(name.casefold(), name) != name:
             found = f"differs from {folded[name.casefold()]!r} by case only"
-            of.warn("name-case", found, "names that differ", "rename one, as some disks don't tell them apart")
+            report.warn("name-case", found, "names that differ", "rename one: some file systems ignore case")
         first.setdefault(name, image["id"])
 
 
@@ -124,16 +126,16 @@ def file_name_fault(name: object) -> str | None:
 def check_categories(
     categories: Sequence[Record], annotations: Sequence[Record], classes: Sequence[str] | None, faults: Faults
 ) -> None:
-    """Names are texts, each used once, and with `classes` these, in their order."""
+    """Check that names are strings, each used once, and with `classes` that they are these, in this order."""
     for category in categories:
         if not isinstance(category["name"], str) or not category["name"]:
-            of = faults.at(f"category {shown(category['id'])}")
-            of.error("class-name", f"name is {shown(category['name'])}", "a text", "name the class")
+            report = faults.at(f"category {shown(category['id'])}")
+            report.error("class-name", f"name is {shown(category['name'])}", "a string", "name the class")
     names = [category["name"] for category in categories if isinstance(category["name"], str)]
     for name, count in Counter(names).items():
         if count > 1:
             faults.at(f"category {name!r}").error(
-                "class-twice", f"name stands {count} times", "once", "remove the others"
+                "class-twice", f"name is used {count} times", "once", "remove the others"
             )
     if classes is not None:
         _check_classes(categories, names, annotations, classes, faults)
@@ -152,20 +154,20 @@ def _check_classes(
             continue
         similar = near.pop(expected.strip().casefold(), None)
         if similar is not None:
-            of = faults.at(f"category {similar!r}")
-            of.error("class-name", f"{similar!r}", f"{expected!r}", "rename it")
+            report = faults.at(f"category {similar!r}")
+            report.error("class-name", f"{similar!r}", f"{expected!r}", "rename it")
         else:
-            of, remedy = faults.at(f"category {expected!r}"), "rename one, or name your --classes, or the config's"
-            of.error("class-missing", f"categories {shown(names)}", f"{expected!r}", remedy)
+            report, remedy = faults.at(f"category {expected!r}"), "rename one, or fix --classes or the config"
+            report.error("class-missing", f"categories {shown(names)}", f"{expected!r}", remedy)
     # CocoDataset numbers classes in the order of the file and names them in the order of the config
     order = [name for name in names if name in classes]
     if order != [name for name in classes if name in names] and len(set(order)) == len(order):
         remedy = "write the config's `classes` in the order of the file"
         faults.at().error("class-order", f"categories in the order {order}", f"{list(classes)}", remedy)
-    # a further category only matters when boxes would be dropped with it
+    # a further category only matters if boxes would be dropped with it
     used = {annotation["category_id"] for annotation in annotations if is_whole(annotation["category_id"])}
     for category in categories:
         if category["name"] in near.values() and is_whole(category["id"]) and category["id"] in used:
-            of = faults.at(f"category {category['name']!r}")
-            remedy = "add it to `classes`, or drop its boxes"
-            of.error("class-unknown", "boxes of a class that is dropped", f"one of {list(classes)}", remedy)
+            report = faults.at(f"category {category['name']!r}")
+            remedy = "add it to `classes`, or remove its boxes"
+            report.error("class-unknown", "boxes of a class that training drops", f"one of {list(classes)}", remedy)

@@ -12,7 +12,7 @@ from hipdet.data.validate.faults import Faults
 
 @pytest.fixture
 def root(tmp_path):
-    """Films of 40x24 upright: plain, and stored on its side with orientation 6."""
+    """Two films of 40x24 px upright: one stored upright, one stored rotated with orientation 6."""
     (tmp_path / "films").mkdir()
     Image.fromarray(np.zeros((24, 40), np.uint8)).save(tmp_path / "films/plain.jpg")
     exif = Image.Exif()
@@ -83,11 +83,11 @@ def test_an_orientation_that_keeps_the_size_is_a_warning(root):
 
 
 def test_names_are_not_followed_out_of_the_root(root):
-    # "../x.jpg" would be found missing if it were looked for; check_images reports the name
+    # if "../x.jpg" were followed, it would be reported as missing; check_images reports the name
     assert verify(images(("../x.jpg", 40, 24), ("/x.jpg", 40, 24), (None, 40, 24)), root) == []
 
 
-def test_root_is_no_folder(root):
+def test_missing_root(root):
     (fault,) = verify(images(("films/plain.jpg", 40, 24)), root / "none")
     assert fault.kind == "root-missing"
     assert "expected a folder: check data_root" in str(fault)
@@ -106,7 +106,7 @@ def test_require_valid_reports_both_kinds_of_fault(root):
 
 
 @pytest.mark.parametrize("content", ['{"images": 5}', '{"images": [1]}', "[]", "{"])
-def test_require_valid_survives_what_is_no_dataset(root, content):
+def test_require_valid_refuses_what_is_no_dataset(root, content):
     path = root / "hips.json"
     path.write_text(content)
     with pytest.raises(DatasetError):

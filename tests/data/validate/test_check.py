@@ -1,6 +1,6 @@
-"""One row for every kind of fault.
+"""One row for each kind of fault.
 
-What the validator passes, mmdet and pycocotools take whole: nothing is dropped, nothing is changed.
+mmdet and pycocotools read files without errors completely: nothing is dropped or changed.
 """
 
 import copy
@@ -59,7 +59,7 @@ def test_no_fault(tmp_path, place, value):
             "annotations.0.id",
             0,
             "id-invalid",
-            "annotation 0: id 0, expected a whole number from 1 up: number them anew",
+            "annotation 0: id 0, expected a whole number from 1 up: renumber them",
         ),
         ("annotations.0.id", 2, "id-twice", "annotation 2: id used 2 times, expected once"),
         ("annotations.0.id", "1", "id-invalid", "id '1', expected a whole number"),
@@ -89,7 +89,7 @@ def test_no_fault(tmp_path, place, value):
         ("annotations.0.bbox", [60, 70, -50, -50], "box-too-small", "-50 wide and -50 high"),
         ("annotations.0.bbox", [380, 20, 50, 50], "box-outside", "reaches 30 px out of the film of 400x300"),
         ("annotations.0.bbox", [10, -2, 50, 50], "box-outside", "reaches 2 px out of the film"),
-        # beside the film: 1 px over its edge, and nothing of it on the film
+        # outside the film: 1 px over its edge, and no part on the film
         ("annotations.0.bbox", [400, 20, 1, 1], "box-outside", "reaches 1 px out of the film of 400x300"),
         ("annotations.0.bbox", [20, -1, 1, 1], "box-outside", "reaches 1 px out of the film of 400x300"),
         # hip at 250..300, 200..250 written by its corners: 250 + 300 > 400
@@ -124,17 +124,17 @@ def test_no_fault(tmp_path, place, value):
         ("images.0.file_name", "a\\1.jpg", "name-invalid", "has a backslash"),
         ("images.0.file_name", "  ", "name-invalid", "file_name is '  ', expected the path of a film"),
         ("images.0.file_name", 5, "name-invalid", "file_name is 5"),
-        ("images.0.file_name", "a/2.jpg", "film-twice", "image 2 (a/2.jpg): file_name is that of image 1 too"),
+        ("images.0.file_name", "a/2.jpg", "film-twice", "image 2 (a/2.jpg): the same file_name as image 1"),
         # classes
         ("categories.0.name", "Hip", "class-name", "category 'Hip': 'Hip', expected 'hip': rename it"),
         ("categories.0.name", "hip ", "class-name", "'hip ', expected 'hip'"),
         ("categories.0.name", "pelvis", "class-missing", "categories ['pelvis'], expected 'hip'"),
-        ("categories.0.name", None, "class-name", "category 1: name is None, expected a text"),
-        ("categories", [{"id": 1, "name": "hip"}, {"id": 2, "name": "hip"}], "class-twice", "name stands 2 times"),
+        ("categories.0.name", None, "class-name", "category 1: name is None, expected a string"),
+        ("categories", [{"id": 1, "name": "hip"}, {"id": 2, "name": "hip"}], "class-twice", "name is used 2 times"),
         # structure
         ("images", ..., "file-not-coco", "'images' is missing, expected a list"),
         ("images", {}, "file-not-coco", "'images' is a dict, expected a list"),
-        ("images.0", 5, "record-not-object", "images[0] is a int, expected an object"),
+        ("images.0", 5, "record-not-object", "images[0] is of type int, expected an object"),
         ("images.0.height", ..., "field-missing", "images[0] (id 1): height missing"),
         ("annotations.1.bbox", ..., "field-missing", "annotations[1] (id 2): bbox missing"),
         ("categories.0.name", ..., "field-missing", "categories[0] (id 1): name missing"),
@@ -174,7 +174,7 @@ def test_error(tmp_path, place, value, kind, message):
             "picture_side 'L', laterality 'right', expected left, right or",
         ),
         ("annotations.0.laterality", {}, "side-unknown", "laterality {}, expected left, right or nothing"),
-        ("annotations.0.image_id", 2, "too-few-rois", "image 1 (a/1.jpg): 1 ROIs, expected 2: look at the film"),
+        ("annotations.0.image_id", 2, "too-few-rois", "image 1 (a/1.jpg): 1 ROIs, expected 2: check the film"),
         ("annotations.0.image_id", 2, "too-many-rois", "image 2 (a/2.jpg): 3 ROIs, expected 2"),
         ("annotations", SOUND["annotations"][:2], "no-roi", "image 2 (a/2.jpg): 0 ROIs, expected 2"),
         (
@@ -187,7 +187,7 @@ def test_error(tmp_path, place, value, kind, message):
             "images.0.exclude",
             "child",
             "film-left-out",
-            "image 1 (a/1.jpg): excluded by the annotator: child, expected a film",
+            "image 1 (a/1.jpg): excluded by the annotator: child, expected a finished film",
         ),
         ("images.0.patient", ..., "patient-missing", "1 of 2 images without patient"),
         ("images.0.file_name", "A/2.jpg", "name-case", "differs from 'A/2.jpg' by case only"),
@@ -227,7 +227,7 @@ def test_unlikely_ratio(tmp_path):
         (b"\xef\xbb\xbf{}", "file-not-json", "not JSON"),  # pycocotools can't read a byte order mark either
         ("ü{}".encode("latin-1"), "file-not-json", "expected JSON in UTF-8"),
         ("[1]", "file-not-coco", "a list, expected an object with images"),
-        ('{"a": NaN, "b": -Infinity}', "not-a-number", "2 x -Infinity, NaN, which is no JSON number"),
+        ('{"a": NaN, "b": -Infinity}', "not-a-number", "2 x -Infinity, NaN, which JSON doesn't allow"),
         (json.dumps(SOUND).replace("[10,", "[1e999,"), "box-not-numbers", "expected 4 finite numbers"),
         ({"images": [], "annotations": [], "categories": SOUND["categories"]}, "no-images", "empty dataset"),
     ],
@@ -257,7 +257,7 @@ def test_boxes_of_an_unexpected_class(tmp_path):
 
 
 def test_order_of_classes(tmp_path):
-    """CocoDataset numbers them as the file does, and the config's names would be swapped."""
+    """CocoDataset numbers classes in the order of the file, so the config's names would be swapped."""
     content = two_classes("hip", "knee")
     assert found(tmp_path, content, Expected(("hip", "knee"))) == []
     (fault,) = found(tmp_path, content, Expected(("knee", "hip")))
@@ -298,7 +298,7 @@ def test_sound_file_is_returned_and_warnings_are_counted(tmp_path, caplog):
     assert caplog.messages == ["hips.json: 1 warnings (area-differs); hipdet validate shows them"]
 
 
-def test_everything_is_found_in_one_run(tmp_path):
+def test_all_faults_are_found_in_one_run(tmp_path):
     content = changed("annotations.0.bbox", [10, 20, 0, 50])
     content["annotations"][1]["image_id"] = 7
     content["images"][1]["file_name"] = "../2.jpg"
@@ -332,7 +332,7 @@ def spoiled(changes):
                 del parent[place[-1]]
             else:
                 parent[place[-1]] = copy.deepcopy(value)  # an example's {} must not be filled by the next change
-        except (KeyError, IndexError, TypeError):  # what an earlier change has taken away
+        except (KeyError, IndexError, TypeError):  # what an earlier change has removed
             continue
     return content
 
@@ -343,7 +343,7 @@ def spoiled(changes):
         st.tuples(st.sampled_from(sorted(places(SOUND), key=str)), st.one_of(VALUES, st.just(...))), max_size=3
     )
 )
-# 10**30 + 50 - 10**30 is 0 in floating point: CocoDataset took the box for one beside the film
+# 10**30 + 50 - 10**30 is 0 in floating point: CocoDataset took the box for one outside the film
 @example(changes=[(("images", 0, "width"), 10**30), (("annotations", 0, "bbox", 0), 10**30)])
 @example(changes=[(("images", 0, "width"), 1e30), (("annotations", 0, "bbox", 0), 1e30)])
 @example(changes=[(("annotations", place, "area"), 10**30) for place in range(4)])  # COCOeval's ranges end at 1e10
@@ -397,7 +397,7 @@ KEYS = st.sampled_from(["images", "annotations", "categories", "id", "bbox", "na
         max_leaves=20,
     )
 )
-def test_anything_gives_faults_and_no_exception(content, tmp_path_factory):
+def test_any_json_gives_faults_and_no_exception(content, tmp_path_factory):
     path = tmp_path_factory.mktemp("v") / "any.json"
     path.write_text(json.dumps(content))
     assert validate(path, expected=Expected(("hip",)))[1]
