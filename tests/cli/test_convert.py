@@ -245,7 +245,7 @@ def test_fracatlas_from_another_folder(shared, tmp_path):
     ("arguments", "expected"),
     [
         (("fracatlas", "none"), "error: none: no such folder"),
-        (("phantom", "none"), "error: none: found none of the folders cgoa, oaih, gis"),
+        (("phantom", "none"), "error: none: no folder cgoa or oaih or gis found"),
         ((), "the following arguments are required"),
         (("mura", "x"), "invalid choice: 'mura'"),
     ],

@@ -1,1 +1,1 @@
-"""One module per data set: which films, which labels, which patient."""
+"""One module per data set: it finds the films, their labels and their patients."""

@@ -1,10 +1,10 @@
-"""CGOA: films of a hospital under serial numbers, with a table of patients, groups and fracture readings (paper, 2.1).
+"""CGOA: a hospital's films, named by serial number, with a table of patients, groups and fracture readings (paper, 2.1).
 
 Layout: ``films.csv`` with columns ``film, patient, group, fracture``; films called ``0001.jpg``, or ``0001_pre.jpg`` and
 ``0001_post.jpg`` for the films before and after a hip replacement; label files in ``labels``.
 
-The paper has 3,013 pairs, less 353 of fracture cases, and counts 2,660 patients and 2,660 films: one film of each pair.
-Which one it doesn't say; here it is the film before the operation, which shows the disease.
+The paper starts from 3,013 pairs, excludes 353 fracture cases and reports 2,660 patients and 2,660 films: one film of each
+pair.  It doesn't say which one; here it is the film before the operation, which shows the disease.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hipdet.data.match import find_films, rows_of_films
 
 SOURCE = "cgoa"
 PHASES = ("pre", "post")
-ONE = "one"  # film of each pair: the first of PHASES that is there
+ONE = "one"  # one film of each pair: that of the first of PHASES that exists
 GROUPS = {"oa": "OA", "normal": "normal"}
 COLUMNS = ("patient", "group", "fracture")
 _SERIAL = re.compile(r"(\d{1,10})(?:[_-]?(pre|post))?", re.IGNORECASE)
@@ -31,16 +31,16 @@ _SERIAL = re.compile(r"(\d{1,10})(?:[_-]?(pre|post))?", re.IGNORECASE)
 def find_cgoa(
     root: Path, table: Path | None = None, phases: Collection[str] = (ONE,), crop: tuple[int, int] = (0, 0)
 ) -> Found:
-    """The films of the table that aren't of fracture cases.
+    """Find the films of the table, without fracture cases.
 
-    A fracture read on either film of a pair excludes both: the paper drops cases, not films.
+    A fracture on either film of a pair excludes both: the paper excludes cases, not films.
 
     Args:
-        root: Holds films and ``films.csv``.
-        table: In its place.
-        phases: Which films of a pair to take: ``pre``, ``post``, both, or ``one``: that before the operation, or that after
-            it where there is no other.
-        crop: Pixel rows to cut off at the top and at the bottom, where some films show a patient's data.
+        root: Folder with the films and ``films.csv``.
+        table: Table to use in place of ``films.csv``.
+        phases: Which films of a pair to use: ``pre``, ``post``, both, or ``one``: the film before the operation if there is
+            one, otherwise that after it.
+        crop: Pixel rows to cut off at the top and at the bottom, where some films show patient data.
 
     Raises:
         DatasetError: no films, a name that is no serial number, or the list of faults of the table.
@@ -49,7 +49,7 @@ def find_cgoa(
         raise DatasetError(f"crop is {crop[0]} {crop[1]}, expected pixel rows from 0 up at the top and at the bottom")
     films = find_films(root, SOURCE)
     unnumbered = [film.name for film in films if not _serial(film.name)[0]]
-    hint = "expected a serial number such as 0001, 0001_pre or 0001_post: this name may tell who the patient is"
+    hint = "expected a serial number such as 0001, 0001_pre or 0001_post: this name may identify the patient"
     raise_faults(f"{root} (rename the films, in the label files too)", [f"{name}: {hint}" for name in unnumbered])
     table = table or root / "films.csv"
     rows = rows_of_films(films, table, COLUMNS)
@@ -74,16 +74,16 @@ def find_cgoa(
 
 
 def _taken(films: Iterable[tuple[str, str]], phases: Collection[str]) -> Mapping[str, set[str]]:
-    """The phases that are taken, by serial number; `films` are numbers and phases."""
-    there: dict[str, set[str]] = defaultdict(set)
+    """The phases to use, by serial number; `films` are pairs of serial number and phase."""
+    existing: dict[str, set[str]] = defaultdict(set)
     for serial, phase in films:
-        there[serial].add(phase)
-    first = {serial: next((phase for phase in PHASES if phase in found), "") for serial, found in there.items()}
-    return {serial: {*phases, first[serial]} if ONE in phases else set(phases) for serial in there}
+        existing[serial].add(phase)
+    first = {serial: next((phase for phase in PHASES if phase in found), "") for serial, found in existing.items()}
+    return {serial: {*phases, first[serial]} if ONE in phases else set(phases) for serial in existing}
 
 
 def _serial(name: str) -> tuple[str, str]:
-    """Serial number, ``""`` without one, and phase, ``""`` for a single film."""
+    """Serial number, or ``""`` if there is none, and phase, ``""`` for a single film."""
     match = _SERIAL.fullmatch(PurePosixPath(name).stem)
     return (match[1], (match[2] or "").lower()) if match else ("", "")
 
@@ -100,7 +100,7 @@ def _faults(name: str, row: TableRow) -> list[str]:
 
 
 def _pair_faults(rows: dict[str, TableRow]) -> list[str]:
-    """The films before and after an operation are of one patient."""
+    """Faults of pairs whose two films have different patients."""
     pairs: dict[str, list[tuple[str, TableRow]]] = defaultdict(list)
     for name, row in rows.items():
         pairs[_serial(name)[0]].append((name, row))
@@ -109,6 +109,6 @@ def _pair_faults(rows: dict[str, TableRow]) -> list[str]:
         patients = {row.text["patient"] for _, row in films}
         if len(patients) > 1:
             names = " and ".join(name for name, _ in films)
-            found = f"{names} are films of number {serial}, found {len(patients)} patients, expected one"
+            found = f"{names} are films of number {serial}, found {len(patients)} patients, expected one: fix the table"
             faults.append(f"{films[1][1].place}: {found}")
     return faults

@@ -1,4 +1,4 @@
-"""Any folder of films, any ROI: knees, hearts, lungs; and GIS, hips that an image search found, a test set (paper, 2.1)."""
+"""Any folder of films with any ROIs (knees, hearts, lungs), and GIS: a test set of hips from an image search (paper, 2.1)."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from hipdet.data.candidates import Candidate, Found
 from hipdet.data.match import add_patients, exclude_listed, find_films, with_patients
 
 GIS = "gis"
-GIS_MIN_SIDE = 225  # px; the paper's text drops films below 255, but its table has one of 225
+GIS_MIN_SIDE = 225  # px; the paper's text excludes films below 255, but its table has one of 225
 
 
 def find_folder(
     root: Path, source: str, patient_from: str = "unknown", table: Path | None = None, exclude: Path | None = None
 ) -> Found:
-    """The films of a folder with their patients.
+    """Find the films of a folder and their patients.
 
     Args:
         root: Folder of films.
         source: Name of the data set.
-        patient_from: ``unknown`` counts each film as a patient, for want of knowledge; ``film`` says that each is of another
-            patient; ``folder`` takes the name of the folder that it is in; anything else
-            is a regular expression that is searched in the film's name, whose first group is the patient.
-        table: Table ``film, patient``; films that it lacks have their patient from `patient_from`.
-        exclude: Table ``film, reason``.
+        patient_from: ``unknown`` treats each film as a patient, as patients aren't known; ``film`` states that each film is
+            of another patient; ``folder`` uses the name of the film's folder; anything else is a regular expression that is
+            searched in the film's name, and its first group is the patient.
+        table: Table ``film, patient``; films that are missing there get their patient by `patient_from`.
+        exclude: Table ``film, reason`` of films to leave out.
 
     Raises:
-        DatasetError: no films, a name in which the expression finds nothing, or the list of faults of a table.
+        DatasetError: no films, a name in which the expression isn't found, or the list of faults of a table.
     """
     films = find_films(root, source)
     if patient_from not in ("unknown", "film"):
@@ -44,13 +44,13 @@ def find_folder(
 
 
 def find_gis(root: Path, exclude: Path | None = None, table: Path | None = None) -> Found:
-    """The films of a folder but those that a person excluded.
+    """Find the films of a folder, without those that a table excludes.
 
     Args:
         root: Folder of films.
-        exclude: Table ``film, reason`` of films that aren't to be used: children, drawings and bandages over the hip in the
-            paper; ``root/exclude.csv`` if there is one.
-        table: Table ``film, patient`` where patients are known; otherwise each film counts as one.
+        exclude: Table ``film, reason`` of films to leave out: in the paper children, drawings and bandages over the hip;
+            by default ``root/exclude.csv`` if there is one.
+        table: Table ``film, patient`` if patients are known; otherwise each film is treated as a patient.
 
     Raises:
         DatasetError: no films, or the list of faults of a table.
@@ -65,7 +65,7 @@ def _patients(films: Iterable[Candidate], patient_from: str) -> dict[str, str]:
         parents = {film.name: PurePosixPath(film.name).parent.as_posix() for film in films}
         outside = [name for name, parent in parents.items() if parent == "."]
         if outside:
-            raise DatasetError(f"{outside[0]}: in no folder, expected one for each patient (--patient-from folder)")
+            raise DatasetError(f"{outside[0]}: in no folder, expected one per patient (--patient-from folder): move it")
         return parents
     try:
         pattern = re.compile(patient_from)

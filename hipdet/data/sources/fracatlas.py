@@ -1,4 +1,4 @@
-"""FracAtlas (Abedeen et al., Scientific Data 10:521, 2023, CC BY 4.0): the released films with our table of hips."""
+"""FracAtlas (Abedeen et al., Scientific Data 10:521, 2023, CC BY 4.0): the released films and hipdet's table of hips."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _NAME = re.compile(r"IMG(\d{1,12})\.jpg")
 
 
 def find_fracatlas(root: Path, table: Path) -> Found:
-    """The films that `table` names.
+    """Find the films that `table` lists.
 
-    Consecutive numbers can be the same patient, whom FracAtlas doesn't name: films whose numbers differ by 2 or less
-    count as one patient, who is called by the lowest, ``IMG0000123``.
+    FracAtlas doesn't say which films are of one patient, and consecutive numbers may be.  So films whose numbers differ by 2
+    or less are treated as one patient, named by the lowest number: ``IMG0000123``.
 
     Raises:
-        DatasetError: the list of faults of the table, or of its films: not there, there twice, or of a foreign name.
+        DatasetError: the list of faults of the table or of its films: missing, in two folders, or not named as in FracAtlas.
     """
     found = find_listed(root, table, FOLDERS, _number, "is this the released folder?")
     groups = near_duplicate_groups([int(film.patient) for film in found.candidates])
@@ -59,27 +59,27 @@ def convert_fracatlas(
     folds: int = 5,
     seed: int = 0,
 ) -> dict[Path, list[Film]]:
-    """Write ``hips.json`` with its provenance and ``fold{k}_train.json``, ``fold{k}_test.json`` for every fold.
+    """Write ``hips.json`` with its provenance, and ``fold{k}_train.json`` and ``fold{k}_test.json`` for every fold.
 
-    Films of what may be one patient share a fold; the ``info`` says that this is a guess.  Every image record carries the
+    Films that may be of one patient share a fold; the ``info`` says that this is a guess.  Every image record has the
     ``fold`` in which it is tested.
 
     Args:
         root: The released folder, with the films in ``images``, ``images/Fractured`` or ``images/Non_fractured``.
-        table: The table of hips; ``root/hips.csv`` if not given, and without such a file ours, of 100 films.
-        out: Where the files go; ``root/annotations`` if not given.
+        table: The table of hips; by default ``root/hips.csv``, or hipdet's own table of 100 films if there is no such file.
+        out: Folder to write to; by default ``root/annotations``.
         folds: Number of folds.
-        seed: Of the draw of folds.
+        seed: Seed of the random folds.
 
     Returns:
-        The films of every written file.
+        The films of every written file, by path.
 
     Raises:
         DatasetError: the list of faults of the table or the films.
     """
     root = Path(root)
     if not root.is_dir():
-        raise DatasetError(f"{root}: no such folder; expected the released FracAtlas folder, which holds images/")
+        raise DatasetError(f"{root}: no such folder, expected FracAtlas as released, with images/: check the path")
     own_table = root / "hips.csv"
     table = Path(table) if table is not None else own_table if own_table.exists() else OUR_TABLE
     out = Path(out) if out is not None else root / "annotations"

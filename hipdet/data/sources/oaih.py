@@ -1,8 +1,8 @@
-"""OAIH: AP pelvis films of the Osteoarthritis Initiative (paper, 2.1), as the archive is released, on disk or in its zips.
+"""OAIH: AP pelvis films of the Osteoarthritis Initiative (paper, 2.1), from the archive as released: unpacked or in zips.
 
 ``<visit>/<release>/<participant, 7 digits>/<yyyymmdd>/<series, 8 digits>/001`` is the DICOM film, and
-``<series>_1x1.jpg`` beside the folder its preview; series of X-rays begin with 0.  Some archives unpack doubly nested
-(``48m/48m/``).
+``<series>_1x1.jpg`` beside that folder is its preview; X-ray series begin with 0.  Some archives unpack into a folder of the
+same name twice (``48m/48m/``).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MR_SERIES = re.compile(r"[1-9]\d{7}")
 
 @dataclass(frozen=True)
 class Series:
-    """One X-ray series: `folder` is participant/date/series, as ``contents.csv`` has it at the end of ``Folder``."""
+    """One X-ray series: `folder` is participant/date/series, the end of ``Folder`` in ``contents.csv``."""
 
     visit: str
     participant: str
@@ -45,7 +45,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies below a root: X-ray series of the selected visits, tables of contents, and the other visits."""
+    """The contents of a root: X-ray series of the selected visits, tables of contents, and the names of other visits."""
 
     series: tuple[Series, ...]
     contents: tuple[tuple[str, StoredFile], ...]  # with the visit, "" if the path has none
@@ -53,10 +53,10 @@ class Listing:
 
 
 def list_oai(root: Path, visits: Collection[str]) -> Listing:
-    """List `root`; folders of MR series and of other visits aren't entered, and nothing is opened but zips.
+    """List `root`; folders of MR series and of other visits aren't entered, and only zips are opened.
 
     Raises:
-        DatasetError: no such folder, or one or a zip that can't be read.
+        DatasetError: no such folder, or a folder or zip that can't be read.
     """
     others: set[str] = set()
     series: dict[tuple[str, str], Series] = {}
@@ -85,21 +85,21 @@ def list_oai(root: Path, visits: Collection[str]) -> Listing:
 
 
 def _visit(file: StoredFile, root: Path) -> str:
-    """The last folder, zip or root that is called like a visit; ``""`` without any."""
+    """The innermost folder, zip or root that is named as a visit; ``""`` if there is none."""
     parts = [*PurePosixPath(file.name).parts[:-1][::-1], root.name.removesuffix(".zip")]
     return next((part for part in parts if _VISIT.fullmatch(part)), "")
 
 
 def find_oaih(root: Path, visits: Collection[str] = PAPER_VISITS, route: str = "dicom") -> Found:
-    """The AP pelvis films of the selected visits; the patient is the participant.
+    """Find the AP pelvis films of the selected visits; the patient is the participant.
 
-    A series is one of the pelvis by ``contents.csv`` of its visit, or without a row there by the SeriesDescription of its
-    DICOM file.  Previews without either are all candidates: those that are labelled are converted, as in the paper.
+    ``contents.csv`` of a visit says which series show the pelvis; for a series without a row there, the SeriesDescription
+    of its DICOM file does.  Previews with neither are all candidates: the labelled ones are converted, as in the paper.
 
     Args:
-        root: Folder above the visits, of one visit, or a zip; zips below it are read in place.
-        visits: Such as ``12m``.
-        route: ``dicom`` takes the films, ``preview`` the smaller pictures ``<series>_1x1.jpg`` that the paper used.
+        root: Folder of the visits, folder of one visit, or a zip; zips below it are read in place.
+        visits: Visits to use, such as ``12m``.
+        route: ``dicom`` uses the films, ``preview`` the smaller pictures ``<series>_1x1.jpg`` that the paper used.
 
     Raises:
         DatasetError: no such folder, unknown visits, no film of this route, or the list of faults of tables of contents.
@@ -117,7 +117,7 @@ def find_oaih(root: Path, visits: Collection[str] = PAPER_VISITS, route: str = "
     for series in listing.series:
         name, other_names = f"{series.visit}/{series.participant}/{series.number}", _other_names(series.number)
         file = series.dicom if route == "dicom" else series.preview
-        description = described.pop((series.visit, series.folder), None) or _of_dicom(series)
+        description = described.pop((series.visit, series.folder), None) or _read_description(series)
         if description not in (PELVIS, None):
             others[str(description)] += 1
         elif file is None:
@@ -139,7 +139,7 @@ def find_oaih(root: Path, visits: Collection[str] = PAPER_VISITS, route: str = "
 
 
 def _other_names(series: str) -> tuple[str, ...]:
-    """What labels call the film: by its series, as nearly all films are ``001``."""
+    """Names of the film in label files, by its series: the file itself is nearly always called ``001``."""
     return series, f"{series}_1x1.jpg"
 
 
@@ -158,14 +158,14 @@ def _descriptions(listing: Listing) -> dict[tuple[str, str], str]:
                         raise LabelFault(f"column Folder is {folder!r}, expected .../participant/date/series")
                     participant = row.text.get("participantid") or parts[-3]
                     if participant != parts[-3]:
-                        raise LabelFault(f"ParticipantID is {participant!r}, but the folder is of {parts[-3]!r}")
+                        raise LabelFault(f"ParticipantID is {participant!r}, expected {parts[-3]!r} as in Folder")
                     if parts[-1].startswith("0"):  # X-ray
                         found[visit, "/".join(parts[-3:])] = row.text["seriesdescription"]
     raise_faults("tables of contents", faults.found)
     return found
 
 
-def _of_dicom(series: Series) -> str | None:
+def _read_description(series: Series) -> str | None:
     if series.dicom is None:
         return None
     return (read_series_description(series.dicom.source(), series.dicom.name) or "").strip() or None

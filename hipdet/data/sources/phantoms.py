@@ -1,4 +1,4 @@
-"""Synthetic films that stand in for the paper's data sets: ``<source>/images/*`` with ``<source>/hips.csv``."""
+"""Synthetic films in place of the paper's data sets: ``<source>/images/*`` with ``<source>/hips.csv``."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from hipdet.data.formats.record import FilmLabels
 from hipdet.data.match import find_listed
 from hipdet.data.split import split_films
 
-SPLIT_SOURCES = ("cgoa", "oaih")  # trained and validated on
+SPLIT_SOURCES = ("cgoa", "oaih")  # for training and validation
 TEST_SOURCES = ("gis",)
 INFO = {"description": "Hips in synthetic AP pelvic radiographs; boxes in the upright frame, 0-based"}
 
 
 def find_phantoms(root: Path, source: str) -> Found:
-    """The films that ``<source>/hips.csv`` below `root` names, with its patients.
+    """Find the films that ``<source>/hips.csv`` below `root` lists, with their patients.
 
     Raises:
-        DatasetError: the list of faults of the table, or of its films: not there, or without patient.
+        DatasetError: the list of faults of the table or of its films: missing, or without patient.
     """
     table, folder = root / source / "hips.csv", f"{source}/images"
     return find_listed(root, table, [folder], _patient, "make the phantoms again")
@@ -44,20 +44,20 @@ def convert_phantoms(
     seed: int = 0,
     split: str = "patient",
 ) -> dict[Path, list[Film]]:
-    """Write ``cgoa``, ``oaih`` and ``gis`` whole, the first two split into training and validation, and the two together.
+    """Write a file for each of ``cgoa``, ``oaih`` and ``gis``, and the training and validation parts of the first two.
 
-    ``cgoa_oaih_train.json`` is the union of ``cgoa_train.json`` and ``oaih_train.json``, and so for ``val``.  File
-    names are relative to `root`.  A source without a folder is left out, and so is what needs it.
+    ``cgoa_oaih_train.json`` joins ``cgoa_train.json`` and ``oaih_train.json``, ``cgoa_oaih_val.json`` the validation parts.
+    File names are relative to `root`.  If a source has no folder, the files that need it are left out.
 
     Args:
-        root: Holds the folders of the sources.
-        out: Where the files go; ``root/annotations`` if not given.
-        val_fraction: Part of the films for validation.
-        seed: Of the draw of patients.
-        split: ``patient``, or ``image`` as the paper did (:func:`hipdet.data.split.split_films`).
+        root: Folder of the sources' folders.
+        out: Folder to write to; by default ``root/annotations``.
+        val_fraction: Fraction of the films for validation.
+        seed: Seed of the random split.
+        split: ``patient``, or ``image`` as in the paper (:func:`hipdet.data.split.split_films`).
 
     Returns:
-        The films of every written file.
+        The films of every written file, by path.
 
     Raises:
         DatasetError: no source at all, or the list of faults of a table or its films.
@@ -71,7 +71,7 @@ def convert_phantoms(
             if source in SPLIT_SOURCES:
                 parts[f"{source}_train"], parts[f"{source}_val"] = split_films(films, val_fraction, seed, split)
     if not parts:
-        raise DatasetError(f"{root}: found none of the folders {', '.join((*SPLIT_SOURCES, *TEST_SOURCES))}")
+        raise DatasetError(f"{root}: no folder {' or '.join((*SPLIT_SOURCES, *TEST_SOURCES))} found: check the path")
     if parts.keys() >= {*SPLIT_SOURCES}:
         for part in ("train", "val"):
             union = [film for source in SPLIT_SOURCES for film in parts[f"{source}_{part}"]]

@@ -1,4 +1,4 @@
-"""Checks of a COCO file's boxes, of which CocoDataset drops faulty ones silently, and of its films on disk."""
+"""Checks of the boxes of a COCO file, whose faults mmdet and pycocotools don't report, and of its films on disk."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_annotations(
 
 
 def _check_flags(annotation: Record, report: FaultyRecord) -> None:
-    """Warn of iscrowd and ignore, which mean the same: the box is left out of training and of the metrics."""
+    """Check iscrowd and ignore, which mean the same: the box is left out of training and of the metrics."""
     crowd = annotation["iscrowd"]
     if crowd not in (0, 1) or isinstance(crowd, float):
         report.error("iscrowd-invalid", f"iscrowd is {shown(crowd)}", "0 or 1", "write 0 for an ROI")

@@ -1,6 +1,6 @@
-"""A hospital's films: serial numbers, pairs, fractures, two annotators.
+"""CGOA: a hospital's films with serial numbers, pairs, fractures and two annotators.
 
-Films of a web search.
+GIS: films from a web search.
 """
 
 import json
@@ -73,7 +73,7 @@ def test_reports(tmp_path):
         ("RL", "labels/RL", 7), ("SC", "labels/SC", 2)
     ]  # fmt: skip
     assert record["excluded"] == {"fracture": 2, "not in films.csv": 1, "number of ROIs is 1": 1}
-    assert conversion.warnings == ()  # the size of the turned film shows its frame
+    assert conversion.warnings == ()  # the size of the rotated film shows its frame
 
 
 def test_same_input_same_bytes_and_no_path_of_the_machine(tmp_path):
@@ -89,7 +89,7 @@ def test_same_input_same_bytes_and_no_path_of_the_machine(tmp_path):
 
 
 def test_one_film_of_each_pair_as_in_the_paper(tmp_path):
-    """2,660 patients, 2,660 films: the film before the operation, or the one after it where there is no other."""
+    """2,660 patients, 2,660 films: the film before the operation if there is one, otherwise the one after it."""
     root = make_cgoa(tmp_path)
     write(root / "images/0007_post.jpg", film(90, 60, "JPEG", None, 9))
     write(root / "labels/RL/0007_post.xml", voc("0007_post.jpg", 90, 60, (10, 20, 30, 40), (60, 20, 80, 40)))
@@ -129,7 +129,7 @@ def test_strips_are_cut_off_in_copies(tmp_path):
     assert turned.extra["original"] == "images/0003.jpg"
 
 
-def test_a_cut_through_a_roi_is_a_fault(tmp_path):
+def test_a_crop_through_an_roi_is_a_fault(tmp_path):
     root = make_cgoa(tmp_path)
     with pytest.raises(
         DatasetError, match=r"0001_post\.jpg: box \[10, -6, 30, 14\] reaches 6 px out of the film of 90x34"
@@ -227,14 +227,14 @@ def test_compact_copies_train_as_the_films_do(tmp_path):
     }  # fmt: skip
     # Table 1 is of the films, not of their copies
     assert (conversion.summary.long_side.maximum, conversion.summary.long_side.median) == (450, 300)
-    # films found again aren't the copies
+    # a second search doesn't find the copies
     assert len(convert_gis(tmp_path).films) == 3
 
 
 def test_damaged_pixels_are_a_fault_or_with_skip_faulty_an_exclusion(tmp_path):
     root = make_gis(tmp_path)
     content = (root / "b.png").read_bytes()
-    at = content.index(b"IDAT") + 4  # the header of the compressed stream: all chunks are there still
+    at = content.index(b"IDAT") + 4  # the header of the compressed stream; all chunks remain
     write(root / "b.png", content[:at] + bytes(9) + content[at + 9 :])
     with pytest.raises(DatasetError, match=r"(?s)leave these films out with --skip-faulty\): 1 fault.*b\.png: damaged"):
         convert_gis(root)
@@ -251,8 +251,8 @@ def test_patients_of_a_table(tmp_path):
     assert {film.patient for film in convert_gis(root, table=root / "patients.csv").films} == {"P1"}
 
 
-def test_a_patients_other_films_come_along(tmp_path):
-    """a.jpg is nearly a again.jpg, which is P2's, as b.png is: all three stay together."""
+def test_near_duplicates_join_all_films_of_their_patients(tmp_path):
+    """a.jpg nearly equals a again.jpg, which is of patient P2, as b.png is: all three stay together."""
     root = make_gis(tmp_path)
     write(root / "patients.csv", table("film,patient", ["a.jpg", "P1"], ["b.png", "P2"], ["a again.jpg", "P2"]))
     films = {film.file_name: film.patient for film in convert_gis(root, table=root / "patients.csv").films}

@@ -1,4 +1,4 @@
-"""Any ROI of any folder."""
+"""Any folder of films with any ROIs."""
 
 import json
 
@@ -14,7 +14,7 @@ from hipdet.data.sources.folder import find_folder
 
 @pytest.fixture
 def lungs(tmp_path):
-    """Two films of chests, of which one has no heart; lungs are twice as high as wide."""
+    """Three chest films, one of them without boxes; lungs are twice as high as wide."""
     write(tmp_path / "P1_a.png", film(200, 180, "PNG"))
     write(tmp_path / "P2_a.png", film(160, 180, "PNG"))
     write(tmp_path / "P2_b.tif", film(160, 180, "TIFF"))
@@ -46,7 +46,7 @@ def test_several_classes_and_films_without_roi(lungs):
 
 
 def test_sides_of_pairs(tmp_path):
-    """Of two of a class side by side; not of two above one another, nor of two classes."""
+    """Two ROIs of a class side by side have sides; two one above the other, or of two classes, have none."""
     boxes = {"beside": ((20, 30), (120, 40)), "above": ((20, 30), (25, 120)), "classes": ((20, 30), (120, 40))}
     rows = []
     for name, corners in boxes.items():
@@ -78,21 +78,21 @@ def test_a_label_that_is_no_class(lungs):
 
 def test_patient_from_folder(lungs):
     write(lungs / "P3/a.png", film(90, 90, "PNG"))
-    with pytest.raises(DatasetError, match=r"P1_a\.png: in no folder, expected one for each patient"):
+    with pytest.raises(DatasetError, match=r"P1_a\.png: in no folder, expected one per patient"):
         find_folder(lungs, "chests", "folder")
     for name in ("P1_a.png", "P2_a.png", "P2_b.tif"):
         (lungs / name).unlink()
     assert [each.patient for each in find_folder(lungs, "chests", "folder").candidates] == ["P3"]
 
 
-def test_a_table_goes_before_the_name(lungs):
+def test_a_table_overrides_the_name(lungs):
     write(lungs / "patients.csv", table("image,patient", ["P2_b.tif", "P9"]))
     found = find_folder(lungs, "chests", "(P[0-9]+)_", lungs / "patients.csv")
     assert [each.patient for each in found.candidates] == ["P1", "P2", "P9"]
 
 
-def test_that_patients_are_not_known_is_written_down(lungs):
-    """Each film counts as a patient by default; that is no knowledge, but any other answer of the user is."""
+def test_unknown_patients_are_recorded(lungs):
+    """By default each film is treated as a patient, which is marked as unknown; other options of the user aren't."""
     half = write(lungs / "half.csv", table("image,patient", ["P2_b.tif", "P9"]))
     whole = write(lungs / "all.csv", table("image,patient", ["P1_a.png", "P1"], ["P2_a.png", "P2"], ["P2_b.tif", "P2"]))
     empty = write(lungs / "empty.csv", table("image,patient", ["P1_a.png", "P1"], ["P2_a.png", "P2"], ["P2_b.tif", ""]))
@@ -121,7 +121,7 @@ def test_bad_patient_from(lungs, patient_from, message):
         find_folder(lungs, "chests", patient_from)
 
 
-def test_files_that_are_no_films_are_passed_over(tmp_path):
+def test_files_that_are_no_films_are_skipped(tmp_path):
     for name in ("a.jpg", "sub/001", ".hidden.jpg", "sub/._b.jpg", "chests_upright/a.png", "chests_448/a.png"):
         write(tmp_path / name, film(90, 60))
     for name in ("notes", "notes.txt", "sub/002", "Thumbs.db"):

@@ -13,7 +13,7 @@ HEADER = "image,x,y,side,picture_side,implant\n"
 
 @pytest.fixture
 def root(tmp_path, make_film):
-    """A release in small: 12 films in the released folders; 10, 12 and 14 are chained."""
+    """A small release: 12 films in the released folders; numbers 10, 12 and 14 are chained."""
     rows = []
     for place, number in enumerate([10, 12, 14, 20, 30, 40, 50, 60, 70, 80, 90, 100]):
         name = f"IMG{number:07d}.jpg"
@@ -85,7 +85,7 @@ def test_film_in_two_folders(root, make_film):
         convert_fracatlas(root)
 
 
-def test_foreign_name(root):
+def test_name_that_is_not_of_fracatlas(root):
     (root / "hips.csv").write_text(HEADER + "scan1.jpg,1,2,3,left,0\n")
     with pytest.raises(DatasetError, match=r"line 2: column image is 'scan1\.jpg', expected a name such as"):
         convert_fracatlas(root)
@@ -95,7 +95,7 @@ def test_the_real_set(shared, tmp_path):
     root = shared / "data/fracatlas_hips"
     written = convert_fracatlas(root, out=tmp_path)
     films = written[tmp_path / "hips.json"]
-    # its README: 100 films, 200 hips, 10 turned by EXIF; 0.237 is its largest ratio
+    # from its README: 100 films, 200 hips, 10 rotated by EXIF; 0.237 is its largest ratio
     assert len(films) == 100
     assert sum(len(film.rois) for film in films) == 200
     assert max(ratio for film in films for ratio in film.ratios) == pytest.approx(0.237, abs=5e-4)
@@ -107,7 +107,7 @@ def test_the_real_set(shared, tmp_path):
         assert all(numbers.get(number + gap, patient) == patient for gap in (1, 2))
 
 
-def test_our_own_table_serves_a_release_without_one(shared, tmp_path):
+def test_our_own_table_is_used_for_a_release_without_one(shared, tmp_path):
     films = shared / "data/fracatlas_hips"
     (tmp_path / "images").symlink_to(films / "images")
     ours = convert_fracatlas(tmp_path, out=tmp_path / "ours", folds=2)
@@ -202,7 +202,7 @@ def test_patients_are_needed(phantom_root):
 
 
 def test_no_source(tmp_path):
-    with pytest.raises(DatasetError, match="none of the folders cgoa, oaih, gis"):
+    with pytest.raises(DatasetError, match="no folder cgoa or oaih or gis found"):
         convert_phantoms(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The OAI's archive as folders and as zips."""
+"""The OAI archive as folders and as zips."""
 
 import json
 import zipfile
@@ -82,7 +82,7 @@ def test_no_tag_and_no_date_in_any_output(oai, tmp_path):
             assert secret not in content, path
 
 
-def test_films_are_trained_on_where_they_lie(tmp_path):
+def test_without_copies_films_are_used_in_place(tmp_path):
     pytest.importorskip("pydicom")
     root = make_oai_tree(tmp_path / "OAI", dicom_film)
     conversion = convert(root, oai_labels(tmp_path / "hips.json", *LABELLED), tmp_path)
@@ -125,7 +125,7 @@ def test_root_is_a_visit_or_a_zip(tmp_path):
         ]  # fmt: skip
 
 
-def test_description_of_the_dicom_where_no_table_is(tmp_path):
+def test_description_from_dicom_if_there_is_no_table(tmp_path):
     pytest.importorskip("pydicom")
     for series, description in (("00200001", "AP Pelvis "), ("00200002", "PA Bilateral Hand"), ("00200003", None)):
         write(tmp_path / f"12m/0.C.2/9000001/20050101/{series}/001", dicom_film(90, 60, 0, description))
@@ -155,7 +155,7 @@ FOLDER = "0.C.2/9000001/20050101/00100002"
         ),
         (
             table(OAI_HEADER, [FOLDER, "9000009", "", "", "", "AP Pelvis"]),
-            "ParticipantID is '9000009', but the folder is of",
+            "ParticipantID is '9000009', expected '9000001' as in",
         ),
         (table(OAI_HEADER, [FOLDER, "9000001"]), "2 fields, expected 6"),
         (b"\xff\xff", "not UTF-8"),
