@@ -1,1 +1,1 @@
-"""Films and label files of any origin as COCO annotations: read, matched, checked, converted, split."""
+"""From films and label files of any origin to COCO annotations: read, match, check, convert and split."""

@@ -1,4 +1,4 @@
-"""The labels of several annotators as one, and how well they agree."""
+"""Merge the labels of several annotators, and measure how well they agree."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hipdet.data.formats.record import FilmLabels
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two annotators on one ROI; without a partner `second_box` is None and `iou` 0."""
+    """The boxes of two annotators for one ROI; without a match, `second_box` is None and `iou` is 0."""
 
     film: str
     label: str
@@ -32,7 +32,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Merged:
-    """The ROIs of a film, how its annotators agree on them, and why the film is to be excluded, if it is."""
+    """The merged ROIs of a film, the agreement of its annotators, and the reason if the film is to be excluded."""
 
     rois: tuple[Roi, ...]
     agreements: tuple[Agreement, ...] = ()
@@ -40,14 +40,14 @@ class Merged:
 
 
 def merge_annotators(film: str, readings: Mapping[str, Sequence[Roi]], rules: Rules) -> Merged:
-    """The mean box of every ROI; a film that annotators disagree on is excluded or has the boxes of the first.
+    """Average the boxes of each ROI; if annotators disagree, exclude the film or use the first annotator's boxes.
 
-    ROIs are matched one to one within their class by the best total IoU.  The mean of squares is a square.
+    ROIs are matched one to one within their class so that the total IoU is largest.  The mean of squares is a square.
 
     Args:
         film: Its name, for messages.
-        readings: ROIs by annotator, the first one first; at least one.
-        rules: Say what a disagreement is and what follows from it.
+        readings: ROIs by annotator, in the order of the annotators; at least one.
+        rules: Say what a disagreement is, and what to do about it.
     """
     names = list(readings)
     first = tuple(readings[names[0]])
@@ -70,22 +70,22 @@ def merge_annotators(film: str, readings: Mapping[str, Sequence[Roi]], rules: Ru
     return Merged(tuple(rois), agreements)
 
 
-def standing(labels: Sequence[FilmLabels], rules: Rules) -> tuple[list[FilmLabels], str | None]:
-    """The labels of a film that their annotators stand by, and why the film is excluded if it is.
+def get_usable_labels(labels: Sequence[FilmLabels], rules: Rules) -> tuple[list[FilmLabels], str | None]:
+    """The finished labels of a film, and the reason if the film is excluded.
 
-    Unfinished labels are none where another annotator has finished.  A film that one of them excludes is excluded, unless
-    `rules` follow the first.
+    Unfinished labels are dropped if another annotator has finished.  A film that any annotator excludes is excluded; if
+    `rules` use the first annotator, only the first one's exclusion is followed.
     """
     reasons = [left_out(each.remarks, rules.unfinished) for each in labels]
     excluded = [left_out(each.remarks, unfinished=True) for each in labels]
     finished = [each for each, reason in zip(labels, reasons) if reason is None]
-    judges = excluded if rules.disagreement == "exclude" else excluded[:1]
-    return finished, next(filter(None, judges), None if finished else reasons[0])
+    decisive = excluded if rules.disagreement == "exclude" else excluded[:1]
+    return finished, next(filter(None, decisive), None if finished else reasons[0])
 
 
 def _partners(first: Sequence[Roi], second: Sequence[Roi]) -> list[int]:
-    """The index in `second` of the partner of every one of `first`, -1 for none."""
-    from hipdet.evaluation.matching import match  # few data sets have two annotators
+    """The index in `second` of the match of each ROI of `first`, -1 for none."""
+    from hipdet.evaluation.matching import match  # imported here, as few data sets have two annotators
 
     iou = iou_matrix([roi.box for roi in first], [roi.box for roi in second])
     same = np.array([[a.label == b.label for b in second] for a in first]).reshape(iou.shape)
@@ -93,7 +93,7 @@ def _partners(first: Sequence[Roi], second: Sequence[Roi]) -> list[int]:
 
 
 def _agreements(film: str, one: str, other: str, first: Sequence[Roi], second: Sequence[Roi]) -> list[Agreement]:
-    """A row for every ROI of either; one without a partner has IoU 0."""
+    """A row for each ROI of either annotator; an ROI without a match has IoU 0."""
     rows = []
     partners = _partners(first, second)
     for roi, partner in zip(first, partners):
@@ -122,12 +122,12 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class FilmAgreement:
-    """One film that both annotators have.
+    """One film that both annotators labelled.
 
     Attributes:
         film: Its name.
-        rois: A row for every ROI of either (see :func:`roi_row`).
-        remarks: What else they differ in, or are unsure of.
+        rois: A row for each ROI of either annotator (see :func:`roi_row`).
+        remarks: Other differences, and what they are unsure of.
     """
 
     film: str
@@ -136,19 +136,19 @@ class FilmAgreement:
 
     @property
     def worst(self) -> float:
-        """The lowest IoU, 0 where one found what the other didn't; 1 without ROIs."""
+        """The lowest IoU: 0 if only one annotator found an ROI, 1 without ROIs."""
         return min((row["iou"] for row in self.rois), default=1.0)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two annotators' labels.
+    """The comparison of two annotators' labels.
 
     Attributes:
-        names: Of the annotators.
-        films: That both have, what needs a look first: films with remarks on exclusion, then by the lowest IoU.
-        alone: Names of the films that only the first, and only the second, has.
-        unchecked: Names of the films whose labels the first, and the second, hasn't looked at: they are no readings.
+        names: Names of the annotators.
+        films: Films that both have, the ones to review first: films with remarks, then by lowest IoU.
+        alone: Names of the films that only the first annotator has, and those that only the second has.
+        unchecked: Names of the films whose labels the first annotator hasn't checked, and those of the second: no readings.
     """
 
     names: tuple[str, str]
@@ -157,11 +157,11 @@ class Comparison:
     unchecked: tuple[tuple[str, ...], tuple[str, ...]] = field(default=((), ()))
 
     def again(self, least_iou: float) -> tuple[FilmAgreement, ...]:
-        """The films to look at again: an ROI below `least_iou`, one that only one found, or a remark."""
+        """The films to review again: with an IoU below `least_iou`, an ROI that only one annotator found, or a remark."""
         return tuple(film for film in self.films if film.remarks or film.worst < least_iou)
 
     def metrics(self) -> dict[str, float]:
-        """Numbers over all ROIs; means and the like are of ROIs that both found, and missing without any."""
+        """Metrics over all ROIs; means, medians and extremes are over ROIs that both found, and missing if there are none."""
         rows = [row for film in self.films for row in film.rois]
         both = [row for row in rows if row["found_by"] == "both"]
         metrics: dict[str, float] = {"films": len(self.films), "rois": len(rows), "found_by_both": len(both)}
@@ -182,12 +182,12 @@ DIFFERENCES = ("centre_px", "centre_sides", "size_px", "size_sides")
 
 
 def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: tuple[str, str]) -> Comparison:
-    """Compare two valid COCO dictionaries; films are the same if their file names are.
+    """Compare two valid COCO dictionaries; films are matched by file name.
 
-    Excluded films are compared by that only.  Films that either has as unchecked aren't compared.
+    For excluded films only the exclusion is compared.  Films that either annotator hasn't checked aren't compared.
 
     Raises:
-        DatasetError: a film of two sizes, or annotators of one name.
+        DatasetError: a film has two sizes, or both annotators have the same name.
     """
     if len(set(names)) < 2:
         raise DatasetError(f"both annotators are called {names[0]!r}, expected two names: rename a file")
@@ -201,15 +201,15 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any], names: tuple[st
 
 
 def _unchecked(films: Mapping[str, Film]) -> tuple[str, ...]:
-    """Old labels that the annotator hasn't looked at: nobody's reading."""
+    """Names of films with earlier labels that the annotator hasn't checked: they are no reading."""
     return tuple(sorted(name for name, film in films.items() if film.extra.get(STATUS) == UNCHECKED))
 
 
 def roi_row(agreement: Agreement) -> Row:
-    """An ROI as a row: who found it, IoU, and the second box against the first.
+    """A row for an ROI: who found it, the IoU, and the differences of the second box from the first.
 
-    ``centre_px`` is the distance of the centres, ``size_px`` the second side less the first; ``_sides`` are the same in sides
-    of the ROI, which compare over films of different sharpness.
+    ``centre_px`` is the distance of the centres, ``size_px`` the second side minus the first.  ``_sides`` are the same in
+    units of the ROI's side, which can be compared between films of different resolution.
     """
     row: Row = {"label": agreement.label, "found_by": "both", "iou": agreement.iou}
     if agreement.second_box is None:

@@ -1,4 +1,4 @@
-"""What the finder of a data set hands on, films that may be converted, and what the data set asks of its films and labels."""
+"""What the finder of a data set returns, films that may be converted, and the rules for its films and labels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hipdet.core.stored_files import StoredFile
 
 @dataclass(frozen=True)
 class Candidate:
-    """One film.
+    """A film that may be converted.
 
     Attributes:
-        file: Where it is.
+        file: Where it is stored.
         patient: Pseudonym, unique within the data set.
-        short_name: Path without extension that says nothing of the patient but the pseudonym: copies are called so.
-        other_names: What label files may call it beside the name of its file.
+        short_name: Path without extension, after which copies are named; it reveals only the patient's pseudonym.
+        other_names: Names of the film in label files, in addition to its file name.
         extra: Further fields of its image record, such as ``visit``.
         crop: Pixel rows to cut off the upright film, at the top and at the bottom.
     """
@@ -36,13 +36,13 @@ class Candidate:
 
     @property
     def shown(self) -> str:
-        """What reports call it: the ``original`` of `extra` where the path says more of the patient than it should."""
+        """Its name in reports: ``original`` in `extra` if the path reveals too much about the patient, otherwise the path."""
         return self.extra.get("original", self.name)
 
 
 @dataclass(frozen=True, order=True)
 class Exclusion:
-    """A film that isn't converted, and why; `other_names` as those of a candidate."""
+    """A film that isn't converted, and the reason; `other_names` as for a candidate."""
 
     name: str
     reason: str
@@ -50,15 +50,15 @@ class Exclusion:
 
 
 def build_exclusion(candidate: Candidate, error: HipdetError) -> Exclusion:
-    """What is wrong with a film, without its name before it."""
+    """The exclusion of a film for `error`, without the name of the film in the reason."""
     return Exclusion(candidate.shown, str(error).removeprefix(f"{candidate.shown}: "), candidate.other_names)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a finder found: films to convert, films that the rules of the data set exclude, and sentences for the user.
+    """The result of a finder: films to convert, films that the data set's rules exclude, and notes for the user.
 
-    `mark` says whether patients are known: empty, ``unknown`` where films count as a patient each for want of knowledge, or
+    `mark` says whether patients are known: empty if they are, ``unknown`` if each film is treated as a patient, or
     ``guessed`` (see :mod:`hipdet.core.annotations`).
     """
 
@@ -73,19 +73,19 @@ HIP = "hip"
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules.
+    """The rules for converting a data set.
 
     Attributes:
-        source: Name of the data set, which every image record carries.
-        classes: Names in the order of their ids; empty to take those of the labels, sorted.
-        rename: Class by the name that the labels give it.
+        source: Name of the data set, written into every image record.
+        classes: Names in the order of their ids; empty to use those of the labels, sorted.
+        rename: Class name by name in the labels.
         rois: Number of ROIs that a film must have; None for any number.
         min_side: Films whose long side has fewer pixels are excluded.
-        scaled_labels: Whether labels may be of a smaller or larger copy of a film, whose declared size shows the scale.
-        disagreement: What becomes of a film whose annotators differ in the number of ROIs or overlap by less than
-            `min_agreement`: ``exclude`` it or take the ``first`` annotator.
-        min_agreement: IoU.
-        unfinished: Whether films that hipdet annotate has as incomplete or unchecked are taken.
+        scaled_labels: Whether labels may be drawn on a smaller or larger copy of a film; the declared size gives the scale.
+        disagreement: What to do with a film whose annotators differ in the number of ROIs or overlap by less than
+            `min_agreement`: ``exclude`` it, or use the ``first`` annotator.
+        min_agreement: Smallest IoU of two annotators' boxes of an ROI.
+        unfinished: Whether to use films that are incomplete or unchecked in hipdet annotate.
     """
 
     source: str
@@ -109,10 +109,10 @@ class Rules:
             raise DatasetError(f"classes are {self.classes}, expected every name once")
 
     def get_class(self, label: str | None) -> str:
-        """The class of a box with this label; without one, that of a data set of one class.
+        """The class of a box with this label; a box without label has the only class of the data set.
 
         Raises:
-            DatasetError: no class of the data set.
+            DatasetError: the label is no class of the data set, or is missing though there are several classes.
         """
         if label is None:
             if len(self.classes) == 1:

@@ -1,4 +1,4 @@
-"""The record of a labelled film that converters hand to the COCO writer; films to COCO JSON and back; files joined."""
+"""Labelled films as dataclasses, their conversion to COCO and back, and parts and unions of COCO dictionaries."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class Roi:
 
     @property
     def patient_side(self) -> str | None:
-        """``left`` or ``right`` of the patient, see :mod:`hipdet.core.boxes`."""
+        """``left`` or ``right`` of the patient (see :mod:`hipdet.core.boxes`)."""
         return get_patient_side(self.picture_side)
 
     @property
     def side(self) -> float:
-        """The longer side in pixels: that of the square, also where one edge of the film cuts the square."""
+        """The longer side in pixels: the side of the square, even if one edge of the film cuts the square."""
         return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
 
     @property
     def is_square(self) -> bool:
-        """Whether width and height agree to 0.01 px; labels are squares unless the edge of the film cuts them."""
+        """Whether width and height are equal within 0.01 px; labels are squares unless the edge of the film cuts them."""
         return abs((self.box[2] - self.box[0]) - (self.box[3] - self.box[1])) <= 0.01
 
 
@@ -52,8 +52,8 @@ class Film:
         file_name: Path relative to the image root, with ``/``.
         width: Pixels, upright.
         height: Pixels, upright.
-        source: Data set it comes from, such as ``fracatlas``.
-        patient: Pseudonym, unique within the source: films of one patient are never split.
+        source: Name of its data set, such as ``fracatlas``.
+        patient: Pseudonym, unique within the source; splits keep the films of a patient together.
         rois: In the order of the labels.
         extra: Further fields of its image record, such as ``label_file``.
         ignored: Boxes that are neither ROI nor background, in the order of the labels.
@@ -70,20 +70,20 @@ class Film:
 
     @property
     def long_side(self) -> int:
-        """Pixels."""
+        """The longer side in pixels."""
         return max(self.width, self.height)
 
     @property
     def ratios(self) -> list[float]:
-        """The paper's ratio_ROI/image of every ROI: its side / the long side of the film."""
+        """The paper's ratio_ROI/image of each ROI: its side / the long side of the film."""
         return [roi.side / self.long_side for roi in self.rois]
 
 
 def build_coco(films: Iterable[Film], classes: Sequence[str], info: Mapping[str, Any]) -> dict[str, Any]:
-    """The COCO dictionary of `films`: same films, same dictionary.
+    """Build the COCO dictionary of `films`; the same films always give the same dictionary.
 
-    Ids count from 1 in the given order, as pycocotools takes annotation id 0 for "no match".  Boxes become
-    ``[x, y, w, h]`` rounded to 3 decimals.
+    Ids start at 1, in the given order, as pycocotools takes annotation id 0 for "no match".  Boxes become
+    ``[x, y, w, h]``, rounded to 3 decimals.
 
     Raises:
         DatasetError: an ROI whose label isn't one of `classes`.
@@ -136,7 +136,7 @@ _OWN = ("id", "file_name", "width", "height", "source", "patient")
 def get_films(coco: Mapping[str, Any]) -> list[Film]:
     """The films of a valid COCO dictionary with their ROIs, in the order of the images."""
     labels = {category["id"]: category["name"] for category in coco["categories"]}
-    rois: dict[tuple[int, bool], list[Roi]] = defaultdict(list)  # by image, and whether they are to be ignored
+    rois: dict[tuple[int, bool], list[Roi]] = defaultdict(list)  # by image, and whether they are ignored
     for annotation in coco["annotations"]:
         x0, y0, x1, y1 = xywh_to_xyxy(annotation["bbox"])[0].tolist()
         side, implant = annotation.get("picture_side"), annotation.get("implant")
@@ -161,14 +161,14 @@ Coco = dict[str, Any]
 
 
 def subset(coco: Mapping[str, Any], image_ids: Iterable[int]) -> Coco:
-    """The part of `coco` with these images; ids stay, and so does what ``info`` says of patients."""
+    """The part of `coco` with these images; ids stay, and so does the mark in ``info`` that patients aren't known."""
     wanted = set(image_ids)
     part = dict(
         coco,
         images=[image for image in coco["images"] if image["id"] in wanted],
         annotations=[annotation for annotation in coco["annotations"] if annotation["image_id"] in wanted],
     )
-    # the films that the mark is of may not be in the part
+    # the films that have the mark may not be in the part
     if get_mark(part.get("info")) and any(map(get_mark, coco["images"])):
         info = {key: value for key, value in part["info"].items() if key != PATIENTS}
         part["info"] = {**mark_record(patients_mark({**part, "info": info})), **info}
@@ -176,24 +176,24 @@ def subset(coco: Mapping[str, Any], image_ids: Iterable[int]) -> Coco:
 
 
 def append(coco: Coco, added: Mapping[str, Any], name: str) -> None:
-    """Append the records of `added` to `coco` with new ids, from 1 on; the first one gives the categories.
+    """Append the records of `added` to `coco` with new ids, starting at 1; the first file gives the categories.
 
-    Where the ``info`` of `added` says that patients aren't known, its image records say so from now on, see
-    :func:`hipdet.core.annotations.marks`.
+    If the ``info`` of `added` says that patients aren't known, its image records get this mark (see
+    :func:`hipdet.core.annotations.marks`).
 
     Args:
-        coco: With lists ``images``, ``annotations`` and ``categories``; changed in place.
-        added: Same classes.
-        name: What errors call `added`.
+        coco: COCO dictionary with lists ``images``, ``annotations`` and ``categories``; changed in place.
+        added: COCO dictionary with the same classes.
+        name: Name of `added` in errors.
 
     Raises:
-        DatasetError: other classes.
+        DatasetError: the classes differ.
     """
     classes = [category["name"] for category in added["categories"]]
     coco["categories"] = coco["categories"] or [dict(id=i, name=title) for i, title in enumerate(classes, 1)]
     expected = [category["name"] for category in coco["categories"]]
     if classes != expected:
-        raise DatasetError(f"{name}: classes are {classes}, those of the other data sets {expected}")
+        raise DatasetError(f"{name}: classes are {classes}, expected {expected} as in the other files: rename them")
     category_ids = {category["id"]: number for number, category in enumerate(added["categories"], 1)}
     image_ids: dict[int, int] = {}
     for image, mark in zip(added["images"], marks(added)):

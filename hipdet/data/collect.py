@@ -1,4 +1,4 @@
-"""From films and labels to what can be trained on: matched, upright, merged, checked, every exclusion with its reason."""
+"""Collect a data set for training: match labels to films, turn boxes upright, merge annotators, and exclude with reasons."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from hipdet.core.boxes import sides_of_pairs
 from hipdet.core.errors import DatasetError, HipdetError
-from hipdet.data.annotators import Agreement, merge_annotators, standing
+from hipdet.data.annotators import Agreement, get_usable_labels, merge_annotators
 from hipdet.data.candidates import Candidate, Exclusion, Found, Rules, build_exclusion
 from hipdet.data.coco_file import Film, Roi
 from hipdet.data.film_status import DONE, STATUS, TAKEN, is_done, is_unfinished
@@ -22,14 +22,14 @@ from hipdet.data.match import FilmIndex, match_labels
 from hipdet.radiographs.grey import RadiographHeader
 from hipdet.radiographs.read import read_header
 
-# A square around an ROI at the edge of a film reaches over it: FracAtlas has 4 hips of 200, by up to 21% of the side.
-# More than this part is a mistake: another film's box, or one drawn on the film before it was turned upright.
+# A square around an ROI near the edge of a film reaches over it: 4 of 200 hips in FracAtlas, by up to 21% of the side.
+# More than this fraction is a mistake: the box of another film, or one that was drawn on the film in another orientation.
 LARGEST_OVERHANG = 0.25
 
 
 @dataclass(frozen=True)
 class UprightRois:
-    """The ROIs of a film by one annotator, its boxes that are neither ROI nor background, and what there is to warn of."""
+    """An annotator's ROIs of a film in the upright frame, a warning, and the boxes that are neither ROI nor background."""
 
     rois: tuple[Roi, ...]
     warning: str | None = None
@@ -37,10 +37,10 @@ class UprightRois:
 
 
 def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candidate, rules: Rules) -> UprightRois:
-    """`labels` turned upright, scaled, cropped and clipped to the film.
+    """Convert `labels` to the upright frame, scale and crop them, and clip them to the film.
 
     Raises:
-        DatasetError: labels of another size, an unknown class, or a box that isn't on the film.
+        DatasetError: labels for another size, an unknown class, or a box outside the film.
     """
     film = candidate.shown
     scale = _scale(labels.declared, header) if rules.scaled_labels else 1.0
@@ -51,7 +51,7 @@ def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candid
     height -= top + bottom
     if height < 1:
         raise DatasetError(
-            f"{film}: {header.upright[1]} px high, expected more than the {top} + {bottom} px to be cropped"
+            f"{film}: {header.upright[1]} px high, expected more than the {top} + {bottom} px to be cropped: crop less"
         )
 
     def upright(each: LabelBox) -> Roi:
@@ -65,7 +65,7 @@ def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candid
         except DatasetError as error:
             raise DatasetError(f"{film}: {error} ({where})") from error
 
-    # from left to right, whatever the order of drawing
+    # from left to right, regardless of the order of drawing
     rois, ignored = (
         tuple(sorted(map(upright, boxes), key=lambda roi: (roi.box, roi.label)))
         for boxes in (labels.boxes, labels.ignored)
@@ -74,13 +74,13 @@ def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candid
 
 
 def with_sides(rois: tuple[Roi, ...]) -> tuple[Roi, ...]:
-    """`rois` of a film of paired ROIs with their side of the picture, where a label or a pair side by side says it."""
+    """Add the side of the picture to two `rois` of a class that are side by side; a label's own side stays."""
     sides = sides_of_pairs([roi.box for roi in rois], [roi.label for roi in rois])
     return tuple(replace(roi, picture_side=roi.picture_side or side or None) for roi, side in zip(rois, sides))
 
 
 def _scale(declared: tuple[int, int] | None, header: RadiographHeader) -> float:
-    """Film / labelled copy; 1 where the label file declares no size, one of the film's, or one of another shape."""
+    """Size of the film / size of the labelled copy; 1 if the declared size is missing, the film's, or of another shape."""
     if declared is None or declared in (header.stored, header.upright):
         return 1.0
     width, height = header.upright
@@ -92,17 +92,17 @@ def _scale(declared: tuple[int, int] | None, header: RadiographHeader) -> float:
 
 
 def _on_film(box: Box, width: int, height: int) -> Box:
-    """`box` clipped to the film.
+    """Clip `box` to the film.
 
     Raises:
-        DatasetError: it reaches too far out of it, or next to nothing is left.
+        DatasetError: the box reaches too far out of the film, or less than 1 px of it is left.
     """
     x0, y0, x1, y1 = box
     over = max(-x0, -y0, x1 - width, y1 - height)
     if over > LARGEST_OVERHANG * max(x1 - x0, y1 - y0):
         raise DatasetError(
             f"box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] reaches {over:g} px out of the film of {width}x{height} upright, "
-            f"expected at most a quarter of its side: was another film labelled, or this one turned?"
+            f"expected at most a quarter of its side: was another film labelled, or this one rotated?"
         )
     part = clipped(box, width, height)
     if part[2] - part[0] < 1 or part[3] - part[1] < 1:
@@ -112,18 +112,18 @@ def _on_film(box: Box, width: int, height: int) -> Box:
 
 @dataclass(frozen=True)
 class LabelSource:
-    """Where labels come from.
+    """The label files of a data set.
 
     Attributes:
-        paths: File or folder by annotator; a single annotator needs no name, ``""``.
-        options: Keywords of :func:`hipdet.data.formats.reader.read_labels`.
+        paths: File or folder by annotator; the name of a single annotator may be empty.
+        options: Keyword arguments for :func:`hipdet.data.formats.reader.read_labels`.
     """
 
     paths: Mapping[str, Path]
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def read(self, film_size: FilmSizes) -> list[FilmLabels]:
-        """All labels, each with its annotator: the name in `paths`, or where that is empty the label file's own.
+        """Read all labels, each with its annotator: the name in `paths` or, if that is empty, the one in the label file.
 
         Raises:
             DatasetError: as :func:`hipdet.data.formats.reader.read_labels`.
@@ -135,7 +135,7 @@ class LabelSource:
         return labels
 
     def get_root(self, labels: FilmLabels) -> Path:
-        """The folder that `labels` are below, as given by the user."""
+        """The folder given by the user that holds the file of `labels`."""
         for path in self.paths.values():
             if labels.file == path:
                 return path.parent
@@ -145,19 +145,19 @@ class LabelSource:
 
 
 def default_labels(root: Path, given: Sequence[str]) -> dict[str, Path]:
-    """Label path by annotator, from arguments ``PATH`` or ``NAME=PATH``, or without any from ``root/labels*``.
+    """Label path by annotator, from arguments ``PATH`` or ``NAME=PATH``; without arguments from ``root/labels*``.
 
-    A folder ``labels`` that holds nothing but folders has one for each annotator.
+    If a folder ``labels`` holds only folders, there is one for each annotator.
 
     Raises:
-        DatasetError: no labels, or several and not all with a name.
+        DatasetError: no labels, or several that don't all have a name of their own.
     """
     if given:
         named = [(name, path) if sign else ("", name) for name, sign, path in (text.partition("=") for text in given)]
         annotators = {name for name, _ in named}
         if len(annotators) < len(named) or (len(named) > 1 and "" in annotators):
             raise DatasetError(
-                f"labels are {' '.join(given)}, expected NAME=PATH with a name of its own for each of several"
+                f"labels are {' '.join(given)}, expected NAME=PATH with a different NAME for each annotator"
             )
         return {name: Path(path) for name, path in named}
     found = sorted(path for path in root.glob("labels*") if not path.name.startswith("."))
@@ -174,13 +174,13 @@ def default_labels(root: Path, given: Sequence[str]) -> dict[str, Path]:
 
 @dataclass
 class Collected:
-    """What becomes of a data set.
+    """The films of a data set, sorted into converted, excluded and faulty ones.
 
     Attributes:
-        films: To be trained or tested on, in the order of their names, each with the candidate it was.
-        exclusions: Films that aren't, for a reason that lies in the rules.
-        faults: Films that can't be converted as they are, and what must be fixed.
-        warnings: Sentences about what is likely but not sure.
+        films: Films for training or testing, in the order of their names, each with its candidate.
+        exclusions: Films that the rules exclude, with the reason.
+        faults: Films that can't be converted as they are, with what must be fixed.
+        warnings: Sentences about guesses.
         agreements: A row for each ROI that two annotators labelled, the lowest IoU first.
     """
 
@@ -192,7 +192,7 @@ class Collected:
 
 
 class _Collector:
-    """Converts one film after the other and keeps what it found."""
+    """Converts one film after another and collects the results."""
 
     def __init__(self, found: Found, source: LabelSource, rules: Rules) -> None:
         self.rules = rules
@@ -203,7 +203,7 @@ class _Collector:
 
     def run(self) -> Collected:
         made = self.made
-        # no name for the list: each film's labels go when it is converted
+        # the list has no name, so that each film's labels are freed when it is converted
         matches = match_labels(self.source.read(self._film_size), self.index, FilmIndex(made.exclusions))
         made.faults += matches.faults
         for each in matches.without_film:
@@ -218,11 +218,11 @@ class _Collector:
         return made
 
     def _convert(self, candidate: Candidate, labels: Sequence[FilmLabels]) -> str | None:
-        """Convert one film; returns the reason if it is excluded."""
+        """Convert one film; returns the reason for an exclusion, else None."""
         name, rules = candidate.shown, self.rules
         if not labels:
             return "not labelled"
-        labels, refusal = standing(labels, rules)
+        labels, refusal = get_usable_labels(labels, rules)
         if refusal:
             return refusal
         header = read_header(candidate.file.source(), name)
@@ -230,7 +230,7 @@ class _Collector:
         if max(width, height) < rules.min_side:
             return f"long side {max(width, height)} px, expected at least {rules.min_side}"
         readings: dict[str, Sequence[Roi]] = {}
-        ignored: dict[Roi, None] = {}  # by any annotator
+        ignored: dict[Roi, None] = {}  # boxes that any annotator ignores
         for each in labels:
             annotator = each.annotator or ""
             if annotator in readings:
@@ -254,13 +254,13 @@ class _Collector:
         return None
 
     def _film_size(self, film: str) -> tuple[int, int] | None:
-        """Upright size of the film that a YOLO file means; None, which is a fault there, if there is none."""
+        """Upright size of the film of a YOLO file; None if there is no such film, which the reader reports as a fault."""
         found = self.index.find(film)
         return read_header(found[0].file.source(), found[0].shown).upright if len(found) == 1 else None
 
 
 def _status(labels: Sequence[FilmLabels]) -> dict[str, Any]:
-    """For the image record: that all annotators are done, or that one isn't and the film is taken all the same."""
+    """Status for the image record: all annotators are done, or one isn't but the film is used anyway."""
     unfinished = sorted(each.remarks[STATUS] for each in labels if is_unfinished(each.remarks))
     if unfinished:
         return {STATUS: unfinished[0], TAKEN: True}
@@ -270,8 +270,8 @@ def _status(labels: Sequence[FilmLabels]) -> dict[str, Any]:
 def collect(found: Found, source: LabelSource, rules: Rules) -> Collected:
     """Convert the films of `found` that have labels.
 
-    Films of unreadable headers, and labels that fit no rule, are faults; the other films are converted all the same, so
-    that every fault shows in one run.
+    Films with unreadable headers and labels that can't be used are faults; the other films are converted nevertheless, so
+    that one run reports all faults.
 
     Raises:
         DatasetError: label files that can't be read.

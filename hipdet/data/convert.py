@@ -1,7 +1,7 @@
-"""The way of every data set of films and label files: collect (:mod:`hipdet.data.collect`), copy, write, report.
+"""Convert any data set of films and label files: collect (:mod:`hipdet.data.collect`), copy, write and report.
 
-Beside the annotations go tables of exclusions, of the agreement of annotators and of near duplicates, and the provenance:
-inputs, choices, counts, and the paper's Table 1; no path of the machine.
+Beside the annotations, it writes tables of exclusions, of the annotators' agreement and of near duplicates, and the
+provenance: inputs, options, counts and the paper's Table 1, without paths of this machine.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Output:
-    """Where a conversion writes and what.
+    """What a conversion writes, and where.
 
     Attributes:
-        data_root: What the file names of the annotations are relative to.
-        annotations: Folder of the files; None for ``data_root/annotations``.
-        copies: Copies to train on; None to train on the films where they lie.
-        skip_faulty: Exclude films that can't be converted, with what is wrong as the reason, instead of refusing.
-        near_duplicates: Decode all films and report those that are nearly the same, which then count as one patient.
+        data_root: Folder that file names in the annotations are relative to.
+        annotations: Folder of the annotations; None for ``data_root/annotations``.
+        copies: Copies to train on; None to train on the films in place.
+        skip_faulty: Exclude films that can't be converted, with the fault as the reason, instead of refusing.
+        near_duplicates: Decode all films, report near duplicates and treat them as one patient.
     """
 
     data_root: Path
@@ -48,13 +48,13 @@ class Output:
 
     @property
     def folder(self) -> Path:
-        """Of the files."""
+        """Folder of the annotations."""
         return self.annotations or self.data_root / "annotations"
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was written and what there is to tell; `summary` is of the films before they were copied, `mark` as of Found."""
+    """What was written, and what the report says; `summary` is of the films before copying, `mark` as in Found."""
 
     path: Path
     films: list[Film]
@@ -69,18 +69,18 @@ class Conversion:
 
 
 def reasons(exclusions: Iterable[Exclusion]) -> list[tuple[str, int]]:
-    """Reasons with their number of films, the most frequent first; what differs from film to film is left out."""
+    """Reasons and their number of films, the most frequent first; details that differ between films are left out."""
     count = Counter(each.reason.partition(":")[0].partition(",")[0] for each in exclusions)
     return sorted(count.items(), key=lambda item: (-item[1], item[0]))
 
 
 def write_conversion(conversion: Conversion, record: dict[str, Any], rules: Rules) -> None:
-    """Write all files, the annotations last; tables without rows aren't written, but for that of exclusions.
+    """Write all files, the annotations last; tables without rows aren't written, except that of exclusions.
 
     Args:
-        conversion: Its `files` get the paths.
-        record: Of the provenance.
-        rules: Give name and classes.
+        conversion: The conversion; the paths are added to its `files`.
+        record: Content of the provenance file.
+        rules: Rules with the name of the data set and its classes.
     """
     base = conversion.path.with_suffix("")
     exclusions = [[each.name, each.reason] for each in conversion.exclusions]
@@ -100,7 +100,7 @@ def write_conversion(conversion: Conversion, record: dict[str, Any], rules: Rule
             write_csv(path, [header.split(","), *rows])
             conversion.files.append(path)
         else:
-            path.unlink(missing_ok=True)  # of an earlier run
+            path.unlink(missing_ok=True)  # from an earlier run
     path = base.with_name(f"{base.name}.provenance.json")
     write_json(path, record)
     description = f"{rules.source}: boxes in the upright frame, 0-based"
@@ -115,7 +115,7 @@ def _shown(box: tuple[float, ...] | None) -> str:
 
 
 def provenance(root: Path, conversion: Conversion, labels: LabelSource, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a conversion: the same for the same inputs, wherever and whenever it is made."""
+    """The provenance of a conversion: the same inputs give the same record, on any machine and at any time."""
     ious = [row.iou for row in conversion.agreements]
     record: dict[str, Any] = {
         "hipdet": __version__,
@@ -135,7 +135,7 @@ def provenance(root: Path, conversion: Conversion, labels: LabelSource, options:
 
 
 def _neutral(path: Path, root: Path) -> str:
-    """`path` below the data set, or its last part: never a folder of the machine."""
+    """`path` relative to the data set, or else its last part: no other folder of this machine."""
     try:
         return path.resolve().relative_to(root.resolve()).as_posix()
     except ValueError:
@@ -143,7 +143,7 @@ def _neutral(path: Path, root: Path) -> str:
 
 
 def checksum(path: Path) -> dict[str, Any]:
-    """Number of label files and one SHA-256 over their names and contents."""
+    """The number of label files, and one SHA-256 of their names and contents."""
     if path.is_file():
         return {"files": 1, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     total = hashlib.sha256()
@@ -161,15 +161,15 @@ def convert_found(
 ) -> Conversion:
     """Convert the films of `found` and write ``<source>.json`` with its reports.
 
-    The annotations are written last: where they are, everything else is.
+    The annotations are written last: if they exist, so does everything else.
 
     Args:
-        root: Folder of the data set, which the names of `found` are below.
-        found: By the finder of the data set.
+        root: Folder of the data set; names in `found` are relative to it.
+        found: Result of the data set's finder.
         labels: Label files.
-        rules: Of the data set.
-        output: Where to.
-        options: For the provenance file: what the user chose, without paths.
+        rules: Rules of the data set.
+        output: What to write, and where.
+        options: The user's options for the provenance file, without paths.
 
     Raises:
         DatasetError: no film is left, or the list of films that can't be converted.
@@ -214,15 +214,15 @@ def convert_found(
 
 
 def convert_listed(found: Found, table: Path, source: str) -> list[Film]:
-    """The films of `found` with their hips by a hip table, in the order of `found`: for data sets that are written in parts.
+    """The films of `found`, in its order, with the hips of a hip table; for data sets that are written in parts.
 
     Raises:
-        DatasetError: the list of damaged films and of boxes that aren't on theirs.
+        DatasetError: the list of damaged films, and of boxes outside their film.
     """
     collected = collect(found, LabelSource({"": table}, {"format": "hips"}), Rules(source, rois=None))
     raise_faults(table, [f"{fault.name}: {fault.reason}" for fault in collected.faults])
     film_of = {candidate.name: film for film, candidate in collected.films}
-    # one table labels all films: no record says which
+    # one table labels all films, so image records don't name it
     return [replace(film_of[each.name], extra=dict(each.extra)) for each in found.candidates]
 
 
@@ -233,7 +233,7 @@ def _refuse(root: Path, faults: Sequence[Exclusion], output: Output) -> None:
 
 
 def _require_films_as_they_are(candidates: Sequence[Candidate]) -> None:
-    """Without copies, training reads the films where they lie, as they are."""
+    """Refuse films that need copies: without copies, training reads the films in place and unchanged."""
     packed = [candidate.shown for candidate in candidates if candidate.file.member is not None]
     if packed:
         raise DatasetError(
@@ -256,17 +256,17 @@ SHOWN = 5
 
 
 def report(conversion: Conversion) -> str:
-    """The table, then what was left out and what needs a look."""
+    """The report for the user: Table 1, then what was left out and what should be checked."""
     lines = [table1({conversion.path: conversion.summary})]
     if conversion.exclusions:
         lines.append(f"{len(conversion.exclusions)} films excluded:")
         lines += [f"  {count:6}  {reason}" for reason, count in reasons(conversion.exclusions)]
     none = sum(not film.rois for film in conversion.films)
     if none:
-        lines.append(f"{none} films are recorded as having no ROI: training learns from them what is none")
+        lines.append(f"{none} films are recorded as having no ROI: training uses them as background")
     if conversion.mark == UNKNOWN:
         lines.append(
-            "patients aren't known, so each film counts as one: --table or --patient-from says which film is whose"
+            "patients aren't known, so each film counts as one: give the patients with --table or --patient-from"
         )
     lines += conversion.notes
     if ignored := sum(len(film.ignored) for film in conversion.films):
@@ -275,11 +275,11 @@ def report(conversion: Conversion) -> str:
         ious = [row.iou for row in conversion.agreements]
         worst = conversion.agreements[0]
         lines.append(
-            f"annotators: {len({row.film for row in conversion.agreements})} films read by several, "
+            f"annotators: {len({row.film for row in conversion.agreements})} films labelled by several, "
             f"mean IoU {sum(ious) / len(ious):.3f}, lowest {worst.iou:.3f} ({worst.film})"
         )
     if pairs := conversion.duplicates:
-        lines.append(f"{len(pairs)} pairs of nearly the same film, the closest {pairs[0].first} and {pairs[0].second}")
+        lines.append(f"{len(pairs)} pairs of near duplicates, the closest {pairs[0].first} and {pairs[0].second}")
     lines += [f"warning: {text}" for text in conversion.warnings[:SHOWN]]
     if len(conversion.warnings) > SHOWN:
         lines.append(f"... and {len(conversion.warnings) - SHOWN} more warnings in the provenance file")

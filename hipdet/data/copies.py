@@ -1,10 +1,10 @@
-"""Upright 8-bit copies of films, whole or shrunk to the size that training makes of them; and films that are nearly the same.
+"""Upright 8-bit copies of films, in full size or shrunk to the size used in training; and near-duplicate films.
 
-Training decodes a film anew in every epoch; from copies of a few hundred pixels it does so many times faster, and films
-inside zips can be trained on only as copies.  No copy is padded: a copy's size says where its film ends, and what inverts
-films comes before the pipeline's ``Pad``.
+Training decodes every film again in every epoch; copies of a few hundred pixels are decoded many times faster, and films
+inside zips can be trained on only as copies.  Copies aren't padded: their size shows where the film ends, and the pipeline
+inverts films before its ``Pad``.
 
-Nearly the same picture are two web pages' copies of a film, or two exposures of one patient.
+Near duplicates are copies of a film from two web pages, or two exposures of one patient.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from hipdet.radiographs.read import read_radiograph
 
 @dataclass(frozen=True)
 class Copies:
-    """Where copies go and how large they are.
+    """Where copies are written, and how large they are.
 
     Attributes:
-        root: The data root that they are below.
-        side: Long side in pixels to which larger films are shrunk; None for copies as they are.
-        workers: Processes; None for one per core.
+        root: Data root, the folder above the copies.
+        side: Long side in pixels to which larger films are shrunk; None for full size.
+        workers: Number of processes; None for one per core.
     """
 
     root: Path
@@ -55,10 +55,10 @@ class Copies:
 def copy_films(
     films: Sequence[tuple[Film, Candidate]], copies: Copies
 ) -> tuple[list[tuple[Film, Candidate]], list[Exclusion]]:
-    """Write the copies; what is there and not older than its film is kept, so an interrupted run carries on.
+    """Write the copies; existing copies that are newer than their film are kept, so an interrupted run can be resumed.
 
     Returns:
-        The films as they are in their copies, with boxes to match, and the faults of films that can't be decoded.
+        The films with the name, size and boxes of their copies, and the faults of films that can't be decoded.
     """
     made = [
         (_in_copy(film, name, copies.side), candidate) for (film, candidate), name in zip(films, _names(films, copies))
@@ -74,7 +74,7 @@ def copy_films(
 
 
 def _names(films: Sequence[tuple[Film, Candidate]], copies: Copies) -> list[str]:
-    """Names of the copies; films of the same short name, such as a.jpg and a.png, keep their extensions."""
+    """File names of the copies; films with the same short name, such as a.jpg and a.png, keep their extensions."""
     count = Counter(candidate.short_name for _, candidate in films)
     return [
         f"{copies.folder(film.source)}/{candidate.short_name if count[candidate.short_name] == 1 else film.file_name}.png"
@@ -88,7 +88,7 @@ def _in_copy(film: Film, name: str, side: int | None) -> Film:
         return replace(film, file_name=name, extra={**film.extra, **original})
     scale = min(1.0, side / film.long_side)
     width, height = (max(1, int(pixels * scale + 0.5)) for pixels in (film.width, film.height))
-    fx, fy = width / film.width, height / film.height  # by the rounded sizes, as in mmdet's Resize
+    fx, fy = width / film.width, height / film.height  # from the rounded sizes, as in mmdet's Resize
     rois, ignored = (
         tuple(replace(r, box=(r.box[0] * fx, r.box[1] * fy, r.box[2] * fx, r.box[3] * fy)) for r in boxes)
         for boxes in (film.rois, film.ignored)
@@ -103,7 +103,7 @@ def _write_all(films: Sequence[tuple[Film, Candidate]], copies: Copies) -> Itera
     if copies.workers == 1 or len(films) < 2:
         yield from map(write, films)
         return
-    # an interruption is the parent's to report
+    # only the parent process reports an interruption
     ignore = (signal.SIGINT, signal.SIG_IGN)
     with ProcessPoolExecutor(copies.workers, initializer=signal.signal, initargs=ignore) as pool:
         try:
@@ -114,11 +114,11 @@ def _write_all(films: Sequence[tuple[Film, Candidate]], copies: Copies) -> Itera
 
 
 def _write(film: tuple[Film, Candidate], copies: Copies) -> HipdetError | None:
-    """Write one copy; returns the fault of a film that can't be decoded."""
+    """Write one copy; returns the error of a film that can't be decoded."""
     copy, candidate = film
     (top, bottom), size, path = candidate.crop, (copy.width, copy.height), copies.root / copy.file_name
     comment = f"hipdet copy, {size[0]}x{size[1]}, rows cut off: {top} and {bottom}"
-    if _is_there(path, candidate, size, comment):
+    if _is_current(path, candidate, size, comment):
         return None
     try:
         pixels = read_radiograph(candidate.file.source(), candidate.shown)
@@ -134,28 +134,28 @@ def _write(film: tuple[Film, Candidate], copies: Copies) -> HipdetError | None:
     return None
 
 
-def _is_there(path: Path, candidate: Candidate, size: tuple[int, int], comment: str) -> bool:
-    """Whether the copy was made in this way of this film, or of one that is older."""
+def _is_current(path: Path, candidate: Candidate, size: tuple[int, int], comment: str) -> bool:
+    """Whether the copy exists, was made with the same settings, and is newer than the film."""
     if not path.is_file() or path.stat().st_mtime < candidate.file.path.stat().st_mtime:
         return False
     try:
         with Image.open(path) as copy:
-            # earlier versions stamped alike what they padded to a square
+            # earlier versions padded copies to a square and wrote the same comment
             return bool(copy.info.get("Comment") == comment and copy.size == size)
     except (OSError, SyntaxError, ValueError):  # what Pillow raises on damaged headers
         return False
 
 
-SIDE = 16  # cells a side: 256 bits tell pelves apart, which are all alike at 8x8
-# Part of the bits.  Of 100 pelves, halved, saved anew and with a gamma of 0.6 or 1.5, none differs from itself by more
-# than 0.07; no two of them differ by less than 0.09.
+SIDE = 16  # cells per side: 256 bits distinguish pelves, which look alike at 8x8
+# Fraction of the bits.  100 pelves that were halved in size, saved again and given a gamma of 0.6 or 1.5 differ from the
+# original by at most 0.07; any two different ones differ by at least 0.09.
 LARGEST_DISTANCE = 0.07
 _BLOCK = 1024
 
 
 @dataclass(frozen=True, order=True)
 class NearDuplicate:
-    """Two films and the part of their bits that differ, 0 for none."""
+    """Two films and their distance: the fraction of hash bits that differ."""
 
     distance: float
     first: str
@@ -163,9 +163,9 @@ class NearDuplicate:
 
 
 def difference_hash(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether each of 16x16 cells of the film ``[H, W]`` is brighter than the one left of it, as ``[256]``.
+    """Whether each of 16x16 cells of the film ``[H, W]`` is brighter than the cell left of it, as ``[256]``.
 
-    Insensitive to size, exposure and compression; a film and its mirror image differ.
+    The hash is insensitive to size, exposure and compression; a film and its mirror image differ.
     """
     small = np.asarray(Image.fromarray(pixels).resize((SIDE + 1, SIDE), Image.Resampling.BOX), dtype=np.int16)
     return (small[:, 1:] > small[:, :-1]).reshape(-1)
@@ -176,7 +176,7 @@ def near_duplicates(names: Sequence[str], hashes: Iterable[NDArray[np.bool_]]) -
     bits = np.array(list(hashes), dtype=np.float32).reshape(len(names), SIDE * SIDE)
     ones = bits.sum(axis=1)
     found = []
-    for start in range(0, len(names), _BLOCK):  # blocks bound the memory: all pairs of 60,000 films would be 14 GB
+    for start in range(0, len(names), _BLOCK):  # blocks limit the memory: all pairs of 60,000 films would take 14 GB
         block = bits[start : start + _BLOCK]
         differing = ones[start : start + _BLOCK, None] + ones[None] - 2 * block @ bits.T  # [block, N]
         for i, j in np.argwhere(differing <= LARGEST_DISTANCE * bits.shape[1]):
@@ -186,7 +186,7 @@ def near_duplicates(names: Sequence[str], hashes: Iterable[NDArray[np.bool_]]) -
 
 
 def groups(names: Sequence[str], pairs: Sequence[NearDuplicate]) -> dict[str, str]:
-    """The first name, in the order of `names`, of the chain of pairs that each film is in; its own without any."""
+    """For each film the first name, in the order of `names`, of its chain of pairs; without pairs its own name."""
     place = {name: n for n, name in enumerate(names)}
     edges = [(place[pair.first], place[pair.second]) for pair in pairs]
     rows, columns = zip(*edges) if edges else ((), ())
@@ -199,7 +199,7 @@ def groups(names: Sequence[str], pairs: Sequence[NearDuplicate]) -> dict[str, st
 def join_near_duplicates(
     films: Sequence[tuple[Film, Candidate]],
 ) -> tuple[list[tuple[Film, Candidate]], list[NearDuplicate], list[Exclusion]]:
-    """Films that are nearly the same become one patient, so that no split divides them; undecodable ones are faults."""
+    """Make near duplicates one patient, so that no split divides them; films that can't be decoded are faults."""
     good, hashes, faults = [], [], []
     for film, candidate in tqdm(films, "near duplicates", unit="film", disable=None):
         try:
@@ -210,8 +210,8 @@ def join_near_duplicates(
     names = [candidate.shown for _, candidate in good]
     pairs = near_duplicates(names, hashes)
     patient = {candidate.shown: film.patient for film, candidate in good}
-    film_of = {of: name for name, of in patient.items()}
-    # a patient's other films come along
+    film_of = {whose: name for name, whose in patient.items()}
+    # all films of a patient are joined
     first = groups(names, [*pairs, *(NearDuplicate(0, film_of[patient[name]], name) for name in names)])
     joined = [(replace(film, patient=patient[first[each.shown]]), each) for film, each in good]
     return joined, pairs, faults

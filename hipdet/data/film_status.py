@@ -1,7 +1,7 @@
-"""Which films of an annotation file are labels that somebody stands by: one rule for training, tests, splits and plans.
+"""Which films of an annotation file have finished labels: one rule for training, testing, splits and anchor plans.
 
-``hipdet annotate`` writes a ``status`` into every image record.  Files of other tools have none: all of their films are
-taken, those without boxes as films on which there is no ROI.
+``hipdet annotate`` writes a ``status`` into every image record.  Files from other tools have none: all of their films are
+used, and those without boxes are films without ROI.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from hipdet.core.errors import DatasetError
 from hipdet.data.coco_file import Coco, subset
 
 STATUS, EXCLUDE, TAKEN = "status", "exclude", "taken"
-DONE = "done"  # also of a film that was looked at and has no ROI
+DONE = "done"  # also for a film that was checked and has no ROI
 UNCHECKED = "unchecked"
 UNFINISHED = {
     "incomplete": "incomplete: its ROIs aren't all drawn",
     UNCHECKED: "unchecked: nobody has looked at its labels",
 }
-REMARKS = (STATUS, EXCLUDE, TAKEN)  # keys of an image record that the rule goes by
+REMARKS = (STATUS, EXCLUDE, TAKEN)  # keys of an image record that the rule uses
 
 
 def left_out(image: Mapping[str, Any], unfinished: bool = False) -> str | None:
-    """Why the film of a COCO image record isn't to be taken; None if it is.
+    """The reason why the film of a COCO image record is left out; None if it is used.
 
     Args:
-        image: Its `REMARKS` are looked at.
-        unfinished: Take films that are incomplete or unchecked, as where the record has ``taken``.  Excluded films never are:
-            their boxes aren't in the file.
+        image: Image record; its `REMARKS` decide.
+        unfinished: Use films that are incomplete or unchecked, as if the record had ``taken``.  Excluded films are never
+            used: their boxes aren't in the file.
     """
     status, reason = image.get(STATUS), image.get(EXCLUDE)
     if reason or status == "excluded":
@@ -39,24 +39,24 @@ def left_out(image: Mapping[str, Any], unfinished: bool = False) -> str | None:
 
 
 def is_unfinished(image: Mapping[str, Any]) -> bool:
-    """Whether its annotator has more to do on the film of this image record."""
+    """Whether the annotator hasn't finished the film of this image record."""
     return str(image.get(STATUS)) in UNFINISHED
 
 
 def is_done(image: Mapping[str, Any]) -> bool:
-    """Whether somebody who looked says that the boxes of this image record are all, be it none at all."""
+    """Whether the annotator has confirmed that the boxes of this image record, possibly none, are complete."""
     return image.get(STATUS) == DONE
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """The films of a COCO file that are labels, and of the others why not, by name."""
+    """The films of a COCO file that have finished labels, and by name why the others are left out."""
 
     coco: Coco
     left_out: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """What to tell of those left out; empty where there are none."""
+        """A sentence about the films left out; empty if there are none."""
         if not self.left_out:
             return ""
         return f"{len(self.left_out)} films are left out: {counted(self.left_out.values())}"
@@ -68,18 +68,17 @@ def brief_reason(reason: str) -> str:
 
 
 def counted(reasons: Iterable[str]) -> str:
-    """How many films each kind of reason leaves out, the most first."""
+    """Number of films by kind of reason, the most frequent first."""
     return ", ".join(f"{number} {kind}" for kind, number in Counter(map(brief_reason, reasons)).most_common())
 
 
 def labelled(coco: Coco, name: object, unfinished: bool = False) -> Labelled:
-    """The films of a valid COCO dictionary that are labels; the same dictionary where all are.
+    """Keep the films of a valid COCO dictionary that have finished labels; returns the same dictionary if all have.
 
-    Those that are taken although unfinished have ``taken`` in their record from then on, so that what reads it next takes
-    them too.
+    Unfinished films that are used get ``taken`` in their image record, so that later steps use them too.
 
     Raises:
-        DatasetError: no film, or no box, is left; `name` is what it calls the file.
+        DatasetError: no film or no box is left; `name` is the file's name in the message.
     """
     reasons = {image["id"]: left_out(image, unfinished) for image in coco["images"]}
     found = Labelled(
@@ -90,8 +89,8 @@ def labelled(coco: Coco, name: object, unfinished: bool = False) -> Labelled:
         return Labelled(coco)
     if found.left_out and not found.coco["annotations"]:
         raise DatasetError(
-            f"{name}: {found}, and no box is left, expected labels: finish them in hipdet annotate, or take unfinished "
-            f"ones too (--with-unfinished, unfinished=True of RoiDataset)"
+            f"{name}: {found}, and no box is left, expected labels: finish them in hipdet annotate, or use unfinished "
+            f"ones too (--with-unfinished, or unfinished=True of RoiDataset)"
         )
     images = [{**each, TAKEN: True} if is_unfinished(each) else each for each in found.coco["images"]]
     return Labelled({**found.coco, "images": images}, found.left_out)

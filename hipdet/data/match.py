@@ -1,8 +1,8 @@
-"""The films of a folder as candidates, with what tables say of them, and which labels are of which film.
+"""Find the films of a folder, look them up in tables, and match labels to them.
 
-Labels come from other machines and tools: the folders before a film's name may differ, and so may its extension, where
-films were exported for labelling.  So films are found by name, then by name without extension; where several films
-have it, by the folders before it, compared from the last one up.
+Labels come from other machines and tools: the folders before a film's name may differ, and so may its extension if films were
+exported for labelling.  So films are found by name, then by name without extension.  If several films have the same name, the
+folders before it decide, compared from the last one up.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hipdet.data.formats.reader import read_labels
 from hipdet.data.formats.record import FilmLabels
 from hipdet.radiographs.sniff import is_film, short_name
 
-# what a film's file may be called in place of its own extension; "a.b" has none
+# extensions that label files may write in place of the film's own; "a.b" has no extension
 _EXTENSION = re.compile(r"\.(jpe?g|png|tiff?|bmp|dcm|dicom|gif|webp)$", re.IGNORECASE)
 
 
@@ -32,7 +32,7 @@ Film = TypeVar("Film", bound=Candidate | Exclusion)
 
 @dataclass
 class Matches:
-    """Labels by film, labels of films that aren't there, and those that fit several films."""
+    """Labels by film, labels of missing films, and faults: labels that fit several films."""
 
     of_film: dict[str, list[FilmLabels]] = field(default_factory=lambda: defaultdict(list))
     without_film: list[FilmLabels] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Matches:
 
 
 class FilmIndex(Generic[Film]):
-    """Films by what labels may call them."""
+    """Films by the names that label files may give them."""
 
     def __init__(self, films: Iterable[Film]) -> None:
         self._by_name: dict[str, list[Film]] = defaultdict(list)
@@ -53,13 +53,13 @@ class FilmIndex(Generic[Film]):
                 self._by_stem[stem].append(film)
 
     def find(self, film: str, folder: Sequence[str] = ()) -> list[Film]:
-        """The films that a label file means by `film`: one, none, or several that it can't tell apart.
+        """The films that a label file may mean by `film`: one, none, or several that can't be distinguished.
 
         Args:
             film: Name or path in the label file.
-            folder: Parts of the path of the label file's own folder.
+            folder: Parts of the path of the label file's folder.
         """
-        parts = [*folder, *PureWindowsPath(film).parts]  # reads both kinds of slashes
+        parts = [*folder, *PureWindowsPath(film).parts]  # accepts both kinds of slashes
         found = self._by_name.get(parts[-1]) or self._by_stem.get(_stem(parts[-1]), [])
         if len(found) < 2:
             return found
@@ -68,14 +68,14 @@ class FilmIndex(Generic[Film]):
 
 
 def match_labels(labels: Iterable[FilmLabels], films: FilmIndex[Candidate], excluded: FilmIndex[Exclusion]) -> Matches:
-    """Sort `labels` by the film they are of; those of a film in `excluded` are left out."""
+    """Match `labels` to `films`; labels of films in `excluded` are left out."""
     matches = Matches()
     for each in labels:
         folder = each.file.parent.parts
         found = films.find(each.film, folder)
         if len(found) > 1:
             names = ", ".join(candidate.name for candidate in found[:3])
-            reason = f"{each.file.name}: label fits {len(found)} films ({names}): name its folder too"
+            reason = f"{each.file.name}: label fits {len(found)} films ({names}), expected one: add the folder"
             matches.faults.append(Exclusion(each.film, reason))
         elif found:
             matches.of_film[found[0].name].append(each)
@@ -89,18 +89,18 @@ def _stem(name: str) -> str:
 
 
 def _shared_folders(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many folders agree, from the last one up."""
+    """Number of equal folders, from the last one up."""
     pairs = zip(reversed(one), reversed(other))
     return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def find_films(root: Path, source: str) -> list[Candidate]:
-    """All films below `root`, each as its own patient; the copies of an earlier conversion are passed over.
+    """Find all films below `root`, each as a patient of its own; copies from an earlier conversion are skipped.
 
-    A film is known by its extension; a file without one is looked into.
+    Films are recognized by their extension, files without one by their content.
 
     Raises:
-        DatasetError: no such folder, no film in it, or a link out of it.
+        DatasetError: no such folder, no film in it, or a link that leads out of it.
     """
     own = re.compile(rf"{re.escape(source)}_(upright|\d+)")
     files = files_below(root, keep=lambda name: not own.fullmatch(name))
@@ -114,45 +114,45 @@ def find_films(root: Path, source: str) -> list[Candidate]:
 def find_listed(
     root: Path, table: Path, folders: Sequence[str], patient_of: Callable[[FilmLabels], str], remedy: str
 ) -> Found:
-    """The films that a hip table names, in its order.
+    """Find the films that a hip table lists, in its order.
 
     Args:
         root: Folder of the data set.
         table: The table.
-        folders: Below `root`; every film is in one of them.
-        patient_of: Pseudonym of the patient; raises LabelFault where there is none.
-        remedy: What to do about a film that isn't there.
+        folders: Folders below `root`, one of which holds the film.
+        patient_of: Returns the pseudonym of the patient; raises LabelFault if there is none.
+        remedy: How to fix a missing film.
 
     Raises:
-        DatasetError: faults of the table, or the list of films that aren't there, are there twice, or have no patient.
+        DatasetError: faults of the table, or the list of films that are missing, exist twice, or have no patient.
     """
     candidates, faults = [], FaultLog()
     for labels in read_labels(table, "hips"):
         with faults.at(labels.place):
             patient = patient_of(labels)
-            names = [name for folder in folders if _is_there(root / (name := f"{folder}/{labels.film}"))]
+            names = [name for folder in folders if _exists(root / (name := f"{folder}/{labels.film}"))]
             if not names:
                 raise LabelFault(f"{labels.film} is not in {' or '.join(folders)} of {root}: {remedy}")
             if len(names) > 1:
-                raise LabelFault(f"{labels.film} is there twice: {', '.join(names)} of {root}: remove the copies")
+                raise LabelFault(f"{labels.film} is {' and '.join(names)} of {root}, expected one: remove the others")
             candidates.append(Candidate(StoredFile(names[0], root / names[0]), patient, short_name(names[0])))
     raise_faults(table, faults.found)
     return Found(tuple(candidates))
 
 
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     if path.is_file() and path.resolve().parent != path.parent.resolve():
         raise LabelFault(f"{path} is a link out of its folder: put the film itself there")
     return path.is_file()
 
 
 def read_film_table(path: Path, columns: Sequence[str] = (), empty: bool = False) -> list[tuple[str, TableRow]]:
-    """The rows of a CSV table by film, which column ``film`` or ``image`` names.
+    """Read a CSV table as pairs of film and row; column ``film`` or ``image`` names the film.
 
     Args:
         path: Comma, semicolon or tab separated, UTF-8.
-        columns: That it must have beside.
-        empty: Whether a header alone will do.
+        columns: Further columns that it must have.
+        empty: Whether a header without rows is accepted.
 
     Raises:
         DatasetError: the list of its faults: file, line, what was found and what was expected.
@@ -179,10 +179,10 @@ def read_film_table(path: Path, columns: Sequence[str] = (), empty: bool = False
 def rows_of_films(
     candidates: Sequence[Candidate], table: Path, columns: Sequence[str] = (), empty: bool = False
 ) -> dict[str, TableRow]:
-    """The row of each film that the table has, by the film's name; with `empty` it may have none.
+    """Read the rows of a table by name of their film; with `empty` the table may have no rows.
 
     Raises:
-        DatasetError: faults of the table; rows of no film, of several films, or of a film that has one already.
+        DatasetError: faults of the table; rows that match no film, several films, or a film that has a row already.
     """
     index = FilmIndex(candidates)
     found: dict[str, TableRow] = {}
@@ -190,7 +190,7 @@ def rows_of_films(
     for film, row in read_film_table(table, columns, empty):
         fits = index.find(film)
         if len(fits) != 1:
-            count = f"{len(fits)} films of this name, expected one: name its folder too" if fits else "no such film"
+            count = f"{len(fits)} films of this name, expected one: add the folder" if fits else "no such film"
             faults.append(f"{row.place}: {film!r}: {count}")
         elif fits[0].name in found:
             faults.append(f"{row.place}: {film!r} is in {found[fits[0].name].place} too, expected once: remove one")
@@ -201,21 +201,21 @@ def rows_of_films(
 
 
 def exclude_listed(candidates: Sequence[Candidate], table: Path | None) -> Found:
-    """`candidates` without those that `table` (``film, reason``) lists; a header alone lists none.
+    """Exclude the `candidates` that `table` (``film, reason``) lists; a table without rows excludes none.
 
     Raises:
         DatasetError: as :func:`rows_of_films`, or a film without reason.
     """
     rows = rows_of_films(candidates, table, ["reason"], empty=True) if table else {}
     without = [row.place for row in rows.values() if not row.text["reason"]]
-    raise_faults(table, [f"{place}: column reason is empty, expected why" for place in without])
+    raise_faults(table, [f"{place}: column reason is empty, expected a reason" for place in without])
     listed = [each for each in candidates if each.name in rows]
     excluded = tuple(Exclusion(each.name, rows[each.name].text["reason"], each.other_names) for each in listed)
     return Found(tuple(each for each in candidates if each.name not in rows), excluded)
 
 
 def add_patients(candidates: Sequence[Candidate], table: Path) -> tuple[list[Candidate], bool]:
-    """`candidates` with the patients of `table` (``film, patient``), and whether it has one for each.
+    """Give `candidates` the patients of `table` (``film, patient``); also returns whether every film has one there.
 
     Raises:
         DatasetError: as :func:`rows_of_films`.
@@ -225,5 +225,5 @@ def add_patients(candidates: Sequence[Candidate], table: Path) -> tuple[list[Can
 
 
 def with_patients(candidates: Sequence[Candidate], patient_of: Mapping[str, str]) -> list[Candidate]:
-    """`candidates` with the patients of `patient_of` by name; the others keep theirs."""
+    """Give `candidates` the patients of `patient_of`, by name of the film; films without one there keep theirs."""
     return [replace(each, patient=patient_of.get(each.name) or each.patient) for each in candidates]

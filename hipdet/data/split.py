@@ -1,6 +1,6 @@
-"""Films divided into parts or folds, so that no patient is on two sides unless asked for, and what parts share nonetheless.
+"""Split films into parts or folds that share no patient, unless asked to, and find the leaks between given parts.
 
-Each source is divided by itself, so that every part holds every source.
+Each source is split separately, so that every part has films of every source.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ TRAIN = "train"
 def split_films(
     films: Sequence[Film], fraction: float, seed: int, by: str = "patient"
 ) -> tuple[list[Film], list[Film]]:
-    """Training and validation films, each in the given order; see :func:`validation_part`.
+    """Split films into training and validation, each in the given order; see :func:`validation_part`.
 
     Args:
-        films: To divide.
-        fraction: Part of them for validation.
-        seed: Of the draw.
-        by: ``patient`` keeps the films of a patient together; ``image`` draws film by film, as the paper did, and leaks.
+        films: The films to split.
+        fraction: Fraction of the films for validation.
+        seed: Seed of the random split.
+        by: ``patient`` keeps the films of a patient together; ``image`` draws single films, as the paper did, and leaks.
 
     Raises:
-        DatasetError: as :func:`validation_part`, or another `by`.
+        DatasetError: as :func:`validation_part`, or an unknown `by`.
     """
     records = [dict(file_name=film.file_name, source=film.source, patient=film.patient) for film in films]
     chosen = validation_part([split_key(record, by) for record in records], fraction, seed)
@@ -44,10 +44,10 @@ def split_films(
 
 
 def split_key(image: Image, by: str) -> tuple[str, str]:
-    """What must not be divided: the patient of a COCO image record, or the film itself.
+    """The key of the group that must not be divided: the patient of a COCO image record, or the film itself.
 
     Raises:
-        DatasetError: another `by`, or a record without a patient.
+        DatasetError: an unknown `by`, or a record without a patient.
     """
     if by not in SPLIT_BY:
         raise DatasetError(f"split by {by!r}: expected one of {', '.join(SPLIT_BY)}")
@@ -60,10 +60,10 @@ def split_key(image: Image, by: str) -> tuple[str, str]:
 
 
 def validation_part(groups: Sequence[Hashable], fraction: float, seed: int) -> list[bool]:
-    """Whether each film is for validation; about `fraction` of the films are, and no group is divided.
+    """Whether each film is for validation: about `fraction` of the films, without dividing a group.
 
-    Groups are drawn at random until one more would not bring the number of films closer to `fraction`.  Which group
-    goes where depends on the groups and the seed, not on their order.
+    Groups are drawn in random order; a group is used for validation if it brings the number of films closer to `fraction`.
+    The result depends on the groups and the seed, not on the order of the films.
 
     Raises:
         DatasetError: `fraction` outside 0..1, or fewer than two groups.
@@ -84,7 +84,7 @@ def validation_part(groups: Sequence[Hashable], fraction: float, seed: int) -> l
 
 
 def grouped_folds(groups: Sequence[Hashable], folds: int, seed: int) -> list[int]:
-    """The fold ``0 .. folds-1`` of every film, given the group of every film; folds get about equally many films.
+    """The fold ``0 .. folds-1`` of each film, given the group of each film; folds have similar numbers of films.
 
     Raises:
         DatasetError: fewer than 2 folds, or more folds than groups.
@@ -94,7 +94,7 @@ def grouped_folds(groups: Sequence[Hashable], folds: int, seed: int) -> list[int
         raise DatasetError(f"folds is {folds}, expected 2 to {len(shuffled)}, the number of patients or groups")
     sizes = [0] * folds
     fold_of: dict[Hashable, int] = {}
-    # largest first, each into the fold that is smallest so far; sorting is stable, so equal ones stay shuffled
+    # largest group first, each into the smallest fold so far; the sort is stable, so groups of equal size stay shuffled
     for group, size in sorted(shuffled, key=lambda item: -item[1]):
         fold = min(range(folds), key=sizes.__getitem__)
         fold_of[group] = fold
@@ -103,19 +103,19 @@ def grouped_folds(groups: Sequence[Hashable], folds: int, seed: int) -> list[int
 
 
 def near_duplicate_groups(numbers: Sequence[int], gap: int = 2) -> list[int]:
-    """The group of every serial number, named by the smallest number in it.
+    """The group of each serial number, named by its smallest number.
 
-    Numbers that differ by `gap` or less from a neighbour in sorted order are chained: ``[5, 1, 3, 9] -> [1, 1, 1, 9]``.
+    Neighbours in sorted order that differ by `gap` or less are in one group: ``[5, 1, 3, 9] -> [1, 1, 1, 9]``.
     """
     ordered = np.unique(numbers)
     starts = np.diff(ordered, prepend=-np.inf) > gap
-    first = ordered[starts][np.cumsum(starts) - 1]  # of the group of each
+    first = ordered[starts][np.cumsum(starts) - 1]  # first number of the group of each
     group_of = dict(zip(ordered.tolist(), first.tolist()))
     return [group_of[number] for number in numbers]
 
 
 def _shuffled(groups: Sequence[Hashable], seed: int) -> list[tuple[Hashable, int]]:
-    """Every group once with its number of films, in an order that depends on the set of groups and the seed only."""
+    """Each group with its number of films, in an order that depends only on the groups and the seed."""
     ordered = sorted(Counter(groups).items(), key=lambda item: (repr(item[0]), item[1]))
     random.Random(seed).shuffle(ordered)
     return ordered
@@ -123,24 +123,24 @@ def _shuffled(groups: Sequence[Hashable], seed: int) -> list[tuple[Hashable, int
 
 @dataclass
 class Partition:
-    """Image ids by part, in the order of the records, and sentences on what couldn't be divided."""
+    """Image ids by part, in the order of the records, and notes on sources that couldn't be divided."""
 
     parts: dict[str, list[int]]
     notes: list[str] = field(default_factory=list)
 
 
 def divide(images: Sequence[Image], fractions: Mapping[str, float], seed: int, by: str = "patient") -> Partition:
-    """Parts such as ``val`` and ``test`` with the rest as ``train``.
+    """Split images into parts such as ``val`` and ``test``, with the rest as ``train``.
 
     Args:
         images: COCO image records.
-        fractions: Part of the films of each source for every part but ``train``; films of a patient stay together, so sizes
-            are met as nearly as patients allow.
-        seed: Of the draw.
-        by: ``patient`` or ``image``, as :func:`hipdet.data.split.split_key`.
+        fractions: Fraction of each source's films for each part except ``train``; sizes are met as closely as possible, as
+            films of a patient stay together.
+        seed: Seed of the random split.
+        by: ``patient`` or ``image``, as in :func:`hipdet.data.split.split_key`.
 
     Raises:
-        DatasetError: fractions that leave nothing, another `by`, or images without patient.
+        DatasetError: fractions that leave nothing for training, an unknown `by`, or images without patient.
     """
     if not 0 < sum(fractions.values()) < 1 or min(fractions.values()) <= 0:
         shown = ", ".join(f"{name} {fraction}" for name, fraction in fractions.items())
@@ -166,10 +166,10 @@ def divide(images: Sequence[Image], fractions: Mapping[str, float], seed: int, b
 
 
 def fold_ids(images: Sequence[Image], folds: int, seed: int, by: str = "patient") -> list[list[int]]:
-    """Image ids of every fold; films of a patient share one, and every source is spread over all.
+    """Image ids of each fold; films of a patient share a fold, and every source is spread over all folds.
 
     Raises:
-        DatasetError: fewer than 2 folds, a source with fewer patients than folds, another `by`, or images without patient.
+        DatasetError: fewer than 2 folds, a source with fewer patients than folds, an unknown `by`, or images without patient.
     """
     fold_of: dict[int, int] = {}
     for source, records in _by_source(images).items():
@@ -190,7 +190,7 @@ def _by_source(images: Sequence[Image]) -> dict[str, list[Image]]:
 
 @dataclass(frozen=True)
 class Shared:
-    """A patient or film and the parts it is in, with an example film of the patient."""
+    """A patient or film that is in several parts, with an example film of the patient."""
 
     name: str
     film: str
@@ -199,7 +199,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class Leaks:
-    """What parts share, and how many films in them have no patient, so that nothing can be said of those."""
+    """The patients and films that parts share, and the number of films without patient, which can't be checked."""
 
     patients: tuple[Shared, ...]
     films: tuple[Shared, ...]
@@ -210,12 +210,12 @@ class Leaks:
 
 
 def find_leaks(parts: Mapping[str, Iterable[Image]]) -> Leaks:
-    """What two or more of `parts` share.
+    """Find the patients and films that are in two or more of `parts`.
 
     Args:
-        parts: COCO image records by the name of their part; a patient is one within its ``source``.
+        parts: COCO image records by name of the part; patients are distinguished by their ``source``.
     """
-    patients: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)  # part to a film
+    patients: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)  # a film by part
     films: dict[str, dict[str, None]] = defaultdict(dict)
     without = 0
     for part, images in parts.items():
@@ -236,11 +236,11 @@ def find_leaks(parts: Mapping[str, Iterable[Image]]) -> Leaks:
 
 
 def check_across(files: Mapping[str, dict[str, Any]]) -> list[Fault]:
-    """Warn of patients and films that stand in several of `files`, COCO dictionaries by file name."""
+    """Warn of patients and films that are in several of `files`, COCO dictionaries by file name."""
     leaks = find_leaks({name: sound_images(coco.get("images", [])) for name, coco in files.items()})
     found = [("patient-shared", f"patient {each.name}", each) for each in leaks.patients]
     found += [("film-shared", "", each) for each in leaks.films]
-    remedy = "split by patient (hipdet split) if these are training and test"
+    remedy = "split by patient (hipdet split) if these files are for training and testing"
     return [
         Fault(
             kind, each.parts[0], id, each.film, f"also in {', '.join(each.parts[1:])}", "one file", remedy, warning=True

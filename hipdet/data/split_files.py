@@ -1,4 +1,4 @@
-"""COCO files divided into files of their parts."""
+"""Split COCO files into files of their parts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from hipdet.data.film_status import labelled
 from hipdet.data.split import Image, Partition, divide, find_leaks, fold_ids
 from hipdet.data.validate.check import require_valid
 
-NO_LEAK = "no patient stands on two sides"
+NO_LEAK = "no patient is on both sides of a split"
 
 
 @dataclass(frozen=True)
 class Division:
-    """How to divide: into `folds`, or without them by `fractions` of the parts beside training."""
+    """How to split: into `folds`, or if that is None into training and parts of the given `fractions`."""
 
     fractions: Mapping[str, float] = field(default_factory=lambda: {"val": 0.1})
     folds: int | None = None
@@ -28,7 +28,7 @@ class Division:
     by: str = "patient"
 
     def __call__(self, images: Sequence[Image]) -> Partition:
-        """Image ids of every part."""
+        """The image ids of each part."""
         if self.folds is None:
             return divide(images, self.fractions, self.seed, self.by)
         everything = [image["id"] for image in images]
@@ -40,20 +40,20 @@ class Division:
         return Partition(parts)
 
     def sides(self) -> list[tuple[str, ...]]:
-        """The parts that must not share a patient, for each of the splits."""
+        """The parts that must not share a patient, for each split."""
         if self.folds is None:
             return [("train", *self.fractions)]
         return [(f"fold{number}_train", f"fold{number}_test") for number in range(self.folds)]
 
     def record(self, part: str, of: Any) -> dict[str, Any]:
-        """For the ``info`` of a part."""
+        """What the ``info`` of a part says about the split; `of` is the name of the file, or a list of names."""
         how = dict(self.fractions) if self.folds is None else {"folds": self.folds}
         return {"part": part, "of": of, **how, "seed": self.seed, "by": self.by}
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of one file, or of all files joined."""
+    """The parts of one file, or of the union of all files, with notes and a sentence about leaks."""
 
     name: str
     files: dict[Path, Coco]
@@ -68,27 +68,27 @@ def split_files(
     merge: str | None = None,
     unfinished: bool = False,
 ) -> list[Parts]:
-    """Write ``<stem>_<part>.json`` for each part of each file, all of them or none.
+    """Write ``<stem>_<part>.json`` for each part of each file: either all of these files or none.
 
-    Without `merge` each file is divided by itself; with it all together, so that a patient in two files is on one side.
+    Without `merge` each file is split separately; with it all together, so a patient in two files stays on one side.
 
     Args:
-        paths: COCO files of different names.
-        division: How.
-        out: Folder to write to; None for that of each file.
-        merge: Also write ``<merge>_<part>.json`` with the parts of all files, whose ids count anew.
-        unfinished: Take films that their annotator hasn't finished too (:mod:`hipdet.data.film_status`).
+        paths: COCO files with different names.
+        division: How to split.
+        out: Folder to write to; None for the folder of each file.
+        merge: Also write ``<merge>_<part>.json`` with that part of all files; ids are renumbered.
+        unfinished: Also use films that their annotator hasn't finished (:mod:`hipdet.data.film_status`).
 
     Returns:
-        What was written, by input.
+        The parts of each file, and with `merge` those of their union.
 
     Raises:
-        DatasetError: faults of a file, names that collide, classes that differ, a part without films, or as
+        DatasetError: faults of a file, equal names, different classes, a part without films, or as
             :func:`hipdet.data.split.divide`.
     """
     names = [*(path.stem for path in paths), *([merge] if merge else [])]
     if len(set(names)) < len(names):
-        raise DatasetError(f"names are {', '.join(names)}, expected each once: the parts are called so")
+        raise DatasetError(f"names are {', '.join(names)}, expected each once: rename a file, as parts are named so")
     found = {path: labelled(require_valid(path), path, unfinished) for path in paths}
     cocos = {path: each.coco for path, each in found.items()}
     partitions = (
@@ -120,7 +120,7 @@ def split_files(
 
 
 def _together(cocos: Mapping[Path, Coco], division: Division) -> dict[Path, Partition]:
-    """The partition of every file, drawn over the images of all."""
+    """Split the images of all files together; returns the partition of each file."""
     owners = [(path, image) for path, coco in cocos.items() for image in coco["images"]]
     whole = division([{**image, "id": number} for number, (_, image) in enumerate(owners)])
     found = {path: Partition({part: [] for part in whole.parts}, whole.notes) for path in cocos}
@@ -151,7 +151,7 @@ def _leak_line(parts: Mapping[str, Coco], division: Division) -> str:
     said = {patients_mark(coco) for coco in parts.values()}
     if patients:
         units = "patients or groups" if GUESSED in said else "patients"
-        return f"{patients} {units} stand on two sides: figures will flatter"
+        return f"{patients} {units} are on both sides of a split: metrics will be too optimistic"
     if mark := next((mark for mark in SAID if mark in said), ""):
         return SAID[mark]
-    return "films without patient: a leak can't be excluded" if without else NO_LEAK
+    return "some films have no patient: a leak can't be ruled out" if without else NO_LEAK

@@ -1,4 +1,4 @@
-"""Size figures of a data set, as in the paper's Table 1."""
+"""Size statistics of a data set, as in the paper's Table 1."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hipdet.data.coco_file import Film
 
 @dataclass(frozen=True)
 class Spread:
-    """How values spread; ``sd`` is of a sample (n - 1), 0 for a single value."""
+    """Range and spread of values; ``sd`` is the sample standard deviation (n - 1), 0 for a single value."""
 
     minimum: float
     median: float
@@ -25,7 +25,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: ArrayLike) -> Spread:
-        """The spread of `values` ``[N]``; all NaN when there are none."""
+        """The spread of `values` ``[N]``; all NaN if there are none."""
         array = np.asarray(values, dtype=np.float64)
         if not array.size:
             return cls(*[float("nan")] * 5)
@@ -35,7 +35,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts of films, ROIs and patients; spread of ratio_ROI/image and of the films' long sides in pixels."""
+    """Numbers of films, ROIs and patients; spread of ratio_ROI/image and of the films' long sides in pixels."""
 
     films: int
     rois: int
@@ -45,14 +45,14 @@ class Summary:
 
     @classmethod
     def of(cls, films: Sequence[Film]) -> Summary:
-        """That of `films`."""
+        """The summary of `films`."""
         ratios = [ratio for film in films for ratio in film.ratios]
         patients = {(film.source, film.patient) for film in films}
         sides = Spread.of([film.long_side for film in films])
         return cls(len(films), len(ratios), len(patients), Spread.of(ratios), sides)
 
     def record(self) -> dict[str, Any]:
-        """Counts, the paper's Table 1 (long side in pixels), and ratio_ROI/image; without ROIs None in its place."""
+        """Numbers, the paper's Table 1 (long side in pixels), and ratio_ROI/image, which is None without ROIs."""
         px, ratio = self.long_side, self.ratio
         sides = dict(max=px.maximum, min=px.minimum, median=px.median, mean=round(px.mean, 1), sd=round(px.sd, 1))
         ends = dict(min=round(ratio.minimum, 4), median=round(ratio.median, 4), max=round(ratio.maximum, 4))

@@ -23,7 +23,7 @@ def test_cgoa(tmp_path):
     assert lines[1].split()[:4] == ["cgoa.json", "4", "8", "3"]
     assert lines[2] == "4 films excluded:"
     assert lines[3].split(maxsplit=1) == ["2", "fracture"]
-    assert "annotators: 1 films read by several, mean IoU 0.833, lowest 0.667 (images/0001_post.jpg)" in lines
+    assert "annotators: 1 films labelled by several, mean IoU 0.833, lowest 0.667 (images/0001_post.jpg)" in lines
     assert run_tool("validate", "CGOA/annotations/cgoa.json", "--data-root", "CGOA", cwd=tmp_path).returncode == 0
     record = json.loads((tmp_path / "CGOA/annotations/cgoa.provenance.json").read_text())
     assert record["options"] == {
@@ -59,7 +59,7 @@ def test_gis(tmp_path):
     make_gis(tmp_path / "GIS")
     done = run_tool("convert", "gis", "GIS", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "1 pairs of nearly the same film, the closest a again.jpg and a.jpg" in done.stdout
+    assert "1 pairs of near duplicates, the closest a again.jpg and a.jpg" in done.stdout
     assert "     1  age 3" in done.stdout
 
 

@@ -31,7 +31,7 @@ def test_ninety_ten(tmp_path):
         "oaih_train.json": ["18", "36", "9"], "oaih_val.json": ["2", "4", "1"],
         "both_train.json": ["36", "72", "18"], "both_val.json": ["4", "8", "2"],
     }  # fmt: skip
-    assert "both: no patient stands on two sides" in done.stdout
+    assert "both: no patient is on both sides of a split" in done.stdout
     part = json.loads((tmp_path / "both_val.json").read_text())
     assert [image["id"] for image in part["images"]] == [1, 2, 3, 4]
     assert part["info"] == {
@@ -58,7 +58,7 @@ def test_a_patient_in_two_files_is_on_one_side_of_the_merged_split(tmp_path):
         assert not sides["train"] & sides["val"]
     # by themselves the same patients are drawn apart
     a, b = split_files(paths, Division(seed=4), tmp_path / "out")
-    assert a.leak == b.leak == "no patient stands on two sides"
+    assert a.leak == b.leak == "no patient is on both sides of a split"
 
 
 UNKNOWN = "patients aren't known: each film counts as one; films of one patient may stand on both sides"
@@ -76,7 +76,11 @@ def without_patients(path):
 def test_no_claim_where_patients_are_not_known(tmp_path):
     unknown, known = without_patients(tmp_path / "a.json"), annotations(tmp_path / "b.json")
     alone, other, both = split_files([unknown, known], Division(), merge="both")
-    assert [parts.leak for parts in (alone, other, both)] == [UNKNOWN, "no patient stands on two sides", UNKNOWN]
+    assert [parts.leak for parts in (alone, other, both)] == [
+        UNKNOWN,
+        "no patient is on both sides of a split",
+        UNKNOWN,
+    ]
     assert both.notes == ["patients of a.json aren't known"]
     for parts in (alone, both):
         assert {part["info"]["patients"] for part in parts.files.values()} == {"unknown"}
@@ -129,7 +133,7 @@ def test_groups_that_may_be_of_a_patient_are_kept_together_and_called_so(fracatl
         "cgoa": tuple,
     }
     by_image = split_files([fracatlas / "hips.json"], Division({"val": 0.5}, by="image"), tmp_path / "image")[0]
-    assert by_image.leak.endswith("patients or groups stand on two sides: figures will flatter")
+    assert by_image.leak.endswith("patients or groups are on both sides of a split: metrics will be too optimistic")
     unknown = without_patients(tmp_path / "a.json")
     assert split_files([fracatlas / "hips.json", unknown], Division(), tmp_path, "c")[-1].leak == UNKNOWN
 
@@ -150,7 +154,7 @@ def test_split_check_and_validate_say_that_patients_are_not_known(tmp_path):
     without_patients(tmp_path / "a.json"), annotations(tmp_path / "b.json")
     done = run_tool("split", "a.json", cwd=tmp_path)
     assert f"a: {UNKNOWN}" in done.stdout.splitlines()
-    assert "no patient stands on two sides" not in done.stdout
+    assert "no patient is on both sides of a split" not in done.stdout
     done = run_tool("split", "--check", "a_train.json", "b.json", "--json", "leak.json", cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == f"a_train.json: {UNKNOWN}"
     assert json.loads((tmp_path / "leak.json").read_text())["patients_unknown"] == ["a_train.json"]
@@ -180,7 +184,7 @@ def test_by_image_says_that_it_leaks(tmp_path):
     annotations(tmp_path / "a.json")
     done = run_tool("split", "a.json", "--by", "image", "--val", 0.5, cwd=tmp_path)
     assert done.returncode == 0
-    assert "patients stand on two sides: figures will flatter" in done.stdout
+    assert "patients are on both sides of a split: metrics will be too optimistic" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -197,7 +201,7 @@ def test_by_image_says_that_it_leaks(tmp_path):
         (["a.json", "--folds", "3", "--test", "0.2"], "--test and --folds: expected one of them"),
         (["a.json", "sub/a.json"], "names are a, a, expected each once"),
         (["a.json", "--merge", "a"], "names are a, a, expected each once"),
-        (["a.json", "knees.json", "--merge", "all"], "classes are ['knee'], those of the other data sets ['hip']"),
+        (["a.json", "knees.json", "--merge", "all"], "classes are ['knee'], expected ['hip'] as in the other files"),
         (["single.json"], "single_val would have no films"),
         (["nobody.json"], "has no patient, so films of one patient can't be kept together"),
         (["broken.json"], "not JSON"),

@@ -5,7 +5,7 @@ from PIL import Image
 
 @pytest.fixture
 def make_film():
-    """Writes a film of `width` x `height` upright pixels, stored turned if `orientation` says so."""
+    """Write a film of `width` x `height` upright pixels, stored rotated if `orientation` is 5 to 8."""
 
     def make(path, width=100, height=80, orientation=1):
         path.parent.mkdir(parents=True, exist_ok=True)

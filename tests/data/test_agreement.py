@@ -20,7 +20,7 @@ def coco(films, classes=("hip",)):
     return build_coco(records, classes, {})
 
 
-def test_two_readings_by_hand():
+def test_two_readings_computed_by_hand():
     """One square moved by (3, 4), the other 10 px larger around its centre."""
     moved, larger = (23, 44, 63, 84), (135, 35, 185, 85)
     done = compare(coco({"1.png": [LEFT, RIGHT]}), coco({"1.png": [moved, larger]}), ("a", "b"))
@@ -37,7 +37,7 @@ def test_two_readings_by_hand():
     assert (metrics["median_centre_px"], metrics["max_size_px"]) == (2.5, 10)
 
 
-def test_what_one_found_only():
+def test_rois_that_only_one_found():
     done = compare(coco({"1.png": [LEFT, RIGHT], "2.png": []}), coco({"1.png": [LEFT], "2.png": [RIGHT]}), ("a", "b"))
     assert [[row["found_by"] for row in film.rois] for film in done.films] == [["both", "a"], ["b"]]
     metrics = done.metrics()
@@ -58,13 +58,13 @@ def test_films_to_look_at_again_come_worst_first():
     assert {film.film for film in done.again(0.95)} == {"1", "2", "4", "6"}
 
 
-def test_films_that_one_has_only():
+def test_films_that_only_one_has():
     done = compare(coco({"1": [LEFT], "2": [LEFT]}), coco({"2": [LEFT], "3": [LEFT]}), ("a", "b"))
     assert done.alone == (("1",), ("3",))
     assert [film.film for film in done.films] == ["2"]
 
 
-def test_order_of_annotators_only_turns_signs():
+def test_swapping_annotators_only_changes_signs():
     one, other = coco({"1": [LEFT, RIGHT]}), coco({"1": [(22, 41, 58, 77)]})
     there, back = compare(one, other, ("a", "b")), compare(other, one, ("b", "a"))
     assert sorted(row["iou"] for row in there.films[0].rois) == sorted(row["iou"] for row in back.films[0].rois)
@@ -74,7 +74,7 @@ def test_order_of_annotators_only_turns_signs():
 
 
 def test_readings_of_real_hips(shared):
-    """What the command and the docs name for orientation: three readings, pair by pair."""
+    """The reference values of the command and the docs: three readings, pair by pair."""
     readings = {}
     with (shared / "data/fracatlas_hips/readings.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -91,12 +91,12 @@ def test_readings_of_real_hips(shared):
     assert min(each["min_iou"] for each in metrics) == pytest.approx(0.614, abs=5e-4)
 
 
-def test_old_labels_that_nobody_looked_at_are_no_reading():
+def test_unchecked_labels_are_no_reading():
     old, far = ([LEFT], {"status": "unchecked"}), [RIGHT]
     first = coco({"1": old, "2": [LEFT], "3": [LEFT], "4": ([LEFT], {"status": "incomplete"})})
     second = coco({"1": far, "2": old, "3": ([LEFT], {"status": "done"}), "4": [LEFT, RIGHT]})
     done = compare(first, second, ("a", "b"))
-    assert [film.film for film in done.films] == ["4", "3"]  # what a person drew counts, also before it is complete
+    assert [film.film for film in done.films] == ["4", "3"]  # drawn boxes are compared even before the film is complete
     assert (done.unchecked, done.alone) == ((("1",), ("2",)), ((), ()))
     metrics = done.metrics()
     assert (metrics["films"], metrics["films_unchecked_by_a"], metrics["films_unchecked_by_b"]) == (2, 1, 1)

@@ -1,4 +1,4 @@
-"""The one rule of which films are labels."""
+"""COCO dictionaries of films, and the rule for which films have finished labels."""
 
 import json
 import math
@@ -132,7 +132,7 @@ def test_crowds_are_no_rois():
     assert len(get_films(coco)[0].rois) == 1
 
 
-def test_ids_stay_in_a_subset_and_count_anew_in_a_union():
+def test_ids_stay_in_a_subset_and_are_renumbered_in_a_union():
     coco = build_coco(SUBSET_FILMS, ["hip"], {"year": 2026})
     part = subset(coco, [3, 1])
     assert [image["id"] for image in part["images"]] == [1, 3]
@@ -143,7 +143,7 @@ def test_ids_stay_in_a_subset_and_count_anew_in_a_union():
         append(whole, subset(coco, [3]), name)
     assert [(image["id"], image["file_name"]) for image in whole["images"]] == [(1, "c.jpg"), (2, "c.jpg")]
     assert [(each["id"], each["image_id"]) for each in whole["annotations"]] == [(1, 1), (2, 2)]
-    with pytest.raises(DatasetError, match=r"three: classes are \['knee'\], those of the other data sets \['hip'\]"):
+    with pytest.raises(DatasetError, match=r"three: classes are \['knee'\], expected \['hip'\] as in the other files"):
         append(whole, build_coco([], ["knee"], {}), "three")
 
 
@@ -170,7 +170,7 @@ def film(name, width, height, patient, *sides):
     return Film(name, width, height, "s", patient, tuple(Roi((0, 0, side, side), "hip") for side in sides))
 
 
-def test_figures():
+def test_statistics():
     summary = Summary.of([film("a", 100, 80, "1", 10, 20), film("b", 150, 200, "1", 60)])
     assert (summary.films, summary.rois, summary.patients) == (2, 3, 1)
     # 10/100, 20/100, 60/200
@@ -185,7 +185,7 @@ def test_clipped_square_keeps_its_side():
     assert not roi.is_square
 
 
-def test_nothing():
+def test_statistics_of_no_films():
     summary = Summary.of([])
     assert summary.films == 0
     assert math.isnan(summary.ratio.median)
@@ -203,8 +203,8 @@ HIP = Roi((20, 40, 60, 80), "hip")
     [
         ({}, None, None),
         ({"status": "done"}, None, None),
-        ({"status": "done", "unsure": True}, None, None),  # somebody else should look: the labels stand meanwhile
-        ({"status": "annotated"}, None, None),  # a word of another tool
+        ({"status": "done", "unsure": True}, None, None),  # a second opinion is wanted; the labels are used meanwhile
+        ({"status": "annotated"}, None, None),  # another tool's status
         ({"status": ["unchecked"]}, None, None),
         ({"status": "incomplete"}, "incomplete: its ROIs aren't all drawn", None),
         ({"status": "unchecked"}, "unchecked: nobody has looked at its labels", None),
@@ -220,7 +220,7 @@ def test_why_a_film_is_left_out(image, reason, asked):
     assert left_out(image, unfinished=True) == asked
 
 
-def test_only_a_word_says_that_there_is_none():
+def test_only_the_status_confirms_that_there_is_no_roi():
     assert is_done({"status": "done"})
     assert not is_done({})
 
@@ -233,14 +233,14 @@ def build_label_coco(*statuses):
     return build_coco(films, ["hip"], {"description": "x"})
 
 
-def test_a_file_in_which_all_are_labels_is_left_as_it_is():
+def test_a_file_with_finished_labels_only_is_unchanged():
     coco = build_label_coco(("done", True), (None, True), ("done", False))
     found = labelled(coco, "a.json")
     assert found.coco is coco
     assert str(found) == ""
 
 
-def test_what_is_left_and_what_is_told():
+def test_films_left_out_and_the_message():
     coco = build_label_coco(
         ("done", True), ("unchecked", True), ("incomplete", True), ("unchecked", True), ("excluded", False)
     )
@@ -251,7 +251,7 @@ def test_what_is_left_and_what_is_told():
     asked = labelled(coco, "a.json", unfinished=True)
     assert asked.left_out == {"5.png": "excluded by the annotator"}
     assert [image.get("taken") for image in asked.coco["images"]] == [None, True, True, True]
-    assert labelled(asked.coco, "b.json") == labelled(asked.coco, "b.json", unfinished=True)  # asked once is enough
+    assert labelled(asked.coco, "b.json") == labelled(asked.coco, "b.json", unfinished=True)  # taken films stay taken
     assert "taken" not in coco["images"][1]
 
 

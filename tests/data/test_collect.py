@@ -1,4 +1,4 @@
-"""Films labelled in any format, upright or as stored, convert to the same annotations."""
+"""Films that are labelled in any format, in the upright or the raw frame, are converted to the same annotations."""
 
 import json
 from dataclasses import replace
@@ -52,7 +52,7 @@ def test_boxes(box, declared, header, expected):
     assert [roi.box for roi in rois([box], declared, header).rois] == [expected]
 
 
-def test_in_the_order_of_the_picture():
+def test_boxes_are_sorted_from_left_to_right():
     found = rois([(100, 1, 110, 11), (10, 50, 20, 60)], None).rois
     assert [roi.box[0] for roi in found] == [10, 100]
 
@@ -82,7 +82,7 @@ def test_labels_of_a_smaller_copy():
         ((10, 20, 30, 40), (60, 60), r"120 px high, expected more than the 60 \+ 60 px to be cropped"),
     ],
 )
-def test_what_is_no_box(box, crop, message):
+def test_unusable_boxes(box, crop, message):
     with pytest.raises(DatasetError, match=message):
         rois([box], None, crop=crop)
 
@@ -97,7 +97,7 @@ def test_sides():
         assert with_sides(unknown) == unknown
 
 
-def test_a_labels_own_side_stays():
+def test_the_side_of_a_label_stays():
     alone = Roi((10, 0, 20, 10), "hip", "right")
     assert with_sides((alone,)) == (alone,)
 
@@ -127,7 +127,7 @@ def test_classes_of_labels():
         rules.get_class("knee")
 
 
-def test_found_beside_the_films(tmp_path):
+def test_labels_beside_the_films_are_found(tmp_path):
     path = write(tmp_path / "labels.csv", "")
     assert default_labels(tmp_path, []) == {"": path}
 
@@ -140,7 +140,7 @@ def test_folders_are_annotators(tmp_path):
     assert default_labels(tmp_path, []) == {"": tmp_path / "labels"}
 
 
-def test_given(tmp_path):
+def test_given_label_paths(tmp_path):
     assert {name: str(path) for name, path in default_labels(tmp_path, ["a=x", "b=y/z"]).items()} == {
         "a": "x",
         "b": "y/z",
@@ -153,7 +153,7 @@ def test_given(tmp_path):
     [
         ([], [], r"label files named labels or labels\.\*: found none, expected one: add --labels PATH"),
         (["labels.csv", "labels.json"], [], r"found labels\.csv, labels\.json, expected one"),
-        ([], ["x", "y"], "labels are x y, expected NAME=PATH with a name of its own"),
+        ([], ["x", "y"], "labels are x y, expected NAME=PATH with a different NAME"),
         ([], ["a=x", "a=y"], "expected NAME=PATH"),
     ],
 )
@@ -212,8 +212,8 @@ FILMS = [
         ("C:\\films\\a\\1.jpg", (), ["a/1.jpg"]),
         ("/home/me/a/1.jpg", (), ["a/1.jpg"]),
         ("c/1.jpg", (), ["b/c/1.jpg"]),
-        ("1.jpg", ("labels", "b"), ["b/1.jpg"]),  # the label file lies in a folder of the same name
-        ("1.jpg", (), ["a/1.jpg", "b/1.jpg", "b/c/1.jpg"]),  # can't be told apart
+        ("1.jpg", ("labels", "b"), ["b/1.jpg"]),  # the label file is in a folder of the same name
+        ("1.jpg", (), ["a/1.jpg", "b/1.jpg", "b/c/1.jpg"]),  # can't be distinguished
         ("x/1.jpg", (), ["a/1.jpg", "b/1.jpg", "b/c/1.jpg"]),
         ("2.png", (), ["2.dcm"]),  # exported to be labelled
         ("2", (), ["2.dcm"]),  # YOLO
@@ -249,7 +249,7 @@ def test_labels_by_their_film(tmp_path):
     assert {film: len(found) for film, found in matches.of_film.items()} == {"3.jpg": 2}
     assert [each.film for each in matches.without_film] == ["4.jpg"]
     (fault,) = matches.faults
-    assert fault.reason == "l.csv: label fits 3 films (a/1.jpg, b/1.jpg, b/c/1.jpg): name its folder too"
+    assert fault.reason == "l.csv: label fits 3 films (a/1.jpg, b/1.jpg, b/c/1.jpg), expected one: add the folder"
 
 
 LEFT, RIGHT = Roi((10, 20, 30, 40), "hip"), Roi((60, 20, 80, 40), "hip")
@@ -258,11 +258,11 @@ FAR = Roi((60, 34, 80, 54), "hip")  # IoU 120 / 680 with RIGHT
 RULES = Rules("s")
 
 
-def test_one_annotator_is_taken_as_he_is():
+def test_labels_of_one_annotator_stay_unchanged():
     assert merge_annotators("a.jpg", {"RL": (LEFT,)}, RULES).rois == (LEFT,)
 
 
-def test_mean_box_whatever_the_order():
+def test_mean_box_regardless_of_the_order():
     merged = merge_annotators("a.jpg", {"RL": (LEFT, RIGHT), "SC": (LOWER, LEFT)}, RULES)
     assert [roi.box for roi in merged.rois] == [(10, 20, 30, 40), (60, 22, 80, 42)]
     assert [(row.first, row.second, row.iou) for row in merged.agreements] == [
@@ -294,7 +294,7 @@ def test_disagreement(second, reason):
     assert len(first.agreements) >= 2  # reported all the same
 
 
-def test_a_threshold_of_ones_own():
+def test_another_threshold():
     readings = {"RL": (RIGHT,), "SC": (LOWER,)}
     assert merge_annotators("a.jpg", readings, Rules("s", min_agreement=0.7)).disagreement
 
@@ -318,7 +318,7 @@ def test_squares_stay_squares_and_every_roi_is_reported(boxes, shift):
 
 
 KINDS = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "tif": "TIFF"}
-NINE = [sample for sample in TEN if not sample.name.endswith(".bmp")]  # which has no EXIF
+NINE = [sample for sample in TEN if not sample.name.endswith(".bmp")]  # BMP has no EXIF
 ANY = pytest.mark.parametrize(("write_labels", "format", "tolerance"), WRITERS.values(), ids=WRITERS)
 
 
@@ -358,7 +358,7 @@ def test_labelled_upright(films, tmp_path, write_labels, format, tolerance):
     coco, warnings = converted(films, write_labels(tmp_path, items(NINE)), tmp_path / "out")
     for sample in NINE:
         assert boxes_of(coco, sample) == near(sample.boxes), sample.name
-    # where no size shows the frame of a turned film, it is said
+    # a warning is given if no size shows the frame of a rotated film
     turned = {sample.name for sample in NINE if sample.orientation != 1 and sample.boxes}
     assert {warning.split(":")[0].split("/")[1] for warning in warnings} <= turned
     if format == "via":
@@ -367,7 +367,7 @@ def test_labelled_upright(films, tmp_path, write_labels, format, tolerance):
 
 @ANY
 def test_labelled_as_stored(films, tmp_path, write_labels, format, tolerance):
-    shown = [sample for sample in NINE if sample.orientation in (1, 5, 6, 7, 8)]  # where the size shows it
+    shown = [sample for sample in NINE if sample.orientation in (1, 5, 6, 7, 8)]  # whose size shows the frame
     if format in ("via", "yolo"):
         pytest.skip("declares no size")
     raw = items(shown, lambda sample: [raw_box(sample, box) for box in WHOLE[sample]], lambda sample: sample.stored)

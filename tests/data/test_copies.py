@@ -39,7 +39,7 @@ def test_upright_copies_are_the_films(tmp_path):
 
 
 def test_compact_copies_are_what_the_pipeline_makes(tmp_path):
-    """mmdet's Resize with area interpolation; the padding is the pipeline's."""
+    """The copies equal mmdet's Resize with area interpolation; padding is left to the pipeline."""
     ((copy, _),), _ = copy_films([pair(tmp_path)], Copies(tmp_path, 112, 1))
     pixels = read_radiograph(tmp_path / copy.file_name)
     assert pixels.shape == (75, 112) == (copy.height, copy.width)  # 200 x 112 / 300 = 74.7
@@ -58,7 +58,7 @@ def test_small_films_are_not_enlarged(tmp_path):
 
 @pytest.mark.parametrize("size", [(300, 200), (200, 300)])
 def test_inverted_copies_are_inverted_films(tmp_path, size):
-    """hip_roi_*: Invert comes before Pad, and inference pads with black whatever the film."""
+    """In hip_roi_*, Invert comes before Pad, and inference always pads with black."""
     every = read_config("configs/hip_roi_medium.py").train_dataloader.dataset.pipeline
     kinds = [step["type"] for step in every]
     pipeline = [*every[: kinds.index("Pad") + 1], dict(type="PackDetInputs")]
@@ -79,15 +79,15 @@ def test_inverted_copies_are_inverted_films(tmp_path, size):
 
 
 def trained_on(root, films, pipeline):
-    """What `pipeline` makes of the first of `films` below `root`."""
+    """The output of `pipeline` for the first of `films` below `root`."""
     (root / "ann.json").write_text(json.dumps(build_coco([film for film, _ in films], ("hip",), {})))
     settings = dict(type="RoiDataset", data_root=str(root), ann_file="ann.json", data_prefix=dict(img=""))
     init_default_scope("mmdet")
     return DATASETS.build(dict(settings, pipeline=pipeline))[0]
 
 
-def test_copies_that_were_padded_are_made_anew(tmp_path):
-    """Of earlier versions: a square with the same stamp."""
+def test_padded_copies_are_made_again(tmp_path):
+    """Earlier versions wrote squares with the same comment."""
     films, copies = [pair(tmp_path)], Copies(tmp_path, 112, 1)
     copy_films(films, copies)
     path = tmp_path / "s_112/a.png"
@@ -97,12 +97,12 @@ def test_copies_that_were_padded_are_made_anew(tmp_path):
         square = Image.new("L", (112, 112))
         square.paste(made)
     square.save(path, pnginfo=stamp)
-    assert read_radiograph(path).shape == (112, 112)  # readable as ever
+    assert read_radiograph(path).shape == (112, 112)  # still readable
     copy_films(films, copies)
     assert read_radiograph(path).shape == (75, 112)
 
 
-def test_what_is_there_is_kept_and_what_is_old_is_made_anew(tmp_path):
+def test_current_copies_are_kept_and_old_ones_made_again(tmp_path):
     films = [pair(tmp_path)]
     copies = Copies(tmp_path, 112, 1)
     path = tmp_path / "s_112/a.png"
@@ -110,16 +110,16 @@ def test_what_is_there_is_kept_and_what_is_old_is_made_anew(tmp_path):
     first = path.stat().st_mtime_ns
     copy_films(films, copies)
     assert path.stat().st_mtime_ns == first
-    os.utime(tmp_path / "a.jpg", ns=(first + 10**9, first + 10**9))  # the film was exchanged
+    os.utime(tmp_path / "a.jpg", ns=(first + 10**9, first + 10**9))  # the film was replaced
     copy_films(films, copies)
     second = path.stat().st_mtime_ns
     assert second > first
-    path.write_bytes(path.read_bytes()[:20])  # not by us
+    path.write_bytes(path.read_bytes()[:20])  # damaged by someone else
     copy_films(films, copies)
     assert read_radiograph(path).shape == (75, 112)
 
 
-def test_other_cropping_makes_them_anew(tmp_path):
+def test_other_cropping_makes_copies_again(tmp_path):
     name, candidate = pair(tmp_path)[0], pair(tmp_path)[1]
     for crop in ((10, 0), (0, 10)):  # the same size
         cropped = Candidate(candidate.file, "P", "a", crop=crop)
@@ -177,7 +177,7 @@ def test_pairs_are_those_of_a_brute_force_search(bits, copies):
     assert near_duplicates(names, hashes) == sorted(expected)
 
 
-def test_blocks_change_nothing(monkeypatch):
+def test_the_block_size_does_not_matter(monkeypatch):
     rng = np.random.default_rng(0)
     hashes = [rng.random(256) < 0.5 for _ in range(5)] * 3
     names = [f"{n:02}.jpg" for n in range(15)]
@@ -194,7 +194,7 @@ def test_groups_are_chains():
     assert groups(["a"], []) == {"a": "a"}
 
 
-def test_real_films_saved_anew_are_found_and_others_are_not(shared):
+def test_real_films_saved_again_are_found_and_others_are_not(shared):
     paths = sorted((shared / "data/fracatlas_hips/images").glob("*.jpg"))[:30]
     films = [read_radiograph(path) for path in paths]
     changed = []

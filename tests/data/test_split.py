@@ -64,7 +64,7 @@ def test_film_by_film_as_in_the_paper():
         (get_films([("a", "1"), ("a", "2")]), "hospital", "split by 'hospital': expected one of patient, image"),
     ],
 )
-def test_what_can_not_be_kept_together(films, by, message):
+def test_films_that_can_not_be_kept_together(films, by, message):
     with pytest.raises(DatasetError, match=message):
         split_films(films, 0.5, 0, by)
 
@@ -154,7 +154,7 @@ def test_parts_are_disjoint_whole_and_share_no_patient(patients, val, test, seed
 
 
 @given(patients=PARTED_PATIENTS, seed=st.integers(0, 9), order=st.randoms())
-def test_the_order_of_the_records_is_moot(patients, seed, order):
+def test_the_split_does_not_depend_on_the_order_of_the_records(patients, seed, order):
     images = images_of(patients)
     shuffled = list(images)
     order.shuffle(shuffled)
@@ -225,7 +225,7 @@ def image(name, patient=None, source="s"):
     return {"file_name": name, "source": source, **({"patient": patient} if patient else {})}
 
 
-def test_patients_and_films_on_two_sides():
+def test_patients_and_films_in_several_parts():
     parts = {
         "train": [image("1.jpg", "A"), image("2.jpg", "B"), image("3.jpg", "C"), image("4.jpg")],
         "val": [image("5.jpg", "A"), image("2.jpg", "B"), image("6.jpg", "C", "other")],  # another C

@@ -165,7 +165,7 @@ def test_the_commands(tmp_path):
     arguments = ["folder", "films", "--labels", path, "--exclude", films / "labels/alice.exclude.csv", "--rois", 2]
     done = run_tool("convert", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "1 films are recorded as having no ROI: training learns from them what is none" in done.stdout
+    assert "1 films are recorded as having no ROI: training uses them as background" in done.stdout
     assert "patients aren't known, so each film counts as one" in done.stdout
     coco = json.loads((films / "annotations/folder.json").read_text())
     assert ({image["status"] for image in coco["images"]}, coco["info"]["patients"]) == ({"done"}, "unknown")

@@ -141,7 +141,7 @@ def other_class(coco):
     ("options", "message"),
     [
         (dict(patients=False), r"images/oaih0\.png has no patient.*split by image"),
-        (dict(change=other_class), r"oaih\.json: classes are \['knee'\], those of the other data sets \['hip'\]"),
+        (dict(change=other_class), r"oaih\.json: classes are \['knee'\], expected \['hip'\] as in the other files"),
         (dict(change=lambda coco: coco["annotations"][0].update(id=0)), r"oaih\.json: 1 fault"),
         (dict(per_patient=99), "10 films of 1 patients can't be split"),
     ],

@@ -263,7 +263,7 @@ def test_near_duplicates_join_all_films_of_their_patients(tmp_path):
     ("text", "message"),
     [
         ("film,why\na.jpg,x\n", "columns reason are missing, found"),
-        ("film,reason\na.jpg,\n", "line 2: column reason is empty, expected why"),
+        ("film,reason\na.jpg,\n", "line 2: column reason is empty, expected a reason"),
         ("film,reason\nz.jpg,blurred\n", "line 2: 'z.jpg': no such film"),
         ("film;reason\na.jpg;x;y\n", "line 2: 3 fields, expected 2"),
         ('film,reason\n"a.jpg,x\n', "not CSV"),

@@ -81,7 +81,9 @@ def test_missing_films_are_listed(root):
 
 def test_film_in_two_folders(root, make_film):
     make_film(root / "images/Fractured/IMG0000012.jpg")
-    with pytest.raises(DatasetError, match=r"IMG0000012\.jpg is there twice"):
+    with pytest.raises(
+        DatasetError, match=r"IMG0000012\.jpg is images/Fractured/.* and images/Non_fractured/.*expected one"
+    ):
         convert_fracatlas(root)
 
 
