@@ -102,8 +102,8 @@ def split_files(
         for part, image_ids in partitions[path].parts.items():
             parts[part] = subset(coco, image_ids)
             info = parts[part].get("info")
-            told = info if isinstance(info, Mapping) else {}
-            parts[part]["info"] = {**told, "split": division.record(part, path.name)}
+            kept = info if isinstance(info, Mapping) else {}
+            parts[part]["info"] = {**kept, "split": division.record(part, path.name)}
             if merge:
                 whole = merged.setdefault(part, dict(info={}, images=[], annotations=[], categories=[]))
                 append(whole, parts[part], str(path))
