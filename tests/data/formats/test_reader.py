@@ -237,7 +237,7 @@ def test_same_film_in_two_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("none", "no such file or folder"), ("", "no label files, expected some")]
+    ("name", "expected"), [("none", "no such file or folder"), ("", "no label files, expected files")]
 )
 def test_nothing_to_read(tmp_path, name, expected):
     with pytest.raises(DatasetError, match=expected):
