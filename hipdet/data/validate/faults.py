@@ -47,7 +47,8 @@ class Fault:
         """The fault for JSON, where the key of the remedy is ``mend``."""
         fields = asdict(self)
         del fields["warning"]
-        return {"severity": self.severity, **fields, "mend": fields.pop("remedy")}
+        fields["mend"] = fields.pop("remedy")
+        return {"severity": self.severity, **fields}
 
 
 class Faults:
