@@ -110,7 +110,7 @@ def test_a_film_without_roi(ann_file):
 
 
 @pytest.mark.parametrize("metric", [RoiMetric, lambda ann_file: CocoMetric(ann_file=ann_file, metric="bbox")])
-def test_order_and_batch_size_are_moot(ann_file, metric):
+def test_order_and_batch_size_do_not_matter(ann_file, metric):
     samples = predictions()
     expected = evaluate(metric(str(ann_file)), samples)
     shuffled = random.Random(0).sample(samples, len(samples))
@@ -121,7 +121,7 @@ def test_order_and_batch_size_are_moot(ann_file, metric):
         assert evaluate(metric(str(ann_file)), shuffled, batch_size) == expected
 
 
-def test_a_film_repeated_by_a_sampler_counts_once(ann_file):
+def test_a_film_repeated_by_a_sampler_is_used_once(ann_file):
     samples = predictions()
     once = evaluate(RoiMetric(str(ann_file)), samples)
     assert evaluate(RoiMetric(str(ann_file)), [*samples, samples[0]]) == once
