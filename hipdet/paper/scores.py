@@ -71,7 +71,7 @@ class Scores:
         for path in paths:
             rows = {row["annotation_id"]: row for row in read_json(Path(path), "test.roi.json of hipdet test")["rois"]}
             if set(rows) != {annotation["id"] for annotation in annotations}:
-                raise DatasetError(f"{path}: its ROIs aren't those of these films: remove the file and run the test again")
+                raise DatasetError(f"{path}: its ROIs aren't those of these films: remove it and run the test again")
             found.append([(rows[a["id"]]["iou"], rows[a["id"]]["confidence"]) for a in annotations])
         values = np.array(found, dtype=np.float64)  # [S, R, 2]
         return cls(

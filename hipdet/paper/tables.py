@@ -226,7 +226,7 @@ def _correlation(method: Any, a: Any, b: Any) -> float | None:
 
 
 FOOTNOTE = (
-    "Metrics are per ROI over all ROIs of the set, from the two detections with the highest scores on each film. [low, high]: "
+    "Metrics over all ROIs of the set, from the two detections with the highest scores of each film. [low, high]: "
     "95% bootstrap interval (a point if every ROI is a hit); the last column is what it resamples. acc50: share of ROIs with "
     'IoU >= 0.5, which the paper prints as "AP50"; COCO AP50 is the usual one. "paper": as published, on its own data.'
 )
