@@ -89,7 +89,7 @@ def section(work: Path, args: argparse.Namespace) -> list[Table]:
         runs |= {f"{each.title}, {name}": run for name, run in (*_exported(each, threads), *_in_torch(each))}
     note = (
         f"Milliseconds for one film, median (5% .. 95%) of {turns} turns. Ours and YOLO run from exported files; ours "
-        "include normalisation, decoding and suppression; the others run without suppression. The stock detectors are untrained."
+        "include normalisation, decoding and suppression; the others run without suppression. Stock detectors are untrained."
     )
     tables = [_table("Networks", note, runs, turns)]
     return [*tables, _table(*_overhead(models[-1], work, threads), turns)]
