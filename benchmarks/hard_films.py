@@ -31,7 +31,7 @@ Made = tuple[Grey, Boxes]  # [H, W] and [N, 4]
 Change = Callable[[Grey, Boxes, int], Made]  # takes the film, its boxes and its number
 
 
-def turned(quarters: int) -> Change:
+def rotated(quarters: int) -> Change:
     """Rotate by `quarters` times 90 degrees counter-clockwise."""
     return lambda film, boxes, number: (np.rot90(film, quarters), turn_boxes(boxes, quarters, *film.shape[::-1]))
 
@@ -84,7 +84,7 @@ def exposed(gain: float, offset: float) -> Change:
 
 # file names use these keys: lying films are rotated by 90 degrees, burnt ones overexposed
 KINDS: dict[str, Change] = dict(
-    ordinary=exposed(1, 0), lying=turned(1), upside_down=turned(2), inverted=inverted, one_hip=one_hip, small=small,
+    ordinary=exposed(1, 0), lying=rotated(1), upside_down=rotated(2), inverted=inverted, one_hip=one_hip, small=small,
     implant=implant, dark=exposed(1, -80), burnt=exposed(2.2, 0),
 )  # fmt: skip
 

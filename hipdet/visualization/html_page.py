@@ -22,7 +22,7 @@ from tqdm import tqdm
 from hipdet.core.errors import DatasetError, HipdetError, RadiographError
 from hipdet.core.files import replacing
 from hipdet.radiographs.read import read_radiograph
-from hipdet.visualization.tiles import NOTHING_SEEN, PicturedFilm, shrunk
+from hipdet.visualization.tiles import UNREADABLE, PicturedFilm, shrunk
 
 PARTS = Path(__file__).with_name("page_files")
 JPEG_QUALITY = 80
@@ -90,7 +90,7 @@ def _record(film: PicturedFilm, root: Path, side: int, strict: bool) -> dict[str
     except HipdetError as error:
         if strict:
             raise
-        record["flags"].append(NOTHING_SEEN)
+        record["flags"].append(UNREADABLE)
         record["notes"].append(error.reason if isinstance(error, RadiographError) else str(error))
         return dict(record, width=1, height=1, roi=0, jpeg="")
     long_side = max(picture.size)

@@ -129,7 +129,7 @@ TEXT, QUIET, OUTLINE, BACKGROUND = "#ffffff", "#a0a0a0", "#000000", "#181818"
 GRID, RANGE = "#40c0ff", "#d02020"
 BARS, QUIET_LINE = "#1f77b4", "#808080"
 
-NOTHING_SEEN = "can't be read"
+UNREADABLE = "can't be read"
 
 
 def font_size(side: int) -> int:
@@ -180,7 +180,7 @@ def film_tile(film: PicturedFilm, root: Path, side: int, strict: bool = True) ->
     except HipdetError:
         if strict:
             raise
-        picture, scale, flags = Image.new("L", (1, 1)), 0.0, (NOTHING_SEEN, *flags)
+        picture, scale, flags = Image.new("L", (1, 1)), 0.0, (UNREADABLE, *flags)
     return marked_tile(picture, scale, film.marks if scale else (), (film.short_name, film.source, *flags), side)
 
 
