@@ -97,7 +97,7 @@ def find_runs(path: Path) -> list[Path]:
         return [path]
     runs = sorted(folder for folder in path.glob("*") if any(folder.glob(LOGS)))
     if not runs:
-        raise DatasetError(f"{path}: no {LOGS} in it: give the work dir of hipdet train, or a folder of work dirs")
+        raise DatasetError(f"{path}: no {LOGS} in it: expected the work dir of hipdet train, or a folder of work dirs")
     return runs
 
 

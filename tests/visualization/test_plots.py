@@ -195,7 +195,7 @@ def test_runs_of_folders(tmp_path):
     (tmp_path / "folds").mkdir()
     assert [run.name for run in find_runs(tmp_path)] == ["fold0", "fold1"]
     assert find_runs(tmp_path / "fold1") == [tmp_path / "fold1"]
-    with pytest.raises(DatasetError, match=r"folds: no .*scalars\.json in it: give the work dir"):
+    with pytest.raises(DatasetError, match=r"folds: no .*scalars\.json in it: expected the work dir"):
         find_runs(tmp_path / "folds")
 
 
