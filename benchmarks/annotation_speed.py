@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How long the annotation page takes to open and to move between films, in headless Chromium, with thousands of films."""
+"""Time that the annotation page takes to open and to move between films, in headless Chromium, with thousands of films."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ return document.querySelector("#film").hasAttribute("href") && !document.querySe
 
 
 def fill(folder: Path, films: Path, count: int, labelled: bool) -> None:
-    """Make `count` films out of those in `films`, and with `labelled` a journal that has two boxes on each."""
+    """Link the films in `films` into `folder` `count` times, and with `labelled` write a journal with two boxes per film."""
     paths = [each.file.path for each in find_films(films, "films")]
     sizes = [read_header(path).upright for path in paths]
     lines = []
@@ -53,7 +53,7 @@ def fill(folder: Path, films: Path, count: int, labelled: bool) -> None:
 
 
 def wait(browser: Any, other_than: str = "") -> str:
-    """The name of the film once it is seen and another one."""
+    """Wait until the page shows a film other than `other_than`; returns its name."""
     while True:
         name = browser.execute_script(SHOWN)
         if name and name != other_than:
@@ -64,7 +64,7 @@ def wait(browser: Any, other_than: str = "") -> str:
 def moves(
     browser: Any, press: Callable[[], None], count: int, prepare: Callable[[int], None] | None = None
 ) -> list[float]:
-    """Seconds from a key to the sight of another film, `count` times; `prepare` does what comes before the key."""
+    """Seconds from a key press until another film is shown, `count` times; `prepare` runs before each key press."""
     times = []
     for number in range(count):
         before = wait(browser)
@@ -74,12 +74,12 @@ def moves(
         press()
         wait(browser, before)
         times.append(time.perf_counter() - start)
-        time.sleep(0.5)  # a person looks at least that long
+        time.sleep(0.5)  # an annotator looks at a film at least that long
     return times
 
 
 def changes(body: Any, journal: Path, count: int) -> list[float]:
-    """Seconds from a key to its line in the journal."""
+    """Seconds from a key press to its line in the journal, `count` times."""
     times = []
     for _ in range(count):
         size, start = journal.stat().st_size, time.perf_counter()
@@ -92,10 +92,10 @@ def changes(body: Any, journal: Path, count: int) -> list[float]:
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Start the tool on `folder` and use it."""
+    """Start the annotation tool on `folder`, use it, and return seconds by name."""
     start = time.perf_counter()
     process, address = start_tool(folder)
-    metrics = {"the tool listens": time.perf_counter() - start}
+    metrics = {"the tool starts": time.perf_counter() - start}
     browser = start_browser()
     try:
         browser.get("about:blank")
@@ -129,8 +129,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="films")
-    parser.add_argument("--films", type=int, default=5000, help="(default: %(default)s)")
+    parser.add_argument("folder", type=Path, help="folder of films")
+    parser.add_argument("--films", type=int, default=5000, help="number of links to them (default: %(default)s)")
     args = parser.parse_args()
     for labelled in (False, True):
         with tempfile.TemporaryDirectory(dir=args.folder.parent) as folder:

@@ -13,20 +13,20 @@ from hipdet.cli.main import reports_errors, require
 from speed.results import Results
 
 EXAMPLES = """examples:
-  benchmarks/benchmark.py --yolo yolo11n_640.onnx yolo11n_320.onnx     everything; ratios are to the first of them
+  benchmarks/benchmark.py --yolo yolo11n_640.onnx yolo11n_320.onnx     all sections; ratios to the first YOLO
   benchmarks/benchmark.py network training --turns 10                   two sections
   benchmarks/benchmark.py growth --films 100 1000 10000
 
 Exported YOLO files come from ultralytics, in an environment of its own (it is AGPL):
   yolo export model=yolo11n.yaml format=onnx imgsz=640
-A section that is in OUT/benchmark.json isn't measured again (--again does).  The machine should do nothing else.
+A section that is in OUT/benchmark.json isn't measured again without --again.  Nothing else should run on the machine.
 """
-# the function `section` of speed/end_to_end.py and so on
+# each is a module of speed/, such as speed/end_to_end.py, with a function `section`
 SECTIONS = ("end-to-end", "network", "training", "growth")
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -34,9 +34,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("work_dirs/benchmark"), help="(default: %(default)s)")
     parser.add_argument("--yolo", nargs="+", type=Path, default=[], metavar="ONNX", help="exported YOLO detectors")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="(default: one per core)")
-    parser.add_argument("--turns", type=int, default=15, help="(default: %(default)s)")
-    parser.add_argument("--films", nargs="+", type=int, default=[100, 1000], help="growth (default: 100 1000)")
-    parser.add_argument("--again", action="store_true", help="also measure sections that are there")
+    parser.add_argument("--turns", type=int, default=15, help="runs of each contestant (default: %(default)s)")
+    parser.add_argument("--films", nargs="+", type=int, default=[100, 1000], help="for growth (default: 100 1000)")
+    parser.add_argument("--again", action="store_true", help="measure also the sections that OUT already has")
     args = parser.parse_args(argv)
     args.out = args.out.resolve()
     if unknown := [name for name in args.sections if name not in SECTIONS]:
@@ -46,13 +46,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 @reports_errors
 def main() -> None:
-    """Run it."""
+    """Measure the sections and print their tables."""
     args = parse_arguments()
     require(["mm"], "benchmark")
     results = Results(args.out)
     for name in args.sections or SECTIONS:
         if name in results.sections and not args.again:
-            print(f"{name}: is in {results.json}")
+            print(f"{name}: already in {results.json}")
             continue
         tables = import_module(f"speed.{name.replace('-', '_')}").section(args.out / "files", args)
         results.add(name, args.threads, tables)

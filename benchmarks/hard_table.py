@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Test what hipdet cross-validate trained on odd films made of those left out: IoU, hits and false alarms by kind."""
+"""Test the models of hipdet cross-validate on hard films made from the films left out: IoU, hits, false alarms by kind."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ EXAMPLES = """examples:
   benchmarks/hard_table.py OUT --data-root FracAtlas
 
 Writes OUT/hard_films.md, OUT/hard_films/<variant>.roi.json for hipdet gallery and hipdet plot, and the films into
-OUT/hard_films/.  Each cell: average IoU / acc50 of as many detections as the film has hips, and in brackets false alarms:
-detections among the best two that score .5 or more and are no hip, per film.
+OUT/hard_films/.  Each cell: average IoU / acc50 of as many detections as the film has hips, and in brackets the false
+alarms per film: detections among the best two that score 0.5 or more and hit no hip.
 """
-SURE = 0.5
-Results = list[tuple[FilmResult, int]]  # of every film, with its number of false alarms
+SURE = 0.5  # least score of a false alarm
+Results = list[tuple[FilmResult, int]]  # result and number of false alarms of each film
 
 
 def trained(fold: Path) -> TorchModel:
-    """The model that the training of `fold` ended with."""
+    """The model of the last checkpoint of `fold`."""
     checkpoint = Path((fold / "last_checkpoint").read_text(encoding="utf-8").strip()).name
     return TorchModel(fold / "config.py", fold / checkpoint)
 
@@ -66,19 +66,19 @@ def cell(films: Results) -> str:
 
 @reports_errors
 def main() -> None:
-    """Run it."""
+    """Test all variants on all kinds, write the tables and print the summary."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path, help="output folder of hipdet cross-validate")
-    parser.add_argument("--data-root", type=Path, required=True, help="folder that the films' names start from")
-    parser.add_argument("--variants", nargs="+", help="(default: all that hipdet trained)")
+    parser.add_argument("--data-root", type=Path, required=True, help="folder that the films' names are relative to")
+    parser.add_argument("--variants", nargs="+", help="variants to test (default: all that hipdet trained)")
     args = parser.parse_args()
     parts = sorted((args.out / "folds").glob("*_fold*_test.json"))
     names = args.variants or sorted({path.parents[1].name for path in args.out.glob("*/fold*/last_checkpoint")})
     if not parts or not names:
         raise DatasetError(
-            f"{args.out}: no folds/*_fold*_test.json or no training; is it a folder of hipdet cross-validate?"
+            f"{args.out}: no folds/*_fold*_test.json or no training: give the --out folder of hipdet cross-validate"
         )
     rows: dict[str, list[dict]] = {name: [] for name in names}
     results: dict[str, dict[str, Results]] = {name: {kind: [] for kind in KINDS} for name in names}
@@ -93,7 +93,7 @@ def main() -> None:
         write_roi_table(str(args.out / "hard_films" / name), {}, rows[name], [])
     columns = {kind.replace("_", " "): text_cell(kind) for kind in ("", *KINDS)}
     table = markdown(
-        columns, [{"": name, **{kind: cell(its[kind]) for kind in KINDS}} for name, its in results.items()]
+        columns, [{"": name, **{kind: cell(by_kind[kind]) for kind in KINDS}} for name, by_kind in results.items()]
     )
     write_text(args.out / "hard_films.md", f"{table}\n")
     print(table)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What proposals save an annotator: hips accepted as they are, and clicks per film with and without them."""
+"""Labelling effort that proposals save: hips accepted unchanged, and mouse actions per film with and without proposals."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ EXAMPLES = """examples:
   hipdet test CONFIG CHECKPOINT --test-ann annotations/hips_val.json
   benchmarks/labelling_effort.py WORK_DIR/test.roi.json
 
-The table of hipdet test has the labels of films and what was detected on them: proposals, and what a person would make of
-them.  A hip whose proposal has the IoU of --accept or more is taken as it is.  Otherwise the square is moved (one drag), or
-resized (one drag), or both, whichever brings it there; a hip without proposal is drawn (one drag); a square that is no hip is
-picked (one click) and deleted (one key).  Every film takes one key to go on.  Without proposals: a drag per hip and that key.
+In the table of hipdet test the detections serve as proposals, and the labels as the boxes that an annotator would make of
+them.  A proposal with the IoU of --accept or more is kept unchanged.  Otherwise the square is moved (one drag), or resized
+(one drag), or both, whichever is needed; a hip without proposal is drawn (one drag); a square that is no hip is selected (one
+click) and deleted (one key).  Every film takes one key to go on.  Without proposals: one drag per hip and that key.
 """
 
 
 def drags(label: Sequence[float], found: Sequence[float] | None, accept: float) -> int:
-    """Mouse actions that make `label` out of the proposal `found`, both xyxy."""
+    """Number of mouse actions that turn the proposal `found` into `label`, both xyxy."""
     if found is None:
         return 1
     x0, y0, x1, y1 = found
     across, down = (label[0] + label[2] - x0 - x1) / 2, (label[1] + label[3] - y0 - y1) / 2
     moved = x0 + across, y0 + down, x1 + across, y1 + down
     side = max(label[2] - label[0], label[3] - label[1])
-    resized = [  # one corner stays when another is drawn
+    resized = [  # the opposite corner stays when one is dragged
         (x0, y0, x0 + side, y0 + side), (x1 - side, y0, x1, y0 + side),
         (x0, y1 - side, x0 + side, y1), (x1 - side, y1 - side, x1, y1),
     ]  # fmt: skip
@@ -47,7 +47,7 @@ def drags(label: Sequence[float], found: Sequence[float] | None, accept: float) 
 
 
 def effort(table: Mapping[str, Sequence[Mapping[str, Any]]], accept: float) -> dict[str, float]:
-    """The figures of a table of RoiMetric."""
+    """The effort from a table of RoiMetric, by name."""
     mouse: Counter[int] = Counter()  # actions by film
     accepted = 0
     for row in table["rois"]:
@@ -56,7 +56,7 @@ def effort(table: Mapping[str, Sequence[Mapping[str, Any]]], accept: float) -> d
         mouse[row["image_id"]] += actions
         accepted += found is not None and actions == 0
     films, hips = len(mouse), len(table["rois"])
-    mouse.update(row["image_id"] for row in table["extras"])  # picked by a click, deleted by a key
+    mouse.update(row["image_id"] for row in table["extras"])  # selected by a click, deleted by a key
     return {
         "films": films,
         "hips": hips,
@@ -71,12 +71,14 @@ def effort(table: Mapping[str, Sequence[Mapping[str, Any]]], accept: float) -> d
 
 @reports_errors
 def main() -> None:
-    """Print the figures."""
+    """Print the effort."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("table", type=Path, help="test.roi.json of films that weren't trained on")
-    parser.add_argument("--accept", type=float, default=0.85, help="IoU (default: %(default)s)")
+    parser.add_argument(
+        "--accept", type=float, default=0.85, help="least IoU to accept a proposal (default: %(default)s)"
+    )
     args = parser.parse_args()
     expected = "test.roi.json as hipdet test writes it"
     try:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Train YOLO on the folds of hipdet cross-validate and score it as hipdet is scored, for its table.
+"""Train YOLO on the folds of hipdet cross-validate and score it as hipdet is scored, for the same table.
 
-Ultralytics is AGPL-3.0 and no dependency: this calls its command line, in an environment of its own, and imports none of it.
+Ultralytics is AGPL-3.0 and not a dependency: its command line runs in an environment of its own, and none of it is imported.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ EXAMPLES = """examples:
   benchmarks/yolo_folds.py OUT --data-root FracAtlas --yolo yolo/bin/yolo --epochs 300
   hipdet cross-validate configs/hip_roi_medium.py ... --out OUT       nothing is trained again; YOLO is in the table
 
-The last epoch is the result (Ultralytics' best.pt would be chosen by the fold left out).  Films are given upright, as PNG.
+The last epoch is the result, because the fold left out would choose Ultralytics' best.pt.  YOLO gets upright films as PNG.
 """
 
 
 def write_films(coco: dict, data_root: Path, folder: Path) -> None:
-    """Films as upright PNG and labels as YOLO text, ``images/<id>.png`` and ``labels/<id>.txt``."""
+    """Write films as upright PNG, ``images/<id>.png``, and labels as YOLO text, ``labels/<id>.txt``."""
     boxes: dict[int, list] = {}
     for annotation in coco["annotations"]:
-        if not is_ignored(annotation):  # YOLO knows none: their place becomes background
+        if not is_ignored(annotation):  # YOLO has no ignored boxes: they become background
             boxes.setdefault(annotation["image_id"], []).append(annotation["bbox"])
     for image in coco["images"]:
         picture = folder / f"images/{image['id']}.png"
@@ -69,11 +69,11 @@ def train(args: argparse.Namespace, fold: Path) -> float:
 
 
 def run(yolo: str, task: str, mode: str, settings: dict, log: Path) -> None:
-    """One command of Ultralytics."""
+    """Run one command of Ultralytics."""
     with log.open("w", encoding="utf-8") as file:
         command = [yolo, task, mode, *(f"{key}={value}" for key, value in settings.items())]
         if subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode:
-            raise HipdetError(f"{yolo} {task} {mode} failed; all it said is in {log}")
+            raise HipdetError(f"{yolo} {task} {mode} failed: its whole output is in {log}")
 
 
 def score(args: argparse.Namespace, fold: Path, coco: dict) -> dict[str, float]:
@@ -99,7 +99,7 @@ def score(args: argparse.Namespace, fold: Path, coco: dict) -> dict[str, float]:
 
 
 def do_fold(args: argparse.Namespace, number: int, test: Path) -> str:
-    """Train and score, if that isn't done yet; returns what to say about it."""
+    """Train and score a fold unless that is done; returns a line about it."""
     fold = (args.out / f"{args.model}_{args.side}" / f"fold{number}").resolve()
     if (fold / "record.json").is_file():
         return f"fold {number}: done before"
@@ -116,23 +116,23 @@ def do_fold(args: argparse.Namespace, number: int, test: Path) -> str:
 
 @reports_errors
 def main() -> None:
-    """Run it."""
+    """Train and score every fold."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path, help="output folder of hipdet cross-validate")
-    parser.add_argument("--data-root", type=Path, required=True, help="folder that the films' names start from")
+    parser.add_argument("--data-root", type=Path, required=True, help="folder that the films' names are relative to")
     parser.add_argument("--yolo", default="yolo", help="Ultralytics' command (default: %(default)s)")
     parser.add_argument("--model", default="yolo11n", help="architecture, from scratch (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, required=True, help="choose them for equal training time")
-    parser.add_argument("--side", type=int, default=320, help="pixels that the network sees (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, required=True, help="number of epochs, chosen for equal training time")
+    parser.add_argument("--side", type=int, default=320, help="side of the network's input, px (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rois", type=int, default=2, help="detections taken per film (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side, on shared cores (default: 1)")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings in parallel, on shared cores (default: 1)")
     args = parser.parse_args()
     tests = sorted((args.out / "folds").glob("*_test.json"))
     if not tests:
-        raise HipdetError(f"{args.out}: has no folds; run hipdet cross-validate first")
+        raise HipdetError(f"{args.out}: found no folds/*_test.json: run hipdet cross-validate first")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // args.jobs)))
     with ThreadPoolExecutor(args.jobs) as pool:
         for line in pool.map(partial(do_fold, args), range(len(tests)), tests):

@@ -25,19 +25,19 @@ from speed.results import Spread, Table, against, in_turns
 from speed.yolo import Yolo
 
 MODELS = ("hip_roi_small", "hip_roi_medium", "hip_ssd_exp3")
-ROW = 8  # films of a throughput measurement
+ROW = 8  # films in a throughput measurement
 COMPARED = 12  # films whose boxes are compared
 LARGE = 2688
 FilmBoxes = list[Sequence[float]]
-Detect = Callable[[Sequence[Path]], list[FilmBoxes]]  # the boxes of each of some films, best first
+Detect = Callable[[Sequence[Path]], list[FilmBoxes]]  # takes films, returns the boxes of each, best first
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """One of them.
+    """A detector to time.
 
     Attributes:
-        run: Finds boxes.
+        run: Detects boxes on films.
         base: Name of the contestant that it is compared with.
         dicom: Whether it reads DICOM.
     """
@@ -48,7 +48,7 @@ class Contestant:
 
 
 def section(work: Path, args: argparse.Namespace) -> list[Table]:
-    """Its tables."""
+    """The tables of this section."""
     yolos, threads, turns = args.yolo, args.threads, args.turns
     cv2.setNumThreads(threads)
     models = [model(name, work) for name in MODELS]
@@ -65,7 +65,7 @@ def section(work: Path, args: argparse.Namespace) -> list[Table]:
 
 
 def contestants(models: Sequence[Model], yolos: Sequence[Path], threads: int) -> dict[str, Contestant]:
-    """All of them, by name."""
+    """All contestants by name."""
     torch.set_num_threads(threads)
     found: dict[str, Contestant] = {}
     base = f"{yolos[0].stem}, onnxruntime" if yolos else ""
@@ -86,7 +86,7 @@ def contestants(models: Sequence[Model], yolos: Sequence[Path], threads: int) ->
 
 
 def ours(model: Model, threads: int, name: str, whole: bool = False) -> Detect:
-    """Ours, which looks once at every film, as DetInferencer and YOLO do."""
+    """Our detector with one forward pass per film, like DetInferencer and YOLO."""
     runtime, precision = RUNTIMES[name]
     how: dict[str, Any] = dict(whole_films=whole, find_orientation=False, strict=True)
     detector = HipDetector(model.onnx, threads=threads, runtime=runtime, precision=precision, **how)
@@ -94,7 +94,7 @@ def ours(model: Model, threads: int, name: str, whole: bool = False) -> Detect:
 
 
 def inferencer(model: Model) -> Detect:
-    """mmdet's own way."""
+    """mmdet's DetInferencer."""
     detector: Any = DetInferencer(str(model.config), str(model.weights), show_progress=False)
 
     def run(films: Sequence[Path]) -> list[FilmBoxes]:
@@ -121,7 +121,7 @@ def _latency(found: Mapping[str, Contestant], title: str, films: Sequence[Path],
 
 
 def _differences(models: Sequence[Model], threads: int, films: Sequence[Path]) -> Table:
-    """Boxes against those of DetInferencer on the same weights."""
+    """Boxes compared with those of DetInferencer with the same weights."""
     rows = []
     for each in models:
         expected, side = inferencer(each)(films), OnnxModel(each.onnx).card.side
@@ -132,16 +132,16 @@ def _differences(models: Sequence[Model], threads: int, films: Sequence[Path]) -
                 texts = [f"{value:.3f}" for value in (np.median(apart), apart.max(), np.median(square), square.max())]
                 rows.append([f"{each.title}, {runtime}", "whole film" if whole else "1/2, 1/4 or 1/8", *texts])
     note = (
-        f"The two best boxes of {len(films)} phantoms of {LARGE} px against those of DetInferencer, which reads whole films: "
-        "largest difference of a coordinate, in pixels of the film, and of the square that the network sees. Weights: small "
-        "as it comes along; ResNet-101 after 60 steps on phantoms, which makes it nervous."
+        f"The two best boxes of {len(films)} phantoms of {LARGE} px and those of DetInferencer, which reads whole films: "
+        "largest difference of a coordinate, in pixels of the film and of the square that the network sees. Weights: the "
+        "bundled ones of small; ResNet-101 after 60 steps on phantoms, so that its boxes are sensitive to small differences."
     )
     columns = ["detector", "decoded", "film, median", "film, largest", "square, median", "square, largest"]
     return Table("Do the boxes agree?", note, columns, rows)
 
 
 def _apart(boxes: Sequence[FilmBoxes], expected: Sequence[FilmBoxes]) -> NDArray[np.float64]:
-    """Of each of `boxes`, film by film, the largest difference of a coordinate from the nearest that was expected."""
+    """For each of `boxes`, film by film: the largest coordinate difference from the nearest expected box."""
     return np.array(
         [np.abs(np.subtract(box, theirs)).max(axis=1).min() for found, theirs in zip(boxes, expected) for box in found]
     )
@@ -153,13 +153,13 @@ def _memory(models: Sequence[Model], yolos: Sequence[Path], film: Path) -> Table
         megabytes[f"{each.title}, onnxruntime"] = peak_memory("hipdet", film, each.onnx)
         megabytes[f"{each.title}, DetInferencer"] = peak_memory("inferencer", film, each.config, each.weights)
     megabytes |= {f"{path.stem}, onnxruntime": peak_memory("yolo", film, path) for path in yolos}
-    note = "Peak resident memory of a process of its own, from its start, interpreter and libraries included."
+    note = "Peak resident memory of a process of its own, from its start, including interpreter and libraries."
     rows = [[name, str(count)] for name, count in megabytes.items()]
     return Table(f"Memory for one JPEG of {LARGE} px", note, ["detector", "MB"], rows)
 
 
 def _stages(models: Sequence[Model], work: Path, threads: int, turns: int) -> Table:
-    """Where the time of a film goes, without the overlap of reading and network."""
+    """Time of each step for a film, without the overlap of reading and network."""
     rows = []
     for each in models:
         detector = OnnxModel(each.onnx, threads)
@@ -176,6 +176,6 @@ def _stages(models: Sequence[Model], work: Path, threads: int, turns: int) -> Ta
             }
             texts = [f"{np.median(values) * 1e3:.1f}" for values in in_turns(steps, turns).values()]
             rows.append([each.title, str(side), f"1/{reduced.step}", *texts])
-    note = "Milliseconds, medians: decoding the whole film and its area mean; what is done instead; the network."
+    note = "Median milliseconds: decoding and shrinking the whole film; the reduced decoding that hipdet uses; the network."
     columns = ["model", "film, px", "decoded at", "whole", "to square", "reduced", "to square", "network"]
     return Table("Where the time goes", note, columns, rows)

@@ -1,4 +1,4 @@
-"""Films to time: phantoms as JPEG in the sizes of Table 1, one as 12-bit DICOM, and a data root of them to train on."""
+"""Films for the timing: phantoms as JPEG in the sizes of Table 1, one as 12-bit DICOM, and a data root to train on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def phantom(side: int, number: int = 0) -> NDArray[np.uint8]:
 
 
 def jpeg(folder: Path, side: int, number: int = 0) -> Path:
-    """Its file, made unless it is there."""
+    """The phantom as a JPEG file, which is made unless it exists."""
     path = folder / f"phantom_{side}_{number}.jpg"
     if not path.is_file():
         with replacing(path) as temporary:
@@ -36,7 +36,7 @@ def jpeg(folder: Path, side: int, number: int = 0) -> Path:
 
 
 def dicom(folder: Path, side: int) -> Path | None:
-    """A 12-bit DICOM film, not compressed; None without pydicom."""
+    """The phantom as an uncompressed 12-bit DICOM file; None without pydicom."""
     try:
         from pydicom.dataset import FileDataset, FileMetaDataset
         from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
@@ -63,7 +63,7 @@ def dicom(folder: Path, side: int) -> Path | None:
 
 
 def training_films(work: Path) -> Path:
-    """A data root of phantoms, made by hipdet itself unless it is there."""
+    """A data root of phantoms, which hipdet makes unless it exists."""
     data = work / "phantoms"
     if not (data / "annotations/cgoa_oaih_train.json").is_file():
         for command in (["phantoms", str(data), "--films", *TRAINING], ["convert", "phantom", str(data)]):

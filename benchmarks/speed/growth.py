@@ -1,4 +1,4 @@
-"""Many films: seconds and memory of hipdet predict, and two ranks against one in training."""
+"""Many films: seconds and memory of hipdet predict, and two ranks compared with one in training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS = 16  # phantoms; the films are hard links to them
 
 
 def section(work: Path, args: argparse.Namespace) -> list[Table]:
-    """Its tables."""
+    """The tables of this section."""
     return [_prediction(work, args.films), _ranks(work, training_films(work))]
 
 
@@ -46,13 +46,13 @@ def _prediction(work: Path, counts: Sequence[int]) -> Table:
         before = count, seconds
     note = (
         "hipdet predict with the small model over phantom JPEGs of 454 px, whole process from its start: reading, network, "
-        "journal and all outputs; one look at each (--as-stored). Milliseconds per further film are against the row above."
+        "journal and all outputs; one forward pass each (--as-stored). A further film is one more than in the row above."
     )
     return Table("Many films", note, ["films", "s", "ms per further film", "peak MB"], rows)
 
 
 def _ranks(work: Path, data: Path) -> Table:
-    """Films per second of one rank with one thread, and of two."""
+    """Films per second of one and of two ranks, each with one thread."""
     pace = {ranks: _pace(ranks, work / f"ranks_{ranks}", data) for ranks in (1, 2)}
     rows = [[str(ranks), f"{found:.1f}", f"{found / ranks / pace[1]:.2f}"] for ranks, found in pace.items()]
     note = "configs/hip_ssd_r18_demo.py, 16 films per rank and iteration, one thread per rank, gloo; without the first epoch."

@@ -1,6 +1,6 @@
 """The models that are timed: the bundled model, and others, trained for a minute on phantoms, exported and kept.
 
-Random weights give boxes by accident, so that two ways of running them can't be compared.
+Random weights give arbitrary boxes, which can't be compared between runtimes.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ RUNTIMES = {
     "openvino bfloat16": ("openvino", "bfloat16"),
 }
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = "hip_roi_small"
+BUNDLED = "hip_roi_small"
 TITLES = {"hip_roi_small": "small", "hip_roi_medium": "medium", "hip_roi_large": "large", "hip_ssd_exp3": "ResNet-101"}
-# times don't depend on weights, but boxes of ResNet-101 are compared; of the others not every anchor may score the same
+# times don't depend on weights, but the boxes of ResNet-101 are compared; the others only need different scores by anchor
 STEPS, FEW_STEPS = {"hip_ssd_exp3": 60}, 20
 FILMS, BATCH = 16, 4
 
@@ -50,9 +50,9 @@ class Model:
 
 
 def model(name: str, folder: Path) -> Model:
-    """The model of config `name`, such as ``hip_roi_small``; its files are made unless they are there."""
-    place = ROOT / "hipdet/weights" if name == SHIPPED else folder
-    weights = place / f"{name}{'.safetensors' if name == SHIPPED else '.pth'}"
+    """The model of config `name`, such as ``hip_roi_small``; its files are made unless they exist."""
+    place = ROOT / "hipdet/weights" if name == BUNDLED else folder
+    weights = place / f"{name}{'.safetensors' if name == BUNDLED else '.pth'}"
     found = Model(TITLES[name], folder / f"{name}.py", weights, place / f"{name}.onnx")
     if not found.config.is_file():
         with replacing(found.config) as temporary:
@@ -66,7 +66,7 @@ def model(name: str, folder: Path) -> Model:
 
 
 def plain_config(name: str) -> Any:
-    """A config whose backbones start from nothing: no weights from the network."""
+    """Config `name` without pretrained backbone weights, which would be downloaded."""
     cfg = read_config(str(ROOT / f"configs/{name}.py"))
     for part in (cfg.model.backbone, cfg.model.get("refiner", {}).get("backbone", {})):
         part.pop("init_cfg", None)
@@ -74,7 +74,7 @@ def plain_config(name: str) -> Any:
 
 
 def train_briefly(name: str, weights: Path, steps: int) -> None:
-    """Train config `name` for so many batches of phantom films and write `weights`."""
+    """Train config `name` for `steps` batches of phantoms and write `weights`."""
     cfg = plain_config(name)
     init_default_scope("mmdet")
     torch.manual_seed(0)
@@ -105,7 +105,7 @@ def _sample(number: int, side: int) -> tuple[Tensor, DetDataSample]:
 
 
 def available() -> list[str]:
-    """Those of `RUNTIMES` that are here."""
+    """The `RUNTIMES` that are installed and that this processor supports."""
     if find_spec("openvino") is None:
         return ["onnxruntime"]
     import openvino

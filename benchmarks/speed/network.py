@@ -1,4 +1,4 @@
-"""The network alone, from the grey square to its boxes, in torch, onnxruntime and OpenVINO, beside stock detectors."""
+"""The network alone, from the grey square to its boxes, in torch, onnxruntime and OpenVINO, compared with stock detectors."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from speed.models import RUNTIMES, Model, available, model
 from speed.results import Spread, Table, against, in_turns
 from speed.yolo import Yolo
 
-COMPILED = ("small", "ResNet-101")  # takes a minute each, and a C++ compiler
+COMPILED = ("small", "ResNet-101")  # compiling takes a minute each and needs a C++ compiler
 OURS = ("hip_roi_small", "hip_roi_medium", "hip_roi_large", "hip_ssd_exp3")
 Runs = dict[str, Callable[[], object]]
-# mmdet's own, built from their settings, which its wheels lack: sides of their squares in pixels, and what isn't a default
+# settings of mmdet's own detectors that aren't defaults (mmdet's wheels lack the configs), and input sides in pixels
 CHANNELS = (512, 1024, 512, 256, 256, 256)
 SSD300 = dict(
     type="SingleStageDetector",
@@ -72,7 +72,7 @@ class Bare(nn.Module):
 
 
 def section(work: Path, args: argparse.Namespace) -> list[Table]:
-    """Its tables."""
+    """The tables of this section."""
     threads, turns = args.threads, args.turns
     torch.set_num_threads(threads)
     models = [model(name, work) for name in OURS]
@@ -88,8 +88,8 @@ def section(work: Path, args: argparse.Namespace) -> list[Table]:
     for each in models:
         runs |= {f"{each.title}, {name}": run for name, run in (*_exported(each, threads), *_in_torch(each))}
     note = (
-        f"Milliseconds for one film, median (5% .. 95%) of {turns} turns. Ours and YOLO from exported files, ours with "
-        "normalisation, decoding and suppression, the others without their suppression. Untrained stock detectors."
+        f"Milliseconds for one film, median (5% .. 95%) of {turns} turns. Ours and YOLO run from exported files; ours "
+        "include normalisation, decoding and suppression; the others run without suppression. Stock detectors are untrained."
     )
     tables = [_table("Networks", note, runs, turns)]
     return [*tables, _table(*_overhead(models[-1], work, threads), turns)]
@@ -137,7 +137,7 @@ def _without_gradients(module: Callable[..., object], *inputs: Tensor, bfloat16:
 
 
 def _overhead(resnet: Model, work: Path, threads: int) -> tuple[str, str, Runs]:
-    """The exported detector against its bare backbone and head."""
+    """The exported detector compared with its bare backbone and head."""
     bare = work / "bare.onnx"
     loaded = TorchModel(resnet.config, resnet.weights)
     side = loaded.card.side
@@ -152,5 +152,5 @@ def _overhead(resnet: Model, work: Path, threads: int) -> tuple[str, str, Runs]:
         "backbone and head": partial(session.run, None, {session.get_inputs()[0].name: batch.numpy()}),
         "with normalisation, decoding, suppression": partial(whole.run, film, extent),
     }
-    note = "What the exported graph adds to its bare backbone and head, both in onnxruntime."
-    return f"{resnet.title}: what surrounds the network", note, runs
+    note = "Time that the exported graph adds to its bare backbone and head, both in onnxruntime."
+    return f"{resnet.title}: overhead of the exported graph", note, runs

@@ -13,13 +13,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
 def peak_memory(kind: str, *arguments: object) -> int:
-    """Megabytes, from the start of the process, with interpreter and libraries."""
+    """Peak in megabytes from the start of the process, including interpreter and libraries."""
     command = [sys.executable, __file__, kind, *map(str, arguments)]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
 
 
 def main() -> None:
-    """Run it."""
+    """Run the detector or command and print the peak."""
     kind, *arguments = sys.argv[1:]
     if kind == "predict":
         from hipdet.cli.main import main as command
@@ -40,7 +40,7 @@ def main() -> None:
         from speed.yolo import Yolo
 
         Yolo(Path(arguments[1]), threads=1)(Path(arguments[0]))
-    # not getrusage: its peak begins with that of the process that started this one
+    # not getrusage: its peak includes that of the parent process
     status = Path("/proc/self/status").read_text(encoding="ascii")
     print(int(status.partition("VmHWM:")[2].split()[0]) // 1024)
 

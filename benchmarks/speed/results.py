@@ -1,4 +1,4 @@
-"""Contestants timed in turns, and tables of a benchmark, kept section by section, as Markdown and JSON."""
+"""Timing of contestants in turns, and the tables of a benchmark, stored by section as JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from hipdet.core.files import write_json, write_text
 from hipdet.core.versions import installed
 
 PACKAGES = ("torch", "mmdet", "mmengine", "onnxruntime", "openvino", "opencv-python", "pillow", "numpy")
-WARM = 2  # turns that don't count
+WARM = 2  # turns to warm up, which aren't timed
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Median and the middle 90%."""
+    """Median, and the limits of the middle 90%."""
 
     median: float
     low: float
@@ -32,7 +32,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: NDArray[np.float64]) -> Spread:
-        """Of ``[N]`` values."""
+        """The spread of ``[N]`` values."""
         return cls(*(float(each) for each in np.quantile(values, [0.5, 0.05, 0.95])))
 
     def text(self, factor: float = 1.0, digits: int = 1) -> str:
@@ -42,7 +42,7 @@ class Spread:
 
 
 def in_turns(contestants: Mapping[str, Callable[[], object]], turns: int) -> dict[str, NDArray[np.float64]]:
-    """Seconds ``[turns]`` of each contestant; in a turn each has one go: what else is done meets them all."""
+    """Seconds ``[turns]`` of each contestant; each runs once per turn, so other load on the machine affects all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(WARM + turns):
         for name, run in contestants.items():
@@ -54,7 +54,7 @@ def in_turns(contestants: Mapping[str, Callable[[], object]], turns: int) -> dic
 
 
 def against(seconds: Mapping[str, NDArray[np.float64]], names: Sequence[str], base: str) -> dict[str, Spread]:
-    """How many times as fast as `base` each contestant is: the ratios of its turns."""
+    """How many times as fast as `base` each contestant is: the ratios turn by turn."""
     return {name: Spread.of(seconds[base] / seconds[name]) for name in names}
 
 
@@ -64,9 +64,9 @@ class Table:
 
     Attributes:
         title: What is compared.
-        note: What must be known to read it: units, what is left out.
-        columns: Their names.
-        rows: Texts.
+        note: What a reader must know: units, what is left out.
+        columns: Names of the columns.
+        rows: Cells as text.
     """
 
     title: str
@@ -75,13 +75,13 @@ class Table:
     rows: list[list[str]] = field(default_factory=list)
 
     def markdown(self) -> str:
-        """As Markdown."""
+        """The table as Markdown."""
         lines = [f"| {' | '.join(line)} |" for line in (self.columns, ["---"] * len(self.columns), *self.rows)]
         return "\n".join([f"### {self.title}", "", self.note, "", *lines, ""])
 
 
 def facts(threads: int) -> dict[str, str]:
-    """Machine and versions."""
+    """The machine and the versions of packages."""
     return {
         "date": date.today().isoformat(),
         "processor": processor(),
@@ -94,7 +94,7 @@ def facts(threads: int) -> dict[str, str]:
 
 
 def processor() -> str:
-    """Its name."""
+    """Name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -103,14 +103,14 @@ def processor() -> str:
 
 
 class Results:
-    """``benchmark.json`` and ``benchmark.md`` in a folder; a section that is there isn't measured again."""
+    """``benchmark.json`` and ``benchmark.md`` in a folder, with the sections that have been measured."""
 
     def __init__(self, folder: Path) -> None:
         self.json, self.markdown = folder / "benchmark.json", folder / "benchmark.md"
         self.sections: dict[str, Any] = json.loads(self.json.read_text(encoding="utf-8")) if self.json.is_file() else {}
 
     def add(self, section: str, threads: int, tables: Sequence[Table]) -> None:
-        """Write a section."""
+        """Add or replace a section and write both files."""
         self.sections[section] = {"facts": facts(threads), "tables": [asdict(table) for table in tables]}
         write_json(self.json, self.sections)
         parts = []

@@ -1,4 +1,4 @@
-"""Training through mmengine's runner against a bare loop, what it takes to load films, and what the paper's recipe costs."""
+"""Training by mmengine's runner compared with a bare loop, the time to load films, and the cost of the paper's recipe."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ RUNS = (
 )
 LOADED = ("hip_roi_small", "hip_ssd_exp3")
 PAPER_FILMS, PAPER_EPOCHS = 6568, 40  # per stage
-RATES = (10, 50)  # TFLOP/s that a step sustains: a gaming card in float32, a data centre's in mixed precision
+RATES = (10, 50)  # sustained TFLOP/s: a gaming GPU in float32, a data-centre GPU in mixed precision
 GPUS = (1, 8)
-WORKERS = 2  # of each GPU
+WORKERS = 2  # per GPU
 
 
 def section(work: Path, args: argparse.Namespace) -> list[Table]:
-    """Its tables."""
+    """The tables of this section."""
     torch.set_num_threads(args.threads)
     steps = _training(work, training_films(work))
     loaded, milliseconds = _loading(work, args.turns)
@@ -52,18 +52,18 @@ def section(work: Path, args: argparse.Namespace) -> list[Table]:
 
 
 class BareLoopHook(Hook):
-    """Times each epoch, and after it as many iterations of the bare loop: seconds per iteration, a value for each epoch."""
+    """Times each epoch, then as many iterations of the bare loop: seconds per iteration, one value per epoch."""
 
     def __init__(self) -> None:
         self.runner: list[float] = []
         self.bare: list[float] = []
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """The loader's workers have not started yet."""
+        """Start the clock before the loader's workers start."""
         self.start = time.perf_counter()
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """The runner's share, then the bare loop's."""
+        """Record the time of the runner, then that of the bare loop."""
         count = len(runner.train_dataloader)
         self.runner.append((time.perf_counter() - self.start) / count)
         step = bare_step(runner.model, runner.optim_wrapper, runner.cfg)
@@ -122,9 +122,9 @@ def _training(work: Path, data: Path) -> Table:
             stages.append(float(np.median(runner)) / batch)
     hours = sum(stages) * PAPER_FILMS * PAPER_EPOCHS / 3600
     note = (
-        f"Milliseconds per iteration, median (5% .. 95%) of {EPOCHS - 1} epochs: everything from the epoch's start to the "
-        "last hook, with two workers that load, against forward, backward and optimizer step of the same backbones and "
-        "head on random tensors in the same process and precision (bfloat16), in turns. At this pace the paper's recipe "
+        f"Milliseconds per iteration, median (5% .. 95%) of {EPOCHS - 1} epochs. Runner: everything from the start of the "
+        "epoch to the last hook, with two workers. Bare loop: forward, backward and optimizer step of the same backbones and "
+        "head on random tensors, in the same process and precision (bfloat16), in turns. At this speed the paper's recipe "
         f"({PAPER_FILMS} films, 3 x {PAPER_EPOCHS} epochs) would take {hours:.0f} hours on this machine."
     )
     columns = ["training", "batch", "runner", "bare loop", "runner's pace / bare loop's"]
@@ -141,19 +141,19 @@ def _timed(name: str, groups: int | None, films: int, work: Path, data: Path) ->
     for part in ("val", "test"):
         cfg[f"{part}_cfg"] = cfg[f"{part}_dataloader"] = cfg[f"{part}_evaluator"] = None
     cfg.default_hooks.checkpoint = dict(type="CheckpointHook", interval=EPOCHS + 1, save_last=False)
-    cfg.optim_wrapper.type = "Bfloat16OptimWrapper"  # the paper's config is for a GPU; here it would take hours
+    cfg.optim_wrapper.type = "Bfloat16OptimWrapper"  # the float32 of the paper's config would take hours here
     cfg.log_level = "ERROR"
     cfg.experiment_name = f"{name}_{groups}"
     if groups is not None:
         cfg.custom_hooks[0].stages = [dict(train_groups=groups)]
     runner, seconds = Runner.from_cfg(cfg), BareLoopHook()
-    runner.register_hook(seconds, "LOWEST")  # what other hooks do after an iteration counts
+    runner.register_hook(seconds, "LOWEST")  # after the other hooks, so that their time is included
     runner.train()
     return seconds
 
 
 def _loading(work: Path, turns: int) -> tuple[Table, float]:
-    """Of films of several sizes, in one worker; and the milliseconds of the paper's recipe for small films."""
+    """Loading times of films of several sizes in one worker; also milliseconds per small film with the paper's pipeline."""
     init_default_scope("mmdet")
     runs: dict[str, Callable[[], object]] = {}
     for name in LOADED:
@@ -177,7 +177,7 @@ def _load(pipeline: Any, film: Path) -> object:
 
 
 def _paper_cost(loading_ms: float) -> Table:
-    """Minutes on GPUs that sustain so much, where a worker loads a film in `loading_ms`."""
+    """Minutes on GPUs with each of `RATES`, if a worker loads a film in `loading_ms`."""
     stages = [flops(groups) for groups in (1, 2, 3)]
     compute = sum(stages) * PAPER_FILMS * PAPER_EPOCHS
     loading = loading_ms / 1e3 * PAPER_FILMS * PAPER_EPOCHS * len(stages)
@@ -188,16 +188,16 @@ def _paper_cost(loading_ms: float) -> Table:
     ]
     each_stage = ", ".join(f"{each / 1e9:.0f}" for each in stages)
     note = (
-        f"{PAPER_FILMS} films, 3 x {PAPER_EPOCHS} epochs of configs/hip_ssd_exp3.py on paper: {compute / 1e15:.0f} PFLOP, "
-        f"counted ({each_stage} GFLOP a film in stages 1, 2, 3), and {WORKERS} workers for each GPU that need "
-        f"{loading_ms:.1f} ms a film, as measured. The longer of the two is what it takes; validation and ranks that wait "
-        "for each other come on top."
+        f"Estimate for {PAPER_FILMS} films and 3 x {PAPER_EPOCHS} epochs of configs/hip_ssd_exp3.py: {compute / 1e15:.0f} "
+        f"PFLOP, counted ({each_stage} GFLOP per film in stages 1, 2, 3), and {WORKERS} workers per GPU that need "
+        f"{loading_ms:.1f} ms per film, measured. Training takes the longer of the two times, plus validation and the time "
+        "that ranks wait for each other."
     )
     return Table("The paper's recipe on GPUs", note, ["GPUs", "TFLOP/s each", "compute, min", "loading, min"], rows)
 
 
 def flops(groups: int) -> int:
-    """Floating-point operations of a training step for one film with so many layer groups thawed."""
+    """Floating-point operations of a training step for one film with `groups` layer groups trained."""
     init_default_scope("mmdet")
     cfg: Any = plain_config("hip_ssd_exp3")
     detector: Any = MODELS.build(cfg.model).train()

@@ -1,4 +1,4 @@
-"""A YOLO detector from its exported ONNX file, end to end as its user needs it; ultralytics isn't imported."""
+"""A YOLO detector from its exported ONNX file, from a film's file to its boxes; ultralytics isn't imported."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from hipdet.core.boxes import Boxes
 from hipdet.inference.onnx_model import PRECISIONS, OnnxRuntime
 
-GREY = 114  # of ultralytics' letterbox
+GREY = 114  # padding of ultralytics' letterbox
 LEAST_SCORE, MOST_OVERLAP, MOST = 0.25, 0.7, 300  # ultralytics' defaults
 
 
 class Yolo:
-    """Read, letterbox, normalise, network, decode, suppress.
+    """Reads a film, letterboxes and normalises it, runs the network, decodes boxes and suppresses overlaps.
 
     Args:
         path: File that ultralytics exported: input ``[1, 3, S, S]``, output ``[1, 4 + classes, candidates]``.
-        threads: Of the network.
+        threads: Number of threads of the network.
         runtime: ``onnxruntime`` or ``openvino``.
-        precision: ``float32`` or ``bfloat16``, of OpenVINO.
+        precision: ``float32`` or ``bfloat16``; only for OpenVINO.
     """
 
     def __init__(self, path: Path, threads: int, runtime: str = "onnxruntime", precision: str = "float32") -> None:
@@ -59,7 +59,7 @@ class Yolo:
         return (boxes - [left, top, left, top]) / scale
 
     def letterboxed(self, film: NDArray[Any]) -> tuple[NDArray[np.float32], float, int, int]:
-        """``[1, 3, S, S]``, its scale, and where the film begins in it."""
+        """The letterboxed film ``[1, 3, S, S]``, its scale, and the left and top of the film in pixels of the square."""
         height, width = film.shape[:2]
         scale = self.side / max(height, width)
         size = round(width * scale), round(height * scale)

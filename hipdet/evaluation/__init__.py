@@ -1,1 +1,1 @@
-"""How good detections are: matching, metrics and report in numpy; `roi_metric` is mmdet's view of them."""
+"""Evaluation of detections: matching, metrics and report in numpy; `roi_metric` makes mmdet metrics of them."""

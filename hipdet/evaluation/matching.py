@@ -11,13 +11,13 @@ from hipdet.core.boxes import ON_IGNORED, Boxes, Detections, as_boxes, iou_matri
 from hipdet.core.classes import RoiCounts
 
 UNMATCHED = -1
-HIT = 0.5  # IoU
+HIT = 0.5  # least IoU of a hit
 Labelled = tuple[Boxes, NDArray[np.int64]]  # boxes [G, 4] and their class indices [G]
 
 
 @dataclass(frozen=True)
 class RoiResult:
-    """What became of one ground-truth ROI: an unmatched one has IoU 0, confidence 0 and no detection."""
+    """The match of one ground-truth ROI; an unmatched ROI has IoU 0, score 0 and no detection."""
 
     iou: float
     score: float
@@ -28,9 +28,9 @@ class RoiResult:
 
 @dataclass(frozen=True)
 class FilmResult:
-    """The ROIs of one film in the order of the ground truth, and the top detections they were matched with.
+    """The ROIs of one film in the order of the ground truth, and the top detections that they were matched with.
 
-    `ignored` are the indices of top detections that are neither hit nor extra: they lie on an ignored box.
+    `ignored` holds the indices of top detections that are neither a hit nor extra, because they lie on an ignored box.
     """
 
     rois: tuple[RoiResult, ...]
@@ -39,12 +39,12 @@ class FilmResult:
 
     @property
     def extra(self) -> int:
-        """Top detections that found no ROI at IoU 0.5, those on an ignored box not counted."""
+        """Number of top detections that hit no ROI at IoU 0.5, without those on an ignored box."""
         return len(self.top.scores) - len(self.ignored) - sum(roi.iou >= HIT for roi in self.rois)
 
     @property
     def missed(self) -> int:
-        """ROIs that no top detection found at IoU 0.5."""
+        """Number of ROIs that no top detection hits at IoU 0.5."""
         return sum(roi.iou < HIT for roi in self.rois)
 
 
@@ -55,10 +55,10 @@ def match(iou: NDArray[np.float64]) -> NDArray[np.int64]:
         iou: ``[G, D]``.
 
     Returns:
-        ``[G]``: the column of every row, or -1 where it overlaps none of those left to it.
+        ``[G]``: the column of each row, or -1 for a row that is left without an overlapping column.
     """
     partner = np.full(iou.shape[0], UNMATCHED, dtype=np.int64)
-    from scipy.optimize import linear_sum_assignment  # here: pictures need it only where films are compared with labels
+    from scipy.optimize import linear_sum_assignment  # imported here: pictures without labels don't need SciPy
 
     rows, columns = linear_sum_assignment(iou, maximize=True)
     overlapping = iou[rows, columns] > 0
@@ -73,20 +73,20 @@ def evaluate_film(
     rois_per_image: int | RoiCounts,
     ignored: Labelled | None = None,
 ) -> FilmResult:
-    """Match the top `rois_per_image` detections of a film, chosen without a look at the ground truth.
+    """Match the top `rois_per_image` detections of a film, which are chosen without the ground truth.
 
-    Beside them stands the oracle: for every ROI the best of *all* detections of its class, however often it is used.
+    The result also has the oracle: for every ROI the best of *all* detections of its class, even if several ROIs share it.
 
-    A top detection that hits no ROI and lies on an ignored box of its class is neither hit nor extra, as pycocotools has it:
-    at least half of it lies there, which an IoU of a half implies.  It still is one of the top: the second stage, which
-    knows no labels, would get it in the place of the next one.
+    A top detection that hits no ROI is neither a hit nor extra if at least half of it lies on an ignored box of its class
+    (an IoU of 0.5 implies that), as in pycocotools.  It remains one of the top detections: the second stage doesn't know
+    the labels and would get it instead of the next one.
 
     Args:
         truth: Ground-truth boxes ``[G, 4]``.
         labels: Their class indices ``[G]``; a detection of another class overlaps nothing.
         detections: All detections of the film.
-        rois_per_image: How many of them the second stage would get at most, in all or by class.
-        ignored: Boxes that are neither ROI nor background.
+        rois_per_image: How many detections the second stage would get at most, in total or per class.
+        ignored: Boxes that are neither ROI nor background, and their class indices.
     """
     every = detections.top(len(detections.scores))
     if isinstance(rois_per_image, RoiCounts):
@@ -112,12 +112,12 @@ def evaluate_film(
 
 
 def _on_ignored(found: Detections, ignored: Labelled | None) -> frozenset[int]:
-    """The indices of those that lie on an ignored box of their class."""
+    """The indices of the detections that lie on an ignored box of their class."""
     boxes, labels = ignored or (as_boxes([]), np.zeros(0, dtype=np.int64))
     share = share_matrix(found.boxes, boxes) * (found.labels[:, None] == labels[None, :])
     return frozenset(np.flatnonzero((share >= ON_IGNORED).any(axis=1)).tolist())
 
 
 def class_iou(truth: Boxes, labels: NDArray[np.int64], detections: Detections) -> NDArray[np.float64]:
-    """IoU ``[G, D]`` that is 0 between different classes."""
+    """IoU ``[G, D]``; it is 0 between different classes."""
     return iou_matrix(truth, detections.boxes) * (labels[:, None] == detections.labels[None, :])

@@ -1,4 +1,4 @@
-"""The figures of the paper's Tables 2 and 3, how sure they are, and whether confidence predicts IoU."""
+"""The metrics of the paper's Tables 2 and 3, their bootstrap intervals, and whether the score predicts the IoU."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ PATIENTS, GROUPS, FILMS = "patients", "groups", "films"
 
 
 def roi_metrics(iou: ArrayLike, score: ArrayLike) -> dict[str, float]:
-    """Figures over ROIs, each with its IoU and confidence ``[R]``; an ROI without a detection has 0 for both.
+    """Metrics over ROIs, each with its IoU and score ``[R]``; both are 0 for an ROI without a detection.
 
     ``acc50`` is the paper's hit rate, (ROIs with IoU >= 0.5) / (all ROIs), printed there as "AP50"; it is not COCO's AP50.
 
     Raises:
-        ValueError: no ROI at all: there is nothing to average.
+        ValueError: there is no ROI.
     """
     overlap, score = np.asarray(iou, dtype=np.float64), np.asarray(score, dtype=np.float64)
     if not overlap.size:
@@ -42,10 +42,10 @@ def roi_metrics(iou: ArrayLike, score: ArrayLike) -> dict[str, float]:
 
 
 def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
-    """:func:`roi_figures` over all ROIs of `films`, the oracle's, and extra and missed detections per image.
+    """:func:`roi_metrics` over all ROIs of `films`, also of the oracle; extra detections and missed ROIs per image.
 
     Raises:
-        ValueError: no ROI at all.
+        ValueError: there is no ROI.
     """
     rois = [roi for film in films for roi in film.rois]
     metrics = roi_metrics([roi.iou for roi in rois], [roi.score for roi in rois])
@@ -60,14 +60,14 @@ def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
 
 
 def bootstrap_intervals(iou: ArrayLike, units: ArrayLike, seed: int = 0) -> dict[str, Interval]:
-    """95% percentile intervals of ``avg_iou`` and ``acc50``, resampling `units`: the ROIs of a patient stay together.
+    """95% percentile intervals of ``avg_iou`` and ``acc50``; `units` are resampled, so the ROIs of a patient stay together.
 
-    Where every ROI is a hit, resampling can't show doubt and the interval of ``acc50`` is a point.
+    If every ROI is a hit, all resamples are alike and the interval of ``acc50`` is a point.
 
     Args:
-        iou: Of every ROI ``[R]``, or of every seed and ROI ``[S, R]``: the interval of the mean over seeds.
-        units: The patient of every ROI ``[R]``, or the film where patients aren't known, see `Units`.
-        seed: Of the resampling.
+        iou: IoU of each ROI ``[R]``, or of each seed and ROI ``[S, R]`` for the interval of the mean over seeds.
+        units: The patient of each ROI ``[R]``, or the film if the patient isn't known, see `Units`.
+        seed: Seed of the resampling.
     """
     overlap = np.atleast_2d(np.asarray(iou, dtype=np.float64))
     per_roi = dict(avg_iou=overlap.mean(axis=0), acc50=(overlap >= 0.5).mean(axis=0))
@@ -75,13 +75,13 @@ def bootstrap_intervals(iou: ArrayLike, units: ArrayLike, seed: int = 0) -> dict
 
 
 def mean_interval(value: ArrayLike, units: ArrayLike, seed: int = 0) -> Interval:
-    """95% percentile interval of the mean of a `value` per ROI ``[R]``, resampling the `units` ``[R]``."""
+    """95% percentile interval of the mean of `value`, one per ROI ``[R]``; the `units` ``[R]`` are resampled."""
     _, unit = np.unique(np.asarray(units), return_inverse=True)
     total, count = np.bincount(unit, weights=np.asarray(value)), np.bincount(unit).astype(np.float64)  # [units]
-    if len(count) < 2:  # one unit: no resample differs
+    if len(count) < 2:  # all resamples of one unit are alike
         mean = float(total.sum() / count.sum())
         return mean, mean
-    from scipy.stats import bootstrap  # here: pictures need it only where films are compared with labels
+    from scipy.stats import bootstrap  # imported here: pictures without labels don't need SciPy
 
     drawn = bootstrap(
         (total, count),
@@ -97,7 +97,7 @@ def mean_interval(value: ArrayLike, units: ArrayLike, seed: int = 0) -> Interval
 
 
 def calibration(iou: NDArray[np.float64], score: NDArray[np.float64], bands: int = 5) -> list[dict[str, float]]:
-    """ROIs, each with its IoU and confidence ``[R]``, in `bands` of equal number: mean confidence and mean IoU of each."""
+    """Sort ROIs by score into `bands` of equal size, given the IoU and score ``[R]`` of each; score and IoU of each band."""
     order = np.argsort(score, kind="stable")
     return [
         dict(
@@ -113,11 +113,11 @@ def calibration(iou: NDArray[np.float64], score: NDArray[np.float64], bands: int
 
 @dataclass(frozen=True)
 class Units:
-    """What a bootstrap draws every ROI with: patients, as the films of one are alike, or what stands for them.
+    """What a bootstrap resamples: patients, because the films of a patient are alike, or a substitute for them.
 
     Attributes:
-        numbers: The unit of every ROI ``[R]``.
-        kinds: Whether it is one of PATIENTS, of GROUPS that may be of a patient each, or of FILMS ``[R]``.
+        numbers: Index of the unit of each ROI ``[R]``.
+        kinds: What that unit is ``[R]``: PATIENTS, GROUPS (each is perhaps one patient) or FILMS.
     """
 
     numbers: NDArray[np.int64]
@@ -125,7 +125,7 @@ class Units:
 
     @classmethod
     def of(cls, films: Sequence[Hashable], patients: Mapping[Hashable, Hashable] | None = None) -> Units:
-        """From the film of every ROI ``[R]`` and the patients of films, or groups, as far as they are known."""
+        """From the film of each ROI ``[R]`` and the patients or groups of the films, as far as they are known."""
         patients = patients or {}
         number: dict[tuple[str, Hashable], int] = {}
         units = [(FILMS, film) if film not in patients else (PATIENTS, patients[film]) for film in films]
@@ -134,12 +134,12 @@ class Units:
         return cls(np.array(numbers, dtype=np.int64), np.array([kind for kind, _ in units], dtype=np.str_))
 
     def at(self, chosen: NDArray[Any]) -> Units:
-        """Those that `chosen`, indices or a mask, names."""
+        """The units of the ROIs that `chosen`, indices or a mask, selects."""
         return Units(self.numbers[chosen], self.kinds[chosen])
 
     @property
     def resampled(self) -> str:
-        """What is drawn, in words."""
+        """What is resampled, in words."""
         others = " and ".join(kind for kind in (GROUPS, FILMS) if kind in self.kinds)
         if others and PATIENTS in self.kinds:
             return f"{PATIENTS}, and {others} whose patient is not known"

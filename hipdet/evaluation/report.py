@@ -1,4 +1,4 @@
-"""The final table of a run, and every ROI of a test with what was found there, the worst first, as JSON and CSV."""
+"""The table of metrics of a run, and every ROI of a test with its detection, worst first, as JSON and CSV."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FOUND_CORNERS = tuple(f"found_{corner}" for corner in CORNERS)
 
 
 def metrics_table(metrics: Mapping[str, float]) -> str:
-    """`figures` of RoiMetric and RoiCocoMetric as lines of text; what wasn't measured is left out."""
+    """The metrics of RoiMetric and RoiCocoMetric as lines of text; metrics that weren't measured are left out."""
     images, rois = metrics.get("roi/num_images"), metrics.get("roi/num_rois")
     lines = [] if images is None or rois is None else [f"{images:.0f} films, {rois:.0f} ROIs"]
     for key, title in ROWS:
@@ -48,9 +48,9 @@ def metrics_table(metrics: Mapping[str, float]) -> str:
 def roi_rows(
     image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]], film: FilmResult, names: Mapping[int, str]
 ) -> list[dict]:
-    """One row per ROI of a film; boxes as x0, y0, x1, y1 in its pixels, of the detection None where there is none.
+    """One row per ROI of a film; boxes are x0, y0, x1, y1 in its pixels, None in place of a missing detection.
 
-    `names` are those of the classes by category id.
+    `names` are the class names by category id.
     """
     rows = []
     for annotation, roi in zip(annotations, film.rois):
@@ -75,13 +75,13 @@ def roi_rows(
 def extra_rows(image: Mapping[str, Any], film: FilmResult, names: Mapping[int, str]) -> list[dict]:
     """One row per top detection of a film that was matched with no ROI and lies on no ignored box.
 
-    `names` are those of the classes by label.
+    `names` are the class names by class index.
     """
     others = film.ignored.union(roi.detection for roi in film.rois)
     return [
         dict(
             image_id=image["id"],
-            file_name=image["file_name"],  # a film without ROI has no other row
+            file_name=image["file_name"],  # a film without ROIs has no other row
             source=image.get("source", ""),
             label=names.get(int(film.top.labels[index]), ""),
             confidence=round(float(film.top.scores[index]), 4),

@@ -1,4 +1,4 @@
-"""The paper's figures and COCO's as mmdet metrics, of the films that were evaluated and with ignored boxes as no ROIs."""
+"""The paper's metrics and COCO's as mmdet metrics over the films that were evaluated; ignored boxes are not ROIs."""
 # ruff: noqa: E402
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from hipdet.evaluation.report import extra_rows, roi_rows, write_roi_table
 
 
 def same_film(path: str, name: str) -> bool:
-    """Whether the shorter one of the two is the end of the other, folder by folder.
+    """Whether the shorter one of the two is the end of the longer one, compared folder by folder.
 
-    A path begins with a data root and a prefix that the name lacks, and either may have ``..``, ``.`` or Windows' separators.
+    A path begins with a data root and a prefix that the name lacks; both may contain ``..``, ``.`` or Windows separators.
     """
     one, other = (posixpath.normpath(str(each).replace("\\", "/")).split("/") for each in (path, name))
     one, other = ([part for part in parts if part not in ("", ".", "..")] for parts in (one, other))
@@ -45,22 +45,22 @@ def same_film(path: str, name: str) -> bool:
 
 @METRICS.register_module()
 class RoiMetric(BaseMetric):
-    """Mean and minimum IoU, confidence and hit rates per ROI, as ``roi/avg_iou``, ``roi/acc50``, ...
+    """Mean and minimum of IoU and score, and hit rates, over ROIs: ``roi/avg_iou``, ``roi/acc50``, ...
 
-    Ground truth comes from the annotation file by image id: the samples' boxes may have been resized by the pipeline.  An
-    annotation with ``iscrowd`` or ``ignore`` is no ROI, and a detection on it is neither hit nor extra, see `evaluate_film`.
-    The figures don't depend on order, batch size or number of ranks.  Of several classes each has ``avg_iou/<class>`` and
-    ``acc50/<class>`` too.
+    The ground truth is taken from the annotation file by image id, because the pipeline may have resized the samples' boxes.
+    An annotation with ``iscrowd`` or ``ignore`` is not an ROI, and a detection on it is neither a hit nor extra, see
+    `evaluate_film`.  The metrics don't depend on the order of films, the batch size or the number of ranks.  If there are
+    several classes, each also has ``avg_iou/<class>`` and ``acc50/<class>``.
 
     Args:
         ann_file: COCO annotation file of the evaluated films, found by :func:`hipdet.core.configs.in_place`.
-        rois_per_image: Detections taken per image, by score alone (two hips), or of each class by name, such as
-            ``dict(heart=1, lung=2)``; of a range, such as ``lung=[1, 2]``, the most.
+        rois_per_image: Number of detections taken per image by score (two hips), or per class by name, such as
+            ``dict(heart=1, lung=2)``; of a range, such as ``lung=[1, 2]``, the larger number is used.
         outfile_prefix: Where to write ``<prefix>.roi.json`` and ``<prefix>.roi.csv``, one row per ROI, worst first.
 
     Raises:
-        ConfigError: numbers of ROIs that are none, or of other classes.
-        DatasetError: a film without an entry in `ann_file`, one that is another film there, or no ground truth at all.
+        ConfigError: `rois_per_image` has an invalid number or an unknown class.
+        DatasetError: `ann_file` has no entry for a film, another film under its id, or no ground truth at all.
     """
 
     default_prefix = "roi"
@@ -77,13 +77,13 @@ class RoiMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.ann_file = ann_file = in_place(ann_file)
         self.rois_per_image = rois_per_image
-        self._wanted(list(rois_per_image) if isinstance(rois_per_image, Mapping) else [])  # faults show before a test
+        self._wanted(list(rois_per_image) if isinstance(rois_per_image, Mapping) else [])  # raises before the test
         self.outfile_prefix = outfile_prefix
         self.coco = json.loads(get_text(ann_file, backend_args=backend_args))
         self._images = {image["id"]: image for image in self.coco["images"]}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep every film's detections as numpy arrays in pixels of the film."""
+        """Store each film's detections as numpy arrays in pixels of the film."""
         for sample in data_samples:
             self._check_film(sample["img_id"], sample.get("img_path"))
             found = sample["pred_instances"]
@@ -95,22 +95,27 @@ class RoiMetric(BaseMetric):
             self.results.append((sample["img_id"], detections))
 
     def compute_metrics(self, results: list[tuple[int, Detections]]) -> dict[str, float]:
-        """Figures over all films, each counted once however often a sampler repeated it."""
+        """Metrics over all films; a film that a sampler repeats is used once."""
         truth, ignored, wanted = self._labelled(False), self._labelled(True), self._wanted(self._classes())
         films: dict[int, FilmResult] = {}
         for image_id, detections in sorted(dict(results).items()):
             films[image_id] = evaluate_film(*truth[image_id], detections, wanted, ignored[image_id])
         if not any(film.rois for film in films.values()):
-            raise DatasetError(f"{self.ann_file}: no ground truth boxes for the {len(films)} films that were evaluated")
+            raise DatasetError(
+                f"{self.ann_file}: no ground truth boxes for the {len(films)} films that were evaluated: give RoiMetric the "
+                "ann_file of the test set"
+            )
         metrics = {**summarize(list(films.values())), **self._per_class(films, truth)}
         if self.outfile_prefix is not None and is_main_process():
             self._write(films, metrics)
         return metrics
 
     def _check_film(self, image_id: int, path: str | None) -> None:
-        """Ids count from 1 in most files, so that those of another set are there, too: the names must agree."""
+        """Compare the names as well: ids start at 1 in most files, so the file of another data set may have them, too."""
         if image_id not in self._images:
-            raise DatasetError(f"{self.ann_file}: has no image with id {image_id}; is it the file of this test set?")
+            raise DatasetError(
+                f"{self.ann_file}: no image with id {image_id}, which was tested: give RoiMetric the ann_file of the test set"
+            )
         name = self._images[image_id]["file_name"]
         if path is not None and not same_film(path, name):
             raise DatasetError(
@@ -122,7 +127,7 @@ class RoiMetric(BaseMetric):
         return list((self.dataset_meta or {}).get("classes") or [each["name"] for each in self.coco["categories"]])
 
     def _labels(self) -> dict[int, int]:
-        """The class index of each category that is one of the classes, by its id."""
+        """Class indices by category id, without the categories that aren't among the classes."""
         classes = self._classes()
         return {each["id"]: classes.index(each["name"]) for each in self.coco["categories"] if each["name"] in classes}
 
@@ -140,7 +145,7 @@ class RoiMetric(BaseMetric):
         return {**means, **{f"acc50/{name}": float((values >= 0.5).mean()) for name, values in of_class.items()}}
 
     def _annotations(self, ignored: bool) -> dict[int, list[dict]]:
-        """Those of the classes by image id, either the ROIs or the ignored ones."""
+        """Annotations of the classes by image id: the ignored ones, or else the ROIs."""
         labels = self._labels()
         grouped: dict[int, list[dict]] = {image_id: [] for image_id in self._images}
         for annotation in self.coco["annotations"]:
@@ -170,24 +175,24 @@ class RoiMetric(BaseMetric):
 
 @METRICS.register_module()
 class RoiCocoMetric(CocoMetric):
-    """``CocoMetric`` as hipdet's rules have it.
+    """``CocoMetric`` with hipdet's rules.
 
-    * `ann_file` is looked for in the data root, see :func:`hipdet.core.configs.in_place`.
-    * An annotation with ``ignore`` is one with ``iscrowd``: pycocotools takes it for any other.
-    * Films of `ann_file` that weren't evaluated are passed over: mmdet's counts the boxes of those that
+    * `ann_file` is looked up in the data root, see :func:`hipdet.core.configs.in_place`.
+    * An annotation with ``ignore`` is treated as one with ``iscrowd``; pycocotools would treat it as any other.
+    * Films of `ann_file` that weren't evaluated are skipped; mmdet would count the boxes of films that
       :class:`hipdet.engine.dataset.RoiDataset` leaves out as missed.
 
-    Figures of files without either are CocoMetric's.
+    For other files the metrics equal those of CocoMetric.
     """
 
     def __init__(self, ann_file: str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(None if ann_file is None else in_place(ann_file), *args, **kwargs)
-        if self._coco_api is not None:  # None where the labels come with the samples
+        if self._coco_api is not None:  # None if the labels are in the samples
             for annotation in self._coco_api.dataset["annotations"]:
                 annotation["iscrowd"] = int(is_ignored(annotation))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Figures over the films of `results`."""
+        """Metrics over the films of `results`."""
         self.img_ids = sorted({prediction["img_id"] for _, prediction in results})
         metrics: dict[str, float] = super().compute_metrics(results)
         return metrics

@@ -1,4 +1,4 @@
-"""The films of a run: data sets from anywhere, joined in one data root with the splits that the experiments need."""
+"""The films of a run: data sets from any folders, joined in one data root, with the splits that the experiments need."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class DataSet:
 
     @classmethod
     def at(cls, name: str, annotations: Path, films: Path | None = None) -> DataSet:
-        """Films lie beside the folder ``annotations`` unless `films` says where."""
+        """The films are in the folder above ``annotations/`` (see `get_data_root`) unless `films` gives another."""
         return cls(name, annotations, films or get_data_root(annotations))
 
 
 @dataclass(frozen=True)
 class Split:
-    """How films are divided into training and validation: by ``patient`` or by ``image``, part for validation, seed."""
+    """How films are split into training and validation: by ``patient`` or ``image``, fraction for validation, and seed."""
 
     by: str = "patient"
     fraction: float = 0.1
@@ -51,10 +51,10 @@ class Films:
     """All films of a run.
 
     Attributes:
-        coco: Every data set in one dictionary; image records carry ``data_set``.
+        coco: All data sets in one dictionary; image records have ``data_set``.
         subsets: Image ids by name: ``gis``, ``cgoa_oaih_train``, ...
-        shared_patients: Per pool, validation films whose patient has films in training too: 0 if split by patient,
-            ``unknown`` where patients aren't known.
+        shared_patients: Per pool, the number of validation films whose patient also has films in training (a leak): 0 if
+            split by patient, ``unknown`` if patients aren't known.
     """
 
     coco: Coco
@@ -63,10 +63,10 @@ class Films:
 
 
 def gather(data_sets: Sequence[DataSet], pools: Iterable[Sequence[str]], split: Split) -> Films:
-    """Join `data_sets` and divide every pool of them; each data set is divided by itself, so pools agree.
+    """Join `data_sets` and split each pool of them; each data set is split on its own, so its split is the same in all pools.
 
     Raises:
-        DatasetError: faults of an annotation file, classes that differ, or films that can't be split.
+        DatasetError: an annotation file is faulty, classes differ, or films can't be split.
     """
     coco: Coco = dict(images=[], annotations=[], categories=[])
     unknown = {data_set.name for data_set in data_sets if _append(coco, data_set)}
@@ -103,7 +103,7 @@ def write_data_root(films: Films, data_sets: Sequence[DataSet], root: Path) -> N
 
 
 def _append(coco: Coco, data_set: DataSet) -> bool:
-    """Add a data set with ids of its own and file names below its link; returns whether patients of it aren't known."""
+    """Add a data set with new ids and with file names below its link; returns whether any of its patients isn't known."""
     found = labelled(require_valid(data_set.annotations), data_set.annotations)
     if found.left_out:
         log.warning("%s: %s", data_set.annotations.name, found)

@@ -1,7 +1,4 @@
-"""The paper's ten experiments (Table 2), and the figures that it printed of them (Tables 2 and 3), to lay ours beside.
-
-The configs of experiments, tables and tests read them here.
-"""
+"""The paper's ten experiments (Table 2) and its published metrics (Tables 2 and 3), with which ours are compared."""
 
 from __future__ import annotations
 
@@ -22,8 +19,8 @@ class Experiment:
 
     Attributes:
         number: 1 to 10.
-        trained_on: Data sets whose films are divided into training and validation.
-        tested_on: The data set whose films are all tested on.
+        trained_on: Data sets whose films are split into training and validation.
+        tested_on: Data set of the test, which uses all its films.
         anchors: Grid and scales.
     """
 
@@ -34,7 +31,7 @@ class Experiment:
 
     @property
     def pool(self) -> str:
-        """Name of the films that are trained and validated on, such as ``cgoa_oaih``."""
+        """Name of the films for training and validation, such as ``cgoa_oaih``."""
         return "_".join(self.trained_on)
 
     @property
@@ -77,7 +74,7 @@ EXPERIMENTS = {
 }
 
 
-# experiment -> figure; "acc50" is headed "AP50" there
+# published metrics by experiment; the paper calls "acc50" "AP50"
 VALIDATION = {
     1: dict(avg_iou=0.8477, avg_conf=0.6932),
     2: dict(avg_iou=0.8565, avg_conf=0.9075),

@@ -1,4 +1,4 @@
-"""A set of experiments: gathers films, trains and tests what isn't done yet, and writes the tables."""
+"""Runs experiments: joins the films, trains and tests what isn't finished, and writes the tables."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Training:
     """A training of one seed in a folder of its own.
 
     Attributes:
-        number: Of the experiment.
-        seed: Of weights, order of films and augmentation.
-        folder: For everything that it writes.
-        data_root: That :func:`hipdet.paper.data.write_data_root` wrote.
-        processes: Ranks; the batch is divided among them.
+        number: Number of the experiment.
+        seed: Seed of the weights, the order of films and the augmentation.
+        folder: Folder for everything that training and test write.
+        data_root: Data root that :func:`hipdet.paper.data.write_data_root` wrote.
+        processes: Number of ranks; the batch is divided among them.
     """
 
     number: int
@@ -56,21 +56,21 @@ class Training:
 
     @property
     def tested(self) -> Path:
-        """Folder for what was found on all films of the run, those of the training too."""
+        """Folder for the detections on all films of the run, including the training films."""
         return self.folder / "tested"
 
     def run(self, base: Config, films: Films, flags: Sequence[str] = ()) -> bool:
-        """Train, resuming what was interrupted, then test on all films; ``record.json`` comes last.
+        """Train, resuming an interrupted training, then test on all films; ``record.json`` is written last.
 
-        What was done before isn't done again; further films are only tested on.
+        Finished work isn't repeated; films that were added later are only tested on.
 
         Args:
             base: Config that the experiment is applied to.
-            films: Of the run.
+            films: Films of the run.
             flags: Passed on to ``train``, such as ``--amp``.
 
         Returns:
-            Whether there was something to do.
+            Whether there was anything to do.
 
         Raises:
             ConfigError: the folder holds a training with other settings or films.
@@ -89,7 +89,7 @@ class Training:
         return True
 
     def _claim(self, cfg: Config, films: Films, flags: Sequence[str]) -> None:
-        """Write config and inputs into a new folder; refuse one that holds another training."""
+        """Write config and inputs into a new folder; refuse a folder that holds another training."""
         require_writable(cfg.to_dict())
         text = cfg.pretty_text
         pool = EXPERIMENTS[self.number].pool
@@ -102,7 +102,7 @@ class Training:
         """`base` with the anchors and films of the experiment.
 
         Raises:
-            ConfigError: a `base` whose batch can't be divided among the processes.
+            ConfigError: the batch of `base` can't be divided among the processes.
         """
         cfg = Config(base.to_dict())
         for part in ("train", "val", "test"):
@@ -112,16 +112,19 @@ class Training:
         cfg.merge_from_dict(settings(self.number, cfg))
         batch = cfg.train_dataloader.batch_size
         if batch % self.processes:
-            raise ConfigError(f"a batch of {batch} films can't be divided among {self.processes} processes")
+            raise ConfigError(
+                f"a batch of {batch} films can't be divided among {self.processes} processes: "
+                f"give --processes a divisor of {batch}"
+            )
         cfg.train_dataloader.batch_size = batch // self.processes
         cfg.randomness = dict(cfg.get("randomness") or {}, seed=self.seed)
         cfg.experiment_name = f"exp{self.number}_seed{self.seed}"
-        # the last epoch is the result: nothing is chosen by validation.  mmengine removes the oldest before it writes
+        # the last epoch is the result, not the best by validation; mmengine removes the oldest checkpoint before it writes
         cfg.default_hooks.checkpoint.update(max_keep_ckpts=2, save_best=None, save_last=True)
         return cfg
 
     def test_config(self, cfg: Config) -> Config:
-        """`cfg` tested on all films of the run, with every detection written down."""
+        """`cfg` for a test on all films of the run that writes every detection."""
         cfg = Config(cfg.to_dict())
         ann_file = f"annotations/{EVERYTHING}.json"
         cfg.test_dataloader.dataset.ann_file = ann_file
@@ -153,7 +156,7 @@ class Training:
 
 
 def without_ids(coco: Coco) -> list[dict[str, Any]]:
-    """Films and boxes of `coco` but for their numbers, which depend on the other data sets of the run."""
+    """Image records and annotations of `coco` without their ids, which depend on the other data sets of the run."""
     records = [*coco["images"], *coco["annotations"]]
     return [{key: value for key, value in record.items() if key not in ("id", "image_id")} for record in records]
 
@@ -163,12 +166,12 @@ class Run:
     """Experiments, films and seeds that share an output folder.
 
     Attributes:
-        numbers: Experiments, 1 to 10.
-        data_sets: By name; those that no experiment knows are further test sets.
+        numbers: Numbers of the experiments, 1 to 10.
+        data_sets: Data sets by name; those that aren't in the paper are further test sets.
         out: Folder for trainings and tables.
-        split: Of training and validation.
-        seeds: Of the trainings.
-        processes: Ranks of a training.
+        split: Split into training and validation.
+        seeds: Seeds of the trainings.
+        processes: Number of ranks of a training.
         flags: Passed on to ``train``.
     """
 
@@ -184,7 +187,7 @@ class Run:
         """Join the films and write the data root.
 
         Raises:
-            DatasetError: a data set that an experiment needs isn't given, or is faulty.
+            DatasetError: a data set that an experiment needs is missing or faulty.
         """
         experiments = [EXPERIMENTS[number] for number in self.numbers]
         needed = {name for e in experiments for name in (*e.trained_on, e.tested_on)}
@@ -198,16 +201,16 @@ class Run:
         return films
 
     def execute(self, base: Config) -> list[Path]:
-        """Train and test what isn't done yet, in order, then write the tables.
+        """Train and test what isn't finished, in order, then write the tables; returns the Markdown files.
 
         Raises:
-            DatasetError: faulty films, or another process is at work in the folder.
+            DatasetError: films are faulty, or another process uses the folder.
         """
         with alone_in(self.out):
             films = self.gather()
             for training in self.trainings():
-                news = training.run(base, films, self.flags)
-                print(self._line(training, films) + ("" if news else ", done before"))
+                worked = training.run(base, films, self.flags)
+                print(self._line(training, films) + ("" if worked else ", done before"))
             return self.write_tables(films)
 
     def trainings(self) -> list[Training]:
@@ -230,7 +233,7 @@ class Run:
         """Write ``table2``, ``table3`` and ``anchors`` as ``.md``, ``.csv`` and ``.json``; returns the Markdown files."""
         models = {t.number: self.model(t.number, self.seeds, films) for t in self.trainings()}
         further = [name for name in self.data_sets if name not in (CGOA, OAIH, GIS)]
-        how = runs(self.numbers, models)
+        trainings = runs(self.numbers, models)
         facts: dict[str, Any] = dict(
             split=asdict(self.split),
             seeds=list(self.seeds),
@@ -241,16 +244,17 @@ class Run:
             },
         )
         rows = table2(self.numbers, models, films.subsets, further)
-        write_paper_table(self.out / "table2", "Table 2: the experiments", TABLE2, rows, rows, facts, how)
-        numbers = sorted(self.numbers, key=lambda number: number != DETAIL_OF)  # the paper's own first
+        write_paper_table(self.out / "table2", "Table 2: the experiments", TABLE2, rows, rows, facts, trainings)
+        numbers = sorted(self.numbers, key=lambda number: number != DETAIL_OF)  # that of the paper's Table 3 first
         rows = [row for n in numbers for row in table3(n, models[EXPERIMENTS[n].training], films.subsets)]
         shown = [row for row in rows if row["experiment"] == numbers[0] or not row["part"]]
-        write_paper_table(self.out / "table3", "Table 3: the experiments in detail", TABLE3, shown, rows, facts, how)
+        title = "Table 3: the experiments in detail"
+        write_paper_table(self.out / "table3", title, TABLE3, shown, rows, facts, trainings)
         write_anchor_table(self.out / "anchors", predictions(self.numbers, models, films.coco, films.subsets, further))
         return [self.out / f"{name}.md" for name in ("table2", "table3", "anchors")]
 
     def _line(self, training: Training, films: Films) -> str:
-        """How the experiments of a training came out."""
+        """One line with the metrics of the experiments that share a training."""
         model = self.model(training.number, [training.seed], films)
         parts = []
         for number in self.numbers:

@@ -1,4 +1,4 @@
-"""What a trained model found on every film of a run, and the figures of any part of it."""
+"""IoU and score of every ROI of a run for one trained model, and metrics of any part of the ROIs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hipdet.core.errors import DatasetError
 from hipdet.core.files import read_json
 from hipdet.evaluation.metrics import Units, bootstrap_intervals, roi_metrics
 
-# of ratio_ROI/image; the paper's lie in 0.10 .. 0.30
+# bands of ratio_ROI/image, which is 0.10 to 0.30 in the paper
 RATIO_BANDS = {
     "below 0.15": (0.0, 0.15),
     "0.15 to 0.20": (0.15, 0.20),
@@ -38,14 +38,14 @@ class Scores:
     """One entry per ROI ``[R]`` in the order of annotation ids, of one model or of several seeds ``[S, R]``.
 
     Attributes:
-        iou: With the detection it was matched with, 0 without.
-        score: Of that detection.
-        image_id: Of its film.
-        data_set: Of its film.
-        picture_side: ``left`` or ``right`` on the film, by the label or else as one of two side by side; empty where neither
-            says it.
+        iou: IoU with the matched detection, 0 without one.
+        score: Score of that detection.
+        image_id: Id of its film.
+        data_set: Data set of its film.
+        picture_side: ``left`` or ``right`` on the film, from the label or from the positions of two ROIs side by side;
+            empty if it can't be told.
         ratio: Longer side of the ROI / long side of the film.
-        units: What it is resampled with; None for its film.
+        units: Units that a bootstrap resamples; None for films.
     """
 
     iou: NDArray[np.float64]
@@ -58,10 +58,10 @@ class Scores:
 
     @classmethod
     def read(cls, paths: Sequence[str | os.PathLike[str]], coco: Mapping[str, Any]) -> Scores:
-        """From RoiMetric's ``test.roi.json`` of every seed on the films of `coco`.
+        """From RoiMetric's ``test.roi.json`` of each seed on the films of `coco`.
 
         Raises:
-            DatasetError: a table of other films.
+            DatasetError: a table is of other films.
         """
         rois = (annotation for annotation in coco["annotations"] if not is_ignored(annotation))
         annotations = sorted(rois, key=lambda annotation: annotation["id"])
@@ -71,7 +71,7 @@ class Scores:
         for path in paths:
             rows = {row["annotation_id"]: row for row in read_json(Path(path), "test.roi.json of hipdet test")["rois"]}
             if set(rows) != {annotation["id"] for annotation in annotations}:
-                raise DatasetError(f"{path}: its ROIs aren't those of these films; remove it and test again")
+                raise DatasetError(f"{path}: its ROIs aren't those of these films: remove it and run the test again")
             found.append([(rows[a["id"]]["iou"], rows[a["id"]]["confidence"]) for a in annotations])
         values = np.array(found, dtype=np.float64)  # [S, R, 2]
         return cls(
@@ -85,18 +85,18 @@ class Scores:
         )
 
     def within(self, image_ids: Iterable[int]) -> Mask:
-        """Which ROIs lie on these films ``[R]``."""
+        """Mask ``[R]`` of the ROIs on these films."""
         return np.isin(self.image_id, list(image_ids))
 
     def metrics(self, mask: Mask) -> dict[str, Any]:
-        """Figures of the ROIs in `mask`: means over seeds, but the lowest of minima, with 95% intervals and s.d. over seeds.
+        """Metrics of the ROIs in `mask`: means over seeds (of minima the lowest), 95% intervals, and s.d. over seeds.
 
-        ``resampled`` says whether the intervals are over patients or films.
+        ``resampled`` names what the intervals resample, patients or films.
 
         Raises:
-            ValueError: no ROI.
+            ValueError: there is no ROI.
         """
-        per_seed = [roi_metrics(iou, conf) for iou, conf in zip(self.iou[:, mask], self.score[:, mask])]
+        per_seed = [roi_metrics(iou, score) for iou, score in zip(self.iou[:, mask], self.score[:, mask])]
         metrics: dict[str, Any] = {}
         for name in per_seed[0]:
             values = [found[name] for found in per_seed]
@@ -111,7 +111,7 @@ class Scores:
         return dict(metrics, num_images=len(set(self.image_id[mask].tolist())), seeds=len(per_seed))
 
     def breakdown(self, mask: Mask) -> dict[str, dict[str, Any]]:
-        """Figures of the ROIs in `mask` by data set, by side of the picture and by band of ratio_ROI/image."""
+        """Metrics of the ROIs in `mask` by data set, by picture side and by band of ratio_ROI/image."""
         names = dict.fromkeys(self.data_set[mask].tolist())
         parts: dict[str, Mask] = {f"data set {name}": self.data_set == name for name in names if len(names) > 1}
         parts.update({f"picture side {side or 'unknown'}": self.picture_side == side for side in ("left", "right", "")})
@@ -123,12 +123,12 @@ class Scores:
 def coco_ap(
     coco: Mapping[str, Any], detections: Sequence[dict[str, Any]], image_ids: Iterable[int]
 ) -> dict[str, float]:
-    """COCO's mAP and AP50 of `detections` (COCO result records) on some films of `coco`, by pycocotools."""
+    """COCO's mAP and AP50 of `detections` (COCO results) on some films of `coco`, computed by pycocotools."""
     if not detections:
         return dict(coco_map=0.0, coco_ap50=0.0)
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
-        # pycocotools writes into the annotations, and knows iscrowd only
+        # pycocotools changes the annotations, and it uses iscrowd but not ignore
         truth.dataset = dict(copy.deepcopy(dict(coco)), annotations=[as_crowd(each) for each in coco["annotations"]])
         truth.createIndex()
         evaluation = COCOeval(truth, truth.loadRes(list(detections)), "bbox")

@@ -1,4 +1,4 @@
-"""The paper's Tables 2 and 3 with our figures beside its own, and what the anchors alone predict of every experiment."""
+"""The paper's Tables 2 and 3 with our metrics next to the published ones, and what the anchors alone predict."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class TrainedModel:
 
     Attributes:
         training: Number of the first experiment that uses it.
-        scores: Of every ROI of the run.
-        records: What :mod:`hipdet.paper.run` noted of each seed: ``seconds``, ``parameters``, ``coco``, ...
+        scores: Scores of all ROIs of the run.
+        records: What :mod:`hipdet.paper.run` recorded of each seed: ``seconds``, ``parameters``, ``coco``, ...
     """
 
     training: int
@@ -38,7 +38,7 @@ class TrainedModel:
     records: Sequence[Mapping[str, Any]]
 
     def metrics(self, name: str, image_ids: Sequence[int]) -> Row:
-        """Figures on the subset `name`, whose films are `image_ids`."""
+        """Metrics on the subset `name`, whose films are `image_ids`."""
         metrics = self.scores.metrics(self.scores.within(image_ids))
         kept = {key: metrics[key] for key in METRICS if key in metrics}
         coco = [record["coco"][name] for record in self.records]
@@ -54,10 +54,10 @@ def table2(
     """One row per experiment, and one more for each of the `further` test sets.
 
     Args:
-        numbers: Experiments.
-        models: By number of the training.
+        numbers: Numbers of the experiments.
+        models: Trained models by number of the training.
         subsets: Image ids by name.
-        further: Names of test sets that the paper doesn't have.
+        further: Names of test sets that aren't in the paper.
     """
     rows = []
     for number in numbers:
@@ -83,7 +83,7 @@ def table2(
 
 
 def table3(number: int, model: TrainedModel, subsets: Mapping[str, Sequence[int]]) -> list[Row]:
-    """Experiment `number` in detail: train, val, test and all of them; then all and the test films part by part."""
+    """Experiment `number` in detail: all films, train, val and test; then the parts of all films and of the test films."""
     experiment = EXPERIMENTS[number]
     parts = dict(
         train=subsets[f"{experiment.pool}_train"],
@@ -103,7 +103,7 @@ def table3(number: int, model: TrainedModel, subsets: Mapping[str, Sequence[int]
 
 
 def runs(numbers: Sequence[int], models: Mapping[int, TrainedModel]) -> list[Row]:
-    """One row per training and seed: how it was made."""
+    """One row per training and seed: its films, epochs, parameters and seconds."""
     trainings = dict.fromkeys(EXPERIMENTS[number].training for number in numbers)
     kept = ("seed", "epochs", "train_images", "val_images", "shared_patients", "parameters", "seconds", "checkpoint")
     return [
@@ -118,7 +118,7 @@ def _detail(number: int, name: str, part: str, metrics: Mapping[str, Any]) -> Ro
 
 
 PREDICTORS = ("in_range", "fitted", "matched", "best_iou", "reachable_iou", "anchors")
-ONLY_ANCHORS_DIFFER = range(1, 7)  # experiments of the same training and test films
+ONLY_ANCHORS_DIFFER = range(1, 7)  # experiments with the same training and test films
 COLUMNS: dict[str, Cell] = {
     "exp": text_cell("experiment"),
     "tested on": text_cell("tested_on"),
@@ -141,10 +141,10 @@ CORRELATIONS: dict[str, Cell] = {
     "Spearman": number_cell("spearman", 2),
 }
 EXPLANATION = (
-    "Predicted from the labels of the test set and the anchors, without a network: share of ROIs whose size lies in the "
-    "range of the anchors, share with an anchor of their size (fit), share that an anchor overlaps by IoU 0.4 (matched, "
+    "Predicted from the labels of the test set and the anchors, without a network: share of ROIs whose size is in the "
+    "range of the anchors, share with an anchor of their size (fit), share with an anchor at IoU 0.4 or more (matched; "
     "the others are matched by force), mean IoU with the best anchor, and mean IoU that regression can reach. Rank "
-    "correlation: of an ROI's IoU with its best anchor and with the detection, over the ROIs of the row."
+    "correlation: between an ROI's IoU with its best anchor and its IoU with the detection, over the ROIs of the row."
 )
 
 
@@ -158,11 +158,11 @@ def predictions(
     """One row per experiment and test set: its own, then those of `further`.
 
     Args:
-        numbers: Experiments.
-        models: By number of the training; their ROIs are those of `coco` in the order of annotation ids.
+        numbers: Numbers of the experiments.
+        models: Trained models by number of the training; their ROIs are those of `coco`, in the order of annotation ids.
         coco: All films of the run.
         subsets: Image ids by name.
-        further: Names of test sets that the paper doesn't have.
+        further: Names of test sets that aren't in the paper.
     """
     rois = Rois.of_coco(dict(coco, annotations=sorted(coco["annotations"], key=lambda annotation: annotation["id"])))
     rows = []
@@ -186,7 +186,7 @@ def predictions(
 
 
 def correlations(rows: Sequence[Row]) -> list[Row]:
-    """How every predictor and the measured average IoU go together over experiments."""
+    """Correlation of each predictor with the measured average IoU over experiments."""
     found = []
     own = [row for row in rows if row["tested_on"] == EXPERIMENTS[row["experiment"]].tested_on]
     groups = [("own", own)] if {row["experiment"] for row in own} - set(ONLY_ANCHORS_DIFFER) else []
@@ -219,16 +219,16 @@ def write_anchor_table(prefix: Path, rows: Sequence[Row]) -> None:
 
 
 def _correlation(method: Any, a: Any, b: Any) -> float | None:
-    """None where one of them doesn't vary."""
+    """None if there are fewer than three values or one side doesn't vary."""
     if len(a) < 3 or np.ptp(a) < 1e-9 or np.ptp(b) < 1e-9:
         return None
     return float(method(a, b)[0])
 
 
 FOOTNOTE = (
-    "Figures are per ROI over all ROIs of the set, from the two best-scored detections of a film. [low, high]: 95% bootstrap "
-    "interval (a point where every ROI is a hit) over what is resampled. acc50: share of ROIs with IoU >= 0.5, which the "
-    'paper prints as "AP50"; COCO AP50 is the usual one. "paper": as printed there, on its own data.'
+    "Metrics over all ROIs of the set, from the two detections with the highest scores of each film. [low, high]: "
+    "95% bootstrap interval (a point if every ROI is a hit); the last column is what it resamples. acc50: share of ROIs with "
+    'IoU >= 0.5, which the paper prints as "AP50"; COCO AP50 is the usual one. "paper": as published, on its own data.'
 )
 TABLE2: dict[str, Cell] = {
     "exp": text_cell("experiment"),
@@ -293,7 +293,7 @@ def write_paper_table(
     facts: Mapping[str, Any],
     runs: Sequence[Row],
 ) -> None:
-    """Write ``<prefix>.md`` (rows `shown`), ``.csv`` (all figures of all `rows`) and ``.json`` (also `facts`, `runs`)."""
+    """Write ``<prefix>.md`` (rows `shown`), ``.csv`` (all metrics of all `rows`) and ``.json`` (also `facts`, `runs`)."""
     known = "\n".join(f"* {name}: {_words(value)}" for name, value in facts.items())
     parts = [f"# {title}", markdown(columns, shown), FOOTNOTE, "## Trainings", markdown(RUNS, runs), known]
     _write(prefix, rows, dict(facts, rows=list(rows), runs=list(runs)), parts)

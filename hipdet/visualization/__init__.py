@@ -1,1 +1,1 @@
-"""Pictures of films with labels and detections, and figures of data sets, tests and trainings."""
+"""Pictures of films with labels and detections, and plots of data sets, tests and trainings."""

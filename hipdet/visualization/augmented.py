@@ -1,4 +1,4 @@
-"""What a config's training pipeline makes of films: each film, then draws of it as the network gets them."""
+"""Films and their augmented copies from a config's training pipeline, as the network gets them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def training_films(cfg: Config, annotations: Path, root: Path) -> Any:
     """The dataset that `cfg` trains on, with its pipeline, over the films of `annotations` below `root`.
 
     Raises:
-        ConfigError: a config whose training films aren't those of one file.
+        ConfigError: the training films of the config don't come from one file.
         DatasetError: faulty annotations or films.
     """
     use_annotations(cfg, "train", str(annotations.resolve()))
@@ -34,16 +34,16 @@ def training_films(cfg: Config, annotations: Path, root: Path) -> Any:
 def augmented_tiles(
     dataset: Any, films: Sequence[PicturedFilm], root: Path, draws: int, seed: int, side: int
 ) -> Iterator[Image.Image]:
-    """For each film its own tile and those of `draws` draws; a film's draws depend on `seed` and its name alone.
+    """Yield the tile of each film, then `draws` augmented ones, which depend on `seed` and the film's name alone.
 
     Raises:
-        DatasetError: a film that the config doesn't train on, as one without labels.
+        DatasetError: the config doesn't train on a film, for example because it has no labels.
     """
     places = {dataset.get_data_info(place)["img_path"]: place for place in range(len(dataset))}
     for film in films:
         place = places.get(str(film.path(root.resolve())))
         if place is None:
-            raise DatasetError(f"{film.file_name}: the config doesn't train on this film: has it labels?")
+            raise DatasetError(f"{film.file_name}: the config doesn't train on this film: check that it has labels")
         yield film_tile(film, root, side)
         for draw in range(draws):
             seed_everything(seed, draw, *film.file_name.encode())
@@ -52,7 +52,7 @@ def augmented_tiles(
 
 
 def _tile(packed: Any, caption: str, side: int, classes: Sequence[str]) -> Image.Image:
-    """A packed sample, with class names where there are several; None, a sample that was given up, is an empty tile."""
+    """The tile of a packed sample, with class names if there are several; a dropped sample (None) gives an empty tile."""
     if packed is None:
         return marked_tile(Image.new("L", (1, 1)), 1.0, (), (caption, "dropped"), side)
     pixels = packed["inputs"].float().clamp(0, 255).round().byte().permute(1, 2, 0).numpy()

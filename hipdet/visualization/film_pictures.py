@@ -1,4 +1,4 @@
-"""Films to draw: of a test, of predictions, with or without labels to compare with, and of a data set with its faults."""
+"""Films to draw: of a test, of predictions with or without labels, and of a data set with its faults."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from hipdet.evaluation.matching import HIT, Labelled, evaluate_film
 from hipdet.evaluation.report import CORNERS, FOUND_CORNERS, extra_rows, roi_rows
 from hipdet.visualization.tiles import Box, Mark, PicturedFilm
 
-Row = Mapping[str, Any]  # of a table, or a record of a COCO file
+Row = Mapping[str, Any]  # a row of a table, or a record of a COCO file
 
 
 def is_table(path: Path) -> bool:
-    """Whether `path` is an object, as tables are, and not a list, as predictions are.
+    """Whether `path` holds a JSON object, as tables do, and not a list, as predictions do.
 
     Raises:
-        DatasetError: a file that can't be read.
+        DatasetError: the file can't be read.
     """
     try:
         with path.open(encoding="utf-8") as file:
@@ -43,7 +43,7 @@ def read_roi_table(path: Path) -> dict[str, Any]:
     """The content of a ``test.roi.json``: ``rois`` and ``extras``.
 
     Raises:
-        DatasetError: another file.
+        DatasetError: the file is of another kind, or has no ROI.
     """
     table = read_json(path, "test.roi.json of hipdet test")
     try:
@@ -56,13 +56,13 @@ def read_roi_table(path: Path) -> dict[str, Any]:
 
 
 def evaluated_films(table: Mapping[str, Sequence[Row]]) -> dict[int, PicturedFilm]:
-    """Films by image id, in its order, with labels, detections, IoU and score; also those without ROI that have detections.
+    """Films by image id, in that order, with labels, detections, IoU and score; also films with detections but no ROI.
 
-    Flags: ``missed``, an ROI without, and ``extra``, a detection without a partner at IoU 0.5.  Tables from before extras had
-    names lack the films without ROI.
+    Flags: ``missed``: an ROI without a hit (IoU 0.5); ``extra``: a detection that is no hit.  In old tables ``extras`` have
+    no file names, so films without ROIs are left out.
 
     Raises:
-        DatasetError: rows that lack something.
+        DatasetError: a row lacks a field.
     """
     films: dict[int, list[Row]] = {}
     extras: dict[int, list[Row]] = {}
@@ -74,7 +74,7 @@ def evaluated_films(table: Mapping[str, Sequence[Row]]) -> dict[int, PicturedFil
                 extras.setdefault(row["image_id"], []).append(row)
         return {key: _evaluated_film(films.get(key, ()), extras.get(key, ())) for key in sorted({*films, *extras})}
     except (KeyError, TypeError, ValueError) as error:
-        raise DatasetError(f"rows of test.roi.json: {error!r}: expected them as hipdet test writes them") from error
+        raise DatasetError(f"rows of test.roi.json: {error!r}: expected rows as hipdet test writes them") from error
 
 
 def _evaluated_film(rows: Sequence[Row], extras: Sequence[Row]) -> PicturedFilm:
@@ -95,7 +95,7 @@ def _evaluated_film(rows: Sequence[Row], extras: Sequence[Row]) -> PicturedFilm:
     return PicturedFilm(
         file_name=first["file_name"],
         source=first.get("source") or "",
-        marks=(*labels, *detections),  # which are drawn over them
+        marks=(*labels, *detections),  # detections are drawn over labels
         iou=min((row["iou"] for row in rows), default=None),
         score=min(scores, default=None),
         flags=tuple(flags),
@@ -111,37 +111,37 @@ def read_predictions(path: Path) -> list[Row]:
     """The content of a COCO results file: ``image_id``, ``category_id``, ``bbox`` and ``score`` of each detection.
 
     Raises:
-        DatasetError: another file, or an entry that lacks one of these.
+        DatasetError: the file is of another kind, or an entry lacks one of these.
     """
     content = read_json(path, "COCO results: a list of detections")
     if not isinstance(content, list):
         raise DatasetError(f"{path}: found a {type(content).__name__}, expected COCO results: a list of detections")
     for number, each in enumerate(content):
         if not isinstance(each, dict) or not is_whole(each.get("image_id")) or not is_whole(each.get("category_id")):
-            fault = "whole numbers image_id and category_id"
+            fault = f"found {shown(each)}, expected an object with image_id and category_id as whole numbers"
         elif finite_box(each.get("bbox")) is None or min(each["bbox"][2:]) < 0:
-            fault = f"a bbox [x, y, width, height] of numbers in place of {shown(each.get('bbox'))}"
+            fault = f"found bbox {shown(each.get('bbox'))}, expected the numbers [x, y, width, height]"
         elif finite(each.get("score")) is None:
-            fault = f"a score in place of {shown(each.get('score'))}"
+            fault = f"found score {shown(each.get('score'))}, expected a number"
         else:
             continue
-        raise DatasetError(f"{path}: detection {number}: expected {fault}")
+        raise DatasetError(f"{path}: detection {number}: {fault}")
     return content
 
 
 def predicted_films(
     predictions: Sequence[Row], coco: Mapping[str, Any] | None = None, rois: int = 2
 ) -> list[PicturedFilm]:
-    """Films in the order of `coco`, else of their first detection.
+    """Films in the order of `coco`, or without it in the order of their first detections.
 
     Args:
         predictions: COCO results; without `coco` each needs a ``file_name``.
-        coco: Films and, where there are annotations, labels to compare with; a film that :mod:`hipdet.data.film_status`
-            leaves out is drawn without labels, and a flag says why.
-        rois: Detections of a film to draw, those with the highest scores; 0 for all.
+        coco: Films and, if it has annotations, labels to compare with; a film that :mod:`hipdet.data.film_status`
+            leaves out is drawn without labels, and a flag gives the reason.
+        rois: Number of detections to draw per film, highest scores first; 0 for all.
 
     Raises:
-        DatasetError: a film without name, or one that `coco` lacks.
+        DatasetError: a film has no name, or `coco` lacks it.
     """
     found: dict[int, list[Row]] = defaultdict(list)
     for each in predictions:
@@ -156,7 +156,7 @@ def predicted_films(
         found[image_id] = sorted(detections, key=lambda each: -each["score"])[: rois or None]
     if strangers := [image_id for image_id in found if image_id not in images]:
         raise DatasetError(
-            f"predictions have image_id {strangers[0]}, which the COCO file of --ann lacks: is it theirs?"
+            f"predictions have image_id {strangers[0]}, which the COCO file of --ann lacks: give the file they were made on"
         )
     if coco is not None and coco["annotations"]:
         return _compared(images, found, coco)
@@ -173,7 +173,7 @@ def _predicted_film(image: Row, found: Sequence[Row]) -> PicturedFilm:
 
 
 def _flags(image: Row, found: Sequence[Row]) -> tuple[str, ...]:
-    """Of the film's record and of its detections, each once; ``nothing found`` where there is no detection."""
+    """Flags of the image record and of the detections, without repeats; ``nothing found`` if there is no detection."""
     flags: list[str] = [] if found else ["nothing found"]
     for each in (image, *found):
         given = each.get("flags") or ()
@@ -184,7 +184,7 @@ def _flags(image: Row, found: Sequence[Row]) -> tuple[str, ...]:
 def _compared(
     images: Mapping[int, Row], found: Mapping[int, Sequence[Row]], coco: Mapping[str, Any]
 ) -> list[PicturedFilm]:
-    """Films are compared as RoiMetric does; those without label and detection are drawn as without."""
+    """Films compared with labels as in RoiMetric; films with neither label nor detection aren't compared."""
     if find_spec("scipy") is None:
         raise DatasetError("comparing with labels needs scipy: pip install 'hipdet[data]'")
     reasons = {image_id: reason for image_id, image in images.items() if (reason := left_out(image))}
@@ -203,10 +203,10 @@ def _compared(
 
 
 def compared_table(coco: Mapping[str, Any], found: Mapping[int, Sequence[Row]]) -> dict[str, list[dict]]:
-    """``rois`` and ``extras`` of the films of a valid `coco`; what is found on one without labels is extra.
+    """``rois`` and ``extras`` of the films of a valid `coco`; detections on a film without labels are extra.
 
     Args:
-        coco: Labels; crowds and ignored boxes are left out, and so are detections on them.
+        coco: Labels; crowds and ignored boxes are left out, and so are the detections on them.
         found: COCO results by image id; all of them are matched.
     """
     labels: dict[int, list[Row]] = defaultdict(list)
@@ -238,9 +238,9 @@ def labelled_films(
     """Films in the order of `coco`, with the boxes that can be drawn, and each film's faults as flags and notes.
 
     Args:
-        coco: As :func:`hipdet.data.validate.check` returns it, faults and all.
-        faults: What that function found.
-        root: Folder of the films: notes leave it out, as pictures name no path of the machine.
+        coco: As :func:`hipdet.data.validate.check` returns it, including faulty records.
+        faults: The faults that this function found.
+        root: Folder of the films; it is removed from notes, because pictures must not show paths of the machine.
     """
     images = sound_images(coco.get("images", ()))
     classes = {category["id"]: category["name"] for category in coco.get("categories", ())}
@@ -248,30 +248,30 @@ def labelled_films(
     for annotation in sound(coco.get("annotations", ()), images):
         x0, y0, x1, y1 = xywh_to_xyxy([annotation["bbox"]])[0].tolist()
         marks[annotation["image_id"]].append(Mark((x0, y0, x1, y1), False, _text(annotation, classes)))
-    of_film: dict[str, list[Fault]] = defaultdict(list)
+    by_film: dict[str, list[Fault]] = defaultdict(list)
     for fault in faults:
-        of_film[fault.film].append(fault)
+        by_film[fault.film].append(fault)
     return [
         PicturedFilm(
             image["file_name"],
             image.get("source") or "",
             tuple(marks[image["id"]]),
-            flags=tuple(dict.fromkeys(fault.kind for fault in of_film[image["file_name"]])),
-            notes=tuple(_note(fault, root) for fault in of_film[image["file_name"]]),
+            flags=tuple(dict.fromkeys(fault.kind for fault in by_film[image["file_name"]])),
+            notes=tuple(_note(fault, root) for fault in by_film[image["file_name"]]),
         )
         for image in images
     ]
 
 
 def faulty_first(films: Sequence[PicturedFilm], faults: Sequence[Fault]) -> list[PicturedFilm]:
-    """Films with errors, those with warnings, then the others, each in their order."""
-    wrong = {fault.film for fault in faults if not fault.warning}
-    odd = {fault.film for fault in faults}
-    return sorted(films, key=lambda film: (film.file_name not in wrong, film.file_name not in odd))
+    """Films with errors, then films with warnings, then the others; each group keeps its order."""
+    with_errors = {fault.film for fault in faults if not fault.warning}
+    with_faults = {fault.film for fault in faults}
+    return sorted(films, key=lambda film: (film.file_name not in with_errors, film.file_name not in with_faults))
 
 
 def _text(annotation: Mapping[str, Any], classes: Mapping[Any, Any]) -> str:
-    """The patient's side where it is known, the class where there are several, and what is ignored: ``right lung``."""
+    """The patient's side if known, the class if there are several, and ``ignored`` if it is, such as ``right lung``."""
     side = annotation.get("laterality")
     name = classes.get(annotation["category_id"])
     parts = [side if isinstance(side, str) else None, str(name) if len(classes) > 1 else None]

@@ -1,7 +1,7 @@
 """Films as one self-contained HTML page: small pictures, boxes as sharp lines over them, filters and sorting.
 
-The page asks for nothing outside itself and a strict content security policy holds it to that.  Films stand in it as blocks
-of JSON, which browsers don't run; all text of files is put in as text, never as markup.
+The page loads nothing from elsewhere, and a strict content security policy enforces that.  It holds films as blocks of JSON,
+which browsers don't run; text from files is inserted as text, never as markup.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from hipdet.core.errors import DatasetError, HipdetError, RadiographError
 from hipdet.core.files import replacing
 from hipdet.radiographs.read import read_radiograph
-from hipdet.visualization.tiles import NOTHING_SEEN, PicturedFilm, shrunk
+from hipdet.visualization.tiles import UNREADABLE, PicturedFilm, shrunk
 
 PARTS = Path(__file__).with_name("page_files")
 JPEG_QUALITY = 80
@@ -37,20 +37,20 @@ def write_page(
     strict: bool = True,
     grouped: bool = False,
 ) -> None:
-    """Write the page film by film; memory is that of one film.
+    """Write the page film by film, with one film in memory at a time.
 
     Args:
-        films: In the order in which the page shows them first.
+        films: In the order in which the page first shows them.
         root: Folder that their names are relative to.
         out: HTML file to write.
-        title: Of the page.
-        side: Largest long side of the pictures in pixels; boxes stay sharp however large they are shown.
-        strict: Whether a film that can't be read is an error, and not a frame that says so.
-        grouped: Whether the page begins with the films grouped by data set.
+        title: Title of the page.
+        side: Largest long side of the pictures in pixels; boxes stay sharp at any zoom.
+        strict: Whether a film that can't be read is an error; if not, a frame says so.
+        grouped: Whether the page first shows the films grouped by data set.
 
     Raises:
-        DatasetError: no films.
-        RadiographError: a film that can't be read.
+        DatasetError: there are no films.
+        RadiographError: a film can't be read.
     """
     if not films:
         raise DatasetError("no film to draw")
@@ -70,7 +70,7 @@ def _hash(text: str) -> str:
 
 
 def _block(film: PicturedFilm, root: Path, side: int, strict: bool) -> str:
-    """The film as JSON that can't end a script element."""
+    """The film as JSON in which no text can close the script element."""
     text = json.dumps(_record(film, root, side, strict), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
@@ -90,7 +90,7 @@ def _record(film: PicturedFilm, root: Path, side: int, strict: bool) -> dict[str
     except HipdetError as error:
         if strict:
             raise
-        record["flags"].append(NOTHING_SEEN)
+        record["flags"].append(UNREADABLE)
         record["notes"].append(error.reason if isinstance(error, RadiographError) else str(error))
         return dict(record, width=1, height=1, roi=0, jpeg="")
     long_side = max(picture.size)

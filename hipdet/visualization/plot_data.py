@@ -1,4 +1,4 @@
-"""What figures show: the ROIs of tests, read together, and the curves of a training from mmengine's log."""
+"""The data of plots: the ROIs of one or several tests, and the curves of a training from mmengine's log."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class EvaluatedRois:
     """One entry per ROI ``[R]``.
 
     Attributes:
-        iou: With the detection it was matched with, 0 without.
-        score: Of that detection.
-        ratio: ratio_ROI/image: longer side of the label / long side of the film; NaN where the film's size isn't known.
+        iou: IoU with the matched detection, 0 without one.
+        score: Score of that detection.
+        ratio: ratio_ROI/image: longer side of the label / long side of the film; NaN if the size of the film isn't known.
     """
 
     iou: Floats
@@ -35,18 +35,18 @@ class EvaluatedRois:
 
 
 def read_rois(path: Path, long_sides: Mapping[str, int] | None = None) -> EvaluatedRois:
-    """The ROIs of a ``test.roi.json``, or of all below a folder: the folds of a cross-validation are read together.
+    """The ROIs of a ``test.roi.json``, or of all such files below a folder, such as the folds of a cross-validation.
 
     Args:
         path: File or folder.
-        long_sides: Of films by file name; None where ratios aren't needed.
+        long_sides: Long sides of films in pixels by file name; None if ratios aren't needed.
 
     Raises:
         DatasetError: a file of another kind, a folder without one, an ROI that was tested twice, a film of unknown size.
     """
     tables = sorted(path.rglob(TABLE)) if path.is_dir() else [path]
     if not tables:
-        raise DatasetError(f"{path}: no {TABLE} in it or below: hipdet test writes one")
+        raise DatasetError(f"{path}: no {TABLE} in this folder or below: run hipdet test, which writes it")
     seen: dict[tuple[Any, Any], Path] = {}
     rows: list[Mapping[str, Any]] = []
     for table in tables:
@@ -54,7 +54,7 @@ def read_rois(path: Path, long_sides: Mapping[str, int] | None = None) -> Evalua
             key = row.get("file_name"), row.get("annotation_id")
             if key in seen:
                 raise DatasetError(
-                    f"{path}: annotation {key[1]} of {key[0]} was tested in {seen[key]} and in {table}: name one of them"
+                    f"{path}: annotation {key[1]} of {key[0]} was tested in {seen[key]} and in {table}: give one of them"
                 )
             seen[key] = table
             rows.append(row)
@@ -69,7 +69,9 @@ def _ratios(rows: Sequence[Mapping[str, Any]], long_sides: Mapping[str, int]) ->
     ratios = []
     for row in rows:
         if row["file_name"] not in long_sides:
-            raise DatasetError(f"{row['file_name']}: not in the files of --ann, which say how large films are")
+            raise DatasetError(
+                f"{row['file_name']}: not in the files of --ann, which give the sizes of films: add the file that has it"
+            )
         ratios.append(max(row["x1"] - row["x0"], row["y1"] - row["y0"]) / long_sides[row["file_name"]])
     return np.array(ratios)
 
@@ -79,34 +81,34 @@ LOGS = "*/vis_data/scalars.json"
 
 @dataclass
 class TrainingLog:
-    """Values by epoch, by name: of ``training`` the mean over an epoch, of ``validation`` as it was measured."""
+    """Values by name and epoch: ``training`` has means over epochs, ``validation`` has the measured values."""
 
     training: dict[str, dict[int, float]] = field(default_factory=dict)
     validation: dict[str, dict[int, float]] = field(default_factory=dict)
 
 
 def find_runs(path: Path) -> list[Path]:
-    """`path` where it is a work dir, else the work dirs right below it, such as the folds of a cross-validation.
+    """`path` if it is a work dir, else the work dirs directly below it, such as the folds of a cross-validation.
 
     Raises:
-        DatasetError: neither.
+        DatasetError: there is no work dir.
     """
     if any(path.glob(LOGS)):
         return [path]
     runs = sorted(folder for folder in path.glob("*") if any(folder.glob(LOGS)))
     if not runs:
-        raise DatasetError(f"{path}: no {LOGS} in it: expected the work dir of hipdet train, or a folder of several")
+        raise DatasetError(f"{path}: no {LOGS} in it: expected the work dir of hipdet train, or a folder of work dirs")
     return runs
 
 
 def read_log(work_dir: Path) -> TrainingLog:
-    """The curves of a work dir; of an epoch that was trained again after an interruption the later values.
+    """The curves of a work dir; an epoch that was trained again after an interruption has the later values.
 
     Raises:
-        DatasetError: a log that isn't mmengine's.
+        DatasetError: the log isn't mmengine's.
     """
     steps: dict[tuple[bool, int, int], Mapping[str, Any]] = {}
-    for path in sorted(work_dir.glob(LOGS)):  # by time, which is their folder's name
+    for path in sorted(work_dir.glob(LOGS)):  # in order of time, because mmengine names the folders by it
         for row in _rows(path):
             training = "epoch" in row and "loss" in row
             epoch = int(row["epoch"] if training else row["step"])
@@ -118,7 +120,7 @@ def read_log(work_dir: Path) -> TrainingLog:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """Lines of JSON; a last line that an interruption cut short is left out."""
+    """The rows of a file of JSON lines; a last line that an interruption cut short is left out."""
     lines = path.read_text(encoding="utf-8").splitlines()
     rows = []
     for number, line in enumerate(lines, 1):

@@ -1,4 +1,4 @@
-"""Figures: the anchors of a data set, IoU by size of ROI, its spread and what confidence tells of it, and learning curves."""
+"""Plots: anchors over a data set, IoU by ROI size, the distribution of IoU, IoU by score, and learning curves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PANEL = 5.0  # inches
 
 
 def panels(count: int, width: float = PANEL, share: bool = False) -> tuple[Figure, list[Any]]:
-    """A figure of `count` panels side by side, four in a row, each `width` inches wide; `share`: with common axes."""
+    """A figure of `count` panels, four in a row, each `width` inches wide; with `share` they have common axes."""
     columns = min(count, 4)
     rows = -(-count // columns)
     figure = Figure(figsize=(width * columns, PANEL * rows), layout="constrained")
@@ -37,12 +37,12 @@ def panels(count: int, width: float = PANEL, share: bool = False) -> tuple[Figur
 
 
 def write_figure(path: str | os.PathLike[str], figure: Figure) -> None:
-    """Write `figure` as PNG, whole or not at all: the same figure, the same bytes."""
+    """Write `figure` as PNG, completely or not at all; the same figure gives the same bytes."""
     with replacing(path) as temporary:
         FigureCanvasAgg(figure).print_png(str(temporary), metadata={"Software": None})
 
 
-MOST_DRAWN = 40  # anchors of a cell that can be told apart
+MOST_DRAWN = 40  # anchors of a cell; more can't be told apart
 
 
 def write_anchor_figure(
@@ -59,9 +59,9 @@ def write_anchor_figure(
     Args:
         path: PNG to write.
         data_sets: ROIs by the name of their data set.
-        anchors: To draw.
-        film: ``[H, W]`` grey to draw them on; black without.
-        boxes: Its ROIs ``[N, 4]`` xyxy / long side.
+        anchors: Anchors to draw.
+        film: Grey film ``[H, W]`` to draw them on; None for a black background.
+        boxes: ROIs of the film ``[N, 4]``, xyxy / long side.
     """
     figure, (sizes, ratios, cells) = panels(3)
     _histogram(sizes, {name: rois.long_sides for name, rois in data_sets.items()})
@@ -93,7 +93,7 @@ def _histogram(axes, values: Mapping[str, Floats]) -> None:  # type: ignore[no-u
 
 
 def _draw_cells(axes, anchors: AnchorSet, film: NDArray[np.uint8] | None, boxes: Floats | None) -> None:  # type: ignore[no-untyped-def]
-    """The anchors of the cell that the middle of the first ROI is in, or that of the film."""
+    """The anchors of the cell at the middle of the first ROI, or at the middle of the film if there is none."""
     axes.set_facecolor("black")
     if film is not None:
         height, width = np.array(film.shape) / max(film.shape)
@@ -103,7 +103,7 @@ def _draw_cells(axes, anchors: AnchorSet, film: NDArray[np.uint8] | None, boxes:
         for line in np.arange(grid + 1) / grid:
             axes.plot([line, line], [0, 1], color=GRID, linewidth=0.4)
             axes.plot([0, 1], [line, line], color=GRID, linewidth=0.4)
-        shapes = [(width, height) for of, width, height in anchors.shapes() if of == grid]
+        shapes = [(width, height) for own, width, height in anchors.shapes() if own == grid]
         x, y = (nearest_cells(middle, grid) + 0.5) / grid
         for width, height in shapes[:: -(-len(shapes) // MOST_DRAWN)]:
             axes.add_patch(_rectangle(x - width / 2, y - height / 2, width, height, DETECTION))
@@ -119,11 +119,11 @@ def _rectangle(x: float, y: float, width: float, height: float, colour: str) -> 
 
 
 def write_iou_by_ratio(path: str | os.PathLike[str], series: Mapping[str, EvaluatedRois]) -> None:
-    """Write IoU over ratio_ROI/image as PNG, a panel for each name: every ROI, and the mean of bands of equal number.
+    """Write IoU over ratio_ROI/image as PNG, one panel per name: every ROI, and the means of bands of equal size.
 
     Args:
         path: PNG to write.
-        series: ROIs by name, with their ratios; at least one of each.
+        series: ROIs by name, with their ratios; at least one ROI per name.
     """
     figure, axes = panels(len(series), share=True)
     for axis, (name, rois) in zip(axes, series.items()):
@@ -138,18 +138,18 @@ def write_iou_by_ratio(path: str | os.PathLike[str], series: Mapping[str, Evalua
 
 
 def band_means(ratio: Floats, iou: Floats, bands: int = 8) -> Floats:
-    """Mean ratio and mean IoU ``[B, 2]`` of at most `bands` bands of equal number by rising ratio."""
+    """Mean ratio and mean IoU ``[B, 2]`` of at most `bands` bands of equal size, by rising ratio."""
     order = np.argsort(ratio, kind="stable")
     parts = np.array_split(order, min(bands, len(order)))
     return np.array([[ratio[part].mean(), iou[part].mean()] for part in parts])
 
 
 def write_iou_histogram(path: str | os.PathLike[str], series: Mapping[str, EvaluatedRois]) -> None:
-    """Write a histogram of IoU as PNG, a panel for each name, with the share of ROIs and the paper's figures.
+    """Write a histogram of IoU as PNG, one panel per name, with the share of ROIs and the paper's metrics.
 
     Args:
         path: PNG to write.
-        series: ROIs by name; at least one of each.
+        series: ROIs by name; at least one ROI per name.
     """
     figure, axes = panels(len(series), share=True)
     for axis, (name, rois) in zip(axes, series.items()):
@@ -160,7 +160,7 @@ def write_iou_histogram(path: str | os.PathLike[str], series: Mapping[str, Evalu
         metrics = roi_metrics(rois.iou, rois.score)
         text = (
             f"{metrics['num_rois']:.0f} ROIs\nmean {metrics['avg_iou']:.3f}\nminimum {metrics['min_iou']:.3f}\n"
-            f"{metrics['acc50']:.1%} from 0.5 up\n{metrics['acc75']:.1%} from 0.75 up"
+            f"{metrics['acc50']:.1%} at 0.5 or more\n{metrics['acc75']:.1%} at 0.75 or more"
         )
         axis.text(0.03, 0.97, text, transform=axis.transAxes, verticalalignment="top")
         axis.set(title=name, xlabel="IoU", ylabel="share of ROIs", xlim=(0, 1))
@@ -169,37 +169,37 @@ def write_iou_histogram(path: str | os.PathLike[str], series: Mapping[str, Evalu
 
 
 def write_calibration(path: str | os.PathLike[str], bands: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
-    """Write mean IoU over mean confidence as PNG, a line for each name.
+    """Write mean IoU over mean score as PNG, one line per name.
 
     Args:
         path: PNG to write.
-        bands: ``avg_confidence`` and ``avg_iou`` of bands of rising confidence, by name.
+        bands: ``avg_confidence`` and ``avg_iou`` of bands of ROIs by rising score, by name.
     """
     figure, (axes,) = panels(1, width=6)
-    axes.axline((1, 1), slope=1, color=QUIET_LINE, linewidth=0.8, linestyle="--", label="confidence = IoU")
+    axes.axline((1, 1), slope=1, color=QUIET_LINE, linewidth=0.8, linestyle="--", label="score = IoU")
     for name, points in bands.items():
         x, y = ([point[key] for point in points] for key in ("avg_confidence", "avg_iou"))
         axes.plot(x, y, marker="o", label=name)
     lowest = min(point["avg_iou"] for points in bands.values() for point in points)
-    axes.set(title="IoU by confidence", xlabel="mean confidence of a band", ylabel="mean IoU of its ROIs")
+    axes.set(title="IoU by score", xlabel="mean score of a band", ylabel="mean IoU of its ROIs")
     axes.set(xlim=(0, 1.02), ylim=(max(0.0, lowest - 0.05), 1.0))
     axes.grid(alpha=0.3)
     axes.legend()
     write_figure(path, figure)
 
 
-METRICS = {"roi/avg_iou": "o-", "roi/acc50": "s--", "coco/bbox_mAP": "^:"}  # of validation, with their lines
+METRICS = {"roi/avg_iou": "o-", "roi/acc50": "s--", "coco/bbox_mAP": "^:"}  # validation metrics and their line styles
 
 
 def write_learning_curves(path: str | os.PathLike[str], runs: Mapping[str, TrainingLog]) -> None:
-    """Write loss, learning rate and, where there was validation, its figures by epoch as PNG; a colour for each run.
+    """Write loss, learning rate and, if there was validation, its metrics by epoch as PNG; one colour per run.
 
     Args:
         path: PNG to write.
-        runs: By name.
+        runs: Training logs by name of the run.
 
     Raises:
-        DatasetError: runs without a whole epoch.
+        DatasetError: no run has logged anything yet.
     """
     if not any(log.training for log in runs.values()):
         raise DatasetError(f"{', '.join(runs)}: nothing was logged yet: wait for the first epoch")

@@ -1,4 +1,4 @@
-"""Sheets of films as PNG: the paper's figures 2, 5, 6 and appendix E4."""
+"""Sheets of films as PNG, like the paper's Figures 2, 5, 6 and appendix E4."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from hipdet.visualization.tiles import (
     font_size,
 )
 
-Words = tuple[str, str]  # and their colour
+Words = tuple[str, str]  # text and its colour
 GAP = 4
-FILMS = 48  # on a sheet: more of them make a picture that viewers open slowly
+FILMS = 48  # per sheet; viewers open larger pictures slowly
 
 
 def write_sheets(
@@ -38,23 +38,23 @@ def write_sheets(
     side: int = 320,
     strict: bool = True,
 ) -> list[Path]:
-    """Draw films in rows, 48 on a sheet; memory is that of one sheet.
+    """Draw films in rows, 48 on a sheet, with one sheet in memory at a time.
 
     Args:
-        films: In the order to draw them.
+        films: In the order in which they are drawn.
         root: Folder that their names are relative to.
         out: PNG to write; several sheets are numbered: ``gallery_01.png``, ``gallery_02.png``.
-        title: Written above.
+        title: Text above the films.
         columns: Films in a row.
-        side: Pixels of the long side of a film.
-        strict: Whether a film that can't be read is an error, and not a tile that says so.
+        side: Long side of a film in pixels.
+        strict: Whether a film that can't be read is an error; if not, a tile says so.
 
     Returns:
-        The sheets.
+        Paths of the sheets.
 
     Raises:
-        DatasetError: no films.
-        RadiographError: a film that can't be read.
+        DatasetError: there are no films.
+        RadiographError: a film can't be read.
     """
     if not films:
         raise DatasetError("no film to draw")
@@ -63,7 +63,7 @@ def write_sheets(
 
 
 def build_legend(films: Iterable[PicturedFilm]) -> list[Words]:
-    """What boxes and figures on `films` mean."""
+    """Explains the boxes and numbers on `films`."""
     kinds = {mark.detected for film in films for mark in film.marks}
     numbers = {(False, True): "IoU (score)", (True,): "score"}.get(tuple(sorted(kinds)), "")
     boxes = [("label", LABEL)] * (False in kinds) + [("detection", DETECTION)] * (True in kinds)
@@ -73,7 +73,7 @@ def build_legend(films: Iterable[PicturedFilm]) -> list[Words]:
 def write_tiles(
     tiles: Iterator[Image.Image], count: int, out: Path, heading: Sequence[Words], columns: int
 ) -> list[Path]:
-    """Lay `count` tiles of one width on sheets, as :func:`write_sheets` does, below a `heading` of coloured words."""
+    """Arrange `count` tiles of equal width on sheets, as :func:`write_sheets` does, below a `heading` of coloured words."""
     columns = min(columns, count)
     on_sheet = max(1, FILMS // columns) * columns
     sheets = -(-count // on_sheet)
@@ -89,7 +89,7 @@ def write_tiles(
 
 
 def _sheet(tiles: Sequence[Image.Image], heading: Sequence[Words], columns: int) -> Image.Image:
-    """Tiles in rows, each as high as its highest tile."""
+    """Tiles in rows; each row is as high as its highest tile."""
     width = tiles[0].width + GAP
     size = max(12, font_size(tiles[0].width))
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]

@@ -1,4 +1,4 @@
-"""What is drawn of a film, wherever it comes from, in which order, and how it becomes a small picture with its boxes."""
+"""Films to draw: their boxes, their order, and the tile, which is a small picture of a film with its boxes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Mark:
 
     Attributes:
         box: ``(x0, y0, x1, y1)`` in pixels of the upright film.
-        detected: Whether a detector drew it, and not a person.
-        text: Written beside it.
+        detected: Whether it is a detection; if not, it is a label.
+        text: Text beside it.
     """
 
     box: Box
@@ -41,12 +41,12 @@ class PicturedFilm:
 
     Attributes:
         file_name: Relative to the image root, with ``/``.
-        source: Data set it comes from; empty where that isn't known.
+        source: Data set it comes from; empty if unknown.
         marks: Boxes, labels before detections.
-        iou: The lowest of its ROIs; None where nothing was compared.
-        score: The lowest of its detections; None without any.
-        flags: Short names of what is odd about it.
-        notes: Sentences that say more.
+        iou: Lowest IoU of its ROIs; None if they weren't compared with detections.
+        score: Lowest score of its detections; None without detections.
+        flags: Short names of its faults and peculiarities.
+        notes: Sentences that explain them.
     """
 
     file_name: str
@@ -63,16 +63,16 @@ class PicturedFilm:
         return self.file_name.rpartition("/")[2]
 
     def roi_side(self) -> float:
-        """Mean longer side of its ROIs in pixels: of the labels, or of the detections where there are none; 0 without."""
+        """Mean longer side of the labels in pixels, or of the detections if there are no labels; 0 without boxes."""
         labels = [mark.side for mark in self.marks if not mark.detected]
         sides = labels or [mark.side for mark in self.marks]
         return sum(sides) / len(sides) if sides else 0.0
 
     def path(self, root: Path) -> Path:
-        """Where the film is below `root`.
+        """The path of the film below `root`.
 
         Raises:
-            DatasetError: a name that leads elsewhere.
+            DatasetError: the name leads out of `root`.
         """
         if fault := file_name_fault(self.file_name):
             raise DatasetError(f"file_name {fault}, expected a path below the data root")
@@ -80,7 +80,7 @@ class PicturedFilm:
 
 
 def worst_first(films: Sequence[PicturedFilm]) -> list[PicturedFilm]:
-    """The lowest IoU first; where nothing was compared, films without detections, the most flags, then the lowest score."""
+    """Sort by rising IoU; without labels: films without detections first, then by most flags, then by rising score."""
 
     def badness(film: PicturedFilm) -> tuple[float, int, float, str]:
         score = -1.0 if film.score is None else film.score
@@ -94,7 +94,7 @@ def below(films: Sequence[PicturedFilm], iou: float) -> list[PicturedFilm]:
     """Films with an ROI whose IoU is below `iou`.
 
     Raises:
-        DatasetError: films that were compared with no label.
+        DatasetError: the films weren't compared with labels.
     """
     if films and all(film.iou is None for film in films):
         raise DatasetError(f"--below {iou} needs labels to compare with: give their COCO file with --ann")
@@ -102,22 +102,22 @@ def below(films: Sequence[PicturedFilm], iou: float) -> list[PicturedFilm]:
 
 
 def named(films: Sequence[PicturedFilm], parts: Sequence[str]) -> list[PicturedFilm]:
-    """Films whose names have one of `parts` in them, in the order of these; a film comes once.
+    """Films whose names contain one of `parts`, in the order of `parts`, without repeats.
 
     Raises:
-        DatasetError: a part that no name has.
+        DatasetError: no name contains one of the parts.
     """
     chosen: dict[str, PicturedFilm] = {}
     for part in parts:
         found = {film.file_name: film for film in films if part in film.file_name}
         if not found:
-            raise DatasetError(f"--names {part}: none of {len(films)} film names has this in it")
+            raise DatasetError(f"--names {part}: none of the {len(films)} film names contains it")
         chosen = {**chosen, **found}
     return list(chosen.values())
 
 
 def by_source(films: Sequence[PicturedFilm]) -> dict[str, list[PicturedFilm]]:
-    """Films by data set, in the order of its name, each in the order given."""
+    """Films by data set; the data sets are sorted by name, the films of each keep their order."""
     groups: dict[str, list[PicturedFilm]] = {}
     for film in films:
         groups.setdefault(film.source, []).append(film)
@@ -129,33 +129,33 @@ TEXT, QUIET, OUTLINE, BACKGROUND = "#ffffff", "#a0a0a0", "#000000", "#181818"
 GRID, RANGE = "#40c0ff", "#d02020"
 BARS, QUIET_LINE = "#1f77b4", "#808080"
 
-NOTHING_SEEN = "can't be read"
+UNREADABLE = "can't be read"
 
 
 def font_size(side: int) -> int:
-    """Of the text on a tile of `side` pixels: small, and never too small to read."""
+    """Size in pixels of the text on a tile of `side` pixels: small but readable."""
     return max(10, side // 26)
 
 
 def font(size: int) -> ImageFont.FreeTypeFont:
-    """Pillow's own font.
+    """Pillow's default font.
 
     Raises:
-        DatasetError: a Pillow without FreeType, which can't write at a size.
+        DatasetError: Pillow lacks FreeType and can't scale the font.
     """
     made = ImageFont.load_default(size)
     if not isinstance(made, ImageFont.FreeTypeFont):
-        raise DatasetError("this Pillow can't write text: install one with FreeType, as from PyPI")
+        raise DatasetError("the installed Pillow has no FreeType and can't write text: install Pillow from PyPI")
     return made
 
 
 def caption_height(side: int) -> int:
-    """Pixels below the film for its name: no text but the figures lies over it."""
+    """Height in pixels of the caption, which is below the film so that it doesn't cover it."""
     return 3 * font_size(side) // 2
 
 
 def shrunk(film: Image.Image, side: int) -> tuple[Image.Image, float]:
-    """`film` with a long side of `side` pixels, and by how much it was scaled."""
+    """`film` scaled to a long side of `side` pixels, and the scale factor."""
     scale = side / max(film.size)
     size = max(1, round(film.width * scale)), max(1, round(film.height * scale))
     return film.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC), scale
@@ -165,14 +165,14 @@ def film_tile(film: PicturedFilm, root: Path, side: int, strict: bool = True) ->
     """The film with its boxes on a tile `side` pixels wide, its name and flags below.
 
     Args:
-        film: What to draw.
+        film: Film to draw.
         root: Folder that its name is relative to.
-        side: Pixels of the long side of the film.
-        strict: Whether a film that can't be read is an error, and not a tile that says so.
+        side: Long side of the film in pixels.
+        strict: Whether a film that can't be read is an error; if not, the tile says so.
 
     Raises:
-        RadiographError: a film that can't be read.
-        DatasetError: a name that leads out of `root`.
+        RadiographError: the film can't be read.
+        DatasetError: its name leads out of `root`.
     """
     flags = film.flags
     try:
@@ -180,14 +180,14 @@ def film_tile(film: PicturedFilm, root: Path, side: int, strict: bool = True) ->
     except HipdetError:
         if strict:
             raise
-        picture, scale, flags = Image.new("L", (1, 1)), 0.0, (NOTHING_SEEN, *flags)
+        picture, scale, flags = Image.new("L", (1, 1)), 0.0, (UNREADABLE, *flags)
     return marked_tile(picture, scale, film.marks if scale else (), (film.short_name, film.source, *flags), side)
 
 
 def marked_tile(
     picture: Image.Image, scale: float, marks: tuple[Mark, ...], caption: tuple[str, ...], side: int
 ) -> Image.Image:
-    """`picture`, which was scaled by `scale`, with `marks` of the unscaled one and `caption`, its first part bright."""
+    """Tile of `picture` with `marks`, in pixels before its scaling by `scale`, and `caption`, whose first part is bright."""
     height = max(picture.height, font_size(side))
     tile = Image.new("RGB", (side, height + caption_height(side)), BACKGROUND)
     tile.paste(picture.convert("RGB"))
@@ -206,7 +206,7 @@ def marked_tile(
 def _write_beside(
     draw: ImageDraw.ImageDraw, mark: Mark, box: list[float], letters: ImageFont.FreeTypeFont, size: tuple[int, int]
 ) -> None:
-    """The text of a label below it, of a detection above it, kept inside the tile."""
+    """Write the text of a label below it, that of a detection above it, always inside the tile."""
     if not mark.text:
         return
     _, _, width, height = draw.textbbox((0, 0), mark.text, font=letters, stroke_width=2)

@@ -1,1 +1,1 @@
-"""What runs long: cross-validation, and commands in processes of their own."""
+"""Long runs: cross-validation, and training and testing in processes of their own."""

@@ -1,4 +1,4 @@
-"""Variants of a recipe, each trained on the same folds and tested on the fold left out; what is done is not done again."""
+"""Cross-validation: variants of a training recipe on the same folds; finished folds aren't trained or tested again."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Variant:
-    """A name, which is that of its folder too, and settings as ``--cfg-options`` has them.
+    """A name, which is also the name of the variant's folder, and settings as in ``--cfg-options``.
 
     Raises:
-        ConfigError: a name that can't be a folder's.
+        ConfigError: the name can't be that of a folder.
     """
 
     name: str
@@ -40,7 +40,9 @@ class Variant:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", self.name):
-            raise ConfigError(f"variant {self.name!r}: expected a name of letters, digits and . _ + -")
+            raise ConfigError(
+                f"variant {self.name!r}: expected a name of letters, digits and . _ + - that begins with a letter or digit"
+            )
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,10 @@ class Fold:
 
     Attributes:
         variant: What is trained.
-        number: Of the fold, from 0.
-        seed: Of weights, order of films and augmentation.
-        folder: For everything that it writes.
-        data_root: Folder that the films' names start from.
+        number: Number of the fold, from 0.
+        seed: Seed of the weights, the order of films and the augmentation.
+        folder: Folder for everything that training and test write.
+        data_root: Folder that the films' names are relative to.
         train, test: COCO files.
     """
 
@@ -68,7 +70,7 @@ class Fold:
         """`base` with the settings of the variant and the films of the fold; the last epoch is the result.
 
         Raises:
-            ConfigError: a `base` that takes its films from several files.
+            ConfigError: `base` takes its films from several files.
         """
         cfg = Config(base.to_dict())
         cfg.merge_from_dict(dict(self.variant.options))
@@ -77,17 +79,17 @@ class Fold:
             cfg[f"{part}_dataloader"].dataset.data_root = str(self.data_root.resolve())
         cfg.randomness = dict(cfg.get("randomness") or {}, seed=self.seed)
         cfg.default_hooks.checkpoint.update(interval=5, max_keep_ckpts=2, save_best=None, save_last=True)
-        cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs  # nothing is chosen by what is left out
+        cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs  # the fold left out must not choose the checkpoint
         return cfg
 
     def run(self, base: Config) -> bool:
-        """Train, resuming what was interrupted, then test; ``record.json`` comes last.
+        """Train, resuming an interrupted training, then test; ``record.json`` is written last.
 
         Args:
             base: Config that the variant is applied to.
 
         Returns:
-            Whether there was something to do.
+            Whether there was anything to do.
 
         Raises:
             ConfigError: the folder holds a training with other settings or films.
@@ -106,14 +108,14 @@ class Fold:
         return True
 
     def _claim(self, cfg: Config) -> None:
-        """Write config and inputs into a new folder; refuse one that holds another training."""
+        """Write config and inputs into a new folder; refuse a folder that holds another training."""
         require_writable(cfg.to_dict())
         text = cfg.pretty_text
-        for place in (self.train, self.test, self.data_root):  # where they lie may change
+        for place in (self.train, self.test, self.data_root):  # their folders may change
             text = text.replace(str(place.resolve()), place.name)
         films = [fingerprint(file.read_bytes()) for file in (self.train, self.test)]
         RunFolder(self.folder).claim(dict(config=fingerprint(text), films=films))
-        write_text(self.folder / CONFIG, cfg.pretty_text)  # with the places of today
+        write_text(self.folder / CONFIG, cfg.pretty_text)  # with the current paths
 
 
 @dataclass(frozen=True)
@@ -122,12 +124,12 @@ class CrossValidation:
 
     Attributes:
         annotations: COCO file of all films.
-        data_root: Folder that the films' names start from.
+        data_root: Folder that the films' names are relative to.
         out: Folder for folds, trainings and tables.
-        variants: The first is what the others are compared with.
-        folds: Their number; films of a patient stay together.
-        seed: Of the folds and of every training.
-        jobs: Trainings side by side.
+        variants: The others are compared with the first.
+        folds: Number of folds; films of a patient stay together.
+        seed: Seed of the folds and of every training.
+        jobs: Number of trainings in parallel.
     """
 
     annotations: Path
@@ -139,17 +141,17 @@ class CrossValidation:
     jobs: int = 1
 
     def execute(self, base: Config) -> list[Path]:
-        """Train and test what isn't done yet, fold by fold, then write the tables; returns them.
+        """Train and test what isn't finished, fold by fold, then write the tables; returns their paths.
 
         Raises:
-            DatasetError: faulty films, or another process is at work in the folder.
-            ConfigError: a folder that holds another training, or two variants of one name.
+            DatasetError: films are faulty, or another process uses the folder.
+            ConfigError: a folder holds another training, or two variants have the same name.
             ProgramError: a training or test failed.
         """
         with alone_in(self.out):
             folds = self.trainings()
             for fold in folds:
-                fold.config(base)  # settings that don't fit show before the first training
+                fold.config(base)  # wrong settings raise before the first training
             self._work(folds, base)
             return summarize_folder(self.out, [variant.name for variant in self.variants], self.annotations)
 
@@ -179,7 +181,7 @@ class CrossValidation:
             for fold in folds:
                 fold.run(base)
             return
-        # each gets its share of the cores
+        # each training gets its share of the cores
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.jobs)))
         with ThreadPoolExecutor(self.jobs) as pool:
             waiting = [pool.submit(fold.run, base) for fold in folds]

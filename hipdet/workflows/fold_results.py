@@ -1,4 +1,4 @@
-"""What variants found on the films left out, over all folds, side by side with their differences to the first."""
+"""Results of the variants of a cross-validation over all folds, and their differences from the first variant."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from hipdet.visualization.plots import write_calibration
 TABLE = "test/test.roi.json"
 COLUMNS = ("avg_iou", "acc50", "acc75", "min_iou", "coco_map", "minutes", "parameters")
 FOOTNOTE = (
-    "Over all ROIs of all folds, each film left out of the training that tests it; [low, high]: 95% bootstrap interval, "
-    "resampled: {resampled}. Gain: mean difference of IoU to the first row on the same ROIs. mAP: mean over folds."
+    "Over all ROIs of all folds, each tested by the model that wasn't trained on its film; [low, high]: 95% bootstrap "
+    "interval, resampled: {resampled}. Gain: mean IoU minus that of the first row on the same ROIs. mAP: mean over folds."
 )
 
 
 @dataclass(frozen=True)
 class Result:
-    """One entry per ROI ``[R]``, in the order of films and annotation ids, whatever the fold.
+    """The results of a variant: one entry per ROI ``[R]``, in the order of films and annotation ids, regardless of the fold.
 
     Attributes:
-        name: Of the variant.
-        key: Film and annotation id of every ROI.
-        fold: In which it was left out.
-        iou: With the detection it was matched with, 0 without.
-        score: Of that detection.
-        records: Of the folds: seconds of training, parameters, figures; empty for what others have trained.
-        patients: Of films, as far as they are known.
+        name: Name of the variant.
+        key: Film and annotation id of each ROI.
+        fold: The fold in which it was left out.
+        iou: IoU with the matched detection, 0 without one.
+        score: Score of that detection.
+        records: Records of the folds: seconds of training, parameters, metrics; empty if another program trained.
+        patients: Patients of the films, as far as they are known.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Result:
 
     @classmethod
     def read(cls, folder: Path, folds: int, patients: Mapping[Hashable, Hashable] | None = None) -> Result | None:
-        """From ``<folder>/fold<k>/test/test.roi.json``; None where one of them is missing."""
+        """Read ``<folder>/fold<k>/test/test.roi.json`` of every fold; None if one of them is missing."""
         places = [folder / f"fold{number}" for number in range(folds)]
         if not all((place / TABLE).is_file() for place in places):
             return None
@@ -64,11 +64,11 @@ class Result:
 
     @property
     def units(self) -> Units:
-        """What every ROI is resampled with."""
+        """The units that the bootstrap resamples."""
         return Units.of([film for film, _ in self.key], self.patients)
 
     def metrics(self) -> dict[str, Any]:
-        """Figures over all ROIs, with 95% intervals over patients or films, and the average IoU of every fold."""
+        """Metrics over all ROIs, with 95% intervals over patients or films, and the average IoU of each fold."""
         metrics: dict[str, Any] = roi_metrics(self.iou, self.score)
         intervals = bootstrap_intervals(self.iou, self.units.numbers)
         metrics.update(avg_iou_interval=intervals["avg_iou"], acc50_interval=intervals["acc50"])
@@ -84,30 +84,30 @@ class Result:
         return metrics
 
     def gain(self, other: Result) -> tuple[float, Interval]:
-        """Mean difference of IoU to `other` on the same ROIs, with its 95% interval over patients or films.
+        """Mean difference in IoU from `other` on the same ROIs, with its 95% interval over patients or films.
 
         Raises:
-            DatasetError: other ROIs.
+            DatasetError: `other` has other ROIs.
         """
         if self.key != other.key:
             raise DatasetError(
-                f"{self.name} and {other.name} were tested on different films: use one --out for one set"
+                f"{self.name} and {other.name} were tested on different films: give each data set an --out of its own"
             )
         difference = self.iou - other.iou
         return float(difference.mean()), mean_interval(difference, self.units.numbers)
 
     def calibration(self, bands: int = 5) -> list[dict[str, float]]:
-        """ROIs in `bands` of equal number by rising confidence: mean confidence and mean IoU of each."""
+        """Score and IoU of `bands` of ROIs of equal size, by rising score."""
         return calibration(self.iou, self.score, bands)
 
 
 def summarize_folder(out: Path, names: Sequence[str], annotations: Path) -> list[Path]:
     """Write ``summary`` (.md, .csv, .json) and ``calibration.png`` over all variants in `out`, those of `names` first.
 
-    Other folders with ``fold<k>/test/test.roi.json`` for every fold take part, whoever made them.
+    Other folders with ``fold<k>/test/test.roi.json`` for every fold are included, even if another program wrote them.
 
     Raises:
-        DatasetError: variants tested on different films.
+        DatasetError: variants were tested on different films.
     """
     tests = sorted((out / "folds").glob("*_test.json"))
     folds, patients = len(tests), get_patients(read_json(path, "a fold, as COCO") for path in tests)
@@ -139,7 +139,7 @@ def _row(result: Result, first: Result) -> dict[str, Any]:
 
 
 def summary_text(name: str, folds: int, rows: Sequence[Row]) -> str:
-    """The table as Markdown; the first row is what the others are compared with."""
+    """The table as Markdown; the other rows are compared with the first."""
     shown: dict[str, Cell] = {
         "Variant": text_cell("variant"),
         "Average IoU": lambda row: "{:.4f} [{:.4f}, {:.4f}]".format(row["avg_iou"], *row["avg_iou_interval"]),

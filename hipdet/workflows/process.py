@@ -1,4 +1,4 @@
-"""Training and testing in processes of their own, with a progress bar on what they log."""
+"""Training and testing in processes of their own, with a progress bar that follows their log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DIE_WITH_PARENT = 1  # Linux: PR_SET_PDEATHSIG
 
 
 class ProgramError(HipdetError):
-    """A program that ended with an error."""
+    """A program ended with an error."""
 
 
 def train_and_test(
@@ -39,15 +39,15 @@ def train_and_test(
     processes: int = 1,
     flags: Sequence[str] = (),
 ) -> Path:
-    """Train in the folder of `config`, resuming what was interrupted, then test what came of it.
+    """Train in the folder of `config`, resuming an interrupted training, then test the last checkpoint.
 
     Args:
-        config: Of the training.
-        test_config: Of the test.
-        tested: Folder for what the test finds.
-        title: What progress lines say.
-        epochs: Of the training.
-        processes: Ranks of both.
+        config: Config of the training.
+        test_config: Config of the test.
+        tested: Folder for the results of the test.
+        title: Text of the progress bars.
+        epochs: Epochs of the training.
+        processes: Number of ranks of both.
         flags: Passed on to ``train``, such as ``--amp``.
 
     Returns:
@@ -58,7 +58,7 @@ def train_and_test(
     """
     folder = config.parent
     checkpoint, note = folder / f"epoch_{epochs}.pth", folder / "last_checkpoint"
-    # mmengine notes there which checkpoint was written whole; where others trained there may be no note
+    # the note names the last checkpoint that mmengine wrote completely; if another program trained, it may be missing
     last = Path(note.read_text(encoding="utf-8").strip()) if note.is_file() else checkpoint
     if last.name != checkpoint.name or not checkpoint.is_file():
         arguments = [config, "--work-dir", folder, "--resume", *flags]
@@ -71,18 +71,18 @@ def train_and_test(
 def run_program(
     program: Sequence[str], arguments: Sequence[object], processes: int, log: Path, title: str, epochs: int = 1
 ) -> None:
-    """Run `program` with one process per rank and append what it says to `log`.
+    """Run `program` with one process per rank and append its output to `log`.
 
     Args:
-        program: What follows ``python``: :data:`TRAIN` or :data:`TEST`.
+        program: The command line after ``python``: :data:`TRAIN` or :data:`TEST`.
         arguments: Its arguments.
-        processes: Ranks, by torchrun with ``--launcher pytorch`` if there are several.
+        processes: Number of ranks; several are started by torchrun with ``--launcher pytorch``.
         log: File to append to.
-        title: What the progress line says.
-        epochs: Epochs that the program will log.
+        title: Text of the progress bar.
+        epochs: Number of epochs that the program will log.
 
     Raises:
-        ProgramError: the program failed; with its error or its last lines.
+        ProgramError: the program failed; the message holds its error or its last lines.
     """
     command = [*program, *map(str, arguments)]
     if processes > 1:
@@ -112,9 +112,9 @@ def run_program(
             raise
         if process.wait() != 0:
             raise ProgramError(
-                f"{title} failed: {_cause(lines)}\nAll it said is in {log}. Run the same command again to carry on."
+                f"{title} failed: {_cause(lines)}\nThe whole output is in {log}. Run the same command again to resume."
             )
-        bar.total = bar.n  # a resumed run may have had nothing left to do
+        bar.total = bar.n  # a resumed run may have nothing left to do
 
 
 def _advance(bar: tqdm, line: str, epochs: int) -> None:
@@ -129,27 +129,27 @@ def _advance(bar: tqdm, line: str, epochs: int) -> None:
 
 
 def _cause(lines: Sequence[str]) -> str:
-    """The program's own message, else its last lines."""
+    """The error message of the program, or its last lines if there is none."""
     start = next((i for i in reversed(range(len(lines))) if lines[i].startswith("error: ")), None)
     return "".join(lines[start:] if start is not None else lines[-SHOWN_LINES:]).strip()
 
 
 def _environment() -> dict[str, str]:
-    """In which ``python -m hipdet`` is this very hipdet, whatever the working directory holds."""
+    """Environment in which ``python -m hipdet`` is this installation, even if the working directory has another one."""
     root = str(Path(hipdet.__file__).resolve().parents[1])
     installed = any(
         root == str(Path(place).resolve()) for place in [*site.getsitepackages(), site.getusersitepackages()]
     )
     paths = [*([] if installed else [root]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    # without it Python looks into the working directory first; 3.10 doesn't know it
+    # PYTHONSAFEPATH keeps the working directory out of sys.path; Python 3.10 ignores it
     return {**os.environ, "PYTHONSAFEPATH": "1", **({"PYTHONPATH": os.pathsep.join(paths)} if paths else {})}
 
 
 def _bind_to(parent: int) -> None:
-    """Linux: end when the parent dies, so that a killed run leaves no training behind that its successor would meet."""
+    """On Linux, end when the parent dies, so that no training of a killed run is left when the run is started again."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before it could be told
+        if os.getppid() != parent:  # the parent died before the call of prctl
             os._exit(1)
 
 

@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic and files."""
+"""Arithmetic and files of the benchmark itself."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""benchmarks/labelling_effort.py: what proposals save, counted by hand."""
+"""benchmarks/labelling_effort.py: the effort that proposals save, counted by hand."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_effort_of_three_films():
         "hips": 6,
         "hips accepted (IoU >= 0.85)": 4 / 6,
         "films accepted whole": 1 / 3,
-        "mouse actions per film, with proposals": 1.0,  # 0, 1 drawn and 1 picked, 1 moved
+        "mouse actions per film, with proposals": 1.0,  # 0, 1 drawn and 1 selected, 1 moved
         "mouse actions per film, without": 2.0,
         "keys per film, with proposals": 4 / 3,
         "keys per film, without": 1.0,

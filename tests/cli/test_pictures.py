@@ -280,7 +280,7 @@ def test_two_inputs(folder, kind, more, width):
     [
         (["iou", "cv/none"], "cv/none: no such file or folder"),
         (["iou", "a=cv/base", "a=cv/small"], "are both called a: name them, as in a=cv/base b=cv/small"),
-        (["iou", "cv/base/fold0/20260101"], "no test.roi.json in it or below"),
+        (["iou", "cv/base/fold0/20260101"], "no test.roi.json in this folder or below"),
         (["ratio", "cv/base"], "ratio needs the sizes of the films: give their COCO files with --ann"),
         (["iou", "hips.json"], "expected test.roi.json"),
         (["learning", "cv"], "expected the work dir"),

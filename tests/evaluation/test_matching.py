@@ -72,7 +72,7 @@ def test_nothing_found():
 
 
 def test_by_hand():
-    # the left box is found half: 5x10 of 10x10, IoU .5; the right one not; the second detection is nowhere
+    # half of the left box is found: 5x10 of 10x10, IoU .5; the right one is missed; the second detection hits nothing
     result = film([LEFT, RIGHT], detections((0.9, (0, 0, 5, 10)), (0.7, (100, 100, 110, 110))))
     assert [roi.iou for roi in result.rois] == [0.5, 0]
     assert [roi.score for roi in result.rois] == [0.9, 0]
@@ -82,8 +82,8 @@ def test_by_hand():
     assert metrics["acc50"] == 0.5  # exactly 0.5 is a hit
 
 
-def test_top_two_by_score_and_the_oracle_beside_them():
-    # the good right box has the third score: not among the top 2, seen by the oracle
+def test_top_two_by_score_and_the_oracle():
+    # the good right box has the third score: not among the top 2, but the oracle has it
     found = detections((0.9, LEFT), (0.8, (1, 0, 11, 10)), (0.3, RIGHT))
     result = film([LEFT, RIGHT], found)
     assert [roi.iou for roi in result.rois] == [1, 0]
@@ -97,7 +97,7 @@ def test_a_detection_of_another_class_finds_nothing():
     assert [roi.iou for roi in result.rois] == [0, 1]
 
 
-def test_one_box_between_two_rois_counts_once():
+def test_one_box_between_two_rois_is_used_once():
     result = film([(0, 0, 10, 10), (2, 0, 12, 10)], detections((0.9, (1, 0, 11, 10))), k=2)
     assert sorted(roi.iou > 0 for roi in result.rois) == [False, True]
     assert all(roi.oracle_iou > 0.8 for roi in result.rois)
@@ -105,7 +105,7 @@ def test_one_box_between_two_rois_counts_once():
 
 @given(st.permutations(range(4)), st.data())
 @settings(deadline=None)
-def test_order_of_detections_is_moot(order, data):
+def test_order_of_detections_does_not_matter(order, data):
     rows = [
         (data.draw(st.sampled_from([0.2, 0.5, 0.9])), (x, 0.0, x + 10, 10.0))
         for x in data.draw(st.lists(st.floats(0, 30), min_size=4, max_size=4, unique=True))
@@ -115,7 +115,7 @@ def test_order_of_detections_is_moot(order, data):
 
 
 def taken(counts, found):
-    """Places in `found` of the detections that a film with `counts` ROIs of classes a and b gets."""
+    """Indices in `found` of the top detections of a film with `counts` ROIs of classes a and b."""
     top = film([], found, RoiCounts.of(counts, ("a", "b"))).top
     return [found.scores.tolist().index(score) for score in top.scores]
 
@@ -124,7 +124,7 @@ def taken(counts, found):
     ("counts", "expected"),
     [
         (3, [1, 2, 3]),
-        ([1, 3], [1, 2, 3]),  # the most
+        ([1, 3], [1, 2, 3]),  # the upper end
         (dict(a=1, b=2), [1, 2, 4]),
         (dict(a=[0, 1], b=[1, 3]), [1, 2, 3, 4]),
         (dict(a=5, b=1), [1, 4, 0]),
@@ -138,7 +138,7 @@ def test_best_of_each_class_and_best_of_all(counts, expected):
 @given(st.permutations(range(6)), st.data())
 @settings(deadline=None)
 def test_equal_scores_go_by_class_and_box(order, data):
-    """One number for all classes takes what `top` takes, bit for bit; input order is moot for numbers by class, too."""
+    """One number for all classes gives exactly what `top` gives; numbers by class don't depend on the input order either."""
     boxes = as_boxes([(x, 0, x + 10, 10) for x in (0, 4, 9, 15, 22, 30)])
     scores = np.array(data.draw(st.lists(st.sampled_from([0.2, 0.5]), min_size=6, max_size=6)))
     one = Detections(boxes, scores, np.array([0, 1, 0, 1, 0, 1]))
@@ -181,7 +181,7 @@ def test_an_roi_wins_over_an_ignored_box():
 
 
 def test_an_ignored_detection_is_one_of_the_best():
-    """The second stage knows no labels: it would get it, so the right hip isn't looked at."""
+    """The second stage doesn't know the labels: it would get this detection and not the right hip."""
     found = detections((0.9, IGNORED), (0.8, LEFT), (0.7, RIGHT))
     result = film([LEFT, RIGHT], found, k=2, ignored=[IGNORED])
     assert [roi.iou for roi in result.rois] == [1, 0]
@@ -189,6 +189,6 @@ def test_an_ignored_detection_is_one_of_the_best():
 
 
 def test_ignored_boxes_are_of_their_class():
-    """As for pycocotools."""
+    """As in pycocotools."""
     other = detections((0.9, IGNORED), labels=[1])
     assert film([LEFT], other, ignored=[IGNORED]).extra == 1

@@ -1,6 +1,6 @@
-"""Figures over ROIs and their intervals.
+"""Metrics over ROIs and their intervals.
 
-Films of a patient are drawn together, where the patient is known.
+Films of a patient are resampled together if the patient is known.
 """
 
 import numpy as np
@@ -73,7 +73,7 @@ def test_interval_agrees_with_an_independent_bootstrap():
 
 
 def test_rois_of_a_film_stay_together():
-    # both hips of a film alike: resampling films gives intervals sqrt(2) times as wide as resampling hips
+    # both hips of a film have the same IoU: resampling films gives intervals sqrt(2) times as wide as resampling hips
     rng = np.random.default_rng(0)
     per_film = rng.uniform(0.5, 1, 400)
     low, high = bootstrap_intervals(np.repeat(per_film, 2), np.repeat(np.arange(400), 2))["avg_iou"]
@@ -185,7 +185,7 @@ def test_a_film_each_has_the_numbers_that_films_have_and_a_seed_repeats_them():
     assert found[0] != bootstrap_intervals(iou, films, seed=8)
 
 
-def test_bands_of_equal_number_by_rising_confidence():
+def test_bands_of_equal_number_by_rising_score():
     score = np.array([0.9, 0.1, 0.5, 0.3, 0.7])
     first, second = calibration(np.array([0.8, 0.0, 0.6, 0.2, 1.0]), score, 2)
     assert (first["rois"], second["rois"]) == (3, 2)  # 0.1 0.3 0.5 | 0.7 0.9
@@ -225,7 +225,7 @@ def test_nothing_measured():
     assert metrics_table({}) == ""
 
 
-def test_classes_stand_below_their_mean():
+def test_classes_are_listed_below_their_mean():
     metrics = {"roi/avg_iou": 0.8, "roi/avg_iou/heart": 0.9, "roi/avg_iou/lung": 0.75, "coco/bbox_mAP": 0.5}
     assert [line.split() for line in metrics_table(metrics).splitlines()] == [
         ["average", "IoU", "0.8000"],

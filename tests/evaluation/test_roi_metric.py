@@ -1,7 +1,4 @@
-"""RoiMetric and CocoMetric on the same constructed detections.
-
-Names in annotation files and paths of films.
-"""
+"""RoiMetric and CocoMetric on the same constructed detections; names in annotation files and paths of films."""
 
 import csv
 import json
@@ -56,7 +53,7 @@ def sample(image_id, boxes, scores, path=None):
 
 
 def predictions(misses=2):
-    """Perfect but for `misses` films whose right box lies beside the hip; a third, worse box everywhere."""
+    """Perfect apart from `misses` films whose right box is next to the hip; every film has a third box with a low score."""
     found = []
     for i in range(1, 102):
         right = [80, 40, 100, 60] if i <= misses else [60, 40, 80, 60]
@@ -91,7 +88,7 @@ def test_acc50_is_not_coco_ap50(ann_file):
 
 
 def test_films_that_were_not_evaluated_are_not_missed(ann_file):
-    """RoiDataset leaves unfinished films out; mmdet's own metric takes their boxes as missed."""
+    """RoiDataset leaves unfinished films out; mmdet's own metric counts their boxes as missed."""
     samples = predictions(misses=0)[:40]
     coco, films = (made(ann_file=str(ann_file), metric="bbox") for made in (CocoMetric, RoiCocoMetric))
     assert evaluate(films, samples)["coco/bbox_mAP"] == pytest.approx(1)
@@ -113,7 +110,7 @@ def test_a_film_without_roi(ann_file):
 
 
 @pytest.mark.parametrize("metric", [RoiMetric, lambda ann_file: CocoMetric(ann_file=ann_file, metric="bbox")])
-def test_order_and_batch_size_are_moot(ann_file, metric):
+def test_order_and_batch_size_do_not_matter(ann_file, metric):
     samples = predictions()
     expected = evaluate(metric(str(ann_file)), samples)
     shuffled = random.Random(0).sample(samples, len(samples))
@@ -124,7 +121,7 @@ def test_order_and_batch_size_are_moot(ann_file, metric):
         assert evaluate(metric(str(ann_file)), shuffled, batch_size) == expected
 
 
-def test_a_film_repeated_by_a_sampler_counts_once(ann_file):
+def test_a_film_repeated_by_a_sampler_is_used_once(ann_file):
     samples = predictions()
     once = evaluate(RoiMetric(str(ann_file)), samples)
     assert evaluate(RoiMetric(str(ann_file)), [*samples, samples[0]]) == once
@@ -152,7 +149,7 @@ def test_any_number_of_rois(ann_file, tmp_path):
     assert metrics["roi/extra_per_image"] == pytest.approx(2 / 4)
 
 
-def test_table_of_rois_worst_first_and_nothing_of_the_machine(ann_file, tmp_path):
+def test_table_of_rois_worst_first_and_without_paths_of_the_machine(ann_file, tmp_path):
     evaluate(RoiMetric(str(ann_file), outfile_prefix=str(tmp_path / "out" / "test")), predictions())
     written = json.loads((tmp_path / "out" / "test.roi.json").read_text())
     rows = list(csv.DictReader((tmp_path / "out" / "test.roi.csv").open()))
@@ -184,7 +181,7 @@ def test_bad_setting(ann_file):
         RoiMetric(str(ann_file), rois_per_image=0)
 
 
-def test_each_class_has_its_own_number_and_figures(tmp_path):
+def test_each_class_has_its_own_number_and_metrics(tmp_path):
     """A heart and two lungs; the heart's detection has the lowest score of four."""
     boxes = [[40, 40, 20, 20], [5, 10, 20, 40], [70, 10, 20, 40]]
     annotations = [
@@ -212,7 +209,7 @@ def test_each_class_has_its_own_number_and_figures(tmp_path):
     assert run(3)["roi/avg_iou/heart"] == 0  # three lungs score better
     rows = list(csv.DictReader((tmp_path / "test.roi.csv").open()))
     assert [row["label"] for row in rows] == ["lung", "heart", "lung"]
-    assert run(dict(heart=[0, 1], lung=[1, 2])) == metrics  # of a range the most
+    assert run(dict(heart=[0, 1], lung=[1, 2])) == metrics  # the upper end of a range
     assert run([1, 3]) == run(3)
     with pytest.raises(ConfigError, match=r"rois_per_image: numbers of ROIs for \['heart'\], expected one for each of"):
         run(dict(heart=1))
@@ -238,7 +235,7 @@ def test_a_film_without_roi_is_named_by_its_false_alarms(ann_file, tmp_path):
 
 @pytest.fixture
 def with_ignored(ann_file):
-    """The right hips of the first ten films are to be ignored: by iscrowd, by ignore, by both."""
+    """The right hips of the first ten films are ignored: by iscrowd, by ignore, by both."""
     coco = json.loads(ann_file.read_text())
     for number, annotation in enumerate(coco["annotations"][1:20:2]):
         annotation.update((dict(iscrowd=1), dict(ignore=1), dict(iscrowd=1, ignore=1))[number % 3])
@@ -256,8 +253,8 @@ def test_ignored_boxes_are_no_rois_and_no_extras(with_ignored):
     assert evaluate(RoiMetric(str(with_ignored)), predictions(3))["roi/extra_per_image"] == pytest.approx(3 / 101)
 
 
-def test_cocos_figures_ignore_them_too(with_ignored):
-    """pycocotools knows iscrowd only, so that CocoMetric takes the boxes with `ignore` alone for ROIs, and misses."""
+def test_cocos_metrics_ignore_them_too(with_ignored):
+    """pycocotools uses iscrowd only, so CocoMetric treats boxes with `ignore` alone as ROIs, and counts them as missed."""
     without = [
         sample(found["img_id"], [[10, 40, 30, 60]], [0.9]) if found["img_id"] <= 10 else found
         for found in predictions(0)
@@ -270,7 +267,7 @@ def test_cocos_figures_ignore_them_too(with_ignored):
     assert stock["coco/bbox_mAP_50"] < 1
 
 
-def test_files_without_ignore_have_cocos_figures(ann_file):
+def test_files_without_ignore_have_cocos_metrics(ann_file):
     ours, stock = (metric(ann_file=str(ann_file), metric="bbox") for metric in (RoiCocoMetric, CocoMetric))
     assert evaluate(ours, predictions()) == evaluate(stock, predictions())
 

@@ -1,4 +1,4 @@
-"""COCO files of made-up films: annotations only, as nothing here looks at pixels."""
+"""COCO files of made-up films: annotations only, because nothing here reads pixels."""
 
 import json
 

@@ -1,7 +1,4 @@
-"""Joining data sets and splitting them for the experiments.
-
-What makes a training another one.
-"""
+"""Joining data sets and splitting them for the experiments; which changes make another training."""
 
 import json
 
@@ -50,7 +47,7 @@ def test_pools_agree_and_the_seed_matters(data_set):
     assert films.subsets["cgoa_val"] != gather(sets, POOLS, Split(seed=2)).subsets["cgoa_val"]
 
 
-def test_ids_and_names_are_unique_and_a_further_set_moves_nothing(data_set):
+def test_ids_and_names_are_unique_and_a_further_set_changes_nothing(data_set):
     sets = [data_set("cgoa", 10), data_set("oaih", 10), data_set("gis", 3)]
     films = gather(sets, POOLS, Split())
     assert [image["id"] for image in films.coco["images"]] == list(range(1, 24))
@@ -98,7 +95,7 @@ def test_patients_that_are_not_known(data_set, tmp_path):
 
 
 def test_a_data_set_of_films_whose_patients_are_known_and_of_others(data_set, tmp_path):
-    """A part of it that holds the former only isn't marked; guessed patients aren't known either."""
+    """A part with known patients only isn't marked; guessed patients aren't known either."""
     mixed, guessed = data_set("cgoa", 20), data_set("gis", 3)
     coco = json.loads(mixed.annotations.read_text())
     coco["images"][0]["patients"] = "unknown"
@@ -117,7 +114,7 @@ def test_a_data_set_of_films_whose_patients_are_known_and_of_others(data_set, tm
     assert {infos["cgoa_train"] is None, infos["cgoa_val"] is None} == {True, False}  # one of them has the marked film
 
 
-def test_unfinished_films_take_no_part(data_set, caplog):
+def test_unfinished_films_are_left_out(data_set, caplog):
     cgoa = data_set("cgoa", 20)
     coco = json.loads(cgoa.annotations.read_text())
     coco["images"][3]["status"] = "unchecked"
@@ -127,7 +124,7 @@ def test_unfinished_films_take_no_part(data_set, caplog):
     assert caplog.messages[-1] == "cgoa.json: 1 films are left out: 1 unchecked"
 
 
-def test_films_lie_beside_annotations_or_where_it_is_said(tmp_path):
+def test_films_are_above_annotations_or_in_a_given_folder(tmp_path):
     assert DataSet.at("gis", tmp_path / "a/annotations/gis.json").films == tmp_path / "a"
     assert DataSet.at("gis", tmp_path / "a/gis.json").films == tmp_path / "a"
     assert DataSet.at("gis", tmp_path / "a/gis.json", tmp_path / "b").films == tmp_path / "b"

@@ -1,7 +1,4 @@
-"""The facts of Table 2, literally.
-
-The ten configs, and the experiments on other backbones.
-"""
+"""The facts of Table 2 word for word, the ten configs, and the experiments on other backbones."""
 
 import pytest
 from mmengine.config import Config
@@ -58,7 +55,7 @@ def test_files_and_words():
     assert str(EXPERIMENTS[4]) == "grid 7, 16 scales 0.7 .. 2.2 by 0.1, 784 anchors; CGOA+OAIH -> GIS"
 
 
-def test_the_papers_tables_hang_together():
+def test_the_papers_tables_agree():
     assert set(TEST) == set(VALIDATION) == set(EXPERIMENTS)
     for number, experiment in EXPERIMENTS.items():  # one training, one validation row
         assert VALIDATION[number] == VALIDATION[experiment.training]

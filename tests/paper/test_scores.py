@@ -1,4 +1,4 @@
-"""Figures of any part of the films, from what a tested model wrote."""
+"""Metrics of any part of the films, from the tables of a tested model."""
 
 import copy
 import json
@@ -96,7 +96,7 @@ def test_films_of_a_patient_are_resampled_together(data_set, tmp_path, info, res
 
 def test_a_breakdown_counts_every_roi_once(films, tmp_path):
     predict(films, tmp_path, 0)
-    films.coco["annotations"][0]["picture_side"] = "right"  # the label knows better than its neighbour
+    films.coco["annotations"][0]["picture_side"] = "right"  # the label overrides the positions
     for annotation, width in zip(films.coco["annotations"], (14.9, 15, 20, 25, 100)):
         annotation["bbox"][2] = width  # of 100 px; 20 px high
     scores = Scores.read([tmp_path / "seed0.roi.json"], films.coco)
@@ -106,7 +106,7 @@ def test_a_breakdown_counts_every_roi_once(films, tmp_path):
     assert counts == {
         "data set cgoa": 40,
         "data set gis": 30,
-        "picture side left": 33,  # 35, less the first one, less the fifth, which reaches over the sixth
+        "picture side left": 33,  # 35, less the first one, less the fifth, which extends over the sixth
         "picture side right": 35,  # and the first one, less the sixth
         "picture side unknown": 2,
         "ratio 0.20 to 0.25": 68,

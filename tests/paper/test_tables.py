@@ -1,7 +1,4 @@
-"""The tables, from scores whose figures are known.
-
-Predicted beside measured, from scores that are known.
-"""
+"""The tables from scores with known metrics; predicted and measured values from known scores."""
 
 import csv
 import json
@@ -70,7 +67,7 @@ def model(number, misses=0, tested_on="gis", means=None, seeds=1):
 
 
 @pytest.mark.parametrize("number", EXPERIMENTS)
-def test_the_papers_counts_print_the_papers_figures(number, tmp_path):
+def test_the_papers_counts_print_the_papers_metrics(number, tmp_path):
     experiment = EXPERIMENTS[number]
     misses, rois = MISSES[number]
     models = {experiment.training: model(experiment.training, misses, experiment.tested_on)}
@@ -101,7 +98,7 @@ def test_table_3_of_the_papers_counts(tmp_path):
     assert "| 3 | test |  | 101 | 202 | 0.8115 [" in (tmp_path / "table3.md").read_text()
 
 
-def test_the_papers_table_3_stands_beside_experiment_3_only():
+def test_the_papers_table_3_is_compared_with_experiment_3_only():
     assert not any(key.startswith("paper") for row in table3(8, model(7), subsets()) for key in row)
 
 

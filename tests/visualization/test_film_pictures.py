@@ -94,16 +94,16 @@ def test_another_class_is_no_hit():
     ("content", "words"),
     [
         ({"images": []}, "found a dict, expected COCO results"),
-        ([3], "detection 0: expected whole numbers image_id and category_id"),
-        ([found("1")], "whole numbers image_id"),
+        ([3], "detection 0: found 3, expected an object with image_id and category_id as whole numbers"),
+        ([found("1")], "image_id and category_id as whole numbers"),
         (
             [found(), found(bbox=(1, 2, 3))],
-            r"detection 1: expected a bbox \[x, y, width, height\] of numbers in place of",
+            r"detection 1: found bbox \[1, 2, 3\], expected the numbers \[x, y, width, height\]",
         ),
-        ([found(bbox=(1, 2, -3, 4))], "a bbox"),
-        ([found(bbox=(1, 2, 3, "4"))], "a bbox"),
-        ([found(score=None)], "a score in place of None"),
-        ([found(score=float("nan"))], "a score in place of nan"),
+        ([found(bbox=(1, 2, -3, 4))], "found bbox"),
+        ([found(bbox=(1, 2, 3, "4"))], "found bbox"),
+        ([found(score=None)], "found score None, expected a number"),
+        ([found(score=float("nan"))], "found score nan, expected a number"),
     ],
 )
 def test_faulty_predictions_are_refused(tmp_path, content, words):
@@ -120,7 +120,7 @@ def test_films_that_are_not_known():
         predicted_films([found(9)], coco())
 
 
-def test_labels_stand_before_detections_with_iou_and_score():
+def test_labels_come_before_detections_with_iou_and_score():
     # an ROI that was found, one that wasn't, and a detection on nothing
     table = dict(
         rois=[row(7, 0.8, score=0.91), row(7, 0.0, None, annotation_id=2)], extras=[extra(7, (1, 2, 3, 4), 0.3)]
@@ -155,7 +155,7 @@ def test_false_alarms_on_a_film_without_roi():
     assert film.marks == 2 * (Mark((1, 2, 3, 4), True, "extra (0.30)"),)
     assert (film.file_name, film.source, film.iou, film.score, film.flags) == ("1.png", "gis", None, 0.3, ("extra",))
     assert (other.file_name, other.flags) == ("2.png", ())
-    # tables from before extras had names
+    # old tables, in which extras have no file names
     old = dict(rois=[row(2, 0.9)], extras=[extra(1, (1, 2, 3, 4), 0.3), extra(2, (1, 2, 3, 4), 0.3)])
     assert {key: film.flags for key, film in evaluated_films(old).items()} == {2: ("extra",)}
 
@@ -242,9 +242,9 @@ def test_faults_are_flags_and_notes_and_come_first(tmp_path):
 
     coco, faults = read(tmp_path / "a.json", films(4), change)
     every = labelled_films(coco, faults)
-    odd = ("box-outside", "box-not-numbers", "too-few-rois")
-    assert [film.flags for film in every] == [(), ("too-few-rois",), odd, ()]
-    assert [len(film.marks) for film in every] == [2, 1, 1, 2]  # what reaches out of the film can be drawn
+    three = ("box-outside", "box-not-numbers", "too-few-rois")
+    assert [film.flags for film in every] == [(), ("too-few-rois",), three, ()]
+    assert [len(film.marks) for film in every] == [2, 1, 1, 2]  # a box that extends out of the film can be drawn
     order = [film.file_name for film in faulty_first(every, faults)]
     assert order == ["2.jpg", "1.jpg", "0.jpg", "3.jpg"]
     (note,) = every[1].notes

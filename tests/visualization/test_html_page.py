@@ -1,6 +1,6 @@
-"""The page in a real browser: what it shows, what it asks for, what it lets in.
+"""The page in a real browser: what it shows, what it requests, what its policy admits.
 
-The browser itself: what it asks for and complains of is seen.
+Requests and console errors of the browser are recorded.
 """
 
 from urllib.parse import quote
@@ -109,7 +109,7 @@ def test_sorting(opened):
     order = {
         "iou": ["1.png", "3.png", "2.png", "10.png"],  # what has none comes last
         "score": ["2.png", "1.png", "10.png", "3.png"],
-        "name": ["1.png", "2.png", "3.png", "10.png"],  # as people count
+        "name": ["1.png", "2.png", "3.png", "10.png"],  # by number
         "roi": ["2.png", "10.png", "1.png", "3.png"],  # 40 of 600 px, 10 of 100, 40 of 100
         "pixels": ["1.png", "3.png", "10.png", "2.png"],
     }

@@ -1,4 +1,4 @@
-"""The figures are there, of the size of their panels, and different data look different."""
+"""The plots exist, have the size of their panels, and differ for different data."""
 
 import json
 
@@ -134,12 +134,12 @@ def test_folds_are_read_together(tmp_path):
 def test_what_can_not_be_read_together(tmp_path):
     for number in (1, 2):
         write(tmp_path / f"{number}/test.roi.json", [row(1, 0.4)])
-    with pytest.raises(DatasetError, match=r"annotation 1 of 1\.png was tested in .*1.* and in .*2.*: name one"):
+    with pytest.raises(DatasetError, match=r"annotation 1 of 1\.png was tested in .*1.* and in .*2.*: give one"):
         read_rois(tmp_path)
     with pytest.raises(DatasetError, match=r"1\.png: not in the files of --ann"):
         read_rois(tmp_path / "1", {})
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetError, match=r"empty: no test\.roi\.json in it or below"):
+    with pytest.raises(DatasetError, match=r"empty: no test\.roi\.json in this folder or below: run hipdet test"):
         read_rois(tmp_path / "empty")
 
 
@@ -173,7 +173,7 @@ def test_means_of_epochs_and_validation(tmp_path):
     assert "epoch" not in log.training
 
 
-def test_what_was_trained_again_counts(tmp_path):
+def test_what_was_trained_again_is_used(tmp_path):
     """An interruption in epoch 2, of which steps 30 and 40 were logged, and a last line cut short."""
     write_log(
         tmp_path, [trained(1, 20, 4.0), trained(2, 30, 9.0), trained(2, 40, 9.0), validated(2, 0.1)], end='\n{"loss": 3'

@@ -51,7 +51,7 @@ def test_boxes_are_where_they_belong(films):
     assert sheet.shape == (HEAD + 100 + caption_height(SIDE) + 4, 2 * (SIDE + 4), 3)
     first = sheet[HEAD + 2 :, 2 : 2 + SIDE]
     yellow, red = is_colour(first, YELLOW), is_colour(first, RED)
-    # the label from 10, 10 to 50, 50 stands at 20..100; that of the detection at 40..120
+    # the label from 10, 10 to 50, 50 is drawn at 20..100, the detection at 40..120
     assert yellow[20, 20:100].all()
     assert yellow[20:80, 20].all()  # below, its text is pushed up into the film
     assert red[40, 40:120].all()
@@ -121,8 +121,8 @@ def test_what_can_not_be_read(films):
     with pytest.raises(DatasetError, match="no film to draw"):
         write_sheets([], films, films / "s.png")
     assert not (films / "s.png").exists()
-    odd = [pictured(9), PicturedFilm("../1.png")]
-    assert write_sheets(odd, films, films / "s.png", side=SIDE, strict=False) == [films / "s.png"]
+    unreadable = [pictured(9), PicturedFilm("../1.png")]
+    assert write_sheets(unreadable, films, films / "s.png", side=SIDE, strict=False) == [films / "s.png"]
 
 
 def film(name, iou=None, score=None, flags=(), source=""):
@@ -176,7 +176,7 @@ def test_below_is_strict():
 def test_named_in_the_order_of_the_names():
     films = [film("x/1.png"), film("x/2.png"), film("y/1.png")]
     assert names(named(films, ["y/", "1.png"])) == ["y/1.png", "x/1.png"]
-    with pytest.raises(DatasetError, match="--names z: none of 3 film names has this in it"):
+    with pytest.raises(DatasetError, match="--names z: none of the 3 film names contains it"):
         named(films, ["1", "z"])
 
 

@@ -1,4 +1,4 @@
-"""Tables of folds read together, against figures worked out by hand."""
+"""Tables of folds read together, compared with metrics computed by hand."""
 
 import json
 
@@ -35,7 +35,7 @@ def out(tmp_path):
     return tmp_path
 
 
-def test_rois_stand_in_the_order_of_films(out):
+def test_rois_are_in_the_order_of_films(out):
     result = Result.read(out / "base", 2)
     assert result.key == [("a.png", 1), ("b.png", 3), ("c.png", 5)]
     assert result.iou.tolist() == [0.8, 0.4, 0.6]
@@ -43,7 +43,7 @@ def test_rois_stand_in_the_order_of_films(out):
     assert Result.read(out / "unfinished", 2) is None
 
 
-def test_figures(out):
+def test_metrics(out):
     metrics = Result.read(out / "base", 2).metrics()
     assert metrics["avg_iou"] == pytest.approx(0.6)
     assert metrics["folds"] == pytest.approx([0.6, 0.6])
@@ -57,7 +57,7 @@ def test_figures(out):
 
 
 def several_films_of_a_patient(out, films=4, patients=10, info=None):
-    """Two folds, each of `patients` with `films` equal films of one ROI; `new` is better by .1 for the odd ones."""
+    """Two folds, each of `patients` with `films` equal films of one ROI; `new` is better by .1 for odd-numbered patients."""
     names = [f"{fold}{patient}{film}.png" for fold in (0, 1) for patient in range(patients) for film in range(films)]
     (out / "folds").mkdir()
     rng = np.random.default_rng(0)
@@ -94,7 +94,7 @@ def test_films_of_a_patient_are_resampled_together(tmp_path, info, factor, resam
     assert base["resampled"] == new["resampled"] == resampled
     assert f"95% bootstrap interval, resampled: {resampled}. " in table.read_text()
     assert (tmp_path / "summary.csv").read_text().splitlines()[1].endswith(f",{resampled}")
-    # 80 films count as 20 patients: sqrt(4) times the width
+    # 80 films are resampled as 20 patients: sqrt(4) times the width
     width = np.diff(base["avg_iou_interval"])[0]
     assert width == pytest.approx(factor * 2 * 1.96 * of_patient.std() / 80**0.5, rel=0.1)
     # a gain of .1 for half of them: standard deviation .05

@@ -39,7 +39,7 @@ def test_a_failing_tool_tells_why(tmp_path):
     )
     with pytest.raises(ProgramError, match=r"experiment 3 failed: error: a\.json: no such file\n.*log") as error:
         run_program([tool], [], 1, tmp_path / "log", "experiment 3")
-    assert "carry on" in str(error.value)
+    assert "to resume" in str(error.value)
     tool = script(tmp_path, "raise ValueError('odd')")
     with pytest.raises(ProgramError, match="ValueError: odd"):
         run_program([tool], [], 1, tmp_path / "log", "experiment 3")

@@ -2,7 +2,7 @@
 {
   const at = id => document.getElementById(id);
   const SVG = 'http://www.w3.org/2000/svg';
-  const NEAR = '1200px';  // cards this far from the window have their picture
+  const NEAR = '1200px';  // cards within this distance of the window have their picture
 
   const films = [...document.querySelectorAll('script.film')].map((block, place) => {
     const film = JSON.parse(block.textContent);
@@ -31,7 +31,7 @@
     return made;
   };
 
-  // the text of a label stands below it, that of a detection above, both inside the film
+  // the text of a label is below it, that of a detection above it, both inside the film
   const figure = (mark, film) => {
     const [x0, y0, x1, y1] = mark.box;
     const made = element('span', mark.text, 'figure');
@@ -72,7 +72,7 @@
     ...film.flags,
   ].filter(Boolean).join(' \u00b7 ');
 
-  // pictures are there while a card is near the window: thousands of them stay light
+  // a card has its picture only near the window, so that thousands of films need little memory
   const watcher = new IntersectionObserver(seen => {
     for (const { target, isIntersecting } of seen) {
       const stage = target.firstChild;
@@ -166,7 +166,7 @@
   });
   addEventListener('resize', () => { if (open !== null && shown[open].jpeg) fit(); });
 
-  // in the grid arrows go from card to card
+  // in the grid the arrow keys move from card to card
   const beside = (card, key) => {
     const index = shown.indexOf(card.film);
     if (key === 'ArrowLeft') return shown[index - 1];
@@ -198,7 +198,7 @@
 
   const choices = (id, values) => {
     const unique = [...new Set(values)].sort(compare);
-    // a leading sign keeps values apart from those of the first options
+    // the leading = distinguishes these values from those of the fixed options
     at(id).append(...unique.map(value => {
       const made = element('option', value || 'no data set');
       made.value = `=${value}`;
