@@ -27,7 +27,7 @@ def test_a_zip_that_names_its_own_folder(tmp_path):
     assert [(file.name, file.read()) for file in files_below(tmp_path, zips=True)] == [("x/./a/1.dcm", b"one")]
 
 
-def test_folders_and_zips_alike(tmp_path):
+def test_folders_and_zips_are_listed_alike(tmp_path):
     write(tmp_path / "b/1", b"one")
     write(tmp_path / ".cache/x", b"")
     write(tmp_path / "b/._1", b"")
@@ -130,7 +130,7 @@ def test_a_file_under_the_data_root_or_from_here(tmp_path, monkeypatch):
     assert coco_file(Path("here.json"), root) == Path("here.json")
     assert coco_file(Path("both.json"), None) == Path("both.json")
     assert coco_file(root / "there.json", Path("elsewhere")) == root / "there.json"
-    with pytest.raises(ConfigError, match=r"--ann none.json: no such file, neither in .*root nor here"):
+    with pytest.raises(ConfigError, match=r"--ann none.json: no such file in .*root or the working directory"):
         coco_file(Path("none.json"), root)
     with pytest.raises(ConfigError, match=r"--ann there.json: no such file$"):
         coco_file(Path("there.json"), None)
