@@ -90,7 +90,7 @@ def whole_length(file: BinaryIO, element: PixelElement, uid: Any, expected: int)
         expected: Bytes of the uncompressed pixels.
     """
     if (element.length == UNDEFINED) == (uid in _NATIVE):
-        raise RadiographError(f"the header says {syntax_name(uid)}, but the pixel data aren't encoded so: export it again")
+        raise RadiographError(f"pixel data aren't {syntax_name(uid)}, which the header declares: export the film again")
     if element.length == UNDEFINED:
         return _fragments_length(file, element.start, uid)
     here = element.length

@@ -85,8 +85,8 @@ def of(**changes):
         (of(BitsStored=17), "BitsStored is 17, expected 1 to 16"),
         (film(DEEP, "1.2.3.4", data=fragments(CODE)), r"unknown transfer syntax \(1\.2\.3\.4\), for which no decoder"),
         (film(DEEP, PATIENT, data=fragments(CODE)), "compressed as an unknown transfer syntax, for which"),
-        (NATIVE.replace(b"OW\0\0\0\x20\0\0", b"OW\0\0\xff\xff\xff\xff"), "the header says Explicit VR Little Endian, but"),
-        (NATIVE.replace(EXPLICIT.encode(), RLE.encode()), "the header says RLE Lossless, but the pixel data aren't encoded so"),
+        (NATIVE.replace(b"OW\0\0\0\x20\0\0", b"OW\0\0\xff\xff\xff\xff"), "pixel data aren't Explicit VR Little Endian"),
+        (NATIVE.replace(EXPLICIT.encode(), RLE.encode()), "pixel data aren't RLE Lossless, which the header declares"),
     ],
 )  # fmt: skip
 def test_faulty_films(data, message):
