@@ -75,6 +75,6 @@ def get_patients(cocos: Iterable[Mapping[str, Any]]) -> dict[Hashable, Hashable]
     for coco in cocos:
         for image, mark in zip(coco.get("images", ()), marks(coco)):
             if image.get("patient") and mark != UNKNOWN:
-                whose = image.get("source") or "", image["patient"]
-                found[image["file_name"]] = Group(*whose) if mark == GUESSED else whose
+                patient = image.get("source") or "", image["patient"]
+                found[image["file_name"]] = Group(*patient) if mark == GUESSED else patient
     return found

@@ -82,8 +82,8 @@ class HipDetector:
 
     @property
     def settings(self) -> str:
-        """Everything apart from the film that its results depend on; stored results are looked up by it."""
-        return (
+        """Everything that results depend on, apart from the film."""
+        return (  # stored results are looked up by this text, so old words stay in it
             f"results {RESULTS_VERSION}, {self.model.fingerprint}, rois {self.rois}, odd films {self.find_orientation}, "
             f"limits {self.limits}, long side {self.at_least}, {self.runtime}"
         )

@@ -131,5 +131,5 @@ def has_late_metadata(file: BinaryIO) -> bool:
     position = file.tell()
     names = _png_chunks(file)
     file.seek(position)
-    behind = names[names.index(b"IDAT") :] if b"IDAT" in names else []
-    return any(name in (b"eXIf", b"tEXt", b"zTXt", b"iTXt") for name in behind)
+    late = names[names.index(b"IDAT") :] if b"IDAT" in names else []
+    return any(name in (b"eXIf", b"tEXt", b"zTXt", b"iTXt") for name in late)

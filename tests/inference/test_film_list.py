@@ -1,6 +1,6 @@
-"""Speed that is counted, not timed: what is opened, decoded, copied and computed for a film.
+"""Lists of films; how often a film is opened, decoded, copied and run, which is counted, not timed.
 
-Films that were decoded at a fraction of their size: boxes end up where they belong.
+Films that are decoded at a fraction of their size have the same boxes.
 """
 
 import io

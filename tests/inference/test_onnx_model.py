@@ -1,6 +1,6 @@
-"""Exports in OpenVINO as in onnxruntime.
+"""OpenVINO gives the same results as onnxruntime.
 
-The model that comes with hipdet, on synthetic films of a source that it hasn't seen, and on real ones that it has.
+The bundled model, on synthetic films of a source that no training used, and on real films that it was trained on.
 """
 
 import csv

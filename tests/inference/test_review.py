@@ -1,7 +1,4 @@
-"""
-
-How inverted, lying and upside-down films are told, on drawn films whose readings are known.
-"""
+"""Review: measures, limits and flags; inverted and rotated films are recognised, on drawn films with known detections."""
 
 import csv
 import json
