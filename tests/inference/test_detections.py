@@ -124,7 +124,7 @@ LEFT, RIGHT, BELOW = [40, 200, 120, 280], [200, 205, 280, 285], [60, 390, 140, 4
 
 
 @pytest.mark.parametrize(
-    ("found", "shown", "laterality", "expected"),
+    ("found", "shown", "patient_side", "expected"),
     [
         (reading(), 0, "left", []),
         (reading(LEFT), 1, None, [""]),
