@@ -45,7 +45,7 @@ class RoiCounts:
             return cls(classes, (_range(counts, source),))
         if set(counts) != set(classes):
             raise ConfigError(
-                f"{source}: numbers of ROIs for {sorted(counts)}, expected one for each class of {list(classes)}"
+                f"{source}: numbers of ROIs for {sorted(counts)}, expected one for each of {list(classes)}"
             )
         return cls(classes, tuple(_range(counts[name], source) for name in classes))
 

@@ -55,7 +55,7 @@ def test_folders_that_are_not_kept_are_not_listed(tmp_path):
 @pytest.mark.parametrize("name", ["../1", "/etc/1", "C:/1", "a\\..\\1"])
 def test_members_that_lead_out(tmp_path, name):
     zipped(tmp_path / "a.zip", **{name: b""})
-    with pytest.raises(DatasetError, match=r"a\.zip: member .* leads out of the archive: pack it anew"):
+    with pytest.raises(DatasetError, match=r"a\.zip: member .* leads out of the archive: create the zip again"):
         list(files_below(tmp_path, zips=True))
 
 
@@ -150,7 +150,7 @@ def test_release(text, expected):
         (dict(mmengine="0.10.7", mmdet="3.3.0"), "mmcv is not installed"),
         (
             {"mmengine": "0.10.7", "mmcv-lite": "2.2.0", "mmdet": "3.3.0"},
-            "mmcv-lite is 2.2.0, which mmdet 3.3.0 refuses",
+            "mmcv-lite is 2.2.0, which mmdet 3.3.0 rejects",
         ),
         ({"mmengine": "0.10.7", "mmcv": "1.7.2", "mmdet": "2.28.2"}, "mmcv is 1.7.2 .*; mmdet is 2.28.2"),
         ({"mmengine": "0.7.1", "mmcv": "2.1.0", "mmdet": "3.3.0"}, "mmengine is 0.7.1"),

@@ -161,7 +161,7 @@ def test_crops_of_other_names(tmp_path):
         ([row(bbox=(1, 2, 3))], r"detection 1 has bbox \[1, 2, 3\], expected \[x, y, width, height\]"),
         ([row(bbox=(1, 2, 3, 0))], "expected .x, y, width, height"),
         ([{**row(), "turned": 45}], "turned 45"),
-        ([{**row(), "patient_side": "../x"}], "patient_side '../x': expected .* left, right or nothing"),
+        ([{**row(), "patient_side": "../x"}], "patient_side '../x', expected .* left, right or nothing"),
         ([{**row(), "patient_side": None}], "patient_side None"),
         ([{**row(), "label": ""}], "detection 1 has label '', expected the name of a class"),
         ([{**row(), "label": 3}], "detection 1 has label '3'"),
