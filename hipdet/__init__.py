@@ -1,7 +1,7 @@
 """hipdet: ROI detection in radiographs, a model-zoo plug-in for MMDetection 3.x.
 
-Importing hipdet has no effect: ``hipdet.plugin`` registers the mmdet components, ``hipdet.mmcv_lite.install()`` makes
-mmcv-lite usable by mmdet.
+Importing hipdet has no side effects.  ``hipdet.plugin`` registers the mmdet components, and
+``hipdet.mmcv_lite.install()`` lets mmdet run on mmcv-lite.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m hipdet``: the command ``hipdet``."""
+"""``python -m hipdet`` runs the command ``hipdet``."""
 
 from hipdet.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Registers hipdet's components into mmdet's registries: ``custom_imports=dict(imports=['hipdet.plugin'])``."""
+"""Registers hipdet's components with mmdet; configs have ``custom_imports=dict(imports=['hipdet.plugin'])``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hipdet.core.versions import check_versions
 
 check_versions()
 mmcv_lite.install()
-mmcv_lite.import_torchvision()  # before mmengine's environment report trips over one that doesn't import
+mmcv_lite.import_torchvision()  # first: mmengine's environment report fails on a broken one
 
 from hipdet.engine import checkpoint, checkpoint_hooks, dataset, hooks, loop, schedule, transforms  # noqa: E402, F401
 from hipdet.evaluation import roi_metric  # noqa: E402, F401

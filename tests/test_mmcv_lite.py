@@ -1,4 +1,4 @@
-"""The stand-in for mmcv's compiled extension, in processes of their own: imports can't be taken back."""
+"""The stand-in for mmcv's compiled extension, tested in new processes, as imports can't be undone."""
 
 import sys
 
@@ -32,7 +32,7 @@ SCRIPT = "import sys; from mmdet.models import SSDHead; import hipdet.plugin; pr
 
 
 def test_a_script_that_imports_mmdet_first(tmp_path):
-    """As ``python SCRIPT`` does: its folder comes first, it is ``__main__``, and its arguments are its own."""
+    """As with ``python SCRIPT``: its folder is searched first, it is ``__main__``, and it gets its own arguments."""
     (tmp_path / "beside.py").write_text("NAME = 'neighbour'")
     (tmp_path / "script.py").write_text(f"from beside import NAME\n{SCRIPT}\nprint(NAME)\nsys.exit(3)")
     done = run_python("-m", "hipdet.mmcv_lite", "script.py", "a", "--b", cwd=tmp_path)
@@ -79,7 +79,7 @@ if __name__ == "__main__":
 
 
 def test_processes_that_a_training_spawns_find_mmdets_classes(tmp_path):
-    """They run the console script or ``tools/train.py`` again, then unpickle mmdet's wrappers of data sets."""
+    """They run the console script or ``tools/train.py`` again, then unpickle mmdet's dataset wrappers."""
     (tmp_path / "train.py").write_text(SPAWNING_TRAINING)
     done = run_python("train.py", cwd=tmp_path)
     assert done.stdout.splitlines()[-1:] == ["['ConcatDataset']"], done.stderr
@@ -96,7 +96,7 @@ def test_a_script_that_imports_mmdet_first_on_two_ranks(tmp_path):
 
 def test_no_such_script(tmp_path):
     done = run_python("-m", "hipdet.mmcv_lite", "none.py", cwd=tmp_path)
-    assert (done.returncode, done.stderr.strip()) == (1, "error: none.py: no such script")
+    assert (done.returncode, done.stderr.strip()) == (1, "error: none.py: no such script: check the path")
 
 
 def test_importing_hipdet_alone_loads_neither_torch_nor_mm():
@@ -107,7 +107,7 @@ def test_importing_hipdet_alone_loads_neither_torch_nor_mm():
 
 
 def test_importing_hipdet_has_no_effect():
-    """Neither on what Python finds, nor on mmdet's registries, whatever was imported before."""
+    """It changes neither the import system nor mmdet's registries, whatever was imported before."""
     code = (
         "import sys, mmengine; before = set(sys.modules), list(sys.meta_path); import hipdet; "
         "print(sorted(set(sys.modules) - before[0]), sys.meta_path == before[1])"
@@ -116,7 +116,7 @@ def test_importing_hipdet_has_no_effect():
 
 
 def test_a_detector_in_an_environment_with_mmengine_alone():
-    """As with an mmdet that hipdet doesn't work with: a detector needs neither."""
+    """As where hipdet doesn't support the installed mmdet: a detector needs neither mmdet nor mmcv."""
     code = (
         "import sys, mmengine; sys.modules['mmdet'] = sys.modules['mmcv'] = None; "
         "import hipdet, numpy; films = [numpy.full((300, 300), 90, numpy.uint8)]; "
@@ -126,7 +126,7 @@ def test_a_detector_in_an_environment_with_mmengine_alone():
 
 
 def test_a_detector_of_a_config_needs_nothing_imported_before(tmp_path):
-    """Only opening it: a config of before says ``imports=['hipdet']``, which registers nothing."""
+    """Opening the config suffices: older ones have ``imports=['hipdet']``, which registers nothing."""
     (tmp_path / "config.py").write_text(
         f"_base_ = [{str(REPOSITORY / 'configs/hip_roi_small.py')!r}]\n"
         "custom_imports = dict(_delete_=True, imports=['hipdet'], allow_failed_imports=False)\n"
@@ -193,7 +193,7 @@ print(kept.tolist())
 """
 
 
-def test_a_torchvision_that_does_not_import_is_as_good_as_none():
+def test_a_torchvision_that_does_not_import_is_treated_as_missing():
     found = run(BROKEN_TORCHVISION)
     assert found.stdout.strip().endswith("[1, 2]"), found.stderr
 

@@ -1,4 +1,4 @@
-"""What messages, docstrings and documents name is there: scripts, commands, modules and files."""
+"""Scripts, commands, modules and files that messages, docstrings and documents name exist."""
 
 import importlib
 import re
@@ -10,7 +10,7 @@ import pytest
 from hipdet.cli.main import COMMANDS
 from places import REPOSITORY
 
-# they tell of old names
+# these describe old names
 HISTORY = {"CHANGELOG.md", "docs/upgrading.md", "tests/test_names.py", "tests/test_wheel.py"}
 OLD_SCRIPTS = {
     "agreement", "annotate", "benchmark", "browse_dataset", "convert", "crop", "cross_validate", "design_anchors", "export",
@@ -30,7 +30,7 @@ COMMAND = re.compile(r"(?:`|^ {2}|\$ )hipdet ([a-z][a-z-]*)\b", re.MULTILINE)
 
 
 def texts():
-    """Name and content of every file in which somebody reads a name; those of today, committed or not."""
+    """Name and content of every text file in the working tree, committed or not."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, text=True)
     if done.returncode:
@@ -43,7 +43,7 @@ def texts():
 
 
 def in_documents():
-    """As :func:`texts`, what is no test."""
+    """As :func:`texts`, without tests."""
     return ((name, text) for name, text in texts() if not name.startswith("tests/"))
 
 
@@ -59,7 +59,7 @@ def test_files_that_are_named_are_there():
 
 
 def is_there(dotted):
-    """Whether it is a module, or something in one."""
+    """Whether `dotted` is a module, or something inside one."""
     parts = dotted.split(".")
     for count in range(len(parts), 0, -1):
         try:

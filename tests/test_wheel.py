@@ -25,7 +25,7 @@ PARTS = (
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Names in a wheel built where an older hipdet was built before."""
+    """Names in a wheel that is built in a tree with the build folder of an older hipdet."""
     pytest.importorskip("setuptools")
     source = tmp_path_factory.mktemp("source")
     for name in PARTS:

@@ -1,1 +1,1 @@
-"""What every folder needs: boxes, classes, errors, files, tables, configs as text, versions.  No torch, no mm*."""
+"""What every other folder uses: boxes, classes, errors, files, tables, configs as text, versions.  No torch, no mm*."""

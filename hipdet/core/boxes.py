@@ -5,7 +5,7 @@ radiograph, ``x0 <= x < x1``.  COCO's ``[x, y, w, h]`` exists only in files.
 
 Left and right: films are shown as if the patient faced the reader, so the picture's left is the patient's right.
 
-The half of the picture that an ROI lies in says nothing: a film of one hip shows it in the middle, or at either edge.
+The half of the picture doesn't tell the side of an ROI: a film of one hip shows it in the middle or at either edge.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hipdet.core.classes import OTHER_SIDE, RoiCounts
 Boxes = NDArray[np.float64]
 D = TypeVar("D", bound="Detections")
 
-ON_IGNORED = 0.5  # a box lies on an ignored one if at least this part of it does; with an IoU of a half it does, too
+ON_IGNORED = 0.5  # the share of a box inside an ignored one from which it is ignored, too; an IoU of 0.5 implies it
 
 
 def as_boxes(boxes: ArrayLike) -> Boxes:
@@ -60,31 +60,31 @@ def iou_matrix(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
 
 
 def share_matrix(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
-    """The part of every box of `a` ``[N, 4]`` that lies in each of `b` ``[M, 4]``, as ``[N, M]``; 0 for one without area."""
+    """The share of every box of `a` ``[N, 4]`` inside each box of `b` ``[M, 4]``, as ``[N, M]``; 0 for a box without area."""
     a, b = as_boxes(a), as_boxes(b)
     return _share(_common_area(a[:, None], b[None]), area(a)[:, None])
 
 
 def paired_iou(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
-    """IoU ``[N]`` of each box of `a` ``[N, 4]`` with the box of `b` ``[N, 4]`` in its place; 0 where the union is empty."""
+    """IoU ``[N]`` of each box of `a` ``[N, 4]`` with the box of `b` ``[N, 4]`` in the same row; 0 if the union is empty."""
     a, b = as_boxes(a), as_boxes(b)
     common = _common_area(a, b)
     return _share(common, area(a) + area(b) - common)
 
 
 def _common_area(a: Boxes, b: Boxes) -> NDArray[np.float64]:
-    """Of boxes ``[..., 4]`` that are broadcast against each other."""
+    """Areas of the intersections of boxes ``[..., 4]``, which are broadcast against each other."""
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     return np.prod(np.clip(sides, 0, None), axis=-1)
 
 
 def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`part` / `whole`, 0 where that is empty."""
+    """`part` / `whole`; 0 where `whole` is 0."""
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
 def turn_boxes(boxes: ArrayLike, quarters: int, width: float, height: float) -> Boxes:
-    """`boxes` ``[N, 4]`` on a film of this size, after it is turned by 90 degrees counter-clockwise `quarters` times."""
+    """Rotate `boxes` ``[N, 4]`` with a film of `width` x `height` px, `quarters` times by 90 degrees counter-clockwise."""
     boxes = as_boxes(boxes)
     for _ in range(quarters % 4):  # (x, y) goes to (y, width - x)
         boxes = np.stack([boxes[:, 1], width - boxes[:, 2], boxes[:, 3], width - boxes[:, 0]], axis=1)
@@ -93,24 +93,24 @@ def turn_boxes(boxes: ArrayLike, quarters: int, width: float, height: float) -> 
 
 
 def get_patient_side(picture_side: str | None) -> str | None:
-    """``left`` or ``right`` of the patient for the side of an upright AP film; None where that isn't known."""
+    """The patient's side, ``left`` or ``right``, for a side of an upright AP film; None where that isn't known."""
     return OTHER_SIDE.get(picture_side or "")
 
 
 def get_picture_side(patient: str | None) -> str | None:
-    """The way back: on which side of an upright AP film the patient's ``left`` or ``right`` is; None where it isn't known."""
+    """The inverse: the side of an upright AP film that shows the patient's `patient` side; None where that isn't known."""
     return OTHER_SIDE.get(patient or "")
 
 
 def sides_of_pairs(boxes: ArrayLike, labels: Sequence[Hashable]) -> list[str]:
-    """``left`` or ``right`` in the picture for the two of a class that stand side by side; empty where that isn't known.
+    """``left`` or ``right`` in the picture for two boxes of a class that are side by side; empty for any others.
 
-    Two stand side by side if the line through their centres is no steeper than 45 degrees, and neither reaches over the
-    other's centre: those are one ROI, found or drawn twice.
+    Two boxes are side by side if the line through their centres is no steeper than 45 degrees, and they are more than
+    half of the wider box apart in x: closer ones are one ROI, detected or drawn twice.
 
     Args:
         boxes: ``[N, 4]`` xyxy on the upright film, in pixels.
-        labels: The class of each.
+        labels: The class of each box.
     """
     boxes = as_boxes(boxes)
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -129,12 +129,12 @@ def sides_of_pairs(boxes: ArrayLike, labels: Sequence[Hashable]) -> list[str]:
 
 @dataclass(frozen=True)
 class Detections:
-    """What a network found on a film.
+    """What a network detected on a film.
 
     Attributes:
         boxes: ``[N, 4]`` xyxy in pixels of the film.
         scores: ``[N]``.
-        labels: ``[N]``, indices of classes.
+        labels: ``[N]``, class indices.
     """
 
     boxes: Boxes
@@ -142,14 +142,14 @@ class Detections:
     labels: NDArray[np.int64]
 
     def at(self: D, chosen: NDArray[Any]) -> D:
-        """Those that `chosen`, indices or a mask, names."""
+        """The detections that `chosen` selects by indices or as a mask."""
         return replace(self, boxes=self.boxes[chosen], scores=self.scores[chosen], labels=self.labels[chosen])
 
     def top(self: D, count: int) -> D:
-        """The `count` highest scores, best first; equal scores in the order of their boxes, so that input order is moot."""
+        """The `count` highest scores, best first; equal scores are sorted by their boxes, regardless of the input order."""
         return self.at(np.lexsort((*self.boxes.T[::-1], self.labels, -self.scores))[:count])
 
     def best(self: D, counts: RoiCounts, least_score: float = 0.0) -> D:
-        """The ROIs that a film may have, of those that score `least_score` or more."""
+        """The detections that score `least_score` or more, best first, and at most as many as `counts` allows."""
         enough = np.flatnonzero(self.scores >= least_score)
         return self.at(enough[counts.best(self.scores[enough], self.labels[enough])])

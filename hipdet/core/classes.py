@@ -1,6 +1,6 @@
-"""Classes of ROIs: how many of each a film has, and which change places in its mirror image.
+"""Classes of ROIs: how many of each a film has, and which ones swap in its mirror image.
 
-One rule for models' cards, detectors, flags, tests and command lines.
+Model cards, detectors, review flags, tests and command lines all use these rules.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ EXPECTED = "a number, or for every class a number or a range such as 1-2"
 
 @dataclass(frozen=True)
 class RoiCounts:
-    """The fewest and the most ROIs that a film has, of each class, or in all.
+    """The fewest and the most ROIs that a film has, of each class or of all classes together.
 
     Attributes:
         classes: Names, in the order of a model's labels.
-        ranges: Fewest and most of each class; of several classes that were given one number together a single range.
+        ranges: Fewest and most of each class, or a single range for all classes together.
     """
 
     classes: tuple[str, ...]
@@ -35,10 +35,10 @@ class RoiCounts:
 
     @classmethod
     def of(cls, counts: Counts, classes: Sequence[str], source: object = "rois") -> RoiCounts:
-        """From a number or a range, of all classes together, or from some by class; `source` is what an error names.
+        """Build from a number or range for all classes together, or from one per class; errors name `source`.
 
         Raises:
-            ConfigError: something else, or other classes.
+            ConfigError: `counts` is neither, or names other classes.
         """
         classes = tuple(classes)
         if not isinstance(counts, Mapping):
@@ -51,10 +51,10 @@ class RoiCounts:
 
     @classmethod
     def from_words(cls, words: Sequence[str], classes: Sequence[str], source: object = "--rois") -> RoiCounts:
-        """From what users type: ``2``, or ``heart=1 lung=1-2``.
+        """Parse what users type: ``2``, or ``heart=1 lung=1-2``.
 
         Raises:
-            ConfigError: something else, or other classes.
+            ConfigError: `words` are neither, or name other classes.
         """
         if len(words) == 1 and "=" not in words[0]:
             return cls.of(_typed(words[0], source), classes, source)
@@ -67,27 +67,27 @@ class RoiCounts:
         return cls.of(counts, classes, source)
 
     def to_json(self) -> int | list[int] | dict[str, int | list[int]]:
-        """As plain values, which `of` reads."""
+        """Plain values, from which `of` builds the same counts."""
         if self.together:
             return _plain(self.ranges[0])
         return {name: _plain(each) for name, each in zip(self.classes, self.ranges)}
 
     @property
     def together(self) -> bool:
-        """Whether one range is that of all classes together, or of the only one."""
+        """Whether a single range holds for all classes together, or there is only one class."""
         return len(self.ranges) == 1
 
     @property
     def most(self) -> int:
-        """ROIs that a film has at most."""
+        """The most ROIs that a film has, of all classes together."""
         return sum(most for _, most in self.ranges)
 
     def best(self, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The indices of the ROIs that a film may have: the highest scores of each class, best first.
+        """Indices of the highest scores, best first, as many as a film may have of each class.
 
         Args:
             scores: ``[N]``.
-            labels: Indices of classes ``[N]``.
+            labels: Class indices ``[N]``.
         """
         order = np.argsort(-scores, kind="stable")
         if self.together:
@@ -98,11 +98,11 @@ class RoiCounts:
         return order[kept]
 
     def too_few(self, labels: NDArray[np.int64]) -> bool:
-        """Whether ROIs of these classes, ``[N]``, are fewer than a film has."""
+        """Whether ROIs with these class indices ``[N]`` are fewer than a film has."""
         return any(found < least for found, (least, _) in zip(self._found(labels), self.ranges))
 
     def too_many(self, labels: NDArray[np.int64]) -> bool:
-        """Whether ROIs of these classes, ``[N]``, are more than a film has."""
+        """Whether ROIs with these class indices ``[N]`` are more than a film has."""
         return any(found > most for found, (_, most) in zip(self._found(labels), self.ranges))
 
     def _found(self, labels: NDArray[np.int64]) -> list[int]:
@@ -115,7 +115,7 @@ def _range(count: Any, source: object) -> Range:
     ends = [count, count] if isinstance(count, (int, np.integer)) else count
     whole = isinstance(ends, (list, tuple)) and all(isinstance(end, (int, np.integer)) for end in ends)
     if not whole or any(isinstance(end, bool) for end in ends) or len(ends) != 2 or not 0 <= ends[0] <= ends[1] >= 1:
-        raise ConfigError(f"{source}: number of ROIs {count!r}, expected {EXPECTED}, and at least 1 at most")
+        raise ConfigError(f"{source}: number of ROIs {count!r}, expected {EXPECTED}, with a maximum of at least 1")
     return int(ends[0]), int(ends[1])
 
 
@@ -134,7 +134,7 @@ OTHER_SIDE = {"left": "right", "right": "left"}
 
 
 def sided_pairs(classes: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of `classes` whose names are the same but for left and right, in any case; the left one first."""
+    """Pairs of `classes` whose names differ only in left and right, in upper or lower case; the left one first."""
     names = {name.casefold(): name for name in classes}
     pairs = []
     for lower, name in names.items():
@@ -146,24 +146,24 @@ def sided_pairs(classes: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def mirrored_labels(metainfo: Mapping[str, Any], where: str, mirroring: str = "") -> tuple[int, ...]:
-    """For the index of every class that of the class which a mirror image makes of it: its own, but for ``mirrored_pairs``.
+    """The index that each class has in a mirror image: its own, or that of its partner in ``mirrored_pairs``.
 
     Args:
-        metainfo: With ``classes`` and, where some change places, ``mirrored_pairs``.
-        where: What to call this metainfo in an error.
-        mirroring: What makes mirror images; empty where nothing does.
+        metainfo: Has ``classes`` and, if some of them swap, ``mirrored_pairs``.
+        where: What errors call this metainfo.
+        mirroring: The transform that mirrors films; empty if none does.
 
     Raises:
-        ConfigError: something mirrors films with left and right classes and no pairs are named, or pairs that aren't pairs
-            of different classes.
+        ConfigError: films with left and right classes are mirrored without ``mirrored_pairs``, or these aren't pairs of
+            different classes.
     """
     classes, pairs = list(metainfo["classes"]), metainfo.get("mirrored_pairs")
     if pairs is None:
         if mirroring and (sided := sided_pairs(classes)):
             listed = ", ".join(f"{first!r} and {second!r}" for first, second in sided)
             raise ConfigError(
-                f"{where}: {mirroring} mirrors films, and {listed} change places in a mirror image: "
-                f"add mirrored_pairs={sided} to metainfo, beside classes; or mirrored_pairs=[] if none do"
+                f"{where}: {mirroring} mirrors films, and {listed} swap in a mirror image: "
+                f"add mirrored_pairs={sided} to metainfo, next to classes; or mirrored_pairs=[] if no classes swap"
             )
         return tuple(range(len(classes)))
     sequences = isinstance(pairs, (list, tuple)) and all(isinstance(pair, (list, tuple)) for pair in pairs)
@@ -175,7 +175,7 @@ def mirrored_labels(metainfo: Mapping[str, Any], where: str, mirroring: str = ""
     if unknown := [name for name in names if name not in classes]:
         raise ConfigError(f"{where}: mirrored_pairs names {unknown[0]!r}, expected one of the classes {list(classes)}")
     if twice := [name for name in names if names.count(name) > 1]:
-        raise ConfigError(f"{where}: mirrored_pairs names {twice[0]!r} twice, expected each class once at most")
+        raise ConfigError(f"{where}: mirrored_pairs names {twice[0]!r} twice, expected each class at most once")
     labels = list(range(len(classes)))
     for pair in pairs:
         first, second = map(classes.index, pair)

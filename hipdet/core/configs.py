@@ -1,4 +1,4 @@
-"""Configs: read by name, as text without running them, made fit for other machines, and where they say that films are."""
+"""Configs: opened by name, parsed without running them, freed of this machine's paths; and where their data root is."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from hipdet.core.errors import ConfigError
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-DEFAULT = "data"  # the data root of configs: the folder in the working directory, or $HIPDET_DATA
+DEFAULT = "data"  # the data root in configs: a folder in the working directory, or $HIPDET_DATA
 DATA, FOLD = "HIPDET_DATA", "HIPDET_FOLD"
-FOLD_PLACE = f"{{{FOLD}}}"  # in names of files
+FOLD_PLACE = f"{{{FOLD}}}"  # placeholder in file names
 
 
 def default_root() -> str:
-    """The folder of films and annotations where none is given: ``$HIPDET_DATA`` as a whole path, else ``data``."""
+    """The default folder of films and annotations: ``$HIPDET_DATA`` as an absolute path, else ``data``."""
     root = os.environ.get(DATA)
-    return os.path.abspath(root) if root else DEFAULT  # whole, as `in_place` would take data/films for one of a config
+    return os.path.abspath(root) if root else DEFAULT  # absolute, as `in_place` would change data/films again
 
 
 def in_place(path: str) -> str:
-    """`path` of a config, a data root or what begins with one: its ``data`` is :func:`default_root`, its fold `in_fold`.
+    """Replace ``data`` at the start of a config's `path` by :func:`default_root`, and its placeholder by :func:`in_fold`.
 
-    What it gives stays as it is when it comes here again: commands put the root in place, then data sets and metrics do.
+    A second call changes nothing: commands call it first, and data sets and metrics call it again.
 
-    This is done here and not by mmengine's placeholders, which paste the value into the config's source, where a folder's
-    name would run.
+    mmengine's own placeholders aren't used, as they paste the value into the config's source, where a folder's name would
+    be run as code.
 
     Raises:
-        ConfigError: a ``$HIPDET_FOLD`` that isn't a number.
+        ConfigError: ``$HIPDET_FOLD`` isn't a number.
     """
     path = in_fold(path)
     if path == DEFAULT:
@@ -44,10 +44,10 @@ def in_place(path: str) -> str:
 
 
 def in_fold(name: str) -> str:
-    """`name` of an annotation file of a config; its ``{HIPDET_FOLD}`` is that of the environment, else 0.
+    """Replace ``{HIPDET_FOLD}`` in the `name` of an annotation file by the environment variable, or by 0 if it isn't set.
 
     Raises:
-        ConfigError: a ``$HIPDET_FOLD`` that isn't a number.
+        ConfigError: ``$HIPDET_FOLD`` isn't a number.
     """
     fold = os.environ.get(FOLD) or "0"
     if FOLD_PLACE in name and not (fold.isascii() and fold.isdigit()):
@@ -56,13 +56,13 @@ def in_fold(name: str) -> str:
 
 
 def get_data_root(annotations: Path) -> Path:
-    """The folder that film names of `annotations` are below: that above ``annotations/``, else the file's own."""
+    """The folder that film names in the file `annotations` start from: the parent of ``annotations/``, or the file's own."""
     folder = annotations.parent
     return folder.parent if folder.name == "annotations" else folder
 
 
 def coco_file(name: Path, root: Path | None) -> Path:
-    """The COCO file called `name`, under the data root or from here.
+    """The COCO file `name`, searched for in the data root, then in the working directory.
 
     Raises:
         ConfigError: no such file.
@@ -70,7 +70,7 @@ def coco_file(name: Path, root: Path | None) -> Path:
     for path in [name] if root is None else [root / name, name]:
         if path.is_file():
             return path
-    raise ConfigError(f"--ann {name}: no such file" + ("" if root is None else f", neither in {root} nor here"))
+    raise ConfigError(f"--ann {name}: no such file" + ("" if root is None else f" in {root} or the working directory"))
 
 
 Settings = dict[str, Any]
@@ -78,16 +78,16 @@ Settings = dict[str, Any]
 # a path within other text, such as --log=/home/x/log; not the rest of https://example.org/x
 PATH_WITHIN = re.compile(r"""(?<=[\s=:,;'"(\[])(/(?!/)|~[/\\]|[A-Za-z]:\\)[^\s=:,;'")\]]+""")
 
-PASTED = "{{"  # mmengine pastes variables there before it runs a config
+PASTED = "{{"  # mmengine replaces what follows by a variable before it runs a config
 
 
 def read_settings(text: str) -> Settings:
-    """The settings of a config that mmengine dumped: ``name = value`` lines of literals and ``dict(...)``.
+    """Parse a config that mmengine dumped: ``name = value`` lines of literals and ``dict(...)``.
 
-    Nothing in `text` is run, as it may come from anywhere.
+    Nothing in `text` is run, as it may come from an untrusted source.
 
     Raises:
-        ConfigError: anything else in it.
+        ConfigError: `text` has anything else.
     """
     settings: Settings = {}
     try:
@@ -96,14 +96,14 @@ def read_settings(text: str) -> Settings:
                 case ast.Assign(targets=[ast.Name(id=name)], value=value):
                     settings[name] = ast.literal_eval(value)
                 case _:
-                    raise ValueError(f"line {statement.lineno} is no setting")
+                    raise ValueError(f"line {statement.lineno} isn't a setting: expected name = value")
         return settings
     except (SyntaxError, ValueError, TypeError, AttributeError, RecursionError, MemoryError) as error:
-        raise ConfigError(f"its config isn't one that mmengine dumped: {error}") from error
+        raise ConfigError(f"its config isn't one that mmengine dumped ({error})") from error
 
 
 class _DictCalls(ast.NodeTransformer):
-    """``dict(a=1)`` as ``{"a": 1}``, a literal."""
+    """Turns ``dict(a=1)`` into the literal ``{"a": 1}``."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
@@ -115,7 +115,7 @@ class _DictCalls(ast.NodeTransformer):
 
 
 def portable(settings: Settings) -> Settings:
-    """`settings` without the paths of this machine: films below ``data``, no folder of this run, no weights to start from."""
+    """`settings` without this machine's paths: films below ``data``, no work folder, no weights to start from."""
     roots = {root.rstrip("/") for root in _found(settings, "data_root")} - {""}
     moved: Settings = _without_paths(settings, sorted(roots, key=len, reverse=True))
     for key in ("work_dir", "launcher", "model_wrapper_cfg"):
@@ -123,13 +123,13 @@ def portable(settings: Settings) -> Settings:
     moved.update(load_from=None, resume=False)
     for part in (moved, moved.get("visualizer")):
         if isinstance(part, dict) and "vis_backends" in part:
-            part["vis_backends"] = [dict(type="LocalVisBackend")]  # others name an account, and send films there
-    _forget_weights(moved.get("model"))  # they are in the checkpoint
+            part["vis_backends"] = [dict(type="LocalVisBackend")]  # others name an account and upload films
+    _forget_weights(moved.get("model"))  # the checkpoint has all weights
     return moved
 
 
 def _forget_weights(part: Any) -> None:
-    """Clear every ``init_cfg`` that loads weights in a part of a model, and in the parts of it."""
+    """Clear every ``init_cfg`` that loads weights, in `part` of a model and in all parts below it."""
     if isinstance(part, dict):
         if next(_found(part.get("init_cfg"), "checkpoint"), None) is not None:
             part["init_cfg"] = None
@@ -140,12 +140,12 @@ def _forget_weights(part: Any) -> None:
 
 
 def annotation_files(loader: Any) -> list[str]:
-    """Names of the annotation files below a dataloader's settings, also within ``ConcatDataset`` and its like."""
+    """Names of all annotation files in a dataloader's settings, including those inside wrappers such as ``ConcatDataset``."""
     return [PureWindowsPath(name).name for name in _found(loader, "ann_file")]
 
 
 def _found(value: Any, key: str) -> Iterator[str]:
-    """All texts that stand under `key` at any depth."""
+    """All strings under `key`, at any depth of `value`."""
     if isinstance(value, dict):
         if isinstance(value.get(key), str):
             yield value[key]
@@ -173,20 +173,20 @@ def _without_paths(value: Any, roots: list[str]) -> Any:
 
 
 WIDTH = 116
-ANYWHERE = -sys.maxsize  # so far to the left that no line is too long
+ANYWHERE = -sys.maxsize  # as `used`: the value always stays on one line
 
 
 class Name(str):
-    """A text that is source, such as the name of a variable."""
+    """Source code that is written without quotes, such as the name of a variable."""
 
 
 def as_source(value: Any, indent: int = 0, used: int = 0) -> str:
-    """`value` as ``dict(...)``, lists, tuples and literals; broken into lines where it is too long.
+    """Source code of `value` with ``dict(...)``, lists, tuples and literals; too long a line is broken.
 
     Args:
-        value: Literals, or :class:`Name`; keys of dictionaries are identifiers, or ``**`` for another one's content.
-        indent: Of the line that it begins on.
-        used: Characters before it on that line, the indent included.
+        value: Literals, or :class:`Name`; dictionary keys are identifiers, or ``**`` to unpack another dictionary.
+        indent: Spaces at the start of the line that the value begins on.
+        used: Characters before the value on that line, including the indent.
     """
     if not isinstance(value, (Mapping, list, tuple)):
         return str(value) if isinstance(value, Name) else repr(value)
@@ -206,30 +206,28 @@ def as_source(value: Any, indent: int = 0, used: int = 0) -> str:
 
 
 PACKAGE = Path(__file__).resolve().parents[1]
-PLACES = (Path(), PACKAGE.parent, PACKAGE / ".mim")  # of configs: the working directory, a clone, an installed package
+PLACES = (Path(), PACKAGE.parent, PACKAGE / ".mim")  # where configs are: working directory, clone, package
 
 
 def read_config(name: str, components: bool = True) -> Config:
-    """The config at `name`, relative to the working directory, the clone or the installed package.
+    """Load the config at `name`, relative to the working directory, the clone or the installed package.
 
     Args:
         name: Path such as ``configs/hip_ssd_exp3.py``.
-        components: Also import what it registers; without, neither torch nor mmdet is loaded.
+        components: Also run its ``custom_imports``, which register components; if not, mmdet isn't loaded.
 
     Raises:
-        ConfigError: a config that isn't there.
+        ConfigError: no such config.
     """
-    from mmengine.config import Config  # here: it imports torch, and who reads anchors or plain texts needs none
+    from mmengine.config import Config  # here, because it imports torch, which plain text and anchors don't need
 
     path = next((path for place in PLACES if (path := place / name).is_file()), None)
     if path is None:
         known = next((place / "configs" for place in PLACES[1:] if (place / "configs").is_dir()), "configs")
-        raise ConfigError(f"{name}: no such config; see {known}")
+        raise ConfigError(f"{name}: no such config: choose one in {known}")
     root = os.environ.get(DATA)
     try:
-        if (
-            root
-        ):  # mmengine pastes it into configs that have it as a placeholder, where it would run: `in_place` is safe
+        if root:  # mmengine would paste it into a config that has it as a placeholder, and run it; `in_place` doesn't
             os.environ[DATA] = DEFAULT
         return Config.fromfile(path, import_custom_modules=components)
     finally:

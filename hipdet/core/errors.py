@@ -1,4 +1,4 @@
-"""Errors a user can fix.  Command-line tools print them without a traceback and exit with 2."""
+"""Errors that a user can fix.  The command line prints them without a traceback and exits with 2."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 class HipdetError(Exception):
-    """Base of every error that user input can cause: the message names the cause and how to fix it."""
+    """Base class of all errors that user input can cause; the message names the cause and the remedy."""
 
 
 class RadiographError(HipdetError):
@@ -14,11 +14,11 @@ class RadiographError(HipdetError):
 
     Attributes:
         reason: What is wrong, and how to fix it.
-        film: Its path or name; empty where that isn't known yet.
+        film: Path or name of the film; empty where that isn't known yet.
     """
 
     def __init__(self, reason: str, film: str = "") -> None:
-        super().__init__(reason, film)  # both, so that the error survives the way back from another process
+        super().__init__(reason, film)  # both, so that the error can be unpickled in another process
         self.reason = reason
         self.film = film
 
@@ -31,18 +31,18 @@ class DatasetError(HipdetError):
 
 
 class CheckpointError(HipdetError):
-    """A checkpoint that is missing, damaged, unsafe or of another model."""
+    """A checkpoint or an exported model that is missing, damaged, unsafe or of another model."""
 
 
 class ConfigError(HipdetError):
-    """A config whose parts contradict each other."""
+    """A config or an option that is missing, invalid or contradicts another one."""
 
 
 SHOWN = 20
 
 
 def raise_faults(subject: object, faults: Sequence[str]) -> None:
-    """Raise DatasetError with the number of `faults` in `subject` and the first 20 of them, if there are any."""
+    """Raise DatasetError if there are `faults`, with their number and the first 20 of them; `subject` is what has them."""
     if not faults:
         return
     lines = [f"{subject}: {len(faults)} fault{'s' if len(faults) > 1 else ''}", *faults[:SHOWN]]

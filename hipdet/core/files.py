@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, JSON read with suspicion, journals that grow, names that stay below their folder."""
+"""Files: atomic writes, JSON from untrusted sources, journals that grow by lines, and names that stay below a folder."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from hipdet.core.errors import DatasetError, HipdetError
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes the place of `path` if the block ends without an error.
+    """Yield a temporary path in the folder of `path`; it replaces `path` if the block ends without an error.
 
-    Readers never see half a file and an interrupted writer leaves the old one.  The folder is made when missing.
+    Readers never see half a file, and an interrupted writer leaves the old one.  A missing folder is made.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # the suffix is kept because writers such as Pillow choose the format by it
+    # the suffix is kept: writers such as Pillow choose the format by it
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}.", suffix=target.suffix)
     os.close(handle)
     temporary = Path(name)
@@ -42,12 +42,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def locked(path: Path, busy: str) -> Iterator[None]:
-    """Hold the lock file `path`.
+    """Hold the lock file `path` during the block.
 
     Raises:
-        DatasetError: `busy`, if another process holds it.
+        DatasetError: another process holds it; the message is `busy`.
     """
-    from filelock import FileLock, Timeout  # here: who only predicts needs no lock
+    from filelock import FileLock, Timeout  # here: prediction alone needs no lock
 
     try:
         with FileLock(path, timeout=0):
@@ -69,34 +69,34 @@ def write_csv(path: str | os.PathLike[str], rows: Iterable[Sequence[object]], li
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
-    """Write `content` as strict JSON (no NaN) to `path`, whole or not at all; same content, same bytes."""
+    """Write `content` as strict JSON (no NaN) to `path`, whole or not at all; the same content gives the same bytes."""
     write_json_files({Path(path): content})
 
 
 def write_json_files(contents: Mapping[Path, Any]) -> None:
-    """Write every value as :func:`write_json` does, none of them taking its place before all are written."""
+    """Write every value as :func:`write_json` does; no file is replaced before all are written."""
     with ExitStack() as stack:
         for path, content in contents.items():
             with stack.enter_context(replacing(path)).open("w", encoding="utf-8", newline="\n") as file:
-                # piece by piece: the text of 60,000 films takes several times the memory of their records
+                # in pieces: the text of 60,000 image records takes several times their memory
                 json.dump(content, file, indent=1, allow_nan=False, ensure_ascii=False)
                 file.write("\n")
 
 
 def leads_out(name: str) -> bool:
-    """Whether `name`, with ``/`` between its folders, can't be followed below one: absolute, upwards, of Windows, empty."""
+    """Whether the path `name`, separated by ``/``, isn't one below a folder: absolute, with ``..``, of Windows, or empty."""
     windows = "\\" in name or (":" in name and bool(PureWindowsPath(name).drive))
     path = PurePosixPath(name)
     return windows or "\0" in name or path.is_absolute() or ".." in path.parts or not path.parts
 
 
 def is_file_name(name: str) -> bool:
-    """Whether `name` is that of a file, without folders of either kind of slashes."""
+    """Whether `name` is a file name without folders, separated by ``/`` or by ``\\``."""
     return PureWindowsPath(name).name == name and not leads_out(name)
 
 
 def plain(value: Any) -> Any:
-    """`value` with the numpy scalars in it, also within dicts, lists and tuples, as Python's numbers."""
+    """`value` with its numpy scalars as Python numbers, also inside dicts, lists and tuples."""
     if isinstance(value, np.generic):
         return value.item()
     if type(value) is dict:
@@ -106,7 +106,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-MAX_SIDE = 20_000  # px; a 43 cm film at 50 um, the finest digitiser, has 8,600
+MAX_SIDE = 20_000  # px; a 43 cm film digitised at 50 um, which is the finest, has 8,600
 
 _repr = Repr()
 _repr.maxstring = _repr.maxother = _repr.maxlong = 80
@@ -114,15 +114,15 @@ _repr.maxlevel = 2
 
 
 def read_json(path: Path, expected: str, error: type[HipdetError] = DatasetError) -> Any:
-    """The content of `path`.
+    """The content of the JSON file `path`.
 
     Args:
         path: File.
-        expected: What it should be, for messages, such as ``predictions.json of hipdet predict``.
-        error: What is raised.
+        expected: What the file should be, for error messages, such as ``predictions.json of hipdet predict``.
+        error: Class of the error.
 
     Raises:
-        HipdetError: no such file, or one that isn't JSON.
+        HipdetError: no such file, or it isn't JSON.
     """
     try:
         return json.loads(path.read_bytes())
@@ -133,24 +133,24 @@ def read_json(path: Path, expected: str, error: type[HipdetError] = DatasetError
 
 
 def shown(value: object) -> str:
-    """`value` for a message: short, however large or deep it is."""
-    if type(value) is int and abs(value) < 10**15:  # ids, by the hundred thousand
+    """`value` as text for a message, shortened if it is long or deep."""
+    if type(value) is int and abs(value) < 10**15:  # fast, for hundreds of thousands of ids
         return str(value)
     return _repr.repr(value)
 
 
 def is_whole(value: object) -> bool:
-    """Whether it is a whole number and neither true nor false."""
+    """Whether `value` is a whole number and not a Boolean."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_side(value: object) -> bool:
-    """Whether it is a film's width or height: whole pixels, and not more than a radiograph can have."""
+    """Whether `value` can be a film's width or height: whole pixels, at most `MAX_SIDE`."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_SIDE
 
 
 def finite(value: object) -> float | None:
-    """`value` as float, None unless it is a finite number."""
+    """`value` as float; None if it isn't a finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
@@ -161,7 +161,7 @@ def finite(value: object) -> float | None:
 
 
 def finite_box(bbox: object) -> tuple[float, float, float, float] | None:
-    """COCO ``[x, y, width, height]``, None unless these are four finite numbers."""
+    """COCO ``[x, y, width, height]`` as floats; None if `bbox` isn't a list of four finite numbers."""
     numbers = [finite(value) for value in bbox] if isinstance(bbox, list) else []
     x, y, w, h = numbers if len(numbers) == 4 else [None] * 4
     return None if x is None or y is None or w is None or h is None else (x, y, w, h)
@@ -171,27 +171,27 @@ J = TypeVar("J", bound="Journal")
 
 
 class StorageError(HipdetError):
-    """A change that couldn't be stored: the disk is full, or the folder can't be written any more."""
+    """A change that couldn't be stored: the disk is full, or the folder is no longer writable."""
 
 
 class Journal:
-    """An open journal; a last line that was cut short goes with the next one that is written.
+    """An open JSON-lines journal.  An incomplete last line is removed when the next line is written.
 
-    Several processes may append to one, unless it is `busy`.
+    Several processes may append to one journal, unless `busy` is given.
 
     Args:
-        path: File; made if it isn't there.
-        busy: If given, nobody else can open it meanwhile, and this is what they are told.
-        synced: Lines are on the disk before :meth:`append` returns, not only in the hands of the system.
+        path: File; made if it is missing.
+        busy: Error message for other processes; if given, only one process can open the journal at a time.
+        synced: Flush lines to the disk before :meth:`append` returns.
 
     Raises:
-        DatasetError: somebody else has it, or its folder can't be written.
+        DatasetError: another process has the journal open, or its folder can't be written.
     """
 
     def __init__(self, path: Path, busy: str | None = None, synced: bool = False) -> None:
         self.path = path
         self._alone, self._synced = bool(busy), synced
-        self._kept: int | None = None  # of the file where nobody else writes: what is behind it was never acknowledged
+        self._kept: int | None = None  # size before a failed append, if no other process writes
         self._closing = ExitStack()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -210,17 +210,17 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Let others open it."""
+        """Close the file and release its lock."""
         self._closing.close()
 
     def records(self, skip_damaged: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Place of each record, in bytes, and the record, the oldest first.
+        """Byte offset and content of each record, the oldest first.
 
         Args:
-            skip_damaged: Of a cache, what can't be read is left out.
+            skip_damaged: Skip lines that can't be read, as a cache may; if not, they raise.
 
         Raises:
-            DatasetError: a line that is no JSON object.
+            DatasetError: a line isn't a JSON object.
         """
         place = 0
         with self.path.open("rb") as file:
@@ -235,22 +235,22 @@ class Journal:
                 if not fault:
                     yield place, record
                 elif not skip_damaged:
-                    remedy = "was it edited? Remove the line, or restore the file"
+                    remedy = "was the file edited? Remove the line, or restore the file"
                     raise DatasetError(f"{self.path}: line {number}: {fault}: {remedy}")
                 place += len(line)
 
     def at(self, place: int) -> dict[str, Any]:
-        """The record at a place that :meth:`records` or :meth:`append` gave."""
+        """The record at `place`, a byte offset from :meth:`records` or :meth:`append`."""
         with self.path.open("rb") as file:
             file.seek(place)
             record: dict[str, Any] = json.loads(file.readline())
         return record
 
     def append(self, records: Sequence[Mapping[str, Any]]) -> int:
-        """Store `records`; returns the place of the first.
+        """Store `records` and return the byte offset of the first one.
 
         Raises:
-            StorageError: they aren't stored, and nothing of them is.
+            StorageError: no record was stored.
         """
         lines = [json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n" for record in records]
         content = memoryview("".join(lines).encode("utf-8", "surrogatepass"))
@@ -258,7 +258,7 @@ class Journal:
         try:
             if self._spoiled:
                 self._file.truncate(self._whole_size() if self._kept is None else self._kept)
-            before, self._spoiled = self.path.stat().st_size, True  # half a line would spoil the next one
+            before, self._spoiled = self.path.stat().st_size, True  # a partial line would spoil the next one
             written = 0
             while written < len(content):
                 written += self._file.write(content[written:]) or 0
@@ -266,13 +266,13 @@ class Journal:
                 os.fsync(self._file.fileno())
         except OSError as error:
             self._kept = before if self._alone and before is not None else self._kept
-            with suppress(OSError):  # else it is cut off before the next line, or at the next start
+            with suppress(OSError):  # if this fails, too, the next append truncates
                 self._file.truncate(self._whole_size() if self._kept is None else self._kept)
             raise StorageError(f"{self.path.name}: not stored: {error.strerror}") from error
         self._spoiled, self._kept = False, None
-        return self._file.tell() - len(content)  # the end as it was then, whoever else has written
+        return self._file.tell() - len(content)  # `before` may be outdated: other processes append, too
 
     def _whole_size(self) -> int:
-        """Bytes up to the end of the last whole line: what stands behind it was never acknowledged."""
+        """Bytes up to the end of the last complete line; anything after it was never reported as stored."""
         with self.path.open("rb") as file:
             return sum(len(line) for line in file if line.endswith(b"\n"))

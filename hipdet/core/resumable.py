@@ -1,6 +1,6 @@
-"""Trainings that carry on: a folder with a record of what it was made from, and of what came out.
+"""Trainings that can be resumed: a folder that records the inputs of a training and its results.
 
-What is done film by film carries on by a :class:`hipdet.core.files.Journal`.
+Work on single films is resumed from a :class:`hipdet.core.files.Journal` instead.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ INPUTS, RECORD = "inputs.json", "record.json"
 
 
 def fingerprint(content: Any) -> str:
-    """SHA-256 of bytes, of a text, or of JSON content."""
+    """SHA-256 of bytes, of a string, or of anything that JSON can hold."""
     if not isinstance(content, (str, bytes)):
         content = json.dumps(content, sort_keys=True)
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
@@ -28,13 +28,13 @@ def fingerprint(content: Any) -> str:
 
 @contextmanager
 def alone_in(out: Path) -> Iterator[None]:
-    """Make the folder `out`, and let no other process work there meanwhile.
+    """Make the folder `out`, and keep other processes from using it during the block.
 
     Raises:
-        DatasetError: one does.
+        DatasetError: another process uses it.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with locked(out / ".lock", f"{out}: another run is at work here; wait for it or choose another --out"):
+    with locked(out / ".lock", f"{out}: another run is using this folder: wait until it ends, or choose another --out"):
         yield
 
 
@@ -45,33 +45,33 @@ class RunFolder:
     folder: Path
 
     def claim(self, inputs: Mapping[str, Any]) -> bool:
-        """Note `inputs`, fingerprints by name, in a new folder; refuse one that was made from others.
+        """Record `inputs`, fingerprints by name, in a new folder; check them in one that exists.
 
         Returns:
-            Whether it is new.
+            Whether the folder is new.
 
         Raises:
-            ConfigError: inputs differ.
+            ConfigError: the folder was made from other inputs.
         """
         path = self.folder / INPUTS
         if not path.is_file():
             write_json(path, inputs)
             return True
-        found = read_json(path, "inputs of a training: remove the folder to train it anew", ConfigError)
+        found = read_json(path, "inputs of a training: remove the folder to train again", ConfigError)
         differ = [name for name in inputs if found.get(name) != inputs[name]]
         if differ:
             raise ConfigError(
-                f"{self.folder}: holds a training with other settings ({', '.join(differ)} differ), those of "
-                f"its config.py: choose another --out or name, give the same settings, or remove the folder to train it anew"
+                f"{self.folder}: holds a training with other settings ({', '.join(differ)} differ), which its config.py "
+                f"shows: use the same settings, choose another --out or name, or remove the folder to train again"
             )
         return False
 
     @property
     def record(self) -> dict[str, Any] | None:
-        """What :meth:`finish` noted; None as long as there is something to do."""
+        """The record that :meth:`finish` wrote; None if the training isn't finished."""
         path = self.folder / RECORD
-        return read_json(path, "the record of a training: remove it and run again") if path.is_file() else None
+        return read_json(path, "the record of a training: remove the file and run again") if path.is_file() else None
 
     def finish(self, record: Mapping[str, Any]) -> None:
-        """Note what came out: all is done."""
+        """Write `record`, the results, which marks the training as finished."""
         write_json(self.folder / RECORD, record)

@@ -1,4 +1,4 @@
-"""Files of a data set where they lie: in folders, or in zip archives that stay packed."""
+"""Files of a data set, in folders or inside zip archives, which needn't be unpacked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import leads_out
 
-MAX_MEMBER = 1 << 30  # bytes; a film of 20,000 px a side and 16 bits has 0.8e9
+MAX_MEMBER = 1 << 30  # bytes; a 16-bit film of 20,000 px a side has 0.8e9
 _ZIP_ERRORS = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError)
 
 NameRule = Callable[[str], bool]
@@ -21,11 +21,11 @@ NameRule = Callable[[str], bool]
 
 @dataclass(frozen=True, order=True)
 class StoredFile:
-    """One file.
+    """One file, on disk or inside a zip.
 
     Attributes:
-        name: Path below the root of the data set with ``/``; a zip counts as a folder, without its ``.zip``.
-        path: Of the file, or of the zip it is in.
+        name: Path below the root of the data set, with ``/``; a zip is treated as a folder of its name without ``.zip``.
+        path: Path of the file, or of the zip that has it.
         member: Name inside the zip; None for a file on disk.
     """
 
@@ -35,19 +35,19 @@ class StoredFile:
 
     @property
     def base(self) -> str:
-        """Last part of `name`."""
+        """The last part of `name`."""
         return PurePosixPath(self.name).name
 
     def source(self) -> Path | bytes:
-        """What :func:`hipdet.radiographs.read.read_radiograph` takes: the path, or the bytes of a packed file.
+        """The path, or the bytes of a file in a zip: :func:`hipdet.radiographs.read.read_radiograph` takes both.
 
         Raises:
-            DatasetError: a packed file that can't be read.
+            DatasetError: the file can't be read from the zip.
         """
         return self.path if self.member is None else _read_member(self.path, self.member)
 
     def read(self) -> bytes:
-        """The content.
+        """The content of the file.
 
         Raises:
             DatasetError: it can't be read.
@@ -66,13 +66,13 @@ def files_below(
 ) -> Iterator[StoredFile]:
     """All files below `root` in the order of their names; with `zips` also those inside ``*.zip``.
 
-    Hidden files and folders are passed over, among them macOS's copies ``._a.jpg``; links to folders aren't followed.
+    Hidden files and folders are skipped, among them macOS's copies ``._a.jpg``; links to folders aren't followed.
 
     Args:
         root: Folder, or with `zips` a zip.
-        zips: Whether to look into archives.
-        keep: Whether to go into a folder, by its path below `root`: what isn't needed isn't listed.
-        wanted: Whether to take a file on disk, by its own name.
+        zips: Also list the files in zip archives.
+        keep: Takes the path of a folder below `root`; if it returns False, that folder isn't listed.
+        wanted: Takes the name of a file on disk; if it returns False, that file is skipped.
 
     Raises:
         DatasetError: no such folder, a folder or zip that can't be read, or a link that leads out of `root`.
@@ -102,8 +102,8 @@ def files_below(
 def _members(path: Path, prefix: str, keep: NameRule) -> Iterator[StoredFile]:
     for name in sorted(_open_zip(path).namelist()):
         parts = PurePosixPath(name).parts
-        if parts and leads_out(name):  # "./" stands for the archive itself
-            raise DatasetError(f"{path}: member {name!r} leads out of the archive: pack it anew")
+        if parts and leads_out(name):  # "./" is the archive itself
+            raise DatasetError(f"{path}: member {name!r} leads out of the archive: create the zip again")
         hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
         if name.endswith("/") or hidden or not all(keep(prefix + "/".join(parts[:n])) for n in range(1, len(parts))):
             continue
@@ -112,7 +112,7 @@ def _members(path: Path, prefix: str, keep: NameRule) -> Iterator[StoredFile]:
 
 @lru_cache(maxsize=16)
 def _open_zip(path: Path) -> zipfile.ZipFile:
-    """Kept open: reading the list of an archive of thousands of films takes longer than reading a film."""
+    """Open a zip and keep it open: listing thousands of films takes longer than reading one of them."""
     try:
         return zipfile.ZipFile(path)
     except _ZIP_ERRORS as error:

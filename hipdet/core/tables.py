@@ -1,4 +1,4 @@
-"""Tables of figures: columns as functions of a row, and Markdown."""
+"""Tables of metrics: columns as functions of a row, written as Markdown or CSV."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Cell = Callable[[Row], str]
 
 
 def number_cell(key: str, digits: int = 4) -> Cell:
-    """A cell with the figure `key`, or nothing; a count is shown whole."""
+    """A cell with the number `key` to `digits` decimals; empty if there is none."""
 
     def cell(row: Row) -> str:
         value = row.get(key)
@@ -23,12 +23,12 @@ def number_cell(key: str, digits: int = 4) -> Cell:
 
 
 def text_cell(key: str) -> Cell:
-    """A cell with the text of `key`."""
+    """A cell with the text of `key`; empty if there is none."""
     return lambda row: str(row.get(key, ""))
 
 
 def interval_cell(key: str) -> Cell:
-    """A cell such as ``0.8115 ± 0.0031 [0.7990, 0.8250]``: mean, s.d. over seeds if there are several, interval."""
+    """A cell such as ``0.8115 ± 0.0031 [0.7990, 0.8250]``: mean, s.d. over seeds if there are several, and interval."""
 
     def cell(row: Row) -> str:
         spread = f" ± {row[f'{key}_sd']:.4f}" if f"{key}_sd" in row else ""
@@ -38,13 +38,13 @@ def interval_cell(key: str) -> Cell:
 
 
 def markdown(columns: Mapping[str, Cell], rows: Sequence[Row]) -> str:
-    """A Markdown table."""
+    """A Markdown table of `rows`; `columns` maps titles to cells."""
     lines = [[title.strip() for title in columns], ["---"] * len(columns)]
     lines += [[cell(row) for cell in columns.values()] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write `rows` as CSV with a column for every key that one of them has."""
+    """Write `rows` as CSV with a column for every key that any row has."""
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    write_csv(path, [keys, *([row.get(key, "") for key in keys] for row in rows)], "\r\n")  # as always
+    write_csv(path, [keys, *([row.get(key, "") for key in keys] for row in rows)], "\r\n")  # as in earlier files

@@ -6,7 +6,7 @@ import re
 
 INSTALL_LINE = "pip install mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0"
 
-# distributions that provide a module, and the versions hipdet works with: [first, first that doesn't)
+# distributions that provide a module, and the range of versions that hipdet works with: [first, end)
 REQUIREMENTS = {
     "mmengine": (("mmengine", "mmengine-lite", "onedl-mmengine"), (0, 10), (1,)),
     "mmcv": (("mmcv", "mmcv-lite", "onedl-mmcv"), (2, 0), (3,)),
@@ -15,7 +15,7 @@ REQUIREMENTS = {
 
 
 def installed(names: tuple[str, ...]) -> tuple[str, str] | None:
-    """Name and version of the first distribution of `names` that is installed."""
+    """Name and version of the first installed distribution in `names`; None if there is none."""
     from importlib import metadata  # slow to import, and the command line imports this file
 
     for name in names:
@@ -27,7 +27,7 @@ def installed(names: tuple[str, ...]) -> tuple[str, str] | None:
 
 
 def check_versions() -> None:
-    """Raise ImportError naming what was found, what is needed and the line to install, unless all of mm* fits."""
+    """Raise ImportError, with the versions found and needed and the line to install, unless all mm* packages fit."""
     found = {module: installed(names) for module, (names, _, _) in REQUIREMENTS.items()}
     faults = []
     for module, (_, first, end) in REQUIREMENTS.items():
@@ -39,12 +39,12 @@ def check_versions() -> None:
             faults.append(f"{package[0]} is {package[1]} (needed: {wanted})")
     mmdet, mmcv = found["mmdet"], found["mmcv"]
     if not faults and mmdet and mmcv and mmdet[0] == "mmdet" and release(mmcv[1]) >= (2, 2):
-        faults.append(f"{mmcv[0]} is {mmcv[1]}, which mmdet {mmdet[1]} refuses (needed: >=2.0,<2.2)")
+        faults.append(f"{mmcv[0]} is {mmcv[1]}, which mmdet {mmdet[1]} rejects (needed: >=2.0,<2.2)")
     if faults:
         raise ImportError(f"hipdet can't work with this environment: {'; '.join(faults)}. Install: {INSTALL_LINE}")
 
 
 def release(text: str) -> tuple[int, ...]:
-    """``'2.1.0rc1+cpu'`` to ``(2, 1, 0)``: enough to compare releases."""
+    """The release of a version as numbers: ``'2.1.0rc1+cpu'`` to ``(2, 1, 0)``."""
     numbers = re.match(r"\d+(\.\d+)*", text)
     return tuple(map(int, numbers[0].split("."))) if numbers else ()

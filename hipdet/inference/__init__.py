@@ -1,1 +1,1 @@
-"""From films to ROIs: detector, review, crops.  Exports run in onnxruntime, checkpoints in ``export.torch_model``."""
+"""From films to ROIs: detector, review, crops.  Exports run in an ONNX runtime, checkpoints in ``export.torch_model``."""

@@ -1,4 +1,4 @@
-"""Crops of ROIs as files, the input of a second stage: square windows at the films' resolution, and the way back."""
+"""Crops of ROIs as files for a second stage: square windows at the film's resolution, and how they map to the film."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class CropWindow:
 
     Attributes:
         x0: Left edge in pixels of the film.
-        y0: Top edge.
-        side: Pixels.
+        y0: Top edge in pixels of the film.
+        side: Length of a side in pixels.
     """
 
     x0: int
@@ -38,13 +38,13 @@ class CropWindow:
 
     @classmethod
     def around(cls, box: ArrayLike, margin: float) -> CropWindow:
-        """The window about `box` ``(x0, y0, x1, y1)`` with `margin` of its longer side added at every side."""
+        """The window around `box` ``(x0, y0, x1, y1)``, with `margin` times its longer side added on every side."""
         x0, y0, x1, y1 = as_boxes(box)[0].tolist()
         side = max(1, round(max(x1 - x0, y1 - y0) * (1 + 2 * margin)))
         return cls(round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2), side)
 
     def cut(self, film: NDArray[Any]) -> NDArray[Any]:
-        """What `film` ``[H, W]`` shows in the window, ``[side, side]``; black beyond its edges."""
+        """The part of `film` ``[H, W]`` in the window, ``[side, side]``; black outside the film."""
         inside = film[max(self.y0, 0) : max(self.y0 + self.side, 0), max(self.x0, 0) : max(self.x0 + self.side, 0)]
         left, top = max(-self.x0, 0), max(-self.y0, 0)
         crop = np.zeros((self.side, self.side), film.dtype)
@@ -55,10 +55,10 @@ class CropWindow:
 COLUMNS = (
     "crop", "film", "x0", "y0", "x1", "y1", "scale", "turned", "inverted", "label", "picture_side", "patient_side", "score",
 )  # fmt: skip
-LONGEST_LABEL = 100  # letters, of a name that becomes part of a file's
+LONGEST_LABEL = 100  # letters: the label becomes part of a file's name
 _STAMP = "hipdet crop, "
-_HEAD = 256  # bytes of a PNG, in which the stamp begins
-_NO_NAME = re.compile(r"[^\w.-]+")  # what names of classes may have, and names of files had better not
+_HEAD = 256  # bytes at the start of a PNG, in which the stamp begins
+_NO_NAME = re.compile(r"[^\w.-]+")  # allowed in class names, but replaced in file names
 _NEEDED = ("file_name", "bbox", "score", "label", "picture_side", "patient_side", "turned", "inverted")
 
 
@@ -67,10 +67,10 @@ class CropSettings:
     """How crops are made.
 
     Attributes:
-        margin: Added at every side, in sides of the ROI.
-        size: Pixels to which every crop is resampled; None for the film's own resolution.
-        depth: Bits, 8 or 16.
-        as_stored: Leave films that lie or are inverted as they are; otherwise their crops are upright with bright bone.
+        margin: Margin on every side, as a multiple of the ROI's side.
+        size: Side in pixels to which every crop is resampled; None for the film's own resolution.
+        depth: Bits per pixel, 8 or 16.
+        as_stored: Leave rotated and inverted films as they are; by default their crops are upright, with bright bone.
     """
 
     margin: float = 0.2
@@ -81,7 +81,7 @@ class CropSettings:
 
 @dataclass(frozen=True)
 class RoiCrop:
-    """One crop: its file below the output folder, its window on the film, and the row of predictions.json."""
+    """One crop: its file below the output folder, its window on the film, and its row of predictions.json."""
 
     name: str
     window: CropWindow
@@ -89,37 +89,37 @@ class RoiCrop:
 
 
 def crops_by_film(predictions: Path, settings: CropSettings) -> dict[str, list[RoiCrop]]:
-    """The crops that the rows of a ``predictions.json`` ask for, by film.
+    """The crops to make for the rows of a ``predictions.json``, by film.
 
-    They are called ``<film>_<class>[_<side>][_<n>].png``: the side is the patient's and left out where it isn't known; where
-    crops of a film would have one name, they are numbered from 1, the best first.
+    Their names are ``<film>_<class>[_<side>][_<n>].png``.  The side is the patient's, and is left out if it isn't known;
+    crops of a film that would have the same name are numbered from 1, the best first.
 
     Raises:
-        DatasetError: a file that can't be read, or a row that isn't one of hipdet predict.
+        DatasetError: the file can't be read, or a row wasn't written by hipdet predict.
     """
     content = read_json(predictions, "predictions.json of hipdet predict")
     if not isinstance(content, list):
         raise DatasetError(f"{predictions}: expected a list of detections, as hipdet predict writes it")
     films: dict[str, list[Mapping[str, Any]]] = {}
     for number, row in enumerate(content, 1):
-        _require(row, predictions, number)
+        _require_row(row, predictions, number)
         films.setdefault(row["file_name"], []).append(row)
     short = Counter(short_name(name) for name in films)
     made = {}
     for film, rows in films.items():
-        stem = short_name(film) if short[short_name(film)] == 1 else film  # a.jpg beside a.png
-        made[film] = list(_of_film(stem, rows, settings))
-    names = Counter(crop.name.lower() for crops in made.values() for crop in crops)  # no two differ by case alone
+        stem = short_name(film) if short[short_name(film)] == 1 else film  # as a.jpg and a.png would share a stem
+        made[film] = list(_crops_of_film(stem, rows, settings))
+    names = Counter(crop.name.lower() for crops in made.values() for crop in crops)  # unique where case is ignored
     if twice := [name for name, count in names.items() if count > 1]:
-        raise DatasetError(f"{predictions}: two crops would be called {twice[0]}: rename one of the films")
+        raise DatasetError(f"{predictions}: two crops would be named {twice[0]}: rename one of the films")
     return made
 
 
 def write_crops(film: Path, crops: Sequence[RoiCrop], out: Path, settings: CropSettings) -> None:
-    """Write the crops of one film that aren't there yet.
+    """Write the crops of one film that don't exist yet.
 
     Raises:
-        RadiographError: a film that can't be read, or has another size than when it was predicted.
+        RadiographError: the film can't be read, or doesn't have the size that hipdet predict recorded.
     """
     missing = [crop for crop in crops if not _is_there(out / crop.name, _stamp(crop, settings), film)]
     if not missing:
@@ -129,7 +129,7 @@ def write_crops(film: Path, crops: Sequence[RoiCrop], out: Path, settings: CropS
         size = crop.row.get("width", pixels.shape[1]), crop.row.get("height", pixels.shape[0])
         if size != pixels.shape[::-1]:
             raise RadiographError(
-                f"{pixels.shape[1]}x{pixels.shape[0]} px, but {size[0]}x{size[1]} px when it was predicted: predict it again",
+                f"{pixels.shape[1]}x{pixels.shape[0]} px, expected {size[0]}x{size[1]} px as predicted: predict it again",
                 str(film),
             )
         stamp = PngInfo()
@@ -139,11 +139,11 @@ def write_crops(film: Path, crops: Sequence[RoiCrop], out: Path, settings: CropS
 
 
 def finished(crop: RoiCrop, film: NDArray[Any], settings: CropSettings) -> NDArray[Any]:
-    """The crop out of `film` ``[H, W]``: upright, bone bright, at its size."""
+    """Cut the crop from `film` ``[H, W]``, then invert, rotate and resample it as `settings` say."""
     pixels = crop.window.cut(film)
     if not settings.as_stored:
         if crop.row["inverted"]:
-            pixels = crop.window.cut(np.iinfo(film.dtype).max - film)  # what lies beyond the film stays black
+            pixels = crop.window.cut(np.iinfo(film.dtype).max - film)  # black outside the film, as before
         pixels = np.rot90(pixels, crop.row["turned"] // 90)
     if settings.size is not None and settings.size != len(pixels):
         picture = Image.fromarray(pixels.astype(np.float32)).resize((settings.size,) * 2, Image.Resampling.BICUBIC)
@@ -153,9 +153,9 @@ def finished(crop: RoiCrop, film: NDArray[Any], settings: CropSettings) -> NDArr
 
 
 def manifest_row(film: str, crop: RoiCrop, settings: CropSettings) -> tuple[object, ...]:
-    """A row of the manifest.
+    """The row of the manifest for `crop` of `film`.
 
-    Pixel (u, v) of a crop that wasn't turned is at ``x0 + u / scale``, ``y0 + v / scale`` on the film.
+    Pixel (u, v) of a crop that isn't rotated is at ``x0 + u / scale``, ``y0 + v / scale`` on the film.
     """
     window, row = crop.window, crop.row
     corners = window.x0, window.y0, window.x0 + window.side, window.y0 + window.side
@@ -166,13 +166,13 @@ def manifest_row(film: str, crop: RoiCrop, settings: CropSettings) -> tuple[obje
 
 
 def strangers(out: Path, films: Mapping[str, Sequence[RoiCrop]]) -> list[str]:
-    """The crops below `out` that aren't of `films`: of names that hipdet gave before, or of ROIs that are no longer found."""
+    """Crops below `out` that `films` doesn't have: named by an earlier hipdet, or of ROIs that are no longer detected."""
     names = {crop.name for crops in films.values() for crop in crops}
     below = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
     return [name for name in below if name not in names and _is_crop(out / name)]
 
 
-def _of_film(stem: str, rows: Sequence[Mapping[str, Any]], settings: CropSettings) -> Iterator[RoiCrop]:
+def _crops_of_film(stem: str, rows: Sequence[Mapping[str, Any]], settings: CropSettings) -> Iterator[RoiCrop]:
     rows = sorted(rows, key=lambda row: -row["score"])
     names = ["_".join(filter(None, (stem, _NO_NAME.sub("-", row["label"]), row["patient_side"]))) for row in rows]
     count = Counter(name.lower() for name in names)
@@ -184,12 +184,12 @@ def _of_film(stem: str, rows: Sequence[Mapping[str, Any]], settings: CropSetting
         yield RoiCrop(f"{name}{number}.png", CropWindow.around(box, settings.margin), row)
 
 
-def _require(row: Any, path: Path, number: int) -> None:
-    """Raise DatasetError unless `row` is one of hipdet predict, with a film inside its folder."""
+def _require_row(row: Any, path: Path, number: int) -> None:
+    """Raise DatasetError unless hipdet predict could have written `row`, and its film is inside the root."""
     missing = [name for name in _NEEDED if name not in row] if isinstance(row, dict) else list(_NEEDED)
     if missing:
         raise DatasetError(
-            f"{path}: detection {number} has no {missing[0]}: expected predictions.json of hipdet predict"
+            f"{path}: detection {number} has no {missing[0]}, expected predictions.json of hipdet predict"
         )
     film_below(Path(), row["file_name"], f"{path}: detection {number}")
     box = np.asarray(row["bbox"], dtype=object).ravel()
@@ -198,13 +198,13 @@ def _require(row: Any, path: Path, number: int) -> None:
         raise DatasetError(f"{path}: detection {number} has bbox {row['bbox']}, expected [x, y, width, height]")
     if row["turned"] not in (0, 90, 180, 270) or row["patient_side"] not in ("left", "right", ""):
         raise DatasetError(
-            f"{path}: detection {number}: turned {row['turned']}, patient_side {row['patient_side']!r}: expected 0, 90, "
+            f"{path}: detection {number} has turned {row['turned']}, patient_side {row['patient_side']!r}, expected 0, 90, "
             f"180 or 270, and left, right or nothing"
         )
     if not isinstance(row["label"], str) or not 0 < len(row["label"]) <= LONGEST_LABEL:
         raise DatasetError(
-            f"{path}: detection {number} has label {str(row['label'])[:LONGEST_LABEL]!r}, expected the name of a class of "
-            f"up to {LONGEST_LABEL} letters"
+            f"{path}: detection {number} has label {str(row['label'])[:LONGEST_LABEL]!r}, expected the name of a class "
+            f"of up to {LONGEST_LABEL} letters"
         )
 
 
@@ -216,20 +216,20 @@ def _stamp(crop: RoiCrop, settings: CropSettings) -> str:
 
 
 def _is_there(path: Path, stamp: str, film: Path) -> bool:
-    """Whether the crop was made in this way of this film, or of one that is older."""
+    """Whether the crop at `path` has this stamp and isn't older than the film."""
     try:
         if path.stat().st_mtime < film.stat().st_mtime:
             return False
         with Image.open(path) as crop:
             return bool(crop.info.get("Comment") == stamp)
-    except (OSError, SyntaxError, ValueError):  # missing, or what Pillow raises on damaged headers
+    except (OSError, SyntaxError, ValueError):  # missing, or with a damaged header
         return False
 
 
 def _is_crop(path: Path) -> bool:
-    """Whether hipdet made it: the stamp stands before the pixels."""
+    """Whether hipdet made the file: the stamp is before the pixels."""
     try:
         with path.open("rb") as file:
             return f"Comment\0{_STAMP}".encode() in file.read(_HEAD)
-    except OSError:  # a folder of that name, or one that can't be read
+    except OSError:  # a folder of that name, or an unreadable file
         return False

@@ -1,4 +1,4 @@
-"""What was found on a film: by one look of a model, and in the end."""
+"""Detections on a film: those of a single forward pass, and the final ROIs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from hipdet.core.boxes import Boxes, Detections, get_patient_side, get_picture_s
 
 @dataclass(frozen=True)
 class FilmDetections(Detections):
-    """What one look at a film found, best first; the film may have been turned or inverted for it.
+    """Detections of one forward pass, best first; the film may have been rotated or inverted for it.
 
     Attributes:
-        width: Of the film as it was seen, in pixels; boxes are in its pixels.
-        height: Of the film as it was seen, in pixels.
-        quarters: How many times the film was turned by 90 degrees counter-clockwise.
-        inverted: Whether its greys were inverted.
+        width: Width of the input film in pixels, after rotation; boxes are in these pixels.
+        height: Height of the input film in pixels, after rotation.
+        quarters: How many times the film was rotated by 90 degrees counter-clockwise.
+        inverted: Whether the film's greys were inverted.
     """
 
     width: int
@@ -30,22 +30,22 @@ class FilmDetections(Detections):
     inverted: bool = False
 
     def labels_from(self, least_score: float) -> NDArray[np.int64]:
-        """Of what scores `least_score` or more, thus counts as an ROI."""
+        """Labels of the detections that score `least_score` or more, from which a detection is an ROI."""
         return self.labels[self.scores >= least_score]
 
     def stored_boxes(self) -> Boxes:
-        """`boxes` in pixels of the film as it is stored."""
+        """`boxes` in pixels of the film before it was rotated."""
         return turn_boxes(self.boxes, -self.quarters, self.width, self.height)
 
     def picture_sides(self, shown: int, patient_side: str | None = None) -> list[str]:
-        """``left`` or ``right`` of every ROI on the film once it is upright; empty where that isn't known.
+        """``left`` or ``right`` of every ROI on the upright film; empty if the side isn't known.
 
-        Known are those of two of a class side by side, and that of a film's only ROI where the film says whose side it shows.
-        On a film that was turned nothing is: it may have been turned the wrong way.
+        The side is known for two ROIs of a class that are side by side, and for a film's only ROI if the film's tags name the
+        patient's side.  It is never known on a rotated film, which may have been rotated the wrong way.
 
         Args:
-            shown: Number of ROIs that the film shows, which may be more than these.
-            patient_side: ``left`` or ``right`` of the patient, if the film says that it shows this one; else None.
+            shown: Number of ROIs on the film, which may be more than these.
+            patient_side: ``left`` or ``right`` of the patient, if the film's tags say that it shows this one; else None.
         """
         if self.quarters % 4:
             return [""] * len(self.boxes)
@@ -60,10 +60,10 @@ class DetectedRoi:
 
     Attributes:
         box: ``(x0, y0, x1, y1)``, continuous 0-based pixel edges of the film, EXIF orientation applied.
-        score: What the model thinks of it; of the recommended family the IoU that is expected, 0 to 1.
+        score: The model's score, 0 to 1; for the models ``hip_roi_*``, the IoU that they expect of the box.
         label: Name of its class.
-        picture_side: ``left`` or ``right`` as seen on the film; empty where it isn't known: of a lone ROI on a film that
-            doesn't say it, and on one that was read turned.
+        picture_side: ``left`` or ``right`` as seen on the film; empty if it isn't known: for a single ROI on a film
+            without tags for the side, and on a rotated film.
     """
 
     box: tuple[float, float, float, float]
@@ -73,7 +73,7 @@ class DetectedRoi:
 
     @property
     def patient_side(self) -> str:
-        """``left`` or ``right`` of the patient, see :mod:`hipdet.core.boxes`; empty where it isn't known."""
+        """``left`` or ``right`` of the patient, see :mod:`hipdet.core.boxes`; empty if it isn't known."""
         return get_patient_side(self.picture_side) or ""
 
 
@@ -82,15 +82,15 @@ class FilmRois:
     """The ROIs of one film, or why there are none.
 
     Attributes:
-        name: Of the film, below its folder, with ``/``.
-        path: Where it is; None for an array.
-        width: Pixels, 0 where the film can't be read.
-        height: Pixels, 0 where the film can't be read.
-        rois: Best first.
-        flags: Why a person should look at it, see :mod:`hipdet.inference.review`.
-        turned: Degrees counter-clockwise by which the film must be turned to be upright: 0, 90, 180 or 270.
-        inverted: Whether bone is dark on it.
-        error: Why it can't be read; None if it can.
+        name: Path of the film below its folder, with ``/``.
+        path: File of the film; None for an array.
+        width: Width of the film in pixels; 0 if it can't be read.
+        height: Height of the film in pixels; 0 if it can't be read.
+        rois: ROIs, best first.
+        flags: Why somebody should check the film, see :mod:`hipdet.inference.review`.
+        turned: Degrees counter-clockwise by which the film must be rotated to be upright: 0, 90, 180 or 270.
+        inverted: Whether bone is dark on the film.
+        error: Why the film can't be read; None if it can.
     """
 
     name: str
@@ -104,11 +104,11 @@ class FilmRois:
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values, without the path, which is this machine's."""
+        """Plain values; the path is left out, as it is only valid on this machine."""
         return {**asdict(self), "path": None}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], path: Path | None = None) -> FilmRois:
-        """The way back from :meth:`to_json`."""
+        """The inverse of :meth:`to_json`."""
         rois = tuple(DetectedRoi(**{**roi, "box": tuple(roi["box"])}) for roi in values["rois"])
         return cls(**{**values, "path": path, "rois": rois, "flags": tuple(values["flags"])})

@@ -1,4 +1,4 @@
-"""Films in, ROIs out."""
+"""The detector: finds the ROIs on films."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from hipdet.export.torch_model import TorchModel
 
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
-LEAST_SIDE = 64  # px; a hip of a tenth of the long side has 6
-READERS = 2  # threads
+LEAST_SIDE = 64  # px of the long side; a hip of a tenth of it has 6
+READERS = 2  # threads that read films
 
 
 class HipDetector:
@@ -33,25 +33,25 @@ class HipDetector:
     ...     print(film.name, [roi.box for roi in film.rois], film.flags)
 
     Args:
-        model: ``.onnx`` file that hipdet export wrote, or a config; None for the model that comes with hipdet.
-        weights: Checkpoint, with a config.
-        rois: Expected on a film, and given at most: a number or a range such as ``(1, 2)``, of all classes together, or one
-            by class such as ``dict(heart=1, lung=(1, 2))``; by default what the model was made for.
-        limits: For the review; by default the model's own.
-        find_orientation: Whether unusual films are looked at turned and inverted too, and the best orientation counts.
-        whole_films: Decode JPEG films whole, also where a fraction of their size would do: boxes to the last digit for more
-            time (docs/speed.md, "Reading").
-        threads: Of an exported network; the runtime's own choice if not given.
-        runtime: Of an exported model: ``onnxruntime``, or ``openvino`` (extra openvino).
-        precision: ``float32``, or in OpenVINO ``bfloat16`` on processors that have it: faster, and boxes differ by a few
-            thousandths of the film's side (docs/speed.md).
-        device: Of a checkpoint, such as ``cuda:0``.
-        strict: Raise the error of a film that can't be read; otherwise it is in the film's record.
-        progress: Show a bar.
+        model: ``.onnx`` file that hipdet export wrote, or a config; None for the bundled model.
+        weights: Checkpoint, if `model` is a config.
+        rois: How many ROIs a film should have; at most as many are returned.  A number or a range such as ``(1, 2)`` for all
+            classes together, or one per class such as ``dict(heart=1, lung=(1, 2))``; by default the model's own.
+        limits: Review limits; by default the model's own.
+        find_orientation: Also run rotated and inverted versions of unusual films, and keep the best orientation.
+        whole_films: Decode JPEG films at full size, even if a fraction would be enough: exact boxes for more time
+            (docs/speed.md, "Reading").
+        threads: Threads of an exported model; by default the runtime decides.
+        runtime: Runtime of an exported model: ``onnxruntime``, or ``openvino`` (extra openvino).
+        precision: ``float32``, or ``bfloat16`` in OpenVINO on processors that support it, which is faster; boxes differ by a
+            few thousandths of the film's side (docs/speed.md).
+        device: Device of a checkpoint, such as ``cuda:0``.
+        strict: Raise an error for a film that can't be read; by default the film's record has the error.
+        progress: Show a progress bar.
 
     Raises:
-        CheckpointError: no model, or one that can't be read.
-        ConfigError: no such config, `rois` of something else, or a runtime or a precision that isn't there.
+        CheckpointError: the model is missing or can't be read.
+        ConfigError: no such config, invalid `rois`, or a runtime or precision that isn't available.
     """
 
     def __init__(
@@ -82,26 +82,26 @@ class HipDetector:
 
     @property
     def settings(self) -> str:
-        """All that decides what is found on a film, but for the film: results are kept under it."""
-        return (
+        """Everything that results depend on, apart from the film."""
+        return (  # stored results are looked up by this text, so old words stay in it
             f"results {RESULTS_VERSION}, {self.model.fingerprint}, rois {self.rois}, odd films {self.find_orientation}, "
             f"limits {self.limits}, long side {self.at_least}, {self.runtime}"
         )
 
     def __call__(self, films: Films) -> Iterator[FilmRois]:
-        """The ROIs of films, film by film in their order: the next ones are read while the network looks at one.
+        """Yield the ROIs of each film, in the order of the films; the next films are read while the network runs.
 
         Args:
-            films: See :func:`hipdet.inference.film_list.film_sources`: paths, folders, patterns, arrays.
+            films: Paths, folders, patterns or arrays, see :func:`hipdet.inference.film_list.film_sources`.
 
         Raises:
-            DatasetError: a folder or pattern without films.
-            RadiographError: a film that can't be read, if `strict`.
+            DatasetError: a folder or pattern has no films.
+            RadiographError: a film can't be read, if `strict`.
         """
         yield from self.of_sources(film_sources(films))
 
     def of_sources(self, sources: Iterator[FilmSource], total: int | None = None) -> Iterator[FilmRois]:
-        """As a call, of films that are found already."""
+        """Yield the ROIs of each film in `sources`; `total` is their number for the progress bar."""
         prepared = read_ahead(self._preprocess, sources, READERS)
         for source, film in tqdm(prepared, total=total, unit="film", disable=None if self.progress else True):
             if not isinstance(film, RadiographError):
@@ -116,16 +116,16 @@ class HipDetector:
             film = source.read(self.at_least)
             if max(film.width, film.height) < LEAST_SIDE:
                 raise RadiographError(
-                    f"{film.width}x{film.height} px, too small for a radiograph (from {LEAST_SIDE} px)", source.name
+                    f"{film.width}x{film.height} px, too small for a radiograph (at least {LEAST_SIDE} px)", source.name
                 )
             return source, self.model.preprocess(film)
         except RadiographError as error:
             return source, error
 
     def _detect(self, source: FilmSource, film: ShrunkFilm) -> FilmRois:
-        look, limits = partial(self.model.infer, film), self.limits
-        found = best_orientation(film, look, self.rois, limits) if self.find_orientation and limits else look()
-        least_score = limits.least_score if limits else 0.0  # without limits whatever was found may be an ROI
+        infer, limits = partial(self.model.infer, film), self.limits
+        found = best_orientation(film, infer, self.rois, limits) if self.find_orientation and limits else infer()
+        least_score = limits.least_score if limits else 0.0  # without limits, any detection can be an ROI
         chosen, labels = found.best(self.rois, least_score), found.labels_from(least_score)
         sides = chosen.picture_sides(len(labels), film.patient_side)
         rois = tuple(
@@ -147,29 +147,29 @@ def open_model(
     runtime: str = "onnxruntime",
     precision: str = "float32",
 ) -> OnnxModel | TorchModel:
-    """The shipped model, an export, or a config with its weights.
+    """Open the bundled model, an exported model, or a config with its weights.
 
     Raises:
-        CheckpointError: no model, or one that can't be read.
-        ConfigError: no such config, or a runtime or a precision that isn't there.
+        CheckpointError: the model is missing or can't be read.
+        ConfigError: no such config, or a runtime or precision that isn't available.
     """
     if model is None:
         if weights is not None:
-            raise CheckpointError(f"{weights}: weights need the config that they were trained with")
+            raise CheckpointError(f"{weights}: weights need a config: name the one that they were trained with")
         shipped = sorted(SHIPPED.glob("*.onnx"))
         if not shipped:
             raise CheckpointError(
-                f"no model came with this hipdet ({SHIPPED} has no .onnx file): name one that hipdet export wrote, or a "
+                f"this hipdet has no bundled model (no .onnx file in {SHIPPED}): name one that hipdet export wrote, or a "
                 f"config with its weights"
             )
         model = shipped[-1]
     model = Path(model)
     if model.suffix == ".onnx":
         if weights is not None:
-            raise CheckpointError(f"{weights}: {model} has its weights inside; name weights only with a config")
+            raise CheckpointError(f"{weights}: {model} contains its weights: name weights only with a config")
         return OnnxModel(model, threads, runtime, precision)
     if weights is None:
-        raise CheckpointError(f"{model}: a config needs its weights; an export's name ends in .onnx")
+        raise CheckpointError(f"{model}: a config needs weights: add a checkpoint, or name an exported model (.onnx)")
     if (runtime, precision) != ("onnxruntime", "float32"):
         raise ConfigError(f"{model}: a config runs in torch; runtime and precision are for exports (hipdet export)")
     try:

@@ -1,4 +1,4 @@
-"""Which films are meant by a path, a folder, a pattern, an array or a COCO file, and work on them done ahead by threads."""
+"""Lists of films from paths, folders, patterns, arrays or a COCO file; threads that read ahead; films of the model's size."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class FilmSource:
     """A film that isn't read yet.
 
     Attributes:
-        name: What it is called in results: its path below the folder that was named, with ``/``.
+        name: Its name in results: the path below the folder that was given, with ``/``.
         path: Its file; None for an array.
-        pixels: The array.
+        pixels: The array; None for a file.
     """
 
     name: str
@@ -42,10 +42,10 @@ class FilmSource:
     pixels: NDArray[Any] | None = None
 
     def read(self, at_least: int | None = None) -> ReducedFilm:
-        """The film as upright 8-bit grey, whole or with a long side of `at_least` pixels if less is quicker.
+        """The film as upright 8-bit grey; it may be reduced to a long side of `at_least` pixels or more if that is faster.
 
         Raises:
-            RadiographError: it can't be read, or isn't one.
+            RadiographError: the film can't be read, or isn't a radiograph.
         """
         if self.path is not None:
             return read_reduced(self.path, at_least, self.name)
@@ -56,44 +56,44 @@ class FilmSource:
 
 
 def film_sources(films: Films, root: Path | None = None) -> Iterator[FilmSource]:
-    """The films that `films` stands for, one by one; a path that isn't there is one of them, to be reported when read.
+    """Yield the films in `films`, one by one.  A missing path is one of them, too; reading it then gives the error.
 
     Args:
         films: A path, a folder (with all folders below it, in the order of names), a pattern such as ``films/**/*.png``, an
-            array ``[H, W]``, or any number of these.  In a folder, a film is known by its extension, and a file without one
-            by its content.
-        root: Folder that names start from; by default each folder's own, and a single film has the name of its file.
+            array ``[H, W]``, or any number of these.  In a folder, films are recognised by their extension, and files
+            without extension by their content.
+        root: Folder that names start from; by default the given folder, or the parent folder of a single film.
 
     Raises:
-        DatasetError: a folder or a pattern without films, a folder that can't be read or a link that leads out of it.
+        DatasetError: a folder or pattern has no films, a folder can't be read, or a link leads out of its folder.
     """
     if isinstance(films, np.ndarray):
         yield FilmSource("array", pixels=films)
     elif isinstance(films, (str, os.PathLike)):
-        yield from _at(os.fspath(films), root)
+        yield from _sources_at(os.fspath(films), root)
     else:
         for number, each in enumerate(films, 1):
             if isinstance(each, np.ndarray):
                 yield FilmSource(f"array {number}", pixels=each)
             else:
-                yield from _at(os.fspath(each), root)
+                yield from _sources_at(os.fspath(each), root)
 
 
-def _at(place: str, root: Path | None) -> Iterator[FilmSource]:
+def _sources_at(place: str, root: Path | None) -> Iterator[FilmSource]:
     path = Path(place)
     if path.is_dir():
-        yield from _below(path, root)
+        yield from _sources_below(path, root)
     elif not path.exists() and glob.has_magic(place):
         found = sorted(each for each in glob.glob(place, recursive=True) if not os.path.isdir(each))
         if not found:
-            raise DatasetError(f"{place}: no film fits this pattern: check it")
+            raise DatasetError(f"{place}: no film matches this pattern: check the pattern")
         yield from (FilmSource(_name(Path(each), root), Path(each)) for each in found)
     else:
         yield FilmSource(_name(path, root), path)
 
 
-def _below(folder: Path, root: Path | None) -> Iterator[FilmSource]:
-    called_films: list[str] = []  # folders
+def _sources_below(folder: Path, root: Path | None) -> Iterator[FilmSource]:
+    called_films: list[str] = []  # folders that are named like films
 
     def keep(name: str) -> bool:
         if PICTURE_SUFFIX.fullmatch(PurePath(name).suffix):
@@ -120,13 +120,13 @@ def _name(path: Path, root: Path | None) -> str:
 
 @dataclass(frozen=True)
 class FilmList:
-    """What to predict.
+    """The films to predict.
 
     Attributes:
         root: Folder that the films' names start from.
-        films: In their order.
-        ids: Image id of each.
-        categories: Category ids by class; empty where no COCO file says them.
+        films: The films, in order.
+        ids: Image id of each film.
+        categories: Category ids by class; empty if the films don't come from a COCO file.
     """
 
     root: Path
@@ -136,38 +136,38 @@ class FilmList:
 
 
 def films_at(places: Sequence[str]) -> FilmList:
-    """The films at `places`, paths, folders or patterns; names start from the folder that they share.
+    """The films at `places`, which are paths, folders or patterns; names start from the folder that all places share.
 
     Raises:
-        DatasetError: a folder or a pattern without films.
+        DatasetError: a folder or pattern has no films, or no folder contains all places.
     """
-    roots = [os.path.abspath(place if os.path.isdir(place) else os.path.dirname(_fixed(place))) for place in places]
+    roots = [os.path.abspath(place if os.path.isdir(place) else os.path.dirname(_prefix(place))) for place in places]
     try:
         root = Path(os.path.commonpath(roots))
     except ValueError as error:  # on several drives
-        raise DatasetError(f"{', '.join(places)}: no folder holds them all: predict one after the other") from error
+        raise DatasetError(f"{', '.join(places)}: no folder contains them all: run once for each drive") from error
     films = list({source.path: source for source in film_sources(places, root)}.values())
     return FilmList(root, films, list(range(1, len(films) + 1)), {})
 
 
 def films_of_coco(annotations: Path, root: Path) -> FilmList:
-    """The films of a COCO file, whose names start from `root`.
+    """The films of a COCO file; their names start from `root`.
 
     Raises:
-        DatasetError: a file that isn't COCO, or a name that leads out of `root`.
+        DatasetError: the file isn't COCO, or a name leads out of `root`.
     """
     coco = read_json(annotations, "a COCO file with images and categories")
     try:
         named = [(str(image["file_name"]), int(image["id"])) for image in coco["images"]]
         categories = {str(each["name"]): int(each["id"]) for each in coco["categories"]}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{annotations}: no COCO file with images and categories ({error!r})") from error
+        raise DatasetError(f"{annotations}: not a COCO file with images and categories ({error!r})") from error
     films = [FilmSource(name, film_below(root, name, annotations)) for name, _ in named]
     return FilmList(root, films, [number for _, number in named], categories)
 
 
 def film_below(root: Path, name: str, source: object) -> Path:
-    """The path of film `name` of the file `source`.
+    """The path of the film `name` below `root`; errors name `source`, the file that has this name.
 
     Raises:
         DatasetError: the name leads out of `root`.
@@ -177,8 +177,8 @@ def film_below(root: Path, name: str, source: object) -> Path:
     return root / name
 
 
-def _fixed(pattern: str) -> str:
-    """The part of a path before its first wildcard."""
+def _prefix(pattern: str) -> str:
+    """The part of a path before its first wildcard; all of it if a file has that name."""
     return pattern if os.path.exists(pattern) else re.split(r"[*?[]", pattern, maxsplit=1)[0]
 
 
@@ -187,10 +187,10 @@ R = TypeVar("R")
 
 
 def read_ahead(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
-    """``map(work, items)`` whose results are made by `threads` threads, at most ``threads + 1`` of them ahead of use."""
+    """``map(work, items)`` in `threads` threads, which compute at most ``threads + 1`` results ahead of their use."""
     source = iter(items)
     first = list(islice(source, 2))
-    if len(first) < 2:  # nothing to be ahead of
+    if len(first) < 2:  # threads gain nothing
         yield from map(work, first)
         return
     with ThreadPoolExecutor(threads) as pool:
@@ -207,7 +207,7 @@ def read_ahead(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iter
                 each.cancel()
 
 
-try:  # much faster, and never off by more than a grey
+try:  # much faster than numpy, with a difference of at most one grey
     import cv2
 except ImportError:
     cv2 = None  # type: ignore[assignment]
@@ -215,13 +215,13 @@ except ImportError:
 
 @dataclass(frozen=True)
 class ShrunkFilm:
-    """A film whose long side is that of the square.
+    """A film that was reduced so that its long side equals the side of the model's square input.
 
     Attributes:
-        pixels: ``[h, w]`` grey.
-        width: Of the film, in pixels.
-        height: Of the film, in pixels.
-        original: The film itself ``[H, W]``, for models that reduce it on their own.
+        pixels: Grey values ``[h, w]``.
+        width: Width of the film in pixels.
+        height: Height of the film in pixels.
+        original: The whole film ``[H, W]``, for models that reduce it themselves.
         patient_side: See :class:`hipdet.radiographs.grey.ReducedFilm`.
     """
 
@@ -232,24 +232,24 @@ class ShrunkFilm:
     patient_side: str | None = None
 
     def seen(self, quarters: int, inverted: bool) -> ShrunkFilm:
-        """Turned by 90 degrees counter-clockwise `quarters` times, and with its greys inverted if asked for."""
+        """The film, rotated by 90 degrees counter-clockwise `quarters` times, and inverted if `inverted`."""
         pixels = np.rot90(self.pixels, quarters)
         size = (self.height, self.width) if quarters % 2 else (self.width, self.height)
         return ShrunkFilm(255 - pixels if inverted else pixels, *size)
 
     def padded(self) -> NDArray[np.uint8]:
-        """``[side, side]``, padded with black at the right or at the bottom."""
+        """The model's input ``[side, side]``, padded with black on the right or at the bottom."""
         height, width = self.pixels.shape
         square = np.zeros((max(height, width),) * 2, np.uint8)
         square[:height, :width] = self.pixels
         return square
 
     def to_film(self, boxes: Boxes) -> Boxes:
-        """`boxes` ``[N, 4]`` in pixels of the square, in pixels of the film."""
+        """`boxes` ``[N, 4]`` from pixels of the square to pixels of the film."""
         return as_boxes(boxes) * self._scale()
 
     def to_square(self, boxes: Boxes) -> Boxes:
-        """`boxes` ``[N, 4]`` in pixels of the film, in pixels of the square."""
+        """`boxes` ``[N, 4]`` from pixels of the film to pixels of the square."""
         return as_boxes(boxes) / self._scale()
 
     def _scale(self) -> NDArray[np.float64]:
@@ -258,13 +258,13 @@ class ShrunkFilm:
 
 
 def shrink(film: NDArray[np.uint8] | ReducedFilm, side: int) -> ShrunkFilm:
-    """`film` ``[H, W]``, or what was decoded of it, by area mean to a long side of `side` pixels, as the configs resize."""
+    """Reduce `film`, whole ``[H, W]`` or decoded in part, by area mean to a long side of `side` pixels, as the configs do."""
     film = film if isinstance(film, ReducedFilm) else ReducedFilm.whole(film)
     scale = side / max(film.width, film.height)
     w, h = (max(1, int(length * scale + 0.5)) for length in (film.width, film.height))  # rounded as mmcv does
-    columns, rows = film.width / film.step, film.height / film.step  # decoded; the last may hold only part of a film
+    columns, rows = film.width / film.step, film.height / film.step  # fractions if the last is partial
     if cv2 is not None:
-        # where it does, by factors: by its size OpenCV would take the last as whole
+        # if it is, by factors: given a size, OpenCV would treat the last one as whole
         size = (w, h) if film.pixels.shape == (rows, columns) else None
         pixels: NDArray[Any] = cv2.resize(film.pixels, size, fx=w / columns, fy=h / rows, interpolation=cv2.INTER_AREA)
     else:

@@ -1,4 +1,4 @@
-"""An exported detector: the card that travels inside its file, and what runs it, onnxruntime or OpenVINO."""
+"""Exported detectors: the model card inside the file, and the runtimes, onnxruntime and OpenVINO."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hipdet.inference.film_list import ShrunkFilm, shrink
 from hipdet.inference.review import ReviewLimits
 from hipdet.radiographs.grey import ReducedFilm
 
-KEY = "hipdet"  # of the metadata of an ONNX file
+KEY = "hipdet"  # of the card in the metadata of an ONNX file
 INPUT = (
     "film: grey values 0 to 255 of the upright film, bone bright, by area mean to a long side of `side` pixels, padded with "
     "0 at the right or the bottom; extent: its width and height in the square.  boxes: x0, y0, x1, y1 in pixels of the square"
@@ -30,20 +30,20 @@ INPUT = (
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What must be known of a model to use it.
+    """What a user needs to know to run a model.
 
     Attributes:
         config: Name of its config.
-        classes: Names in the order of its labels.
-        side: Of the square that it sees, in pixels.
-        rois: Expected on a film: a number or a range, of all classes together, or one by class.
-        limits: For the review of what it finds; None if it was never calibrated.
-        about: Further texts: data, attribution, figures, limits of use.
-        hipdet: Version that wrote it.
-        input: What goes in and comes out.
+        classes: Class names in the order of its labels.
+        side: Side of its square input in pixels.
+        rois: ROIs that a film should have: a number or a range for all classes together, or one per class.
+        limits: Review limits; None if the model isn't calibrated.
+        about: Further texts: data, attribution, metrics, limits of use.
+        hipdet: Version of hipdet that wrote the card.
+        input: What the graph's inputs and outputs are.
 
     Raises:
-        ConfigError: `rois` of something else.
+        ConfigError: invalid `rois`.
     """
 
     config: str
@@ -60,19 +60,19 @@ class ModelCard:
 
     @property
     def counts(self) -> RoiCounts:
-        """`rois` as a rule."""
+        """`rois` as :class:`RoiCounts`."""
         return RoiCounts.of(self.rois, self.classes)
 
     def to_text(self) -> str:
-        """As JSON."""
+        """The card as JSON."""
         return json.dumps(asdict(self), allow_nan=False)
 
     @classmethod
     def from_text(cls, text: str | None, source: object) -> ModelCard:
-        """The way back; `source` is what an error calls the file.
+        """Parse the result of :meth:`to_text`; errors name `source`, the file.
 
         Raises:
-            CheckpointError: no text, or another one.
+            CheckpointError: there is no card, or it can't be read.
         """
         again = "export the checkpoint again with hipdet export"
         if text is None:
@@ -88,7 +88,7 @@ class ModelCard:
         except (KeyError, TypeError, ValueError, RecursionError, ConfigError) as error:
             raise CheckpointError(f"{source}: hipdet's metadata can't be read ({error!r}): {again}") from error
         if not classes or card.side < 1:
-            raise CheckpointError(f"{source}: metadata without classes or side: {again}")
+            raise CheckpointError(f"{source}: hipdet's metadata without classes or side: {again}")
         return card
 
 
@@ -101,7 +101,7 @@ class OnnxRuntime:
     """onnxruntime on the CPU, in float32.
 
     Attributes:
-        card: Text of hipdet's metadata in its file; None without.
+        card: The model card in the file's metadata, as text; None if there is none.
     """
 
     def __init__(self, path: Path, content: bytes, threads: int | None) -> None:
@@ -115,33 +115,33 @@ class OnnxRuntime:
             options.intra_op_num_threads = threads
         try:
             self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its own exceptions share no base
+        except Exception as error:  # its exceptions share no base class
             raise _unreadable(path) from error
         self.card = self.session.get_modelmeta().custom_metadata_map.get(KEY)
 
     def run(self, film: NDArray[np.uint8], extent: NDArray[np.float32]) -> Found:
-        """Boxes ``[R, 4]``, scores ``[R]`` and labels ``[R]`` of a film ``[1, 1, side, side]``."""
+        """Boxes ``[R, 4]``, scores ``[R]`` and labels ``[R]`` on `film` ``[1, 1, side, side]``; see `INPUT` for `extent`."""
         boxes, scores, labels = self.session.run(OUTPUTS, {"film": film, "extent": extent})
         return boxes, scores, labels
 
 
 class OpenVino:
-    """OpenVINO on the CPU, in float32, or with its convolutions in bfloat16.
+    """OpenVINO on the CPU, in float32, or with convolutions in bfloat16.
 
-    A request holds one film's input and output, so every thread has its own.
+    A request holds the input and output of one film, so each thread has its own request.
     """
 
     def __init__(self, path: Path, content: bytes, threads: int | None, precision: str) -> None:
         try:
             import openvino
         except ImportError as error:
-            raise ConfigError("runtime openvino: needs the package: pip install 'hipdet[openvino]'") from error
+            raise ConfigError("runtime openvino: the package is missing: pip install 'hipdet[openvino]'") from error
         core = openvino.Core()
         if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise ConfigError("precision bfloat16: this processor has no instructions for it: leave it at float32")
+            raise ConfigError("precision bfloat16: this processor has no instructions for it: use float32")
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],  # its own choice would be bfloat16
+            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],  # by default OpenVINO may choose bfloat16
         }
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
@@ -158,25 +158,25 @@ class OpenVino:
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
         found = self._own.request.infer({"film": film, "extent": extent}, share_inputs=True)
-        boxes, scores, labels = (found[name].copy() for name in OUTPUTS)  # its memory is used again
+        boxes, scores, labels = (found[name].copy() for name in OUTPUTS)  # the next call overwrites its memory
         return boxes, scores, labels
 
 
 def open_runtime(
     path: Path, content: bytes, threads: int | None = None, runtime: str = "onnxruntime", precision: str = "float32"
 ) -> OnnxRuntime | OpenVino:
-    """Make the graph in `content` ready to run; `path` is what errors call it.
+    """Load the graph in `content` into a runtime.
 
     Args:
-        path: Its file.
+        path: The file, as errors name it.
         content: The bytes of the file.
-        threads: Of a network's operators; the runtime's choice if not given.
+        threads: Threads of the network's operators; by default the runtime decides.
         runtime: ``onnxruntime`` or ``openvino``.
-        precision: ``float32``, or in OpenVINO ``bfloat16``, on processors that have it.
+        precision: ``float32``, or ``bfloat16`` in OpenVINO on processors that support it.
 
     Raises:
-        CheckpointError: not a readable ONNX file.
-        ConfigError: a runtime or a precision that isn't there.
+        CheckpointError: the file isn't a readable ONNX file, or onnxruntime isn't installed.
+        ConfigError: an unknown or unavailable runtime or precision.
     """
     if precision not in PRECISIONS:
         raise ConfigError(f"precision {precision!r}: expected {' or '.join(PRECISIONS)}")
@@ -185,37 +185,37 @@ def open_runtime(
     if runtime != "onnxruntime":
         raise ConfigError(f"runtime {runtime!r}: expected onnxruntime or openvino")
     if precision != "float32":
-        raise ConfigError(f"precision {precision}: onnxruntime computes in float32; name runtime openvino too")
+        raise ConfigError(f"precision {precision}: onnxruntime computes in float32 only: choose runtime openvino, too")
     return OnnxRuntime(path, content, threads)
 
 
 def _unreadable(path: Path) -> CheckpointError:
-    return CheckpointError(f"{path}: not a readable ONNX file, perhaps cut short: get it again")
+    return CheckpointError(f"{path}: not a readable ONNX file, perhaps cut short: copy or export it again")
 
 
-# a film may be decoded to so many sides of the square, and to so many pixels (docs/speed.md, "Reading")
+# a JPEG's long side keeps at least this multiple of the square, and this many pixels (docs/speed.md, "Reading")
 OVERSAMPLED, ENOUGH = 2, 1024
 
 
 class OnnxModel:
-    """A file that hipdet export wrote.
+    """A model that hipdet export wrote.
 
     Args:
-        path: The file.
-        threads: Of the network's operators; the runtime's choice if not given.
+        path: Its file.
+        threads: Threads of the network's operators; by default the runtime decides.
         runtime: See :func:`hipdet.inference.onnx_model.open_runtime`.
-        precision: Likewise.
+        precision: See :func:`hipdet.inference.onnx_model.open_runtime`.
 
     Raises:
-        CheckpointError: missing, damaged, or not hipdet's.
-        ConfigError: a runtime or a precision that isn't there.
+        CheckpointError: the file is missing, damaged, or not hipdet's.
+        ConfigError: an unknown or unavailable runtime or precision.
     """
 
     def __init__(
         self, path: Path, threads: int | None = None, runtime: str = "onnxruntime", precision: str = "float32"
     ) -> None:
         if not path.is_file():
-            raise CheckpointError(f"{path}: no such model; expected an .onnx file that hipdet export wrote")
+            raise CheckpointError(f"{path}: no such model: expected an .onnx file that hipdet export wrote")
         content = path.read_bytes()
         self.runtime = open_runtime(path, content, threads, runtime, precision)
         self.card = ModelCard.from_text(self.runtime.card, path)
@@ -226,15 +226,15 @@ class OnnxModel:
         self.at_least: int | None = max(OVERSAMPLED * self.card.side, ENOUGH)
 
     def preprocess(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
-        """Reduce a film ``[H, W]``, or what was decoded of it."""
+        """Reduce a film, whole ``[H, W]`` or decoded in part, to the model's input size."""
         return shrink(film, self.card.side)
 
     def infer(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> FilmDetections:
-        """Look at a film as it is, or turned and inverted."""
+        """Run the network on a film, after rotation by `quarters` x 90 degrees and inversion if `inverted`."""
         seen = film.seen(quarters, inverted)
         height, width = seen.pixels.shape
         boxes, scores, labels = self.runtime.run(seen.padded()[None, None], np.array([width, height], np.float32))
-        found = np.flatnonzero(scores > 0)  # the graph fills up with zeros
+        found = np.flatnonzero(scores > 0)  # the graph pads its outputs with zeros
         boxes = np.clip(seen.to_film(as_boxes(boxes[found])), 0, [seen.width, seen.height] * 2)
         scores, labels = scores[found].astype(np.float64), labels[found].astype(np.int64)
         return FilmDetections(boxes, scores, labels, seen.width, seen.height, quarters, inverted)

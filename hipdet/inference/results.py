@@ -1,4 +1,4 @@
-"""Records of films as files: COCO results, a table of ROIs, the list of films to look at, and what carries a run on."""
+"""Film records as files: COCO results, a table of ROIs, the review list, and the journal that resumes a run."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hipdet.core.files import Journal, replacing, shown, write_csv, write_json
 from hipdet.inference.detections import FilmRois
 from hipdet.inference.film_list import FilmSource
 
-Numbered = tuple[int, FilmRois]  # image id and record
-Walk = Callable[[], Iterator[Numbered]]  # begins anew each time: not all records are held
+Numbered = tuple[int, FilmRois]  # image id and film record
+Walk = Callable[[], Iterator[Numbered]]  # starts again at each call, so records needn't be kept in memory
 
 ROI_COLUMNS = (
     "film", "image_id", "label", "x0", "y0", "x1", "y1", "score", "picture_side", "patient_side", "turned", "inverted",
@@ -28,8 +28,8 @@ def write_predictions(out: Path, records: Walk, categories: Mapping[str, int]) -
     """Write ``predictions.json``, ``predictions.csv`` and ``review.csv`` into `out`.
 
     Args:
-        out: Folder.
-        records: Films with their image ids.
+        out: Folder of the files.
+        records: Yields image ids and film records.
         categories: Category id of each class.
     """
     _write_json_list(out / "predictions.json", (row for each in records() for row in _results(*each, categories)))
@@ -38,7 +38,7 @@ def write_predictions(out: Path, records: Walk, categories: Mapping[str, int]) -
 
 
 def write_films(path: Path, records: Walk, categories: Mapping[str, int]) -> None:
-    """Write the films as a COCO file without annotations, which ``loadRes`` of pycocotools needs."""
+    """Write the films as a COCO file without annotations, which pycocotools' ``loadRes`` needs."""
     images = [
         dict(id=number, file_name=film.name, width=film.width, height=film.height)
         for number, film in records()
@@ -50,7 +50,7 @@ def write_films(path: Path, records: Walk, categories: Mapping[str, int]) -> Non
 
 
 def _results(number: int, film: FilmRois, categories: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    """The ROIs of a film in the form of COCO results, with what cropping needs."""
+    """The ROIs of a film as COCO results, with further entries that cropping needs."""
     for roi in film.rois:
         yield dict(
             image_id=number,
@@ -79,7 +79,7 @@ def _roi_table(records: Iterable[Numbered]) -> Iterator[tuple[object, ...]]:
 
 
 def _review(records: Iterable[Numbered]) -> list[tuple[object, ...]]:
-    """Films that couldn't be read, then those with most flags, then by the lowest score."""
+    """Rows of the review list: films that can't be read, then by number of flags, most first, then by lowest score."""
     worst = []
     for number, film in records:
         if film.error is not None or film.flags:
@@ -91,7 +91,7 @@ def _review(records: Iterable[Numbered]) -> list[tuple[object, ...]]:
 
 
 def _write_json_list(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """A list, a row to a line, without holding them all."""
+    """Write a JSON list, one row per line, without keeping all rows in memory."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         separator = "["
         for row in rows:
@@ -101,16 +101,16 @@ def _write_json_list(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 class FilmJournal(Journal):
-    """Records of films by what they were made of: a film that changed, or another model, has none.
+    """A journal of film records.  A record is found again if neither the film nor the model has changed.
 
     A line is ``{"key": :meth:`key`, "film": FilmRois.to_json()}``.
 
     Args:
-        path: File; made if it isn't there.
-        model: What tells models, their settings and the rules of results apart: ``HipDetector.settings``.
+        path: File; made if it is missing.
+        model: ``HipDetector.settings``: identifies the model, its settings and the version of the rules for results.
 
     Raises:
-        DatasetError: a file that isn't a journal of films.
+        DatasetError: the file isn't a journal of film records.
     """
 
     def __init__(self, path: Path, model: str) -> None:
@@ -123,7 +123,7 @@ class FilmJournal(Journal):
             raise
 
     def key(self, source: FilmSource) -> str:
-        """Of a film: a hash of its path, size, time of change and the model, as no path of the machine may enter."""
+        """A hash of the film's path, size and modification time, and of the model; a hash, so that the file has no paths."""
         path = source.path or Path(source.name)
         try:
             found = path.stat()
@@ -134,12 +134,12 @@ class FilmJournal(Journal):
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
     def add(self, source: FilmSource, record: FilmRois) -> None:
-        """Note `record` as that of `source`; it is in the file when this returns."""
+        """Append the `record` of `source`; it is in the file when this returns."""
         key = self.key(source)
         self.places[key] = self.append([{"key": key, "film": record.to_json()}])
 
     def find(self, source: FilmSource) -> FilmRois | None:
-        """The record of `source`, under its present name; None where there is none."""
+        """The record of `source`, with its current name; None if there is none."""
         place = self.places.get(self.key(source))
         if place is None:
             return None
@@ -151,6 +151,6 @@ class FilmJournal(Journal):
             return str(record["key"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DatasetError(
-                f"{self.path}: byte {place} is no record of a film, found {shown(record)}, expected a journal of hipdet "
+                f"{self.path}: no film record at byte {place}, found {shown(record)}, expected a journal of hipdet "
                 f"predict: remove the file, or choose another --out"
             ) from error

@@ -1,5 +1,5 @@
-"""Which films a person should look at: measures that films of all sizes share, limits that validation films set, and films
-that lie, stand on their head or are inverted.
+"""Which films somebody should check: measures that don't depend on a film's size, limits from validation films, and films
+that are rotated by 90 degrees, upside down or inverted.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ FLAG_OF = {
 
 
 def measures(found: FilmDetections) -> Measures:
-    """Figures of the ROIs on the film as it was seen.
+    """Measures of the ROIs on the film as the network saw it.
 
     Returns:
         One value per ROI: ``score``; ``ratio``, its longer side / the long side of the film; ``x`` and ``y``, its centre as a
-        share of width and height, ``x`` counted from the edge on its side.  One value per pair, where a class has two ROIs:
-        ``distance`` of their centres in mean sides, ``tilt`` of the line between them against the horizontal in degrees, and
-        ``size``, larger / smaller, of that axis where they differ less: the other one may be cut off by the film's edge.
+        share of width and height; ``x`` is measured from the edge on the ROI's side of the film, or of its pair.  One value
+        per pair if a class has two ROIs: ``distance`` of their centres in mean sides; ``tilt`` of the line between them
+        against the horizontal, in degrees; ``size``, larger / smaller, on the axis where they differ less: the film's edge
+        may cut them off on the other one.
     """
     extent = np.maximum(found.boxes[:, 2:] - found.boxes[:, :2], 1e-9)  # [N, 2]
     sides = extent.max(axis=1) if len(extent) else np.zeros(0)
@@ -48,7 +49,7 @@ def measures(found: FilmDetections) -> Measures:
     x, middle = centre[:, 0] / found.width, np.full(len(extent), found.width / 2)
     pairs = [np.flatnonzero(found.labels == label) for label in np.unique(found.labels)]
     pairs = [pair for pair in pairs if len(pair) == 2]
-    for pair in pairs:  # of two the left one counts from the left edge, which says nothing of the patient's sides
+    for pair in pairs:  # the left one of a pair is measured from the left edge, whichever the patient's side
         middle[pair] = centre[pair, 0].mean()
     across = np.array([np.abs(centre[b] - centre[a]) for a, b in pairs]).reshape(-1, 2)
     both = np.array([extent[pair] for pair in pairs]).reshape(-1, 2, 2)  # [P, ROI, axis]
@@ -72,24 +73,24 @@ FLAGS = {
     "unequal_sizes": "the two ROIs of a class differ in size more than on validation films",
     "odd_ratio": "ratio_ROI/image outside that of validation films",
     "odd_position": "position, distance or slope of the ROIs outside those of validation films",
-    "turned": "the film lies on its side or stands on its head: read turned",
-    "inverted": "the middles of ROIs are dark where they should be bright: read inverted",
+    "turned": "the film is rotated by 90 degrees or upside down, so it was rotated for the model",
+    "inverted": "the centres of ROIs have the wrong brightness, so the film was inverted for the model",
 }
-SHARE = 0.01  # of the ROIs of validation films, beyond each limit
+SHARE = 0.01  # share of the ROIs on validation films that are beyond each limit
 _ONE_SIDED = {"score": (True, False), "tilt": (False, True), "size": (False, True)}
 
 
 @dataclass(frozen=True)
 class ReviewLimits:
-    """What is usual on validation films.
+    """The range of each measure on validation films.
 
     Attributes:
-        films: Number of films they come from.
-        share: Of the ROIs of these films, beyond each limit: so many flags are to be expected on films of the same kind.
-        least_score: From which a detection counts as an ROI: halfway from the lowest score of hits to the highest of others.
-        margin: By which a turned reading must be better to count: the standard deviation of the films' mean scores.
-        brightness: 1 where the middles of ROIs are bright, as those of hips, -1 where they are dark, as those of lungs; 0
-            where that isn't known, and inverted films can't be told.
+        films: Number of validation films.
+        share: Share of their ROIs beyond each limit, which is the rate of flags to expect on similar films.
+        least_score: Score from which a detection is an ROI: halfway between the lowest of hits and the highest of others.
+        margin: How much higher the mean score must be after rotation: the standard deviation of the films' mean scores.
+        brightness: 1 if the centres of ROIs are bright, as in hips, -1 if they are dark, as in lungs; 0 if that isn't known,
+            so inverted films aren't recognised.
         ranges: Lowest and highest usual value of each of :func:`hipdet.inference.review.measures`; None for no limit.
     """
 
@@ -101,15 +102,15 @@ class ReviewLimits:
     ranges: Mapping[str, Range]
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """Plain values of the limits."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Any, source: object) -> ReviewLimits:
-        """The way back; `source` is what an error calls the file.
+        """The inverse of :meth:`to_json`; errors name `source`, the file.
 
         Raises:
-            CheckpointError: something else.
+            CheckpointError: `values` aren't review limits.
         """
         try:
             ranges = {name: (_number(low), _number(high)) for name, (low, high) in values["ranges"].items()}
@@ -119,7 +120,7 @@ class ReviewLimits:
             return cls(int(values["films"]), share, least, margin, int(values["brightness"]), ranges)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(
-                f"{source}: review limits can't be read ({type(error).__name__}: {error}); write them again with "
+                f"{source}: review limits can't be read ({type(error).__name__}: {error}): write them again with "
                 f"hipdet export --calibrate"
             ) from error
 
@@ -129,9 +130,9 @@ class ValidationFilm:
     """Detections on a film that the model wasn't trained on.
 
     Attributes:
-        found: The detections.
-        iou: ``[N]``, with which each hit a label; 0 for none.
-        brightness: Sign of the middles of its ROIs, see :mod:`hipdet.inference.review`; None where it wasn't looked at.
+        found: The detections, N of them.
+        iou: IoU ``[N]`` of each detection with its label; 0 if it has none.
+        brightness: Result of :func:`get_sign` for its ROIs; None if it wasn't computed.
     """
 
     found: FilmDetections
@@ -140,10 +141,10 @@ class ValidationFilm:
 
 
 def build_limits(films: Sequence[ValidationFilm], share: float = SHARE) -> ReviewLimits:
-    """The limits that leave out `share` of the hits on `films`, or less, at each end, rounded outwards to thousandths.
+    """Limits that leave out at most `share` of the hits on `films` at each end, rounded outwards to thousandths.
 
     Raises:
-        DatasetError: no hits to learn from.
+        DatasetError: the films have no hits.
     """
     usual: dict[str, list[NDArray[np.float64]]] = {name: [] for name in FLAG_OF}
     others, mean_scores = [np.zeros(1)], []
@@ -156,7 +157,7 @@ def build_limits(films: Sequence[ValidationFilm], share: float = SHARE) -> Revie
             mean_scores.append(film.found.scores[hit].mean())
     if not mean_scores:
         raise DatasetError(
-            f"{len(films)} validation films without one ROI that was hit: no limits can be set from them"
+            f"{len(films)} validation films without a single hit, from which limits can't be set: check weights and labels"
         )
     hits = np.quantile(np.concatenate(usual["score"]), share)
     misses = np.quantile(np.concatenate(others), 1 - share)
@@ -172,9 +173,9 @@ def film_flags(
 
     Args:
         found: Its ROIs.
-        labels: Classes of the detections that count as an ROI, which may be more than are given.
-        expected: How many there should be.
-        limits: Of the model; without, only the number of ROIs is looked at.
+        labels: Class indices of all detections that score enough, which may be more than `found` has.
+        expected: How many ROIs a film should have.
+        limits: Review limits of the model; without them, only the number of ROIs is checked.
     """
     flags = {"fewer_rois": expected.too_few(labels), "more_rois": expected.too_many(labels)}
     flags.update(turned=found.quarters > 0, inverted=found.inverted)
@@ -187,7 +188,7 @@ def film_flags(
 
 
 def _brightness(films: Sequence[ValidationFilm], share: float) -> int:
-    """The sign that all films but a `share` have, 0 if there is none or nobody looked."""
+    """The sign that all films but a `share` have; 0 if there is none or none was computed."""
     signs = [film.brightness for film in films if film.brightness is not None]
     return next((sign for sign in (1, -1) if signs and signs.count(sign) >= (1 - share) * len(signs)), 0)
 
@@ -197,7 +198,7 @@ def _range(name: str, values: NDArray[np.float64], share: float) -> Range:
     if not len(values):
         return None, None
     low, high = np.quantile(values, [share, 1 - share])
-    if share > 0:  # of few films the outermost values lie too far in: the tails of a normal distribution
+    if share > 0:  # a few films have too narrow a range: widen it to the tails of a normal distribution
         tail = -NormalDist().inv_cdf(share) * values.std()
         low, high = min(low, values.mean() - tail), max(high, values.mean() + tail)
     return (math.floor(low * 1000) / 1000 if below else None, math.ceil(high * 1000) / 1000 if above else None)
@@ -208,15 +209,15 @@ def _number(value: Any) -> float | None:
 
 
 def centre_contrast(film: NDArray[Any], boxes: Boxes) -> NDArray[np.float64]:
-    """How much brighter the middles of ROIs are, as two figures whose signs matter; zeros without ROIs.
+    """How much brighter the centres of ROIs are than the rest, by two measures; only their signs are used.
 
     Args:
-        film: ``[H, W]`` grey.
-        boxes: ``[N, 4]`` in its pixels.
+        film: Grey values ``[H, W]``.
+        boxes: ROIs ``[N, 4]`` in pixels of the film.
 
     Returns:
-        ``[2]``: mean grey of the middle, half as wide as the ROI, less that of the rest of it; and the share of the film
-        that is darker than the middle, less a half.
+        ``[2]``, averaged over the ROIs: mean grey of the centre, half as wide as the ROI, minus that of the rest of the ROI;
+        and the share of the film that is darker than the centre, minus 0.5.  Zeros without ROIs.
     """
     metrics = []
     for box in boxes:
@@ -230,7 +231,7 @@ def centre_contrast(film: NDArray[Any], boxes: Boxes) -> NDArray[np.float64]:
 
 
 def get_sign(contrast: NDArray[np.float64]) -> int:
-    """1 where middles are bright by both figures, -1 where they are dark by both, else 0."""
+    """1 if both measures of :func:`centre_contrast` are positive, -1 if both are negative, else 0."""
     return int(np.all(contrast > 0)) - int(np.all(contrast < 0))
 
 
@@ -239,50 +240,50 @@ def _within(film: NDArray[Any], box: NDArray[np.float64]) -> NDArray[Any]:
     return film[y0:y1, x0:x1]
 
 
-ABOVE_ONE_ANOTHER = 45.0  # degrees, and more: nearer to that than to side by side
-SAME_WHEN_TURNED = {"unequal_sizes", "odd_ratio"}  # flags that no turn can take away
-Look = Callable[[int, bool], FilmDetections]  # quarters, inverted
+ABOVE_ONE_ANOTHER = 45.0  # degrees of tilt from which ROIs are above one another rather than side by side
+SAME_WHEN_TURNED = {"unequal_sizes", "odd_ratio"}  # flags that rotation can't remove
+Infer = Callable[[int, bool], FilmDetections]  # quarters, inverted
 
 
-def best_orientation(film: ShrunkFilm, look: Look, expected: RoiCounts, limits: ReviewLimits) -> FilmDetections:
-    """The reading that counts: of the film as it is, unless it looks odd and another reading shows why.
+def best_orientation(film: ShrunkFilm, infer: Infer, expected: RoiCounts, limits: ReviewLimits) -> FilmDetections:
+    """Detections on the film as it is, unless they are unusual and those on the inverted or rotated film explain why.
 
-    * Middles of ROIs of the wrong brightness: the film is inverted.
-    * ROIs above one another: the film lies, and the better of the two ways to set it upright counts, if it shows all ROIs.
-    * Other flags: a turned reading counts if it shows all ROIs, no flag is left that turning could take away, and its mean
-      score is better by the limits' margin.  Being less odd isn't enough: one of three readings often is, by chance.
+    * If centres of ROIs have the wrong brightness, the film is inverted.
+    * If ROIs are above one another, the film is rotated by 90 degrees: the better of the two directions that show all ROIs.
+    * For other flags, the film is rotated if it then shows all ROIs, has no flag that rotation can remove, and its mean score
+      is higher by the limits' margin.  Fewer flags aren't enough: one of three orientations often has fewer by chance.
 
     Args:
-        film: For its greys.
-        look: Reads it.
-        expected: Numbers of ROIs.
-        limits: Of the model.
+        film: The film, for its grey values.
+        infer: Runs the model on the film, rotated by `quarters` x 90 degrees and inverted if asked.
+        expected: How many ROIs the film should have.
+        limits: Review limits of the model.
     """
 
     def rois(found: FilmDetections) -> FilmDetections:
         return found.best(expected, limits.least_score)
 
     def flags(found: FilmDetections) -> set[str]:
-        """What is odd about the ROIs, whichever way the film was read."""
+        """Flags of the ROIs, apart from those for the orientation itself."""
         labels = found.labels_from(limits.least_score)
         return set(film_flags(rois(found), labels, expected, limits)) - {"turned", "inverted"}
 
     def merit(found: FilmDetections) -> float:
-        """Mean score of the expected ROIs; 0 for one that isn't there, or scores too little."""
+        """Mean score of the expected ROIs; 0 for each that is missing or scores too little."""
         return float(rois(found).scores.sum() / expected.most)
 
-    found = look(0, False)
+    found = infer(0, False)
     contrast = centre_contrast(film.pixels, film.to_square(rois(found).boxes))
     inverted = limits.brightness * get_sign(contrast) == -1
     if inverted:
-        found = look(0, True)
+        found = infer(0, True)
     if not flags(found):
         return found
     if (measures(rois(found))["tilt"] > ABOVE_ONE_ANOTHER).any():
-        lying = [look(quarters, inverted) for quarters in (1, 3)]
-        whole = [each for each in lying if "fewer_rois" not in flags(each)]
-        return max(whole, key=merit, default=found)
-    turned = [look(quarters, inverted) for quarters in (1, 2, 3)]
+        upright = [infer(quarters, inverted) for quarters in (1, 3)]
+        complete = [each for each in upright if "fewer_rois" not in flags(each)]
+        return max(complete, key=merit, default=found)
+    turned = [infer(quarters, inverted) for quarters in (1, 2, 3)]
     usual = [each for each in turned if flags(each) <= SAME_WHEN_TURNED]
     best = max([found, *usual], key=merit)
     return best if merit(best) > merit(found) + limits.margin else found

@@ -1,4 +1,4 @@
-"""DICOM through pydicom, which is kept quiet: its warnings and log lines quote tags, which can name the patient."""
+"""DICOM films, read with pydicom, whose warnings and log lines are silenced: they quote tags, which can name the patient."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _undo = ExitStack()
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence warnings and pydicom's loggers; filters and levels are global, so the last of several threads undoes it."""
+    """Silence warnings and pydicom's loggers.  Both are global, so the last of several threads restores them."""
     global _readers
     with _lock:
         if _readers == 0:
@@ -53,21 +53,21 @@ def quiet() -> Iterator[None]:
 
 
 _NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
-# nothing else is taken from the file: no name, number or date
-_TAKEN = (
+# no other tag is read from the file: no name, number or date
+_TAGS = (
     *_NEEDED, "Modality", "HighBit", "SamplesPerPixel", "NumberOfFrames", "ModalityLUTSequence", "RescaleSlope",
     "RescaleIntercept", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth", "PixelPaddingValue",
     "PixelPaddingRangeLimit", "PixelData", "ImageLaterality", "Laterality",
 )  # fmt: skip
-_SLICES = ("CT", "MR", "PT", "NM", "US")  # modalities whose pictures are no projections
+_SLICES = ("CT", "MR", "PT", "NM", "US")  # modalities whose images aren't projections
 _COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 
 
 def read_dicom(file: BinaryIO, depth: int = 8) -> ReducedFilm:
-    """The whole film as grey of 8 or 16 bits, and which side of the patient it shows by its own account."""
-    with _reading():
-        dataset, element, length = _checked(file)
-        if dataset.file_meta.TransferSyntaxUID == DEFLATED:  # their place in the inflated stream is pydicom's to know
+    """The whole film as 8-bit or 16-bit grey, with the side of the patient that its tags name."""
+    with _pydicom_errors():
+        dataset, element, length = _checked_film(file)
+        if dataset.file_meta.TransferSyntaxUID == DEFLATED:  # only pydicom knows their offset in the inflated stream
             dataset.PixelData = _parsed(file).PixelData
         else:
             file.seek(element.start)
@@ -77,25 +77,25 @@ def read_dicom(file: BinaryIO, depth: int = 8) -> ReducedFilm:
 
 
 def _patient_side(dataset: Any) -> str | None:
-    """``left`` or ``right`` of the patient; None if the film says neither, both, or one here and the other there."""
+    """``left`` or ``right`` of the patient; None if the tags name no side, both sides, or contradict each other."""
     try:
-        keywords = "ImageLaterality", "Laterality"  # of the film, of its series
+        keywords = "ImageLaterality", "Laterality"  # the film's side, the series' side
         said = {text for keyword in keywords if (text := str(dataset.get(keyword) or "").strip())}
-    except Exception:  # an element that isn't text: it says nothing
+    except Exception:  # an element that isn't text names no side
         return None
     return {"L": "left", "R": "right"}.get(said.pop()) if len(said) == 1 else None
 
 
 def dicom_header(file: BinaryIO) -> RadiographHeader:
-    """Kind and size; the pixel data are stepped over, so that a film of any size takes a few small reads."""
-    with _reading():
-        dataset, _, _ = _checked(file)
+    """Kind and size of the film.  Pixel data are skipped, so a film of any size takes only a few small reads."""
+    with _pydicom_errors():
+        dataset, _, _ = _checked_film(file)
         return RadiographHeader("DICOM", (int(dataset.Columns), int(dataset.Rows)))
 
 
 def series_description(file: BinaryIO) -> str | None:
-    """SeriesDescription, such as ``AP Pelvis``; None without one."""
-    with _reading():
+    """The tag SeriesDescription, such as ``AP Pelvis``; None if there is none."""
+    with _pydicom_errors():
         import pydicom
 
         dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=["SeriesDescription"])
@@ -104,11 +104,11 @@ def series_description(file: BinaryIO) -> str | None:
 
 
 @contextmanager
-def _reading() -> Iterator[None]:
-    """pydicom and its plug-ins raise nearly everything, and with tags in the text: only the type is passed on."""
+def _pydicom_errors() -> Iterator[None]:
+    """Turn errors into RadiographError.  pydicom can raise any type, with tags in the text: only the type is passed on."""
     try:
         import pydicom  # noqa: F401
-    except Exception as error:  # a broken plug-in of pydicom stops its import with other errors
+    except Exception as error:  # a broken plug-in raises other errors than ImportError
         raise RadiographError(f"DICOM needs the package pydicom, which is missing or broken: {INSTALL}") from error
     try:
         with quiet():
@@ -122,16 +122,16 @@ def _reading() -> Iterator[None]:
 
 
 def _parsed(file: BinaryIO, stop_when: Any = None) -> Any:
-    """The elements we take, as a pydicom Dataset."""
+    """The elements in `_TAGS` as a pydicom Dataset."""
     from pydicom.filereader import read_partial
     from pydicom.tag import Tag
 
     file.seek(0)
-    return read_partial(file, stop_when, force=True, specific_tags=[Tag(keyword) for keyword in _TAKEN])
+    return read_partial(file, stop_when, force=True, specific_tags=[Tag(keyword) for keyword in _TAGS])
 
 
-def _checked(file: BinaryIO) -> tuple[Any, PixelElement, int]:
-    """The film without its pixels, and where they stand in how many bytes; raises unless it is whole and readable."""
+def _checked_film(file: BinaryIO) -> tuple[Any, PixelElement, int]:
+    """The film without its pixels, where these are, and their length in bytes; RadiographError if any are missing."""
     from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     found: list[PixelElement] = []
@@ -161,32 +161,32 @@ def _checked(file: BinaryIO) -> tuple[Any, PixelElement, int]:
 
 
 def _require_film(dataset: Any) -> None:
-    """Raise RadiographError for what isn't one grey frame of a film's size."""
+    """Raise RadiographError unless the data set is a single grey frame of a film's size."""
     frames, colour = dataset.get("NumberOfFrames"), dataset.PhotometricInterpretation
     if (modality := dataset.get("Modality")) in _SLICES:
-        raise RadiographError(f"a picture of modality {modality}, not a radiograph: leave it out")
+        raise RadiographError(f"modality {modality}, expected a radiograph: leave this file out")
     if frames is not None and frames > 1:
-        raise RadiographError(f"{int(frames)} frames: save each film as a file of its own")
+        raise RadiographError(f"{int(frames)} frames, expected one: save each film as its own file")
     if colour not in ("MONOCHROME1", "MONOCHROME2") or (dataset.get("SamplesPerPixel") or 1) != 1:
         name = f"colour ({colour})" if colour in _COLOURS else "not MONOCHROME1 or MONOCHROME2"
-        raise RadiographError(f"{name}, so a screen shot or secondary capture: export the film itself, in grey")
+        raise RadiographError(f"{name}, as in a screenshot or secondary capture, expected grey: export the film itself")
     if min(dataset.Rows, dataset.Columns) < 1:
-        raise RadiographError(f"{dataset.Columns}x{dataset.Rows} px: {AGAIN}")
+        raise RadiographError(f"{dataset.Columns}x{dataset.Rows} px, expected at least 1x1: {AGAIN}")
     require_size(dataset.Columns, dataset.Rows)
     allocated, stored = dataset.BitsAllocated, dataset.BitsStored
     if allocated not in (8, 16, 32):
-        raise RadiographError(f"BitsAllocated is {allocated}, expected 8, 16 or 32: export it again")
+        raise RadiographError(f"BitsAllocated is {allocated}, expected 8, 16 or 32: export the film again")
     if not 1 <= stored <= allocated:
-        raise RadiographError(f"BitsStored is {stored}, expected 1 to {allocated}: export it again")
+        raise RadiographError(f"BitsStored is {stored}, expected 1 to {allocated}: export the film again")
 
 
 def _decoded(dataset: Any) -> NDArray[Any]:
-    """``[H, W]`` stored values."""
+    """The decoded stored values ``[H, W]``."""
     uid, shape = dataset.file_meta.TransferSyntaxUID, (dataset.Rows, dataset.Columns)
     try:
         pixels: NDArray[Any] = dataset.pixel_array
     except Exception:
         raise RadiographError(f"pixels can't be decoded as {syntax_name(uid)}: {AGAIN}{other_remedy(uid)}") from None
     if pixels.shape != shape:
-        raise RadiographError(f"pixels are {pixels.shape}, but the header says {shape}: {AGAIN}")
+        raise RadiographError(f"pixels have shape {pixels.shape}, expected {shape} from the header: {AGAIN}")
     return pixels

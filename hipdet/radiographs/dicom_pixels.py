@@ -1,4 +1,4 @@
-"""Pixels of a DICOM film: how they are encoded, whether all are there, and their greys by pydicom's tables and windows."""
+"""Pixels of a DICOM film: their encoding, whether they are complete, and their greys by pydicom's tables and windows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hipdet.radiographs.grey import DTYPES, windowed
 from hipdet.radiographs.sniff import AGAIN
 
 INSTALL = "pip install 'hipdet[dicom]'"
-UNDEFINED = 0xFFFFFFFF  # length of encapsulated, which is compressed, pixel data
+UNDEFINED = 0xFFFFFFFF  # length of encapsulated (compressed) pixel data
 DEFLATED = "1.2.840.10008.1.2.1.99"
 _NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", DEFLATED)
 _JPEG_FAMILY = "1.2.840.10008.1.2.4."
@@ -26,10 +26,10 @@ _ITEM, _END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 
 @dataclass(frozen=True)
 class PixelElement:
-    """Where the pixel data stand.
+    """Where the pixel data are in the file.
 
     Attributes:
-        start: Offset of their first byte in the file; of a deflated file, without meaning.
+        start: Offset of their first byte in the file; meaningless in a deflated file.
         length: Bytes, or UNDEFINED.
         representation: ``OB`` or ``OW``; None in implicit VR files.
     """
@@ -40,7 +40,7 @@ class PixelElement:
 
 
 def syntax_name(uid: Any) -> str:
-    """The transfer syntax in words; its number where pydicom doesn't know it, and no number that isn't one."""
+    """The transfer syntax in words, or its UID if pydicom doesn't know it; text that isn't a UID is not quoted."""
     name = str(uid.name)
     if name != uid:
         return name
@@ -48,20 +48,20 @@ def syntax_name(uid: Any) -> str:
 
 
 def require_decoder(uid: Any) -> None:
-    """Raise RadiographError, naming the package to install, for pixels that nothing here can decode."""
+    """Raise RadiographError, with the package to install, if no installed decoder can decode the pixels."""
     if uid in _NATIVE or _decodable(uid):
         return
     if _IN_OUR_EXTRA.fullmatch(uid):
         remedy = INSTALL
     elif str(uid.name) != uid:
-        remedy = "pip install python-gdcm, or export it uncompressed or as JPEG 2000"
+        remedy = "pip install python-gdcm, or export the film uncompressed or as JPEG 2000"
     else:
-        remedy = "export it uncompressed or as JPEG 2000"
+        remedy = "export the film uncompressed or as JPEG 2000"
     raise RadiographError(f"compressed as {syntax_name(uid)}, for which no decoder is installed: {remedy}")
 
 
 def other_remedy(uid: Any) -> str:
-    """What may help too where decoding failed: Pillow's decoder is asked for JPEG of 12 and 16 bits, and can't."""
+    """Another remedy if decoding failed: pydicom tries Pillow for 12-bit and 16-bit JPEG, which Pillow can't decode."""
     other_jpeg = uid.startswith(_JPEG_FAMILY) and not _IN_OUR_EXTRA.fullmatch(uid)
     return ", or pip install python-gdcm" if other_jpeg else ""
 
@@ -81,20 +81,20 @@ def _decodable(uid: Any) -> bool:
 
 
 def whole_length(file: BinaryIO, element: PixelElement, uid: Any, expected: int) -> int:
-    """Bytes of the pixel data as stored, after making sure that they are all there; RadiographError if they aren't.
+    """Length of the stored pixel data in bytes; RadiographError if the file ends before they do.
 
     Args:
         file: The film.
-        element: Where its pixel data stand.
+        element: Where its pixel data are.
         uid: Its transfer syntax.
-        expected: Bytes of the pixels without compression.
+        expected: Bytes of the uncompressed pixels.
     """
     if (element.length == UNDEFINED) == (uid in _NATIVE):
-        raise RadiographError(f"pixel data aren't encoded as {syntax_name(uid)}, which the file says: export it again")
+        raise RadiographError(f"pixel data aren't {syntax_name(uid)}, which the header declares: export the film again")
     if element.length == UNDEFINED:
         return _fragments_length(file, element.start, uid)
     here = element.length
-    if uid != DEFLATED:  # that one doesn't inflate unless it is whole
+    if uid != DEFLATED:  # an incomplete deflated file can't be inflated
         here = min(here, file.seek(0, os.SEEK_END) - element.start)
     if here < expected:
         raise RadiographError(f"cut short ({here} bytes of pixel data, expected {expected}): {AGAIN}")
@@ -102,7 +102,7 @@ def whole_length(file: BinaryIO, element: PixelElement, uid: Any, expected: int)
 
 
 def _fragments_length(file: BinaryIO, start: int, uid: Any) -> int:
-    """Step from fragment to fragment to the delimiter behind the last one: a search for it would stop inside one."""
+    """Step over the fragments to the delimiter after the last one; a search for it could stop inside a fragment."""
     size = file.seek(0, os.SEEK_END)
     at, last = start, (0, 0)
     while True:
@@ -112,7 +112,7 @@ def _fragments_length(file: BinaryIO, start: int, uid: Any) -> int:
         if (group, element) == _END:
             break
         if (group, element) != _ITEM or at + 8 + length > size:
-            raise RadiographError(f"cut short or damaged (the compressed pixels have no end): {AGAIN}")
+            raise RadiographError(f"cut short or damaged (the compressed pixels have no end delimiter): {AGAIN}")
         last = (at + 8, length)
         at += 8 + length
     file.seek(last[0] + max(0, last[1] - 64))
@@ -128,7 +128,7 @@ _LEAST_GREYS = 16  # of 256, between the 0.5 and the 99.5 percentile
 
 
 def grey(dataset: Any, pixels: NDArray[Any], depth: int = 8) -> NDArray[Any]:
-    """Modality LUT or rescale, VOI LUT or first window or percentiles, inversion of MONOCHROME1; padding becomes black.
+    """Stored values to greys: modality LUT or rescale; VOI LUT, first window or percentiles; MONOCHROME1 inverted.
 
     Args:
         dataset: The film's elements, a pydicom Dataset.
@@ -136,10 +136,10 @@ def grey(dataset: Any, pixels: NDArray[Any], depth: int = 8) -> NDArray[Any]:
         depth: Bits of the result, 8 or 16.
 
     Returns:
-        ``[H, W]``, bone bright.
+        ``[H, W]`` with bright bone and black padding.
 
     Raises:
-        RadiographError: a rescale that leaves nothing of the film.
+        RadiographError: the rescale slope or intercept is 0 or not a number.
     """
     stored, place = _levels(pixels)
     blank = _padding(dataset, stored)
@@ -150,7 +150,7 @@ def grey(dataset: Any, pixels: NDArray[Any], depth: int = 8) -> NDArray[Any]:
         greys = np.rint((2**depth - 1) * (1 - shades if inverted else shades)).astype(DTYPES[depth])
         greys[blank] = 0
         film = greys[place]
-        if _shows((film[~blank[place]] if blank.any() else film) >> (depth - 8)):
+        if _is_visible((film[~blank[place]] if blank.any() else film) >> (depth - 8)):
             return film
     return windowed((np.where(blank, np.nan, values) if blank.any() else values)[place], inverted, depth)
 
@@ -164,7 +164,7 @@ def _processing() -> Any:
 
 
 def _levels(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Ascending stored values, and for each pixel its place among them: all steps work on this short list."""
+    """Stored values in ascending order, and the index of each pixel's value: later steps work on this short list."""
     low, high = int(pixels.min()), int(pixels.max())
     if pixels.dtype.kind == "u" and high < _TABLE:
         return np.arange(high + 1), pixels
@@ -175,12 +175,12 @@ def _levels(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _padding(dataset: Any, stored: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which stored values stand for "no film here"."""
+    """Mask of the stored values that mean padding, which isn't part of the film."""
     value, limit = dataset.get("PixelPaddingValue"), dataset.get("PixelPaddingRangeLimit")
     if value is None:
         return np.zeros(stored.shape, np.bool_)
     ends = [int(value), int(value if limit is None else limit)]
-    if dataset.PixelRepresentation == 1:  # often written as unsigned nevertheless
+    if dataset.PixelRepresentation == 1:  # which some writers still store as unsigned
         ends = [end - (1 << dataset.BitsAllocated if end >> (dataset.BitsAllocated - 1) == 1 else 0) for end in ends]
     return (stored >= min(ends)) & (stored <= max(ends))
 
@@ -195,7 +195,7 @@ def _modality(dataset: Any, stored: NDArray[Any]) -> NDArray[Any]:
 
 
 def _voi(dataset: Any, values: NDArray[Any]) -> NDArray[np.float64] | None:
-    """Shades 0 to 1 by the VOI LUT or the first window; None where there is none, or none that the standard allows."""
+    """Shades from 0 to 1 by the VOI LUT or the first window; None if there is none or the standard doesn't allow it."""
     try:
         if dataset.get("VOILUTSequence"):
             shades = _voi_table(dataset, values)
@@ -203,13 +203,13 @@ def _voi(dataset: Any, values: NDArray[Any]) -> NDArray[np.float64] | None:
             shades = _voi_window(dataset, values)
         else:
             return None
-    except Exception:  # such as a width of 0, or a table without data: percentiles serve
+    except Exception:  # such as a width of 0, or a table without data: percentiles are used
         return None
     return shades if np.isfinite(shades).all() else None
 
 
 def _voi_window(dataset: Any, values: NDArray[Any]) -> NDArray[np.float64]:
-    # the range of the result depends on depth, rescale and tables: what lies beyond the window shows it
+    # the range of the result depends on depth, rescale and tables: infinite values give its ends
     apply_windowing = _processing().apply_windowing
     dark, bright = apply_windowing(np.array([-np.inf, np.inf]), dataset)
     shades: NDArray[np.float64] = np.clip((apply_windowing(values, dataset) - dark) / (bright - dark), 0, 1)
@@ -220,14 +220,14 @@ def _voi_table(dataset: Any, values: NDArray[Any]) -> NDArray[np.float64]:
     table = dataset.VOILUTSequence[0]
     entries, first, depth = table.LUTDescriptor
     if depth == 8:
-        table.LUTDescriptor = [entries, first, 16]  # pydicom would count more than 256 entries in 8 bits
+        table.LUTDescriptor = [entries, first, 16]  # pydicom would index more than 256 entries with 8 bits
     inside = np.clip(np.rint(values), first, first + (entries or 1 << 16) - 1).astype(np.int64)
     shades: NDArray[np.float64] = _processing().apply_voi(inside, dataset) / (2.0**depth - 1)
     return np.clip(shades, 0, 1)
 
 
-def _shows(film: NDArray[Any]) -> bool:
-    """Whether the film is visible: a window of other units or a placeholder leaves it uniform, or black and white."""
+def _is_visible(film: NDArray[Any]) -> bool:
+    """Whether anything is visible: a window in other units or a placeholder leaves the film uniform, or black and white."""
     sample = film.ravel()[:: max(1, film.size // _SAMPLE)]
     if not sample.size:
         return True

@@ -1,4 +1,4 @@
-"""Films as grey pictures: what is known before they are decoded, Pillow's formats, windows and reduction in numpy alone."""
+"""Films as grey pictures: headers, the formats that Pillow decodes, and windows and area means in numpy alone."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hipdet.core.errors import RadiographError
 from hipdet.core.files import MAX_SIDE
 from hipdet.radiographs.sniff import has_late_metadata
 
-TOO_LARGE = f"larger than {MAX_SIDE} px a side, which no radiograph is: crop or shrink it"
+TOO_LARGE = f"larger than {MAX_SIDE} px a side, which no radiograph is: crop or downscale it"
 
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class RadiographHeader:
-    """Kind and sizes of a film.
+    """Kind, size and orientation of a film.
 
     Attributes:
         kind: ``JPEG``, ``PNG``, ``TIFF``, ``BMP`` or ``DICOM``.
-        stored: ``(width, height)`` in pixels as stored: what tools that ignore EXIF orientation declare.
-        orientation: EXIF orientation 1 to 8; 1 where there is none or an impossible one.
+        stored: ``(width, height)`` in pixels as stored; tools that ignore EXIF orientation declare this size.
+        orientation: EXIF orientation 1 to 8; 1 if there is none or it is invalid.
     """
 
     kind: str
@@ -40,21 +40,21 @@ class RadiographHeader:
 
 
 def require_size(width: int, height: int) -> None:
-    """Raise RadiographError for a film that is too large to be one."""
+    """Raise RadiographError if a side is longer than any radiograph's."""
     if max(width, height) > MAX_SIDE:
         raise RadiographError(f"{width}x{height} px: {TOO_LARGE}")
 
 
 @dataclass(frozen=True)
 class ReducedFilm:
-    """Pixels that each stand for `step` x `step` pixels of a film.
+    """A film, perhaps reduced: each pixel covers `step` x `step` pixels of the film.
 
     Attributes:
-        pixels: Upright grey of 8 or 16 bits ``[h, w]``; the last row and column may reach over the film's edge.
-        width: Of the film, in pixels.
-        height: Of the film, in pixels.
-        step: Whole number; 1 for the film itself.
-        patient_side: ``left`` or ``right`` of the patient, where the film itself says which of the two it shows; else None.
+        pixels: Upright 8-bit or 16-bit grey ``[h, w]``; the last row and column may reach over the film's edge.
+        width: Width of the film in pixels.
+        height: Height of the film in pixels.
+        step: Whole number; 1 if the film isn't reduced.
+        patient_side: ``left`` or ``right`` of the patient, if the film's tags say which one it shows; else None.
     """
 
     pixels: NDArray[Any]
@@ -65,24 +65,24 @@ class ReducedFilm:
 
     @classmethod
     def whole(cls, film: NDArray[Any], patient_side: str | None = None) -> ReducedFilm:
-        """A film ``[H, W]`` as it is."""
+        """A film ``[H, W]`` that isn't reduced."""
         return cls(film, film.shape[1], film.shape[0], patient_side=patient_side)
 
 
 DTYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16}
-PERCENTILES = (0.5, 99.5)  # leaves out burnt-in letters and the few hottest pixels of a deep picture
+PERCENTILES = (0.5, 99.5)  # so burnt-in letters and a few outliers don't set the window
 
 
 def windowed(values: NDArray[Any], inverted: bool = False, depth: int = 8) -> NDArray[Any]:
-    """``[H, W]`` of any depth to `depth` bits, 8 or 16, from its 0.5 to its 99.5 percentile.
+    """Map `values` ``[H, W]`` from their 0.5 to their 99.5 percentile onto `depth` bits, 8 or 16.
 
-    Values that aren't finite become black, a uniform film too.
+    Values that aren't finite become black, and so does a uniform film.
     """
-    step = max(1, int((values.size / 4_000_000) ** 0.5))  # percentiles of a large film from a grid of its pixels
+    step = max(1, int((values.size / 4_000_000) ** 0.5))  # a grid of pixels is enough for a large film's percentiles
     sample = values[::step, ::step]
     sample = sample[np.isfinite(sample)]
     low, high = np.percentile(sample, PERCENTILES) if sample.size else (0.0, 0.0)
-    if high <= low and sample.size:  # nearly uniform: all that differs is in the tails
+    if high <= low and sample.size:  # nearly uniform: all differences are in the tails
         low, high = float(sample.min()), float(sample.max())
     if high <= low:
         return np.zeros(values.shape, DTYPES[depth])
@@ -91,29 +91,29 @@ def windowed(values: NDArray[Any], inverted: bool = False, depth: int = 8) -> ND
     return np.where(finite, np.rint((2**depth - 1) * (1 - grey if inverted else grey)), 0).astype(DTYPES[depth])
 
 
-_COLUMNS = 512  # at a time: sums of a film of 20,000 px a side would take 3 GB
+_COLUMNS = 512  # summed at a time: all of a film of 20,000 px a side would take 3 GB
 
 
 def area_mean(
     values: NDArray[Any], width: int, height: int, columns: float | None = None, rows: float | None = None
 ) -> NDArray[np.float64]:
-    """`values` ``[H, W]`` averaged over equal areas, as OpenCV's INTER_AREA and the configs resize: ``[height, width]``.
+    """Average `values` ``[H, W]`` over equal areas to ``[height, width]``, as OpenCV's INTER_AREA and the configs do.
 
-    Pillow's box filter takes whole pixels only, which differs by up to 30 greys at sharp edges.
+    Pillow's box filter uses whole pixels only, which differs by up to 30 greys at sharp edges.
 
     Args:
         values: Picture.
-        width: Of the result.
-        height: Of the result.
-        columns: That take part; all of them if not given, and part of the last one if it is no whole number.
-        rows: Likewise.
+        width: Width of the result.
+        height: Height of the result.
+        columns: How many columns are used, by default all; a fraction uses a part of the last one.
+        rows: How many rows are used, in the same way.
     """
     parts = [_mean_rows(values[:, at : at + _COLUMNS], height, rows) for at in range(0, values.shape[1], _COLUMNS)]
     return _mean_rows(np.concatenate(parts, axis=1).T, width, columns).T
 
 
 def _mean_rows(values: NDArray[Any], rows: int, extent: float | None) -> NDArray[np.float64]:
-    """The first `extent` rows of `values`, averaged over `rows` equal parts."""
+    """Average the first `extent` rows of `values` over `rows` equal parts."""
     height = len(values)
     extent = height if extent is None else extent
     total = np.zeros((height + 1, values.shape[1]))
@@ -129,18 +129,18 @@ _limit_lock = threading.Lock()
 
 
 def read_picture(file: BinaryIO, kind: str, depth: int = 8, at_least: int | None = None) -> ReducedFilm:
-    """The film as upright grey of 8 or 16 bits; a JPEG at a fraction of its size if that has `at_least` pixels."""
+    """The film as upright 8-bit or 16-bit grey; a JPEG is reduced while its long side keeps `at_least` pixels."""
     image = _open(file)
     width, height = image.size
     step = _step(image, at_least) if kind == "JPEG" and at_least is not None else 1
-    if kind == "JPEG":  # the luminance as it is stored: the way round colour takes five times as long
+    if kind == "JPEG":  # decode the stored luminance alone: conversion from colour takes five times as long
         image.draft("L", (width // step, height // step) if step > 1 else None)
     if kind == "TIFF":
         _require_one_page(image)
     inverted = kind == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]  # WhiteIsZero
     image.load()
     orientation = _orientation(image.getexif())
-    # exif_transpose would copy what stays as it is
+    # exif_transpose would copy an upright film, too
     pixels = _grey(ImageOps.exif_transpose(image) if orientation != 1 else image, inverted, depth)
     if step == 1:
         return ReducedFilm.whole(pixels)
@@ -148,9 +148,9 @@ def read_picture(file: BinaryIO, kind: str, depth: int = 8, at_least: int | None
 
 
 def _step(image: Image.Image, at_least: int) -> int:
-    """The largest that leaves the long side `at_least` pixels; sides that it doesn't divide stay as they are if turned."""
+    """The largest step that leaves the long side `at_least` pixels, and divides both sides if EXIF orientation is set."""
     turned = _orientation(image.getexif()) != 1
-    for step in (8, 4, 2):  # at which a JPEG can be decoded
+    for step in (8, 4, 2):  # JPEG decoders offer these
         fits = max(image.size) >= step * at_least and min(image.size) >= step
         if fits and not (turned and any(length % step for length in image.size)):
             return step
@@ -158,18 +158,18 @@ def _step(image: Image.Image, at_least: int) -> int:
 
 
 def _orientation(exif: Image.Exif) -> int:
-    """EXIF orientation 1 to 8."""
+    """EXIF orientation 1 to 8; 1 if there is none or it is invalid."""
     orientation: int = exif.get(_ORIENTATION, 1)
     return orientation if orientation in range(1, 9) else 1
 
 
 def picture_header(file: BinaryIO, kind: str) -> RadiographHeader:
-    """Kind, size and orientation; TIFF and BMP, which have no end marker, are decoded."""
+    """Kind, size and orientation of a film; TIFF and BMP have no end marker, so they are decoded."""
     image = _open(file)
     width, height = image.size
     if kind == "TIFF":  # Pillow versions differ in whether image.size is stored or upright
         width, height = (image.tag_v2[tag] for tag in (256, 257))  # type: ignore[attr-defined]
-    # PngImageFile's getexif decodes the film first, as metadata may follow the pixels
+    # PngImageFile.getexif decodes the film first, as metadata may follow the pixels
     header_only = kind == "PNG" and not has_late_metadata(file)
     exif = Image.Image.getexif(image) if header_only else image.getexif()
     if kind in ("TIFF", "BMP"):
@@ -191,7 +191,7 @@ def _grey(image: Image.Image, inverted: bool, depth: int) -> NDArray[Any]:
 
 
 def _open(file: BinaryIO) -> ImageFile.ImageFile:
-    """The film with only its header read."""
+    """Open a film; only its header is read."""
     with _limit_lock:  # Pillow's limit is global; 20,000 px a side is beyond its default
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_SIDE**2
         try:
@@ -200,15 +200,15 @@ def _open(file: BinaryIO) -> ImageFile.ImageFile:
             Image.MAX_IMAGE_PIXELS = limit
     require_size(*image.size)
     if image.mode in ("RGB", "RGBA", "LA", "CMYK") and any(";16" in str(tile[3]) for tile in image.tile):
-        raise RadiographError("16-bit colour, of which only the high byte could be read: save it as 16-bit grey")
+        raise RadiographError("16-bit colour, of which only the high byte can be read: save it as 16-bit grey")
     return image
 
 
 def _require_one_page(image: ImageFile.ImageFile) -> None:
-    """Refuse a TIFF whose further pages are more than previews of the first."""
+    """Raise RadiographError if a TIFF has further pages that aren't previews of the first."""
     pages = getattr(image, "n_frames", 1)
     for page in range(1, pages):
         image.seek(page)
         if not image.tag_v2.get(254, 0) & 1:  # type: ignore[attr-defined]  # NewSubfileType: reduced resolution
-            raise RadiographError(f"{pages} pages: save each film as a file of its own")
+            raise RadiographError(f"{pages} pages, expected one: save each film as its own file")
     image.seek(0)

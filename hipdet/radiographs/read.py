@@ -1,4 +1,4 @@
-"""The one entrance to radiographs of every kind: JPEG, PNG, TIFF and BMP by ``grey``, EXIF included, DICOM by ``dicom``."""
+"""Reads radiographs of every kind: ``grey`` decodes JPEG, PNG, TIFF and BMP, including EXIF; ``dicom`` decodes DICOM."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hipdet.radiographs.sniff import AGAIN, checked_kind
 
 Source = str | os.PathLike[str] | bytes
 
-# what decoders raise on damaged files, over and above OSError
+# what decoders raise on damaged files
 _DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError,
     MemoryError, ZeroDivisionError, struct.error, zlib.error, NotImplementedError,
@@ -32,10 +32,10 @@ _DECODER_ERRORS = (
 def read_radiograph(source: Source, name: str | None = None) -> NDArray[np.uint8]:
     """The film as upright 8-bit grey ``[H, W]``.
 
-    EXIF orientation is applied, colour becomes luminance and transparent parts black.  Deeper films (16-bit, 32-bit,
-    float) are windowed from their 0.5 to their 99.5 percentile onto 0..255: keeping only the high byte, as many readers
-    do, would leave a 12-bit film nearly black.  DICOM, with or without preamble and whatever its file is called, is
-    rescaled, shown by its VOI LUT or first window (by the percentiles where it has none that shows anything), and
+    EXIF orientation is applied, colour becomes luminance, and transparent parts become black.  Deeper films (16-bit,
+    32-bit, float) are windowed from their 0.5 to their 99.5 percentile onto 0..255: keeping only the high byte, as many
+    readers do, would leave a 12-bit film nearly black.  DICOM is recognised with or without preamble, whatever the file's
+    name.  It is rescaled, shown by its VOI LUT or first window (by percentiles if that leaves nothing visible), and
     inverted if MONOCHROME1; padding becomes black.
 
     Args:
@@ -43,26 +43,26 @@ def read_radiograph(source: Source, name: str | None = None) -> NDArray[np.uint8
         name: What errors call the film; by default its path.
 
     Raises:
-        RadiographError: missing, cut short, damaged, larger than 20,000 px a side, or not a picture; DICOM without pixels,
-            in colour, of several frames, a slice (CT, MR, ...), or compressed in a way for which a package is missing.
+        RadiographError: the film is missing, cut short, damaged, larger than 20,000 px a side, or not a picture; or a DICOM
+            file has no pixels, colour, several frames or a slice (CT, MR, ...), or needs a decoder that isn't installed.
     """
     return _decoded(source, name).pixels
 
 
 def read_deep(source: Source, name: str | None = None) -> NDArray[np.uint16]:
-    """As :func:`read_radiograph`, as 16-bit grey ``[H, W]``: the same windows onto 0..65535, 8-bit films times 257."""
+    """As :func:`read_radiograph`, but 16-bit grey ``[H, W]``: windows map onto 0..65535, 8-bit films times 257."""
     return _decoded(source, name, depth=16).pixels
 
 
 def read_reduced(source: Source, at_least: int | None = None, name: str | None = None) -> ReducedFilm:
-    """As :func:`read_radiograph`, but a JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves its long side `at_least` pixels.
+    """As :func:`read_radiograph`, but a JPEG is decoded at 1/2, 1/4 or 1/8 if its long side keeps `at_least` pixels.
 
-    The decoder then skips work that an area mean to a smaller size would throw away.  What DICOM says of the side is kept.
+    This skips work whose result a later area mean would discard.  The result also has the side that DICOM tags name.
 
     Args:
         source: Path of the film, or its bytes.
-        at_least: Pixels of the long side; twice those that are needed, or more, keep the mean free of aliasing.  None for
-            the whole film.
+        at_least: Pixels of the long side; at least twice the size that is needed, which avoids aliasing.  None for the
+            whole film.
         name: What errors call the film; by default its path.
 
     Raises:
@@ -72,17 +72,17 @@ def read_reduced(source: Source, at_least: int | None = None, name: str | None =
 
 
 def read_header(source: Source, name: str | None = None) -> RadiographHeader:
-    """What the film is, with as little reading as shows whether it is all there: no pixel is decoded if possible.
+    """Kind, size and orientation of the film, after a check that its file is complete.
 
-    Cheap for JPEG, PNG and DICOM: the header must open and the file must reach its end marker, or hold as many pixels as
-    its header says, so damage in the middle stays unseen.  TIFF and BMP have no end marker and are decoded.
+    JPEG, PNG and DICOM are cheap: the header must be valid, and the file must reach its end marker or hold as many pixels as
+    the header says, so damage in the middle isn't found.  TIFF and BMP have no end marker and are decoded.
 
     Args:
         source: Path of the film, or its bytes.
         name: What errors call the film; by default its path.
 
     Raises:
-        RadiographError: as :func:`read_radiograph`, as far as the header and the end show it.
+        RadiographError: as :func:`read_radiograph`, as far as the header and the end of the file show.
     """
     with _opened(source, name) as file:
         kind = checked_kind(file)
@@ -90,14 +90,14 @@ def read_header(source: Source, name: str | None = None) -> RadiographHeader:
 
 
 def read_series_description(source: Source, name: str | None = None) -> str | None:
-    """SeriesDescription of a DICOM film, such as ``AP Pelvis``; None where it has none.  No other tag is read.
+    """SeriesDescription of a DICOM film, such as ``AP Pelvis``; None if it has none.  No other tag is read.
 
     Raises:
-        RadiographError: missing, damaged, or no DICOM.
+        RadiographError: the film is missing, damaged, or not DICOM.
     """
     with _opened(source, name) as file:
         if checked_kind(file) != "DICOM":
-            raise RadiographError("not a DICOM file, expected one")
+            raise RadiographError("not a DICOM file, expected one with a series description")
         return _dicom().series_description(file)
 
 
@@ -108,7 +108,7 @@ def _decoded(source: Source, name: str | None, depth: int = 8, at_least: int | N
 
 
 def _dicom() -> ModuleType:
-    """The reader of DICOM, imported with the first film that is one."""
+    """The DICOM reader, imported when the first DICOM film is read."""
     from hipdet.radiographs import dicom
 
     return dicom
@@ -116,7 +116,7 @@ def _dicom() -> ModuleType:
 
 @contextmanager
 def _opened(source: Source, name: str | None) -> Iterator[BinaryIO]:
-    """Open `source`; whatever its decoding raises becomes a RadiographError that names the film."""
+    """Open `source`; any error while it is decoded becomes a RadiographError that names the film."""
     name = name or ("radiograph in memory" if isinstance(source, bytes) else os.fspath(source))
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:

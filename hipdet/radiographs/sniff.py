@@ -1,4 +1,4 @@
-"""What kind of picture a file is, and whether it is all there, from its signature and its end: nothing is decoded."""
+"""The kind of a picture, and whether its file is complete, from its first and last bytes; nothing is decoded."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import BinaryIO
 
 from hipdet.core.errors import RadiographError
 
-HEAD = 512  # bytes that tell the kind
+HEAD = 512  # bytes from which the kind is known
 AGAIN = "copy or download the film again"
 
 PICTURE_SUFFIX = re.compile(r"\.(jpe?g|png|tiff?|bmp|dcm|dicom)", re.IGNORECASE)
-_NO_SUFFIX = re.compile(r"(\.\d+)?")  # films of scanners are called 001 or 1.2.840.113
+_NO_SUFFIX = re.compile(r"(\.\d+)?")  # scanners name films 001 or 1.2.840.113
 SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -32,7 +32,7 @@ _SHORT_LENGTH = (
 
 
 def checked_kind(file: BinaryIO) -> str:
-    """JPEG, PNG, TIFF, BMP or DICOM, after making sure that JPEG and PNG reach their end; `file` is rewound."""
+    """JPEG, PNG, TIFF, BMP or DICOM, after a check that a JPEG or PNG is complete; `file` is rewound."""
     file.seek(0)
     head = file.read(HEAD)
     if not head:
@@ -49,14 +49,14 @@ def checked_kind(file: BinaryIO) -> str:
 
 
 def sniff_kind(head: bytes) -> str | None:
-    """The kind of a film by its first 512 bytes, None if it is none; its name plays no part."""
+    """The kind of a film from its first 512 bytes, regardless of its name; None if it isn't a film."""
     if head[128:132] == b"DICM" or _starts_with_elements(head):
         return "DICOM"
     return next((kind for signature, kind in SIGNATURES.items() if head.startswith(signature)), None)
 
 
 def is_film(name: str, path: Path) -> bool:
-    """Whether the file at `path` is meant as a film: by the extension of its `name`; one without is looked into."""
+    """Whether the file at `path` is a film, by the extension of `name`, or by its first bytes if there is no extension."""
     suffix = PurePath(name).suffix
     is_picture = bool(PICTURE_SUFFIX.fullmatch(suffix))
     if is_picture or not _NO_SUFFIX.fullmatch(suffix):
@@ -69,20 +69,20 @@ def is_film(name: str, path: Path) -> bool:
 
 
 def short_name(name: str) -> str:
-    """`name`, with ``/``, without the extension of a picture."""
+    """The path `name`, with ``/``, without a picture's extension."""
     path = PurePosixPath(name)
     return path.with_suffix("").as_posix() if PICTURE_SUFFIX.fullmatch(path.suffix) else name
 
 
 def _starts_with_elements(head: bytes) -> bool:
-    """Whether two little endian DICOM elements in order begin the file, the first of group 2 or 8: no preamble."""
+    """Whether the file is DICOM without preamble: two little endian elements in order, the first of group 2 or 8."""
     first, at = _element(head, 0)
     second, _ = _element(head, at)
     return first[0] in (0x0002, 0x0008) and first < second and second[0] <= 0x0020
 
 
 def _element(head: bytes, at: int) -> tuple[tuple[int, int], int]:
-    """Group and element that stand at `at`, and where the next one stands; no group and 0 where there is none."""
+    """Group and element numbers at offset `at`, and the offset of the next element; zeros if there is none."""
     if len(head) < at + 12:
         return (0, 0), 0
     group, element = struct.unpack_from("<HH", head, at)
@@ -93,7 +93,7 @@ def _element(head: bytes, at: int) -> tuple[tuple[int, int], int]:
 
 
 def _jpeg_ends(file: BinaryIO) -> bool:
-    """Whether an end-of-image marker closes the picture; zeros or a maker's trailer may follow it."""
+    """Whether the picture has its end-of-image marker; zeros or a vendor's trailer may follow it."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 4096))
     if file.read().rstrip(b"\0").endswith(b"\xff\xd9"):
@@ -103,9 +103,9 @@ def _jpeg_ends(file: BinaryIO) -> bool:
     at = 2
     while data[at : at + 1] == b"\xff":
         marker = data[at + 1 : at + 2]
-        if marker == b"\xda":  # the scan: in it ff is always followed by 00 or a restart, so ffd9 is the end
+        if marker == b"\xda":  # the scan, in which 00 or a restart follows every ff: ffd9 is the end
             return data.find(b"\xff\xd9", at) >= 0
-        # segments are stepped over, as a preview inside one has an end marker too; ff may be repeated as filling
+        # segments are skipped, as a preview inside one has an end marker, too; ff may be repeated as padding
         at += 1 if marker == b"\xff" else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return False
 
@@ -127,9 +127,9 @@ def _png_chunks(file: BinaryIO) -> list[bytes]:
 
 
 def has_late_metadata(file: BinaryIO) -> bool:
-    """Whether something that can hold an orientation stands behind the pixels of a PNG."""
+    """Whether a chunk that can hold an orientation follows the pixels of a PNG."""
     position = file.tell()
     names = _png_chunks(file)
     file.seek(position)
-    behind = names[names.index(b"IDAT") :] if b"IDAT" in names else []
-    return any(name in (b"eXIf", b"tEXt", b"zTXt", b"iTXt") for name in behind)
+    late = names[names.index(b"IDAT") :] if b"IDAT" in names else []
+    return any(name in (b"eXIf", b"tEXt", b"zTXt", b"iTXt") for name in late)

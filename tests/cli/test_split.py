@@ -61,7 +61,7 @@ def test_a_patient_in_two_files_is_on_one_side_of_the_merged_split(tmp_path):
     assert a.leak == b.leak == "no patient is on both sides of a split"
 
 
-UNKNOWN = "patients aren't known: each film counts as one; films of one patient may stand on both sides"
+UNKNOWN = "patients aren't known: each film is treated as its own patient; films of one patient may be on both sides"
 
 
 def without_patients(path):

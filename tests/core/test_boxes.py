@@ -1,4 +1,4 @@
-"""Which side of the picture an ROI is on, by those beside it alone."""
+"""Boxes: IoU, shares, and the side of the picture that an ROI is on, which only its neighbour tells."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_iou_by_hand():
     np.testing.assert_allclose(found, [[1 / 3, 1, 0, 0]])
 
 
-def test_one_pixel_costs_what_the_reference_says():
+def test_iou_after_a_shift_by_one_pixel():
     # a 1-px diagonal shift of a 50-px box: 49^2 / (2 * 50^2 - 49^2) = 0.924
     assert round(iou_matrix([[0, 0, 50, 50]], [[1, 1, 51, 51]])[0, 0], 3) == 0.924
 
@@ -56,7 +56,7 @@ def test_shares_are_pycocotools_overlap_with_crowds(a, b):
 
 
 def test_shares_by_hand():
-    # a quarter of the first lies there, all of the second; nothing has no share
+    # a quarter of the first box is inside, all of the second; a box without area has share 0
     found = share_matrix([[0, 0, 10, 10], [6, 6, 7, 7], [5, 5, 5, 5]], [[5, 5, 15, 15]])
     assert found.tolist() == [[0.25], [1], [0]]
     assert share_matrix([], [[0, 0, 1, 1]]).shape == (0, 1)
@@ -77,7 +77,7 @@ def test_paired_iou_is_the_diagonal_of_the_matrix(seed):
 
 
 def square(x, y, side=40):
-    """About (x, y)."""
+    """A square box centred at (x, y)."""
     return [x - side / 2, y - side / 2, x + side / 2, y + side / 2]
 
 
@@ -111,7 +111,7 @@ PLACES = st.lists(st.tuples(*[st.integers(0, 400)] * 2, st.integers(1, 100), st.
 
 
 @given(PLACES, st.integers(-500, 500), st.randoms(use_true_random=False))
-def test_the_place_on_the_film_and_the_order_say_nothing(places, shift, random):
+def test_sides_do_not_depend_on_the_place_on_the_film_or_the_order(places, shift, random):
     boxes, labels = [square(x, y, side) for x, y, side, _ in places], [label for *_, label in places]
     sides = sides_of_pairs(boxes, labels)
     for label in "ab":

@@ -1,7 +1,4 @@
-"""Which classes change places in a mirror image.
-
-How many ROIs of each class a film has.
-"""
+"""Classes that swap in a mirror image, and the number of ROIs of each class on a film."""
 
 import numpy as np
 import pytest
@@ -25,7 +22,7 @@ LUNGS = ("heart", "left lung", "right lung")
         (("hip, left, upper", "hip, right, upper", "hip, right, lower"), [("hip, left, upper", "hip, right, upper")]),
         (("left", "right"), [("left", "right")]),
         (("left of right", "right of left"), [("left of right", "right of left")]),
-        (("left lung", "lung"), []),  # nothing to change places with
+        (("left lung", "lung"), []),  # no class to swap with
         (("l hip", "r hip"), []),
         ((), []),
     ],
@@ -54,8 +51,8 @@ def test_without_pairs():
     with pytest.raises(ConfigError) as error:
         mirrored_labels(dict(classes=LUNGS, mirrored_pairs=None), "ssd_chest.py", "RandomFlip")
     assert str(error.value) == (
-        "ssd_chest.py: RandomFlip mirrors films, and 'left lung' and 'right lung' change places in a mirror image: add "
-        "mirrored_pairs=[('left lung', 'right lung')] to metainfo, beside classes; or mirrored_pairs=[] if none do"
+        "ssd_chest.py: RandomFlip mirrors films, and 'left lung' and 'right lung' swap in a mirror image: add "
+        "mirrored_pairs=[('left lung', 'right lung')] to metainfo, next to classes; or mirrored_pairs=[] if no classes swap"
     )
 
 
@@ -127,6 +124,6 @@ def test_other_words_are_refused(words):
 
 
 @pytest.mark.parametrize("counts", [0, -1, True, 1.0, [1], [1, 2, 3], [0, 0], "2", None, {"hip": 1.5}, {}, {"knee": 1}])
-def test_other_counts_are_refused_by_name_of_the_file(counts):
+def test_errors_about_other_counts_name_the_file(counts):
     with pytest.raises(ConfigError, match=r"a\.onnx"):
         RoiCounts.of(counts, ("hip",), "a.onnx")

@@ -1,7 +1,4 @@
-"""Configs read as text, and made fit for other machines.
-
-Source that says what was meant.
-"""
+"""Configs: parsed from text, freed of this machine's paths, and written as source."""
 
 import keyword
 
@@ -116,7 +113,7 @@ values = st.recursive(
 
 
 @given(values)
-def test_it_evaluates_to_the_value(value):
+def test_source_evaluates_to_the_value(value):
     assert eval(as_source(value)) == value
 
 

@@ -161,7 +161,7 @@ def test_an_interrupted_run_leaves_what_is_done_and_carries_on(untrained, tmp_pa
     ("arguments", "message"),
     [
         (["none.jpg"], "none.jpg: no such file"),
-        (["films/*.xyz"], "no film fits this pattern"),
+        (["films/*.xyz"], "no film matches this pattern"),
         ([], "name films, or a COCO file"),
         (["--ann", "a.json"], "--ann needs --data-root"),
         (["a.jpg", "--model", "a.onnx", "--weights", "b.pth"], "name either --model, or --config and --weights"),

@@ -162,7 +162,7 @@ FLIP = dict(type="RandomFlip", prob=0.5)
         (
             NAMES,
             [MIRRORING],
-            r"ann\.json: RandomSimilarity mirrors films, and 'left hip' and 'right hip' change places",
+            r"ann\.json: RandomSimilarity mirrors films, and 'left hip' and 'right hip' swap in a mirror image",
         ),
         (NAMES, [MIRRORING], r"add mirrored_pairs=\[\('left hip', 'right hip'\)\] to metainfo"),
         (NAMES, [FLIP], "RandomFlip mirrors films"),

@@ -163,7 +163,7 @@ SIDES = ["left hip", "right hip"]
 PAIRS = [("left hip", "right hip")]
 FLIP, SWAP = dict(type="RandomFlip", prob=0.5), dict(type="RandomSimilarity", flip_prob=0.5)
 TURN = dict(type="RandomSimilarity", flip_prob=0.0)
-UNNAMED = r"RoiDataset of \S*a\.json: RandomFlip mirrors films, and 'left hip' and 'right hip' change places"
+UNNAMED = r"RoiDataset of \S*a\.json: RandomFlip mirrors films, and 'left hip' and 'right hip' swap in a mirror image"
 BLIND = r"RandomFlip mirrors films but doesn't swap the classes"
 
 

@@ -35,7 +35,7 @@ def test_window_by_hand():
     assert CropWindow.around((10, 20, 30, 40), 0.2) == CropWindow(6, 16, 28)
     assert CropWindow.around((10, 20, 30, 30), 0) == CropWindow(
         10, 15, 20
-    )  # cut off by an edge: the longer side counts
+    )  # cut off by an edge: the longer side is used
 
 
 @settings(max_examples=80, deadline=None)
@@ -60,7 +60,7 @@ def test_crops_of_hard_films_are_upright(tmp_path):
     lying = one_crop(tmp_path, window, turned=90, inverted=True)
     upright = finished(lying, FILM, CropSettings())
     np.testing.assert_array_equal(upright[20:], np.rot90(255 - FILM[20:60, 60:]))
-    assert not upright[:20].any()  # beyond the film, black as ever
+    assert not upright[:20].any()  # outside the film: black
     np.testing.assert_array_equal(finished(lying, FILM, CropSettings(as_stored=True)), plain)
 
 
@@ -107,7 +107,7 @@ def test_names_of_classes(tmp_path):
     assert list(names_of(tmp_path, *rows)) == [
         "a_left-lung_1.png",
         "a_left-lung_2.png",
-        "a_Heart_1.png",  # one name where upper and lower case are the same
+        "a_Heart_1.png",  # the same name if case is ignored
         "a_heart_2.png",
         "a_..-...png",
         "a_\u9acb.png",
@@ -117,7 +117,7 @@ def test_names_of_classes(tmp_path):
 
 
 def test_predictions_of_earlier_versions_are_read(tmp_path):
-    """They have a side for every ROI, right or wrong."""
+    """They have a side for every ROI, even a wrong one."""
     text = (
         '[{"image_id": 1, "category_id": 1, "bbox": [10.0, 20.0, 20.0, 20.0], "score": 0.9, "file_name": "a.jpg", '
         '"width": 80, "height": 60, "label": "hip", "picture_side": "left", "patient_side": "right", "turned": 90, '
@@ -161,12 +161,12 @@ def test_crops_of_other_names(tmp_path):
         ([row(bbox=(1, 2, 3))], r"detection 1 has bbox \[1, 2, 3\], expected \[x, y, width, height\]"),
         ([row(bbox=(1, 2, 3, 0))], "expected .x, y, width, height"),
         ([{**row(), "turned": 45}], "turned 45"),
-        ([{**row(), "patient_side": "../x"}], "patient_side '../x': expected .* left, right or nothing"),
+        ([{**row(), "patient_side": "../x"}], "patient_side '../x', expected .* left, right or nothing"),
         ([{**row(), "patient_side": None}], "patient_side None"),
         ([{**row(), "label": ""}], "detection 1 has label '', expected the name of a class"),
         ([{**row(), "label": 3}], "detection 1 has label '3'"),
         ([{**row(), "label": "x" * 101}], "of up to 100 letters"),
-        ([row("A.png"), row("a.PNG")], "two crops would be called a_hip_left.png"),
+        ([row("A.png"), row("a.PNG")], "two crops would be named a_hip_left.png"),
     ],
 )
 def test_bad_predictions(rows, message, tmp_path):
@@ -199,7 +199,7 @@ def test_crops_are_made_once(tmp_path):
     assert second != first
     assert pixels.dtype == np.uint8
     Image.fromarray(FILM[:50]).save(tmp_path / "a.png")
-    with pytest.raises(RadiographError, match="80x50 px, but 80x60 px when it was predicted"):
+    with pytest.raises(RadiographError, match="80x50 px, expected 80x60 px as predicted"):
         write(CropSettings(margin=0))
 
 

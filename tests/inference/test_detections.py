@@ -1,4 +1,4 @@
-"""Sides of what is found: of lone hips, of pairs, of films that were turned, and what DICOM says.  Drawn films."""
+"""Sides of detections, on synthetic films: single hips, pairs, turned films, and the sides that DICOM tags name."""
 
 import numpy as np
 import pytest
@@ -38,14 +38,14 @@ PAIR = {("left", "right"), ("right", "left")}
 UNKNOWN = ("", "")
 
 
-def test_a_lone_hip_has_no_side(detector):
+def test_a_single_hip_has_no_side(detector):
     films = [half for index in range(6) for half in halves(make_film("cgoa", index, seed=3, max_side=400))]
     alone = [record for record in detector(films) if len(record.rois) == 1]
     assert len(alone) >= 8
     assert {side for record in alone for side in sides(record)} == {UNKNOWN}
 
 
-def test_two_side_by_side_have(detector, both):
+def test_two_hips_side_by_side_have_sides(detector, both):
     (record,) = detector(both.pixels)
     assert set(sides(record)) == PAIR
     left = min(record.rois, key=lambda roi: roi.box[0])
@@ -82,13 +82,13 @@ def write(tmp_path_factory):
     ids=str,
 )
 @pytest.mark.parametrize("side", [0, 1])
-def test_dicom_says_the_side_of_a_lone_hip(detector, both, write, side, tags, expected):
-    """Whichever hip it is: the film's own word counts, and no guess against it."""
+def test_dicom_names_the_side_of_a_single_hip(detector, both, write, side, tags, expected):
+    """The film's tags decide, whichever hip it is."""
     (record,) = detector(write(halves(both)[side], **tags))
     assert sides(record) == [expected]
 
 
-def test_dicom_says_nothing_of_two(detector, both, write):
+def test_dicom_does_not_name_the_sides_of_two_hips(detector, both, write):
     (record,) = detector(write(both.pixels, ImageLaterality="L"))
     (same,) = detector(write(both.pixels))
     assert record.rois == same.rois
@@ -98,17 +98,17 @@ def test_dicom_says_nothing_of_two(detector, both, write):
 
 
 @pytest.mark.parametrize("calibrated", [True, False])
-def test_one_of_two_that_the_film_shows_isnt_alone(both, write, calibrated):
+def test_one_of_two_hips_is_not_a_single_hip(both, write, calibrated):
     """With rois=1 the other hip is left out of the record; the film still shows two."""
     detector = HipDetector(threads=1, rois=1)
     if not calibrated:
-        detector.limits = None  # then whatever is found may be an ROI
+        detector.limits = None  # then any detection can be an ROI
     (record,) = detector(write(both.pixels, ImageLaterality="L"))
     assert sides(record) == [UNKNOWN]
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_the_way_of_the_laterality(both, write, whole):
+def test_the_patient_side_reaches_the_detector(both, write, whole):
     source = FilmSource("film", write(both.pixels, ImageLaterality="L"))
     film = source.read(None if whole else 100)
     assert (film.patient_side, shrink(film, 100).patient_side) == ("left", "left")
@@ -124,7 +124,7 @@ LEFT, RIGHT, BELOW = [40, 200, 120, 280], [200, 205, 280, 285], [60, 390, 140, 4
 
 
 @pytest.mark.parametrize(
-    ("found", "shown", "laterality", "expected"),
+    ("found", "shown", "patient_side", "expected"),
     [
         (reading(), 0, "left", []),
         (reading(LEFT), 1, None, [""]),
@@ -139,7 +139,7 @@ LEFT, RIGHT, BELOW = [40, 200, 120, 280], [200, 205, 280, 285], [60, 390, 140, 4
         (reading(LEFT, RIGHT, quarters=1), 2, None, ["", ""]),
     ],
 )
-def test_sides_of_readings(found, shown, patient_side, expected):
+def test_sides_of_detections(found, shown, patient_side, expected):
     assert found.picture_sides(shown, patient_side) == expected
 
 
@@ -149,9 +149,9 @@ def test_sides_of_readings(found, shown, patient_side, expected):
         ([LEFT], [80 / 400]),
         ([RIGHT], [160 / 400]),  # centre at 240 of 400
         ([LEFT, RIGHT], [80 / 400, 160 / 400]),
-        ([LEFT, BELOW], [80 / 400, 300 / 400]),  # centres at 80 and 100: the other one counts from the right
+        ([LEFT, BELOW], [80 / 400, 300 / 400]),  # centres at 80 and 100: the other one is measured from the right
     ],
 )
-def test_places_count_from_an_edge_as_ever(boxes, x):
-    """Limits of models were set by this measure: it goes on when no side is known."""
+def test_x_is_measured_from_an_edge_as_before(boxes, x):
+    """Limits of models depend on this measure, so it exists even if no side is known."""
     np.testing.assert_allclose(measures(reading(*boxes))["x"], x)

@@ -1,4 +1,4 @@
-"""Films of several classes: how many ROIs of each there are, from the card, the caller or the command line."""
+"""Detectors: exports and checkpoints, and the number of ROIs of each class, from the card, the caller or the command."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ from hipdet.radiographs.grey import ReducedFilm
 from hipdet.radiographs.read import read_radiograph
 from untrained import noise
 
-LIMITS = ReviewLimits(9, 0.01, 0.0, 0.01, 1, {"score": (0.99, None), "tilt": (None, 5.0)})  # everything looks odd
+LIMITS = ReviewLimits(9, 0.01, 0.0, 0.01, 1, {"score": (0.99, None), "tilt": (None, 5.0)})  # every film gets flags
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_the_export_finds_what_torch_finds(untrained, films, limits):
         assert all(0 <= x0 < x1 <= a.width and 0 <= y0 < y1 <= a.height for x0, y0, x1, y1 in (r.box for r in a.rois))
 
 
-def test_both_kinds_of_models_keep_the_side_that_a_film_says(untrained, exported):
+def test_both_kinds_of_models_keep_the_side_that_a_film_names(untrained, exported):
     film = ReducedFilm.whole(noise(200, 170, 1), "left")
     for model in (exported.model, HipDetector(untrained.config, untrained.weights).model):
         assert model.preprocess(film).patient_side == "left"
@@ -82,7 +82,7 @@ def test_unreadable_films_are_records(exported, untrained, films, tmp_path):
     assert errors == [
         None,
         "empty file: copy or download the film again",
-        "1x1 px, too small for a radiograph (from 64 px)",
+        "1x1 px, too small for a radiograph (at least 64 px)",
         "no such file: check the path",
         None,
     ]
@@ -97,7 +97,7 @@ def test_number_of_rois(untrained, films):
     assert (len(many.rois), many.flags) == (3, ("fewer_rois",))
 
 
-def test_limits_lie_beside_weights(untrained, films, tmp_path):
+def test_limits_are_read_from_the_folder_of_the_weights(untrained, films, tmp_path):
     weights = tmp_path / "w.pth"
     weights.write_bytes(untrained.weights.read_bytes())
     (tmp_path / "w.review.json").write_text(json.dumps(LIMITS.to_json()))
@@ -124,7 +124,7 @@ def test_read_ahead_keeps_order_and_a_bounded_store():
 CARD = ModelCard("c", ("hip",), 448, 2)
 
 
-def test_cards_go_through_text():
+def test_cards_survive_the_way_through_text():
     assert ModelCard.from_text(CARD.to_text(), "x") == CARD
     card = ModelCard("c", ("a", "b"), 448, 3, LIMITS, dict(data="x"), "0.1")
     assert ModelCard.from_text(card.to_text(), "x") == card
@@ -167,9 +167,9 @@ def test_other_cards_are_refused(text, message):
     [
         ("none.onnx", None, CheckpointError, r"none\.onnx: no such model"),
         ("cut.onnx", None, CheckpointError, r"cut\.onnx: not a readable ONNX file"),
-        ("cut.onnx", "w.pth", CheckpointError, "has its weights inside"),
-        ("tiny.py", None, CheckpointError, "a config needs its weights"),
-        (None, "w.pth", CheckpointError, "weights need the config"),
+        ("cut.onnx", "w.pth", CheckpointError, "contains its weights"),
+        ("tiny.py", None, CheckpointError, "a config needs weights"),
+        (None, "w.pth", CheckpointError, "weights need a config"),
         ("none.py", "cut.pth", ConfigError, "no such config"),
         ("tiny.py", "none.pth", CheckpointError, "no such checkpoint"),
         ("tiny.py", "cut.pth", CheckpointError, r"cut\.pth: (damaged|refused)"),
@@ -188,9 +188,9 @@ def test_weights_of_another_model(untrained):
         HipDetector("configs/hip_roi_small.py", untrained.weights)
 
 
-def test_no_shipped_model(monkeypatch, tmp_path):
+def test_no_bundled_model(monkeypatch, tmp_path):
     monkeypatch.setattr(detector, "SHIPPED", tmp_path)
-    with pytest.raises(CheckpointError, match="no model came with this hipdet"):
+    with pytest.raises(CheckpointError, match="this hipdet has no bundled model"):
         HipDetector()
 
 
@@ -202,7 +202,7 @@ BY_CLASS_LIMITS = ReviewLimits(9, 0.01, 0.5, 0.01, 0, {})
 
 
 def write_model(path, rois, classes=CLASSES, labels=LABELS, scores=SCORES):
-    """An export that finds the same on every film."""
+    """An export that gives the same detections on every film."""
     onnx = pytest.importorskip("onnx")
     helper, kinds = onnx.helper, onnx.TensorProto
     boxes = as_boxes([[10 * n, 10, 10 * n + 8, 30] for n in range(len(labels))]).astype(np.float32)
@@ -223,7 +223,7 @@ def write_model(path, rois, classes=CLASSES, labels=LABELS, scores=SCORES):
         helper.make_graph(nodes, "found", inputs, outputs), opset_imports=[helper.make_opsetid("", 17)], ir_version=8
     )
     card = ModelCard("chest", classes, SIDE, 2)
-    text = card.to_text().replace('"rois": 2', f'"rois": {rois}')  # as any program may have written it
+    text = card.to_text().replace('"rois": 2', f'"rois": {rois}')  # another program may have written this
     helper.set_model_props(model, {"hipdet": text})
     onnx.save(model, path)
     return path
@@ -267,7 +267,7 @@ def test_the_card_says_how_many_of_each_class(rois, expected, flags, tmp_path):
         ({"heart": 1, "lung": 2}, [HEARTS[0], LUNGS[0]], ("fewer_rois", "more_rois")),  # three in all, as expected
     ],
 )
-def test_what_scores_enough_is_counted_by_class(rois, expected, flags, tmp_path):
+def test_detections_that_score_enough_are_counted_by_class(rois, expected, flags, tmp_path):
     model = write_model(tmp_path / "m.onnx", "5")
     assert found(model, rois=rois, limits=BY_CLASS_LIMITS) == (expected, flags)
 
@@ -317,7 +317,7 @@ def test_other_words_are_refused(words, monkeypatch, tmp_path):
 
 
 def proposed(tmp_path, project, **model):
-    """Labels of what a model proposes."""
+    """Labels of the boxes that a model proposes."""
     Image.fromarray(FILM).save(tmp_path / "1.png")
     detect = load_detector(str(write_model(tmp_path / "m.onnx", **model)), project)
     return [(roi.label, round(roi.score, 3)) for film in detect([tmp_path / "1.png"]) for roi in film.rois]
@@ -345,7 +345,7 @@ def test_a_model_of_one_class_proposes_as_many_as_the_project_wants(classes, roi
 
 
 def config_with(untrained, path, rois):
-    """The config of `untrained` whose RoiMetric counts `rois`."""
+    """The config of `untrained`, with a RoiMetric that expects `rois`."""
     metric = f"dict(_delete_=True, type='RoiMetric', ann_file='a.json', rois_per_image={rois!r})"
     path.write_text(f"_base_ = {str(untrained.config)!r}\ntest_evaluator = {metric}\n")
     return path
@@ -364,7 +364,7 @@ def test_a_config_that_counts_other_classes_is_refused(untrained, tmp_path):
 
 
 def test_classes_of_a_config_are_counted_apart(untrained, tmp_path):
-    """A checkpoint says its classes; these weights have one, but the numbers of ROIs are read as they are."""
+    """A checkpoint has its own classes; these weights have one, but the config's numbers of ROIs are used."""
     rois = {"heart": 1, "lung": (1, 2)}
     cfg = read_config(str(config_with(untrained, tmp_path / "c.py", rois)))
     assert RoiCounts.of(expected_rois(cfg), CLASSES) == RoiCounts.of(rois, CLASSES)

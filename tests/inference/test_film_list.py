@@ -1,6 +1,6 @@
-"""Speed that is counted, not timed: what is opened, decoded, copied and computed for a film.
+"""Lists of films; how often a film is opened, decoded, copied and run, which is counted, not timed.
 
-Films that were decoded at a fraction of their size: boxes end up where they belong.
+Films that are decoded at a fraction of their size have the same boxes.
 """
 
 import io
@@ -28,11 +28,11 @@ from hipdet.radiographs.read import read_radiograph, read_reduced
 
 @pytest.fixture
 def folder(tmp_path):
-    """Films with and without extension, and what is none."""
+    """Films with and without extension, and other files."""
     files = {
         "b.jpg": JPEG,
         "a.PNG": PNG,
-        "sub/1.2.840.113": film(UPRIGHT),  # as scanners write it
+        "sub/1.2.840.113": film(UPRIGHT),  # a name that scanners give
         "sub/notes.txt": b"no film",
         "sub/README": b"no film either",
         "sub/empty.tif": b"",
@@ -83,7 +83,7 @@ def test_arrays(array, expected):
 
 
 @pytest.mark.parametrize(
-    ("place", "message"), [("empty", "no films, expected JPEG"), ("*.jpg", "no film fits this pattern")]
+    ("place", "message"), [("empty", "no films, expected JPEG"), ("*.jpg", "no film matches this pattern")]
 )
 def test_nothing_there(place, message, tmp_path):
     (tmp_path / "empty").mkdir()
@@ -98,7 +98,7 @@ def test_links_out_of_the_folder_are_refused(folder, tmp_path):
         list(film_sources(folder))
 
 
-def test_names_start_from_what_all_places_share(folder):
+def test_names_start_from_the_folder_that_all_places_share(folder):
     assert films_at([str(folder)]).root == folder
     listed = films_at([str(folder / "sub"), str(folder / "y.png/*.tif"), str(folder / "b.jpg"), str(folder / "b.jpg")])
     assert listed.root == folder
@@ -112,7 +112,7 @@ def test_films_of_a_coco_file(tmp_path):
     listed = films_of_coco(path, tmp_path)
     assert (listed.ids, listed.categories, listed.films[0].path) == ([7], {"hip": 3}, tmp_path / "s/a.jpg")
     path.write_text('{"images": []}')
-    with pytest.raises(DatasetError, match="no COCO file with images and categories"):
+    with pytest.raises(DatasetError, match="not a COCO file with images and categories"):
         films_of_coco(path, tmp_path)
     with pytest.raises(DatasetError, match=r"none\.json: can't be read"):
         films_of_coco(tmp_path / "none.json", tmp_path)
@@ -190,7 +190,7 @@ def film_source(path):
 
 
 def test_operators_of_the_exported_graph(untrained):
-    """Of medium, whatever its channels.  More would be slower; fewer are welcome: then lower the numbers."""
+    """Of hip_roi_medium, whatever its channels.  More would be slower; if there are fewer, lower the numbers."""
     onnx = pytest.importorskip("onnx")
     graph = onnx.load(io.BytesIO(untrained.onnx.read_bytes())).graph
     count = Counter(node.op_type for node in graph.node)
@@ -225,7 +225,7 @@ def edges(pixels):
 @pytest.mark.parametrize("quarters", range(4))
 @pytest.mark.parametrize("size", [(1600, 1200), (1597, 1203), (1203, 1599)])
 def test_boxes_are_in_pixels_of_the_whole_film(size, quarters):
-    """To one pixel of the square, of which one stands for 16 of the film."""
+    """To one pixel of the square, which covers 16 pixels of the film."""
     box = [320, 480, 800, 960]
     pixels, data = film_with_square(*size, box)
     film = read_reduced(data, 200)
@@ -247,8 +247,8 @@ def test_boxes_are_in_pixels_of_the_whole_film(size, quarters):
         ((1203, 1599), 4, 15),
     ],
 )
-def test_the_square_is_that_of_the_whole_film(size, step, most, opencv, monkeypatch):
-    """Not only about as large: as if the film had been read whole, with no cell that reaches over the edge."""
+def test_a_reduced_film_gives_the_same_square(size, step, most, opencv, monkeypatch):
+    """The square equals that of the film read whole, also where a cell reaches over the film's edge."""
     if not opencv:
         monkeypatch.setattr(film_list, "cv2", None)
     generator = np.random.default_rng(0)
@@ -280,7 +280,7 @@ def test_boxes_end_at_the_film(untrained, tmp_path):
 
 
 def test_whole_films_on_request(untrained, tmp_path):
-    """The boxes of a film given as an array, which is whole."""
+    """They have the boxes of the same film given as an array, which isn't reduced."""
     generator = np.random.default_rng(1)
     coarse = Image.fromarray(generator.integers(0, 255, (40, 53), np.uint8))
     coarse.resize((2899, 2201), Image.Resampling.BICUBIC).save(tmp_path / "film.jpg", quality=95)
@@ -299,7 +299,7 @@ def noise(height, width, seed=0):
 
 @pytest.mark.parametrize("size", [(454, 373), (373, 454), (2688, 2208), (448, 448), (100, 64), (449, 448), (900, 3)])
 @pytest.mark.parametrize("opencv", [True, False])
-def test_the_square_is_that_of_the_configs(size, opencv, monkeypatch):
+def test_the_square_equals_that_of_the_configs(size, opencv, monkeypatch):
     """mmdet's Resize with area interpolation and Pad; without OpenCV to one grey."""
     if not opencv:
         monkeypatch.setattr(film_list, "cv2", None)
@@ -319,7 +319,7 @@ def test_seen_turned_and_inverted():
     turned = shrink(film, 100).seen(1, inverted=True)
     assert (turned.width, turned.height) == (300, 200)
     np.testing.assert_array_equal(turned.pixels, 255 - np.rot90(shrink(film, 100).pixels))
-    assert not turned.padded()[67:].any()  # what is padded isn't inverted
+    assert not turned.padded()[67:].any()  # padding isn't inverted
 
 
 @settings(max_examples=60, deadline=None)

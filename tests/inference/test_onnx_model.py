@@ -1,6 +1,6 @@
-"""Exports in OpenVINO as in onnxruntime.
+"""OpenVINO gives the same results as onnxruntime.
 
-The model that comes with hipdet, on synthetic films of a source that it hasn't seen, and on real ones that it has.
+The bundled model, on synthetic films of a source that no training used, and on real films that it was trained on.
 """
 
 import csv
@@ -37,7 +37,7 @@ def test_openvino_finds_the_same(untrained, films):
     pytest.importorskip("openvino")
     expected, found = HipDetector(untrained.onnx), HipDetector(untrained.onnx, runtime="openvino", threads=1)
     assert found.model.card == expected.model.card
-    assert found.model.fingerprint == expected.model.fingerprint  # so that a journal goes on
+    assert found.model.fingerprint == expected.model.fingerprint  # so a journal can be resumed
     np.testing.assert_allclose(boxes(found(films)), boxes(expected(films)), atol=0.05)
 
 
@@ -61,7 +61,7 @@ def test_openvino_in_bfloat16(untrained, films):
         return
     expected = HipDetector(untrained.onnx)
     found = HipDetector(untrained.onnx, runtime="openvino", precision="bfloat16")
-    assert found.model.fingerprint != expected.model.fingerprint  # other boxes: a journal starts anew
+    assert found.model.fingerprint != expected.model.fingerprint  # other boxes: a journal starts again
     (film,) = found(films)
     assert len(film.rois) == 2
 
@@ -71,10 +71,10 @@ def test_openvino_in_bfloat16(untrained, films):
     [
         (dict(runtime="tensorrt"), "runtime 'tensorrt': expected onnxruntime or openvino"),
         (dict(precision="int8"), "precision 'int8': expected float32 or bfloat16"),
-        (dict(precision="bfloat16"), "name runtime openvino too"),
+        (dict(precision="bfloat16"), "choose runtime openvino, too"),
     ],
 )
-def test_what_is_not_there(untrained, settings, message):
+def test_unavailable_runtimes_and_precisions(untrained, settings, message):
     with pytest.raises(ConfigError, match=message):
         HipDetector(untrained.onnx, **settings)
 
@@ -100,7 +100,7 @@ def detector():
 
 
 def ious(labels, rois):
-    """Of each label ``[N, 4]`` with the ROI that belongs to it; 0 where none does."""
+    """IoU of each label ``[N, 4]`` with its matched ROI; 0 if it has none."""
     overlap = iou_matrix(labels, as_boxes([roi.box for roi in rois]))
     partner = match(overlap)
     return [overlap[row, column] if column >= 0 else 0.0 for row, column in enumerate(partner)]
@@ -117,7 +117,7 @@ def test_it_is_small_and_says_what_it_is(detector):
     assert "not for diagnosis" in card.about["limits"]
 
 
-def test_the_readme_has_the_figures_of_its_card_and_no_others(detector):
+def test_the_readme_has_the_metrics_of_its_card_and_no_others(detector):
     about = detector.model.card.about
     average, least = re.findall(r"0\.\d{3}", about["figures"])
     assert about["figures"].endswith("every hip found at IoU 0.75")
@@ -130,7 +130,7 @@ def test_the_readme_has_the_figures_of_its_card_and_no_others(detector):
 
 
 def test_hips_of_unseen_synthetic_films(detector):
-    """Source gis was in no training: odd exposures, captions, implants."""
+    """No training used source gis: unusual exposures, captions, implants."""
     films = [make_film("gis", index, seed=11, max_side=512) for index in range(24)]
     found = list(detector([film.pixels for film in films]))
     iou = np.array([each for film, record in zip(films, found) for each in ious(film.hips, record.rois)])
@@ -155,7 +155,7 @@ def test_upright_films_of_one_hip_are_not_turned(detector):
 
 
 @pytest.mark.parametrize(("quarters", "degrees"), [(1, 270), (2, 180), (3, 90)])
-def test_lying_and_upside_down_films_are_told(detector, quarters, degrees):
+def test_rotated_films_are_recognised(detector, quarters, degrees):
     """Also one whose hips are of an unusual size, as those of the second are."""
     films = [make_film("gis", number, seed=11, max_side=512).pixels for number in TOLD]
     found = list(detector([np.rot90(film, quarters) for film in films]))
@@ -163,8 +163,8 @@ def test_lying_and_upside_down_films_are_told(detector, quarters, degrees):
     assert [film.flags for film in found] == [("turned",), ("odd_ratio", "turned"), ("turned",)]
 
 
-def test_of_unusual_real_films_only_the_lying_one_is_turned(detector, shared):
-    """The eleven that were turned before a turn had to show all hips."""
+def test_of_unusual_real_films_only_the_rotated_one_is_turned(detector, shared):
+    """The eleven films that were turned when a turn didn't have to show all hips."""
     folder = shared / "data/fracatlas_hips_more/images"
     numbers = (813, 875, 932, 1050, 1335, 1337, 1631, 2367, 3362, 3548, 4333)
     found = detector([folder / f"IMG{number:07d}.jpg" for number in numbers])
@@ -172,7 +172,7 @@ def test_of_unusual_real_films_only_the_lying_one_is_turned(detector, shared):
 
 
 def test_hips_of_real_films_and_their_sides(detector, shared):
-    """It was trained on these: they show that reading, decoding and sides are right, not how good it is."""
+    """The model was trained on these films: they test reading, decoding and sides, not its accuracy."""
     labels = {}
     with (shared / "data/fracatlas_hips/hips.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):

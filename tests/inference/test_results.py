@@ -24,7 +24,7 @@ def source(tmp_path):
     return FilmSource("a.jpg", tmp_path / "a.jpg")
 
 
-def test_records_come_back(source, tmp_path):
+def test_records_are_found_again(source, tmp_path):
     with FilmJournal(tmp_path / "out/j.jsonl", "model") as journal:
         assert journal.find(source) is None
         journal.add(source, RECORD)
@@ -33,7 +33,7 @@ def test_records_come_back(source, tmp_path):
         )
     with FilmJournal(tmp_path / "out/j.jsonl", "model") as journal:
         assert journal.find(source) == replace(RECORD, path=source.path)
-        assert journal.find(replace(source, name="b/a.jpg")).name == "b/a.jpg"  # called otherwise today
+        assert journal.find(replace(source, name="b/a.jpg")).name == "b/a.jpg"  # under another name today
         assert journal.find(FilmSource("x", tmp_path / "missing")).error == "no such"
     assert str(tmp_path) not in (tmp_path / "out/j.jsonl").read_text()
 
@@ -49,7 +49,7 @@ def test_another_model_or_film_has_no_record(source, tmp_path):
 
 
 def test_settings_tell_results_apart(tmp_path, monkeypatch):
-    """The model, all that may be set, and the rules of results."""
+    """The model, all settings, and the rules for results."""
     settings = [
         {},
         dict(rois=1),
@@ -59,7 +59,7 @@ def test_settings_tell_results_apart(tmp_path, monkeypatch):
         dict(model=tmp_path / "another.onnx"),
     ]
     (shipped,) = detector.SHIPPED.glob("*.onnx")
-    # 128, a field of ours that no reader knows: another file of the same network
+    # field 128, which no reader knows: another file of the same network
     (tmp_path / "another.onnx").write_bytes(shipped.read_bytes() + b"\x82\x08\x00")
     found = [HipDetector(threads=1, **each).settings for each in settings]
     assert HipDetector(threads=2, progress=True).settings == found[0]
@@ -75,8 +75,8 @@ def test_settings_tell_runtimes_apart():
     assert HipDetector(runtime="openvino").settings != HipDetector().settings
 
 
-def test_results_of_an_earlier_version_are_found_again(tmp_path, monkeypatch, capsys):
-    """A journal as 0.1.0 first wrote it, with a side that was guessed."""
+def test_results_of_an_earlier_version_are_computed_again(tmp_path, monkeypatch, capsys):
+    """A journal as 0.1.0 first wrote it, with a guessed side."""
     film = make_film("cgoa", 0, seed=3, max_side=400)
     path = tmp_path / "film.png"
     Image.fromarray(film.pixels[:, : int(film.hips[:, [0, 2]].mean())]).save(path)
@@ -98,7 +98,7 @@ def test_results_of_an_earlier_version_are_found_again(tmp_path, monkeypatch, ca
     assert (tmp_path / "out/journal.jsonl").read_bytes().count(b"\n") == 2
 
 
-def test_a_line_cut_short_goes(source, tmp_path):
+def test_an_incomplete_line_is_removed(source, tmp_path):
     with FilmJournal(tmp_path / "j.jsonl", "model") as journal:
         journal.add(source, RECORD)
     whole = (tmp_path / "j.jsonl").read_bytes()
@@ -111,7 +111,7 @@ def test_a_line_cut_short_goes(source, tmp_path):
 
 
 def test_two_processes_may_write_one(source, tmp_path):
-    """Each film keeps its own record, whoever wrote in between."""
+    """Each film keeps its own record, whichever process wrote in between."""
     other = FilmSource("b.jpg", tmp_path / "b.jpg")
     other.path.write_bytes(b"another")
     with FilmJournal(tmp_path / "j.jsonl", "model") as one, FilmJournal(tmp_path / "j.jsonl", "model") as two:
@@ -126,7 +126,7 @@ def test_two_processes_may_write_one(source, tmp_path):
 @pytest.mark.parametrize("content", [b"{}\n", b"films\n", b"hello\nworld", b'{"key": 1, "film": {"rois": 3}}\n'])
 def test_other_files_are_refused(content, tmp_path):
     (tmp_path / "j.jsonl").write_bytes(content)
-    with pytest.raises(DatasetError, match=r"j\.jsonl: (line 1: not JSON|byte 0 is no record of a film, found \{)"):
+    with pytest.raises(DatasetError, match=r"j\.jsonl: (line 1: not JSON|no film record at byte 0, found \{)"):
         FilmJournal(tmp_path / "j.jsonl", "model")
     assert (tmp_path / "j.jsonl").read_bytes() == content
 

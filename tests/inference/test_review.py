@@ -1,7 +1,4 @@
-"""
-
-How inverted, lying and upside-down films are told, on drawn films whose readings are known.
-"""
+"""Review: measures, limits and flags; inverted and rotated films are recognised, on drawn films with known detections."""
 
 import csv
 import json
@@ -42,7 +39,7 @@ def reading(*boxes, scores=None, **changes):
 
 
 def hips(count):
-    """Labels of so many."""
+    """Labels of `count` hips."""
     return np.zeros(count, np.int64)
 
 
@@ -118,7 +115,7 @@ def test_flags(found, count, flags):
     assert set(flags) <= set(FLAGS)
 
 
-def test_without_limits_only_the_number_counts():
+def test_without_limits_only_the_number_is_checked():
     assert film_flags(reading(LEFT, LEFT, scores=[0.1, 0.1]), hips(2), TWO, None) == ()
     assert film_flags(reading(LEFT), hips(1), TWO, None) == ("fewer_rois",)
 
@@ -136,8 +133,8 @@ def test_other_json_is_refused(change):
         ReviewLimits.from_json({**LIMITS.to_json(), **change}, "m.onnx")
 
 
-def test_nothing_to_learn_from():
-    with pytest.raises(DatasetError, match="1 validation films without one ROI that was hit"):
+def test_films_without_hits():
+    with pytest.raises(DatasetError, match="1 validation films without a single hit"):
         build_limits([ValidationFilm(reading(LEFT), np.array([0.2]))])
 
 
@@ -185,7 +182,7 @@ def test_false_alarms_on_films_without_roi_set_limits(tmp_path):
 
 
 def test_classes_of_tables(tmp_path):
-    """Of hits and of others, in the order of the model's classes; unknown where an old table doesn't say."""
+    """Labels of hits and of others, in the order of the model's classes; unknown if an old table has none."""
     names = ["lung", "heart"]
     categories = [dict(id=number, name=name) for number, name in enumerate(names, 1)]
     coco = dict(images=[dict(id=9, file_name="a.jpg", width=40, height=30)], annotations=[], categories=categories)
@@ -231,7 +228,7 @@ def drawn():
 
 
 def best(film, upright, scores, hips=HIPS):
-    """The reading that counts of a film which `upright` quarters set upright; `scores` by quarters that it still lacks."""
+    """The chosen detections on a film that `upright` quarters set upright; `scores` by the quarters that are left."""
     width, height = film.shape[::-1] if upright % 2 == 0 else film.shape
     looks = []
 
@@ -247,19 +244,19 @@ def best(film, upright, scores, hips=HIPS):
     return result, looks
 
 
-def test_ordinary_films_are_looked_at_once():
+def test_usual_films_take_one_forward_pass():
     found, looks = best(drawn(), 0, {0: 0.9})
     assert (found.quarters, found.inverted, looks) == (0, False, [(0, False)])
 
 
-def test_inverted_films_are_told_by_their_greys():
+def test_inverted_films_are_recognised_by_their_greys():
     found, looks = best(255 - drawn(), 0, {0: 0.9})
     assert (found.quarters, found.inverted, looks) == (0, True, [(0, False), (0, True)])
 
 
 @pytest.mark.parametrize("upright", [1, 3])
-def test_lying_films(upright):
-    """Hips above one another: of the two ways to set it upright the better one counts, however little better it is."""
+def test_films_rotated_by_90_degrees(upright):
+    """Hips are above one another: the better of the two directions is chosen, however small the difference."""
     found, looks = best(np.rot90(drawn(), -upright), upright, {0: 0.9, 2: 0.89, 1: 0.9, 3: 0.9})
     assert (found.quarters, found.inverted) == (upright, False)
     assert len(looks) == 3
@@ -268,7 +265,7 @@ def test_lying_films(upright):
     assert found.picture_sides(2) == ["", ""]  # it may have been turned the wrong way
 
 
-def test_lying_and_inverted():
+def test_rotated_and_inverted_films():
     found, _ = best(np.rot90(255 - drawn(), -1), 1, {0: 0.9, 2: 0.8, 1: 0.9, 3: 0.9})
     assert (found.quarters, found.inverted) == (1, True)
 
@@ -280,15 +277,15 @@ def test_upside_down_films_need_the_margin(as_it_is, turned, quarters):
     assert found.quarters == quarters
 
 
-def test_an_odd_film_that_turning_doesnt_explain_stays_as_it_is():
-    low = HIPS - [0, 60, 0, 60]  # y = .4, and .6 upside down; scores say nothing
+def test_an_unusual_film_that_turning_doesnt_explain_stays_as_it_is():
+    low = HIPS - [0, 60, 0, 60]  # y = .4, and .6 upside down; scores are equal
     found, looks = best(drawn(), 0, {0: 0.7, 2: 0.7}, low)
     assert found.quarters == 0
     assert len(looks) == 4
 
 
 def read_as(readings, limits=ODD_LIMITS):
-    """The turn that counts of a grey film; `readings` by quarters are boxes ``[N, 4]`` and scores ``[N]``."""
+    """The chosen turn of a grey film; `readings` are boxes ``[N, 4]`` and scores ``[N]`` by quarters."""
 
     def look(quarters, inverted):
         boxes, scores = readings.get(quarters, ([], []))
@@ -304,8 +301,8 @@ HIGH = HIPS - [0, 60, 0, 60]  # y = .4: odd_position
 ABOVE = as_boxes([[80, 60, 140, 120], [80, 180, 140, 240]])
 
 
-def test_what_scores_too_little_to_be_a_roi_turns_no_film():
-    """One hip, equally sure both ways; upside down there is more noise, and its place looks better."""
+def test_detections_below_the_least_score_turn_no_film():
+    """One hip, with the same score both ways; upside down there is more noise, but its place is usual."""
     assert read_as({0: (HIGH, [0.9, 0.1]), 2: (HIPS, [0.9, 0.45])}) == 0  # mean scores .5 and .675 with the noise
 
 
@@ -317,7 +314,7 @@ def test_what_scores_too_little_to_be_a_roi_turns_no_film():
         ([0.9, 0.85], 2),
     ],
 )
-def test_a_turn_counts_only_if_it_takes_the_flags_away(scores, quarters):
+def test_a_turn_must_remove_the_flags(scores, quarters):
     assert read_as({0: (HIGH, [0.6, 0.55]), 2: (HIPS, scores)}) == quarters
 
 
@@ -329,13 +326,13 @@ def test_sizes_that_no_turn_changes_keep_no_film_upside_down():
     assert read_as({0: (HIGH + larger, [0.6, 0.6]), 2: (HIPS + larger, [0.9, 0.9])}, limits) == 2
 
 
-def test_the_best_of_the_turns_without_flags_counts():
+def test_the_best_turn_without_flags_is_chosen():
     """A quarter turn scores more but shows the hips too high."""
     narrow = as_boxes([[40, 220, 100, 280], [200, 220, 260, 280]])  # on the film of 300x400: y = .625
     assert read_as({0: (HIGH, [0.6, 0.6]), 1: (narrow - [0, 120, 0, 120], [0.99, 0.99]), 2: (HIPS, [0.9, 0.9])}) == 2
 
 
-def test_a_lying_film_is_set_upright_only_if_all_rois_are_there():
+def test_a_rotated_film_is_set_upright_only_if_all_rois_are_found():
     """Above one another on an upright film: one hip and something else."""
     assert read_as({0: (ABOVE, [0.9, 0.6]), 1: (HIPS[:1], [0.95]), 3: (HIPS, [0.9, 0.4])}) == 0
     assert read_as({0: (ABOVE, [0.9, 0.6]), 1: (HIPS[:1], [0.95]), 3: (HIPS, [0.9, 0.6])}) == 3

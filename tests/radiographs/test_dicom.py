@@ -1,4 +1,4 @@
-"""What DICOM films look like when they are read."""
+"""DICOM films that are read: greys, encodings, header and side."""
 
 import io
 import logging
@@ -47,7 +47,7 @@ DEEP = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
         (dict(WindowCenter="300", WindowWidth="400", VOILUTFunction="LINEAR_EXACT"), [0, 0, 64, 128, 191, 255, 255]),
         # C.11.2.1.3.1: 255 / (1 + exp(-4 (x - 301) / 400))
         (dict(WindowCenter="301", WindowWidth="400", VOILUTFunction="SIGMOID"), [5, 30, 68, 127, 186, 224, 250]),
-        # MONOCHROME1 is inverted behind the window: 255 - 63.75 = 191.25 and so on
+        # MONOCHROME1 is inverted after the window: 255 - 63.75 = 191.25 and so on
         (
             dict(
                 WindowCenter="300",
@@ -63,7 +63,7 @@ def test_rescale_and_window(tags, expected):
     assert read_radiograph(film(ROW, **RESCALE, **tags)).tolist() == [expected]
 
 
-def test_a_negative_slope_turns_the_film():
+def test_a_negative_slope_inverts_the_film():
     tags = dict(RescaleSlope="-1", RescaleIntercept="400", WindowCenter="200", WindowWidth="400")
     pixels = read_radiograph(film(ROW, VOILUTFunction="LINEAR_EXACT", **tags))
     # 400 300 250 200 150 100 0 from 0 to 400: 255 x 0.75 = 191.25, 0.625 159.4, 0.5 127.5, 0.375 95.6, 0.25 63.75
@@ -123,7 +123,7 @@ def test_8_bits():
         (np.int16, [-2000], dict(PixelPaddingValue=63536)),  # the same bits, written as unsigned
     ],
 )
-def test_padding_is_black_and_counts_for_nothing(photometric, window, dtype, padding, tags):
+def test_padding_is_black_and_does_not_set_the_window(photometric, window, dtype, padding, tags):
     ramp = np.maximum(RAMP, 1).astype(dtype)
     padded = np.concatenate([ramp, np.resize(np.array(padding, dtype), (40, ramp.shape[1]))])
     pixels = read_radiograph(film(padded, PhotometricInterpretation=photometric, **window, **tags))
@@ -152,13 +152,13 @@ def test_padding_is_black_and_counts_for_nothing(photometric, window, dtype, pad
     ],
     ids=str,
 )
-def test_a_window_that_shows_nothing_gives_way_to_percentiles(tags):
+def test_percentiles_replace_a_window_that_shows_nothing(tags):
     np.testing.assert_array_equal(read_radiograph(film(RAMP, **tags)), read_radiograph(film(RAMP)))
 
 
 @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED])
 def test_encodings(syntax, tmp_path):
-    path = tmp_path / "001"  # the name says nothing
+    path = tmp_path / "001"  # a name without extension
     lut = dict(VOILUTSequence=dict(LUTDescriptor=[4096, 0, 16], LUTData=[16 * at for at in range(4096)]))
     path.write_bytes(film(DEEP, syntax, **lut))
     assert read_header(path) == RadiographHeader("DICOM", (64, 64), 1)
@@ -216,7 +216,7 @@ def test_real_films(film_name, size):  # a chest and a leg, both MONOCHROME1
 
 
 class Counted(io.BytesIO):
-    """Counts what is read."""
+    """Counts the bytes that are read."""
 
     read_bytes = 0
 
@@ -236,7 +236,7 @@ def test_header_doesnt_read_the_pixels(compressed):
     assert file.read_bytes < 4_000
 
 
-def test_silence_ends_with_the_last_reader():
+def test_warnings_return_after_the_last_reader():
     level, filters = logging.getLogger("pydicom").level, list(warnings.filters)
     threads = [threading.Thread(target=lambda: [read_radiograph(film(DEEP)) for _ in range(20)]) for _ in range(4)]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""DICOM files that are no films, not all there, or not readable here; and that no message says whose film it is."""
+"""DICOM files that aren't films, are incomplete, or need a missing decoder; no message says whose film it is."""
 
 import builtins
 import contextlib
@@ -70,8 +70,8 @@ def of(**changes):
         (film(DEEP, JPEG_2000, data=fragments()), "the compressed pixels have no end marker"),
         (film(UPRIGHT, JPEG, data=fragments(encoded(UPRIGHT, "JPEG")[:-2])), "the compressed pixels have no end marker"),
         (film(DEEP, DEFLATED)[:-40], "damaged DICOM|without pixel data"),
-        (of(NumberOfFrames="2"), "2 frames: save each film as a file of its own"),
-        (of(SamplesPerPixel=3, PhotometricInterpretation="RGB"), r"colour \(RGB\), so a screen shot or secondary capture"),
+        (of(NumberOfFrames="2"), "2 frames, expected one: save each film as its own file"),
+        (of(SamplesPerPixel=3, PhotometricInterpretation="RGB"), r"colour \(RGB\), as in a screenshot or secondary capture"),
         (of(PhotometricInterpretation="PALETTE COLOR"), r"colour \(PALETTE COLOR\)"),
         (of(SamplesPerPixel=3, PhotometricInterpretation="YBR_FULL_422"), r"colour \(YBR_FULL_422\)"),
         (of(PhotometricInterpretation=PATIENT), "not MONOCHROME1 or MONOCHROME2"),
@@ -85,8 +85,8 @@ def of(**changes):
         (of(BitsStored=17), "BitsStored is 17, expected 1 to 16"),
         (film(DEEP, "1.2.3.4", data=fragments(CODE)), r"unknown transfer syntax \(1\.2\.3\.4\), for which no decoder"),
         (film(DEEP, PATIENT, data=fragments(CODE)), "compressed as an unknown transfer syntax, for which"),
-        (NATIVE.replace(b"OW\0\0\0\x20\0\0", b"OW\0\0\xff\xff\xff\xff"), "aren't encoded as Explicit VR Little Endian"),
-        (NATIVE.replace(EXPLICIT.encode(), RLE.encode()), "aren't encoded as RLE Lossless, which the file says"),
+        (NATIVE.replace(b"OW\0\0\0\x20\0\0", b"OW\0\0\xff\xff\xff\xff"), "pixel data aren't Explicit VR Little Endian"),
+        (NATIVE.replace(EXPLICIT.encode(), RLE.encode()), "pixel data aren't RLE Lossless, which the header declares"),
     ],
 )  # fmt: skip
 def test_faulty_films(data, message):
@@ -109,7 +109,7 @@ def test_faulty_films(data, message):
         (film(DEEP, JPEG, data=fragments(encoded(UPRIGHT, "JPEG"))), "can't be decoded as JPEG Baseline"),
     ],
 )
-def test_what_only_the_pixels_show(data, message):
+def test_faults_that_only_decoding_shows(data, message):
     assert read_header(data).upright == (64, 64)
     with pytest.raises(RadiographError, match=message) as caught:
         read_radiograph(data)
@@ -121,7 +121,7 @@ def test_what_only_the_pixels_show(data, message):
     [
         (JPEG_2000, r"compressed as JPEG 2000 .*no decoder is installed: pip install 'hipdet\[dicom\]'"),
         (JPEG_LS, r"compressed as JPEG-LS .*no decoder is installed: pip install 'hipdet\[dicom\]'"),
-        (JPEG_LOSSLESS, "compressed as JPEG Lossless.*no decoder is installed: pip install python-gdcm, or export it"),
+        (JPEG_LOSSLESS, "compressed as JPEG Lossless.*no decoder is installed: pip install python-gdcm, or export"),
     ],
 )
 def test_missing_codec(syntax, message, monkeypatch):
@@ -163,9 +163,9 @@ def test_missing_pydicom(monkeypatch, tmp_path):
     "data",
     [
         b"\x08\0 a diary that begins with two rare bytes" * 20,
-        b"\x08\0\x05\0" + bytes(600),  # the second element isn't behind the first
+        b"\x08\0\x05\0" + bytes(600),  # the second element isn't after the first
         b"\x02\0\0\0UL\x04\0" + bytes(4),  # group 2 and no more
-        b"\x08\0\x05\0CS\xff\xff" + b"x" * 600,  # longer than what is looked at
+        b"\x08\0\x05\0CS\xff\xff" + b"x" * 600,  # longer than the bytes that are read
     ],
 )
 def test_not_every_file_is_dicom(data):
@@ -173,8 +173,8 @@ def test_not_every_file_is_dicom(data):
         read_header(data)
 
 
-def test_own_test_files_of_pydicom_give_pixels_or_our_error(caplog, recwarn):
-    """CT, MR, RT, waveforms, reports, colour, deliberately broken ones: everything that pydicom brings."""
+def test_pydicoms_test_files_give_pixels_or_our_error(caplog, recwarn):
+    """CT, MR, RT, waveforms, reports, colour and deliberately broken files: everything that pydicom ships."""
     folder = pathlib.Path(pydicom.__file__).parent / "data/test_files"
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size < 400_000]
     read = slices = 0
@@ -183,7 +183,7 @@ def test_own_test_files_of_pydicom_give_pixels_or_our_error(caplog, recwarn):
             assert read_radiograph(path).shape == read_header(path).upright[::-1]
             read += 1
         except RadiographError as error:
-            slices += "not a radiograph" in error.reason
+            slices += "expected a radiograph" in error.reason
     if files:
         assert read >= 5
         assert slices >= 10
@@ -224,7 +224,7 @@ def test_the_films_of_these_tests_do_name_a_patient():
 
 
 def assert_discreet(error):
-    """Neither the message nor what a traceback would print of its causes says whose film it is."""
+    """Neither the message nor a traceback of its causes may say whose film it is."""
     while error is not None:
         assert not any(value in str(error) for value in (PATIENT, "DOE", NUMBER, DATE))
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -1,4 +1,4 @@
-"""JPEG films decoded at a fraction of their size: how much is decoded, what it shows, and where."""
+"""JPEG films decoded at a fraction of their size: the fraction, the pixels and their place; deep films; area means."""
 
 import io
 
@@ -15,7 +15,7 @@ from hipdet.radiographs.read import read_deep, read_radiograph, read_reduced
 
 
 def smooth(width, height):
-    """A gradient with a wave, whose means over small blocks are known well."""
+    """A gradient with a wave, which is smooth enough that block means are known."""
     y, x = np.mgrid[:height, :width]
     return np.rint(100 + 60 * np.sin(x / 60) + 90 * y / height - 45).astype(np.uint8)
 
@@ -28,7 +28,7 @@ def smooth(width, height):
         ((1600, 1200), 800, 2),
         ((1600, 1200), 401, 2),
         ((1600, 1200), 400, 4),
-        ((1600, 1200), 10, 8),  # there is no smaller one
+        ((1600, 1200), 10, 8),  # the smallest fraction
         ((1200, 1600), 400, 4),
         ((1603, 1201), 400, 4),  # 401 x 301: the last cells hold 3 and 1 pixels
         ((1600, 3), 100, 2),  # no side vanishes
@@ -50,8 +50,8 @@ def test_pixels_are_means_of_blocks(step):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(("size", "step"), [((640, 480), 4), ((642, 480), 2), ((641, 480), 1)])
-def test_films_that_exif_turns(orientation, size, step):
-    """Partial cells stay at the right and at the bottom, so a turned film is reduced only by what divides its sides."""
+def test_films_that_exif_rotates(orientation, size, step):
+    """Partial cells must stay at the right and the bottom, so the step must divide the sides of a rotated film."""
     data = encoded(smooth(*size), "JPEG", orientation, quality=95)
     film, whole = read_reduced(data, 160), read_radiograph(data)
     assert film.step == (step if orientation != 1 else 4)
@@ -68,8 +68,8 @@ def test_other_kinds_are_read_whole():
 
 
 @pytest.mark.parametrize("subsampling", [0, 2])
-def test_grey_films_stored_in_colour_read_as_before(subsampling):
-    """The stored luminance is what the way round colour gives: colour is neutral."""
+def test_grey_films_stored_in_colour(subsampling):
+    """The stored luminance equals the grey computed from the colours, which are neutral."""
     data = encoded(Image.fromarray(smooth(200, 160)).convert("RGB"), "JPEG", quality=90, subsampling=subsampling)
     with Image.open(io.BytesIO(data)) as image:
         expected = np.array(image.convert("L"))
@@ -87,7 +87,7 @@ def test_colour_is_not_decoded(monkeypatch):
 
 
 @pytest.mark.parametrize("cut", [2, 200, 2000])
-def test_damage_is_told_as_when_read_whole(cut):
+def test_damage_is_reported_as_when_read_whole(cut):
     data = encoded(smooth(320, 240), "JPEG")[:-cut]
     with pytest.raises(RadiographError) as whole:
         read_radiograph(data)
@@ -133,7 +133,7 @@ def test_dicom(changes):
 @pytest.mark.parametrize("modality", ["CT", "MR", "PT", "NM", "US"])
 def test_slices_are_refused(modality):
     pytest.importorskip("pydicom")
-    with pytest.raises(RadiographError, match=f"a picture of modality {modality}, not a radiograph"):
+    with pytest.raises(RadiographError, match=f"modality {modality}, expected a radiograph"):
         read_deep(film(DEEP, Modality=modality), "s.dcm")
 
 

@@ -1,4 +1,4 @@
-"""Films that are no pictures, or not all there."""
+"""Films of every kind become upright grey; files that aren't pictures or are incomplete are refused."""
 
 import contextlib
 import pickle
@@ -54,7 +54,7 @@ def test_orientation_is_applied(kind, dtype, options, orientation):
     assert header.upright == (40, 24)
 
 
-def test_orientation_behind_the_pixels_of_a_png():
+def test_orientation_after_the_pixels_of_a_png():
     data = encoded(STORED[6](UPRIGHT), "PNG", 6)
     at = data.index(b"eXIf") - 4
     length = 12 + struct.unpack(">I", data[at : at + 4])[0]
@@ -113,7 +113,7 @@ def test_16_bit_is_windowed_not_cut(kind):
     ("values", "expected"),
     [
         (np.full((4, 4), 7, np.uint16), 0),  # uniform: nothing to stretch
-        (np.full((4, 4), np.nan, np.float32), 0),  # nothing there
+        (np.full((4, 4), np.nan, np.float32), 0),  # no value
         (np.array([[-1.0, 0.0, 1.0]], np.float32), [[0, 128, 255]]),  # negative values; window -0.99..0.99
         (np.array([[0, 100_000]], np.int32), [[0, 255]]),  # deeper than 16 bit
         (np.array([[0, 1, 2, np.nan, np.inf]], np.float32), [[0, 128, 255, 0, 0]]),  # what isn't a number is black
@@ -172,7 +172,7 @@ def test_several_pages_are_refused_but_a_preview_is_not():
 
 
 def png_header(width, height, depth, colour):
-    """A PNG of which only the header is real."""
+    """A PNG with a valid header and no pixels."""
 
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -249,11 +249,11 @@ def test_real_truncated_film(shared):
         read_radiograph(film)
 
 
-def test_limit_is_what_the_error_says():
+def test_the_error_names_the_limit():
     assert str(MAX_SIDE) in TOO_LARGE
 
 
-def test_errors_come_back_whole_from_another_process():
+def test_errors_can_be_pickled():
     error = pickle.loads(pickle.dumps(RadiographError("cut short", "a.jpg")))
     assert (str(error), error.reason, error.film) == ("a.jpg: cut short", "cut short", "a.jpg")
 
@@ -266,7 +266,7 @@ def test_errors_come_back_whole_from_another_process():
         (encoded(UPRIGHT, "GIF"), "not a JPEG, PNG, TIFF, BMP or DICOM"),
         (JPEG[:-2], "cut short"),  # only the end marker is missing
         (JPEG[: len(JPEG) // 2], "cut short"),
-        (JPEG[: len(JPEG) // 2] + bytes(9000), "cut short"),  # a download that reserved its space; Pillow reads it
+        (JPEG[: len(JPEG) // 2] + bytes(9000), "cut short"),  # a partial download of full size; Pillow reads it
         (WITH_PREVIEW[: -len(JPEG) // 2], "cut short"),  # the preview's end marker isn't the film's
         (JPEG[:30], "cut short"),
         (PNG[:-12], "cut short or damaged"),  # without IEND
@@ -287,13 +287,13 @@ def test_faulty_films(data, message, tmp_path):
         assert str(caught.value).startswith(f"{path}: ")
 
 
-def test_truncated_is_refused_where_a_library_told_pillow_to_accept(monkeypatch):
+def test_truncated_is_refused_even_if_a_library_told_pillow_to_accept_it(monkeypatch):
     monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True)
     with pytest.raises(RadiographError, match="cut short"):
         read_radiograph(JPEG[: len(JPEG) // 2], name="half")
 
 
 @pytest.mark.parametrize("data", [JPEG + bytes(5000), JPEG + b"a maker's trailer" * 500, WITH_PREVIEW, PNG + b"junk"])
-def test_whole_films_with_more_behind_or_inside(data):
+def test_complete_films_with_a_trailer_or_a_preview(data):
     assert read_header(data).upright == (64, 64)
     assert read_radiograph(data).shape == (64, 64)
