@@ -45,7 +45,7 @@ def test_small_and_of_the_same_weights(trained, recipe, published):
         assert found["meta"]["measured"][0]["ann_file"] == "cgoa_oaih_val.json"
         assert path.stat().st_size < 0.6 * (trained[0] / "epoch_4.pth").stat().st_size
     assert " MB" in published[2].stdout
-    assert "figures of cgoa_oaih_val.json" in published[2].stdout
+    assert "metrics of cgoa_oaih_val.json" in published[2].stdout
 
 
 def test_no_path_of_this_machine(trained, phantoms, published):
