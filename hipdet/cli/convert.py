@@ -36,7 +36,7 @@ def _add_collection(parser: argparse.ArgumentParser, rois: int = 2, min_side: in
     )  # fmt: skip
     add("--format", choices=list(FORMATS), help="format of the labels (default: detected from their content)")
     add("--origin", choices=["auto", "0", "1"], default="auto", help="number of the first pixel in Pascal VOC files")
-    add("--rotated", choices=["refuse", "enclose"], default="refuse", help="what to do with rotated boxes")
+    add("--rotated", choices=["refuse", "enclose"], default="refuse", help="refuse rotated boxes or enclose them")
     add("--rename", nargs="+", default=[], metavar="LABEL=CLASS", help="class names for labels")
     add(
         "--disagreement", choices=["exclude", "first"], default="exclude",
@@ -144,8 +144,8 @@ def _add_folder(parser: argparse.ArgumentParser, folder: ModuleType) -> None:
     add("--classes", nargs="+", default=[], metavar="CLASS", help="class names in order (default: those of the labels)")
     add(
         "--patient-from", default="unknown", metavar="unknown|film|folder|REGEX",
-        help="how to tell patients: unknown, each film counts as one, and the file says so; film, each film is another; "
-        "folder, each folder is one; or REGEX, whose group finds the patient in the film's name",
+        help="how to tell patients apart: unknown, each film counts as one and the file says so; film, each film is another; "
+        "folder, each folder is one; or a REGEX whose group finds the patient in the film's name",
     )  # fmt: skip
     add("--table", type=Path, metavar="FILE", help="CSV table film,patient; overrides --patient-from")
     add("--exclude", type=Path, metavar="FILE", help="CSV table film,reason of films to leave out")

@@ -48,7 +48,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--ann", type=Path, metavar="ANN.json", help="COCO file that lists the films")
     add("--data-root", type=Path, metavar="FOLDER", help="folder that film names of --ann start from")
     add("--out", type=Path, default=Path("predictions"), metavar="FOLDER", help="output folder")
-    add("--rois", nargs="+", metavar="N", help="ROIs expected on a film: 2, 1-2, or by class (default: the model's)")
+    add("--rois", nargs="+", metavar="N", help="ROIs expected on a film: 2, 1-2, or heart=1 (default: the model's)")
     add("--as-stored", action="store_true", help="don't search for rotated and inverted films")
     add("--whole-films", action="store_true", help="decode JPEG films at full size: exact, but slower")
     add("--threads", type=int, metavar="N", help="threads of an ONNX model (default: the runtime's own choice)")

@@ -20,7 +20,7 @@ from hipdet.data.validate.faults import Fault, fault_table, record
 
 EXAMPLES = """examples:
   hipdet validate data/annotations/cgoa.json --data-root data
-  hipdet validate data/annotations/cgoa_train.json data/annotations/cgoa_val.json --data-root data    and leaks
+  hipdet validate data/annotations/cgoa_train.json data/annotations/cgoa_val.json --data-root data    and for leaks
   hipdet validate knees.json --no-films --classes knee --rois 2 --json report.json
 
 Errors are faults that training would silently drop or get wrong; warnings should be reviewed.

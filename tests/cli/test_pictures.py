@@ -116,7 +116,7 @@ main(sys.argv[1:])
 
 
 def test_predictions_need_numpy_and_pillow_only(results, phantoms, tmp_path):
-    """Also, films in which nothing was found are known from the films.json beside."""
+    """Also, films without detections are known from the films.json beside the predictions."""
     shutil.copy(results / "cgoa.json", tmp_path / "predictions.json")
     coco = json.loads((phantoms / "annotations/cgoa.json").read_text())
     extra = dict(coco["images"][0], id=99, file_name=json.loads((results / "oaih.json").read_text())[0]["file_name"])

@@ -91,7 +91,7 @@ def oai_files(dicom):
             folder = f"96m/{folder}"  # unpacked doubly nested
         files[f"{folder}/{series}/001"] = dicom(180, 120, seed)
         files[f"{folder}/{series}_1x1.jpg"] = film(90, 60, "JPEG", None, seed)
-        files[f"{folder}/10{series[2:]}/001"] = b"MR, which nobody opens"
+        files[f"{folder}/10{series[2:]}/001"] = b"MR, which is never opened"
     for visit, nested in (("00m", ""), ("12m", ""), ("96m", "96m/")):
         rows = [
             [f"0.C.2/{participant}/{date}/{series}", participant, date, "016600000001", "OAI X-RAY", description]
