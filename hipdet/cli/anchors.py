@@ -33,7 +33,7 @@ EXAMPLES = """examples:
 Columns of the table: number, the anchors on a film; range, their sizes / side of the film; fit, the share of ROIs with an
 anchor of their size; matched, the share of ROIs with an anchor of IoU 0.4 or more; IoU, the mean with the best anchor; reach,
 the best IoU after regression; positive, anchors per ROI (median); contested, ROIs that share their best anchor with another.
-Writes to --out: anchor_plan.json, anchors.png and ssd_NAME.py.  Next: hipdet train with ssd_NAME.py
+Writes to --out: anchor_plan.json, anchors.png and ssd_NAME.py.  Next: hipdet train FOLDER/ssd_NAME.py
 """
 
 

@@ -100,8 +100,9 @@ EXAMPLES = """examples:
   hipdet convert phantom data/phantoms --val-fraction 0.1
 
 Labels: COCO, Pascal VOC, LabelMe, CVAT, Label Studio, VGG VIA, YOLO or CSV; the format is detected from the content.
-Writes SOURCE.json with SOURCE.exclusions.csv (every film that was left out, and why) and SOURCE.provenance.json, and prints
-films, ROIs, patients, ratio_ROI/image, and the long side of the films in pixels.  Next: hipdet validate, hipdet split.
+Writes SOURCE.json with SOURCE.exclusions.csv (every film that was left out, and why) and SOURCE.provenance.json; fracatlas
+and phantom also write folds or splits.  Prints films, ROIs, patients, ratio_ROI/image, and the long side of the films in
+pixels.  Next: hipdet validate, hipdet split.
 """
 
 
@@ -203,10 +204,14 @@ SOURCES = {
 def _parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("convert", __doc__, EXAMPLES)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="SOURCE", title="data sets")
+    how = "hipdet convert SOURCE --help shows the options of each"
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="SOURCE", title="data sets", description=how
+    )
     for name, source in SOURCES.items():
+        text = f"Convert {source.help}."
         command = commands.add_parser(
-            name, help=source.help, description=source.help, epilog=EXAMPLES, formatter_class=HelpFormatter
+            name, help=source.help, description=text, epilog=EXAMPLES, formatter_class=HelpFormatter
         )
         command.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set")
         if name in argv:

@@ -16,7 +16,7 @@ EXAMPLES = """examples:
 
 Kept: weights (the moving average, if training kept one), config without paths of this machine, classes, names of the
 annotation files, epoch, seed, versions, and the metrics of val_report.json and test_report.json beside the checkpoint, if
-they are of its epoch.  Reading .safetensors files needs pip install safetensors.
+they are of its epoch.  To read .safetensors files elsewhere: pip install safetensors.
 """
 
 

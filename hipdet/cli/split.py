@@ -19,7 +19,7 @@ from hipdet.data.validate.check import require_valid
 
 SHOWN = 10
 EXAMPLES = """examples:
-  hipdet split data/annotations/cgoa.json data/annotations/oaih.json --merge cgoa_oaih    90 / 10, as in the paper
+  hipdet split data/annotations/cgoa.json data/annotations/oaih.json --merge cgoa_oaih    90 / 10, by patient
   hipdet split data/annotations/gis.json --folds 5 --seed 1
   hipdet split knees.json --val 0.15 --test 0.15 --out splits
   hipdet split --check train.json val.json test.json

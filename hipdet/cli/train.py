@@ -24,6 +24,8 @@ from hipdet.engine.config import (
 from hipdet.engine.loop import joined_ranks
 from hipdet.engine.safe_settings import require_writable
 
+PARTS = {"train": "training", "val": "validation", "test": "testing"}
+
 
 def add_config_arguments(parser: argparse.ArgumentParser, parts: Sequence[str]) -> None:
     """Add the arguments that train and test share; `parts` ("train", "val", "test") get an option for their COCO file."""
@@ -34,7 +36,7 @@ def add_config_arguments(parser: argparse.ArgumentParser, parts: Sequence[str]) 
     for part in parts:
         add(
             f"--{part}-ann", metavar="ANN.json",
-            help=f"COCO file for '{part}', below --data-root (default: the config's)",
+            help=f"COCO file for {PARTS[part]}, below --data-root (default: the config's)",
         )  # fmt: skip
     add(
         "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
@@ -56,7 +58,7 @@ def load_config(args: argparse.Namespace) -> Config:
         use_data_root(cfg, str(Path(args.data_root).resolve()))
     else:
         use_environment(cfg)
-    for part in ("train", "val", "test"):
+    for part in PARTS:
         if ann_file := getattr(args, f"{part}_ann", None):
             use_annotations(cfg, part, ann_file)
     if args.cfg_options:
