@@ -1,4 +1,4 @@
-# Two commands do everything: make demo, make test.
+# make demo and make test do everything; make help lists the rest.
 # Variables: PYTHON (3.10 to 3.13), VENV, DEMO, PIP_ARGS (for instance --index-url of a mirror).
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,42 +13,42 @@ STAMP := $(VENV)/installed
 
 .PHONY: help install demo phantoms test lint benchmark clean
 
-help:  ## this list
+help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-# one environment per set of pins: a change of setup.py or constraints.txt rebuilds what it must
+# the environment follows the pins: it is updated when setup.py or constraints.txt changes
 $(STAMP): setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip $(PIP_ARGS)
 	$(BIN)/python -m pip install -q -c constraints.txt ".[mm,dicom,publish,export,openvino,annotate,test,dev]" $(PIP_ARGS)
 	@touch $@
 
-install: $(STAMP)  ## environment with the tested versions, no compiler
+install: $(STAMP)  ## install hipdet with the tested versions in .venv; needs no compiler
 	@rm -rf build
 	@$(BIN)/python -m pip install -q --no-deps --force-reinstall . $(PIP_ARGS)
 
-phantoms: install  ## synthetic films with known hips, as COCO
+phantoms: install  ## make synthetic films with known hips, as COCO
 	$(BIN)/hipdet phantoms $(DEMO)/phantoms --films $(FILMS) --max-side $(MAX_SIDE)
 	$(BIN)/hipdet convert phantom $(DEMO)/phantoms
 
-demo: phantoms  ## films, training, test, table and gallery: about 10 minutes on 2 cores
+demo: phantoms  ## make films, train, test, draw a gallery: about 10 minutes on 2 cores
 	$(BIN)/hipdet train $(CONFIG) --data-root $(DEMO)/phantoms --work-dir $(RUN) --resume $(DEMO_OPTIONS)
 	$(BIN)/hipdet test $(CONFIG) $$(cat $(RUN)/last_checkpoint) --data-root $(DEMO)/phantoms --work-dir $(RUN)
 	$(BIN)/hipdet gallery $(RUN)/test.roi.json --data-root $(DEMO)/phantoms
-	@echo "Figures: $(RUN)/test_report.json   ROIs, worst first: $(RUN)/test.roi.csv   Picture: $(RUN)/gallery.png"
+	@echo "Metrics: $(RUN)/test_report.json   ROIs, worst first: $(RUN)/test.roi.csv   Picture: $(RUN)/gallery.png"
 
-test: install  ## lint, types and all tests, about 18 minutes on 2 cores
+test: install  ## run lint, types and all tests: about 18 minutes on 2 cores
 	$(MAKE) lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 10 $(PYTEST_ARGS)
 
-lint: $(STAMP)  ## ruff, mypy, and who may import whom
+lint: $(STAMP)  ## run ruff, mypy and the checks of import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check hipdet tools tests benchmarks setup.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports .importlinter
 
-benchmark: install  ## speed beside DetInferencer (and YOLO="a.onnx b.onnx"): work_dirs/benchmark/benchmark.md; a quiet machine
+benchmark: install  ## measure speed against DetInferencer (and YOLO="a.onnx b.onnx") on an idle machine: work_dirs/benchmark/benchmark.md
 	$(BIN)/python benchmarks/benchmark.py $(if $(YOLO),--yolo $(YOLO)) $(BENCHMARK_OPTIONS)
 
-clean:  ## remove what the commands above made
+clean:  ## remove the environment, the demo and the build
 	rm -rf $(VENV) $(DEMO) build *.egg-info

@@ -1,1 +1,1 @@
-"""Labelling films in a local web page: the state of films, its journal, the COCO file, and the server of the page."""
+"""Label films in a local web page: the states of films, their journal, the COCO file, and the server of the page."""

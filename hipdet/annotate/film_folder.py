@@ -18,43 +18,43 @@ from hipdet.data.match import find_films
 from hipdet.radiographs.grey import Size
 from hipdet.radiographs.read import read_header, read_radiograph
 
-KEPT = 3  # decoded films: who zooms in asks for the same film again
+KEPT = 3  # decoded films in memory: zooming in requests the same film again
 QUALITY = 95  # of JPEG: artefacts below the noise of a film
 
 
 class FilmFolder:
-    """Films below `root`; a name that isn't among them leads nowhere.
+    """The films below `root`, by name; any other name is refused.
 
     Raises:
-        DatasetError: no folder, no films, or a name that JSON can't hold.
+        DatasetError: no folder, no films, or a film whose name isn't UTF-8.
     """
 
     def __init__(self, root: Path, source: str) -> None:
         self.candidates: dict[str, Candidate] = {each.name: each for each in find_films(root, source)}
-        odd = [name for name in self.candidates if any("\ud800" <= letter <= "\udfff" for letter in name)]
-        if odd:
-            raise DatasetError(f"{odd[0]!r}: the name of this film is not UTF-8: rename it")
+        invalid = [name for name in self.candidates if any("\ud800" <= letter <= "\udfff" for letter in name)]
+        if invalid:
+            raise DatasetError(f"{invalid[0]!r}: the name of this film is not UTF-8: rename it")
         self._sizes: dict[str, Size] = {}
         self._decoded: OrderedDict[str, NDArray[uint8]] = OrderedDict()
         self._lock = threading.Lock()
         self.unreadable: dict[str, str] = {}
 
     def path(self, name: str) -> Path:
-        """Where the film is.
+        """Path of the film `name`.
 
         Raises:
-            DatasetError: no film of this folder.
+            DatasetError: the folder has no such film.
         """
         if name not in self.candidates:
-            raise DatasetError(f"{name!r} is no film of this folder")
+            raise DatasetError(f"{name!r} is not a film of this folder")
         return self.candidates[name].file.path
 
     def know_sizes(self, sizes: Iterable[tuple[str, Size]]) -> None:
-        """Take over sizes that an earlier session read."""
+        """Add sizes that an earlier session has read."""
         self._sizes.update(sizes)
 
     def size(self, name: str) -> Size | None:
-        """``(width, height)`` of the upright film; None if it can't be read, which is noted in `unreadable`."""
+        """``(width, height)`` of the upright film; None if it can't be read: `unreadable` then has the reason."""
         if name not in self._sizes:
             try:
                 self._sizes[name] = read_header(self.path(name), name).upright
@@ -64,10 +64,10 @@ class FilmFolder:
         return self._sizes[name]
 
     def picture(self, name: str, side: int | None) -> tuple[bytes, Size]:
-        """The film as JPEG, its long side shrunk to `side` px if it is longer, and its own ``(width, height)``, upright.
+        """The upright film as JPEG, shrunk to a long side of `side` px if it is larger, and its full ``(width, height)``.
 
         Raises:
-            RadiographError: it can't be read, which is noted in `unreadable`.
+            RadiographError: it can't be read; `unreadable` then has the reason.
         """
         film = Image.fromarray(self._pixels(name))
         size = film.size

@@ -1,4 +1,4 @@
-"""What an annotator is to label, and what one says of a film."""
+"""The task of an annotator, and the state of a film: boxes and remarks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hipdet.core.files import finite_box, shown
 from hipdet.data.coco_file import Roi
 from hipdet.radiographs.grey import Size
 
-# the paper's reasons; a text of the annotator's own may follow "other: "
+# the paper's reasons; free text may follow "other: "
 REASONS = ("one hip", "artefact on the hip", "child", "not a pelvis", "other")
 LONGEST_REASON = 200  # characters
 _NAME = re.compile(r"\w[\w.-]{0,63}")
@@ -20,14 +20,14 @@ _NAME = re.compile(r"\w[\w.-]{0,63}")
 
 @dataclass(frozen=True)
 class Project:
-    """One annotator's task.
+    """The task of one annotator.
 
     Attributes:
         classes: Names in the order of their ids.
-        rois: Number of ROIs of a finished film; None for any from 1 up.
+        rois: Number of ROIs on a finished film; None for any number from 1 up.
         free_shape: Whether boxes need not be square.
-        annotator: Whose labels these are: their files are called so.
-        source: Name of the data set, which every image record carries.
+        annotator: Name of the annotator, and of the label files.
+        source: Name of the data set, stored in every image record.
     """
 
     classes: tuple[str, ...] = ("hip",)
@@ -39,21 +39,21 @@ class Project:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.annotator):
             raise DatasetError(
-                f"--annotator {self.annotator!r}: expected letters, digits, '_', '-' and '.', as it names files"
+                f"--annotator {self.annotator!r}: expected letters, digits, '_', '-' and '.', as files get this name"
             )
         if not self.classes or not all(self.classes) or len(set(self.classes)) < len(self.classes):
-            raise DatasetError(f"--classes {' '.join(self.classes)}: expected names, each once")
+            raise DatasetError(f"--classes {' '.join(self.classes)}: expected different names, none of them empty")
 
 
 def is_reason(text: object) -> bool:
-    """Whether `text` says why a film is left out: one of the reasons, or ``other: `` and a line of one's own."""
+    """Whether `text` is a reason to exclude a film: one of `REASONS`, or ``other: `` and a line of free text."""
     if not isinstance(text, str) or len(text) > LONGEST_REASON or not text.isprintable():
         return False
     return text in REASONS or (text.startswith("other: ") and bool(text[7:].strip()))
 
 
 MOST_BOXES = 100  # on a film
-SQUARE_TOLERANCE = 0.05  # px: sides are rounded to hundredths on their way
+SQUARE_TOLERANCE = 0.05  # px: edges are rounded to hundredths
 DECIMALS = 2
 
 Box = tuple[float, float, float, float]
@@ -61,14 +61,14 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class FilmState:
-    """Boxes and remarks.
+    """Boxes and remarks of a film.
 
     Attributes:
         rois: Boxes ``(x0, y0, x1, y1)`` of the upright film as drawn: a square may reach over the edge of the film.
-        exclude: Why the film is to be left out, None if it isn't.
-        unsure: Whether somebody else should look.
-        checked: Whether a person has drawn or confirmed it; old labels that nobody looked at are not.
-        none: Whether there is no ROI on the film: said, not just nothing drawn yet.
+        exclude: Why the film is excluded; None if it isn't.
+        unsure: Whether the annotator asks for a second opinion.
+        checked: Whether the annotator has drawn or confirmed the boxes; imported labels are unchecked at first.
+        none: Whether the annotator has said that the film has no ROI, rather than not having drawn one yet.
     """
 
     rois: tuple[Roi, ...] = ()
@@ -78,7 +78,7 @@ class FilmState:
     none: bool = False
 
     def status(self, rois: int | None) -> str:
-        """``new``, ``unchecked``, ``incomplete``, ``done`` or ``excluded``; done is `rois` ROIs, or that there is none."""
+        """``new``, ``unchecked``, ``incomplete``, ``done`` or ``excluded``; done means `rois` ROIs, or `none`."""
         if self.exclude:
             return "excluded"
         if not self.rois and not self.none:
@@ -88,7 +88,7 @@ class FilmState:
         return "done" if self.none or rois in (None, len(self.rois)) else "incomplete"
 
     def record(self) -> dict[str, Any]:
-        """As JSON: what :func:`parse_state` reads."""
+        """The state as a JSON object, which :func:`parse_state` reads."""
         return {
             "boxes": [{"box": list(roi.box), "label": roi.label} for roi in self.rois],
             "exclude": self.exclude,
@@ -99,15 +99,15 @@ class FilmState:
 
 
 def parse_state(record: Mapping[str, Any], project: Project, size: Size | None) -> FilmState:
-    """The state that `record` holds.
+    """Parse the state in `record`.
 
     Args:
-        record: ``boxes``, ``exclude``, ``unsure``, ``checked``, ``none`` (older journals lack it); others are passed over.
-        project: Says what a box may be.
-        size: Of the upright film, ``(width, height)``; None for a film that can't be read, which can only be excluded.
+        record: ``boxes``, ``exclude``, ``unsure``, ``checked``, ``none`` (older journals lack it); other keys are ignored.
+        project: Its classes and shapes are those that a box may have.
+        size: ``(width, height)`` of the upright film; None for a film that can't be read, which can only be excluded.
 
     Raises:
-        DatasetError: what was found and what was expected.
+        DatasetError: a state that isn't valid.
     """
     boxes = record.get("boxes")
     if not isinstance(boxes, list) or len(boxes) > MOST_BOXES:
@@ -116,22 +116,22 @@ def parse_state(record: Mapping[str, Any], project: Project, size: Size | None) 
         raise DatasetError("boxes on a film that can't be read, expected none")
     rois = tuple(_roi(each, project, size) for each in boxes if size is not None)
     if len({roi.box for roi in rois}) < len(rois):
-        raise DatasetError("the same box twice, expected each ROI once: delete one")
+        raise DatasetError("the same box is listed twice, expected each ROI once: delete one")
     exclude = record.get("exclude")
     if exclude is not None and not is_reason(exclude):
-        raise DatasetError(f"exclude is {shown(exclude)}, expected nothing, {', '.join(REASONS)}, or 'other: ...'")
+        raise DatasetError(f"exclude is {shown(exclude)}, expected null, {', '.join(REASONS)}, or 'other: ...'")
     flags = [record.get("unsure"), record.get("checked"), record.get("none", False)]
     if not all(isinstance(flag, bool) for flag in flags):
         raise DatasetError(f"unsure, checked and none are {shown(flags)}, expected true or false")
     if flags[2] and (rois or size is None):
         found = f"{len(rois)} boxes" if rois else "a film that can't be read"
-        raise DatasetError(f"none is true, with {found}, expected it of a film that was seen and has no box")
+        raise DatasetError(f"none is true with {found}, expected it only for a readable film without boxes")
     return FilmState(rois, exclude, *map(bool, flags))
 
 
 def _roi(record: object, project: Project, size: Size) -> Roi:
     if not isinstance(record, dict) or record.get("label") not in project.classes:
-        raise DatasetError(f"box {shown(record)}: expected a box with a label of {', '.join(project.classes)}")
+        raise DatasetError(f"box {shown(record)}: expected a box with one of the labels {', '.join(project.classes)}")
     found, edges = f"box {shown(record.get('box'))}", finite_box(record.get("box"))
     if edges is None:
         raise DatasetError(f"{found}: expected four finite numbers [x0, y0, x1, y1]")
@@ -144,17 +144,17 @@ def _roi(record: object, project: Project, size: Size) -> Roi:
     if x1 - x0 < 1 or y1 - y0 < 1 or min(clipped[2] - clipped[0], clipped[3] - clipped[1]) < 1:
         raise DatasetError(f"{found}: less than 1 px wide or high on the film: draw it again")
     if not project.free_shape and not is_square(box):
-        raise DatasetError(f"{found}: {x1 - x0:g} wide and {y1 - y0:g} high, expected a square")
+        raise DatasetError(f"{found}: {x1 - x0:g} px wide and {y1 - y0:g} px high, expected a square")
     return Roi(box, record["label"])
 
 
 def clip(box: Box, size: Size) -> Box:
-    """The part of `box` on the film of ``(width, height)``."""
+    """The part of `box` that lies on the film of ``(width, height)``."""
     return max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(size[0])), min(box[3], float(size[1]))
 
 
 def squared(box: Box, size: Size) -> Box:
-    """The square of the longer side of `box`: its centre stays, or where the edge of the film cuts it, its uncut edge."""
+    """Expand `box` to a square about its centre; where the film cuts the box on one side, the opposite edge stays."""
     side = max(box[2] - box[0], box[3] - box[1])
     spans = [_span(box[axis], box[axis + 2], size[axis], side) for axis in (0, 1)]
     return spans[0][0], spans[1][0], spans[0][1], spans[1][1]
@@ -170,5 +170,5 @@ def _span(low: float, high: float, length: int, side: float) -> tuple[float, flo
 
 
 def is_square(box: Box) -> bool:
-    """Whether a project of squares takes `box` as it is."""
+    """Whether `box` is a square within the tolerance."""
     return abs((box[2] - box[0]) - (box[3] - box[1])) <= SQUARE_TOLERANCE

@@ -1,6 +1,6 @@
-"""All films' states of one annotator: in memory, in the journal, and behind it in ``<annotator>.json``, which is COCO.
+"""The film states of one annotator: in memory, in the journal, and in ``<annotator>.json``, a COCO file made from them.
 
-``<annotator>.exclude.csv`` has the films left out.  Labels made elsewhere are taken over, to be corrected.
+``<annotator>.exclude.csv`` lists the excluded films.  Labels made elsewhere can be imported and corrected.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from hipdet.radiographs.read import read_header
 
 @dataclass(frozen=True)
 class Entry:
-    """A film's state and what goes with it.
+    """The state of a film, with its revision and size.
 
     Attributes:
-        state: Of the film.
+        state: Boxes and remarks.
         revision: How often it has changed; 0 for a film without any label.
         size: ``(width, height)`` of the upright film; None if it can't be read.
     """
@@ -45,15 +45,15 @@ class Entry:
 
 
 def build_label_coco(entries: Mapping[str, Entry], patients: Mapping[str, str], project: Project) -> dict[str, Any]:
-    """The films that somebody labelled or excluded, sorted by name.
+    """Build the COCO dictionary of the films that are labelled or excluded, sorted by name.
 
-    Boxes are clipped to the film; those of an excluded film are left out.  Image records have ``status``, and where there is
-    something to say ``exclude`` with the reason and ``unsure``.
+    Boxes are clipped to the film; those of an excluded film are left out.  Image records have ``status``, and, only where
+    they apply, ``exclude`` with the reason and ``unsure``.
 
     Args:
-        entries: By name of the film, its path below the folder.
-        patients: Pseudonym by name of the film.
-        project: Whose classes are the categories.
+        entries: Entries by film name, which is the path below the folder.
+        patients: Pseudonyms by film name.
+        project: Its classes become the categories.
     """
     films = []
     for name, entry in sorted(entries.items()):
@@ -70,17 +70,17 @@ def build_label_coco(entries: Mapping[str, Entry], patients: Mapping[str, str], 
         }
         sided = with_sides(rois) if project.rois == 2 else rois
         films.append(Film(name, *size, project.source, patients.get(name, name), sided, extra))
-    info = {"description": "ROIs drawn on upright radiographs, 0-based", **UNKNOWN_PATIENTS}  # each film is one
+    info = {"description": "ROIs drawn on upright radiographs, 0-based", **UNKNOWN_PATIENTS}  # each film counts as one
     return build_coco(films, project.classes, info)
 
 
-REST = 5.0  # times the time of writing that is waited before the next: thousands of films take half a second
+REST = 5.0  # pause after writing, in multiples of its duration, which is half a second for thousands of films
 LONGEST_REST = 5.0  # s
 RETRY = 3.0  # s, after an error
 
 
 class LabelFiles:
-    """Writes what `entries` returns soon after each call of :meth:`changed`; many changes make one writing."""
+    """Writes what `entries` returns soon after a call of :meth:`changed`; quick successive changes are written together."""
 
     def __init__(
         self, folder: Path, project: Project, patients: Mapping[str, str], entries: Callable[[], Mapping[str, Entry]]
@@ -94,11 +94,11 @@ class LabelFiles:
         self._thread.start()
 
     def changed(self) -> None:
-        """There is something to write."""
+        """Request that the files be written."""
         self._changed.set()
 
     def close(self) -> None:
-        """Write what there is and end the thread."""
+        """Write what is left and end the thread."""
         self._closing.set()
         self._changed.set()
         self._thread.join()
@@ -124,13 +124,13 @@ class LabelFiles:
             write_json(self.coco, build_label_coco(entries, self._patients, self._project))
             write_csv(self.exclusions, [("film", "reason"), *excluded])  # what hipdet convert takes as --exclude
             self.fault = None
-        except (OSError, HipdetError) as error:  # the journal has it all: it is written once this is fixed
+        except (OSError, HipdetError) as error:  # nothing is lost: the journal has every change
             reason = error.strerror if isinstance(error, OSError) else error
-            self.fault = f"{self.coco.name} is not up to date: {reason}; the journal is"
+            self.fault = f"{self.coco.name} is not up to date: {reason}; the journal has every change"
 
 
 class StaleRevision(HipdetError):
-    """Somebody has changed the film since it was shown; `current` is what there is now."""
+    """The film has changed since it was shown; `current` is its present entry."""
 
     def __init__(self, film: str, current: Entry) -> None:
         super().__init__(f"{film}: changed elsewhere meanwhile, in another tab or window")
@@ -141,15 +141,15 @@ BUSY = "another hipdet annotate is writing it: close that one, or choose another
 
 
 class LabelStore:
-    """Reads the journal of `project.annotator` in `folder`, and writes ``<annotator>.json`` and ``.exclude.csv`` beside.
+    """Reads the journal of `project.annotator` in `folder`, and writes ``<annotator>.json`` and ``.exclude.csv`` beside it.
 
     Args:
-        folder: Of the labels.
+        folder: Folder of the labels.
         project: The task.
-        patients: Pseudonym by name of every film.
+        patients: Pseudonyms by film name.
 
     Raises:
-        DatasetError: a journal that is damaged, in use, or of other classes.
+        DatasetError: a journal that is damaged, in use, or has other classes.
     """
 
     def __init__(self, folder: Path, project: Project, patients: Mapping[str, str]) -> None:
@@ -165,20 +165,20 @@ class LabelStore:
         self.files.changed()
 
     def entries(self) -> dict[str, Entry]:
-        """All films that somebody has changed, as they are now."""
+        """The present entries of all films that have one."""
         with self._lock:
             return dict(self._entries)
 
     def entry(self, film: str) -> Entry:
-        """What is known of `film`."""
+        """The entry of `film`; an empty one if it has none."""
         return self._entries.get(film, Entry())
 
     def save(self, film: str, revision: int, state: FilmState, size: Size | None) -> Entry:
-        """Store `state`, made from the one of `revision`.
+        """Store `state`, which was made from revision `revision`.
 
         Raises:
-            StaleRevision: there is a later one.
-            StorageError: it couldn't be stored; the earlier state stands.
+            StaleRevision: there is a later revision.
+            StorageError: `state` couldn't be stored; the earlier one is kept.
         """
         with self._lock:
             current = self.entry(film)
@@ -191,7 +191,7 @@ class LabelStore:
         return entry
 
     def take_over(self, states: Mapping[str, tuple[FilmState, Size]]) -> list[str]:
-        """Store labels made elsewhere for films that have none here; returns the films."""
+        """Import labels made elsewhere for films that have no entry; returns these films."""
         with self._lock:
             new = {film: Entry(state, 1, size) for film, (state, size) in states.items() if film not in self._entries}
             if new:
@@ -201,7 +201,7 @@ class LabelStore:
         return list(new)
 
     def close(self) -> None:
-        """Write the files and let others open the journal."""
+        """Write the files and release the journal."""
         self.files.close()
         self._journal.close()
 
@@ -213,7 +213,7 @@ def _line(film: str, entry: Entry) -> dict[str, Any]:
 
 
 def _replay(journal: Journal, project: Project) -> dict[str, Entry]:
-    """The last state of each film; squares may have been drawn free, so their shape isn't questioned."""
+    """The last state of each film; boxes of any shape are accepted, as ``--free-shape`` may have been set."""
     lenient = replace(project, free_shape=True)
     entries: dict[str, Entry] = {}
     for number, (_, line) in enumerate(journal.records(), 1):
@@ -227,34 +227,34 @@ def _replay(journal: Journal, project: Project) -> dict[str, Entry]:
             entries[film] = Entry(parse_state(line, lenient, pixels), int(revision or 0), pixels)
         except DatasetError as error:
             fault = f"{journal.path}: line {number}: {error}"
-            raise DatasetError(f"{fault}: name these --classes, or another --annotator") from error
+            raise DatasetError(f"{fault}: use the --classes of this journal, or another --annotator") from error
     return entries
 
 
 @dataclass
 class OldLabels:
-    """States by film, all of them unchecked, and sentences on what wasn't taken over as it is."""
+    """Imported states by film, all unchecked, and notes on what was changed or left out."""
 
     states: dict[str, tuple[FilmState, Size]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
 def read_old_labels(path: Path, films: FilmFolder, project: Project) -> OldLabels:
-    """The labels of `path`, in any format of :mod:`hipdet.data.formats`, for the films that are here.
+    """Read the labels of `path`, in any format of :mod:`hipdet.data.formats`, for the films of the folder.
 
-    In a project of squares, boxes become the squares around them.
+    In a project of squares, other boxes are expanded to squares.
 
     Raises:
         DatasetError: label files that can't be read.
     """
     index = FilmIndex(films.candidates.values())
-    none: FilmIndex[Exclusion] = FilmIndex(())
+    no_exclusions: FilmIndex[Exclusion] = FilmIndex(())
 
     def film_size(film: str) -> Size | None:
         found = index.find(film)
         return films.size(found[0].name) if len(found) == 1 else None
 
-    matches = match_labels(read_labels(path, film_size=film_size), index, none)
+    matches = match_labels(read_labels(path, film_size=film_size), index, no_exclusions)
     rules = Rules(project.source, project.classes, rois=None, scaled_labels=True)
     old = OldLabels(notes=[f"{fault.name}: {fault.reason}" for fault in matches.faults])
     for name, labels in matches.of_film.items():
@@ -271,7 +271,7 @@ def _take(
     name: str, labels: list[FilmLabels], films: FilmFolder, project: Project, rules: Rules, old: OldLabels
 ) -> None:
     if len(labels) > 1:
-        old.notes.append(f"{name}: labelled {len(labels)} times, the first is taken ({labels[0].file.name})")
+        old.notes.append(f"{name}: labelled {len(labels)} times, the first is used ({labels[0].file.name})")
     candidate = films.candidates[name]
     header = read_header(candidate.file.path, name)
     upright = upright_rois(labels[0], header, candidate, rules)
@@ -281,10 +281,10 @@ def _take(
         old.notes.append(f"{name}: {len(upright.ignored)} boxes that are to be ignored (iscrowd, ignore) are left out")
     rois = upright.rois
     if not project.free_shape:
-        odd = [roi for roi in rois if not is_square(roi.box)]
-        rois = tuple(Roi(squared(roi.box, header.upright), roi.label) if roi in odd else roi for roi in rois)
-        if odd:
-            old.notes.append(f"{name}: {len(odd)} boxes are not square, the squares around them are taken")
-    none = not rois and is_done(labels[0].remarks)  # in other files no box may also mean that nobody has looked
+        unequal = [roi for roi in rois if not is_square(roi.box)]
+        rois = tuple(Roi(squared(roi.box, header.upright), roi.label) if roi in unequal else roi for roi in rois)
+        if unequal:
+            old.notes.append(f"{name}: {len(unequal)} boxes are not square and were expanded to squares")
+    none = not rois and is_done(labels[0].remarks)  # in other files, nobody may have looked at a film without boxes
     if rois or none:
         old.states[name] = FilmState(rois, none=none), header.upright

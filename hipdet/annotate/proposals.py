@@ -1,4 +1,4 @@
-"""A detector's squares as proposals, computed behind the annotator's back and kept on the disk."""
+"""A detector's boxes as proposals, computed in the background and cached on disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hipdet.inference.detector import SHIPPED, HipDetector
 from hipdet.version import RESULTS_VERSION
 
 DEFAULT = "default"
-Detect = Callable[[Sequence[Path]], Iterable[FilmRois]]  # of films, in their order
+Detect = Callable[[Sequence[Path]], Iterable[FilmRois]]  # the ROIs of films, in the order of the paths
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Proposal:
 
     Attributes:
         boxes: ``(x0, y0, x1, y1)`` in pixels of the upright film.
-        scores: One each.
-        labels: One each, of the project's classes.
-        flags: Why a person should look.
+        scores: One per box.
+        labels: One per box, of the project's classes.
+        flags: Why an annotator should look closely.
     """
 
     boxes: tuple[tuple[float, float, float, float], ...] = ()
@@ -37,16 +37,16 @@ class Proposal:
     flags: tuple[str, ...] = ()
 
     def doubt(self, rois: int | None) -> float:
-        """How much it needs a look: 2 .. 3 with flags or a wrong number of `rois`, else 0 .. 1, by the lowest score."""
+        """How doubtful it is: 1 minus the lowest score, plus 2 with flags or a number of boxes other than `rois`."""
         wrong = bool(self.flags) or (rois is not None and len(self.boxes) != rois) or not self.boxes
         return 2 * wrong + 1 - min(self.scores, default=0.0)
 
 
 def load_detector(model: str, project: Project) -> Detect:
-    """hipdet's own detector of the file `model`, or the one that comes with hipdet for ``default``.
+    """Load the detector of the file `model`, or the bundled one for ``default``.
 
-    A project's number of ROIs is that of the model where both have one class.  Of several classes the model knows how many of
-    each a film has, and ROIs that the project doesn't label are left out.
+    If model and project have one class, the project's number of ROIs replaces the model's.  A model of several classes keeps
+    its own numbers, and ROIs of classes that the project lacks are left out.
 
     Raises:
         CheckpointError: no such model, or one that can't be read.
@@ -63,7 +63,7 @@ def load_detector(model: str, project: Project) -> Detect:
 
 
 def cache_name(model: str, project: Project) -> str:
-    """Name of the file that keeps the proposals of a model: another model, task or version of results, another file."""
+    """Name of the file that caches proposals; it depends on the model, the task and the version of results."""
     path = max(SHIPPED.glob("*.onnx"), default=Path(model)) if model == DEFAULT else Path(model)
     content = path.read_bytes() if path.is_file() else model.encode()
     task = repr((RESULTS_VERSION, project.classes, project.rois, project.free_shape)).encode()
@@ -71,13 +71,13 @@ def cache_name(model: str, project: Project) -> str:
 
 
 class FilmProposals:
-    """Runs `detect` over the films of `films` in a thread; films in `cache` aren't looked at again.
+    """Runs `detect` on the films of `films` in a thread, except for those in `cache`.
 
     Args:
         detect: The detector.
         films: The folder.
-        project: Says which labels and shapes count.
-        cache: File to keep them in.
+        project: Its classes and shapes are those that are proposed.
+        cache: File that keeps the proposals.
     """
 
     def __init__(self, detect: Detect, films: FilmFolder, project: Project, cache: Path) -> None:
@@ -89,20 +89,20 @@ class FilmProposals:
         self._thread.start()
 
     def of(self, film: str) -> Proposal | None:
-        """What was found on `film`; None if it wasn't looked at yet."""
+        """The proposal for `film`; None if there is none yet."""
         return self._found.get(film)
 
     def all(self) -> dict[str, Proposal]:
-        """What was found so far."""
+        """All proposals so far, by film."""
         return dict(self._found)
 
     @property
     def running(self) -> bool:
-        """Whether there is more to come."""
+        """Whether more proposals are to come."""
         return self._thread.is_alive()
 
     def close(self) -> None:
-        """Stop after the film at hand."""
+        """Stop after the present film."""
         self._stopping.set()
         self._thread.join()
 
@@ -117,7 +117,7 @@ class FilmProposals:
                     cache.append([{"film": name, "file": self._stamp(name), **vars(proposal)}])
                     if self._stopping.is_set():
                         return
-        except Exception as error:  # whatever a model does, labelling goes on without it
+        except Exception as error:  # whatever goes wrong in a model, labelling goes on without it
             self.fault = f"no more proposals: {error or type(error).__name__}"
 
     def _proposal(self, name: str, film: FilmRois) -> Proposal:
@@ -125,7 +125,7 @@ class FilmProposals:
         if film.error or size is None:
             return Proposal(flags=(str(film.error or "can't be read"),))
         classes = self._project.classes
-        only = classes[0] if len(classes) == 1 else None  # whatever a model calls it, it is that
+        only = classes[0] if len(classes) == 1 else None  # with one class, the model's own label doesn't matter
         rois = [roi for roi in film.rois if only or roi.label in classes]
         boxes = [tuple(round(float(edge), 2) for edge in roi.box) for roi in rois]
         if not self._project.free_shape:
@@ -150,6 +150,6 @@ class FilmProposals:
                 self._found[name] = proposal
 
     def _stamp(self, name: str) -> list[int]:
-        """Size and time of the film's file: another file, another proposal."""
+        """Size and modification time of the film's file; if they change, its proposal is computed again."""
         stat = self._films.path(name).stat()
         return [stat.st_size, stat.st_mtime_ns]

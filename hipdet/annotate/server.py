@@ -1,8 +1,8 @@
-"""The page and its data over HTTP, as a WSGI application, and who may talk to it: the browser that was given its address.
+"""The page and its data over HTTP, as a WSGI application that answers only the browser that was given its address.
 
-The server listens on this machine only, but every program and every web page that is open here can reach it.  So the
-address on the terminal carries a secret, which becomes a cookie; the Host must be this machine (else a foreign name could
-be pointed at it); changes must come from the page itself and be JSON, which other sites can't send.
+The server listens on this machine only, but every program and every web page that is open on it can reach the server.  So
+the printed address contains a secret, which becomes a cookie; the Host header must name this machine (otherwise a foreign
+name could resolve to it); changes must come from the page itself and be JSON, which other sites can't send.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from hipdet.core.errors import DatasetError, HipdetError, RadiographError
 from hipdet.core.files import StorageError
 
 HOSTS = ("127.0.0.1", "localhost")
-OPEN_AGAIN = "Open the address that hipdet annotate shows on its terminal; it holds the key to this page."
+OPEN_AGAIN = "Open the address that hipdet annotate shows on its terminal; it contains the key to this page."
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -42,7 +42,7 @@ HEADERS = {
 
 
 class Guard:
-    """The secret of one session."""
+    """The secret of one session, and the checks of requests against it."""
 
     def __init__(self) -> None:
         self.key = secrets.token_urlsafe(24)
@@ -54,19 +54,19 @@ class Guard:
             raise Forbidden(OPEN_AGAIN)
         if request.method not in ("GET", "HEAD"):
             if request.headers.get("Origin") != f"http://{request.host}":
-                raise Forbidden("changes are taken from this page only")
+                raise Forbidden("changes are accepted from this page only")
             if request.mimetype != "application/json":
-                raise UnsupportedMediaType("changes are JSON")
+                raise UnsupportedMediaType("expected application/json")
 
     @staticmethod
     def check_host(request: Request) -> None:
-        """Raise Forbidden unless the address was this machine's."""
+        """Raise Forbidden unless the request was addressed to this machine and port."""
         name, _, port = request.host.partition(":")
         if name not in HOSTS or port != request.environ["SERVER_PORT"]:
             raise Forbidden(f"{request.host!r} is not the address of this page")
 
     def admits(self, request: Request) -> bool:
-        """Whether the address holds the key."""
+        """Whether the requested address contains the key."""
         return secrets.compare_digest(request.args.get("key", "").encode(), self.key.encode())
 
     def admit(self, request: Request, response: Response) -> None:
@@ -75,11 +75,11 @@ class Guard:
 
     @staticmethod
     def _cookie(request: Request) -> str:
-        return f"hipdet_{request.environ['SERVER_PORT']}"  # cookies don't tell ports apart
+        return f"hipdet_{request.environ['SERVER_PORT']}"  # the ports of a host share their cookies
 
 
-LARGEST_CHANGE = 64 * 1024  # bytes; a hundred boxes have 10
-SIDES = (256, 8192)  # px, of pictures that are asked for
+LARGEST_CHANGE = 64 * 1024  # bytes; a hundred boxes take 10 kB
+SIDES = (256, 8192)  # px, limits of the long side that may be requested
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 ROUTES = Map(
@@ -96,14 +96,14 @@ ROUTES = Map(
 
 
 class App:
-    """Answers the page of `session`; `guard` says to whom."""
+    """Serves the page of `session` to requests that `guard` admits."""
 
     def __init__(self, session: Session, guard: Guard) -> None:
         self.session, self.guard = session, guard
         self._parts = {part.name: part.read_bytes() for part in files("hipdet.annotate").joinpath("page").iterdir()}
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """WSGI."""
+        """Answer a request (the interface of WSGI)."""
         request = Request(environ)
         request.max_content_length = LARGEST_CHANGE
         response = self._answer(request)
@@ -180,14 +180,14 @@ LAST_PORT = 65535
 
 class _Quiet(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Names of films stay out of logs."""
+        """Log nothing, to keep names of films out of logs."""
 
 
 def bind(session: Session, port: int) -> tuple[BaseWSGIServer, str]:
-    """A server on `port`, 0 for any free one, and the address that opens its page.
+    """Create a server on `port` (0 for a free one); returns it and the address that opens its page.
 
     Raises:
-        HipdetError: the port is taken, or none.
+        HipdetError: the port can't be used, or isn't a port number.
     """
     if not 0 <= port <= LAST_PORT:
         raise HipdetError(f"--port {port}: expected 1 to {LAST_PORT}, or 0 for a free one")
@@ -203,7 +203,7 @@ def serve(server: BaseWSGIServer, ready: Callable[[], None]) -> None:
     """Call `ready`, then serve until the process is interrupted or terminated."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        threading.Thread(target=server.shutdown, daemon=True).start()  # it waits for the loop, which runs here
+        threading.Thread(target=server.shutdown, daemon=True).start()  # shutdown waits for the loop in this thread
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,4 +1,4 @@
-"""One annotator at work: films, labels, proposals, and what the page is told of them."""
+"""A session of one annotator: films, labels, proposals, and what the page gets of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Session:
     Attributes:
         films: The folder.
         store: The labels.
-        proposals: Of a model; None without one.
+        proposals: Proposals of a model; None without a model.
     """
 
     def __init__(self, films: FilmFolder, store: LabelStore, proposals: FilmProposals | None = None) -> None:
@@ -46,7 +46,7 @@ class Session:
         }
 
     def news(self) -> dict[str, Any]:
-        """What changes without the page's doing: proposals, files that can't be written, films that can't be read."""
+        """What changes without the page: proposals, files that can't be written, films that can't be read."""
         found = self.proposals.all() if self.proposals else {}
         rois = self.store.project.rois
         return {
@@ -58,7 +58,7 @@ class Session:
         }
 
     def film(self, name: str) -> dict[str, Any]:
-        """The state of a film, and what the model proposes.
+        """The state of a film, and the model's proposal.
 
         Raises:
             DatasetError: no such film.
@@ -71,9 +71,9 @@ class Session:
         """Store what the page sent: a state and the revision that it was made from.
 
         Raises:
-            DatasetError: no such film, or not a state.
+            DatasetError: no such film, or a state that isn't valid.
             StaleRevision: the film has changed meanwhile.
-            StorageError: it couldn't be stored.
+            StorageError: the state couldn't be stored.
         """
         self.films.path(name)
         if not isinstance(record, Mapping) or not is_whole(record.get("revision")):
@@ -88,7 +88,7 @@ class Session:
         return {"revision": entry.revision, "status": status, **entry.state.record()}
 
     def close(self) -> None:
-        """Store everything."""
+        """End the proposals and write the label files."""
         if self.proposals:
             self.proposals.close()
         self.store.close()

@@ -1,4 +1,4 @@
-"""How well two annotators agree: IoU, centres and sizes of the ROIs, and the films to look at again."""
+"""Measure how well two annotators agree: IoU, centres and sizes of the ROIs, and the films to look at again."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ EXAMPLES = """examples:
   hipdet agree films/labels/alice.json films/labels/bob.json
   hipdet agree alice.json bob.json --out agreement         agreement/agreement.csv and .json, the worst films first
 
-For orientation: three readings of the hips of FracAtlas, by AI annotators, agree pair by pair at a mean IoU of 0.926.
+For comparison: three readings of the hips of FracAtlas by AI annotators agree at a mean IoU of 0.926, over all pairs.
 """
 COLUMNS = ("film", "remarks", "label", "found_by", "iou", *DIFFERENCES)
 
 
 def agreement_text(comparison: Comparison, least_iou: float, show: int) -> str:
-    """What the terminal shows."""
+    """The text for the terminal: metrics, and the first `show` films to look at again."""
     lines = [f"{name.replace('_', ' '):<32} {_number(value):>10}" for name, value in comparison.metrics().items()]
     again = comparison.again(least_iou)
     lines += ["", f"{len(again)} films to look at again (IoU below {least_iou:g}, found by one only, or a remark)"]
@@ -65,14 +65,14 @@ def _number(value: float) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Compare and print."""
+    """Compare two files and print the result."""
     parser = command_parser("agree", __doc__, EXAMPLES)
     add = parser.add_argument
     add("first", type=Path, metavar="A.json", help="COCO file of one annotator")
-    add("second", type=Path, metavar="B.json", help="COCO file of the other")
-    add("--least-iou", type=float, default=0.85, help="films below it are listed")
-    add("--show", type=int, default=20, help="films to list, 0 for all")
-    add("--out", type=Path, help="folder for agreement.csv and agreement.json")
+    add("second", type=Path, metavar="B.json", help="COCO file of the other annotator")
+    add("--least-iou", type=float, default=0.85, metavar="IOU", help="list films with an ROI below this IoU")
+    add("--show", type=int, default=20, metavar="N", help="films to list, 0 for all")
+    add("--out", type=Path, metavar="FOLDER", help="folder for agreement.csv and agreement.json (default: none)")
     args = parser.parse_args(argv)
     if not 0 <= args.least_iou <= 1:
         parser.error(f"--least-iou {args.least_iou}: expected an IoU from 0 to 1")

@@ -1,4 +1,4 @@
-"""Read anchors off the data: how large the ROIs are, which grid, scales and aspects they need, and a config with them."""
+"""Design anchors for a data set: measure its ROIs, choose grid, scales and aspects, and write a config with them."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from hipdet.core.files import write_json, write_text
 from hipdet.radiographs.read import read_radiograph
 from hipdet.visualization.plots import write_anchor_figure
 
-PLAN, FIGURE = "anchor_plan.json", "anchors.png"
+PLAN, PLOT = "anchor_plan.json", "anchors.png"
 BASE = "configs/hip_ssd_exp3.py"
 EXAMPLES = """examples:
-  hipdet anchors data/annotations/knees_train.json                      validation: knees_val.json beside it
+  hipdet anchors data/annotations/knees_train.json                      validates on knees_val.json beside it
   hipdet anchors cgoa_train.json oaih_train.json --val cgoa_oaih_val.json --test gis.json
   hipdet anchors knees.json --scales fitted --coverage 0.95 --grids 7 14 14,7
-  hipdet anchors data/annotations/hearts_train.json --base configs/hip_ssd_r18_demo.py     a small backbone
+  hipdet anchors data/annotations/hearts_train.json --base configs/hip_ssd_r18_demo.py     for a small backbone
 
-Columns: number of anchors on a film; their range / side of the film; fit, the share of ROIs with an anchor of their size;
-matched, those that an anchor overlaps by IoU 0.4 where it lies; IoU, the mean with the best anchor; reach, the best IoU
-after regression; positive, anchors of an ROI (median); contested, ROIs that share their best anchor with another.
-Writes OUT/anchor_plan.json, OUT/anchors.png and OUT/ssd_<NAME>.py; then: hipdet train OUT/ssd_<NAME>.py
+Columns of the table: number, the anchors on a film; range, their sizes / side of the film; fit, the share of ROIs with an
+anchor of their size; matched, the share of ROIs with an anchor of IoU 0.4 or more; IoU, the mean with the best anchor; reach,
+the best IoU after regression; positive, anchors per ROI (median); contested, ROIs that share their best anchor with another.
+Writes to --out: anchor_plan.json, anchors.png and ssd_NAME.py.  Next: hipdet train FOLDER/ssd_NAME.py
 """
 
 
 def grids(text: str) -> tuple[int, ...]:
-    """``7`` or ``14,7``: cells along a side, of one map or several."""
+    """Parse ``7`` or ``14,7``: cells along a side of one feature map, or of several."""
     parts = text.split(",")
     if not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a grid such as 7, or several maps such as 14,7")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a grid such as 7, or several such as 14,7")
     return tuple(sorted(map(int, parts), reverse=True))
 
 
 def share(text: str) -> float:
-    """A share between 0 and 1."""
+    """Parse a share above 0, up to 1."""
     try:
         value = float(text)
     except ValueError:
@@ -60,26 +60,26 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("anchors", __doc__, EXAMPLES)
     add = parser.add_argument
-    add("annotations", nargs="+", type=Path, metavar="ANN.json", help="COCO files to read anchors off and to train on")
-    add("--val", type=Path, help="COCO file for validation (default: NAME_val.json beside NAME_train.json)")
-    add("--test", type=Path, help="COCO file for the test (default: that of validation)")
-    add("--data-root", type=Path, help="folder that file names are below (default: that above annotations/)")
-    add("--out", type=Path, help="folder to write to (default: work_dirs/anchors/NAME)")
-    add("--coverage", type=share, default=0.99, help="share of ROIs that need an anchor of their size")
-    add("--matched", type=share, default=Goal.matched, help="share to be matched by overlap")
-    add("--scales", choices=[EQUAL, FITTED], default=EQUAL, help="equal steps as in the paper, or fitted")
+    add("annotations", nargs="+", type=Path, metavar="ANN.json", help="COCO files to measure and to train on")
+    add("--val", type=Path, metavar="ANN.json", help="validation file (default: NAME_val.json beside NAME_train.json)")
+    add("--test", type=Path, metavar="ANN.json", help="test file (default: the validation file)")
+    add("--data-root", type=Path, metavar="FOLDER", help="folder of the films (default: the one above annotations/)")
+    add("--out", type=Path, metavar="FOLDER", help="output folder (default: work_dirs/anchors/NAME)")
+    add("--coverage", type=share, default=0.99, metavar="SHARE", help="share of ROIs to fit in size")
+    add("--matched", type=share, default=Goal.matched, metavar="SHARE", help="share of ROIs to match in overlap")
+    add("--scales", choices=[EQUAL, FITTED], default=EQUAL, help="equal steps as in the paper, or fitted to the ROIs")
     add(
         "--grids", nargs="+", type=grids, default=[], metavar="GRID",
-        help="to choose from; 14,7 is two maps together (default: 7 14 28, the backbone's maps of 224 px; 1 2 4 lie behind "
+        help="grids to choose from; 14,7 is two maps together (default: 7 14 28, the backbone's maps at 224 px; 1 2 4 need "
         "further convolutions)",
     )  # fmt: skip
     add_unfinished(parser)
-    add("--base", default=BASE, help="config to build on")
+    add("--base", default=BASE, metavar="CONFIG", help="config to build on")
     return parser.parse_args(argv)
 
 
 def read_base(name: str) -> tuple[Mapping[str, Any], Path]:
-    """The config and where it was read from.
+    """Read the config `name`; returns it and its path.
 
     Raises:
         ConfigError: no such config, or one without a ResNet and a HipSSDHead.
@@ -87,25 +87,25 @@ def read_base(name: str) -> tuple[Mapping[str, Any], Path]:
     base = read_config(name, components=False)
     model = base.get("model", {})
     if model.get("backbone", {}).get("type") not in RESNETS or model.get("bbox_head", {}).get("type") != "HipSSDHead":
-        raise ConfigError(f"{name}: anchors go into a config with a ResNet and a HipSSDHead, such as {BASE}")
+        raise ConfigError(f"{name}: expected a config with a ResNet and a HipSSDHead, such as {BASE}")
     return base, Path(base.filename)
 
 
-def write_plan_figure(path: Path, plan: Plan, sets: list[LabelledSet], root: Path) -> None:
-    """The figure, over a typical film of the first set if it can be read."""
+def write_plan_plot(path: Path, plan: Plan, sets: list[LabelledSet], root: Path) -> None:
+    """Plot the anchors over a typical film of the first set, or over none if it can't be read."""
     first = sets[0]
     index = first.typical_film()
     try:
         film = read_radiograph(root / first.file_names[index])
     except RadiographError as error:
-        print(f"anchors are drawn without a film, as {error}; --data-root says where films are", file=sys.stderr)
+        print(f"warning: anchors are drawn without a film, as {error}; set --data-root", file=sys.stderr)
         film = None
     boxes = first.rois.boxes[first.rois.films == index]
     write_anchor_figure(path, {each.name: each.rois for each in sets}, plan.anchors, film, boxes)
 
 
-def figures_elsewhere(plan: Plan, path: Path, unfinished: bool) -> AnchorMetrics:
-    """The figures of `plan` on films that it wasn't read off.
+def measure_elsewhere(plan: Plan, path: Path, unfinished: bool) -> AnchorMetrics:
+    """The metrics of `plan` on the films of another file.
 
     Raises:
         DatasetError: a faulty file, or one with other classes.
@@ -119,7 +119,7 @@ def figures_elsewhere(plan: Plan, path: Path, unfinished: bool) -> AnchorMetrics
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Design, print, write."""
+    """Design anchors, print the plan and write it."""
     args = _parse_arguments(argv)
     val = args.val or (validation_beside(args.annotations[0]) if len(args.annotations) == 1 else None)
     others = dict.fromkeys(filter(None, (val, args.test)))
@@ -136,18 +136,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     for each in sets:
         if each.note:
             print(f"\n{each.name}: {each.note}")
-    elsewhere = {path.stem: figures_elsewhere(plan, path, args.with_unfinished) for path in others}
+    elsewhere = {path.stem: measure_elsewhere(plan, path, args.with_unfinished) for path in others}
     for where, found in elsewhere.items():
         overlapped = f"{found.matched:.0%} are overlapped"
         print(f"\n{where}: {found.fitted:.1%} of its ROIs have an anchor of their size, {overlapped}")
     name = sets[0].name.removesuffix("_train")
     out = args.out or Path("work_dirs/anchors") / name
     root = args.data_root or get_data_root(args.annotations[0])
-    write_plan_figure(out / FIGURE, plan, sets, root)
+    write_plan_plot(out / PLOT, plan, sets, root)
     write_json(out / PLAN, dict(plan.as_json(), other_films={where: asdict(each) for where, each in elsewhere.items()}))
     config = out / f"ssd_{name}.py"
     data = replace(PlanData.at(root, args.annotations, val, args.test), unfinished=args.with_unfinished)
     write_text(config, config_text(plan, base, base_path, config, data))
     if val is None:
-        print("\nNo file for validation: divide the films with hipdet split and design again, or give --val.")
-    print(f"\nwritten: {PLAN}, {FIGURE} and {config.name} in {out}; then: hipdet train {config}")
+        print("\nNo file for validation: split the films with hipdet split and run this again, or set --val.")
+    print(f"\nwritten to {out}: {PLAN}, {PLOT} and {config.name}; next: hipdet train {config}")

@@ -1,4 +1,4 @@
-"""Label films in the browser: two drags and a key for two hips, or a key alone where a model's proposals are right."""
+"""Label films in the browser: two drags and one key for two hips, or one key if a model's proposals are right."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from hipdet.cli.main import command_parser
 from hipdet.core.errors import DatasetError, HipdetError
 
 EXAMPLES = """examples:
-  hipdet annotate films                                          two hips a film, into films/labels/annotator.json
+  hipdet annotate films                                          two hips per film, into films/labels/annotator.json
   hipdet annotate films --annotator alice                        into films/labels/alice.json
-  hipdet annotate films --labels old.xml --annotator alice       correct labels in any format that hipdet convert reads
-  hipdet annotate films --model default                          a detector proposes, you accept or correct
+  hipdet annotate films --labels old.xml --annotator alice       correct labels of any format that hipdet convert reads
+  hipdet annotate films --model default                          the bundled model proposes, you accept or correct
   hipdet annotate chest --rois 3 --classes heart lung --free-shape
 
-Every change is on the disk before the page says "saved".  Press ? in the page for the keys.  Then: hipdet agree for two
-annotators, hipdet convert folder, hipdet split, hipdet train (docs/annotate.md).
+Every change is on disk before the page says "saved".  Press ? on the page to see the keys.  Next: hipdet agree (with two
+annotators), hipdet convert folder, hipdet split, hipdet train; see docs/annotate.md.
 """
 SHOWN_NOTES = 20
 
@@ -33,21 +33,21 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("annotate", __doc__, EXAMPLES)
     add = parser.add_argument
-    add("folder", type=Path, metavar="FOLDER", help="of films: JPEG, PNG, TIFF, BMP, DICOM")
-    add("--rois", default="2", metavar="N|any", help="ROIs of a finished film")
-    add("--classes", nargs="+", default=["hip"], help="names in order (default: hip)")
-    add("--free-shape", action="store_true", help="boxes need not be square")
-    add("--annotator", default="annotator", metavar="NAME", help="whose labels these are")
-    add("--labels", type=Path, help="labels made elsewhere, for films that have none here yet")
-    add("--model", metavar="FILE|default", help="whose detections are proposed")
-    add("--out", type=Path, help="folder of the labels (default: FOLDER/labels)")
-    add("--port", type=int, default=0, help="of the page (default: a free one)")
-    add("--no-browser", action="store_true", help="only print the address")
+    add("folder", type=Path, metavar="FILMS", help="folder of films: JPEG, PNG, TIFF, BMP, DICOM")
+    add("--rois", default="2", metavar="N|any", help="number of ROIs on a finished film")
+    add("--classes", nargs="+", default=["hip"], metavar="CLASS", help="class names in order (default: hip)")
+    add("--free-shape", action="store_true", help="allow boxes that aren't square")
+    add("--annotator", default="annotator", metavar="NAME", help="name of the annotator and of the label files")
+    add("--labels", type=Path, metavar="PATH", help="label file or folder to import, for films without labels")
+    add("--model", metavar="FILE|default", help="ONNX model that proposes ROIs; default is the bundled one")
+    add("--out", type=Path, metavar="FOLDER", help="folder of the labels (default: FILMS/labels)")
+    add("--port", type=int, default=0, metavar="N", help="port of the page (default: a free one)")
+    add("--no-browser", action="store_true", help="only print the address of the page")
     return parser.parse_args(argv)
 
 
 def build_project(args: argparse.Namespace) -> Project:
-    """The task."""
+    """Build the annotator's task from the arguments."""
     if args.rois != "any" and not (args.rois.isdigit() and 1 <= int(args.rois) <= 50):
         raise DatasetError(f"--rois {args.rois}: expected a number from 1 to 50, or any")
     rois = None if args.rois == "any" else int(args.rois)
@@ -55,7 +55,7 @@ def build_project(args: argparse.Namespace) -> Project:
 
 
 def open_session(args: argparse.Namespace) -> Session:
-    """Films, labels and proposals."""
+    """Open the films and the labels, import labels, and start the proposals."""
     project, out = build_project(args), args.out or args.folder / "labels"
     films = FilmFolder(args.folder, project.source)
     detect = load_detector(args.model, project) if args.model else None
@@ -64,7 +64,7 @@ def open_session(args: argparse.Namespace) -> Session:
         if args.labels:
             old = read_old_labels(args.labels, films, project)
             taken = store.take_over(old.states)
-            print(f"{args.labels}: labels of {len(taken)} films taken over, to be checked")
+            print(f"{args.labels}: labels of {len(taken)} films imported, to be checked")
             print("\n".join(f"  {note}" for note in old.notes[:SHOWN_NOTES]), end="\n" if old.notes else "")
             if len(old.notes) > SHOWN_NOTES:
                 print(f"  ... and {len(old.notes) - SHOWN_NOTES} more")
@@ -76,7 +76,7 @@ def open_session(args: argparse.Namespace) -> Session:
 
 
 def counts(session: Session) -> str:
-    """How many films have which status."""
+    """How many films have each status, for the terminal."""
     states = [film["status"] for film in session.overview()["films"]]
     order = ("done", "incomplete", "unchecked", "excluded", "new")
     return ", ".join(f"{states.count(status)} {status}" for status in order if status in states)
@@ -99,8 +99,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         serve(server, ready)
         print(f"\n{counts(session)}")
         for name, reason in session.films.unreadable.items():
-            print(f"can't be read: {name}: {reason}")
+            print(f"{name}: can't be read: {reason}")
     finally:
         session.close()
     if session.store.files.fault:
-        raise HipdetError(f"{session.store.files.fault}, and the next start writes it anew")
+        raise HipdetError(f"{session.store.files.fault}; start hipdet annotate again to write the file")

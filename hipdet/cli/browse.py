@@ -1,4 +1,4 @@
-"""Draw the films of a data set with their labels, or what augmentation makes of them."""
+"""Draw the films of a data set with their labels, or as augmentation changes them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from hipdet.visualization.tiles import LABEL, QUIET, PicturedFilm, named
 AUGMENTED_FILMS = 8
 EXAMPLES = """examples:
   hipdet browse data/annotations/cgoa.json --data-root data                        the first 24 films
-  hipdet browse data/annotations/cgoa.json --data-root data --faults --html        what hipdet validate found, first
+  hipdet browse data/annotations/cgoa.json --data-root data --faults --html        films with faults first
   hipdet browse hips.json --data-root FracAtlas --names IMG0000097 --side 800      one film, large
   hipdet browse data/annotations/cgoa_train.json --data-root data --augmented configs/hip_ssd_exp3.py
 
-Beside a box stands the side of the patient where it is known, and the class where there are several.  With --augmented each
+Boxes are marked with the side of the patient, if it is known, and the class, if there are several.  With --augmented, each
 film is followed by draws of the config's training pipeline, as the network gets them; the same seed gives the same draws.
 """
 
@@ -34,19 +34,19 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_parser("browse", __doc__, EXAMPLES)
     add = parser.add_argument
     add("annotations", type=Path, metavar="ANN.json", help="COCO file")
-    add("--faults", action="store_true", help="films with faults first, errors before warnings")
-    add("--augmented", metavar="CONFIG", help="draw what this config's training pipeline makes of the films")
-    add("--draws", type=int, default=5, help="of each film, with --augmented")
-    add("--seed", type=int, default=0, help="of the draws")
-    add_picture_arguments(parser, "NAME.png or NAME.html here, NAME that of the COCO file")
+    add("--faults", action="store_true", help="draw films with faults first, errors before warnings")
+    add("--augmented", metavar="CONFIG", help="draw films as this config's training pipeline changes them")
+    add("--draws", type=int, default=5, metavar="N", help="draws per film, with --augmented")
+    add("--seed", type=int, default=0, help="seed of the draws")
+    add_picture_arguments(parser, "ANN.png or ANN.html in this folder")
     return parser.parse_args(argv)
 
 
 def read_labelled_films(path: Path, root: Path) -> tuple[list[PicturedFilm], list[Fault]]:
-    """Films with labels, however faulty, and their faults.
+    """Read films with labels, however faulty, and their faults.
 
     Raises:
-        DatasetError: no film that could be drawn.
+        DatasetError: no film that can be drawn.
     """
     coco, faults = validate(path)
     if coco:  # what is expected depends on the classes
@@ -70,7 +70,7 @@ def browse(args: argparse.Namespace) -> str:
 
 
 def browse_augmented(args: argparse.Namespace) -> str:
-    """Draw films and what the training pipeline makes of them; returns the files written."""
+    """Draw films and their augmented versions; returns the files written."""
     require(["mm"], "browse --augmented")
     from hipdet.core.configs import read_config
     from hipdet.visualization.augmented import augmented_tiles, training_films  # mmdet is needed for nothing else here
@@ -88,7 +88,7 @@ def browse_augmented(args: argparse.Namespace) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run it."""
+    """Draw the films and print the files written."""
     args = _parse_arguments(argv)
     if not args.annotations.is_file():
         raise DatasetError(f"{args.annotations}: no such file: check the path, or make it with hipdet convert")

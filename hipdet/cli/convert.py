@@ -1,4 +1,4 @@
-"""Turn films and their label files into COCO files for training and testing."""
+"""Convert films and their label files to COCO files for training and testing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hipdet.data.convert import Output, convert_found, report
 from hipdet.data.formats.reader import FORMATS
 from hipdet.data.statistics import Summary, table1
 
-# what a provenance file notes of a run: choices, but no paths
+# the options that a provenance file records: choices, but no paths
 NOTED = (
     "classes", "rename", "rois", "min_side", "copies", "format", "origin", "rotated", "disagreement", "with_unfinished",
     "skip_faulty", "visits", "route", "phases", "crop", "patient_from",
@@ -26,46 +26,46 @@ NOTED = (
 
 
 def _add_collection(parser: argparse.ArgumentParser, rois: int = 2, min_side: int = 0) -> None:
-    """Add where labels are and what is written, for films with `rois` ROIs, 0 for any number, and `min_side` px or more."""
+    """Add the arguments for labels and output; `rois` (0 for any number) and `min_side` (px) are defaults."""
     group = parser.add_argument_group("labels")
     add = group.add_argument
     add(
         "--labels", nargs="+", default=[], metavar="[NAME=]PATH",
-        help="label file or folder; several annotators as NAME=PATH each (default: ROOT/labels or ROOT/labels.*; folders in "
-        "it and nothing else are one annotator each)",
+        help="label file or folder, NAME=PATH for each of several annotators (default: ROOT/labels or ROOT/labels.*; if it "
+        "has only folders, each is an annotator)",
     )  # fmt: skip
-    add("--format", choices=list(FORMATS), help="of the labels (default: told from their content)")
-    add("--origin", choices=["auto", "0", "1"], default="auto", help="of Pascal VOC")
-    add("--rotated", choices=["refuse", "enclose"], default="refuse", help="turned boxes")
-    add("--rename", nargs="+", default=[], metavar="LABEL=CLASS", help="class of a label")
+    add("--format", choices=list(FORMATS), help="format of the labels (default: detected from their content)")
+    add("--origin", choices=["auto", "0", "1"], default="auto", help="number of the first pixel in Pascal VOC files")
+    add("--rotated", choices=["refuse", "enclose"], default="refuse", help="refuse rotated boxes or enclose them")
+    add("--rename", nargs="+", default=[], metavar="LABEL=CLASS", help="class names for labels")
     add(
         "--disagreement", choices=["exclude", "first"], default="exclude",
-        help="a film on which annotators disagree: exclude it or take the first's boxes",
+        help="what to do if annotators disagree on a film: exclude it, or take the boxes of the first",
     )  # fmt: skip
     add(
         "--rois", type=number_or_any, default=rois, metavar="N|any",
-        help=f"ROIs that a film must have, else it is excluded, unless its annotator has checked that it has none (default: "
+        help=f"ROIs that a film must have; others are excluded, except films that were checked and have none (default: "
         f"{rois or 'any'})",
     )  # fmt: skip
     add_unfinished(group)
-    add("--min-side", type=int, default=min_side, metavar="PX", help="exclude films whose long side is shorter")
+    add("--min-side", type=int, default=min_side, metavar="PX", help="exclude films with a shorter long side")
     add = parser.add_argument_group("output").add_argument
-    add("--data-root", type=Path, help="what file names are relative to (default: ROOT)")
-    add("--out", type=Path, help="folder of the JSON files (default: DATA_ROOT/annotations)")
+    add("--data-root", type=Path, metavar="FOLDER", help="folder that film names start from (default: ROOT)")
+    add("--out", type=Path, metavar="FOLDER", help="output folder (default: annotations/ below --data-root)")
     add(
         "--copies", type=_copies, metavar="upright|PX",
-        help="write 8-bit PNG copies to DATA_ROOT/<source>_*: upright at full size, or shrunk to a long side of PX",
+        help="write 8-bit PNG copies to <source>_* below --data-root: upright at full size, or with a long side of PX",
     )  # fmt: skip
     number = whole_number(1, "a number from 1 up")
-    add("--workers", type=number, help="processes that write copies (default: one per core)")
+    add("--workers", type=number, metavar="N", help="processes that write copies (default: one per core)")
     add(
         "--skip-faulty", action="store_true",
-        help="leave out films that can't be converted, with the reason, instead of refusing",
+        help="leave out films that can't be converted and say why, instead of stopping",
     )  # fmt: skip
 
 
 def rules(args: argparse.Namespace, source: str, **options: Any) -> Rules:
-    """The rules of the data set.
+    """The rules of the conversion, from the arguments.
 
     Raises:
         DatasetError: arguments that contradict each other.
@@ -99,22 +99,23 @@ EXAMPLES = """examples:
   hipdet convert folder data/knees --labels knees.json --rois 2 --patient-from '(P[0-9]+)_'
   hipdet convert phantom data/phantoms --val-fraction 0.1
 
-Labels: COCO, Pascal VOC, LabelMe, CVAT, Label Studio, VGG VIA, YOLO or CSV; the format is told from the content.
-Writes SOURCE.json with SOURCE.exclusions.csv (every film that was left out, and why) and SOURCE.provenance.json, and prints
-films, ROIs, patients, ratio_ROI/image, and the long side of the films in pixels.  Then: hipdet validate, hipdet split.
+Labels: COCO, Pascal VOC, LabelMe, CVAT, Label Studio, VGG VIA, YOLO or CSV; the format is detected from the content.
+Writes SOURCE.json with SOURCE.exclusions.csv (every film that was left out, and why) and SOURCE.provenance.json; fracatlas
+and phantom also write folds or splits.  Prints films, ROIs, patients, ratio_ROI/image, and the long side of the films in
+pixels.  Next: hipdet validate, hipdet split.
 """
 
 
 def _add_cgoa(parser: argparse.ArgumentParser, cgoa: ModuleType) -> None:
     add = parser.add_argument
-    add("--table", type=Path, help="film,patient,group,fracture (default: ROOT/films.csv)")
+    add("--table", type=Path, metavar="FILE", help="CSV table film,patient,group,fracture (default: ROOT/films.csv)")
     add(
         "--phases", nargs="+", choices=[cgoa.ONE, *cgoa.PHASES], default=[cgoa.ONE],
-        help="films of a pair: pre, post, both, or one as in the paper: pre, or post where there is no pre (default: one)",
+        help="films to take of a pair: pre, post, or one as in the paper: pre, or post if there is no pre (default: one)",
     )  # fmt: skip
     add(
         "--crop", nargs=2, type=int, default=[0, 0], metavar=("TOP", "BOTTOM"),
-        help="pixel rows to cut off films, where patient data are burnt in; needs --copies",
+        help="pixel rows to cut off, where patient data are burned in; needs --copies",
     )  # fmt: skip
     _add_collection(parser)
 
@@ -122,76 +123,77 @@ def _add_cgoa(parser: argparse.ArgumentParser, cgoa: ModuleType) -> None:
 def _add_oaih(parser: argparse.ArgumentParser, oaih: ModuleType) -> None:
     parser.add_argument(
         "--visits", nargs="+", choices=oaih.VISITS, default=list(oaih.PAPER_VISITS), metavar="VISIT",
-        help=f"{', '.join(oaih.VISITS)} (default: 12m 96m, as in the paper)",
+        help=f"visits to take: {', '.join(oaih.VISITS)} (default: 12m 96m, as in the paper)",
     )  # fmt: skip
     parser.add_argument(
         "--route", choices=oaih.ROUTES, default="dicom",
-        help="the DICOM films, or the previews <series>_1x1.jpg that the paper used",
+        help="take the DICOM films, or the previews <series>_1x1.jpg that the paper used",
     )  # fmt: skip
     _add_collection(parser)
 
 
 def _add_gis(parser: argparse.ArgumentParser, folder: ModuleType) -> None:
-    parser.add_argument("--exclude", type=Path, help="table film,reason (default: ROOT/exclude.csv if it is there)")
-    parser.add_argument("--table", type=Path, help="film,patient (default: each film counts as one)")
+    add = parser.add_argument
+    add("--exclude", type=Path, metavar="FILE", help="CSV table film,reason (default: ROOT/exclude.csv, if it exists)")
+    add("--table", type=Path, metavar="FILE", help="CSV table film,patient (default: each film counts as one patient)")
     _add_collection(parser, min_side=folder.GIS_MIN_SIDE)
 
 
 def _add_folder(parser: argparse.ArgumentParser, folder: ModuleType) -> None:
     add = parser.add_argument
-    add("--source", default="folder", help="name of the data set")
-    add("--classes", nargs="+", default=[], help="class names in order (default: those of the labels)")
+    add("--source", default="folder", metavar="NAME", help="name of the data set")
+    add("--classes", nargs="+", default=[], metavar="CLASS", help="class names in order (default: those of the labels)")
     add(
         "--patient-from", default="unknown", metavar="unknown|film|folder|REGEX",
-        help="each film counts as a patient, and the file says that they aren't known (default); each film is another "
-        "patient; each folder is one; or what a group of REGEX finds in the name",
+        help="how to tell patients apart: unknown, each film counts as one and the file says so; film, each film is another; "
+        "folder, each folder is one; or a REGEX whose group finds the patient in the film's name",
     )  # fmt: skip
-    add("--table", type=Path, help="film,patient; goes before --patient-from")
-    add("--exclude", type=Path, help="table film,reason")
-    add("--near-duplicates", action="store_true", help="look for them: decodes every film")
+    add("--table", type=Path, metavar="FILE", help="CSV table film,patient; overrides --patient-from")
+    add("--exclude", type=Path, metavar="FILE", help="CSV table film,reason of films to leave out")
+    add("--near-duplicates", action="store_true", help="report nearly equal films; decodes every film")
     _add_collection(parser, rois=0)
 
 
 def _add_fracatlas(parser: argparse.ArgumentParser, fracatlas: ModuleType) -> None:
     parser.add_argument(
-        "--table", type=Path,
-        help="table of hips (default: ROOT/hips.csv, else that of 100 films which comes with hipdet)",
+        "--table", type=Path, metavar="FILE",
+        help="CSV table of hips (default: ROOT/hips.csv, otherwise the bundled one of 100 films)",
     )  # fmt: skip
-    parser.add_argument("--folds", type=int, default=5, help="of the cross-validation")
+    parser.add_argument("--folds", type=int, default=5, metavar="N", help="folds of a cross-validation")
     _add_parts(parser)
 
 
 def _add_phantom(parser: argparse.ArgumentParser, phantoms: ModuleType) -> None:
     from hipdet.data.split import SPLIT_BY
 
-    parser.add_argument("--val-fraction", type=float, default=0.1, help="part for validation")
+    parser.add_argument("--val-fraction", type=float, default=0.1, metavar="SHARE", help="share for validation")
     parser.add_argument(
         "--split", choices=SPLIT_BY, default="patient",
-        help="films of a patient stay together, or film by film as in the paper, which leaks",
+        help="split by patient, or film by film as in the paper, which leaks",
     )  # fmt: skip
     _add_parts(parser)
 
 
 def _add_parts(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, help="folder for the JSON files (default: ROOT/annotations)")
-    parser.add_argument("--seed", type=int, default=0, help="of the split")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="output folder (default: ROOT/annotations)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the split")
 
 
 class SourceCommand(NamedTuple):
-    """A data set: its module in ``hipdet.data.sources``, what it is, and what adds its arguments."""
+    """A data set: its module in ``hipdet.data.sources``, a help text, and the function that adds its arguments."""
 
     module: str
     help: str
     add_arguments: Callable[[argparse.ArgumentParser, ModuleType], None]
 
     def load(self) -> ModuleType:
-        """The module, imported when its data set is converted."""
+        """Import the module, which is only needed for this data set."""
         return import_module(f"hipdet.data.sources.{self.module}")
 
 
 SOURCES = {
-    "cgoa": SourceCommand("cgoa", "films under serial numbers, with a table film,patient,group,fracture", _add_cgoa),
-    "oaih": SourceCommand("oaih", "AP pelvis films of the Osteoarthritis Initiative: its folders or zips", _add_oaih),
+    "cgoa": SourceCommand("cgoa", "films with serial numbers, and a CSV table film,patient,group,fracture", _add_cgoa),
+    "oaih": SourceCommand("oaih", "AP pelvis films of the Osteoarthritis Initiative, as folders or zips", _add_oaih),
     "gis": SourceCommand("folder", "a folder of pictures, such as an image search finds", _add_gis),
     "folder": SourceCommand("folder", "any folder of films with any ROI", _add_folder),
     "fracatlas": SourceCommand("fracatlas", "the released FracAtlas folder", _add_fracatlas),
@@ -202,10 +204,14 @@ SOURCES = {
 def _parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("convert", __doc__, EXAMPLES)
-    commands = parser.add_subparsers(dest="command", required=True)
+    how = "hipdet convert SOURCE --help shows the options of each"
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="SOURCE", title="data sets", description=how
+    )
     for name, source in SOURCES.items():
+        text = f"Convert {source.help}."
         command = commands.add_parser(
-            name, help=source.help, description=source.help, epilog=EXAMPLES, formatter_class=HelpFormatter
+            name, help=source.help, description=text, epilog=EXAMPLES, formatter_class=HelpFormatter
         )
         command.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set")
         if name in argv:
@@ -214,11 +220,11 @@ def _parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _find(args: argparse.Namespace, source: ModuleType) -> tuple[Found, Rules, bool]:
-    """The films, the rules, and whether near duplicates are looked for."""
+    """The films, the rules, and whether to search for near duplicates."""
     if args.command == "cgoa":
         return source.find_cgoa(args.root, args.table, args.phases, tuple(args.crop)), rules(args, "cgoa"), False
     if args.command == "oaih":
-        # who labelled the previews can train on the films
+        # labels of the previews can be used on the films
         scaled = args.route == "dicom"
         return source.find_oaih(args.root, args.visits, args.route), rules(args, "oaih", scaled_labels=scaled), False
     if args.command == "gis":
@@ -228,7 +234,7 @@ def _find(args: argparse.Namespace, source: ModuleType) -> tuple[Found, Rules, b
 
 
 def convert_collection(args: argparse.Namespace, source: ModuleType) -> str:
-    """Convert films that labels lie beside; returns what was written, for people.
+    """Convert a collection of films and label files; returns a report for the terminal.
 
     Raises:
         DatasetError: films or labels that aren't found or don't go together.
@@ -249,7 +255,7 @@ def convert_collection(args: argparse.Namespace, source: ModuleType) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Convert and print what was written."""
+    """Convert a data set and print what was written."""
     args = _parse_arguments(sys.argv[1:] if argv is None else argv)
     source = SOURCES[args.command].load()
     if args.command not in ("fracatlas", "phantom"):

@@ -1,4 +1,4 @@
-"""Cut the ROIs out of their films: square crops for a second stage, with a table that leads back to the films."""
+"""Crop the ROIs from their films: square crops for a second stage, with a table of their windows."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ EXAMPLES = """examples:
   hipdet crop predictions/predictions.json --data-root films --out crops
   hipdet crop predictions/predictions.json --data-root films --size 512 --depth 16 --margin 0.3
 
-Writes <film>_<class>[_<side>][_<n>].png.  The side is left or right of the PATIENT (on an AP film, the patient's left is on
-the picture's right), left out where it isn't known; n counts crops that would have one name, best first.  manifest.csv has
-the window of each crop in pixels of its film.  Crops of films that lie on their side, stand on their head or are inverted are
-upright with bright bone, unless --as-stored.  Interrupted, it carries on when called again.  Exit status: 0, 1 if some films
-can't be read, 2 if none can.
+Writes <film>_<class>[_<side>][_<n>].png to --out, and manifest.csv with the window of each crop in pixels of its film.  The
+side is the PATIENT's left or right (on an AP film, the patient's left is on the right of the picture), omitted if unknown; n
+numbers crops of the same name, best first.  Crops of rotated or inverted films are upright with bright bone, unless
+--as-stored.  If interrupted, run it again: it continues.  Exit status: 0; 1 if some films can't be read; 2 if none can.
 """
 
 
@@ -35,21 +34,21 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("crop", __doc__, EXAMPLES)
     add = parser.add_argument
-    add("predictions", type=Path, help="predictions.json of hipdet predict")
-    add("--data-root", type=Path, required=True, help="folder that the films' names start from")
-    add("--out", type=Path, default=Path("crops"), help="output folder")
-    add("--margin", type=float, default=0.2, help="at every side, in ROI sides")
-    add("--size", type=int, help="pixels of every crop (default: the film's own resolution)")
-    add("--depth", type=int, choices=(8, 16), default=8, help="bits")
-    add("--as-stored", action="store_true", help="crops of odd films neither turned nor inverted")
+    add("predictions", type=Path, metavar="PREDICTIONS.json", help="predictions.json of hipdet predict")
+    add("--data-root", type=Path, required=True, metavar="FOLDER", help="folder that film names start from")
+    add("--out", type=Path, default=Path("crops"), metavar="FOLDER", help="output folder")
+    add("--margin", type=float, default=0.2, metavar="SIDES", help="margin at every edge, in sides of the ROI")
+    add("--size", type=int, metavar="PX", help="side of every crop in pixels (default: the resolution of the film)")
+    add("--depth", type=int, choices=(8, 16), default=8, help="bits per pixel")
+    add("--as-stored", action="store_true", help="don't rotate or invert crops of rotated or inverted films")
     return parser.parse_args(argv)
 
 
 def build_crop_settings(args: argparse.Namespace) -> CropSettings:
-    """How crops are made.
+    """Settings of the crops, from the arguments.
 
     Raises:
-        ConfigError: a margin or size that can't be.
+        ConfigError: a margin or size out of range.
     """
     if not 0 <= args.margin <= 5:
         raise ConfigError(f"--margin {args.margin}: expected 0 to 5 sides of the ROI")
@@ -68,7 +67,7 @@ def _write(item: tuple[str, list[RoiCrop]], root: Path, out: Path, settings: Cro
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run it."""
+    """Write the crops and their table."""
     args = _parse_arguments(argv)
     settings = build_crop_settings(args)
     films = crops_by_film(args.predictions, settings)
@@ -91,8 +90,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(error, file=sys.stderr)
     if old := strangers(args.out, films):
         print(
-            f"warning: {len(old)} crops in {args.out} aren't of these predictions, such as {old[0]}: an earlier call or an "
-            f"earlier hipdet made them; manifest.csv leaves them out; remove them if they are of no use",
+            f"warning: {len(old)} crops in {args.out} aren't of these predictions, such as {old[0]}: an earlier call or "
+            f"version made them, and manifest.csv doesn't list them; remove them if they aren't needed",
             file=sys.stderr,
         )
     print(f"{len(rows)} crops of {len(written)} films: {args.out}, table: {args.out / 'manifest.csv'}")

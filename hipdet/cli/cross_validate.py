@@ -1,4 +1,4 @@
-"""Cross-validate a recipe and variants of it on the same folds, and compare them."""
+"""Cross-validate a config and variants of it on the same folds, and compare them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ EXAMPLES = """examples:
   hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --folds 3 \\
       --variant once model.passes='(4,)' --variant short train_cfg.max_epochs=100 --jobs 2
   hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann splits/hips_fold0_train.json --folds 3
-                                       choose by folds of a training part: its test part stays unseen
+                                       choose on folds of a training part; its test part stays unseen
 
-Films of a patient stay together, and every variant has the same folds and seed.  Run again, it carries on: what is done is
-kept, an interrupted training resumes.  Writes OUT/summary as .md, .csv and .json, OUT/calibration.png, and
-OUT/<variant>/fold<k>/ with config, logs, weights and every ROI.  Folders of that form made by other programs take part in the
-table.
+Films of a patient stay together, and every variant has the same folds and seed.  If interrupted, run it again: finished
+folds are kept, an interrupted training resumes.  Writes to --out: summary.md, .csv and .json, calibration.png, and
+<variant>/fold<k>/ with config, logs, weights and every ROI.  The table includes folders of this form from other programs.
 """
 
 
@@ -32,7 +31,7 @@ class VariantAction(argparse.Action):
     """``--variant NAME [KEY=VALUE ...]``, any number of times."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        """Read the settings as ``--cfg-options`` does."""
+        """Parse the settings as ``--cfg-options`` does."""
         name, *settings = values
         holder = argparse.Namespace()
         DictAction([], "options")(parser, holder, settings)
@@ -44,20 +43,20 @@ class VariantAction(argparse.Action):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run it."""
+    """Train and test every variant on every fold, and print the table."""
     parser = command_parser("cross-validate", __doc__, EXAMPLES)
     add = parser.add_argument
-    add("config", help="config file, such as configs/hip_roi_medium.py")
-    add("--ann", type=Path, required=True, help="COCO file of all films, under the data root or from here")
-    add("--data-root", type=Path, help="folder that the films' names start from (default: $HIPDET_DATA, else data)")
-    add("--out", type=Path, help="output folder (default: work_dirs/cross_validation/<config name>)")
-    add("--folds", type=int, default=5, help="number of folds")
-    add("--seed", type=int, default=0, help="of the folds and of every training")
-    add("--jobs", type=int, default=1, help="trainings side by side, which share the cores")
-    add("--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE", help="override settings of all")
+    add("config", metavar="CONFIG", help="config file, such as configs/hip_roi_medium.py")
+    add("--ann", type=Path, required=True, metavar="ANN.json", help="COCO file of all films, below --data-root or here")
+    add("--data-root", type=Path, metavar="FOLDER", help="folder of the films (default: $HIPDET_DATA, else data)")
+    add("--out", type=Path, metavar="FOLDER", help="output folder (default: work_dirs/cross_validation/<config name>)")
+    add("--folds", type=int, default=5, metavar="N", help="number of folds")
+    add("--seed", type=int, default=0, help="seed of the folds and of every training")
+    add("--jobs", type=int, default=1, metavar="N", help="trainings in parallel, which share the cores")
+    add("--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE", help="override the config")
     add(
         "--variant", nargs="+", action=VariantAction, default=[], metavar=("NAME", "KEY=VALUE"),
-        help="the config with other settings; the table compares it with the config as it is",
+        help="a variant of the config with other settings; the table compares it with the config as it is",
     )  # fmt: skip
     args = parser.parse_args(argv)
     root = args.data_root or Path(default_root())
@@ -67,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     variants = [Variant("base"), *args.variant]
     if len({variant.name for variant in variants}) < len(variants):
         raise ConfigError(
-            f"variants are called {', '.join(v.name for v in variants)}; expected each once ('base' is taken)"
+            f"variants are called {', '.join(v.name for v in variants)}; expected different names ('base' is the config)"
         )
     base = read_config(args.config)
     base.merge_from_dict(args.cfg_options)

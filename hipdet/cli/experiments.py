@@ -1,4 +1,4 @@
-"""Train and test the paper's experiments and write its Tables 2 and 3 with our figures beside the paper's."""
+"""Train and test the paper's experiments, and write its Tables 2 and 3 with our metrics beside the paper's."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ QUICK_OPTIONS = {"train_cfg.max_epochs": 16, "train_cfg.val_interval": 16}
 QUICK_MAX_SIDE = 256  # pixels; the network sees 224
 EXAMPLES = """examples:
   hipdet experiments --quick                               all ten on synthetic films, about 35 minutes on 2 cores
-  hipdet experiments --data-root data                      the paper's: data/annotations/{cgoa,oaih,gis}.json
+  hipdet experiments --data-root data                      on the paper's: data/annotations/{cgoa,oaih,gis}.json
   hipdet experiments 1-3 7 --data-root data --seeds 3      mean and spread of three seeds
   hipdet experiments 3 --data cgoa=A/cgoa.json oaih=B/oaih.json@B/films gis=FracAtlas/annotations/hips.json
   hipdet experiments 3 --data-root data --data fracatlas=FracAtlas/annotations/hips.json    one more test set
   hipdet experiments --data-root data --split image        split film by film as in the paper, which leaks
-  hipdet experiments --data-root data --processes 8        8 GPUs of this machine; without one, 8 CPU ranks
+  hipdet experiments --data-root data --processes 8        on 8 GPUs; without a GPU, in 8 processes on the CPU
 
-Run again, it carries on: finished trainings are kept, an interrupted one resumes from its last epoch.
-Writes OUT/table2, OUT/table3 and OUT/anchors (what the anchors predict, and what was measured) as .md, .csv and .json, and
-OUT/seed<S>/exp<N>/ with config, logs, weights and every ROI.
+If interrupted, run it again: finished trainings are kept, an interrupted one resumes from its last epoch.
+Writes to --out: table2, table3 and anchors (predicted from the anchors, and measured) as .md, .csv and .json, and
+seed<S>/exp<N>/ with config, logs, weights and every ROI.
 """
 
 
 def experiment_numbers(text: str) -> list[int]:
-    """``3`` or ``7-10`` as experiment numbers."""
+    """Parse ``3`` or ``7-10`` as experiment numbers."""
     first, _, last = text.partition("-")
     if not first.isdigit() or not (last or first).isdigit():
         raise argparse.ArgumentTypeError(f"{text!r}: expected a number or a range such as 7-10")
@@ -51,7 +51,7 @@ def experiment_numbers(text: str) -> list[int]:
 
 
 def data_set(text: str) -> DataSet:
-    """``NAME=FILE`` or ``NAME=FILE@FOLDER`` as a data set."""
+    """Parse ``NAME=FILE`` or ``NAME=FILE@FOLDER`` as a data set."""
     name, _, place = text.partition("=")
     file, _, folder = place.partition("@")
     if not name.isidentifier() or not file:
@@ -64,35 +64,37 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_parser("experiments", __doc__, EXAMPLES)
     add = parser.add_argument
     add(
-        "experiments", nargs="*", type=experiment_numbers, help="numbers or ranges, such as 1 3 7-10 (default: all ten)"
-    )
+        "experiments", nargs="*", type=experiment_numbers, metavar="N",
+        help="numbers or ranges, such as 1 3 7-10 (default: all ten)",
+    )  # fmt: skip
     add(
-        "--data-root", type=Path, help="folder with annotations/{cgoa,oaih,gis}.json (default: $HIPDET_DATA, else data)"
-    )
+        "--data-root", type=Path, metavar="FOLDER",
+        help="folder with annotations/{cgoa,oaih,gis}.json (default: $HIPDET_DATA, else data)",
+    )  # fmt: skip
     add(
         "--data", nargs="+", type=data_set, default=[], metavar="NAME=FILE[@FOLDER]",
-        help="COCO file of a data set, with the folder of its films if that isn't the file's; other names than cgoa, oaih "
-        "and gis are further test sets",
+        help="COCO file of a data set, with the folder of its films if that isn't the one above annotations/; names other "
+        "than cgoa, oaih and gis are additional test sets",
     )  # fmt: skip
-    add("--out", type=Path, default=Path("work_dirs/experiments"), help="output folder")
-    add("--config", help=f"what the experiments are applied to (default: {CONFIG}, with --quick {QUICK_CONFIG})")
+    add("--out", type=Path, default=Path("work_dirs/experiments"), metavar="FOLDER", help="output folder")
+    add("--config", metavar="CONFIG", help=f"config to start from (default: {CONFIG}, with --quick {QUICK_CONFIG})")
     add(
         "--quick", action="store_true",
-        help="small backbone from scratch; synthetic films unless the paper's sets are given",
+        help="train a small backbone from scratch; on synthetic films unless the paper's sets are given",
     )  # fmt: skip
-    add("--seeds", type=whole_number(1), default=1, help="number of trainings of each, with seeds 0, 1, ...")
-    add("--split", choices=SPLIT_BY, default="patient", help="of training and validation")
-    add("--val-fraction", type=float, default=0.1, help="part for validation")
-    add("--split-seed", type=int, default=0, help="of the split, the same for all trainings")
+    add("--seeds", type=whole_number(1), default=1, metavar="N", help="trainings per experiment, with seeds 0, 1, ...")
+    add("--split", choices=SPLIT_BY, default="patient", help="split by patient, or film by film, which leaks")
+    add("--val-fraction", type=float, default=0.1, metavar="SHARE", help="share for validation")
+    add("--split-seed", type=int, default=0, metavar="SEED", help="seed of the split, the same for all trainings")
     gpus = torch.cuda.device_count()
-    add("--processes", type=whole_number(1), default=max(1, gpus), help="ranks (default: one per GPU)")
+    add("--processes", type=whole_number(1), default=max(1, gpus), metavar="N", help="ranks (default: one per GPU)")
     add("--amp", action="store_true", help="mixed precision (GPU only)")
     add("--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE", help="override the config")
     return parser.parse_args(argv)
 
 
 def data_sets(args: argparse.Namespace) -> dict[str, DataSet]:
-    """The data sets by name, in the paper's order; with ``--quick`` and none of the paper's, synthetic ones made now."""
+    """The data sets by name, in the paper's order; ``--quick`` makes synthetic ones if none of the paper's is given."""
     root = args.data_root
     if root is None and args.quick and not {CGOA, OAIH, GIS} & {given.name for given in args.data}:
         root = args.out / "phantoms"
@@ -106,7 +108,7 @@ def data_sets(args: argparse.Namespace) -> dict[str, DataSet]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run them."""
+    """Run the experiments and print Table 2."""
     args = _parse_arguments(argv)
     if args.amp:
         require_gpu_for_amp()

@@ -1,4 +1,4 @@
-"""Write a checkpoint as one ONNX file that needs neither torch nor mmdet, and compare it with what it comes from."""
+"""Export a checkpoint as one ONNX file that needs neither torch nor mmdet, and compare its boxes with torch's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from hipdet.phantoms.chest import plan_chest, render_chest
 from hipdet.phantoms.plan import SOURCES
 from hipdet.phantoms.write import make_film
 
-FILM_SIDE = 512  # px of the films that are drawn
+FILM_SIDE = 512  # px, long side of synthetic films
 HIPS = {"hip", "left hip", "right hip"}
 CHESTS = {*CHEST_CLASSES, "left lung", "right lung"}
 PELVES, CHEST_FILMS, NOISE = "pelvis phantoms", "chest phantoms", "noise"
@@ -35,14 +35,14 @@ Film = NDArray[np.uint8]
 
 
 def films_to_compare(films: Sequence[str], classes: Sequence[str]) -> tuple[int | None, Iterator[Film], str]:
-    """Films by what users ask for: a number of drawn ones, or paths.
+    """The films to compare on, as ``--films`` has them.
 
     Args:
-        films: One whole number, or paths, folders and patterns.
-        classes: Names; they decide what is drawn.
+        films: A whole number, for synthetic films, or paths, folders and patterns.
+        classes: Class names; they choose the kind of synthetic films.
 
     Returns:
-        How many where that is known, the films ``[H, W]``, and what they are.
+        Number of films if it is known, the films ``[H, W]``, and their kind.
     """
     if len(films) != 1 or not films[0].isdigit():
         return None, (source.read().pixels for source in film_sources([Path(name) for name in films])), "films"
@@ -52,7 +52,7 @@ def films_to_compare(films: Sequence[str], classes: Sequence[str]) -> tuple[int 
 
 
 def drawn(kind: str, count: int) -> Iterator[Film]:
-    """Films of a `kind`, always the same ones."""
+    """Draw `count` films of a `kind`, always the same ones."""
     sources = sorted(SOURCES)
     for number in range(count):
         if kind == PELVES:
@@ -64,7 +64,7 @@ def drawn(kind: str, count: int) -> Iterator[Film]:
 
 
 def noise(number: int) -> Film:
-    """Squares of random grey, larger ones and smaller ones: a network finds something everywhere, and no two places alike."""
+    """A film of random grey squares of three sizes: a network finds boxes everywhere, and no two places are alike."""
     rng = np.random.default_rng([1, number])
     height = FILM_SIDE - 64 * int(rng.integers(0, 3))
     layers = [
@@ -83,11 +83,11 @@ EXAMPLES = """examples:
   hipdet export configs/hip_roi_medium.py work_dirs/hip_roi_medium/epoch_150.pth --out hips.onnx
   hipdet export CONFIG WEIGHTS --calibrate OUT/base/fold*/test/test.roi.json \\
       --ann hips.json --data-root FracAtlas                      with review limits
-  hipdet export CONFIG WEIGHTS --films data/knees --rois knee=1-2       compared on films of one's own
+  hipdet export CONFIG WEIGHTS --films data/knees --rois knee=1-2       compare on your own films
   hipdet export CONFIG WEIGHTS --about data='FracAtlas, CC BY 4.0' limits='adults; not for diagnosis'
 
-Limits for the review come from detections on films that the model wasn't trained on; they go into the file, and into
-WEIGHTS.review.json beside the weights, where config and weights are used as they are.
+--calibrate computes the limits of the review from detections on films that the model wasn't trained on.  They are stored in
+the ONNX file, and in WEIGHTS.review.json for hipdet predict --config --weights.
 """
 
 
@@ -95,35 +95,35 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("export", __doc__, EXAMPLES)
     add = parser.add_argument
-    add("config", type=Path, help="config file, such as configs/hip_roi_medium.py")
-    add("weights", type=Path, help="checkpoint (.pth or .safetensors)")
-    add("--out", type=Path, help="file to write (default: WEIGHTS with .onnx)")
-    add("--name", help="of the model (default: that of its config)")
-    add("--calibrate", nargs="+", type=Path, metavar="ROI.json", help="tables of a test, or of all folds")
-    add("--ann", type=Path, help="COCO file of the films in these tables, under the data root or from here")
-    add("--data-root", type=Path, help="folder of these films, to learn how inverted films are told")
-    add("--share", type=float, default=SHARE, help="of their ROIs beyond each limit")
+    add("config", type=Path, metavar="CONFIG", help="config file, such as configs/hip_roi_medium.py")
+    add("weights", type=Path, metavar="WEIGHTS", help="checkpoint (.pth or .safetensors)")
+    add("--out", type=Path, metavar="FILE", help="file to write (default: WEIGHTS with .onnx)")
+    add("--name", help="name of the model (default: that of its config)")
+    add("--calibrate", nargs="+", type=Path, metavar="ROI.json", help="test.roi.json of a test, or of all folds")
+    add("--ann", type=Path, metavar="ANN.json", help="COCO file of their films, below --data-root or from here")
+    add("--data-root", type=Path, metavar="FOLDER", help="folder of these films, for limits that find inverted films")
+    add("--share", type=float, default=SHARE, help="share of their ROIs beyond each limit")
     add(
-        "--rois", nargs="+",
-        help="expected on a film: 2, or heart=1 lung=1-2 (default: those of the config's RoiMetric)",
+        "--rois", nargs="+", metavar="N",
+        help="ROIs expected on a film: 2, or heart=1 lung=1-2 (default: those of the config's RoiMetric)",
     )  # fmt: skip
-    add("--about", nargs="+", default=[], metavar="KEY=TEXT", help="texts for the file's metadata")
+    add("--about", nargs="+", default=[], metavar="KEY=TEXT", help="texts for the metadata of the file")
     add(
         "--films", nargs="+", default=["12"], metavar="N|PATH",
-        help="to compare on: paths or folders of films, or a number of drawn ones, 0 for none (default: 12)",
+        help="films to compare on: paths, folders, or a number of synthetic films, 0 for none (default: 12)",
     )  # fmt: skip
     return parser.parse_args(argv)
 
 
 def build_card(model: TorchModel, args: argparse.Namespace) -> ModelCard:
-    """The card of the model, with what the arguments add.
+    """The card of the model, completed from the arguments.
 
     Raises:
-        ConfigError: arguments that don't go together.
+        ConfigError: arguments that contradict each other.
         DatasetError: tables that can't be read.
     """
     if bool(args.calibrate) != bool(args.ann):
-        raise ConfigError("--calibrate needs --ann, the COCO file of the films in its tables, and the other way round")
+        raise ConfigError("--calibrate needs --ann, the COCO file of its films, and --ann needs --calibrate")
     if wrong := [text for text in args.about if "=" not in text]:
         raise ConfigError(f"--about {wrong[0]}: expected KEY=TEXT")
     if not 0 <= args.share < 0.5:
@@ -138,19 +138,19 @@ def build_card(model: TorchModel, args: argparse.Namespace) -> ModelCard:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run it."""
+    """Export the model and print how it compares."""
     args = _parse_arguments(argv)
     model = TorchModel(args.config, args.weights)
     card = build_card(model, args)
     out = args.out or args.weights.with_suffix(".onnx")
     count, films, kind = films_to_compare(args.films, card.classes)
     if kind == NOISE and count:
-        print(f"no films of {', '.join(card.classes)} can be drawn: compared on noise; name some films with --films")
+        print(f"no synthetic films of {', '.join(card.classes)}: compared on noise; set --films to compare on films")
     difference = export_model(model, card, out, with_bar(films, count))
-    compared = "not compared" if count == 0 else f"boxes as torch's to {difference:.1g} px ({kind})"
+    compared = "not compared" if count == 0 else f"boxes equal to torch's within {difference:.1g} px ({kind})"
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {compared}")
     if args.calibrate and card.limits:
         write_json(args.weights.with_suffix(LIMITS_SUFFIX), card.limits.to_json())
-        print(f"review limits from {card.limits.films} films: in it, and {args.weights.with_suffix(LIMITS_SUFFIX)}")
+        print(f"review limits from {card.limits.films} films: in it, and in {args.weights.with_suffix(LIMITS_SUFFIX)}")
     elif card.limits is None:
-        print("without review limits: only the number of ROIs will be looked at (--calibrate)")
+        print("no review limits: only the number of ROIs is reviewed (--calibrate adds limits)")

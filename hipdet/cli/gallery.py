@@ -30,11 +30,11 @@ EXAMPLES = """examples:
   hipdet gallery work_dirs/hip_ssd_exp3/test.roi.json --data-root data --films 0           all films, 48 on a sheet
   hipdet gallery work_dirs/hip_ssd_exp3/test.roi.json --data-root data --below 0.5         films with an ROI below 0.5
   hipdet gallery cv/base/fold*/test/test.roi.json --data-root FracAtlas --html --out worst.html
-  hipdet gallery predictions/predictions.json --data-root films --html        of hipdet predict: lowest score first
+  hipdet gallery predictions/predictions.json --data-root films --html        of hipdet predict, lowest score first
   hipdet gallery predictions.json --ann data/annotations/gis.json --data-root data --by-source
 
-Beside a label stands IoU (score) of the detection it was matched with one to one, or "not found"; "extra" is a detection
-without a label.  The page of --html is one file without a link to anything else; it sorts, filters and enlarges.
+Labels are marked with IoU (score) of the detection that was matched one to one, or "not found"; "extra" is a detection
+without a label.  The page of --html is one self-contained file; it sorts, filters and enlarges.
 """
 
 
@@ -47,34 +47,35 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="test.roi.json of hipdet test, or predictions in COCO results form",
     )  # fmt: skip
     add(
-        "--ann", type=Path,
-        help="COCO file of the predictions' films; its labels are compared with (default: films.json beside)",
+        "--ann", type=Path, metavar="ANN.json",
+        help="COCO file with the films and labels of predictions (default: films.json beside the predictions)",
     )  # fmt: skip
-    add("--rois", type=int, default=2, help="detections of a film to draw, 0 for all")
-    add("--below", type=float, metavar="IOU", help="only films with an ROI whose IoU is below this")
+    add("--rois", type=int, default=2, metavar="N", help="detections to draw per film, 0 for all")
+    add("--below", type=float, metavar="IOU", help="only films with an ROI below this IoU")
     add_picture_arguments(parser, "gallery.png or gallery.html beside the first file")
     return parser.parse_args(argv)
 
 
 def add_picture_arguments(parser: argparse.ArgumentParser, out: str) -> None:
-    """Add what commands that draw films share; `out` says where pictures go by default."""
+    """Add the arguments that commands share that draw films; `out` describes the default output file."""
     add = parser.add_argument
-    add("--data-root", help="folder that the file names are relative to (default: $HIPDET_DATA, else data)")
-    add("--out", type=Path, help=f"file to write (default: {out}); several sheets are numbered")
-    add("--html", action="store_true", help="one HTML page with filters and sorting in place of PNG sheets")
+    add("--data-root", metavar="FOLDER", help="folder that film names start from (default: $HIPDET_DATA, else data)")
+    add("--out", type=Path, metavar="FILE", help=f"file to write (default: {out}); several sheets are numbered")
+    add("--html", action="store_true", help="write one HTML page with filters and sorting instead of PNG sheets")
     add(
         "--films", type=whole_number(0, "a number of films, or 0 for all"), metavar="N",
-        help=f"films to draw, of each data set with --by-source; 0 for all (default: {SHEET_FILMS}, on a page all)",
+        help=f"films to draw, per data set with --by-source; 0 for all (default: {SHEET_FILMS}, with --html all)",
     )  # fmt: skip
-    add("--names", nargs="+", default=[], metavar="PART", help="only films with one of these in their names")
-    add("--by-source", action="store_true", help="each data set on its own sheets, or under its own heading of a page")
-    add("--columns", type=whole_number(1, "a number from 1 up"), default=6, help="films in a row of a sheet")
+    add("--names", nargs="+", default=[], metavar="PART", help="only films with one of these parts in their names")
+    add("--by-source", action="store_true", help="give each data set its own sheets, or its own heading of the page")
+    columns = whole_number(1, "a number from 1 up")
+    add("--columns", type=columns, default=6, metavar="N", help="films per row of a sheet")
     side = whole_number(64, "pixels from 64 to 4096", 4096)
-    add("--side", type=side, default=320, help="pixels of the long side of a film")
+    add("--side", type=side, default=320, metavar="PX", help="long side of a drawn film in pixels")
 
 
 def image_root(args: argparse.Namespace) -> Path:
-    """The folder that file names are relative to.
+    """The folder that film names start from.
 
     Raises:
         DatasetError: no such folder.
@@ -86,10 +87,10 @@ def image_root(args: argparse.Namespace) -> Path:
 
 
 def out_file(args: argparse.Namespace, beside: Path) -> Path:
-    """The file to write: ``--out``, or `beside` with the suffix of its kind.
+    """The file to write: ``--out``, or `beside` with the suffix for pictures or pages.
 
     Raises:
-        DatasetError: a name of another kind.
+        DatasetError: a name with another suffix.
     """
     suffix = ".html" if args.html else ".png"
     out: Path = args.out or beside.with_name(beside.name + suffix)
@@ -99,20 +100,20 @@ def out_file(args: argparse.Namespace, beside: Path) -> Path:
 
 
 def limited(args: argparse.Namespace, films: Sequence[PicturedFilm], most: int) -> Sequence[PicturedFilm]:
-    """As many of `films` as ``--films`` asks for, by default `most`; 0 stands for all."""
+    """The first films, as many as ``--films`` says (0 for all), by default `most`."""
     return films[: (most if args.films is None else args.films) or None]
 
 
 def write_pictures(
     args: argparse.Namespace, films: Sequence[PicturedFilm], beside: Path, title: str, strict: bool = True
 ) -> str:
-    """Choose films as the arguments say and draw them; returns the files written, for a message.
+    """Choose films by the arguments and draw them; returns the files written, for a message.
 
     Args:
-        args: With what :func:`add_picture_arguments` added.
-        films: In the order to draw them.
+        args: Arguments of :func:`add_picture_arguments`.
+        films: Films in the order to draw them.
         beside: File to write, without its suffix, unless ``--out`` says otherwise.
-        title: What the films are.
+        title: Title of the sheets or the page.
         strict: Whether a film that can't be read is an error.
 
     Raises:
@@ -135,13 +136,13 @@ def write_pictures(
 
 
 def listed(written: Sequence[Path]) -> str:
-    """The files for a message, however many."""
+    """The files for a message, shortened if there are many."""
     names = [str(path) for path in written]
     return ", ".join(names) if len(names) <= MOST_LISTED else f"{names[0]} to {names[-1]}, {len(names)} sheets"
 
 
 def _outs(groups: Mapping[str, Sequence[PicturedFilm]], out: Path) -> dict[str, Path]:
-    """Where each group goes: ``gallery_cgoa.png``; names that can't stand in a file's name become numbers."""
+    """The file of each group, such as ``gallery_cgoa.png``; unsafe names are replaced by numbers."""
     if list(groups) == [""]:
         return {"": out}
     safe = {source: source if re.fullmatch(r"[\w-]{1,60}", source) else "" for source in groups}
@@ -152,7 +153,7 @@ def _outs(groups: Mapping[str, Sequence[PicturedFilm]], out: Path) -> dict[str, 
 
 
 def read_results(path: Path, ann: Path | None, rois: int) -> list[PicturedFilm]:
-    """The films of one file of results.
+    """Read the films of one file of results.
 
     Raises:
         DatasetError: a file of another kind, or a faulty COCO file.
@@ -172,7 +173,7 @@ def read_results(path: Path, ann: Path | None, rois: int) -> list[PicturedFilm]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run it."""
+    """Draw the films and print the files written."""
     args = _parse_arguments(argv)
     films = [film for path in args.results for film in read_results(path, args.ann, args.rois)]
     drawn = worst_first(films)

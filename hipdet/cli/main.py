@@ -1,4 +1,4 @@
-"""``hipdet COMMAND``: the commands in the order of the road, what each needs, and what they share: errors, parsers, types."""
+"""``hipdet COMMAND``: the table of commands, the extras that each needs, and shared errors, parsers and argument types."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from hipdet.core.errors import HipdetError
 from hipdet.core.versions import check_versions
 from hipdet.version import __version__
 
-if "__mp_main__" in sys.modules:  # a process that a training spawned: it imports this file again, and mmdet next
+if "__mp_main__" in sys.modules:  # a process spawned by a training: it imports this file again, then mmdet
     import_module("hipdet.mmcv_lite").install()
 
 USER_ERROR = 2
-INTERRUPTED = 130  # as shells have it
+INTERRUPTED = 130  # the status that shells use
 
 
 def reports_errors(main: Callable[..., None]) -> Callable[..., None]:
     """Print a :class:`HipdetError` of `main`, or a path that can't be used, to stderr and exit with 2.
 
-    Other errors keep their traceback: they are ours.
+    Other errors are bugs and keep their traceback.
     """
 
     @functools.wraps(main)
@@ -41,24 +41,24 @@ def reports_errors(main: Callable[..., None]) -> Callable[..., None]:
             print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
             sys.exit(USER_ERROR)
         except KeyboardInterrupt:
-            print("interrupted: files that were begun are not there, what was finished is", file=sys.stderr)
+            print("interrupted: finished files are kept, and unfinished ones weren't written", file=sys.stderr)
             sys.exit(INTERRUPTED)
-        except BrokenPipeError:  # the reader of our output, such as head, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python flushes into the pipe at its end
+        except BrokenPipeError:  # the reader of our output, such as head, has closed it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python flushes into the pipe at exit
             sys.exit(0)
 
     return wrapper
 
 
 def _cause(error: HipdetError) -> str:
-    """The message, also where torch wrapped it in the traceback of a data loader's worker."""
+    """The message, without the traceback of a data loader's worker that torch may have wrapped it in."""
     text = str(error)
     marker = f"{type(error).__name__}: "
     return text.rpartition(marker)[2].strip() if "Original Traceback" in text else text
 
 
 class Command(NamedTuple):
-    """A command: the module of its name in ``hipdet.cli``, the extras that it needs, and what it does."""
+    """A command: its name, which is that of its module in ``hipdet.cli``, the extras it needs, and a help text."""
 
     name: str
     extras: tuple[str, ...]
@@ -66,27 +66,27 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
-    Command("predict", (), "find the ROIs of films"),
-    Command("crop", (), "cut them out of their films, for a second stage"),
+    Command("predict", (), "find the ROIs on films"),
+    Command("crop", (), "crop the ROIs from their films, for a second stage"),
     Command("annotate", ("annotate",), "label films in the browser"),
-    Command("agree", ("data",), "how well two people, or a person and a model, agree"),
-    Command("convert", ("data",), "films and label files of any tool to COCO"),
-    Command("validate", ("data",), "find every fault of annotations and films"),
+    Command("agree", ("data",), "measure how well two annotators agree"),
+    Command("convert", ("data",), "convert films and label files of any tool to COCO"),
+    Command("validate", ("data",), "find every fault in annotations and films"),
     Command("split", ("data",), "split annotations by patient"),
-    Command("anchors", ("anchors",), "read the anchors off the annotations"),
-    Command("browse", ("data",), "films with their labels, or as training sees them"),
+    Command("anchors", ("anchors",), "design anchors for the annotations"),
+    Command("browse", ("data",), "draw films with their labels, or as training gets them"),
     Command("train", ("mm",), "train a detector"),
-    Command("test", ("mm",), "test it: COCO mAP and ROI metrics"),
-    Command("cross-validate", ("mm",), "train and test on folds, and compare recipes"),
-    Command("gallery", (), "detections beside labels, worst first, as a picture or a page"),
-    Command("plot", ("plot",), "plots of ratios, anchors, IoU, calibration, learning curves"),
-    Command("export", ("mm", "export"), "a checkpoint as one ONNX file"),
-    Command("publish", ("mm", "publish"), "a checkpoint as files to give away"),
-    Command("experiments", ("mm",), "the paper's experiments and tables"),
-    Command("phantoms", ("phantoms",), "synthetic films with known hips"),
+    Command("test", ("mm",), "test a detector: COCO mAP and ROI metrics"),
+    Command("cross-validate", ("mm",), "train and test on folds, and compare variants"),
+    Command("gallery", (), "draw detections beside labels, worst first"),
+    Command("plot", ("plot",), "plot IoU, calibration of the score, or learning curves"),
+    Command("export", ("mm", "export"), "write a checkpoint as one ONNX file"),
+    Command("publish", ("mm", "publish"), "reduce a checkpoint to files to publish"),
+    Command("experiments", ("mm",), "run the paper's experiments and write its tables"),
+    Command("phantoms", ("phantoms",), "make synthetic films with known ROIs"),
 )
 
-# the modules that show whether an extra is installed, as they are imported
+# the import names that show whether an extra is installed
 EXTRAS = {
     "data": ("scipy", "pycocotools"),
     "plot": ("scipy", "pycocotools", "matplotlib"),
@@ -128,20 +128,21 @@ def overview() -> str:
     lines = [f"  {name:<15} {','.join(extras):<11} {text}" for name, extras, text in COMMANDS]
     return "\n".join(
         [
-            "usage: hipdet COMMAND [options]      hipdet COMMAND --help shows examples",
+            "usage: hipdet COMMAND [options]",
             "",
-            "ROI detection in radiographs: from films to crops, from labels to a trained detector.",
+            "Detect regions of interest (ROIs) in radiographs: from films to crops, from labels to a trained detector.",
             "",
             f"  {'command':<15} {'needs':<11}",
             *lines,
             "",
-            "needs: the extra to install, for instance pip install 'hipdet[data]'.  hipdet --version prints the version.",
+            "needs: the extra to install, such as pip install 'hipdet[data]'; a command without one needs nothing more.",
+            "hipdet COMMAND --help shows options and examples, hipdet --version the version.",
         ]
     )
 
 
 def require(extras: Sequence[str], name: str) -> None:
-    """End the program with exit status 2 where `extras`, which the command `name` needs, aren't installed; else set it up."""
+    """Exit with status 2 if `extras`, which the command `name` needs, aren't installed; set mmdet up if one is ``mm``."""
     missing = [module for extra in extras for module in EXTRAS[extra] if find_spec(module) is None]
     if missing:
         _end(f"hipdet {name} needs {', '.join(missing)}: pip install 'hipdet[{','.join(extras)}]'")
@@ -156,17 +157,17 @@ def require(extras: Sequence[str], name: str) -> None:
 
 
 def hipdet_predict() -> None:
-    """``hipdet-predict``, which goes with the next version."""
+    """Run the old command ``hipdet-predict``, which the next version removes."""
     _under_old_name("predict")
 
 
 def hipdet_crop() -> None:
-    """``hipdet-crop``, which goes with the next version."""
+    """Run the old command ``hipdet-crop``, which the next version removes."""
     _under_old_name("crop")
 
 
 def _under_old_name(name: str) -> None:
-    print(f"hipdet-{name} goes with the next version: type hipdet {name}", file=sys.stderr)
+    print(f"hipdet-{name} will be removed in the next version: use hipdet {name}", file=sys.stderr)
     main([name, *sys.argv[1:]])
 
 
@@ -176,7 +177,7 @@ def _end(text: str) -> NoReturn:
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows examples as they are written, and defaults that are numbers, names or paths unless a help text says them."""
+    """Keeps the lines of examples, and adds defaults that are numbers, names or paths unless the help has them."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         plain = isinstance(action.default, (int, float, str, Path)) and not isinstance(action.default, bool)
@@ -185,14 +186,14 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
 
 
 def command_parser(name: str, description: str | None, examples: str) -> argparse.ArgumentParser:
-    """The parser of ``hipdet NAME``, whose help shows `examples` as they are written."""
+    """The parser of ``hipdet NAME``, whose help ends with `examples`, line by line."""
     return argparse.ArgumentParser(
         prog=f"hipdet {name}", description=description, epilog=examples, formatter_class=HelpFormatter
     )
 
 
 def whole_number(low: int, expected: str = "", high: float = math.inf) -> Callable[[str], int]:
-    """An argument type: a whole number from `low` to `high`; errors say that `expected` was."""
+    """An argument type: a whole number from `low` to `high`; error messages describe it by `expected`."""
 
     def number(text: str) -> int:
         if not text.isdecimal() or not low <= int(text) <= high:
@@ -211,5 +212,5 @@ def add_unfinished(parser: argparse._ActionsContainer) -> None:
     """Add ``--with-unfinished`` to a parser or to a group of its arguments."""
     parser.add_argument(
         "--with-unfinished", action="store_true",
-        help="take films that hipdet annotate has as incomplete or unchecked too; they are left out otherwise",
+        help="also take films that are incomplete or unchecked in hipdet annotate (default: leave them out)",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Draw figures of tests and trainings: spread of IoU, IoU by size of ROI, calibration of confidence, learning curves."""
+"""Plot results of tests and trainings: distribution of IoU, IoU by ROI size, calibration of the score, learning curves."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from hipdet.visualization.plot_data import find_runs, read_log, read_rois
 from hipdet.visualization.plots import write_calibration, write_iou_by_ratio, write_iou_histogram, write_learning_curves
 
 EXAMPLES = """examples:
-  hipdet plot iou work_dirs/hip_ssd_exp3/test.roi.json                          spread of IoU over ROIs
-  hipdet plot iou base=cv/base small=cv/small                                   two of a cross-validation, side by side
+  hipdet plot iou work_dirs/hip_ssd_exp3/test.roi.json                          distribution of IoU over ROIs
+  hipdet plot iou base=cv/base small=cv/small                                   two variants, side by side
   hipdet plot ratio cv/base --ann FracAtlas/annotations/hips.json               IoU by ratio_ROI/image
-  hipdet plot calibration cv/base cv/small --out calibration.png                does confidence predict IoU?
-  hipdet plot learning work_dirs/hip_ssd_exp3                                   loss, rate and validation by epoch
-  hipdet plot learning cv/base                                                  every fold
+  hipdet plot calibration cv/base cv/small --out calibration.png                does the score predict IoU?
+  hipdet plot learning work_dirs/hip_ssd_exp3                                   loss, learning rate and validation by epoch
+  hipdet plot learning cv/base                                                  one curve per fold
 
-An input is NAME=PATH or a PATH.  Of a folder all test.roi.json below it are read together; each work dir is a curve.
+An input is PATH or NAME=PATH.  All test.roi.json below a folder are pooled; learning draws a curve per work dir.
 """
 KINDS = ("iou", "ratio", "calibration", "learning")
 
 
 def named_paths(inputs: Sequence[str]) -> dict[str, Path]:
-    """Paths by name; without a name the part of the path in which it differs from the others.
+    """Paths by name; a path without a name gets the part in which it differs from the others.
 
     Raises:
-        DatasetError: a path that isn't there, or a name that is used twice.
+        DatasetError: a path that doesn't exist, or a name that is used twice.
     """
     pairs: list[tuple[str, Path]] = []
     for text in inputs:
@@ -53,7 +53,7 @@ def named_paths(inputs: Sequence[str]) -> dict[str, Path]:
 
 
 def long_sides(files: Sequence[Path]) -> dict[str, int]:
-    """Pixels of the long side of each film by its name.
+    """Long sides of films in pixels, by film name.
 
     Raises:
         DatasetError: no file, or a faulty one.
@@ -68,7 +68,7 @@ def long_sides(files: Sequence[Path]) -> dict[str, int]:
 
 
 def write_plot(kind: str, inputs: dict[str, Path], ann: Sequence[Path], out: Path) -> None:
-    """Write one figure."""
+    """Write one plot of `kind` to `out`."""
     if kind == "learning":
         runs = {name: find_runs(path) for name, path in inputs.items()}
         logs = {
@@ -87,13 +87,13 @@ def write_plot(kind: str, inputs: dict[str, Path], ann: Sequence[Path], out: Pat
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run it."""
+    """Write the plot and print its path."""
     parser = command_parser("plot", __doc__, EXAMPLES)
     add = parser.add_argument
-    add("kind", choices=KINDS, help="which figure")
+    add("kind", choices=KINDS, help="what to plot")
     add("inputs", nargs="+", metavar="[NAME=]PATH", help="test.roi.json, a folder of them, or a work dir")
-    add("--ann", nargs="+", type=Path, default=[], help="COCO files with the sizes of the films, for ratio")
-    add("--out", type=Path, help="PNG to write (default: KIND.png)")
+    add("--ann", nargs="+", type=Path, default=[], metavar="ANN.json", help="COCO files with film sizes, for ratio")
+    add("--out", type=Path, metavar="FILE", help="PNG file to write (default: iou.png and so on)")
     args = parser.parse_args(argv)
     out = args.out or Path(f"{args.kind}.png")
     if out.suffix.lower() != ".png":

@@ -1,4 +1,4 @@
-"""Find the ROIs of films: COCO results, a table, and a list of films that a person should look at."""
+"""Find the ROIs on films: COCO results, a table, and a list of films to review."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ SHOWN = 20
 _COUNT_OF_CLASS = re.compile(r".+=\d{1,4}(-\d{1,4})?")
 
 EXAMPLES = """examples:
-  hipdet predict film.jpg                                            with the model that comes with hipdet
+  hipdet predict film.jpg                                            with the bundled model, for hips
   hipdet predict films 'more/**/*.dcm' --model hips.onnx --out predictions
-  hipdet predict --ann data/annotations/hips.json --data-root data   ids and names as in a COCO file
+  hipdet predict --ann data/annotations/hips.json --data-root data   the films of a COCO file, with its ids
   hipdet predict films --config configs/hip_roi_medium.py --weights epoch_150.pth
   hipdet predict chests --model chest.onnx --rois heart=1 'left lung=0-1' 'right lung=0-1'
 
-Writes into --out: predictions.json (COCO results, with names, sides and flags), predictions.csv (a row per ROI), review.csv
-(films to look at, the worst first), films.json (the films as a COCO file, without --ann).  Interrupted, it carries on when
-called again.  Exit status: 0, 1 if some films can't be read, 2 if none can.  Not for diagnosis.
+Writes to --out: predictions.json (COCO results, with names, sides and flags), predictions.csv (a row per ROI), review.csv
+(films to review, worst first), films.json (the films as a COCO file; not with --ann).  If interrupted, run it again: it
+continues.  Exit status: 0; 1 if some films can't be read; 2 if none can.  Not for diagnosis.
 """
 
 
@@ -40,21 +40,21 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("predict", __doc__, EXAMPLES)
     add = parser.add_argument
-    add("films", nargs="*", help="films, folders (with all below), or patterns in quotes")
-    add("--model", type=Path, help=".onnx file of hipdet export (default: that which comes with hipdet)")
-    add("--config", type=Path, help="config of --weights")
-    add("--weights", type=Path, help="checkpoint; needs torch and mmdet")
-    add("--device", default="cpu", help="of --weights, such as cuda:0")
-    add("--ann", type=Path, help="COCO file whose films are meant")
-    add("--data-root", type=Path, help="folder that film names of --ann start from")
-    add("--out", type=Path, default=Path("predictions"), help="output folder")
-    add("--rois", nargs="+", metavar="N", help="expected on a film: 2, 1-2, or by class (default: those of the model)")
-    add("--as-stored", action="store_true", help="don't look at odd films turned or inverted")
-    add("--whole-films", action="store_true", help="decode JPEG films at full size: exact, slower")
-    add("--threads", type=int, help="of an exported network (default: the runtime's own choice)")
-    add("--runtime", default="onnxruntime", choices=["onnxruntime", "openvino"], help="of --model")
-    add("--precision", default="float32", choices=list(PRECISIONS), help="bfloat16 needs openvino")
-    add("--overwrite", action="store_true", help="forget what an earlier call found")
+    add("films", nargs="*", metavar="FILM", help="films, folders (with all subfolders), or patterns in quotes")
+    add("--model", type=Path, metavar="FILE", help="ONNX file of hipdet export (default: the bundled model)")
+    add("--config", type=Path, metavar="CONFIG", help="config of --weights")
+    add("--weights", type=Path, metavar="FILE", help="checkpoint (.pth or .safetensors); needs hipdet[mm]")
+    add("--device", default="cpu", help="device for --weights, such as cuda:0")
+    add("--ann", type=Path, metavar="ANN.json", help="COCO file that lists the films")
+    add("--data-root", type=Path, metavar="FOLDER", help="folder that film names of --ann start from")
+    add("--out", type=Path, default=Path("predictions"), metavar="FOLDER", help="output folder")
+    add("--rois", nargs="+", metavar="N", help="ROIs expected on a film: 2, 1-2, or heart=1 (default: the model's)")
+    add("--as-stored", action="store_true", help="don't search for rotated and inverted films")
+    add("--whole-films", action="store_true", help="decode JPEG films at full size: exact, but slower")
+    add("--threads", type=int, metavar="N", help="threads of an ONNX model (default: the runtime's own choice)")
+    add("--runtime", default="onnxruntime", choices=["onnxruntime", "openvino"], help="runtime of --model")
+    add("--precision", default="float32", choices=list(PRECISIONS), help="bfloat16 needs --runtime openvino")
+    add("--overwrite", action="store_true", help="discard the results of an earlier call")
     args = parser.parse_args(argv)
     if args.rois:
         args.rois, films = _counts_and_films(args.rois)
@@ -63,7 +63,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _counts_and_films(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What stands behind ``--rois``: numbers, and films that follow them."""
+    """Split the words after ``--rois`` into counts and the films that follow them."""
     by_class = "=" in words[0]
     counts = [words[0], *takewhile(lambda word: by_class and _COUNT_OF_CLASS.fullmatch(word), words[1:])]
     return counts, list(words[len(counts) :])
@@ -73,11 +73,11 @@ def open_detector(args: argparse.Namespace) -> HipDetector:
     """The detector that the arguments name.
 
     Raises:
-        ConfigError: arguments that don't go together.
+        ConfigError: arguments that contradict each other.
         CheckpointError: no such model.
     """
     if args.model and (args.config or args.weights):
-        raise ConfigError("--model has its weights inside: name either --model, or --config and --weights")
+        raise ConfigError("--model contains its weights: expected either --model, or --config and --weights")
     detector = HipDetector(
         args.model or args.config,
         args.weights,
@@ -98,23 +98,23 @@ def list_films(args: argparse.Namespace) -> FilmList:
     """The films that the arguments name.
 
     Raises:
-        ConfigError: arguments that don't go together.
+        ConfigError: arguments that contradict each other.
         DatasetError: no films.
     """
     if bool(args.films) == bool(args.ann):
-        raise ConfigError("name films, or a COCO file with --ann and --data-root")
+        raise ConfigError("expected either films, or a COCO file with --ann and --data-root")
     if not args.ann:
         return films_at(args.films)
     if args.data_root is None:
-        raise ConfigError("--ann needs --data-root, the folder that the names of its films start from")
+        raise ConfigError("--ann needs --data-root, the folder that its film names start from")
     return films_of_coco(args.ann, args.data_root)
 
 
 def predict(detector: HipDetector, todo: FilmList, out: Path, journal: FilmJournal) -> tuple[int, list[FilmRois]]:
-    """Predict what isn't in the journal, and write what is; returns the number of films written and the unreadable ones.
+    """Predict films that aren't in the journal, then write all; returns their number, and the unreadable films.
 
     Raises:
-        DatasetError: classes of the model that the COCO file doesn't have.
+        DatasetError: classes of the model that the COCO file lacks.
     """
     classes = detector.model.card.classes
     if todo.categories and (missing := [name for name in classes if name not in todo.categories]):
@@ -127,7 +127,7 @@ def predict(detector: HipDetector, todo: FilmList, out: Path, journal: FilmJourn
                 yield number, record
 
     try:
-        # what couldn't be read may be readable now
+        # unreadable films are tried again
         sources = [
             source for source in todo.films if (known := journal.find(source)) is None or known.error is not None
         ]
@@ -141,7 +141,7 @@ def predict(detector: HipDetector, todo: FilmList, out: Path, journal: FilmJourn
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run it."""
+    """Predict the films and print what was written."""
     args = _parse_arguments(argv)
     todo = list_films(args)
     detector = open_detector(args)
@@ -153,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{film.name}: {film.error}", file=sys.stderr)
     if len(unreadable) > SHOWN:
         print(f"... and {len(unreadable) - SHOWN} more in review.csv", file=sys.stderr)
-    print(f"{count - len(unreadable)} of {count} films: {args.out}; to look at: {args.out / 'review.csv'}")
-    print(f"crops: hipdet crop {args.out / 'predictions.json'} --data-root {todo.root} --out crops")
+    print(f"{count - len(unreadable)} of {count} films: {args.out}; films to review: {args.out / 'review.csv'}")
+    print(f"next: hipdet crop {args.out / 'predictions.json'} --data-root {todo.root} --out crops")
     if unreadable:
         sys.exit(USER_ERROR if len(unreadable) == count else SOME_UNREADABLE)

@@ -1,4 +1,4 @@
-"""Strip a checkpoint to weights and what one needs to know of them, as .pth and .safetensors with a SHA-256 in the name."""
+"""Reduce a checkpoint to its weights and a description, as .pth and .safetensors with a SHA-256 in the name."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from hipdet.export.publish import publish
 EXAMPLES = """examples:
   hipdet publish work_dirs/hip_ssd_exp3/epoch_120.pth
   hipdet publish work_dirs/experiments/seed0/exp3/epoch_120.pth --name hip_ssd_exp3 --out published
-  hipdet test configs/hip_ssd_exp3.py published/hip_ssd_exp3-1a2b3c4d.safetensors           used like any checkpoint
+  hipdet test configs/hip_ssd_exp3.py published/hip_ssd_exp3-1a2b3c4d.safetensors           use it like any checkpoint
 
 Kept: weights (the moving average, if training kept one), config without paths of this machine, classes, names of the
-annotation files, epoch, seed, versions, and the figures of val_report.json and test_report.json beside the checkpoint if
-they are of its epoch.  .safetensors files need "pip install safetensors".
+annotation files, epoch, seed, versions, and the metrics of val_report.json and test_report.json beside the checkpoint, if
+they are of its epoch.  To read .safetensors files elsewhere: pip install safetensors.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run it."""
+    """Publish the checkpoint and print the files written."""
     parser = command_parser("publish", __doc__, EXAMPLES)
     add = parser.add_argument
-    add("checkpoint", type=Path, help="checkpoint of hipdet train, or one published before")
-    add("--out", type=Path, default=Path("published"), help="output folder")
-    add("--name", help="of the model (default: that of its config)")
+    add("checkpoint", type=Path, metavar="CHECKPOINT", help="checkpoint of hipdet train, or a published one")
+    add("--out", type=Path, default=Path("published"), metavar="FOLDER", help="output folder")
+    add("--name", help="name of the model (default: that of its config)")
     add("--report", type=Path, nargs="+", metavar="FILE", help="reports of this checkpoint (default: those beside it)")
     args = parser.parse_args(argv)
     before = args.checkpoint.stat().st_size if args.checkpoint.is_file() else 0
@@ -34,5 +34,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     for path in files:
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     measured = [report["ann_file"] for report in read_json(card, "the card")["measured"]]
-    print(f"{card}: figures of {', '.join(measured) or 'no report, as none of this checkpoint lies beside it'}")
+    print(f"{card}: metrics of {', '.join(measured) or 'no report, as no report of this checkpoint is beside it'}")
     print(f"from {args.checkpoint}: {before / 1e6:.1f} MB")

@@ -1,4 +1,4 @@
-"""Divide COCO files into training and validation, or into folds, by patient and by source; or check that nothing leaks."""
+"""Split COCO files into training and validation, or into folds, by patient and source; or check that nothing leaks."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from hipdet.data.validate.check import require_valid
 
 SHOWN = 10
 EXAMPLES = """examples:
-  hipdet split data/annotations/cgoa.json data/annotations/oaih.json --merge cgoa_oaih    90 / 10, as in the paper
+  hipdet split data/annotations/cgoa.json data/annotations/oaih.json --merge cgoa_oaih    90 / 10, by patient
   hipdet split data/annotations/gis.json --folds 5 --seed 1
   hipdet split knees.json --val 0.15 --test 0.15 --out splits
   hipdet split --check train.json val.json test.json
 
-Films of a patient stay together, where patients are known, and each source is divided by itself.  Writes ANN_train.json and
-ANN_val.json, or ANN_fold0_train.json, ANN_fold0_test.json ..., beside ANN.json or in --out; same input and seed, same bytes.
-Exit status: 0, with --check 1 where a patient or film stands on two sides, 2 if it can't run.
+Films of a patient stay together, if patients are known, and each source is split separately.  Writes ANN_train.json and
+ANN_val.json, or ANN_fold0_train.json, ANN_fold0_test.json ..., beside ANN.json or to --out, always the same for a seed.
+Exit status: 0; with --check, 1 if a patient or film is in more than one file; 2 if it can't run.
 """
 
 
@@ -36,26 +36,26 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("annotations", nargs="+", type=Path, metavar="ANN.json", help="COCO files")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--val", type=float, default=0.1, help="part for validation")
-    how.add_argument("--folds", type=int, help="folds in place of training and validation")
-    how.add_argument("--check", action="store_true", help="only say what the files share")
-    add("--test", type=float, default=0.0, help="part for a test set (default: none)")
-    add("--seed", type=int, default=0, help="of the draw")
+    how.add_argument("--val", type=float, default=0.1, metavar="SHARE", help="share for validation")
+    how.add_argument("--folds", type=int, metavar="N", help="write N folds instead of training and validation")
+    how.add_argument("--check", action="store_true", help="only report what the files share")
+    add("--test", type=float, default=0.0, metavar="SHARE", help="share for a test set (default: none)")
+    add("--seed", type=int, default=0, help="seed of the draw")
     add(
         "--by", choices=SPLIT_BY, default="patient",
-        help="films of a patient stay together, or film by film as in the paper, which leaks",
+        help="split by patient, or film by film as in the paper, which leaks",
     )  # fmt: skip
     add_unfinished(parser)
-    add("--merge", metavar="NAME", help="also join the parts of all inputs: NAME_train.json ...")
-    add("--out", type=Path, help="folder to write to (default: beside the input)")
-    add("--json", type=Path, help="with --check: write what leaks to this file")
+    add("--merge", metavar="NAME", help="also merge the parts of all inputs: NAME_train.json ...")
+    add("--out", type=Path, metavar="FOLDER", help="output folder (default: that of the input)")
+    add("--json", type=Path, metavar="FILE", help="with --check: write the leaks to this file")
     return parser.parse_args(argv)
 
 
 def split(args: argparse.Namespace) -> None:
-    """Write the parts of every input, and print what they hold and whether they leak."""
+    """Write the parts of every input, and print what they contain and whether they leak."""
     if args.folds is not None and args.test:
-        raise DatasetError("--test and --folds: expected one of them, as every fold has its test films")
+        raise DatasetError("--test and --folds: expected one of them, as every fold has test films")
     fractions = {"val": args.val, **({"test": args.test} if args.test else {})}
     division = Division(fractions, args.folds, args.seed, args.by)
     made = split_files(args.annotations, division, args.out, args.merge, args.with_unfinished)
@@ -71,7 +71,7 @@ def check_leaks(args: argparse.Namespace) -> None:
     if len(args.annotations) < 2:
         raise DatasetError("--check: expected two files or more")
     if len({path.name for path in args.annotations}) < len(args.annotations):
-        raise DatasetError("two files have the same name, expected names that differ")
+        raise DatasetError("two files have the same name, expected different names")
     cocos = {path.name: require_valid(path) for path in args.annotations}
     leaks = find_leaks({name: coco["images"] for name, coco in cocos.items()})
     marks = {name: mark for name, coco in cocos.items() if (mark := patients_mark(coco))}
@@ -88,7 +88,7 @@ def check_leaks(args: argparse.Namespace) -> None:
 
 
 def leak_table(leaks: Leaks) -> str:
-    """What leaks, for people."""
+    """The leaks, as a table for the terminal."""
     lines = []
     for kind, shared in (("patient", leaks.patients), ("film", leaks.films)):
         lines.append(f"{len(shared)} {kind}s in more than one file")
@@ -96,7 +96,7 @@ def leak_table(leaks: Leaks) -> str:
         if len(shared) > SHOWN:
             lines.append(f"  ... and {len(shared) - SHOWN} more")
     if leaks.without_patient:
-        lines.append(f"{leaks.without_patient} films without patient: of them nothing can be said")
+        lines.append(f"{leaks.without_patient} films without patient: they can't be checked")
     return "\n".join(lines)
 
 

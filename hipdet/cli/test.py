@@ -1,4 +1,4 @@
-"""Test a detector: COCO mAP and the ROI figures, as a table, JSON and a list of ROIs with the worst on top."""
+"""Test a detector: COCO mAP and ROI metrics as a table and as JSON, and a list of ROIs, worst first."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from hipdet.engine.loop import joined_ranks
 
 EXAMPLES = """examples:
   hipdet test configs/hip_ssd_exp3.py work_dirs/hip_ssd_exp3/epoch_120.pth
-  hipdet test configs/hip_ssd_exp3.py CHECKPOINT --show-dir pictures     painted films too
-  hipdet test configs/hip_ssd_exp3.py CHECKPOINT --tta                   average with the mirror image
-  hipdet test configs/hip_ssd_exp3.py CHECKPOINT --test-ann annotations/elsewhere.json     other films
-  tools/dist_test.sh configs/hip_ssd_exp3.py CHECKPOINT 8                  eight GPUs of this machine
+  hipdet test configs/hip_ssd_exp3.py CHECKPOINT --show-dir pictures     save films with detections
+  hipdet test configs/hip_ssd_exp3.py CHECKPOINT --tta                   with test-time augmentation
+  hipdet test configs/hip_ssd_exp3.py CHECKPOINT --test-ann annotations/elsewhere.json     on other films
+  tools/dist_test.sh configs/hip_ssd_exp3.py CHECKPOINT 8                  on eight GPUs
 """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run it."""
+    """Test the checkpoint; the metrics are printed and written to the work dir."""
     parser = command_parser("test", __doc__, EXAMPLES)
     add = parser.add_argument
     add_config_arguments(parser, parts=("test",))
-    add("checkpoint", help="checkpoint file (.pth)")
-    add("--out", help="dump predictions to a pickle file, as mmdet's tools do")
-    add("--show", action="store_true", help="show painted films")
-    add("--show-dir", help="save painted films to <work dir>/<timestamp>/<show dir>")
-    add("--wait-time", type=float, default=2, help="seconds per shown film")
-    add("--tta", action="store_true", help="average each film with its mirror image")
+    add("checkpoint", metavar="CHECKPOINT", help="checkpoint (.pth or .safetensors)")
+    add("--out", metavar="FILE", help="dump predictions to a pickle file, as mmdet's tools do")
+    add("--show", action="store_true", help="show films with detections drawn on them")
+    add("--show-dir", metavar="FOLDER", help="save such films to <work dir>/<timestamp>/FOLDER")
+    add("--wait-time", type=float, default=2, metavar="SECONDS", help="seconds per shown film")
+    add("--tta", action="store_true", help="test-time augmentation: average each film with its mirror image")
     args = parser.parse_args(argv)
     if args.out and not args.out.endswith((".pkl", ".pickle")):
-        raise ConfigError(f"--out {args.out}: the dump is a pickle file; let the name end in .pkl")
+        raise ConfigError(f"--out {args.out}: expected a name that ends in .pkl, as it is a pickle file")
     cfg = load_config(args)
     if not cfg.get("test_dataloader") or not cfg.get("test_evaluator"):
         raise ConfigError(f"{args.config}: has no films to test on: set test_dataloader, test_evaluator and test_cfg")

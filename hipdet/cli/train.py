@@ -24,17 +24,19 @@ from hipdet.engine.config import (
 from hipdet.engine.loop import joined_ranks
 from hipdet.engine.safe_settings import require_writable
 
+PARTS = {"train": "training", "val": "validation", "test": "testing"}
+
 
 def add_config_arguments(parser: argparse.ArgumentParser, parts: Sequence[str]) -> None:
-    """Add what training and testing share; `parts` ("train", "val", "test") are those whose films can be exchanged."""
+    """Add the arguments that train and test share; `parts` ("train", "val", "test") get an option for their COCO file."""
     add = parser.add_argument
-    add("config", help="config file, such as configs/hip_ssd_exp3.py")
-    add("--work-dir", help="folder for logs, checkpoints and reports (default: work_dirs/<config name>)")
-    add("--data-root", help="folder of films and annotations/ (default: $HIPDET_DATA, else data/)")
+    add("config", metavar="CONFIG", help="config file, such as configs/hip_ssd_exp3.py")
+    add("--work-dir", metavar="FOLDER", help="logs, checkpoints and reports (default: work_dirs/<config name>)")
+    add("--data-root", metavar="FOLDER", help="folder of films and annotations/ (default: $HIPDET_DATA, else data)")
     for part in parts:
         add(
             f"--{part}-ann", metavar="ANN.json",
-            help=f"COCO file of '{part}' under the data root (default: the config's)",
+            help=f"COCO file for {PARTS[part]}, below --data-root (default: the config's)",
         )  # fmt: skip
     add(
         "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE",
@@ -48,7 +50,7 @@ def load_config(args: argparse.Namespace) -> Config:
     """Read the config from any working directory and apply the arguments.
 
     Raises:
-        ConfigError: a config that isn't there, or can't do what the arguments ask for.
+        ConfigError: a config that doesn't exist, or that the arguments can't be applied to.
     """
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg = read_config(args.config)
@@ -56,7 +58,7 @@ def load_config(args: argparse.Namespace) -> Config:
         use_data_root(cfg, str(Path(args.data_root).resolve()))
     else:
         use_environment(cfg)
-    for part in ("train", "val", "test"):
+    for part in PARTS:
         if ann_file := getattr(args, f"{part}_ann", None):
             use_annotations(cfg, part, ann_file)
     if args.cfg_options:
@@ -72,23 +74,23 @@ def load_config(args: argparse.Namespace) -> Config:
 
 EXAMPLES = """examples:
   hipdet train configs/hip_ssd_exp3.py
-  hipdet train configs/hip_ssd_exp3.py --resume                     carry on from the last epoch
+  hipdet train configs/hip_ssd_exp3.py --resume                     from the last epoch
   hipdet train configs/hip_ssd_r18_demo.py --data-root data/phantoms --cfg-options train_cfg.max_epochs=30
   hipdet train configs/hip_roi_medium.py --train-ann annotations/hips_train.json --val-ann annotations/hips_val.json
-  tools/dist_train.sh configs/hip_ssd_exp3.py 8                       eight GPUs of this machine
+  tools/dist_train.sh configs/hip_ssd_exp3.py 8                       on eight GPUs
 """
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run it."""
+    """Train the detector."""
     parser = command_parser("train", __doc__, EXAMPLES)
     add = parser.add_argument
     add_config_arguments(parser, parts=("train", "val"))
     add("--amp", action="store_true", help="mixed precision (GPU only)")
-    add("--auto-scale-lr", action="store_true", help="scale the learning rate by the batch size")
+    add("--auto-scale-lr", action="store_true", help="scale the learning rate with the batch size")
     add(
-        "--resume", nargs="?", const="auto",
-        help="checkpoint to resume from; without a path the last one of the work dir",
+        "--resume", nargs="?", const="auto", metavar="CHECKPOINT",
+        help="resume from a checkpoint, without a path from the last one in the work dir",
     )  # fmt: skip
     args = parser.parse_args(argv)
     cfg = load_config(args)

@@ -1,4 +1,4 @@
-"""From a plan to maps of optical depth: what the rays meet in the body, in gas, bone and metal."""
+"""Render a plan as maps of optical depth: soft tissue with bowel gas, bone, and metal."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hipdet.phantoms.shapes import Map, Points, Shape, affine, band, clouds, cur
 
 
 def body(patient: Patient, pose: Pose, rng: np.random.Generator) -> list[Shape]:
-    """Trunk with both thighs, and a belly that whitens the upper film."""
+    """Trunk and thighs, and an abdomen that makes the upper part of the film brighter."""
     g, fat = patient.girth, patient.fat
-    knees = [1.15 + np.sin(angle) * 7 for angle in pose.abduction]  # half-widths shift with the legs
+    knees = [1.15 + np.sin(angle) * 7 for angle in pose.abduction]  # half-widths change with the abduction of the legs
     waist = g * rng.uniform(0.85, 1.05)
     crotch = 2.1 + rng.uniform(-0.3, 0.5)
     gap = rng.uniform(0.02, 0.3)
@@ -25,14 +25,14 @@ def body(patient: Patient, pose: Pose, rng: np.random.Generator) -> list[Shape]:
     left = [(-x - (0 if y < 3.5 else knees[0] - knees[1]), y) for x, y in right[::-1]]
     outline = curve(np.array([(0, crotch), *right, *left]))
     shapes = [Shape((outline,), fat, 1.3), Shape((outline,), 0.3 * fat, 0.25)]
-    top = rng.uniform(-2.5, -0.2)  # lower edge of the belly
-    belly = ellipse((rng.normal(0, 0.2), top - 4.5), (waist * 0.97, 4.5))
-    shapes.append(Shape((belly,), fat * rng.uniform(0.1, 0.7), rng.uniform(0.7, 2.0)))
+    lower_edge = rng.uniform(-2.5, -0.2)
+    abdomen = ellipse((rng.normal(0, 0.2), lower_edge - 4.5), (waist * 0.97, 4.5))
+    shapes.append(Shape((abdomen,), fat * rng.uniform(0.1, 0.7), rng.uniform(0.7, 2.0)))
     return shapes + _details(patient, crotch, rng)
 
 
 def gas(rng: np.random.Generator) -> list[Shape]:
-    """Bowel gas: dark bubbles in strings over the pelvis and the belly, the rectum's bubble in the midline."""
+    """Bowel gas: strings of dark bubbles over pelvis and abdomen, stool, and gas of the rectum in the midline."""
     shapes = []
     for _ in range(rng.integers(2, 9)):
         centre = np.array([rng.normal(0, 1.6), rng.uniform(-7, -0.6)])
@@ -54,7 +54,7 @@ def gas(rng: np.random.Generator) -> list[Shape]:
 
 
 def _details(patient: Patient, crotch: float, rng: np.random.Generator) -> list[Shape]:
-    """Genitals, bladder and folds."""
+    """Genitals, bladder, and the skin folds of buttocks and groins."""
     shapes = []
     if patient.female < 0.5 and rng.random() < 0.8:
         for sign in (-1, 1):
@@ -70,9 +70,9 @@ def _details(patient: Patient, crotch: float, rng: np.random.Generator) -> list[
     return shapes
 
 
-WORKING_SIDE = (448, 960)  # long side of the maps: fine enough for small films, fast enough for large ones
-OVERSAMPLING = 1.25
-SHIELDS = 0.05  # chance of a gonad shield
+WORKING_SIDE = (448, 960)  # px, limits of the maps' long side: fine enough for small films, fast enough for large ones
+OVERSAMPLING = 1.25  # working pixels per film pixel, within these limits
+SHIELDS = 0.05  # probability of a gonad shield
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,14 @@ class Depths:
 def working_frame(plan: FilmPlan) -> tuple[tuple[int, int], Points]:
     """Size (height, width) of the maps, and the affine ``[2, 3]`` from the body's coordinates to their pixels."""
     side = max(plan.width, plan.height)
-    scale = float(np.clip(OVERSAMPLING * side, *WORKING_SIDE)) / side  # working pixels for a film pixel
+    scale = float(np.clip(OVERSAMPLING * side, *WORKING_SIDE)) / side  # working pixels per film pixel
     size = (round(plan.height * scale), round(plan.width * scale))
-    stretch = np.array([size[1] / plan.width, size[0] / plan.height])  # sizes are whole numbers
+    stretch = np.array([size[1] / plan.width, size[0] / plan.height])  # corrects for the rounding of the size
     return size, plan.transform * stretch[:, None]
 
 
 def expose(plan: FilmPlan, rng: np.random.Generator) -> Depths:
-    """Draw soft tissue, bone and metal of `plan`."""
+    """Render the soft tissue, bone and metal of `plan`."""
     size, transform = working_frame(plan)
     unit = float(np.linalg.norm(transform[:, 0]))  # working pixels per head diameter
     soft = optical_depth(body(plan.patient, plan.pose, rng), size, transform)
@@ -121,24 +121,24 @@ def bones(plan: FilmPlan) -> Map:
     centres = affine(transform, hip_centres(patient))
     sides = (0, 1)
     ring = [shape for side in sides for shape in skeleton.half_pelvis(patient, pose, side)]
-    depth = optical_depth(_bent(patient, ring), size, transform)
-    for side in sides:  # the hollow of the socket leaves only thin walls before and behind the head
+    depth = optical_depth(_deformed(patient, ring), size, transform)
+    for side in sides:  # the acetabulum is hollow: only thin walls in front of the head and behind it
         hollow = (0.56 - 0.05 * patient.osteoarthritis[side]) * pose.magnification[side] * unit
         sharp, soft = (disc(size, centres[side], hollow, edge * unit) for edge in (0.05, 0.3))
         depth *= 1 - 0.45 * sharp - 0.12 * soft
-    depth += optical_depth(_bent(patient, [*skeleton.sacrum(patient), *skeleton.spine(patient)]), size, transform)
+    depth += optical_depth(_deformed(patient, [*skeleton.sacrum(patient), *skeleton.spine(patient)]), size, transform)
     depth += optical_depth([shape for side in sides for shape in skeleton.socket(patient, side)], size, transform)
     replaced = [kind in REPLACEMENTS for kind in plan.kinds]
     legs = [shape for side in sides for shape in skeleton.femur(patient, pose, side, headless=replaced[side])]
-    thigh = optical_depth(_bent(patient, legs), size, transform)
+    thigh = optical_depth(_deformed(patient, legs), size, transform)
     for side in sides:
-        if replaced[side]:  # the neck is cut as well
+        if replaced[side]:  # the neck is resected as well
             thigh *= 1 - disc(size, centres[side], 0.62 * unit, 0.06 * unit)
     disease = [shape for side in sides if not replaced[side] for shape in skeleton.disease(patient, pose, side)]
     depth += optical_depth(disease, size, transform)
     return np.asarray(np.maximum(depth + thigh, 0), dtype=np.float32)
 
 
-def _bent(patient: Patient, shapes: list[Shape]) -> list[Shape]:
-    """`shapes` with the patient's own irregularities."""
+def _deformed(patient: Patient, shapes: list[Shape]) -> list[Shape]:
+    """`shapes` with the irregularities of this patient."""
     return [replace(s, contours=tuple(deform(patient, contour) for contour in s.contours)) for s in shapes]

@@ -1,4 +1,4 @@
-"""From optical depth to grey, bone bright, and what a film shows beside the patient: shutters, letters, captions."""
+"""Turn optical depth into grey values, bone bright, and add what a film shows besides the patient: shutters and text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Pixels = NDArray[np.uint8]  # [H, W]
 
 
 def develop(depths: Depths, look: Source, size: tuple[int, int], rng: np.random.Generator) -> Pixels:
-    """The film ``[H, W]`` of `size` (height, width)."""
+    """Render a film ``[H, W]`` of `size` (height, width), with the contrast and noise of the source `look`."""
     scatter = rng.uniform(0.0, 0.12)
     soft = depths.soft + _slope(depths.soft.shape, rng)
     depth = _scattered(soft + depths.bone + depths.metal, scatter)
@@ -40,14 +40,14 @@ def develop(depths: Depths, look: Source, size: tuple[int, int], rng: np.random.
 
 
 def _slope(size: tuple[int, ...], rng: np.random.Generator) -> Map:
-    """Uneven light: the tube's heel effect and a patient not quite in the middle of the beam."""
+    """Uneven exposure: the heel effect of the tube, and a patient who isn't centred in the beam."""
     down, across = rng.normal(0, 0.12, 2)
     ys, xs = np.ogrid[-1 : 1 : size[0] * 1j, -1 : 1 : size[1] * 1j]
     return np.asarray(down * ys + across * xs, dtype=np.float32)
 
 
 def _scattered(depth: Map, share: float) -> Map:
-    """`depth` as the film sees it when a `share` of the mean light in the neighbourhood is spread evenly."""
+    """Apparent `depth` when a `share` of the light is scattered over the neighbourhood."""
     light = np.exp(-depth)
     small = cv2.resize(light, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
     fog = cv2.resize(cv2.GaussianBlur(small, (0, 0), small.shape[1] / 10), depth.shape[::-1])
@@ -55,7 +55,7 @@ def _scattered(depth: Map, share: float) -> Map:
 
 
 def _window(depth: Map, soft: Map, look: Source, rng: np.random.Generator) -> tuple[float, float]:
-    """The depths that become black and white; metal has no say."""
+    """The depths that become black and white; `depth` is without metal, which doesn't change the window."""
     step = max(1, min(depth.shape) // 128)
     body = depth[::step, ::step][soft[::step, ::step] > 0.3]
     if body.size < 16:
@@ -67,7 +67,7 @@ def _window(depth: Map, soft: Map, look: Source, rng: np.random.Generator) -> tu
 
 
 def _curve(look: Source, rng: np.random.Generator) -> Pixels:
-    """Grey ``[1024]`` for each level: gamma, a gentle S, fog at black and missing white."""
+    """Grey ``[1024]`` of each level: gamma, a slight S shape, fog, and a white that isn't reached."""
     level = np.linspace(0, 1, 1024) ** rng.uniform(*look.gamma)
     bend = rng.uniform(-0.1, 0.35)
     level = level * (1 - bend) + bend * level**2 * (3 - 2 * level)
@@ -82,7 +82,7 @@ CAPTIONS = (
 
 
 def mark(film: Pixels, hips: Boxes, look: Source, rng: np.random.Generator) -> Pixels:
-    """Put the source's marks on `film` ``[H, W]``, in place; `hips` ``[2, 4]`` stay in sight."""
+    """Return `film` ``[H, W]`` with the marks of its source; shutters and text keep clear of `hips` ``[2, 4]``."""
     if rng.random() < look.collimation:
         _collimate(film, hips, rng)
     if rng.random() < look.letters:
@@ -93,18 +93,18 @@ def mark(film: Pixels, hips: Boxes, look: Source, rng: np.random.Generator) -> P
 
 
 def _collimate(film: Pixels, hips: Boxes, rng: np.random.Generator) -> None:
-    """Shutters: straight, slightly turned edges in black, white or grey outside of the hips' boxes."""
+    """Draw shutters: a slightly rotated frame in black, white or grey, outside the boxes of the hips."""
     height, width = film.shape
     (x0, y0), (x1, y1) = hips[:, :2].min(axis=0), hips[:, 2:].max(axis=0)
     share = rng.uniform(0, 0.6, 4) * (rng.random(4) < 0.6)  # of the way from the film's edge to the hips
     left, top = x0 * share[0], y0 * share[1]
     right, bottom = width - (width - x1) * share[2], height - (height - y1) * share[3]
-    turn = np.tan(np.clip(rng.normal(0, 0.015), -0.04, 0.04))
-    dx, dy = turn * height / 2, turn * width / 2
+    slope = np.tan(np.clip(rng.normal(0, 0.015), -0.04, 0.04))
+    dx, dy = slope * height / 2, slope * width / 2
     corners = np.array(
         [(left + dx, top - dy), (right + dx, top + dy), (right - dx, bottom + dy), (left - dx, bottom - dy)]
     )
-    # the turn must not bring an edge over a hip: move the corners out by what it takes
+    # move the corners outwards so that the rotation brings no edge over a hip
     corners += np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (abs(dx), abs(dy))
     outside = np.full(film.shape, 255, dtype=np.uint8)
     cv2.fillConvexPoly(outside, np.round(corners).astype(np.int32), 0)
@@ -113,7 +113,7 @@ def _collimate(film: Pixels, hips: Boxes, rng: np.random.Generator) -> None:
 
 
 def _letters(film: Pixels, hips: Boxes, rng: np.random.Generator) -> None:
-    """Lead letters: R at the patient's right (picture-left), L at the other side, or one of them."""
+    """Draw lead letters, R on the patient's right (picture left) and L on the other side, and perhaps a line of text."""
     height, width = film.shape
     for text, place in (("R", rng.uniform(0.02, 0.12)), ("L", rng.uniform(0.86, 0.95))):
         if rng.random() < 0.65:
@@ -129,7 +129,7 @@ def _letters(film: Pixels, hips: Boxes, rng: np.random.Generator) -> None:
 def _write(
     film: Pixels, text: str, where: tuple[float, float], size: float, rng: np.random.Generator, hips: Boxes
 ) -> None:
-    """White `text` of letter height `size` (pixels) with its lower left corner at `where`, unless over a hip."""
+    """Write white `text`, `size` pixels high, with its lower left corner at `where`, unless it would cover a hip."""
     font, weight = int(rng.choice(FONTS)), max(1, round(size / 8))
     scale = size / 22  # the Hershey fonts' capitals are about 22 units high
     (w, h), _ = cv2.getTextSize(text, font, scale, weight)
@@ -143,7 +143,7 @@ def _write(
 
 
 def _web(film: Pixels, hips: Boxes, rng: np.random.Generator) -> Pixels:
-    """Captions, a strip, a watermark, arrows, and JPEG at some web quality."""
+    """Draw what pictures on the web have: a strip, captions, a watermark, an arrow, and JPEG artefacts."""
     height, width = film.shape
     if rng.random() < 0.3:
         _strip(film, hips, rng)
@@ -168,7 +168,7 @@ def _web(film: Pixels, hips: Boxes, rng: np.random.Generator) -> Pixels:
 
 
 def _strip(film: Pixels, hips: Boxes, rng: np.random.Generator) -> None:
-    """A black or white strip with text at the top or bottom, as high as the hips leave room for, if they do."""
+    """Draw a black or white strip with text at the top or bottom, if the hips leave room for it."""
     height, width = film.shape
     at_top = rng.random() < 0.5
     room = hips[:, 1].min() if at_top else height - hips[:, 3].max()

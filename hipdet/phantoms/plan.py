@@ -1,4 +1,4 @@
-"""What a film will show and where, settled before a pixel is drawn: who lies on the table, in which pose, on whose film."""
+"""Plan a film before a pixel is drawn: the patient, the pose, implants, the position on the film, and the labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Pair = tuple[float, float]  # picture-left hip, picture-right hip
 
 @dataclass(frozen=True)
 class Patient:
-    """Anatomy, lengths in head diameters, amounts between 0 and 1."""
+    """Anatomy of a patient; lengths in head diameters, amounts between 0 and 1."""
 
     female: float  # 0 a narrow, tall male pelvis .. 1 a wide, flat female one
     half_distance: float  # midline to femoral head centre
@@ -35,7 +35,7 @@ class Patient:
 
 @dataclass(frozen=True)
 class Pose:
-    """How the patient lies, angles in radians."""
+    """Position of the patient; angles in radians."""
 
     tilt: float  # pelvic tilt: vertical stretch of the obturator ring
     turn: float  # rotation about the long axis: one wing and foramen wider, the other narrower
@@ -45,14 +45,14 @@ class Pose:
 
 
 def normal(rng: np.random.Generator, mean: float, sd: float, low: float, high: float) -> float:
-    """A draw from the normal distribution cut off at `low` and `high`."""
+    """Draw from the normal distribution, truncated at `low` and `high`."""
     while not low <= (value := float(rng.normal(mean, sd))) <= high:
         pass
     return value
 
 
 def draw_patient(rng: np.random.Generator, disease: float = 0.3) -> Patient:
-    """A random patient; `disease` is the chance of osteoarthritis or a collapsed head."""
+    """Draw a patient; `disease` is the probability of osteoarthritis or a collapsed head."""
     sick = rng.random() < disease
     side = int(rng.integers(2))
     grades = np.where(np.arange(2) == side, rng.uniform(0.3, 1), rng.uniform(0, 0.6)) * sick
@@ -78,7 +78,7 @@ def draw_patient(rng: np.random.Generator, disease: float = 0.3) -> Patient:
 
 
 def draw_pose(rng: np.random.Generator) -> Pose:
-    """A random pose of a patient lying on the back."""
+    """Draw the pose of a supine patient."""
     near = float(np.clip(rng.normal(0, 0.012), -0.03, 0.03))
     abduction = rng.normal(0.02, 0.05, 2) + rng.normal(0, 0.04)
     rotation = np.clip(rng.uniform(-0.2, 1, 2), 0, 1)
@@ -97,7 +97,7 @@ def hip_centres(patient: Patient) -> Points:
 
 
 def deform(patient: Patient, points: Points) -> Points:
-    """Bend `points` ``[N, 2]`` by the patient's smooth waves, which fade out at the hip centres: labels stay exact."""
+    """Deform `points` ``[N, 2]`` by the patient's smooth waves, which vanish at the hip centres, so labels stay exact."""
     shift = np.zeros_like(points)
     for index, (kx, ky, phase, amplitude) in enumerate(patient.waves):
         shift[:, index % 2] += amplitude * np.sin(points @ (kx, ky) + phase)
@@ -111,7 +111,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Source:
-    """Distributions of one source; a `Range` is drawn from uniformly, a chance lies between 0 and 1."""
+    """Distributions of one source: uniform within a `Range`, probabilities between 0 and 1."""
 
     number: int  # part of every random seed
     films_per_patient: int
@@ -121,15 +121,15 @@ class Source:
     aspect_mean: float  # height / width
     aspect_sd: float
     aspect_range: Range
-    disease: float
-    metal: float  # chance that a hip holds metal, beyond planned operations
+    disease: float  # probability
+    metal: float  # probability of metal in a hip, apart from cgoa's planned operations
     gamma: Range
     white: Range  # quantile of the body's optical depth that becomes white
-    contrast_loss: Range  # grey of air, grey missing at white
-    photons: Range  # logarithm (base 10) of the quanta in a pixel behind air
+    contrast_loss: Range  # grey of air, grey that white falls short of
+    photons: Range  # logarithm (base 10) of the quanta per pixel behind air
     sharpen: Range
-    collimation: float
-    letters: float
+    collimation: float  # probability of shutters
+    letters: float  # probability of lead letters
     web: bool = False  # captions, watermarks, arrows and JPEG artefacts
 
 
@@ -151,7 +151,7 @@ SOURCES = {
 
 
 def draw_long_side(source: str, rng: np.random.Generator) -> int:
-    """Long side in pixels with the median, mean, spread and extremes of Table 1."""
+    """Draw a long side in pixels, with the median, mean, spread and extremes of the paper's Table 1."""
     if source == "cgoa":
         # the median, 2688, is the detector's own size
         return 2688 if rng.random() < 0.35 else round(normal(rng, 2610, 240, 1616, 4280))
@@ -162,7 +162,7 @@ def draw_long_side(source: str, rng: np.random.Generator) -> int:
 
 
 def draw_aspect(source: Source, rng: np.random.Generator) -> float:
-    """Height / width: landscape up to square."""
+    """Draw height / width: landscape to square."""
     if source.web and rng.random() < 0.25:
         return 1.0
     if source.aspect_range[0] < 0.6 and rng.random() < 0.03:  # a film cropped to the hips
@@ -171,14 +171,14 @@ def draw_aspect(source: Source, rng: np.random.Generator) -> float:
 
 
 def draw_ratio(source: Source, rng: np.random.Generator) -> float:
-    """Side of the ROI / long side of the film, in [0.10, 0.30]."""
+    """Draw side of the ROI / long side of the film, in [0.10, 0.30]."""
     if rng.random() < source.ratio_uniform:
         return float(rng.uniform(RATIO_MIN, RATIO_MAX))
     return normal(rng, source.ratio_mean, source.ratio_sd, RATIO_MIN, RATIO_MAX)
 
 
 TOTAL_HIP, HEMI, SLIDING_SCREW, SCREWS, NAIL = "total hip", "hemiprosthesis", "sliding screw", "screws", "nail"
-REPLACEMENTS = (TOTAL_HIP, HEMI)  # the femoral head is gone
+REPLACEMENTS = (TOTAL_HIP, HEMI)  # the femoral head is removed
 METALS = (TOTAL_HIP, HEMI, SLIDING_SCREW, SCREWS, NAIL)
 ROI_IN_HEADS = 1.8  # side of the square label in femoral head diameters
 MARGIN = 0.004  # of the long side, between label and film edge
@@ -186,33 +186,33 @@ MARGIN = 0.004  # of the long side, between label and film edge
 
 @dataclass(frozen=True)
 class FilmPlan:
-    """Everything about a film but its pixels."""
+    """Everything about a film except its pixels."""
 
     source: str
     width: int
     height: int
     transform: Points  # [2, 3] body coordinates (head diameters) to film pixels
     hips: Boxes  # [2, 4]
-    kinds: tuple[str | None, str | None]  # metal in either hip, of `METALS`
-    name: str  # of the patient
+    kinds: tuple[str | None, str | None]  # metal in each hip, one of `METALS`
+    name: str  # pseudonym of the patient
     patient: Patient
     pose: Pose
-    seed: tuple[int, ...]  # for the random numbers of the rendering
+    seed: tuple[int, ...]  # of the rendering
 
 
 def plan_film(source: str, index: int, seed: int = 0, max_side: int | None = None) -> FilmPlan:
-    """Plan film `index` of `source`: same arguments, same plan, whatever other films are made."""
+    """Plan film `index` of `source`; the same arguments give the same plan, regardless of other films."""
     if source not in SOURCES:
         raise ValueError(f"unknown source {source!r}, expected one of {', '.join(SOURCES)}")
     if index < 0 or seed < 0 or (max_side is not None and max_side < 32):
-        raise ValueError(f"index ({index}) and seed ({seed}) start at 0, max_side ({max_side}) at 32")
+        raise ValueError(f"index {index}, seed {seed}, max_side {max_side}: expected at least 0, 0 and 32 px")
     look = SOURCES[source]
     number, visit = divmod(index, look.films_per_patient)
-    person = np.random.default_rng([seed, look.number, 1, number])
+    patient_rng = np.random.default_rng([seed, look.number, 1, number])  # shared by the films of a patient
     rng = np.random.default_rng([seed, look.number, 2, index])
-    patient = draw_patient(person, look.disease)
-    kinds = _metal(look, visit, patient, person)
-    ratio = draw_ratio(look, person) if visit == 0 or rng.random() < 0.8 else draw_ratio(look, rng)
+    patient = draw_patient(patient_rng, look.disease)
+    kinds = _metal(look, visit, patient, patient_rng)
+    ratio = draw_ratio(look, patient_rng) if visit == 0 or rng.random() < 0.8 else draw_ratio(look, rng)
     pose = draw_pose(rng)
     long_side = draw_long_side(source, rng)
     aspect = draw_aspect(look, rng)
@@ -233,12 +233,12 @@ def plan_film(source: str, index: int, seed: int = 0, max_side: int | None = Non
     )
 
 
-def _metal(look: Source, visit: int, patient: Patient, person: np.random.Generator) -> tuple[str | None, str | None]:
-    """Metal in either hip; on the second film of a hospital's patient the worse hip is replaced."""
-    chances = person.random(2)
-    kinds = person.choice(METALS, 2, p=(0.5, 0.2, 0.12, 0.1, 0.08))
+def _metal(look: Source, visit: int, patient: Patient, rng: np.random.Generator) -> tuple[str | None, str | None]:
+    """Draw the metal in each hip; on the second film of a cgoa patient the worse hip is often replaced."""
+    chances = rng.random(2)
+    kinds = rng.choice(METALS, 2, p=(0.5, 0.2, 0.12, 0.1, 0.08))
     metal: list[str | None] = [str(kind) if chance < look.metal else None for kind, chance in zip(kinds, chances)]
-    operated = person.random() < 0.62
+    operated = rng.random() < 0.62
     if look is SOURCES["cgoa"] and operated:
         before = metal[patient.disease_side]
         metal[patient.disease_side] = TOTAL_HIP if visit else (None if before in REPLACEMENTS else before)
@@ -246,15 +246,15 @@ def _metal(look: Source, visit: int, patient: Patient, person: np.random.Generat
 
 
 def _framing(patient: Patient, pose: Pose, ratio: float, width: int, height: int, rng: np.random.Generator) -> Points:
-    """Affine ``[2, 3]`` from the body to the film, with both labels inside the film."""
+    """Draw the affine ``[2, 3]`` from the body to the film; both labels lie inside the film."""
     spread = max(pose.magnification) - 1
-    ratio = float(np.clip(ratio, RATIO_MIN / (1 - spread), RATIO_MAX / (1 + spread)))  # of either hip
+    ratio = float(np.clip(ratio, RATIO_MIN / (1 - spread), RATIO_MAX / (1 + spread)))  # of both hips
     scale = ratio * max(width, height) / ROI_IN_HEADS  # pixels per head diameter
     angle = float(np.clip(rng.normal(0, 0.035), -0.12, 0.12))
     centred = placing((0, 0), scale=scale, angle=angle)
     boxes = _label(patient, pose, centred)
     room = MARGIN * max(width, height)
-    loose = 1 + 2 * (0.3 - ratio)  # small hips wander more
+    loose = 1 + 2 * (0.3 - ratio)  # small ROIs vary more in position
     wanted = np.array([width * rng.normal(0.5, 0.035 * loose), height * rng.normal(0.58, 0.06 * loose)])
     low = room - boxes[:, :2].min(axis=0)
     high = np.array([width, height]) - room - boxes[:, 2:].max(axis=0)
@@ -263,7 +263,7 @@ def _framing(patient: Patient, pose: Pose, ratio: float, width: int, height: int
 
 
 def _label(patient: Patient, pose: Pose, transform: Points) -> Boxes:
-    """Squares ``[2, 4]`` of 1.8 head diameters about the head centres, in film pixels."""
+    """Squares ``[2, 4]``, 1.8 head diameters wide, about the head centres, in film pixels."""
     centres = affine(transform, hip_centres(patient))
     scale = float(np.sqrt(np.linalg.det(transform[:, :2])))
     half = np.array(pose.magnification)[:, None] * scale * ROI_IN_HEADS / 2

@@ -1,7 +1,7 @@
-"""Closed outlines, what they are filled with, and maps of optical depth drawn of them.
+"""Closed outlines with an optical depth, and the maps that are drawn from them.
 
-Unit of length in this package: one femoral head diameter.  The body's origin lies midway between the femoral head
-centres, x grows to the right of the picture, y downwards.
+Unit of length in this package: one femoral head diameter; for chests, the height of a lung.  The body's origin lies midway
+between the femoral head centres, x grows to the right of the picture, y downwards.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Shape:
-    """A body seen from the front.  Thickness is optical depth (natural logarithm of the attenuation).
+    """A body seen from the front; its thickness is an optical depth (natural logarithm of the attenuation).
 
-    `contours` are filled even-odd, so that a second one is a hole, or all of them if they are `joined`.  The depth grows from
+    `contours` are filled by the even-odd rule, so a second one is a hole; if `joined`, each is filled.  The depth grows from
     the rim to `body` over the distance `taper`; within `shell` of the rim the cortex adds up to `cortex`.
     """
 
@@ -42,7 +42,7 @@ def affine(transform: Points, points: ArrayLike) -> Points:
 
 
 def placing(centre: ArrayLike, mirror: int = 1, scale: float = 1.0, angle: float = 0.0) -> Points:
-    """Affine ``[2, 3]``: scale, turn by `angle` (radians, +x towards +y), mirror x if `mirror` is -1, move to `centre`."""
+    """Affine ``[2, 3]``: scale, rotate by `angle` (radians, +x towards +y), mirror x if `mirror` is -1, move to `centre`."""
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     linear = np.array([[mirror * cos, -mirror * sin], [sin, cos]])
     return np.column_stack([linear, np.asarray(centre)])
@@ -59,14 +59,14 @@ def curve(landmarks: ArrayLike, steps: int = 6) -> Points:
 
 
 def ellipse(centre: ArrayLike, radii: ArrayLike, angle: float = 0.0, steps: int = 48) -> Points:
-    """An ellipse ``[steps, 2]`` turned by `angle` (radians)."""
+    """An ellipse ``[steps, 2]`` rotated by `angle` (radians)."""
     t = np.linspace(0, 2 * np.pi, steps, endpoint=False)
     circle = np.stack([np.cos(t), np.sin(t)], axis=1) * np.asarray(radii)
     return affine(placing(centre, angle=angle), circle)
 
 
 def band(line: ArrayLike, width: ArrayLike) -> Points:
-    """The outline ``[2 * N, 2]`` of a strip of `width` (one, or one for each point) along `line` ``[N, 2]``."""
+    """The outline ``[2 * N, 2]`` of a strip along `line` ``[N, 2]``; `width` is one number, or one per point."""
     line = np.asarray(line, dtype=np.float64)
     along = np.gradient(line, axis=0)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.linalg.norm(along, axis=1, keepdims=True)
@@ -87,7 +87,7 @@ SUBPIXEL = 4  # fractional bits of cv2's coordinates
 def optical_depth(shapes: Iterable[Shape], size: tuple[int, int], transform: Points) -> Map:
     """Sum of the optical depths of `shapes` on a map of `size` (height, width).
 
-    `transform` ``[2, 3]`` leads from the body's coordinates to pixel edges of the map.
+    `transform` ``[2, 3]`` maps the body's coordinates to the map, in continuous pixels.
     """
     canvas: Map = np.zeros(size, dtype=np.float32)
     scale = float(np.sqrt(abs(np.linalg.det(transform[:, :2]))))  # pixels per head diameter
@@ -105,7 +105,7 @@ def _add(canvas: Map, shape: Shape, contours: list[Points], scale: float) -> Non
     if x0 >= x1 or y0 >= y1:
         return
     mask = np.zeros((y1 - y0, x1 - x0), dtype=np.uint8)
-    # pixel centres have integer coordinates in cv2: half a pixel less than our edges
+    # cv2 has integer coordinates at pixel centres, we have them at pixel edges
     fixed = [np.round((c - (x0, y0) - 0.5) * 2**SUBPIXEL).astype(np.int32) for c in contours]
     for group in [[contour] for contour in fixed] if shape.joined else [fixed]:
         cv2.fillPoly(mask, group, 1, shift=SUBPIXEL)
@@ -127,6 +127,6 @@ def disc(size: tuple[int, int], centre: Points, radius: float, soft: float) -> M
 
 
 def clouds(rng: np.random.Generator, size: tuple[int, int], cells: float) -> Map:
-    """Smooth noise with standard deviation about 1 and blobs of `cells` pixels."""
+    """Smooth noise of standard deviation about 1, with blobs about `cells` pixels wide."""
     coarse = rng.standard_normal((int(size[0] / cells) + 3, int(size[1] / cells) + 3), dtype=np.float32)
     return np.asarray(cv2.resize(coarse, (size[1], size[0]), interpolation=cv2.INTER_CUBIC), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Outlines of pelvis, sacrum, spine and femora, healthy, arthritic or collapsed, and of the metal in hips."""
+"""Outlines of pelvis, sacrum, spine and femora, healthy or diseased, and of implants."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from hipdet.phantoms.plan import NAIL, REPLACEMENTS, SLIDING_SCREW, TOTAL_HIP, Patient, Pose, hip_centres
 from hipdet.phantoms.shapes import Points, Shape, arc, band, curve, ellipse, placing
 
-AVERAGE_HALF_DISTANCE = 1.95  # for which the landmarks below are written down
+AVERAGE_HALF_DISTANCE = 1.95  # midline to head centre in the landmarks below
 
 ILIUM = np.array([
     # crest, from the sacroiliac joint to the anterior superior spine
@@ -50,7 +50,7 @@ def half_pelvis(patient: Patient, pose: Pose, side: int) -> list[Shape]:
 
     def wing(landmarks: Points) -> Points:
         points = landmarks.copy()
-        high = np.clip(-points[:, 1] - 0.7, 0, None)  # above the joint the wing flares and tilts on its own
+        high = np.clip(-points[:, 1] - 0.7, 0, None)  # only the wing above the joint varies in height and flare
         points[:, 1] -= high * (patient.height - 1)
         flare = patient.flare + mirror * pose.turn
         points[:, 0] = 1.6 + (points[:, 0] - 1.6) * (1 + (flare - 1) * np.clip(high, 0, 1))
@@ -129,11 +129,11 @@ def _placed(points: Points, patient: Patient, mirror: int) -> Points:
 
 
 def _dense(points: Points) -> Points:
-    """More points on an open line, by way of the closed curve without its last leg."""
+    """Add points to an open line: the closed curve through it, without the closing segment."""
     return curve(points)[: -6 * 2 + 1]
 
 
-HEAD_RADIUS = 0.5  # by the package's unit of length
+HEAD_RADIUS = 0.5  # head diameters, the unit of length
 
 # relative to the head centre, x lateral
 LATERAL = np.array([
@@ -156,7 +156,7 @@ def hip_transform(patient: Patient, pose: Pose, side: int) -> Points:
 
 
 def femur(patient: Patient, pose: Pose, side: int, headless: bool = False) -> list[Shape]:
-    """Femur and tibia in the body's coordinates; the head is a ball of diameter 1 times the pose's magnification."""
+    """Femur and tibia in the body's coordinates; the diameter of the head is the pose's magnification."""
     d = patient.density
     lesser = LESSER_TROCHANTER - (0.16 * pose.rotation[side], 0)
     outline = np.concatenate([LATERAL, CONDYLES, MEDIAL, lesser, CALCAR])
@@ -183,7 +183,7 @@ def femur(patient: Patient, pose: Pose, side: int, headless: bool = False) -> li
 
 
 def head(patient: Patient, side: int) -> Points:
-    """Outline ``[N, 2]`` of the femoral head in femur coordinates: a circle, or what collapse left of it."""
+    """Outline ``[N, 2]`` of the femoral head in femur coordinates: a circle, flattened if the head has collapsed."""
     outline = ellipse((0, 0), (HEAD_RADIUS, HEAD_RADIUS))
     upper = np.clip(-outline[:, 1] / HEAD_RADIUS, 0, 1)
     outline[:, 1] *= 1 - 0.4 * patient.collapse[side] * upper**2
@@ -192,7 +192,7 @@ def head(patient: Patient, side: int) -> Points:
 
 
 def disease(patient: Patient, pose: Pose, side: int) -> list[Shape]:
-    """Osteophytes where head and neck meet, sclerosis and a cyst under the joint's roof, in the body's coordinates."""
+    """Osteophytes at the head-neck junction, subchondral sclerosis and a cyst, in the body's coordinates."""
     d, oa, collapse = patient.density, patient.osteoarthritis[side], patient.collapse[side]
     if oa < 0.25:
         return []
@@ -210,7 +210,7 @@ METAL = 2.6  # optical depth
 
 
 def implant(kind: str, patient: Patient, pose: Pose, side: int, rng: np.random.Generator) -> list[Shape]:
-    """The metal of `kind` in the hip of `side`; the ball's centre is the femoral head's."""
+    """The implant `kind` in the hip of `side`; the ball of a prosthesis has the centre of the femoral head."""
     if kind in REPLACEMENTS:
         shapes = _stem(rng) + (_cup(rng) if kind == TOTAL_HIP else [_ball(0.49)])
     elif kind == SLIDING_SCREW:
@@ -223,7 +223,7 @@ def implant(kind: str, patient: Patient, pose: Pose, side: int, rng: np.random.G
 
 
 def gonad_shield(patient: Patient, rng: np.random.Generator) -> Shape:
-    """Lead over the midline: low and heart-shaped for men, higher and broader for women; the hips stay in sight."""
+    """A lead shield over the midline, clear of the hips: low and heart-shaped for men, higher and broader for women."""
     if patient.female < 0.5:
         outline = [(0, 0.45), (0.35, 0.3), (0.55, 0.7), (0.4, 1.6), (0, 2.0), (-0.4, 1.6), (-0.55, 0.7), (-0.35, 0.3)]
     else:
@@ -240,7 +240,7 @@ def _ball(radius: float) -> Shape:
 
 
 def _stem(rng: np.random.Generator) -> list[Shape]:
-    """Ball, neck and a tapering stem down the marrow."""
+    """Ball, neck and a tapering stem in the medullary canal."""
     length = rng.uniform(2.2, 3.6)
     width = rng.uniform(0.28, 0.42)
     line = np.array([(0.45, 0.3), (0.66, 0.75), (0.82, 1.2), (0.88, 1.8), (0.88, length)])
@@ -250,7 +250,7 @@ def _stem(rng: np.random.Generator) -> list[Shape]:
 
 
 def _cup(rng: np.random.Generator) -> list[Shape]:
-    """A metal-backed or cemented cup round the ball, opening downwards and outwards, perhaps with screws."""
+    """A metal-backed or cemented cup around the ball, open downwards and outwards, perhaps with screws."""
     radius = rng.uniform(0.52, 0.62)
     opening = rng.uniform(35, 55)  # degrees of inclination
     shell = arc((0, 0), radius - 0.05, opening + 180 - 8, opening + 360 + 8)
@@ -264,7 +264,7 @@ def _cup(rng: np.random.Generator) -> list[Shape]:
 
 
 def _sliding_screw(rng: np.random.Generator) -> list[Shape]:
-    """Lag screw in the neck, plate along the lateral shaft, screws across it."""
+    """Lag screw in the neck, plate along the lateral shaft, screws across the shaft."""
     holes = rng.integers(3, 6)
     bottom = 1.1 + 0.42 * holes
     shapes = [_rod([(1.4, 1.1), (-0.1, -0.18)], 0.17), _rod([(1.36, 0.85), (1.27, 1.4), (1.26, bottom)], 0.13)]
@@ -272,7 +272,7 @@ def _sliding_screw(rng: np.random.Generator) -> list[Shape]:
 
 
 def _nail(rng: np.random.Generator) -> list[Shape]:
-    """Nail in the marrow with a blade through the neck and a locking screw."""
+    """Intramedullary nail with a blade through the neck and a locking screw."""
     bottom = rng.uniform(2.6, 4.5)
     nail = _rod([(1.02, -0.1), (0.95, 0.8), (0.9, 1.6), (0.89, bottom)], [0.28, 0.27, 0.22, 0.2])
     return [nail, _rod([(1.45, 1.02), (-0.15, -0.12)], 0.19), _rod([(1.25, bottom - 0.3), (0.5, bottom - 0.3)], 0.09)]

@@ -1,4 +1,4 @@
-"""Phantom films and their labels as files: ``<out>/<source>/images/*.jpg``, ``hips.csv``, of chests ``labels.csv``."""
+"""Write phantom films and labels: ``<out>/<source>/images/*.jpg`` and ``hips.csv``, or ``labels.csv`` for chests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PhantomFilm:
 
     pixels: NDArray[np.uint8]  # [H, W] grey, bone bright
     hips: Boxes  # [2, 4] xyxy squares inside the film, picture-left hip first
-    implants: tuple[bool, bool]  # metal (joint replacement or fixation) in either hip
+    implants: tuple[bool, bool]  # metal (joint replacement or fixation) in each hip
     patient: str  # films with the same name share the anatomy
 
 
@@ -64,27 +64,27 @@ def write_phantoms(
     max_side: int | None = None,
     workers: int | None = None,
 ) -> int:
-    """Write films 1 to `films` of `source` and their table of labels; what is there already is kept, also beyond `films`.
+    """Write films 1 to `films` of `source` and their table of labels; films that exist are kept, also beyond `films`.
 
-    Interrupted, it carries on: a film is written whole or not at all, and the table comes last.
+    An interrupted call can be repeated: a film is written completely or not at all, and the table comes last.
 
     Args:
-        out: Folder of all sources.
+        out: Folder that gets a folder per source.
         source: ``cgoa``, ``oaih``, ``gis`` or ``chest``.
         films: Number of films.
-        seed: Of all random draws.
-        max_side: Larger films are made at this long side, in pixels.
+        seed: Seed of all random draws.
+        max_side: Largest long side in pixels; larger films are made at this size.
         workers: Processes; None for one per core.
 
     Returns:
-        Number of films that were made, 0 if all were there.
+        Number of films that were made, 0 if all existed.
 
     Raises:
-        DatasetError: the folder holds films made with other settings.
+        DatasetError: the folder has films made with other settings.
     """
     folder = Path(out) / source
     plan = plan_chest if source == CHEST else partial(plan_film, source)
-    films = max(films, len(list(folder.glob("images/[!.]*.jpg"))))  # the table keeps what an earlier run made
+    films = max(films, len(list(folder.glob("images/[!.]*.jpg"))))  # the table also has the films of earlier runs
     plans: list[AnyPlan] = [plan(index, seed, max_side) for index in range(films)]
     paths = [folder / "images" / f"{source}_{index + 1:06d}.jpg" for index in range(films)]
     _check_provenance(folder, dict(hipdet=__version__, seed=seed, max_side=max_side))
@@ -123,13 +123,13 @@ def _rows(plan: AnyPlan, image: str) -> Iterable[list]:
 
 
 def _check_provenance(folder: Path, settings: dict) -> None:
-    """Write `settings` beside new films; refuse to mix them with others."""
+    """Write `settings` beside new films; refuse to mix films of different settings."""
     path = folder / "provenance.json"
     if not path.exists():
         write_json(path, settings)
         return
-    found = read_json(path, "what hipdet phantoms writes: remove the folder or choose another")
+    found = read_json(path, "a file of hipdet phantoms: remove the folder or choose another")
     if found != settings:
         raise DatasetError(
-            f"{folder}: holds phantoms made with {found}, and these would be {settings}; remove the folder or choose another"
+            f"{folder}: has phantoms made with {found}, expected {settings}: remove the folder or choose another"
         )

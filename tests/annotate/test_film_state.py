@@ -12,7 +12,7 @@ from hipdet.data.coco_file import Roi
 HIP = Roi((20, 40, 60, 80), "hip")
 
 
-def test_a_state_survives_the_way_to_the_page_and_back():
+def test_a_state_sent_to_the_page_and_back_is_the_same():
     there = FilmState((HIP, Roi((140, 40, 180, 80), "hip")), None, True, True)
     assert parse_state(there.record(), Project(), SIZE) == there
     none = FilmState(checked=True, none=True)
@@ -26,7 +26,7 @@ def test_a_state_survives_the_way_to_the_page_and_back():
         (FilmState(checked=True), 2, "new"),  # all squares deleted again
         (FilmState(checked=True, none=True), 2, "done"),
         (FilmState(checked=True, none=True), None, "done"),
-        (FilmState(none=True), 2, "unchecked"),  # of old labels
+        (FilmState(none=True), 2, "unchecked"),  # of imported labels
         (FilmState((), "child", checked=True, none=True), 2, "excluded"),
         (FilmState((HIP,)), 1, "unchecked"),
         (FilmState((HIP,), checked=True), 2, "incomplete"),
@@ -45,26 +45,26 @@ def test_status(given_state, rois, status):
     [
         ({}, "boxes is None, expected a list"),
         (state(HIPS * 51), "expected a list of at most 100"),
-        (state([HIPS[0]] * 2), "the same box twice"),
+        (state([HIPS[0]] * 2), "the same box is listed twice"),
         (state([[20, 40, 60]]), "expected four finite numbers"),
         (state([[20, 40, math.inf, 80]]), "expected four finite numbers"),
         (state([[20, 40, "60", 80]]), "expected four finite numbers"),
         (state([[20, 40, 10**400, 80]]), "expected four finite numbers"),
         (state(["box"]), "expected four finite numbers"),
-        (state([[20, 40, 60, 90]]), "40 wide and 50 high, expected a square"),
+        (state([[20, 40, 60, 90]]), "40 px wide and 50 px high, expected a square"),
         (state([[-50, 40, -10, 80]]), "its centre is not on the film of 200x120"),
         (state([[20, 100, 70, 150]]), "its centre is not on the film"),
         (state([[20, 40, 20.5, 40.5]]), "less than 1 px"),
         (state([[60, 80, 20, 40]]), "less than 1 px"),
-        (state(HIPS, label="knee"), "expected a box with a label of hip"),
-        (state(exclude="boring"), "exclude is 'boring', expected nothing, one hip"),
+        (state(HIPS, label="knee"), "expected a box with one of the labels hip"),
+        (state(exclude="boring"), "exclude is 'boring', expected null, one hip"),
         (state(exclude=["child"]), "exclude is ['child']"),
         (state(unsure=1), "expected true or false"),
         (state(none="yes"), "unsure, checked and none are [False, True, 'yes'], expected true or false"),
-        (state(HIPS, none=True), "none is true, with 2 boxes, expected it of a film that was seen and has no box"),
+        (state(HIPS, none=True), "none is true with 2 boxes, expected it only for a readable film without boxes"),
     ],
 )
-def test_what_is_no_state(record, message):
+def test_invalid_states(record, message):
     with pytest.raises(DatasetError) as error:
         parse_state(record, Project(), SIZE)
     assert message in str(error.value)
@@ -74,11 +74,11 @@ def test_a_film_that_cannot_be_read_can_only_be_excluded():
     assert parse_state(state(exclude="other"), Project(), None).exclude == "other"
     with pytest.raises(DatasetError, match="on a film that can't be read"):
         parse_state(state(HIPS), Project(), None)
-    with pytest.raises(DatasetError, match="none is true, with a film that can't be read"):
+    with pytest.raises(DatasetError, match="none is true with a film that can't be read"):
         parse_state(state(none=True), Project(), None)
 
 
-def test_free_shapes_are_taken_where_asked_for():
+def test_free_shapes_are_accepted_with_the_option():
     assert parse_state(state([[20, 40, 60, 90]]), Project(free_shape=True), SIZE).rois[0].box == (20, 40, 60, 90)
 
 
@@ -114,8 +114,8 @@ def test_squares_around_boxes(box, square):
 
 
 @given(st.floats(0, 200), st.floats(0, 120), st.floats(4, 100))
-def test_a_clipped_square_is_found_again(cx, cy, side):
-    """What the film's edge cuts off a square comes back, unless two opposite edges or a corner cut it."""
+def test_a_clipped_square_is_restored(cx, cy, side):
+    """A square that one edge of the film cuts is restored, unless two opposite edges or a corner cut it."""
     box = (cx - side / 2, cy - side / 2, cx + side / 2, cy + side / 2)
     cut = clip(box, SIZE)
     again = squared(cut, SIZE)
@@ -130,6 +130,6 @@ def test_annotators_whose_name_is_no_file_name(name):
         Project(annotator=name)
 
 
-def test_classes_are_told_apart():
-    with pytest.raises(DatasetError, match="expected names, each once"):
+def test_classes_have_different_names():
+    with pytest.raises(DatasetError, match="expected different names"):
         Project(classes=("hip", "hip"))

@@ -57,7 +57,7 @@ def test_labels_are_written_and_valid(tmp_path):
     assert boxes == [
         (1, [20, 40, 40, 40], "left", "right"),
         (1, [150, 40, 50, 60], "right", "left"),  # the edge of the film at 200 cuts the square
-        (3, [20, 40, 40, 40], None, None),  # alone: its half of the film says nothing
+        (3, [20, 40, 40, 40], None, None),  # a single ROI: its half of the film doesn't tell the side
     ]
     with (tmp_path / "labels/alice.exclude.csv").open() as file:
         assert list(csv.reader(file)) == [["film", "reason"], ["2.png", "one hip"]]
@@ -71,14 +71,14 @@ def test_a_film_without_roi_is_written_as_done_and_stays_so(tmp_path, store):
     coco, faults = validate(tmp_path / "alice.json", expected=Expected.of_classes(["hip"]))
     assert [(image["file_name"], image["status"]) for image in coco["images"]] == [("1.png", "done"), ("2.png", "done")]
     assert {each["image_id"] for each in coco["annotations"]} == {1}
-    assert coco["info"]["patients"] == "unknown"  # a patient for each film is no knowledge
+    assert coco["info"]["patients"] == "unknown"  # a patient per film doesn't make patients known
     assert faults == []
     again = LabelStore(tmp_path, Project(annotator="alice"), {})
     assert again.entry("2.png") == entry
     again.close()
 
 
-def test_a_journal_from_before_none_could_be_said_is_read(tmp_path, store):
+def test_an_older_journal_without_the_key_none_is_read(tmp_path, store):
     store.save("1.png", 0, DONE, SIZE)
     store.close()
     journal = tmp_path / "alice.journal"
@@ -130,7 +130,7 @@ def test_half_a_line_of_a_killed_process_is_dropped(tmp_path, store):
     assert json.loads(lines[1])["film"] == "2.png"
 
 
-def test_a_full_disk_refuses_the_change_and_spoils_nothing(tmp_path, store, monkeypatch):
+def test_a_change_on_a_full_disk_is_refused_and_damages_nothing(tmp_path, store, monkeypatch):
     store.save("1.png", 0, DONE, SIZE)
 
     def full(descriptor):
@@ -143,7 +143,7 @@ def test_a_full_disk_refuses_the_change_and_spoils_nothing(tmp_path, store, monk
     assert store.entry("2.png").revision == 0
     assert (
         store.save("2.png", 0, FilmState(exclude="child", checked=True), SIZE).revision == 1
-    )  # the disk has room again
+    )  # the disk has space again
     store.close()
     assert [line["film"] for line in map(json.loads, (tmp_path / "alice.journal").open())] == ["1.png", "2.png"]
 
@@ -212,7 +212,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         ('{"film": 3, "revision": 1}', "line 2: film is 3"),
         ('{"film": "1.png", "revision": true}', "line 2: film is '1.png', revision True"),
         ('{"film": "1.png", "revision": 1, "size": [1]}', "line 2: size is [1], expected [width, height]"),
-        (json.dumps({"film": "1.png", "size": [9, 9], **state([[1, 1, 5, 5]], label="knee")}), "a label of hip"),
+        (json.dumps({"film": "1.png", "size": [9, 9], **state([[1, 1, 5, 5]], label="knee")}), "one of the labels hip"),
     ],
 )
 def test_damaged_journals_are_refused(tmp_path, store, line, message):
@@ -220,7 +220,7 @@ def test_damaged_journals_are_refused(tmp_path, store, line, message):
     store.close()
     with (tmp_path / "alice.journal").open("a") as file:
         file.write(line + "\n")
-    for _ in range(2):  # the refusal leaves no lock behind
+    for _ in range(2):  # no lock is left behind
         with pytest.raises(DatasetError) as error:
             LabelStore(tmp_path, Project(annotator="alice"), {})
         assert message in str(error.value)
@@ -251,7 +251,7 @@ def test_every_format_can_be_corrected(tmp_path, write, format, tolerance):
     assert old.states["1.png"][0].status(2) == "unchecked"
 
 
-def test_that_there_is_none_is_taken_over_from_whoever_could_say_so(tmp_path):
+def test_that_a_film_has_no_roi_is_imported_from_files_that_can_say_so(tmp_path):
     """In a file of another tool, a film without boxes may be one that nobody has labelled."""
     films_in(tmp_path / "films", 2)
     films = [Film("1.png", 200, 120, "", "", (), {"status": "done"}), Film("2.png", 200, 120, "", "", ())]
@@ -270,21 +270,21 @@ def test_labels_of_a_film_as_stored_are_turned_and_cut_squares_are_whole(tmp_pat
     assert boxes_of(read(path, tmp_path / "films"), "1.jpg") == [[0, 40, 40, 80], [170, 40, 210, 80]]
 
 
-def test_what_is_not_square_is_said(tmp_path):
+def test_boxes_that_are_not_square_are_reported(tmp_path):
     films_in(tmp_path / "films", 2)
     films = [Film("1.png", 200, 120, "", "", (Roi((20, 40, 60, 90), "hip"),)), Film("9.png", 9, 9, "", "", ())]
     write_json(tmp_path / "old.json", build_coco(films, ["hip"], {}))
     old = read(tmp_path / "old.json", tmp_path / "films")
     assert boxes_of(old, "1.png") == [[15, 40, 65, 90]]
     assert old.notes == [
-        "1.png: 1 boxes are not square, the squares around them are taken",
+        "1.png: 1 boxes are not square and were expanded to squares",
         "1 labelled films are not in this folder",
     ]
     free = read(tmp_path / "old.json", tmp_path / "films", Project(free_shape=True))
     assert boxes_of(free, "1.png") == [[20, 40, 60, 90]]
 
 
-def test_boxes_to_be_ignored_are_left_out_and_said(tmp_path):
+def test_ignored_boxes_are_left_out_and_reported(tmp_path):
     films_in(tmp_path / "films", 2)
     roi, aside = Roi((20, 40, 60, 80), "hip"), Roi((100, 40, 140, 80), "hip")
     films = [Film("1.png", 200, 120, "", "", (roi,), ignored=(aside,))]
@@ -294,7 +294,7 @@ def test_boxes_to_be_ignored_are_left_out_and_said(tmp_path):
     assert old.notes == ["1.png: 1 boxes that are to be ignored (iscrowd, ignore) are left out"]
 
 
-def test_labels_that_fit_no_film_are_left_out_and_said(tmp_path):
+def test_labels_that_fit_no_film_are_left_out_and_reported(tmp_path):
     films_in(tmp_path / "films", 2)
     boxes = [(1, [500, 500, 40, 40]), (2, [20, 40, 40, 40])]
     coco = build_coco([Film(f"{n}.png", 900, 900, "", "", ()) for n in (1, 2)], ["hip"], {})

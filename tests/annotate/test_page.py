@@ -1,6 +1,6 @@
-"""The page in a real browser: what the annotator does, and what is stored then.
+"""The page in a real browser: what the annotator does, and what is stored.
 
-The page in a real browser: odd films, proposals, and nothing lost between tabs, on a full disk, after a kill.
+Unusual films, proposals, and that nothing is lost between tabs, on a full disk, or after a kill.
 """
 
 import errno
@@ -88,7 +88,7 @@ def test_a_complete_film_takes_no_further_square(desk):
     page.drag(LEFT, [60, 60])
     page.drag(RIGHT, [180, 60])
     page.drag([100, 20], [110, 30])
-    assert page.text("toast") == "This film has its 2 ROIs: drag one, or delete one first (Del)"
+    assert page.text("toast") == "This film already has its 2 ROIs: drag one, or delete one first (Del)"
     assert len(page.boxes) == 2
 
 
@@ -106,14 +106,14 @@ def test_exclusion_with_a_reason_and_back(desk):
     until(lambda: session.store.entry("1.png").state.exclude == "other: lead, apron")
 
 
-def test_that_there_is_no_roi_takes_one_key(desk):
+def test_one_key_marks_a_film_without_roi(desk):
     page, session = desk
     page.keys("e")
     page.saved()
     assert session.store.entry("1.png").state.status(2) == "done"
     assert page.text("counts") == "1 done · 2 left"
     assert page.text("roi-count") == "none"
-    assert page.text("hint") == "There is no ROI on this film. Enter goes on; E takes that back."
+    assert page.text("hint") == "This film has no ROI. Enter goes on; E undoes that."
     assert page.text("rois") == ""  # no ROI is asked for
     page.keys("e")
     until(lambda: session.store.entry("1.png").state.status(2) == "new")
@@ -125,8 +125,8 @@ def test_that_there_is_no_roi_takes_one_key(desk):
     page.drag(LEFT, [60, 60])  # there is one after all
     page.saved()
     assert session.store.entry("2.png").state.status(2) == "incomplete"
-    page.keys("e")  # squares aren't lost by a slip
-    assert page.text("toast") == "This film has squares: delete them first (Del)"
+    page.keys("e")  # boxes aren't lost by a slip
+    assert page.text("toast") == "This film has boxes: delete them first (Del)"
     assert stored(session, "2.png") == near(HIPS[:1])
     page.keys(Keys.DELETE, "e")
     until(lambda: session.store.entry("2.png").state.none)
@@ -213,7 +213,7 @@ def test_light_changes_the_picture_only(desk):
     assert session.store.entry("1.png").revision == 0
 
 
-def test_films_that_exif_turns_have_upright_boxes(tmp_path, browser):
+def test_films_that_exif_rotates_have_upright_boxes(tmp_path, browser):
     (tmp_path / "1.jpg").write_bytes(film(120, 200, kind="JPEG", orientation=6))
     with served(tmp_path) as (address, session):
         page = Page(browser, address)
@@ -230,9 +230,9 @@ def test_right_proposals_take_no_mouse_at_all(tmp_path, browser):
     with served(films_in(tmp_path), detect=doubtful) as (address, session):
         until(lambda: not session.proposals.running)
         page = Page(browser, address)
-        assert page.text("name") == "3.png"  # where it pays
+        assert page.text("name") == "3.png"  # the most doubtful one
         assert page.boxes == HIPS
-        assert page.text("flags") == "Look here: low score"
+        assert page.text("flags") == "Check: low score"
         assert session.store.entry("3.png").revision == 0  # a proposal is no label
         assert page.next() == "1.png"
         page.drag(RIGHT, [155, 60])  # the second one is corrected: both are labels now
@@ -256,7 +256,7 @@ def test_proposals_on_a_film_without_roi_are_rejected_by_one_key(tmp_path, brows
         assert page.boxes == []
         state = session.store.entry("1.png").state
         assert (state.none, state.rois, state.status(2)) == (True, (), "done")
-        page.keys("e")  # taken back: a film to draw on, as the model was wrong
+        page.keys("e")  # undone: an empty film to draw on, as the model was wrong
         until(lambda: session.store.entry("1.png").state.status(2) == "new")
         assert page.boxes == []
         page.chord(Keys.CONTROL, "z")
@@ -268,7 +268,7 @@ def test_proposals_on_a_film_without_roi_are_rejected_by_one_key(tmp_path, brows
         browser.get("about:blank")
 
 
-def test_a_deleted_proposal_does_not_come_back_but_by_undo(tmp_path, browser):
+def test_a_deleted_proposal_comes_back_only_by_undo(tmp_path, browser):
     with served(films_in(tmp_path, 1), detect=detector()) as (address, session):
         page = Page(browser, address)
         until(lambda: len(page.boxes) == 2)  # it may come while the film is seen
@@ -298,7 +298,7 @@ def test_free_shapes_and_classes(tmp_path, browser):
 
 
 def test_two_tabs_on_one_film(desk):
-    """The later one is asked; nothing is lost until it decides."""
+    """The later one gets a question; nothing is lost until it is answered."""
     page, session = desk
     first = page.browser.current_window_handle
     address = page.browser.current_url
@@ -312,8 +312,8 @@ def test_two_tabs_on_one_film(desk):
         other.drag(RIGHT, [180, 60])
         assert other.failure() == "not saved: changed elsewhere"
         until(lambda: other.browser.find_element("id", "conflict").is_displayed())
-        assert "1.png: there 1 box, here 1 box" in other.text("conflict-text")
-        other.keys(Keys.ENTER, Keys.ESCAPE, Keys.ESCAPE)  # who goes on by habit has decided nothing
+        assert "1.png: saved there: 1 box; here: 1 box" in other.text("conflict-text")
+        other.keys(Keys.ENTER, Keys.ESCAPE, Keys.ESCAPE)  # these keys decide nothing
         assert other.browser.find_element("id", "conflict").is_displayed()
         assert stored(session, "1.png") == near(HIPS[:1])
         other.click("keep-mine")
@@ -378,20 +378,20 @@ def test_kill_and_reopen(tmp_path, browser):
         page.keys("u")
         page.saved()
         browser.refresh()
-        assert page.shown() == "2.png"  # where one was
+        assert page.shown() == "2.png"  # the film that was open
         page.keys("p")
         page.shown("1.png")
         boxes = page.boxes
         assert boxes == near([HIPS[0], [140, 39, 180, 79]])
     finally:
         kill(process)
-    page.drag(LEFT, [45, 60])  # while nobody listens
+    page.drag(LEFT, [45, 60])  # while no server listens
     assert "no answer: is hipdet annotate still running?" in page.failure()
     process, again = start_tool(films, "--annotator", "alice", "--port", address.split(":")[2].split("/")[0])
     try:
         first = browser.current_window_handle
         browser.switch_to.new_window("tab")
-        other = Page(browser, again)  # its key opens the door for the first tab too
+        other = Page(browser, again)  # its cookie admits the first tab too
         other.keys("p")
         browser.close()
         browser.switch_to.window(first)

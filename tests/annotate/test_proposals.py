@@ -32,7 +32,7 @@ def test_doubt(proposal, doubt):
     assert proposal.doubt(2) == pytest.approx(doubt)
 
 
-def test_proposals_are_kept_and_made_anew_for_another_film(tmp_path):
+def test_proposals_are_cached_and_computed_again_for_a_changed_film(tmp_path):
     films_in(tmp_path)
     proposals_of(tmp_path, detector())
     (tmp_path / "2.png").write_bytes((tmp_path / "3.png").read_bytes() + b"more")
@@ -73,7 +73,7 @@ def test_boxes_that_the_film_cuts_become_squares(tmp_path):
     [
         (("hip", "knee"), ("hip", "hip")),
         (("heart", "knee"), ()),
-        (("knee",), ("knee", "knee")),  # one class: whatever the model calls it
+        (("knee",), ("knee", "knee")),  # one class: the model's own label doesn't matter
     ],
 )
 def test_labels_of_other_classes_are_left_out(tmp_path, classes, labels):
@@ -103,11 +103,11 @@ def test_another_model_or_task_has_another_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(proposals, "RESULTS_VERSION", 1)
     names += [cache_name(str(model), Project()), cache_name("default", Project())]
     assert len(set(names)) == 6
-    monkeypatch.setattr(proposals, "SHIPPED", tmp_path)  # this model comes along now
+    monkeypatch.setattr(proposals, "SHIPPED", tmp_path)  # this is the bundled model now
     assert cache_name("default", Project()) == cache_name(str(model), Project())
 
 
-def test_the_model_that_comes_along_proposes_hips(tmp_path):
+def test_the_bundled_model_proposes_hips(tmp_path):
     film = make_film("gis", 3, seed=11, max_side=400)
     Image.fromarray(film.pixels).save(tmp_path / "1.png")
     found = proposals_of(tmp_path, load_detector("default", Project())).of("1.png")

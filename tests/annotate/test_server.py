@@ -1,4 +1,4 @@
-"""The server: what the page is told, and what others are refused."""
+"""The server: what the page gets, and which requests are refused."""
 
 import errno
 import io
@@ -29,7 +29,7 @@ def page(session):
     return PageClient(session)
 
 
-def test_the_page_is_told_everything(page):
+def test_the_page_gets_everything(page):
     page.post("2.png", state(HIPS))
     overview = page.get("/api/overview").get_json()
     statuses = [(each["name"], each["status"]) for each in overview["films"]]
@@ -94,7 +94,7 @@ def test_no_name_leads_out_of_the_folder(tmp_path, page, name):
     for path in ("/api/picture", "/api/film"):
         answer = page.get(path, query_string={"name": name})
         assert answer.status_code == 400
-        assert "is no film of this folder" in answer.get_json()["error"]
+        assert "is not a film of this folder" in answer.get_json()["error"]
     assert page.post(name, state(HIPS)).status_code == 400
 
 
@@ -114,7 +114,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
-def test_a_name_that_is_no_text_is_refused(tmp_path):
+def test_a_name_that_is_not_utf8_is_refused(tmp_path):
     films_in(tmp_path)
     (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(film())
     with pytest.raises(DatasetError, match="is not UTF-8: rename it"):
@@ -140,11 +140,11 @@ def test_a_change_from_another_origin_is_refused(session, page, origin):
 
 
 @pytest.mark.parametrize("mime", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-def test_what_a_form_of_another_site_could_send_is_refused(page, mime):
+def test_content_types_that_other_sites_can_send_are_refused(page, mime):
     assert page.post("1.png", json.dumps(state(HIPS)), content_type=mime).status_code == 415
 
 
-def test_who_does_not_have_the_key_sees_nothing(session, page):
+def test_without_the_key_nothing_is_shown(session, page):
     stranger = PageClient(session)
     stranger.client.delete_cookie("hipdet_8000", domain="127.0.0.1")
     for path in ("/api/overview", "/api/picture?name=1.png", "/page/main.js"):
@@ -166,7 +166,7 @@ def test_the_key_becomes_a_cookie_that_other_sites_cannot_use(session):
 
 
 @pytest.mark.parametrize("path", ["/", "/page/main.js", "/api/film?name=1.png", "/api/nothing"])
-def test_pages_of_other_sites_learn_and_load_nothing(page, path):
+def test_pages_of_other_sites_can_load_nothing(page, path):
     headers = page.get(path).headers
     assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'")
     assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
@@ -199,7 +199,7 @@ def test_malformed_changes_are_refused(session, page, content, status):
     assert session.store.entry("1.png").revision == 0
 
 
-def test_of_two_tabs_the_later_one_is_told(page):
+def test_the_later_of_two_tabs_gets_a_conflict(page):
     assert page.post("1.png", state(HIPS)).get_json()["revision"] == 1
     answer = page.post("1.png", state(HIPS[:1]))  # made from revision 0 too
     assert answer.status_code == 409

@@ -1,4 +1,4 @@
-"""The command: what it prints and writes, and what it says of bad input."""
+"""hipdet anchors: what it prints and writes, and its messages for bad input."""
 
 import json
 
@@ -54,7 +54,7 @@ def test_everything_is_written(run, write, tmp_path):
     assert (status, err) == (0, "")
     assert "Recommended: grid 7, 6 scales 0.7 1.0 1.3 1.6 1.9 2.2, 294 anchors" in out
     assert "Rejected:" in out
-    assert "then: hipdet train work_dirs/anchors/hips/ssd_hips.py" in out
+    assert "next: hipdet train work_dirs/anchors/hips/ssd_hips.py" in out
     folder = tmp_path / "work_dirs/anchors/hips"
     plan = json.loads((folder / "anchor_plan.json").read_text())
     assert plan["anchors"] == dict(
@@ -116,7 +116,7 @@ def test_options(run, write, tmp_path):
 def test_without_validation_it_says_so(run, write):
     write("a.json", build_label_coco(HIPS))
     _, out, _ = run("a.json", "--out", "out")
-    assert "No file for validation: divide the films with hipdet split" in out
+    assert "No file for validation: split the films with hipdet split" in out
 
 
 def changed(**changes):
@@ -164,7 +164,7 @@ def test_bad_content(run, write, tmp_path, content, words):
         (["a.json", "--grids", "seven"], "'seven': expected a grid such as 7"),
         (["a.json", "--coverage", "99"], "'99': expected a share above 0, up to 1"),
         (["a.json", "--base", "configs/none.py"], "configs/none.py: no such config"),
-        (["a.json", "--base", "other.py"], "other.py: anchors go into a config with a ResNet and a HipSSDHead"),
+        (["a.json", "--base", "other.py"], "other.py: expected a config with a ResNet and a HipSSDHead"),
         (
             ["a.json", "--base", "configs/hip_roi_small.py", "--grids", "56"],
             "on 448 px reduced by 2: a ResNet of 3 stages offers",

@@ -1,4 +1,4 @@
-"""hipdet annotate from the command line, and the road from its labels to what can be trained on."""
+"""hipdet annotate and agree from the command line, and the way from labels to training files."""
 
 import csv
 import json
@@ -38,7 +38,7 @@ def label(folder, annotator="alice", **changes):
         (["empty"], "no films, expected JPEG, PNG, TIFF, BMP or DICOM files"),
         (["films", "--rois", "0"], "--rois 0: expected a number from 1 to 50, or any"),
         (["films", "--annotator", "../alice"], "--annotator '../alice': expected letters"),
-        (["films", "--classes", "hip", "hip"], "--classes hip hip: expected names, each once"),
+        (["films", "--classes", "hip", "hip"], "--classes hip hip: expected different names"),
         (["films", "--labels", "none.xml"], "none.xml: no such file or folder: check the path"),
         (["films", "--model", "none.onnx"], "error: "),
         (["films", "--port", "99999"], "--port 99999: expected 1 to 65535, or 0 for a free one"),
@@ -74,7 +74,7 @@ def test_a_session_says_what_it_has_and_ends_on_interrupt(tmp_path):
     assert "3 new" in stop(other)
 
 
-def test_old_labels_are_taken_over_once(tmp_path):
+def test_old_labels_are_imported_once(tmp_path):
     films_in(tmp_path / "films", 2)
     label(tmp_path / "films", "old", _1=state(HIPS), _2=state(HIPS[:1]))
     labels = tmp_path / "films/labels/old.json"
@@ -91,7 +91,7 @@ def test_old_labels_are_taken_over_once(tmp_path):
     assert len((tmp_path / "films/labels/new.journal").read_text().splitlines()) == 2
 
 
-def test_a_coco_file_that_cannot_be_written_is_said_at_the_end(tmp_path):
+def test_a_coco_file_that_cannot_be_written_is_reported_at_the_end(tmp_path):
     films_in(tmp_path / "films", 1)
     (tmp_path / "films/labels/alice.json").mkdir(parents=True)  # nothing can take its place
     process, _ = start_tool(tmp_path / "films", "--annotator", "alice")
@@ -101,7 +101,7 @@ def test_a_coco_file_that_cannot_be_written_is_said_at_the_end(tmp_path):
     assert complaints.startswith("error: alice.json is not up to date: ")
 
 
-def test_the_road_to_training(tmp_path):
+def test_the_way_to_training(tmp_path):
     """Two annotators, agreement, conversion with the exclusions, validation, split."""
     films_in(tmp_path / "films", 6)
     moved = [[edge + 2 for edge in box] for box in HIPS]

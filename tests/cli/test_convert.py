@@ -1,4 +1,4 @@
-"""The converters of films and label files as a user runs them."""
+"""hipdet convert as a user runs it."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def test_folder_of_any_roi(tmp_path):
 
 
 def test_ignored_boxes_of_a_coco_file_stay_ignored(tmp_path):
-    """Turned upright and scaled as ROIs are, and counted nowhere: not among --rois either."""
+    """They are rotated upright and scaled as ROIs are, but not counted, not even for --rois."""
     write(tmp_path / "hips/1.jpg", film(200, 300, "JPEG", 6))  # 300x200 upright
     write(tmp_path / "hips/2.jpg", film(300, 200, "JPEG"))
     boxes = [(1, [40, 100, 30, 30], {}), (1, [100, 200, 60, 30], dict(ignore=1)), (2, [10, 20, 40, 40], {})]
@@ -172,7 +172,7 @@ def test_bad_input(tmp_path, arguments, message):
 @pytest.mark.slow
 @pytest.mark.parametrize(("kill", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_interrupted_and_run_again(tmp_path, kill, status):
-    """No annotations before all is done; the copies that were made stay."""
+    """Annotations are written last, and copies that were made are kept."""
     rows = []
     for number in range(60):
         write(tmp_path / f"films/{number:03}.png", film(1500, 1200, "PNG", None, number))
@@ -208,7 +208,7 @@ def test_help(tmp_path):
     assert "hipdet convert oaih data/OAI" in done.stdout
 
 
-def test_a_reader_that_has_seen_enough(tmp_path):
+def test_a_closed_pipe_is_no_error(tmp_path):
     make_cgoa(tmp_path / "CGOA")
     command = f"{sys.executable} -m hipdet convert cgoa CGOA | true"
     done = subprocess.run(

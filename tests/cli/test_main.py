@@ -1,4 +1,4 @@
-"""``hipdet COMMAND``: the table of commands, what each needs, and what it says where that is missing."""
+"""``hipdet COMMAND``: the table of commands, the extras that each needs, and the message if one is missing."""
 
 import os
 import re
@@ -42,7 +42,7 @@ def test_help_has_examples_of_the_command(tmp_path, command):
     assert re.search(rf"^examples:\n  (\w+=\S+ )*hipdet {command.name} ", done.stdout, re.MULTILINE)
 
 
-def test_overview_lists_the_commands_in_the_order_of_the_road():
+def test_overview_lists_the_commands_in_order():
     listed = re.findall(r"^  ([a-z-]+) {2,}", overview(), re.MULTILINE)
     assert listed == ["command", *(command.name for command in COMMANDS)]
     assert len(listed) == 19
@@ -80,7 +80,7 @@ def test_unknown_command(capsys, name, words):
 
 
 def test_help_is_quick():
-    """In seconds of the processor, which other work on the machine doesn't lengthen; the quickest of five."""
+    """In CPU seconds, which other work on the machine doesn't change; the quickest of five."""
 
     def seconds():
         before = os.times()
@@ -105,7 +105,7 @@ def test_without_its_extra_a_command_says_which_line_installs_it(tmp_path, comma
 
 
 def test_what_one_option_needs(tmp_path):
-    """A command that runs without an extra says so where one of its options doesn't."""
+    """A command that runs without an extra names it if one of its options needs it."""
     code = (
         "import hipdet.cli.main as main; main.find_spec = lambda name: None; main.require(['mm'], 'browse --augmented')"
     )
@@ -130,7 +130,7 @@ def test_old_names_remain_for_one_version(tmp_path, name):
     done = run_python("-c", code, cwd=tmp_path)
     assert done.returncode == 0
     assert f"usage: hipdet {name}" in done.stdout
-    assert done.stderr == f"hipdet-{name} goes with the next version: type hipdet {name}\n"
+    assert done.stderr == f"hipdet-{name} will be removed in the next version: use hipdet {name}\n"
     assert f"hipdet-{name}=hipdet.cli.main:hipdet_{name}" in (REPOSITORY / "setup.py").read_text()
 
 
@@ -155,7 +155,7 @@ SLURM = [
 
 @pytest.mark.parametrize(("name", "arguments", "started"), SLURM)
 def test_slurm_scripts(tmp_path, name, arguments, started):
-    """With an srun that notes what it is given, as there is no Slurm here."""
+    """With an srun that records its arguments, as there is no Slurm here."""
     script = f"slurm_{name}.sh"
     (tmp_path / "srun").write_text(SRUN)
     (tmp_path / "srun").chmod(0o755)

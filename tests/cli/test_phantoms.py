@@ -26,7 +26,7 @@ def test_films_table_and_resuming(tmp_path):
     gone = (folder / "images/oaih_000002.jpg").read_bytes()
     (folder / "images/oaih_000002.jpg").unlink()
     again = run_tool("phantoms", "out", "--films", "oaih=4", "--max-side", 160, "--workers", 1, cwd=tmp_path)
-    assert "2 films made, the others were there" in again.stdout
+    assert "2 films made, the others existed" in again.stdout
     assert (folder / "images/oaih_000002.jpg").read_bytes() == gone
     after = {path.name: path.stat().st_mtime_ns for path in (folder / "images").iterdir()}
     assert after["oaih_000001.jpg"] == before["oaih_000001.jpg"]

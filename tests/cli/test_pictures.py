@@ -1,9 +1,4 @@
-"""hipdet gallery as users run it: a test, predictions with and without labels, sheets and page.
-
-hipdet browse as users run it.
-
-hipdet plot as users run it.
-"""
+"""hipdet gallery, browse and plot as users run them: tests, predictions with and without labels, sheets and pages."""
 
 import json
 import shutil
@@ -61,8 +56,8 @@ def test_predictions_beside_labels(results, phantoms, tmp_path):
     assert [film["flags"] for film in films if "odd" in film["flags"]] == [["odd"]]
 
 
-def test_labels_that_nobody_stands_by_are_not_compared_with(results, phantoms, tmp_path):
-    """hipdet annotate has unfinished films in its file, as alice.json."""
+def test_unfinished_and_excluded_labels_are_not_compared_with(results, phantoms, tmp_path):
+    """A file of hipdet annotate, such as alice.json, contains unfinished films."""
     coco = json.loads((phantoms / "annotations/cgoa.json").read_text())
     for image, status in zip(coco["images"], ("incomplete", "unchecked", "unchecked", "done")):
         image["status"] = status
@@ -93,7 +88,7 @@ def test_below(results, phantoms, tmp_path):
     assert done.returncode == 0, done.stderr
     assert Image.open(tmp_path / "low.png").width == 2 * 104
     (tmp_path / "low.png").unlink()
-    # a film with a hip that wasn't found can't be below nothing
+    # no IoU is below 0, not even that of a hip that wasn't found
     good = run(tmp_path, *arguments, "--below", 0, "--out", "low.png")
     assert (good.returncode, "no film of 12 has an ROI with IoU below 0.0" in good.stdout) == (0, True)
     assert not (tmp_path / "low.png").exists()
@@ -121,7 +116,7 @@ main(sys.argv[1:])
 
 
 def test_predictions_need_numpy_and_pillow_only(results, phantoms, tmp_path):
-    """Also, films in which nothing was found are known from the films.json beside."""
+    """Also, films without detections are known from the films.json beside the predictions."""
     shutil.copy(results / "cgoa.json", tmp_path / "predictions.json")
     coco = json.loads((phantoms / "annotations/cgoa.json").read_text())
     extra = dict(coco["images"][0], id=99, file_name=json.loads((results / "oaih.json").read_text())[0]["file_name"])
@@ -157,7 +152,7 @@ def test_several_tables_by_data_set(results, phantoms, tmp_path):
         (["--data-root", "nowhere"], "nowhere: no such folder of films: say where they are with --data-root"),
     ],
 )
-def test_what_can_not_be_done(results, phantoms, tmp_path, arguments, words):
+def test_bad_gallery_arguments(results, phantoms, tmp_path, arguments, words):
     done = run(tmp_path, results / "cgoa.json", "--data-root", phantoms, *arguments)
     assert done.returncode == 2
     assert words in done.stderr
@@ -227,7 +222,7 @@ def test_augmented(phantoms, tmp_path):
         (["list.json", "--augmented", "c.py"], "c.py: no such config"),
     ],
 )
-def test_browse_what_can_not_be_done(tmp_path, arguments, words):
+def test_bad_browse_arguments(tmp_path, arguments, words):
     (tmp_path / "list.json").write_text("[]")
     done = run_browse(tmp_path, *arguments, "--data-root", ".")
     assert done.returncode == 2
@@ -287,7 +282,7 @@ def test_two_inputs(folder, kind, more, width):
         (["iou", "cv/base", "--out", "x.pdf"], "--out x.pdf: expected a name that ends in .png"),
     ],
 )
-def test_what_can_not_be_drawn(folder, arguments, words):
+def test_bad_plot_arguments(folder, arguments, words):
     done = run_plot(folder, *arguments)
     assert done.returncode == 2
     assert words in done.stderr

@@ -91,7 +91,7 @@ def test_files_that_share_patients(tmp_path):
     [
         (["none.json"], "error: none.json: no such file: check the path, or make it with hipdet convert"),
         (["a.json", "sub/a.json"], "two annotation files have the same name"),
-        (["a.json", "--square-tolerance", "nan"], "--square-tolerance nan: expected a part from 0 to 1"),
+        (["a.json", "--square-tolerance", "nan"], "--square-tolerance nan: expected a share from 0 to 1"),
         (["a.json", "--rois", "0"], "'0': expected a number from 1 up, or any"),
         ([], "the following arguments are required"),
     ],

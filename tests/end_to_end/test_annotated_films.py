@@ -1,4 +1,4 @@
-"""From the annotator's file, with a film of every status, to what is trained on."""
+"""From the annotator's file, with a film of every status, to the films of training."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ COUNTED = "3 films are left out: 1 incomplete, 1 unchecked, 1 excluded by the an
 
 
 def annotate(folder, annotator="alice", statuses=("done", "none", "incomplete", "unchecked", "excluded", "new")):
-    """Films 1.png and so on, each labelled as the page would have it."""
+    """Label films 1.png and so on, as the page does."""
     films_in(folder, len(statuses))
     session = open_session(folder, Project(annotator=annotator))
     hips = tuple(Roi(tuple(box), "hip") for box in HIPS)
@@ -52,12 +52,12 @@ def get_films(conversion):
 
 
 def trained_on(folder, ann_file, **settings):
-    """Films of the data set of training, as a config of the recipe builds it, with the number of their boxes."""
+    """Number of boxes by film of the training data set, as a config builds it."""
     init_default_scope("mmdet")
     dataset = Config.fromfile(REPOSITORY / "configs/hip_roi_small.py").train_dataloader.dataset
     dataset.update(data_root=str(folder), ann_file=str(ann_file), **settings)
     (moved,) = [step for step in dataset.pipeline if step.type == "RandomSimilarity"]
-    moved.update(scale=(1.0, 1.0), max_shift=0.0, max_degrees=0.0)  # or a box may leave the film
+    moved.update(scale=(1.0, 1.0), max_shift=0.0, max_degrees=0.0)  # otherwise a box may leave the film
     built = DATASETS.build(dataset)
     for index in range(len(built)):  # through the whole pipeline
         sample = built[index]["data_samples"]
@@ -65,7 +65,7 @@ def trained_on(folder, ann_file, **settings):
     return {Path(film["img_path"]).name: len(film["instances"]) for film in map(built.get_data_info, range(len(built)))}
 
 
-def test_conversion_leaves_out_what_nobody_stands_by(tmp_path):
+def test_conversion_leaves_out_unfinished_and_excluded_films(tmp_path):
     path = annotate(tmp_path)
     made = convert(tmp_path, {"": path})
     assert get_films(made) == {
@@ -81,7 +81,7 @@ def test_conversion_leaves_out_what_nobody_stands_by(tmp_path):
     assert trained_on(tmp_path, "annotations/folder.json") == {"1.png": 2, "2.png": 0}
     asked = convert(tmp_path, {"": path}, unfinished=True, rois=None)
     assert get_films(asked) == {"1.png": 2, "2.png": 0, "3.png": 1, "4.png": 2}
-    assert len(trained_on(tmp_path, "annotations/folder.json")) == 4  # asked for once
+    assert len(trained_on(tmp_path, "annotations/folder.json")) == 4  # --with-unfinished was given to convert
 
 
 def test_training_on_the_file_itself(tmp_path, caplog):
@@ -98,7 +98,7 @@ def test_training_on_the_file_itself(tmp_path, caplog):
         trained_on(tmp_path / "none", only)
 
 
-def test_splits_and_anchors_go_by_the_same_rule(tmp_path):
+def test_splits_and_anchors_use_the_same_rule(tmp_path):
     path = annotate(tmp_path, statuses=("done", "done", "done", "none", "incomplete", "unchecked", "excluded"))
     (parts,) = split_files([path], Division({"val": 0.4}), tmp_path / "split")
     assert sorted(image["file_name"] for part in parts.files.values() for image in part["images"]) == [
@@ -113,7 +113,7 @@ def test_splits_and_anchors_go_by_the_same_rule(tmp_path):
     assert len(LabelledSet.read(path, unfinished=True).rois) == 6 + 1 + 2
 
 
-def test_a_part_without_roi_is_said(tmp_path):
+def test_a_part_without_roi_is_reported(tmp_path):
     path = annotate(tmp_path, statuses=("none", "done"))
     notes = [split_files([path], Division({"val": 0.5}, seed=seed), tmp_path)[0].notes for seed in range(4)]
     assert {note[0].partition(":")[0] for note in notes} == {
@@ -126,7 +126,7 @@ def test_a_part_without_roi_is_said(tmp_path):
     [
         ("done", "done", "exclude", 2, None),
         ("none", "none", "exclude", 0, None),
-        ("done", "unchecked", "exclude", 2, None),  # old labels are nobody's reading
+        ("done", "unchecked", "exclude", 2, None),  # unchecked labels aren't a reading
         ("unchecked", "done", "exclude", 2, None),
         ("incomplete", "done", "exclude", 2, None),
         ("unchecked", "incomplete", "exclude", None, "unchecked: nobody has looked at its labels"),
@@ -144,7 +144,7 @@ def test_two_annotators(tmp_path, alice, bob, disagreement, taken, reason):
     assert {each.name: each.reason for each in made.exclusions}.get("2.png") == reason
 
 
-def test_a_label_file_without_boxes_is_a_record_and_no_label_file_is_none(tmp_path):
+def test_a_label_file_without_boxes_is_a_label_and_a_missing_one_is_not(tmp_path):
     films_in(tmp_path, 3)
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/classes.txt").write_text("hip\n")
@@ -153,13 +153,13 @@ def test_a_label_file_without_boxes_is_a_record_and_no_label_file_is_none(tmp_pa
     made = convert(tmp_path, {"": tmp_path / "labels"}, rois=None)
     assert get_films(made) == {"1.png": 1, "2.png": 0}
     assert [(each.name, each.reason) for each in made.exclusions] == [("3.png", "not labelled")]
-    counted = convert(tmp_path, {"": tmp_path / "labels"}, rois=1)  # nobody says that it was looked at
+    counted = convert(tmp_path, {"": tmp_path / "labels"}, rois=1)  # the file doesn't say that it was checked
     assert ("2.png", "number of ROIs is 0, expected 1") in [(each.name, each.reason) for each in counted.exclusions]
 
 
 @pytest.mark.slow
 def test_the_commands(tmp_path):
-    """The road of docs/annotate.md, and each command's option."""
+    """The steps of docs/annotate.md, and the option of each command."""
     films = tmp_path / "films"
     path = annotate(films, statuses=("done", "done", "done", "done", "none", "incomplete", "unchecked", "excluded"))
     arguments = ["folder", "films", "--labels", path, "--exclude", films / "labels/alice.exclude.csv", "--rois", 2]
@@ -181,7 +181,7 @@ def test_the_commands(tmp_path):
         True,
     )  # one ROI of the incomplete film is too few
     done = run_tool("validate", films / "annotations/folder.json", "--data-root", films, "--strict", cwd=tmp_path)
-    assert done.returncode == 0, done.stdout  # a film that was checked and has none needs no look
+    assert done.returncode == 0, done.stdout  # a film that was checked and has none is no fault
     for option, films_there in (([], 5), (["--with-unfinished"], 7)):
         done = run_tool("split", path, "--val", 0.4, "--out", "split", *option, cwd=tmp_path)
         assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Bad input to the tools: exit code 2, one clear message, nothing half-written.  Details are tested beside each part."""
+"""Bad input to the tools: exit code 2, one clear message, no partial files.  Details are tested with each part."""
 
 import json
 import shutil
@@ -52,7 +52,7 @@ def truncated_film(data):
 
 
 def garbled_film(data):
-    """Whole by its header and its end, and yet no picture: found when it is read."""
+    """A file with a valid header and end, but no valid pixels: it is found when it is read."""
     content = a_film(data).read_bytes()
     a_film(data).write_bytes(content[:700] + b"\xff\xc4" * 400 + content[-2:])
 

@@ -1,4 +1,4 @@
-"""Folds of phantoms: trained, tested, compared; carried on with; refused."""
+"""hipdet cross-validate on phantoms: training, test, comparison, resuming, and refusals."""
 
 import json
 import shutil
@@ -49,13 +49,13 @@ def test_every_roi_once_and_the_variants_beside_each_other(done, phantoms):
     assert base["gain"] == 0
     assert base["parameters"] == once["parameters"]
     assert once["gain"] == pytest.approx(once["avg_iou"] - base["avg_iou"])
-    # same folds and seed: the second pass plays no part in training
+    # same folds and seed: the second pass isn't used in training
     weights = [(folder / f"out/{name}/fold1/epoch_2.pth").stat().st_size for name in ("base", "once")]
     assert weights[0] == pytest.approx(weights[1], rel=0.01)
     assert (folder / "out/calibration.png").stat().st_size > 5000
 
 
-def test_it_carries_on(done, phantoms, tmp_path):
+def test_it_resumes(done, phantoms, tmp_path):
     shutil.copytree(done[0] / "out", tmp_path / "out")
     shutil.rmtree(tmp_path / "out/base/fold1")
     kept = tmp_path / "out/base/fold0/epoch_2.pth"
@@ -79,7 +79,7 @@ def test_other_settings_are_refused(done, phantoms):
         (["--ann", "none.json"], "--ann none.json: no such file"),
         (["--folds", 1], "expected at least 2 folds"),
         (["--variant", "../x"], "variant '../x': expected a name of letters"),
-        (["--variant", "base", "model.passes=(1,)"], "expected each once"),
+        (["--variant", "base", "model.passes=(1,)"], "expected different names"),
         (["--folds", 9], "folds is 9, expected 2 to 4"),
     ],
 )

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def dicoms(phantoms, tmp_path_factory):
-    """The phantoms as 12-bit DICOM films called 001, each in a folder of its own as the OAI's are."""
+    """The phantoms as 12-bit DICOM films called 001, each in its own folder as in the OAI."""
     root = tmp_path_factory.mktemp("dicoms")
     (root / "annotations").mkdir()
     for annotations in (phantoms / "annotations").glob("*.json"):

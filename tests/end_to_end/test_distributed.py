@@ -39,7 +39,7 @@ def test_two_ranks_train(recipe, phantoms, tmp_path):
 
 
 def test_gloo_has_ended_before_the_process(phantoms, tmp_path):
-    """A rank that ended under gloo's running threads aborted in one of eight runs (SIGABRT), after its training."""
+    """A rank that exited while threads of gloo were running aborted (SIGABRT) in one of eight runs, after training."""
     options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=3", "train_cfg.val_interval=3"]
     arguments = ["train", "configs/hip_ssd_exp3.py", "--launcher", "pytorch", "--data-root", str(phantoms), *options]
     script = tmp_path / "threads.py"

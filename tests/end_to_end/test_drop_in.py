@@ -18,7 +18,7 @@ from tool_runs import SMALL, mmcv_is_lite
 
 CONFIG = REPOSITORY / "configs/hip_ssd_exp3.py"
 MMDET_TOOLS = Path(mmdet.__file__).parent / ".mim/tools"
-# what a script that imports mmdet before hipdet is run by: nothing, with compiled mmcv
+# arguments that run a script which imports mmdet before hipdet: none with compiled mmcv
 MMDET_FIRST = ["-m", "hipdet.mmcv_lite"] if mmcv_is_lite() else []
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def installed():
 
 
 def run(*command, cwd, data_root):
-    """A process that knows hipdet only as an installed package."""
+    """Run a process that finds hipdet only as an installed package."""
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     env.update(HIPDET_DATA=str(data_root), OMP_NUM_THREADS="1")
     return subprocess.run(
@@ -41,7 +41,7 @@ def run(*command, cwd, data_root):
 
 
 def test_mims_copy_of_configs_and_tools(phantoms, tmp_path):
-    """``pip install .`` brings them to where ``mim search``, ``mim train`` and ``mim test`` look."""
+    """``pip install .`` copies them to where ``mim search``, ``mim train`` and ``mim test`` look for them."""
     mim = Path(sysconfig.get_paths()["purelib"]) / "hipdet/.mim"
     if not mim.is_dir():
         pytest.skip("an editable install has none")
@@ -125,7 +125,7 @@ def test_init_detector_and_inference_detector(deployed):
     for film in films:
         found = inference_detector(model, str(film)).pred_instances
         assert_plausible(found.bboxes.numpy(), found.scores.numpy(), film)
-    # an array, as someone else's pipeline hands it over; last, as mmdet then changes the model's own pipeline for good
+    # an array, as other pipelines pass it; last, as mmdet then changes the pipeline of the model permanently
     by_file = inference_detector(model, str(films[0])).pred_instances
     pixels = np.repeat(read_radiograph(films[0])[..., None], 3, axis=2)
     by_array = inference_detector(model, pixels).pred_instances
@@ -145,7 +145,7 @@ def test_det_inferencer(deployed, tmp_path):
 
 @pytest.mark.parametrize("before", ["", "import mmengine; "], ids=["first", "after mmengine"])
 def test_the_package_alone_registers_nothing_and_its_plugin_does(tmp_path, phantoms, before):
-    """It takes the place of ``imports=['hipdet']``, which no longer registers."""
+    """The plugin replaces ``imports=['hipdet']``, which no longer registers anything."""
     registered = "from mmdet.registry import MODELS; print(MODELS.get('HipSSDHead'))"
     import_plugin = f"{before}import hipdet; import sys; print('hipdet.plugin' in sys.modules); import hipdet.plugin"
     done = run("-c", f"{import_plugin}; {registered}", cwd=tmp_path, data_root=phantoms)

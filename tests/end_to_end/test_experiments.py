@@ -39,7 +39,7 @@ def straight(phantoms, tmp_path_factory):
 
 
 def tables(out):
-    """Both tables without what differs from run to run: the seconds of the clock."""
+    """Both tables, without the seconds, which differ from run to run."""
     found = [json.loads((out / f"table{number}.json").read_text()) for number in (2, 3)]
     for table in found:
         for run in table["runs"]:
@@ -72,7 +72,7 @@ def test_one_training_for_each_training_set(straight):
     assert "experiment 1, seed 0" in done.stderr  # the progress line
 
 
-def test_figures_are_those_of_the_test_tool(straight, phantoms, tmp_path):
+def test_metrics_are_those_of_hipdet_test(straight, phantoms, tmp_path):
     out, _ = straight
     trained = out / "seed0/exp7"
     done = run_tool("test", trained / "config.py", trained / "epoch_3.pth", "--work-dir", tmp_path, cwd=tmp_path)
@@ -93,7 +93,7 @@ def test_killed_in_the_second_training_and_run_again(straight, phantoms, tmp_pat
         assert process.poll() is None
         assert time.time() < deadline
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)  # the training it started ends by itself
+    os.kill(process.pid, signal.SIGKILL)  # the training that it started ends by itself
     process.wait()
     first = tmp_path / "out/seed0/exp1"
     before = {path: path.stat().st_mtime_ns for path in first.rglob("*")}
@@ -105,7 +105,7 @@ def test_killed_in_the_second_training_and_run_again(straight, phantoms, tmp_pat
     assert {path: path.stat().st_mtime_ns for path in first.rglob("*")} == before  # not even touched
     assert "experiment 1 on gis" in again.stdout
     assert again.stdout.count("done before") == 1
-    assert log.read_text().count("Epoch(train) [1][1/3]") == 1  # resumed, not begun anew
+    assert log.read_text().count("Epoch(train) [1][1/3]") == 1  # resumed, not started again
     assert tables(tmp_path / "out") == tables(straight[0])
 
 
@@ -143,7 +143,7 @@ def test_two_seeds_on_two_ranks(phantoms, tmp_path):
 
 
 def test_real_films_as_the_test_set(shared, straight, phantoms, tmp_path):
-    """On trainings that are done: only tested again."""
+    """With finished trainings, which are only tested again."""
     films = shared / "data/fracatlas_hips"
     made = run_tool("convert", "fracatlas", films, "--out", tmp_path / "fracatlas", cwd=tmp_path)
     assert made.returncode == 0, made.stderr

@@ -1,7 +1,4 @@
-"""A published model is used like the checkpoint it was made of.
-
-hipdet export: what it writes, and what it refuses.
-"""
+"""hipdet publish and export: published models are used like their checkpoints; what is written, and what is refused."""
 
 import json
 import os
@@ -28,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def published(trained, tmp_path_factory):
-    """The published files of the small training, and what the tool said."""
+    """The published files of the small training, and the finished process."""
     out = tmp_path_factory.mktemp("published")
     done = run_tool("publish", trained[0] / "epoch_4.pth", "--out", out, cwd=out)
     assert done.returncode == 0, done.stderr
@@ -45,12 +42,12 @@ def test_small_and_of_the_same_weights(trained, recipe, published):
         assert found["meta"]["measured"][0]["ann_file"] == "cgoa_oaih_val.json"
         assert path.stat().st_size < 0.6 * (trained[0] / "epoch_4.pth").stat().st_size
     assert " MB" in published[2].stdout
-    assert "figures of cgoa_oaih_val.json" in published[2].stdout
+    assert "metrics of cgoa_oaih_val.json" in published[2].stdout
 
 
 def test_no_path_of_this_machine(trained, phantoms, published):
     straight = read_checkpoint(trained[0] / "epoch_4.pth")["meta"]["cfg"]
-    assert str(phantoms) in straight  # there is something to take out
+    assert str(phantoms) in straight  # there is something to remove
     assert str(trained[0]) in straight
     for path in (*published[:2], next(published[0].parent.glob("*.json"))):
         content = path.read_bytes()
@@ -100,12 +97,12 @@ def test_a_deployment_with_a_config_of_its_own(trained, recipe, phantoms, publis
     assert torch.equal(found[0], found[2])
 
 
-INSTALL = "from hipdet import mmcv_lite; mmcv_lite.install()"  # and what registers stands in the file
+INSTALL = "from hipdet import mmcv_lite; mmcv_lite.install()"  # and the file names the plugin
 
 
 @pytest.mark.parametrize(("suffix", "first"), [(".pth", INSTALL), (".safetensors", "import hipdet.plugin")])
 def test_a_fresh_process(published, tmp_path, suffix, first):
-    """Nothing is registered yet, other than in this one."""
+    """Nothing is registered in it yet, unlike in this process."""
     path = next(path for path in published[:2] if path.suffix == suffix)
     code = f"{first}; from mmdet.apis import DetInferencer; model = DetInferencer(weights={str(path)!r}, device='cpu').model"
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}

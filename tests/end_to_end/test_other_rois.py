@@ -1,6 +1,6 @@
-"""From label files to a trained detector where the ROIs aren't hips: one heart, two lungs twice as high as wide, both.
+"""From label files to a trained detector for other ROIs than hips: one heart, two lungs twice as high as wide, both.
 
-Films that are recorded as having no ROI, in training and in tests.
+Also films that are recorded as having no ROI, in training and in tests.
 """
 
 import csv
@@ -83,7 +83,7 @@ def test_from_labels_to_a_detector(chests, tmp_path, classes, rois, generator):
 
 
 def test_two_files_and_no_validation(chests, tmp_path):
-    """Trains on both; there is nothing to test on, and the tool says so."""
+    """It trains on both; there are no films to test on, and the tool says so."""
     ok("convert", "folder", chests, "--rois", 3, "--source", "chest", "--out", "data", cwd=tmp_path)
     ok("split", "data/chest.json", "--folds", 2, cwd=tmp_path)
     halves = ["data/chest_fold0_test.json", "data/chest_fold1_test.json"]
@@ -98,7 +98,7 @@ def test_two_files_and_no_validation(chests, tmp_path):
 
 
 def emptied(path, films):
-    """Take the boxes of the last `films` films away: they were looked at and have none."""
+    """Remove the boxes of the last `films` films, which then have no ROI."""
     coco = json.loads(path.read_text())
     coco["images"] = coco["images"][:2] + coco["images"][-films:]
     kept = {image["id"] for image in coco["images"][:2]}
@@ -106,8 +106,8 @@ def emptied(path, films):
     path.write_text(json.dumps(coco))
 
 
-def test_they_are_trained_and_tested_on(recipe, phantoms, tmp_path):
-    """One film a batch: some batches hold no ROI at all."""
+def test_films_without_roi_are_trained_and_tested_on(recipe, phantoms, tmp_path):
+    """One film per batch: some batches have no ROI at all."""
     (tmp_path / "annotations").mkdir()
     for part, films in (("train", 3), ("val", 1)):
         source = phantoms / f"annotations/cgoa_oaih_{part}.json"

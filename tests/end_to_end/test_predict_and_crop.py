@@ -1,4 +1,4 @@
-"""From a folder of films to crops, as a hospital server runs it: without torch, mm*, OpenCV or scipy."""
+"""From a folder of films to crops, as on a hospital server: without torch, mm*, OpenCV or scipy."""
 
 import csv
 import json
@@ -37,7 +37,7 @@ main(sys.argv[1:])
 
 
 def light(name, *arguments, cwd):
-    """A command in an interpreter where only the base of hipdet can be imported."""
+    """Run a command with only the base dependencies of hipdet."""
     return run_python("-c", LIGHT, name, *arguments, cwd=cwd)
 
 
@@ -128,7 +128,7 @@ def test_ids_and_names_of_a_coco_file(folder, untrained, tmp_path):
     assert (wrong.returncode, "no category 'hip'" in wrong.stderr) == (2, True)
 
 
-def test_an_interrupted_run_leaves_what_is_done_and_carries_on(untrained, tmp_path):
+def test_an_interrupted_run_keeps_its_results_and_continues(untrained, tmp_path):
     (tmp_path / "films").mkdir()
     for number in range(150):
         Image.fromarray(noise(450, 400, number)).save(tmp_path / f"films/{number:03d}.png", compress_level=1)
@@ -162,13 +162,13 @@ def test_an_interrupted_run_leaves_what_is_done_and_carries_on(untrained, tmp_pa
     [
         (["none.jpg"], "none.jpg: no such file"),
         (["films/*.xyz"], "no film matches this pattern"),
-        ([], "name films, or a COCO file"),
+        ([], "expected either films, or a COCO file"),
         (["--ann", "a.json"], "--ann needs --data-root"),
-        (["a.jpg", "--model", "a.onnx", "--weights", "b.pth"], "name either --model, or --config and --weights"),
+        (["a.jpg", "--model", "a.onnx", "--weights", "b.pth"], "expected either --model, or --config and --weights"),
         (["a.jpg", "--rois", "0"], "--rois: number of ROIs 0, expected a number"),
     ],
 )
-def test_nothing_usable(arguments, message, untrained, tmp_path):
+def test_bad_arguments(arguments, message, untrained, tmp_path):
     if "--model" not in arguments:
         arguments = [*arguments, "--model", untrained.onnx]
     done = light("predict", *arguments, cwd=tmp_path)

@@ -1,9 +1,4 @@
-"""The road of a user: train, test, look.
-
-Resuming: exact, and after a kill.
-
-Batches larger than memory, and other batch sizes than the recipe's.
-"""
+"""Train, test and draw as a user does; exact resuming, also after a kill; gradient accumulation and other batch sizes."""
 
 import csv
 import json
@@ -49,10 +44,10 @@ def test_checkpoints_load_safely(trained, recipe):
     assert first == (["bbox_head"] if recipe.name == "hip_ssd_exp3" else ["backbone", "bbox_head", "refiner"])
 
 
-def test_test_writes_figures_rois_and_a_gallery(trained, recipe, phantoms, tmp_path):
+def test_test_writes_metrics_rois_and_a_gallery(trained, recipe, phantoms, tmp_path):
     work_dir, _ = trained
     options = ["--cfg-options", *recipe.small]
-    # a tester has the test films and nothing to train on
+    # whoever tests has only the test films
     (tmp_path / "data/annotations").mkdir(parents=True)
     shutil.copy(phantoms / "annotations/gis.json", tmp_path / "data/annotations")
     shutil.copytree(phantoms / "gis", tmp_path / "data/gis")
@@ -180,7 +175,7 @@ def train(phantoms, folder, *options, flags=()):
 
 @pytest.mark.parametrize("recipe", RECIPES[:1], indirect=True)
 def test_gradient_accumulation(phantoms, trained, tmp_path):
-    """Four batches of 4 films make one step: Adam's state counts one step of the last stage where there were four."""
+    """Four batches of 4 films make one step: Adam's state has one step of the last stage instead of four."""
     log = train(phantoms, tmp_path / "w", "optim_wrapper.accumulative_counts=4")
     assert "[1][4/4]" in log
     (steps,) = {int(s["step"]) for s in read_checkpoint(tmp_path / "w/epoch_3.pth")["optimizer"]["state"].values()}
@@ -190,7 +185,7 @@ def test_gradient_accumulation(phantoms, trained, tmp_path):
 
 
 def test_auto_scale_lr(phantoms, tmp_path):
-    """The batch is 4, the recipe's 16: a quarter of the rate, in every layer group and after resuming too."""
+    """The batch is 4, the config's 16: a quarter of the rate, in every layer group, also after resuming."""
     train(phantoms, tmp_path / "w", flags=["--auto-scale-lr"])
     groups = read_checkpoint(tmp_path / "w/epoch_3.pth")["optimizer"]["param_groups"]
     assert [group["initial_lr"] for group in groups] == pytest.approx([0.01 / 4, 0.001 / 4, 0.0001 / 4])

@@ -1,6 +1,6 @@
-"""Each of the ten true configs, ResNet-101 and all: built, trained one step, and asked for boxes.
+"""The ten configs of the paper at full size: built, trained for one step, and run for boxes.
 
-The members of the recommended family beside medium, which differ from it in size and in where they begin.
+Also the recommended configs other than medium, which differ from it in size and in their initial weights.
 """
 
 import json
@@ -80,7 +80,7 @@ GROUPS = {
 
 
 @pytest.mark.parametrize("name", FAMILY)
-def test_train_carry_on_and_test(name, phantoms, tmp_path):
+def test_train_resume_and_test(name, phantoms, tmp_path):
     config = f"configs/{name}.py"
     for epochs, resume in ((2, []), (3, ["--resume"])):
         options = ["--cfg-options", *FAMILY[name], f"train_cfg.max_epochs={epochs}", "train_cfg.val_interval=3"]
@@ -96,7 +96,7 @@ def test_train_carry_on_and_test(name, phantoms, tmp_path):
     assert json.loads((tmp_path / "run/test_report.json").read_text())["figures"]["roi/num_rois"] == 12
 
 
-def test_without_a_network_the_way_out_is_named(phantoms, tmp_path):
+def test_without_a_network_the_remedy_is_named(phantoms, tmp_path):
     missing = [
         f"{part}.init_cfg.checkpoint={tmp_path}/resnet18.pth" for part in ("model.backbone", "model.refiner.backbone")
     ]

@@ -15,7 +15,7 @@ MODEL = "configs/hip_roi_small.py", REPOSITORY / "hipdet/weights/hip_roi_small.s
 
 @pytest.fixture(scope="module")
 def tall(phantoms, tmp_path_factory):
-    """Every phantom with black rows below it, 1.4 times as high as wide."""
+    """Every phantom, extended by black rows at the bottom to 1.4 times its width."""
     pytest.importorskip("safetensors")
     root = tmp_path_factory.mktemp("tall")
     films = dict(images=[], annotations=[])
@@ -52,7 +52,7 @@ def plain_and_averaged(tall, tmp_path_factory):
     return metrics(folder / "plain"), metrics(folder / "averaged")
 
 
-def test_two_looks_are_no_worse_than_one(plain_and_averaged):
+def test_averaging_is_no_worse_than_one_pass(plain_and_averaged):
     plain, averaged = plain_and_averaged
     assert plain["roi/num_rois"] == averaged["roi/num_rois"] == 52
     assert averaged["roi/avg_iou"] > plain["roi/avg_iou"] - 0.005

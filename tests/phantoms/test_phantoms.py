@@ -1,7 +1,4 @@
-"""Films and labels of the phantom: exactly known, within the paper's ranges, the same every time.
-
-Chest phantoms: other ROIs than hips.
-"""
+"""Phantom films and labels are exactly known, within the paper's ranges, and reproducible; chests have other ROIs."""
 
 import numpy as np
 import pytest
@@ -66,7 +63,7 @@ def test_box_is_1_8_heads_about_the_centre_of_the_head():
 
 
 @pytest.mark.parametrize("index", [0, 3, 8])
-def test_the_label_stands_where_bone_is_drawn(index):
+def test_the_label_is_where_bone_is_drawn(index):
     plan = plan_film("gis", index, max_side=400)
     depths = expose(plan, np.random.default_rng(0))
     bone = depths.bone + depths.metal
@@ -111,7 +108,7 @@ def test_films_of_a_patient():
 
 @pytest.mark.parametrize("arguments", [("mri", 0), ("gis", -1), ("gis", 0, -1), ("gis", 0, 0, 8)])
 def test_bad_arguments(arguments):
-    with pytest.raises(ValueError, match=r"unknown source|start at 0"):
+    with pytest.raises(ValueError, match=r"unknown source|expected at least 0, 0 and 32 px"):
         plan_film(*arguments)
 
 
@@ -127,7 +124,7 @@ def test_one_heart_and_two_lungs_on_the_film():
         assert left[2] < right[0]  # the lungs don't overlap, picture-left first
 
 
-def test_shapes():
+def test_shapes_of_chest_boxes():
     sides = np.array([plan.boxes[:, 2:] - plan.boxes[:, :2] for plan in PLANS])
     np.testing.assert_allclose(sides[:, 0, 0], sides[:, 0, 1])  # the heart's box is a square
     aspects = sides[:, 1:, 1] / sides[:, 1:, 0]
@@ -148,12 +145,12 @@ def test_lungs_are_dark_and_the_heart_is_bright(index):
     assert middle > lung + 15
 
 
-def test_the_same_every_time():
+def test_chests_are_reproducible():
     np.testing.assert_array_equal(render_chest(plan_chest(3, 1, 128)), render_chest(plan_chest(3, 1, 128)))
     assert not np.array_equal(plan_chest(3, 1).boxes, plan_chest(3, 2).boxes)
 
 
-def test_size():
+def test_size_of_chests():
     plan = plan_chest(0, max_side=200)
     assert max(plan.width, plan.height) == 200
     np.testing.assert_allclose(plan.boxes / 200, plan_chest(0, max_side=400).boxes / 400, atol=0.01)

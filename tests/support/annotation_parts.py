@@ -1,4 +1,4 @@
-"""Parts of an annotation session for its tests: films, a detector of known squares, a running server."""
+"""Parts of an annotation session for tests: films, a detector of known boxes, a running server."""
 
 import re
 import signal
@@ -46,7 +46,7 @@ def state(boxes=(), revision=0, exclude=None, unsure=False, checked=True, label=
 
 
 def detector(boxes=HIPS, scores=(0.9, 0.8), flags=lambda path: (), error=lambda path: None):
-    """Detects `boxes` on every film."""
+    """A detector that finds `boxes` on every film."""
 
     def detect(paths):
         for path in paths:
@@ -67,7 +67,7 @@ def open_session(folder, project=None, detect=None, out=None):
 
 @contextmanager
 def served(folder, **options):
-    """A session in this process behind a real server: its address and itself."""
+    """A session in this process behind a real server; yields the address and the session."""
     session = open_session(folder, **options)
     server, address = bind(session, 0)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -81,7 +81,7 @@ def served(folder, **options):
 
 
 class PageClient:
-    """Asks the application as the page does, without a network."""
+    """Sends requests to the application as the page does, without a network."""
 
     def __init__(self, session):
         self.guard = Guard()
@@ -100,7 +100,7 @@ class PageClient:
 
 
 def start_tool(folder, *arguments):
-    """hipdet annotate as a process of its own: the process and the page's address."""
+    """Start hipdet annotate; returns its process and the address of the page."""
     command = [sys.executable, "-m", "hipdet", "annotate", folder, "--no-browser", *arguments]
     environment = of_checkout()
     process = subprocess.Popen(
@@ -116,7 +116,7 @@ def start_tool(folder, *arguments):
 
 
 def kill(process):
-    """As the power cut does."""
+    """Kill the process, as a power cut would."""
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()

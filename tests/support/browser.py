@@ -9,7 +9,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def start_browser():
-    """Headless Chromium that notes every request; skips the test where there is none."""
+    """Headless Chromium that logs every request; skips the test if there is no Chromium."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: pip install 'hipdet[test]'")
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     driver = shutil.which("chromedriver")
@@ -24,7 +24,7 @@ def start_browser():
 
 
 def requests_of(browser):
-    """Addresses that pages have asked for since the last call, pictures inside the page (data:, blob:) left out."""
+    """Addresses that pages have requested since the last call, except pictures inside the page (data:, blob:)."""
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
     return [address for address in asked if not address.startswith(("data:", "blob:"))]

@@ -1,4 +1,4 @@
-"""Small DICOM films as bytes, written after PS3.5 (encoding) and PS3.10 (file) without pydicom."""
+"""Small DICOM films as bytes, written by PS3.5 (encoding) and PS3.10 (file), without pydicom."""
 
 import io
 import struct
@@ -11,7 +11,7 @@ IMPLICIT, EXPLICIT, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.
 DEFLATED, RLE, JPEG = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.50"
 JPEG_LOSSLESS, JPEG_LS, JPEG_2000 = (f"1.2.840.10008.1.2.4.{number}" for number in (70, 80, 90))
 
-# what must never come out again
+# what must never appear in any output
 PATIENT, NUMBER, DATE = "DOE^JANE", "PID4711", "19570313"
 
 TAGS = {
@@ -63,7 +63,7 @@ def element(group, number, vr, value, order="<", implicit=False, length=None):
 
 
 def elements(values, order="<", implicit=False):
-    """A data set without its pixels: names as in TAGS, numbers and lists of them for US, dicts for sequences of one."""
+    """A data set without its pixels: names as in TAGS, numbers and lists of them for US, dicts for sequences of an item."""
     written = b""
     for name, value in sorted(values.items(), key=lambda item: TAGS[item[0]][:2]):
         group, number, vr = TAGS[name]
@@ -91,7 +91,7 @@ def fragments(*parts):
 
 
 def described(pixels, **changes):
-    """The elements of a film of these pixels; None as a value leaves an element out."""
+    """The elements of a film with these pixels; a value of None omits an element."""
     bits = 8 * pixels.itemsize
     values = dict(
         StudyDate=DATE, PatientName=PATIENT, PatientID=NUMBER, Modality="CR", SamplesPerPixel=1,
@@ -103,7 +103,7 @@ def described(pixels, **changes):
 
 
 def film(pixels, syntax=EXPLICIT, with_preamble=True, data=None, **changes):
-    """A whole file; `data` replaces the bytes of the pixels, fragments() for an encapsulated syntax."""
+    """A complete file; `data` replaces the bytes of the pixels, by fragments() for an encapsulated syntax."""
     order, implicit = (">" if syntax == BIG_ENDIAN else "<"), syntax == IMPLICIT
     native = syntax in (IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED)
     if data is None:
@@ -125,7 +125,7 @@ def jpeg_2000(pixels):
 
 
 def run_length(pixels):
-    """PS3.5 annex G with literal runs alone: the high bytes, then the low ones."""
+    """PS3.5 annex G with literal runs only: the high bytes, then the low ones."""
     segments = []
     for plane in reversed(range(pixels.itemsize)):
         raw = pixels.ravel().view(np.uint8)[plane :: pixels.itemsize].tobytes()

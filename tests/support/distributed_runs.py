@@ -1,4 +1,4 @@
-"""Tools on two gloo ranks of this machine's CPU."""
+"""Tools on two gloo ranks on the CPU of this machine."""
 
 import os
 import socket
@@ -9,14 +9,14 @@ from places import REPOSITORY
 
 
 def free_port():
-    """A port that nobody listens on."""
+    """A port that is free."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return str(free.getsockname()[1])
 
 
 def run_distributed(script, *arguments, cwd):
-    """dist_train.sh or dist_test.sh with two ranks."""
+    """Run dist_train.sh or dist_test.sh."""
     return subprocess.run(
         ["bash", str(REPOSITORY / "tools" / script), *map(str, arguments)],
         cwd=cwd,

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 from PIL import Image
 
-# An upright film whose four quarters differ, 24 high and 40 wide: any wrong turn or mirror shows.
+# An upright film whose four quarters differ, 24 high and 40 wide: any wrong rotation or mirroring shows.
 UPRIGHT = np.kron(np.array([[10, 80], [150, 230]], np.uint8), np.ones((12, 20), np.uint8))
 
 

@@ -1,4 +1,4 @@
-"""Small data sets that are built like the real ones: CGOA, OAI as folders and zips, GIS."""
+"""Small data sets with the structure of the real ones: CGOA, OAI as folders and zips, GIS."""
 
 import csv
 import io
@@ -32,7 +32,7 @@ def table(header, *rows):
 
 
 def voc(name, width, height, *boxes):
-    """What LabelImg writes: edges counted from 0, and a path of the annotator's machine."""
+    """A file as LabelImg writes it: edges counted from 0, and a path of the annotator's machine."""
     objects = "".join(
         f"<object><name>hip</name><bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin><xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox></object>"
         for x0, y0, x1, y1 in boxes
@@ -44,7 +44,7 @@ def voc(name, width, height, *boxes):
 
 
 def make_cgoa(root: Path) -> Path:
-    """Eight films: a pair, one with a fracture, a normal one turned by EXIF, one read by two people, and so on."""
+    """Eight films: a pair, one with a fracture, a normal one rotated by EXIF, one read by two annotators, and so on."""
     films = {
         "0001_pre": (90, 60, None), "0001_post": (90, 60, None), "0002": (80, 60, None), "0003": (60, 90, 6),
         "0004_pre": (90, 60, None), "0004_post": (90, 60, None), "0005": (90, 60, None), "0006": (90, 60, None),
@@ -65,25 +65,25 @@ def make_cgoa(root: Path) -> Path:
     write(root / "labels/RL/0003.xml", voc("0003.jpg", 90, 60, (60, 22, 80, 42), (12, 22, 32, 42)))
     # SC read 0001_post too, the right hip 4 px lower: IoU 20x16 / (2x400 - 320) = 2/3
     write(root / "labels/SC/0001_post.xml", voc("0001_post.jpg", 90, 60, two[0], (60, 24, 80, 44)))
-    # 0005 is SC's alone; the left hip reaches 2 px over the edge
+    # only SC read 0005; the left hip reaches 2 px over the edge
     write(root / "labels/SC/0005.xml", voc("0005.jpg", 90, 60, (0, 20, 18, 40), (60, 20, 80, 40)))
     return root
 
 
 OAI_HEADER = "Folder,ParticipantID,StudyDate,Barcode,StudyDescription,SeriesDescription"
-# visit, participant, date, series, description: 12m and 96m are the paper's; 9000002 comes twice
+# visit, participant, date, series, description: 12m and 96m are the paper's; 9000002 has films of both
 OAI_SERIES = (
     ("00m", "9000001", "20040101", "00100001", "AP Pelvis"),
     ("12m", "9000001", "20050101", "00100002", "AP Pelvis"),
     ("12m", "9000001", "20050101", "00100003", "Bilateral PA Fixed Flexion Knee "),
-    ("12m", "9000002", "20050202", "00100004", "AP Pelvis "),  # with a blank, as it occurs
+    ("12m", "9000002", "20050202", "00100004", "AP Pelvis "),  # with a trailing blank, as in the real table
     ("96m", "9000002", "20120202", "00100005", "AP Pelvis"),
     ("96m", "9000003", "20120303", "00100006", "AP Pelvis"),  # in the table, but not on disk
 )
 
 
 def oai_files(dicom):
-    """Content by path; `dicom` makes a film of width, height and seed."""
+    """File contents by path; `dicom` makes a film of a width, height and seed."""
     files = {}
     for seed, (visit, participant, date, series, _) in enumerate(OAI_SERIES[:5]):
         folder = f"{visit}/0.C.2/{participant}/{date}"
@@ -91,7 +91,7 @@ def oai_files(dicom):
             folder = f"96m/{folder}"  # unpacked doubly nested
         files[f"{folder}/{series}/001"] = dicom(180, 120, seed)
         files[f"{folder}/{series}_1x1.jpg"] = film(90, 60, "JPEG", None, seed)
-        files[f"{folder}/10{series[2:]}/001"] = b"MR, which nobody opens"
+        files[f"{folder}/10{series[2:]}/001"] = b"MR, which is never opened"
     for visit, nested in (("00m", ""), ("12m", ""), ("96m", "96m/")):
         rows = [
             [f"0.C.2/{participant}/{date}/{series}", participant, date, "016600000001", "OAI X-RAY", description]
@@ -109,7 +109,7 @@ def make_oai_tree(root, dicom):
 
 
 def make_oai_zips(root, dicom):
-    """One zip for each visit, as participants' data are downloaded."""
+    """One zip per visit, as the data are downloaded."""
     root.mkdir(parents=True, exist_ok=True)
     for name, content in oai_files(dicom).items():
         with zipfile.ZipFile(root / f"{name.split('/')[0]}.zip", "a") as archive:

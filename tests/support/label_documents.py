@@ -1,8 +1,8 @@
-"""Small label documents of every format, each of whose keys can be changed, or left out with ``...``."""
+"""Small label documents of every format; any key can be changed, or omitted with ``...``."""
 
 
 def coco(**changes):
-    """A COCO file with these keys changed: of the file, or of its only annotation or image."""
+    """A COCO file with changed keys: of the file, or of its only annotation or image."""
     image = {"id": 1, "file_name": "a.jpg", "width": 100, "height": 80}
     annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 20, 30, 40]}
     image.update({key: changes.pop(key) for key in list(changes) if key in image and key != "id"})

@@ -1,4 +1,4 @@
-"""Small label files from text."""
+"""Label files from text."""
 
 import json
 
@@ -6,7 +6,7 @@ from hipdet.data.formats.reader import read_labels
 
 
 def read_text(folder, name, content, **options):
-    """The films of one label file with this content: bytes, text, or what becomes JSON."""
+    """Write a label file and read its films; `content` is bytes, text, or an object for JSON."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     if not isinstance(content, (bytes, str)):
@@ -16,5 +16,5 @@ def read_text(folder, name, content, **options):
 
 
 def boxes(films):
-    """Films by name, their boxes as tuples."""
+    """Boxes of the films as tuples, by film name."""
     return {film.name: [box.box for box in film.boxes] for film in films}

@@ -1,4 +1,4 @@
-"""Ten films and a small writer of each label format, written after the formats' own documentation."""
+"""Ten films and a small writer of each label format, written from the documentation of the formats."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 @dataclass(frozen=True)
 class Sample:
-    """A film: stored size, EXIF orientation, and boxes of its upright frame."""
+    """A film: stored size, EXIF orientation, and boxes in its upright frame."""
 
     name: str
     stored: tuple
@@ -38,14 +38,14 @@ TEN = (
 
 
 def items(samples, boxes_of=lambda sample: sample.boxes, size_of=lambda sample: sample.upright):
-    """What writers take: name, size and boxes of each film, in the frame that the tool saw."""
+    """The input of writers: name, size and boxes of each film, in the frame of the labelling tool."""
     return [(sample.name, size_of(sample), boxes_of(sample)) for sample in samples]
 
 
 def raw_box(sample, box):
-    """`box` of the upright film in the raw frame, by Pillow: a mark of its pixels, turned back.
+    """`box` of the upright film in the stored frame: Pillow rotates a mask of its pixels back.
 
-    Whole pixels only; the fractions come back through tests of their own.
+    Whole pixels only; fractions have their own tests.
     """
     inverse = {6: 8, 8: 6}.get(sample.orientation, sample.orientation)
     mark = Image.new("L", sample.upright)
@@ -89,7 +89,7 @@ def write_voc_standard(folder, films):
 
 def write_labelme(folder, films):
     for name, (width, height), boxes in films:
-        # from the lower right corner to the upper left one, as people draw too
+        # from the lower right corner to the upper left one, which is allowed as well
         shapes = [
             {"label": "hip", "points": [[x1, y1], [x0, y0]], "shape_type": "rectangle", "group_id": None, "flags": {}}
             for x0, y0, x1, y1 in boxes
@@ -230,7 +230,7 @@ def write_csv_xywh(folder, films):
 
 
 def write_csv_semicolon(folder, films):
-    """As a German spreadsheet does: byte order mark, semicolons, decimal commas."""
+    """A CSV as a German spreadsheet writes it: byte order mark, semicolons, decimal commas."""
     return write_csv(folder, films, delimiter=";", bom="\ufeff", number=lambda value: repr(value).replace(".", ","))
 
 
@@ -249,7 +249,7 @@ def _write(path, text):
     return path
 
 
-WRITERS = {  # writer, format, px by which its rounding may move an edge
+WRITERS = {  # writer, format, largest rounding error of an edge in px
     "coco": (write_coco, "coco", 1e-6),
     "voc": (write_voc, "voc", 1e-6),
     "voc standard": (write_voc_standard, "voc", 1e-6),

@@ -6,7 +6,7 @@ from selenium.webdriver.common.keys import Keys
 
 from annotation_parts import until
 
-# of the stage's left upper corner in the window, x and y of the film there, screen pixels per film pixel
+# position of the stage in the window, film coordinates of its upper left corner, screen pixels per film pixel
 PLACE = """
 const stage = document.getElementById("stage"), at = stage.getBoundingClientRect(), seen = stage.viewBox.baseVal;
 return [at.left, at.top, seen.x, seen.y, at.width / seen.width];
@@ -24,7 +24,7 @@ return document.querySelector("#film").hasAttribute("href") && !document.querySe
 
 
 class Page:
-    """A tab with the page."""
+    """A browser tab with the page."""
 
     def __init__(self, browser, address=None):
         self.browser = browser
@@ -33,7 +33,7 @@ class Page:
             self.shown()
 
     def shown(self, name=None):
-        """Wait for a film, or for that film."""
+        """Wait until a film is shown, or the film `name`."""
         return until(lambda: (found := self.browser.execute_script(SHOWN)) and name in (None, found) and found)
 
     def text(self, element):
@@ -49,7 +49,7 @@ class Page:
         chain.perform()
 
     def chord(self, *keys):
-        """The last of `keys` while the others are held."""
+        """Press the last of `keys` while the others are held."""
         chain = ActionChains(self.browser, duration=0)
         for key in keys[:-1]:
             chain.key_down(key)
@@ -71,7 +71,7 @@ class Page:
         return round(left + (point[0] - x) * scale), round(top + (point[1] - y) * scale)
 
     def pointer(self, *steps):
-        """Steps down, up, or points of the film to go to."""
+        """Move the pointer; a step is "down", "up", or a point of the film."""
         chain = ActionChains(self.browser, duration=0)
         mouse = chain.w3c_actions.pointer_action
         for step in steps:
@@ -102,7 +102,7 @@ class Page:
         until(lambda: self.browser.find_element("id", "saving").get_attribute("data-state") == "saved")
 
     def failure(self):
-        """Wait for what the page says of a change that isn't stored."""
+        """Wait for the message about a change that isn't stored."""
         saving = self.browser.find_element("id", "saving")
         return until(lambda: saving.get_attribute("data-state") == "error" and saving.text)
 

@@ -1,4 +1,4 @@
-"""What a page of films holds, without a browser."""
+"""The content of a page of films, without a browser."""
 
 import json
 

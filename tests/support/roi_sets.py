@@ -1,4 +1,4 @@
-"""ROIs for the tests of anchors."""
+"""ROIs for tests of anchors."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ from hipdet.anchors.rois import Rois
 
 
 def rois_of(boxes, films=None, labels=None, classes=("hip",)):
-    """ROIs from boxes xyxy in units of the film, each on a film of its own unless `films` says otherwise."""
+    """ROIs from boxes xyxy in units of the film; each has its own film unless `films` is given."""
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     films = np.arange(len(boxes)) if films is None else np.asarray(films)
     labels = np.zeros(len(boxes), dtype=np.int64) if labels is None else np.asarray(labels)
@@ -16,14 +16,14 @@ def rois_of(boxes, films=None, labels=None, classes=("hip",)):
 
 
 def placed(width, height, rng, **options):
-    """ROIs of these sides, anywhere on their film."""
+    """ROIs of these sizes at random positions."""
     sides = np.stack([width, height], axis=1)
     corner = rng.uniform(0, 1, sides.shape) * (1 - sides)
     return rois_of(np.concatenate([corner, corner + sides], axis=1), **options)
 
 
 def squares(sizes, seed=0, **options):
-    """Squares anywhere on their film."""
+    """Squares at random positions."""
     sizes = np.asarray(sizes, dtype=np.float64)
     return placed(sizes, sizes, np.random.default_rng(seed), **options)
 
@@ -57,7 +57,7 @@ anchor_sets = st.builds(
 
 @st.composite
 def roi_sets(draw, most=6):
-    """A few boxes anywhere on their films."""
+    """A few boxes at random positions."""
     count = draw(st.integers(1, most))
     boxes = []
     for _ in range(count):

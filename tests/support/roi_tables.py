@@ -1,4 +1,4 @@
-"""Small tables in the form of ``test.roi.json``, and films to go with them."""
+"""Small tables in the form of ``test.roi.json``, and their films."""
 
 import numpy as np
 from PIL import Image
@@ -8,7 +8,7 @@ CORNERS = ("x0", "y0", "x1", "y1")
 
 
 def row(image_id, iou, found=FOUND, score=0.5, annotation_id=1, source="gis", label=LABEL):
-    """One ROI; `found` None where there is no detection."""
+    """One ROI; `found` is None if it wasn't detected."""
     boxes = dict(zip(CORNERS, label))
     boxes.update(zip([f"found_{c}" for c in CORNERS], found or [None] * 4))
     name = f"{image_id}.png"
@@ -24,7 +24,7 @@ def extra(image_id, found, score):
 
 
 def write_films(folder, count=3):
-    """Films ``1.png`` and so on, 100 by 50 pixels, of a grey of 20 times their number."""
+    """Films ``1.png`` and so on, 100 by 50 pixels, whose grey is 20 times their number."""
     for number in range(1, count + 1):
         Image.fromarray(np.full((50, 100), 20 * number, np.uint8)).save(folder / f"{number}.png")
     return folder

@@ -1,4 +1,4 @@
-"""A RefiningDetector that is small enough to build for a test, and a sample for it."""
+"""A RefiningDetector that is small enough for tests, and a sample for it."""
 
 import torch
 from mmdet.registry import MODELS

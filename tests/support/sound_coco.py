@@ -1,4 +1,4 @@
-"""A sound COCO file, and how to spoil it."""
+"""A valid COCO file, and a function that damages it."""
 
 import copy
 

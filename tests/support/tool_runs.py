@@ -1,4 +1,4 @@
-"""Running the commands as users do, at a size that a test can afford."""
+"""Run the commands as users do, at a size for tests."""
 
 import contextlib
 import io
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from hipdet.cli.main import main
 from places import REPOSITORY
 
-# the recipe of experiment 3 with its three stages, on a small backbone
+# experiment 3 with its three stages, on a small backbone
 SMALL = [
     "model.backbone.depth=18",
     "model.backbone.base_channels=8",
@@ -35,7 +35,7 @@ SMALL_ROI = [
 
 
 class Recipe(NamedTuple):
-    """A config and what makes it small."""
+    """A config, and options that make it small."""
 
     config: str
     small: list[str]
@@ -54,22 +54,22 @@ def run_tool(name, *arguments, cwd, timeout=600, **environment):
 
 
 def run_python(*arguments, cwd, timeout=600, **environment):
-    """Run Python where hipdet is that of this checkout."""
+    """Run Python with the hipdet of this checkout."""
     command, env = [sys.executable, *map(str, arguments)], of_checkout(**environment)
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout)
 
 
 def of_checkout(**environment):
-    """An environment in which Python finds this checkout's hipdet.
+    """Environment variables with which Python finds the hipdet of this checkout.
 
-    With one thread: results don't depend on the machine, and tests may run side by side.
+    One thread: results don't depend on the machine, and tests can run in parallel.
     """
     checkout = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     return {**os.environ, **checkout, **{key: str(value) for key, value in environment.items()}}
 
 
 def run_tool_here(name, *arguments, cwd):
-    """As run_tool, in this process: many times faster, and enough where processes play no part."""
+    """As run_tool, but in this process: many times faster, for tests that don't need a process."""
     out, err, before, code = io.StringIO(), io.StringIO(), Path.cwd(), 0
     os.chdir(cwd)
     try:

@@ -1,6 +1,6 @@
-"""A detector with random weights as users have detectors, as config, checkpoint and export; and films without equal places.
+"""A detector with random weights as config, checkpoint and export, and films in which no two places are alike.
 
-On black borders a random network has equal scores, whose order no two runtimes share.
+On black borders a random network has equal scores, and runtimes differ in their order.
 """
 
 from pathlib import Path

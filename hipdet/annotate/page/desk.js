@@ -1,10 +1,10 @@
-// The film at hand and everything that can be done to it.
+// The open film and everything that can be done to it.
 
 import { statusOf } from "./film.js";
 import { centreOf, clamp, grown, moved, rounded } from "./geometry.js";
 
 export class Desk {
-  /** `onChange()` after anything that is to be seen, `onDraft()` while the mouse draws; `say(text)` tells the annotator something. */
+  /** `onChange()` is called after every visible change, `onDraft()` while the mouse draws; `say(text)` shows a message. */
   constructor({ classes, rois, freeShape }, saver, { onChange, onDraft, say }) {
     Object.assign(this, { classes, rois, freeShape, saver, onChange, onDraft, say });
     this.film = null;
@@ -37,7 +37,7 @@ export class Desk {
 
   mayAdd() {
     const full = this.rois !== null && this.film.shown.length >= this.rois;
-    if (full) this.say(`This film has its ${this.rois} ROI${this.rois > 1 ? "s" : ""}: drag one, or delete one first (Del)`);
+    if (full) this.say(`This film already has its ${this.rois} ROI${this.rois > 1 ? "s" : ""}: drag one, or delete one first (Del)`);
     return !full;
   }
 
@@ -90,9 +90,9 @@ export class Desk {
     if (!this.film.checked && (this.film.shown.length || this.film.none || this.film.exclude)) this.edit(() => {});
   }
 
-  /** There is no ROI on this film, or that is taken back; squares that somebody has drawn or confirmed aren't lost by a slip. */
+  /** Mark the film as having no ROI, or undo that; drawn or confirmed boxes must be deleted first, so a slip loses nothing. */
   none() {
-    if (this.film.checked && this.film.boxes.length) return this.say("This film has squares: delete them first (Del)");
+    if (this.film.checked && this.film.boxes.length) return this.say("This film has boxes: delete them first (Del)");
     const none = !this.film.none || !this.film.checked;
     this.selected = -1;
     this.edit((state) => Object.assign(state, none ? { boxes: [], none } : { none }));

@@ -1,4 +1,4 @@
-// The windows over the page: keys, list of films, reasons, conflicts.
+// The dialogs: keys, list of films, reasons, conflicts.
 
 import { $ } from "./panel.js";
 
@@ -84,7 +84,7 @@ export function askReason(reasons, onChoose) {
 
 let asked = Promise.resolve();
 
-/** Ask whose state of a film shall stand, one film after the other; resolves to whether ours. */
+/** Ask which state of a film to keep, one film after the other; resolves to true for ours. */
 export function askConflict(film, theirs) {
   asked = asked.then(() => ask(film, theirs));
   return asked;
@@ -93,7 +93,7 @@ export function askConflict(film, theirs) {
 function ask(film, theirs) {
   const boxes = (state) => state.none && !state.exclude ? "no ROI" : `${state.boxes.length} box${state.boxes.length === 1 ? "" : "es"}${state.exclude ? `, excluded: ${state.exclude}` : ""}`;
   const dialog = $("conflict");
-  $("conflict-text").textContent = `${film.name}: there ${boxes(theirs)}, here ${boxes(film)}.`;
+  $("conflict-text").textContent = `${film.name}: saved there: ${boxes(theirs)}; here: ${boxes(film)}.`;
   return new Promise((resolve) => {
     const choose = (mine) => {
       dialog.onclose = null;
@@ -103,7 +103,7 @@ function ask(film, theirs) {
     $("take-theirs").onclick = () => choose(false);
     $("keep-mine").onclick = () => choose(true);
     dialog.onkeydown = (event) => event.key === "Escape" && event.preventDefault(); // Escape decides nothing,
-    dialog.onclose = () => dialog.showModal(); // nor does whatever else a browser closes dialogs by
+    dialog.onclose = () => dialog.showModal(); // nor does any other way to close a dialog
     dialog.showModal();
   });
 }

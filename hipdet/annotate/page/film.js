@@ -1,10 +1,10 @@
-// What is said of one film, with the way back; the same fields as hipdet.annotate.film_state.
+// The state of one film, with undo and redo; the same fields as FilmState in hipdet.annotate.film_state.
 
 const FIELDS = ["boxes", "exclude", "unsure", "checked", "none"];
 const stateOf = (record) => structuredClone(Object.fromEntries(FIELDS.map((field) => [field, record[field]])));
 export const same = (a, b) => JSON.stringify(stateOf(a)) === JSON.stringify(stateOf(b));
 
-/** As FilmState.status in Python has it, where a finished film has `rois` ROIs (null: any). */
+/** The same as FilmState.status in Python; a finished film has `rois` ROIs (null: any number). */
 export function statusOf(film, rois) {
   if (film.exclude) return "excluded";
   if (!film.boxes.length && !film.none) return "new";
@@ -20,7 +20,7 @@ export class Film {
     this.take(answer);
   }
 
-  /** The server's word, which ends the history if it is another one than ours. */
+  /** Take the server's state; if it differs from ours, undo and redo start afresh. */
   take(answer) {
     const changed = this.revision !== undefined && !same(this, answer);
     Object.assign(this, stateOf(answer), { revision: answer.revision });
@@ -32,18 +32,18 @@ export class Film {
     return { ...stateOf(this), revision: this.revision };
   }
 
-  /** Whether the model's squares are shown: until a person has said anything. */
+  /** Whether the model's boxes are shown: until the annotator has changed or confirmed anything. */
   get proposed() {
     return !this.checked && !this.boxes.length && !this.none && !this.exclude && Boolean(this.proposal?.boxes.length);
   }
 
-  /** What is to be seen: own boxes, else the proposed ones. */
+  /** The boxes to show: the film's own, or else the proposed ones. */
   get shown() {
     if (!this.proposed) return this.boxes;
     return this.proposal.boxes.map((box, n) => ({ box, label: this.proposal.labels[n], score: this.proposal.scores[n] }));
   }
 
-  /** Change it by `change(state)`; proposals become boxes first. Returns whether anything is different. */
+  /** Apply `change(state)`, after proposals have become boxes. Returns whether anything has changed. */
   edit(change) {
     const before = stateOf(this);
     const after = { ...stateOf(this), checked: true };

@@ -1,4 +1,4 @@
-// Boxes are [x0, y0, x1, y1] in continuous pixel edges of the upright film, whatever zoom and screen they are drawn with.
+// Boxes are [x0, y0, x1, y1] in continuous pixels of the upright film, regardless of zoom and screen.
 
 export const SMALLEST = 4; // px of the film
 
@@ -26,14 +26,14 @@ export function moved(box, dx, dy, [width, height]) {
   return [box[0] + mx, box[1] + my, box[2] + mx, box[3] + my];
 }
 
-/** `box` made wider and higher by so many pixels, around its centre; a square stays one. */
+/** `box` made wider by `dw` and higher by `dh` pixels, around its centre. */
 export function grown(box, dw, dh) {
   const [cx, cy] = centreOf(box);
   const [w, h] = sizeOf(box).map((side, axis) => Math.max(SMALLEST, side + (axis ? dh : dw)) / 2);
   return [cx - w, cy - h, cx + w, cy + h];
 }
 
-/** `box` with the corner [right?, lower?] drawn to `point`, the opposite one in its place; `square` keeps it square. */
+/** `box` with the corner [right?, lower?] dragged to `point` and the opposite one fixed; `square` keeps it square. */
 export function cornerMoved(box, [right, lower], [x, y], square) {
   const fixed = [right ? box[0] : box[2], lower ? box[1] : box[3]];
   let w = Math.max(SMALLEST, right ? x - fixed[0] : fixed[0] - x);

@@ -1,4 +1,4 @@
-// The boxes on the film.
+// Draws the boxes on the film.
 
 import { centreOf, corners } from "./geometry.js";
 
@@ -32,7 +32,7 @@ function drawBox(layer, { box, label }, { open, selected, draft, colour, scale }
     element("rect", { class: "handle", x: at[0] - half, y: at[1] - half, width: 2 * half, height: 2 * half }, group);
 }
 
-/** Draw what is shown of `film`, and the draft that the mouse is making. */
+/** Draw the boxes of `film`, and the draft that the mouse is drawing. */
 export function drawBoxes(layer, film, { classes, selected, draft, scale }) {
   layer.replaceChildren();
   layer.classList.toggle("excluded", Boolean(film.exclude));

@@ -13,10 +13,10 @@ import { getNews, getOverview } from "./server.js";
 import { Shelf } from "./shelf.js";
 import { View } from "./view.js";
 
-const NEWS_SOON = 1500; // ms, while a model is at work
+const NEWS_SOON = 1500; // ms, while a model is running
 const NEWS_LATER = 10000;
 
-let current = null; // name of the film that is shown or on its way
+let current = null; // name of the film that is shown or being loaded
 let task, order, desk, pointer, sharpening;
 
 const view = new View($("stage"), $("film"), () => { redraw(); sharpen(); });
@@ -28,7 +28,7 @@ function redraw() {
   drawBoxes($("boxes"), desk.film, { ...desk, scale: view.scale });
 }
 
-/** Take a film's status into the counts. */
+/** Update the counts with a film's status. */
 function note(film) {
   const listed = order.films.get(film.name);
   const status = statusOf(film, task.rois);
@@ -58,11 +58,11 @@ async function go(name) {
   order.visited.add(name);
   desk.film = null;
   redraw();
-  $("stage").classList.add("busy"); // the picture is still that of the film before
+  $("stage").classList.add("busy"); // the picture is still that of the previous film
   const picture = shelf.picture(name);
   const film = await shelf.film(name).catch((error) => error);
   const shown = await picture.catch((error) => error);
-  if (current !== name) return; // somebody went on
+  if (current !== name) return; // another film was opened meanwhile
   $("stage").classList.remove("busy");
   history.replaceState(null, "", `#${encodeURIComponent(name)}`);
   showPlace(order, name);
@@ -83,7 +83,7 @@ function failed(name, film, fault) {
   showMessage("This film can't be read", `${fault.message}\n\nIt is listed as unreadable. Go on with N, or exclude it with X.`);
 }
 
-/** Fetch all pixels once the zoom asks for more than the picture has. */
+/** Fetch all pixels when the zoom shows more than the picture has. */
 function sharpen() {
   clearTimeout(sharpening);
   sharpening = setTimeout(async () => {
@@ -123,11 +123,11 @@ function light(change) {
 }
 
 function toggleOrder() {
-  if (!task.model) return say("Films are in the order of their names; --model orders them by doubt");
+  if (!task.model) return say("Films are sorted by name; with --model, doubtful films can come first");
   order.byDoubt = !order.byDoubt;
   order.sort();
   showPlace(order, current);
-  say(order.byDoubt ? "Doubtful films first" : "Films by name");
+  say(order.byDoubt ? "Doubtful films first" : "Films sorted by name");
 }
 
 const withFilm = (act) => (...given) => { if (desk.film) act(...given); };

@@ -1,4 +1,4 @@
-// The order in which films come, and how far one is.
+// The order of the films, and the progress.
 
 const OPEN = new Set(["new", "unchecked", "incomplete"]);
 
@@ -13,7 +13,7 @@ export class Order {
     this.names = this.byName;
   }
 
-  /** Doubtful films first, films that the model hasn't seen last; what was visited keeps its place. */
+  /** Doubtful films first, films without a proposal last; visited films keep their places. */
   sort() {
     const doubt = (name) => this.doubts[name] ?? -1;
     const sorted = this.byDoubt ? [...this.byName].sort((a, b) => doubt(b) - doubt(a)) : this.byName;
@@ -35,7 +35,7 @@ export class Order {
     return [...this.names.slice(here + 1), ...this.names.slice(0, here + 1)].find((each) => this.isOpen(each));
   }
 
-  /** How many films are finished, left, and of which status. */
+  /** How many films are finished, how many are left, and how many have each status. */
   get tally() {
     const counts = {};
     for (const name of this.byName) counts[this.statusOf(name)] = (counts[this.statusOf(name)] || 0) + 1;

@@ -1,4 +1,4 @@
-// What the page says: place, counts, the ROIs of the film, hints.
+// The texts of the page: position, counts, the ROIs of the film, hints.
 
 import { centreOf, sizeOf } from "./geometry.js";
 import { colourOf } from "./layer.js";
@@ -76,7 +76,7 @@ export function showRois(desk) {
 
 function showRemarks(film) {
   const doubts = film.checked ? "" : (film.proposal?.flags || []).join(", ").replaceAll("_", " ");
-  $("flags").textContent = film.exclude ? `Excluded: ${film.exclude}` : doubts && `Look here: ${doubts}`;
+  $("flags").textContent = film.exclude ? `Excluded: ${film.exclude}` : doubts && `Check: ${doubts}`;
   $("flags").hidden = !$("flags").textContent;
   $("unsure").setAttribute("aria-pressed", film.unsure);
   $("none").setAttribute("aria-pressed", film.none);
@@ -84,13 +84,13 @@ function showRemarks(film) {
 }
 
 function hintOf({ film, draft, classes, rois, freeShape, status, size }) {
-  if (film.exclude) return "This film is left out. X takes that back.";
+  if (film.exclude) return "This film is excluded. X includes it again.";
   if (!size) return "";
   if (draft && draft.instead < 0) return freeShape ? "Release, or click the other corner." : "Release at the rim, or click it.";
-  if (film.none && film.checked) return "There is no ROI on this film. Enter goes on; E takes that back.";
-  if (film.none) return "Old labels say that there is none. Enter if that is right.";
-  if (film.proposed) return "The model's proposal. Enter if it is right; drag what is not; E if there is none.";
-  if (status === "unchecked") return "Old labels. Enter if they are right; drag what is not.";
+  if (film.none && film.checked) return "This film has no ROI. Enter goes on; E undoes that.";
+  if (film.none) return "Imported labels: no ROI. Press Enter if that is right.";
+  if (film.proposed) return "The model's proposal. Press Enter if it is right, drag what is wrong, press E if there is no ROI.";
+  if (status === "unchecked") return "Imported labels. Press Enter if they are right, drag what is wrong.";
   if (status === "done" && film.boxes.length === rois) return "Complete. Enter goes on.";
   return freeShape
     ? "Press on a corner of the ROI and drag to the opposite one."

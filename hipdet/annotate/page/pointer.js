@@ -2,10 +2,10 @@
 
 import { boxBetween, clamp, contains, cornerMoved, corners, moved, sizeOf, SMALLEST, squareAround } from "./geometry.js";
 
-const GRAB = 9; // screen pixels around a corner that take hold of it
-const STILL = 3; // screen pixels that a click may slip
+const GRAB = 9; // screen pixels around a corner in which the mouse grabs it
+const STILL = 3; // screen pixels that the mouse may move in a click
 
-/** Connect `stage` to the desk, which has the film, the selection and what may be done with them. */
+/** Connect `stage` to the desk, which has the film, the selection and their actions. */
 export function connectPointer(stage, view, desk) {
   let act = null; // what the pressed button does
   let anchor = null; // centre (or corner) of a box that is drawn by two clicks

@@ -1,4 +1,4 @@
-// Changes on their way to the server, one at a time; none is given up before it is stored or somebody says so.
+// Sends changes to the server, one at a time; each is kept until it is stored or the annotator discards it.
 
 import { same } from "./film.js";
 import { sendFilm } from "./server.js";
@@ -10,8 +10,8 @@ export class Saver {
   constructor(onState, onStored, onConflict) {
     Object.assign(this, { onState, onStored, onConflict });
     this.waiting = new Set(); // films
-    this.held = new Set(); // films that were changed elsewhere and wait for a person's decision
-    this.refused = new Set(); // films in a state that the server can't take
+    this.held = new Set(); // films that were changed elsewhere and wait for the annotator's decision
+    this.refused = new Set(); // films in a state that the server doesn't accept
     this.busy = false;
   }
 
@@ -30,7 +30,7 @@ export class Saver {
     this.#run();
   }
 
-  /** After a conflict: ours on top of theirs, or theirs. */
+  /** Settle a conflict: save ours over theirs, or take theirs. */
   resolve(film, theirs, keepMine) {
     this.held.delete(film);
     if (keepMine) {
@@ -71,7 +71,7 @@ export class Saver {
   async #refused(film, sent, refusal) {
     const theirs = refusal.answer.film;
     if (refusal.status === 409 && same(sent, theirs)) {
-      this.#stored(film, theirs); // it was stored, only the answer got lost
+      this.#stored(film, theirs); // it was stored, only the answer was lost
     } else if (refusal.status === 409) {
       this.waiting.delete(film);
       this.held.add(film);

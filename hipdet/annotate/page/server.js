@@ -1,4 +1,4 @@
-// The server's answers; whatever goes wrong is a Refusal with the sentence to show.
+// Requests to the server; every failure is a Refusal with the message to show.
 
 export class Refusal extends Error {
   constructor(status, answer) {
@@ -29,7 +29,7 @@ export async function sendFilm(name, state) {
   return (await ask("film", { name }, options)).json();
 }
 
-/** A film as {url, size, side}: `size` is that of the film, the picture's long side is `side` or the film's own. */
+/** The picture of a film as {url, size, side}: `size` is [width, height] of the film, `side` the picture's long side. */
 export async function getPicture(name, side) {
   const response = await ask("picture", side ? { name, side } : { name });
   const size = ["X-Film-Width", "X-Film-Height"].map((header) => Number(response.headers.get(header)));

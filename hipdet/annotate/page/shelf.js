@@ -1,4 +1,4 @@
-// Films that are at hand: the present one, its neighbours, and all that were changed.
+// Films in memory: the open one, its neighbours, and all that were changed.
 
 import { Film } from "./film.js";
 import { getFilm, getPicture } from "./server.js";
@@ -12,7 +12,7 @@ export class Shelf {
     this.pictures = new Map(); // name -> promise of {url, size, side}
   }
 
-  /** The film, with the server's latest word unless changes are on their way there. */
+  /** The film, in the server's latest state unless it has unsaved changes. */
   async film(name, fresh = true) {
     const known = this.films.get(name);
     if (known && (!fresh || this.saver.isUnsaved(known))) return known;
@@ -23,12 +23,12 @@ export class Shelf {
     return this.films.get(name);
   }
 
-  /** The picture at the size of the window; a second call has it at once. */
+  /** The picture at the size of the window; the latest few are kept. */
   picture(name) {
     const known = this.pictures.get(name) || getPicture(name, this.sideOf());
     this.pictures.delete(name);
     this.pictures.set(name, known); // the latest comes last
-    known.catch(() => this.pictures.delete(name)); // fixed films can be read later
+    known.catch(() => this.pictures.delete(name)); // once fixed, the film can be read
     for (const old of [...this.pictures.keys()].slice(0, -PICTURES)) this.#drop(old);
     return known;
   }

@@ -1,8 +1,8 @@
-// The window on the film: the viewBox of the SVG is the part of the film that is seen, so everything in it is in film pixels.
+// The view of the film: the viewBox of the SVG is the visible part of the film, so everything in it is in film pixels.
 
 import { clamp } from "./geometry.js";
 
-const MARGIN = 0.97; // of the window that a fitted film takes
+const MARGIN = 0.97; // share of the window that a fitted film takes
 const CLOSEST = 16; // screen pixels per film pixel
 
 export class View {
@@ -15,7 +15,7 @@ export class View {
 
   get scale() { return this.zoom; } // screen (CSS) pixels per film pixel
 
-  /** The sharpness that the present zoom can show: pixels of the picture's long side. */
+  /** The resolution that the present zoom can show: pixels of the picture's long side. */
   get wantedSide() { return Math.max(...this.size) * this.zoom * devicePixelRatio; }
 
   /** Long side of a picture that fills the window. */
@@ -47,7 +47,7 @@ export class View {
     this.#apply();
   }
 
-  /** Zoom by `factor`, what is under the pointer staying there; without a pointer, the middle. */
+  /** Zoom by `factor` about the pointer, or about the middle without one. */
   zoomBy(factor, event) {
     if (!this.size) return;
     const box = this.stage.getBoundingClientRect();
@@ -69,7 +69,7 @@ export class View {
     this.#apply();
   }
 
-  /** Where on the film a pointer is, in film pixels. */
+  /** The position of a pointer on the film, in film pixels. */
   toFilm(event) {
     const box = this.stage.getBoundingClientRect();
     return [this.x + (event.clientX - box.left) / this.zoom, this.y + (event.clientY - box.top) / this.zoom];
