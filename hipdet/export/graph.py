@@ -76,10 +76,10 @@ class DetectorGraph(nn.Module):
         first = (logits, moves, self.anchors, extent, self.settings.nms_pre)
         if not self.passes:
             return self._distinct(best_proposals(*first).instances, self.rois)
-        looked = best_of_classes(*first)
-        proposed = [self._distinct(each.instances, self.passes[0]) for each in looked]
+        candidates = best_of_classes(*first)
+        proposed = [self._distinct(each.instances, self.passes[0]) for each in candidates]
         suppress = lambda kept: self._distinct(kept, len(kept.scores))  # noqa: E731
-        return self.detector.refine(seen[0], proposed, suppress, looked if len(looked) > 1 else ())
+        return self.detector.refine(seen[0], proposed, suppress, candidates if len(candidates) > 1 else ())
 
     def _network_input(self, film: Tensor) -> Tensor:
         """Greys ``[1, 1, side, side]``, or three channels where it is the data preprocessor that normalises."""
