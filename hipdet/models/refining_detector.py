@@ -43,7 +43,7 @@ class RefiningDetector(SingleStageDetector):
         **kwargs: Arguments of ``SingleStageDetector``.
 
     Raises:
-        ConfigError: `passes` don't descend.
+        ConfigError: `passes` aren't positive or don't fall.
     """
 
     def __init__(
@@ -57,9 +57,7 @@ class RefiningDetector(SingleStageDetector):
     ) -> None:
         super().__init__(*args, **kwargs)
         if any(count < 1 for count in passes) or sorted(passes, reverse=True) != list(passes):
-            raise ConfigError(
-                f"RefiningDetector: passes must be numbers of ROIs in falling order, found {tuple(passes)}"
-            )
+            raise ConfigError(f"RefiningDetector: passes must be positive, in falling order, found {tuple(passes)}")
         self.refiner = MODELS.build(refiner)
         self.reduction = reduction
         self.passes = tuple(passes)

@@ -87,9 +87,7 @@ def test_it_learns():
     refiner = make_refiner().train()
     optimizer = torch.optim.AdamW(refiner.parameters(), lr=4e-3)
     films = torch.stack([discs(boxes) for boxes in LABELS])
-    rate = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimizer, 100
-    )  # so the result doesn't depend on the last steps' random numbers
+    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 100)  # damps the last steps' random numbers
     for _ in range(100):
         losses = refiner.loss(films, LABELS, NOTHING)
         optimizer.zero_grad()
