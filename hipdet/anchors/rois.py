@@ -176,7 +176,9 @@ def read_sets(paths: Sequence[Path], unfinished: bool = False) -> list[LabelledS
     names = [path.stem for path in paths]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise DatasetError(f"two files are called {twice.pop()}.json, expected different names for reports: rename one")
+        raise DatasetError(
+            f"two files are called {twice.pop()}.json, expected different names, which reports use: rename one"
+        )
     return [LabelledSet.read(path, unfinished) for path in paths]
 
 

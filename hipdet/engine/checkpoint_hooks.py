@@ -79,7 +79,9 @@ class SafeCheckpointHook(Hook):
             if name is not None and own and (folder / name).is_file():
                 resumed[BEST + end] = str(folder / name)
             else:
-                runner.logger.info(f"Best {indicator} so far: {score:.4f}, of a checkpoint in another folder ({name})")
+                runner.logger.info(
+                    f"Best {indicator} so far: {score:.4f}, of a checkpoint that isn't in this folder ({name})"
+                )
         kept = _kept(found, source)
         if own and hook.max_keep_ckpts > 0:
             resumed[KEPT] = [number for number in kept if (folder / hook.filename_tmpl.format(number)).is_file()]
@@ -134,7 +136,8 @@ def _fault(source: Path, key: str, expected: str, found: Any) -> CheckpointError
     shown = repr(found)[:80] if isinstance(found, (str, float, bool)) else type(found).__name__
     return CheckpointError(
         f"{source}: can't be resumed, as its message_hub.{key} must be {expected}, found {shown}. "
-        f"Resume from a checkpoint that training wrote, or start a new training with --cfg-options load_from={source}"
+        f"Resume from a checkpoint that training wrote, or start a new training from its weights with "
+        f"--cfg-options load_from={source}"
     )
 
 

@@ -48,7 +48,7 @@ def require_safe(settings: Settings) -> None:
     """
     for place, key, value in _walk(settings):
         if reason := _fault(place, key, value):
-            raise ConfigError(f"{place} is {shown(value)}, which may not come with weights or data: {reason}")
+            raise ConfigError(f"{place} is {shown(value)}, which isn't allowed to come with weights or data: {reason}")
 
 
 def require_writable(settings: Settings) -> None:
