@@ -19,7 +19,7 @@ from tool_runs import RECIPES, run_tool
 
 CANARY = "canary"  # in the working directory
 MAKE = dict(type="os.mkdir", path=CANARY)
-# a string until mmengine substitutes the default of a variable, which takes a backslash from it: the quote then ends the string
+# a string until mmengine substitutes a variable's default, which removes a backslash: the quote then ends the string
 PASTED = """{{$NOT_SET:.*|\\'+str(__import__("os").mkdir("canary"))#}}"""
 
 
