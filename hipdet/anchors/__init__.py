@@ -1,1 +1,1 @@
-"""Anchors read off the data: the paper's section 3.3 as a tool.  numpy only."""
+"""Anchors derived from the data: the paper's section 3.3 as a tool.  numpy only."""

@@ -1,4 +1,4 @@
-"""A set of anchors, in units of the padded square, and its scales, in cells of a map: what the paper's Table 2 varies."""
+"""A set of anchors in units of the padded square, with scales in cells of a feature map (paper, Table 2)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hipdet.core.errors import ConfigError
 def arithmetic_scales(start: float, stop: float, step: float) -> list[float]:
     """The paper's ``range(start, stop, step)``: equal steps, `stop` included (paper, Table 2).
 
-    The scales are counted first and then computed, as accumulating the step would gain or lose the last one by rounding:
+    The number of scales is computed first, as repeated addition could gain or lose the last one by rounding:
     ``arithmetic_scales(0.7, 2.2, 0.3) == [0.7, 1.0, 1.3, 1.6, 1.9, 2.2]``.
 
     Raises:
-        ConfigError: numbers that are not positive and ascending, or a span that isn't a whole number of steps.
+        ConfigError: the numbers aren't positive and ascending, or the span isn't a whole number of steps.
     """
     found = f"scales from start={start}, stop={stop}, step={step}"
     if not (all(map(math.isfinite, (start, stop, step))) and 0 < start <= stop and step > 0):
@@ -37,7 +37,7 @@ class AnchorSet:
 
     Attributes:
         grids: Cells along a side of the padded square, the finest grid first; ``(7,)`` is the paper's Layer[7].
-        scales: Sides in cells, ascending; of other aspects than 1 the side of the square of the same area.
+        scales: Sides in cells, ascending; for aspects other than 1, the side of the square of equal area.
         aspects: Height / width.
     """
 
@@ -48,7 +48,7 @@ class AnchorSet:
     def __post_init__(self) -> None:
         for name, values in (("grids", self.grids), ("scales", self.scales), ("aspects", self.aspects)):
             if not values or not all(math.isfinite(value) and value > 0 for value in values):
-                raise ConfigError(f"anchors: {name} must be positive and at least one, found {list(values)}")
+                raise ConfigError(f"anchors: {name} must be positive numbers, at least one, found {list(values)}")
         if any(grid != int(grid) for grid in self.grids) or sorted(self.grids, reverse=True) != list(self.grids):
             raise ConfigError(f"anchors: grids must be whole numbers, the finest first, found {list(self.grids)}")
 
@@ -64,7 +64,7 @@ class AnchorSet:
 
     @property
     def steps(self) -> tuple[float, float, float] | None:
-        """``(start, stop, step)`` where at least three scales have equal steps, else None."""
+        """``(start, stop, step)`` if three or more scales have equal steps, else None."""
         start, stop, count = self.scales[0], self.scales[-1], len(self.scales)
         step = round((stop - start) / max(count - 1, 1), 10)
         equal = np.allclose(self.scales, start + step * np.arange(count), rtol=0, atol=1e-9)
@@ -72,24 +72,24 @@ class AnchorSet:
 
     @property
     def ratio_range(self) -> tuple[float, float]:
-        """Side of the smallest and of the largest anchor / side of the image: what the paper calls coverage."""
+        """Sides of the smallest and the largest anchor / side of the image: what the paper calls coverage."""
         return min(self.scales) / max(self.grids), max(self.scales) / min(self.grids)
 
     @property
     def worst_fit(self) -> float:
-        """IoU of a square between two neighbouring sizes with either, if they had one centre; 1 where there is one size."""
+        """Best IoU of the worst square between two neighbouring anchor sizes, if concentric; 1 if there is one size."""
         sizes = sorted(scale / grid for grid in self.grids for scale in self.scales)
         return min((small / large for small, large in pairwise(sizes)), default=1.0)
 
     def shapes(self) -> Iterator[tuple[int, float, float]]:
-        """Grid, width and height of every kind of anchor; sides in units of the image."""
+        """Grid, width and height of each kind of anchor, in units of the image."""
         for grid in self.grids:
             for scale in self.scales:
                 for aspect in self.aspects:
                     yield grid, scale / grid / math.sqrt(aspect), scale / grid * math.sqrt(aspect)
 
     def boxes(self) -> Boxes:
-        """All anchors ``[per_image, 4]``, xyxy in units of the image: grid, row, column, scale, aspect."""
+        """All anchors ``[per_image, 4]``, xyxy in units of the image, ordered by grid, row, column, scale, aspect."""
         per_grid = []
         for grid in self.grids:
             sides = np.array([(w, h) for g, w, h in self.shapes() if g == grid])  # [K, 2]

@@ -23,7 +23,7 @@ PALETTE = [(220, 20, 60), (0, 130, 200), (60, 180, 75), (245, 130, 48), (145, 30
 WIDTH = 120
 SPREAD = ("data set", "films", "ROIs", "a film", "ratio min / median / max", "height/width", "long side, px")
 SETS = ("anchors", "number", "range", "fit", "matched", "IoU", "reach", "positive", "contested")
-FILMS: dict[str, Any] = {"**": Name("films")}  # what all data sets of the config share
+FILMS: dict[str, Any] = {"**": Name("films")}  # the settings that all data sets of the config share
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class PlanData:
     """Where films and annotations are.
 
     Attributes:
-        root: Folder that file names are below, as the user wrote it.
-        train: Annotation files, relative to `root`.
-        val: The same, if there is one.
-        test: The same.
-        unfinished: Whether films that their annotator hasn't finished are taken.
+        root: Folder that file names are relative to, as the user wrote it.
+        train: Annotation files for training, relative to `root`.
+        val: Annotation file for validation, relative to `root`; None if there is none.
+        test: Annotation file for the test, relative to `root`; None if there is none.
+        unfinished: Whether films that their annotator hasn't finished are used.
     """
 
     root: str
@@ -46,7 +46,7 @@ class PlanData:
 
     @classmethod
     def at(cls, root: Path, train: Sequence[Path], val: Path | None = None, test: Path | None = None) -> PlanData:
-        """Files anywhere; without `test`, `val` is tested on."""
+        """From paths of any folder; without `test`, the test uses `val`."""
 
         def below(path: Path | None) -> str | None:
             return None if path is None else Path(os.path.relpath(path, root)).as_posix()
@@ -58,21 +58,21 @@ def config_text(plan: Plan, base: Mapping[str, Any], base_path: Path, path: Path
     """The source of a config at `path` that is based on `base`, read from `base_path`.
 
     Raises:
-        ConfigError: grids that the backbone of `base` can't have, or names of files or classes that a config can't hold.
+        ConfigError: the backbone of `base` can't have the grids, or a config can't hold the name of a file or class.
     """
     names = ", ".join(ascii(Path(name).name)[1:-1] for name in data.train)  # in a comment, so no line breaks
     anchors = str(plan.anchors)
     lines = [
-        f"# Anchors read off {names} by hipdet anchors; anchor_plan.json has figures and reasons.",
+        f"# Anchors derived from {names} by hipdet anchors; anchor_plan.json has metrics and reasons.",
         f"# {anchors[0].upper()}{anchors[1:]}.",
     ]
     if data.val is None:
-        lines.append("# There was no file for validation: after hipdet split, design again with --val.")
+        lines.append("# There was no file for validation: run hipdet split, then hipdet anchors again with --val.")
     above = Path(os.path.relpath(base_path.resolve(), path.parent.resolve())).as_posix()
     palette = [PALETTE[index % len(PALETTE)] for index in range(len(plan.classes))]
     metainfo = dict(classes=Name("classes"), palette=palette)
     pairs = sided_pairs(plan.classes)
-    if pairs or "mirrored_pairs" in base.get("metainfo", {}):  # also in place of those that `base` names
+    if pairs or "mirrored_pairs" in base.get("metainfo", {}):  # an empty list replaces those of `base`
         metainfo.update(mirrored_pairs=pairs)
     unfinished = dict(unfinished=True) if data.unfinished else {}
     settings = dict(
@@ -93,9 +93,7 @@ def config_text(plan: Plan, base: Mapping[str, Any], base_path: Path, path: Path
     )
     if PASTED in source:
         line = next(line for line in source.splitlines() if PASTED in line)
-        raise ConfigError(
-            f"{line.strip()}: mmengine pastes variables where {PASTED!r} stands; rename the file or the class"
-        )
+        raise ConfigError(f"{line.strip()}: mmengine substitutes variables at {PASTED!r}; rename the file or the class")
     return source
 
 
@@ -108,7 +106,7 @@ def _model(plan: Plan, base: Mapping[str, Any]) -> dict[str, Any]:
     model["test_cfg"] = dict(nms=dict(iou_threshold=plan.nms_threshold), **few)
     if base["model"]["type"] == REFINING:
         look = plan.second_look
-        # as many to spare in each reading as `base` has beyond the ROIs of its own films
+        # as many spare ROIs in each pass as `base` has beyond the ROIs of its own films
         spare = [max(count - _get_roi_count(base), 0) for count in base["model"].get("passes", PASSES)]
         model.update(refiner=dict(square=look.square), one_size=look.one_size)
         model.update(passes=tuple(look.most + more for more in spare))
@@ -116,7 +114,7 @@ def _model(plan: Plan, base: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _get_roi_count(base: Mapping[str, Any]) -> int:
-    """ROIs of a class on a film that `base` is made for, at most."""
+    """Largest number of ROIs of a class on a film that `base` is made for."""
     for evaluator in base.get("test_evaluator") or ():
         if evaluator["type"] == "RoiMetric":
             counts = evaluator.get("rois_per_image", 2)
@@ -143,14 +141,14 @@ def _evaluation(part: str, ann_file: str | None, base: Mapping[str, Any], plan: 
     for evaluator in evaluators:
         if evaluator["type"] == "RoiMetric":
             counts = plan.roi_counts.to_json()
-            # names of classes may be no identifiers
+            # class names may not be identifiers
             evaluator["rois_per_image"] = Name(repr(counts)) if isinstance(counts, dict) else counts
     loader = dict(dataset=dict(**FILMS, ann_file=ann_file))
     return {f"{part}_dataloader": loader, f"{part}_evaluator": evaluators}
 
 
 def plan_text(plan: Plan) -> str:
-    """The data, the recommended anchors beside the rejected ones, reasons and warnings."""
+    """The data, the recommended and the rejected anchors, reasons and warnings as text."""
     lines = [*_table(SPREAD, [_spread_row(spread) for spread in plan.spreads]), ""]
     rows = [_set_row("* ", plan.anchors, plan.metrics)]
     rows += [_set_row("  ", neighbour.anchors, neighbour.metrics) for neighbour in plan.neighbours]
@@ -160,7 +158,7 @@ def plan_text(plan: Plan) -> str:
         lines += ["", "Rejected:"]
         lines += _bullets([f"{each.change} ({each.anchors}): {each.why}." for each in plan.neighbours])
     if plan.warnings:
-        lines += ["", "Beware:", *_bullets([f"{warning}." for warning in plan.warnings])]
+        lines += ["", "Warnings:", *_bullets([f"{warning}." for warning in plan.warnings])]
     return "\n".join(lines)
 
 
@@ -198,7 +196,7 @@ def _set_row(mark: str, anchors: AnchorSet, metrics: AnchorMetrics) -> tuple[str
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns, the first aligned to the left."""
+    """Rows of aligned columns: the first to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(header, *rows)]
     return [
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]).rstrip()

@@ -1,6 +1,6 @@
-"""How well a set of anchors serves the ROIs of a data set, and which few sizes serve nearly all of them.
+"""How well a set of anchors covers the ROIs of a data set, and which few sizes cover nearly all of them.
 
-In closed form: without a loop over cells, as the nearest cell is always the best.
+This is computed in closed form, without a loop over cells: the nearest cell always has the best anchor.
 """
 
 from __future__ import annotations
@@ -15,20 +15,23 @@ from hipdet.anchors.anchor_set import AnchorSet
 from hipdet.anchors.rois import Floats, Rois
 from hipdet.core.errors import DatasetError
 
-MATCH = 0.4  # IoU from which on an anchor is positive (recipe, "Matching")
-SIDE_FACTORS = (0.5, 1.5)  # that regression changes a side by; the centre moves by half a cell (recipe, "Decoding")
+MATCH = 0.4  # IoU from which an anchor is positive (docs/method.md, "Matching")
+SIDE_FACTORS = (
+    0.5,
+    1.5,
+)  # by which regression can scale a side; centres move by half a cell (docs/method.md, "Decoding")
 _ROUNDING = 1e-12
 
 
 def size_fit(sides: Floats, anchors: AnchorSet) -> Floats:
-    """Best IoU ``[N]`` that boxes of `sides` ``[N, 2]`` had with an anchor of the same centre: do the sizes fit?"""
+    """Best IoU ``[N]`` of boxes with `sides` ``[N, 2]`` with a concentric anchor: do the sizes fit?"""
     return _best_concentric(sides, anchors, lambda anchor: anchor)
 
 
 def reachable_iou(sides: Floats, anchors: AnchorSet) -> Floats:
-    """Best IoU ``[N]`` of boxes of `sides` ``[N, 2]`` after regression, whichever anchor does it.
+    """Best IoU ``[N]`` that regression can reach from any anchor for boxes with `sides` ``[N, 2]``.
 
-    Every point of the film is within half a cell of a cell's centre, so that only the sides limit it.
+    Every point of the film is within half a cell of a cell's centre, so only the sides limit the IoU.
     """
     low, high = SIDE_FACTORS
     return _best_concentric(sides, anchors, lambda anchor: np.clip(sides, low * anchor, high * anchor))
@@ -50,12 +53,12 @@ def product(sides: Floats) -> Floats:
 
 
 def nearest_cells(centres: Floats, grid: int) -> NDArray[np.int64]:
-    """Column and row ``[N, 2]`` of the cell that `centres` ``[N, 2]`` lie in."""
+    """Column and row ``[N, 2]`` of the cells that contain `centres` ``[N, 2]``."""
     return np.clip(np.floor(centres * grid).astype(np.int64), 0, grid - 1)
 
 
 def best_anchors(rois: Rois, anchors: AnchorSet) -> tuple[Floats, NDArray[np.int64]]:
-    """Best IoU ``[N]`` of every ROI with an anchor as it is, and which one ``[N]``: a number for kind and cell."""
+    """Best IoU ``[N]`` of each ROI with an anchor before regression, and the anchor ``[N]``: a number for kind and cell."""
     best, which = np.zeros(len(rois)), np.full(len(rois), -1, dtype=np.int64)
     sides, centres = rois.sides, rois.centres
     area = product(sides)
@@ -72,12 +75,12 @@ def best_anchors(rois: Rois, anchors: AnchorSet) -> tuple[Floats, NDArray[np.int
 
 
 def _common(sides: Floats, anchor: Floats, apart: Floats) -> Floats:
-    """Overlap of intervals of length `sides` and `anchor` whose middles are `apart`."""
+    """Overlap of intervals of length `sides` and `anchor` whose centres are `apart`."""
     return np.clip(np.minimum(np.minimum(sides, anchor), (sides + anchor) / 2 - apart), 0, None)
 
 
 def positives(rois: Rois, anchors: AnchorSet, threshold: float = MATCH) -> NDArray[np.int64]:
-    """Anchors ``[N]`` that reach IoU `threshold` with every ROI; where none does, the best one is forced upon it."""
+    """Number ``[N]`` of anchors that reach IoU `threshold` with each ROI; where it is 0, training forces a match."""
     count = np.zeros(len(rois), dtype=np.int64)
     sides, centres = rois.sides, rois.centres
     area = product(sides)
@@ -91,48 +94,48 @@ def positives(rois: Rois, anchors: AnchorSet, threshold: float = MATCH) -> NDArr
 
 
 def sharing_a_cell(rois: Rois, anchors: AnchorSet) -> NDArray[np.bool_]:
-    """Which ROIs ``[N]`` have their centre in a cell of the finest grid with that of another ROI of the film."""
+    """Which ROIs ``[N]`` have their centre in the same cell of the finest grid as another ROI of the film."""
     grid = max(anchors.grids)
     cells = nearest_cells(rois.centres, grid)
     return repeated(rois.films * grid**2 + cells[:, 1] * grid + cells[:, 0])
 
 
 def contested(rois: Rois, which: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which ROIs ``[N]`` have the same best anchor (`which`, of :func:`best_anchors`) as another ROI of the film.
+    """Which ROIs ``[N]`` have the same best anchor (`which`, from :func:`best_anchors`) as another ROI of the film.
 
-    The assigner can give it to one of them only.
+    The assigner can match the anchor to one of them only.
     """
     return repeated(rois.films * (which.max(initial=0) + 2) + which + 1)
 
 
 def repeated(keys: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of `keys` ``[N]`` stand there more than once."""
+    """Which of `keys` ``[N]`` occur more than once."""
     _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
     return counts[inverse.reshape(-1)] > 1
 
 
-FIT = 0.7  # size fit from which on an ROI has an anchor of its size: the worst between the paper's scales 0.7 and 1.0
-# two boxes of one centre whose aspects differ by a factor k have at best, at the best size, IoU 1 / (2 sqrt(k) - 1)
+FIT = 0.7  # size fit from which an ROI has an anchor of its size: the lowest between the paper's scales 0.7 and 1.0
+# concentric boxes whose aspects differ by a factor k reach IoU 1 / (2 sqrt(k) - 1), at the best size
 ASPECT_FIT = ((1 / FIT + 1) / 2) ** 2
 ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class AnchorMetrics:
-    """Shares are of ROIs, between 0 and 1.
+    """How well anchors cover ROIs.  Shares are of ROIs, between 0 and 1.
 
     Attributes:
-        anchors: On an image.
+        anchors: Number of anchors on an image.
         smallest: Side of the smallest anchor / side of the image.
-        largest: Of the largest anchor.
+        largest: Side of the largest anchor / side of the image.
         in_range: Share whose size lies between the two: coverage of the ratio range.
-        fitted: Share with an anchor of their size, at IoU 0.7 if they had one centre: what a plan must reach.
-        matched: Share that an anchor overlaps by IoU 0.4, so that it isn't matched by force.
+        fitted: Share with an anchor of their size (IoU 0.7 or more if concentric): what a plan must reach.
+        matched: Share that an anchor overlaps by IoU 0.4 or more, so that training needn't force a match.
         best_iou: Mean IoU of ROIs with their best anchor.
         reachable_iou: Mean of the best IoU that regression can reach.
-        positives: Median number of positive anchors of an ROI, 1 where it is forced; of a sketch where there are thousands.
-        sharing_a_cell: Share whose centre lies in a cell with another ROI's.
-        contested: Share whose best anchor is another ROI's too: one of them goes without.
+        positives: Median number of positive anchors of an ROI, 1 for a forced match; from a subsample of large data sets.
+        sharing_a_cell: Share whose centre lies in the same cell as another ROI's.
+        contested: Share whose best anchor is another ROI's too: only one of them gets it.
     """
 
     anchors: int
@@ -149,13 +152,15 @@ class AnchorMetrics:
 
     @classmethod
     def of(cls, rois: Rois, anchors: AnchorSet) -> AnchorMetrics:
-        """How well `anchors` serve `rois`.
+        """Compute how well `anchors` cover `rois`.
 
         Raises:
-            DatasetError: no ROI.
+            DatasetError: there is no ROI.
         """
         if not len(rois):
-            raise DatasetError("no ROI to look at: every figure is a share of ROIs")
+            raise DatasetError(
+                "no ROI in the data, expected at least one, as the metrics are shares of ROIs: label some"
+            )
         smallest, largest = anchors.ratio_range
         sizes = rois.sizes
         best, which = best_anchors(rois, anchors)
@@ -169,7 +174,7 @@ class AnchorMetrics:
             matched=float((best >= MATCH).mean()),
             best_iou=float(best.mean()),
             reachable_iou=float(reachable_iou(rois.sides, anchors).mean()),
-            positives=float(np.median(np.maximum(positives(rois.sketch, anchors), 1))),
+            positives=float(np.median(np.maximum(positives(rois.subsample, anchors), 1))),
             sharing_a_cell=float(sharing_a_cell(rois, anchors).mean()),
             contested=float(contested(rois, which).mean()),
         )
@@ -181,30 +186,30 @@ def fitted_share(rois: Rois, anchors: AnchorSet) -> float:
 
 
 def may_fit(rois: Rois, aspects: tuple[float, ...]) -> float:
-    """Share of ROIs that could have an anchor of their size with one of `aspects`, if there were enough scales."""
+    """Share of ROIs that could have an anchor of their size with one of `aspects`, given enough scales."""
     apart = np.abs(np.log(rois.aspects[:, None] / np.array(aspects))).min(axis=1)
     return float((apart <= np.log(ASPECT_FIT) + ROUNDING).mean())
 
 
 def best_cover(values: ArrayLike, width: float, most: int) -> list[tuple[float, Floats]]:
-    """For 1, 2, ... intervals of `width`: the largest share of `values` ``[N]`` that they can hold, and their middles.
+    """The largest share of `values` ``[N]`` that 1, 2, ... intervals of `width` can hold, and the intervals' midpoints.
 
-    Exact, by dynamic programming over the sorted values: an interval may as well begin at a value.  Middles are those of
-    the values that an interval holds.
+    Exact, by dynamic programming over the sorted values: it suffices that intervals start at a value.  A midpoint is that
+    of the values in the interval.
 
     Args:
-        values: Of any kind; logarithms where nearness is a factor.
-        width: Of an interval.
-        most: Number of intervals to go up to; fewer are returned where fewer hold everything.
+        values: Numbers; take logarithms where distances are ratios.
+        width: Width of an interval.
+        most: Largest number of intervals; fewer are returned if they hold all values.
 
     Returns:
-        For every number of intervals the share and the middles, ascending.
+        For each number of intervals the share and the ascending midpoints.
     """
     x = np.sort(np.asarray(values, dtype=np.float64))
     count = len(x)
-    after = np.searchsorted(x, x + width, side="right")  # first value beyond an interval that begins at i
+    after = np.searchsorted(x, x + width, side="right")  # first value beyond an interval that starts at i
     held = np.zeros(count + 1, dtype=np.int64)  # most values from i on that the intervals so far can hold
-    starts: list[np.ndarray] = []  # with k intervals, where the first one that pays begins, from i on
+    starts: list[np.ndarray] = []  # for k intervals, the best start of the first one at i or later
     covers = []
     for _ in range(most):
         gain = after - np.arange(count) + held[after]
@@ -219,11 +224,11 @@ def best_cover(values: ArrayLike, width: float, most: int) -> list[tuple[float, 
 
 
 def tightest_cover(values: ArrayLike, share: float, count: int) -> Floats:
-    """Middles, ascending, of `count` equal intervals, as narrow as can be, that hold `share` of `values` ``[N]``."""
+    """Ascending midpoints of the `count` narrowest equal intervals that hold `share` of `values` ``[N]``."""
     x = np.sort(np.asarray(values, dtype=np.float64))
     low, high = 0.0, float(x[-1] - x[0])
     middles = best_cover(x, high, 1)[0][1]
-    for _ in range(40):  # bisection, far below rounding
+    for _ in range(40):  # bisection, to 1e-12 of the range
         width = (low + high) / 2
         held, found = best_cover(x, width, count)[-1]
         if held >= share:

@@ -1,4 +1,4 @@
-"""The plan: recommended anchors, why these, what was rejected, and what one map with a few scales can't do for the data."""
+"""The plan: recommended anchors, the reasons, what was rejected, and warnings where one map with a few scales won't do."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import DatasetError
 
 FEW = 30  # ROIs; fewer say little about a distribution
-SPAN = 6.0  # largest / smallest ROI that one map can serve: beyond, some have no positive anchor or dozens
-OUTLYING = 3.0  # times the median, or less than a third of it
-CONTESTED = 0.005  # share of ROIs that is worth a word
+SPAN = 6.0  # largest / smallest ROI that one map can serve: beyond it, some have no positive anchor or dozens
+OUTLYING = 3.0  # an outlier has over this many times the median size, or under a third of it
+CONTESTED = 0.005  # share of ROIs from which there is a warning
 MISTAKES = 0.01  # share of ROIs that may be labelled twice
-NMS = 0.3  # IoU above which hipdet's configs take two detections for one
-NEIGHBOURS = 64  # ROIs of a class further to the right on a film that overlap is looked for with
+NMS = 0.3  # IoU threshold of non-maximum suppression in hipdet's configs
+NEIGHBOURS = 64  # the overlap of an ROI is measured with fewer ROIs to its right than this
 SMALLEST = 8  # pixels of the padded square: a cell of the finest map
 
 
@@ -48,12 +48,12 @@ def reasons_for(
     tails = [(1 - goal.coverage) / 2, (1 + goal.coverage) / 2]
     low, high = np.quantile(rois.sizes, tails)
     yield f"{goal.coverage:.0%} of the ROIs take {low:.1%} to {high:.1%} of the long side of their film."
-    yield _of_aspects(rois, chosen, tails)
-    yield _of_grid(chosen, candidates, goal)
-    yield _of_scales(rois, chosen, goal)
+    yield _explain_aspects(rois, chosen, tails)
+    yield _explain_grid(chosen, candidates, goal)
+    yield _explain_scales(rois, chosen, goal)
 
 
-def _of_aspects(rois: Rois, chosen: AnchorCandidate, tails: list[float]) -> str:
+def _explain_aspects(rois: Rois, chosen: AnchorCandidate, tails: list[float]) -> str:
     low, high = np.quantile(rois.aspects, tails)
     square = 1 / SQUARE <= low <= high <= SQUARE
     found = f"They are {'square' if square else f'{low:.2f} to {high:.2f} times as high as wide'}"
@@ -65,7 +65,7 @@ def _of_aspects(rois: Rois, chosen: AnchorCandidate, tails: list[float]) -> str:
     return f"{found}: {len(aspects)} aspects, {' and '.join(f'{aspect:g}' for aspect in aspects)}, fit."
 
 
-def _of_grid(chosen: AnchorCandidate, candidates: Sequence[AnchorCandidate], goal: Goal) -> str:
+def _explain_grid(chosen: AnchorCandidate, candidates: Sequence[AnchorCandidate], goal: Goal) -> str:
     matched = f"{chosen.metrics.matched:.0%} of the ROIs by IoU {MATCH} or more (goal {goal.matched:.0%})"
     words = f"{_grid(chosen)}: its anchors overlap {matched}"
     coarser = [each for each in candidates if each.anchors.grids < chosen.anchors.grids]
@@ -75,7 +75,7 @@ def _of_grid(chosen: AnchorCandidate, candidates: Sequence[AnchorCandidate], goa
     return f"{words}. {_grid(last)}, the next coarser: {'; '.join(last.shortfalls(goal)) or 'has more anchors'}."
 
 
-def _of_scales(rois: Rois, chosen: AnchorCandidate, goal: Goal) -> str:
+def _explain_scales(rois: Rois, chosen: AnchorCandidate, goal: Goal) -> str:
     scales, metrics = chosen.anchors.scales, chosen.metrics
     count, fewer = f"One scale, {scales[0]} cells,", scales[:0]
     if len(scales) > 1:
@@ -84,7 +84,7 @@ def _of_scales(rois: Rois, chosen: AnchorCandidate, goal: Goal) -> str:
         fewer = ScaleChooser(rois, goal).scales(chosen.anchors.grids, len(scales) - 1)
     words = (
         f"{count} make anchors of {metrics.smallest:.1%} to {metrics.largest:.1%} of the film; {metrics.fitted:.1%} of the "
-        f"ROIs have one of their size (IoU {FIT} or more if centred; goal {goal.coverage:.0%})"
+        f"ROIs have one of their size (IoU {FIT} or more if concentric; goal {goal.coverage:.0%})"
     )
     if not fewer:
         return f"{words}."
@@ -103,22 +103,22 @@ def list_warnings(
     """Sentences, each with what was found and what to do.
 
     Args:
-        rois: Of all data sets.
-        chosen: Figures of the recommended anchors.
+        rois: ROIs of all data sets.
+        chosen: Metrics of the recommended anchors.
         finest_contested: Smallest share of contested ROIs on any grid.
-        data_sets: The spread of each.
+        data_sets: Size distribution of each data set.
     """
     if len(rois) < FEW:
-        yield f"only {len(rois)} ROIs: other films will have other sizes; label {FEW} or more and design anew"
-    yield from _of_sizes(rois)
+        yield f"only {len(rois)} ROIs: other films will have other sizes; label {FEW} or more and run hipdet anchors again"
+    yield from _list_size_warnings(rois)
     if chosen.contested > CONTESTED:
         yield (
             f"{chosen.contested:.1%} of the ROIs have the same best anchor as another ROI of their film, as several share a "
-            f"cell ({finest_contested:.1%} on the best grid for that): one of them goes without; take a finer grid "
-            f"(--grids), or for crowds a detector with a feature pyramid, such as mmdet's RetinaNet"
+            f"cell ({finest_contested:.1%} on the best grid for that): only one of them gets the anchor; take a finer grid "
+            f"(--grids) or, for crowded ROIs, a detector with a feature pyramid, such as mmdet's RetinaNet"
         )
     if chosen.reachable_iou < 0.95:
-        yield f"regression reaches a mean IoU of {chosen.reachable_iou:.2f} only: sizes lie too far from any anchor"
+        yield f"regression reaches a mean IoU of only {chosen.reachable_iou:.2f}: sizes are too far from any anchor's"
     overlap = usual_overlap(rois)
     if overlap > NMS:
         yield (
@@ -130,18 +130,18 @@ def list_warnings(
     if high > 1.25 * low:
         yield (
             f"ROIs of {large} are {high / low:.2f} times as large as those of {small} (medians {high:.1%} and {low:.1%}): "
-            f"what is trained on one alone will be tested at other sizes"
+            f"a detector trained on one alone would be tested at other sizes on the other"
         )
 
 
-def _of_sizes(rois: Rois) -> Iterator[str]:
+def _list_size_warnings(rois: Rois) -> Iterator[str]:
     sizes = rois.sizes
     median = float(np.median(sizes))
     outlying = int(((sizes > OUTLYING * median) | (sizes < median / OUTLYING)).sum())
     if outlying:
         yield (
             f"{outlying} ROIs ({outlying / len(sizes):.1%}) are over {OUTLYING:g} times as large as the median, or under a "
-            f"third of it: are they labelled right? hipdet validate names them (ratio-unlikely)"
+            f"third of it: check their labels; hipdet validate lists them (ratio-unlikely)"
         )
     low, high = (float(value) for value in np.quantile(sizes, (0.005, 0.995)))
     if high > SPAN * low:
@@ -153,7 +153,7 @@ def _of_sizes(rois: Rois) -> Iterator[str]:
 
 
 def pixel_warnings(rois: Rois, side: int, receptive_field: int) -> Iterator[str]:
-    """What is too small or large for a network that sees squares of `side` px, of which a cell sees `receptive_field` px."""
+    """Warnings about ROIs too small or large for an input of `side` px and a receptive field of `receptive_field` px."""
     low, high = (float(value) * side for value in np.quantile(rois.ratios, (0.005, 0.995)))
     if low < SMALLEST:
         yield (
@@ -168,7 +168,7 @@ def pixel_warnings(rois: Rois, side: int, receptive_field: int) -> Iterator[str]
 
 
 def usual_overlap(rois: Rois) -> float:
-    """IoU with another ROI of its class and film that 99% of the ROIs stay below: single mistakes don't count."""
+    """Quantile (99%) of the IoU of an ROI with another one of its class and film; so single mistakes are left out."""
     order = np.lexsort((rois.boxes[:, 0], rois.labels, rois.films))
     boxes, key = rois.boxes[order], rois.films[order] * len(rois.classes) + rois.labels[order]
     largest = np.zeros(len(key))
@@ -192,20 +192,20 @@ class Plan:
     """What :func:`design` recommends.
 
     Attributes:
-        goal: That it was made for.
-        anchors: Recommended.
-        metrics: Theirs, on all ROIs.
-        spreads: Of every data set, and of its classes.
+        goal: The goal that the plan was made for.
+        anchors: Recommended anchors.
+        metrics: Metrics of the recommended anchors on all ROIs.
+        spreads: Size distribution of each data set, and of its classes.
         reasons: Sentences.
         warnings: Sentences.
-        neighbours: Sets that were rejected.
-        classes: Names.
-        rois_per_image: Of every class, on most films that have any.
-        roi_counts: Fewest and most on the films that have any.
-        second_look: For a detector that re-reads what it finds.
+        neighbours: Rejected sets.
+        classes: Class names.
+        rois_per_image: Most frequent number of ROIs of each class on films that have any.
+        roi_counts: Fewest and most ROIs on films that have any.
+        second_look: Settings of a detector that refines its detections.
         nms_threshold: IoU above which two detections are one.
-        image_side: Of the padded square in pixels.
-        receptive_field: Side in pixels of what a cell sees.
+        image_side: Side of the padded square in pixels.
+        receptive_field: Side in pixels of a cell's receptive field.
     """
 
     goal: Goal
@@ -224,7 +224,7 @@ class Plan:
     receptive_field: int
 
     def as_json(self) -> dict[str, Any]:
-        """For ``anchor_plan.json``."""
+        """The content of ``anchor_plan.json``."""
         strides = [self.image_side // grid for grid in self.anchors.grids]
         anchors = dict(asdict(self.anchors), per_image=self.anchors.per_image, strides=strides)
         fields = asdict(self, dict_factory=_with_names_of_the_file)
@@ -237,27 +237,27 @@ def _with_names_of_the_file(fields: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def design(data_sets: Mapping[str, Rois], goal: Goal | None = None, backbone: Backbone | None = None) -> Plan:
-    """Read anchors off the ROIs of all `data_sets` (paper, section 3.3).
+    """Derive anchors from the ROIs of all `data_sets` (paper, section 3.3).
 
     Args:
         data_sets: ROIs by the name of their data set.
-        goal: What to reach.
-        backbone: It decides which grids there are; by default the paper's, on 224 px.
+        goal: What the anchors must reach.
+        backbone: Determines which grids there are (default: the paper's, on 224 px).
 
     Raises:
-        DatasetError: no ROI, data sets with different classes, or ROIs that no anchors can serve.
-        ConfigError: a grid that the backbone hasn't.
+        DatasetError: there is no ROI, data sets have different classes, or no anchors can cover the ROIs.
+        ConfigError: the backbone can't have a grid of the goal.
     """
     goal, backbone = goal or Goal(), backbone or Backbone()
     if not goal.grids:
         goal = replace(goal, coarsest=backbone.coarsest, grids=tuple((grid,) for grid in backbone.grids))
     for grids in goal.grids:
-        backbone.feature_map(grids)  # there must be one
+        backbone.feature_map(grids)  # raises if there is none
     for name, part in data_sets.items():
         if not len(part):
-            raise DatasetError(f"{name}: no ROI to read anchors off: label some, or leave the data set out")
+            raise DatasetError(f"{name}: no ROI to derive anchors from: label some, or leave the data set out")
     if not data_sets:
-        raise DatasetError("no data set to read anchors off")
+        raise DatasetError("no data set to derive anchors from: name one or more COCO files")
     rois = Rois.joined(list(data_sets.values()))
     goal, candidates, remarks = _candidates(rois, goal)
     chosen = choose(candidates, goal)
@@ -272,10 +272,10 @@ def design(data_sets: Mapping[str, Rois], goal: Goal | None = None, backbone: Ba
         reasons=(
             *remarks,
             *reasons_for(rois, chosen, candidates, goal),
-            f"A cell sees up to {field} px of {side}; the largest ROI takes {rois.ratios.max() * side:.0f} px.",
+            f"A cell sees up to {field} px of {side}; the largest ROI takes up {rois.ratios.max() * side:.0f} px.",
         ),
         warnings=(
-            *(f"no grid reaches the goal; of this one {short}" for short in chosen.shortfalls(goal)),
+            *(f"no grid reaches the goal; on the recommended one, {short}" for short in chosen.shortfalls(goal)),
             *list_warnings(rois, chosen.metrics, finest, spread),
             *pixel_warnings(rois, side, field),
         ),
@@ -296,15 +296,16 @@ def _rois_per_image(rois: Rois) -> dict[str, int]:
 
 
 def _candidates(rois: Rois, goal: Goal) -> tuple[Goal, list[AnchorCandidate], list[str]]:
-    """The goal, with fitted scales where no equal steps do, the candidates, and what to say about that."""
+    """The goal (with fitted scales if equal steps don't suffice), the candidates, and remarks on that."""
     candidates, remarks = smallest_per_grid(rois, goal), []
     if not candidates and goal.scales == EQUAL:
         goal = replace(goal, scales=FITTED)
         candidates = smallest_per_grid(rois, goal)
-        remarks = [f"No {MOST_SCALES} equal steps or fewer cover the sizes, so the scales are fitted to the data."]
+        remarks = [f"Even {MOST_SCALES} equal steps don't cover the sizes, so the scales are fitted to the data."]
     if not candidates:
         raise DatasetError(
-            f"sizes and shapes differ too much: no {MOST_SCALES} scales and {MOST_ASPECTS} aspects give {goal.coverage:.0%} "
-            f"of the ROIs an anchor of their size; look for wrong labels (hipdet validate) or lower --coverage"
+            f"sizes and shapes differ too much: even {MOST_SCALES} scales and {MOST_ASPECTS} aspects don't give "
+            f"{goal.coverage:.0%} of the ROIs an anchor of their size; look for wrong labels (hipdet validate) or lower "
+            f"--coverage"
         )
     return goal, candidates, remarks

@@ -1,4 +1,4 @@
-"""The ROIs of data sets in units that an anchor knows, where the padded square has side 1, and how large they are."""
+"""The ROIs of data sets in units of the padded square, which has side 1, and the distribution of their sizes."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from hipdet.data.film_status import labelled
 from hipdet.data.validate.check import require_valid
 
 Floats = NDArray[np.float64]
-SKETCH = 2000  # ROIs that stand for all where a first look or a median is wanted
+SUBSAMPLE = 2000  # ROIs; enough for a first estimate or a median
 QUANTILES = (0.0, 0.005, 0.5, 0.995, 1.0)
 
 
 @dataclass(frozen=True)
 class Rois:
-    """Boxes of films that are padded at the right and below to the square of their long side.
+    """ROIs on films that are padded at the right and the bottom to the square of their long side.
 
     Attributes:
-        boxes: ``[N, 4]`` xyxy / long side of the film.
-        films: The film of every box ``[N]``, an index into `long_sides`.
-        labels: Index of the class of every box ``[N]``.
-        long_sides: Of every film ``[F]``, in pixels, also of films without ROI.
-        classes: Names.
+        boxes: ``[N, 4]`` xyxy, divided by the long side of the film.
+        films: Index into `long_sides` of each box's film ``[N]``.
+        labels: Index into `classes` of each box's class ``[N]``.
+        long_sides: Long side of each film in pixels ``[F]``, including films without an ROI.
+        classes: Class names.
     """
 
     boxes: Boxes
@@ -42,10 +42,10 @@ class Rois:
 
     @classmethod
     def of_coco(cls, coco: Mapping[str, Any]) -> Rois:
-        """The ROIs of a valid COCO dictionary; crowds and ignored boxes are none.
+        """The ROIs of a valid COCO dictionary, without crowds and ignored boxes.
 
         Raises:
-            DatasetError: a film or a box without a size.
+            DatasetError: a film or a box has no size.
         """
         images, categories = coco["images"], coco["categories"]
         film = {image["id"]: place for place, image in enumerate(images)}
@@ -70,7 +70,7 @@ class Rois:
         """All ROIs of several data sets.
 
         Raises:
-            DatasetError: data sets with different classes.
+            DatasetError: the data sets have different classes.
         """
         classes = [part.classes for part in parts]
         if len(set(classes)) > 1:
@@ -85,20 +85,20 @@ class Rois:
         )
 
     def at(self, chosen: NDArray[Any]) -> Rois:
-        """Those that `chosen`, indices or a mask, names; all films stay."""
+        """The ROIs that `chosen` selects (indices or a mask); all films are kept."""
         return Rois(self.boxes[chosen], self.films[chosen], self.labels[chosen], self.long_sides, self.classes)
 
     def of_class(self, label: int) -> Rois:
-        """Those of one class."""
+        """The ROIs of one class."""
         return self.at(self.labels == label)
 
     @cached_property
-    def sketch(self) -> Rois:
-        """At most `SKETCH` of them, evenly spaced by size."""
-        if len(self) <= SKETCH:
+    def subsample(self) -> Rois:
+        """At most `SUBSAMPLE` of the ROIs, evenly spaced by size."""
+        if len(self) <= SUBSAMPLE:
             return self
         order = np.argsort(self.sizes, kind="stable")
-        return self.at(order[np.linspace(0, len(self) - 1, SKETCH).round().astype(np.int64)])
+        return self.at(order[np.linspace(0, len(self) - 1, SUBSAMPLE).round().astype(np.int64)])
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -110,18 +110,18 @@ class Rois:
 
     @property
     def centres(self) -> Floats:
-        """``[N, 2]``."""
+        """Centres ``[N, 2]``."""
         return (self.boxes[:, 2:] + self.boxes[:, :2]) / 2
 
     @property
     def sizes(self) -> Floats:
-        """Side of the square of the same area ``[N]``: of a square the paper's ratio_ROI/image."""
+        """Side of the square of equal area ``[N]``; for a square ROI the paper's ratio_ROI/image."""
         sides = self.sides
         return np.sqrt(sides[:, 0] * sides[:, 1])
 
     @property
     def ratios(self) -> Floats:
-        """The paper's ratio_ROI/image ``[N]``, of the longer side: an edge of the film may have cut the other one."""
+        """The paper's ratio_ROI/image ``[N]``, from the longer side, as the film's edge may cut the shorter one."""
         return self.sides.max(axis=1)
 
     @property
@@ -135,10 +135,10 @@ class LabelledSet:
     """The ROIs of a COCO file.
 
     Attributes:
-        name: Of the file, without its extension.
-        rois: Theirs.
-        file_names: Of the films, relative to the data root.
-        note: What to tell of films that were left out; empty where there are none.
+        name: File name without its extension.
+        rois: ROIs of all films.
+        file_names: Names of the films, relative to the data root.
+        note: Message about films that were left out; empty if there are none.
     """
 
     name: str
@@ -148,10 +148,10 @@ class LabelledSet:
 
     @classmethod
     def read(cls, path: Path, unfinished: bool = False) -> LabelledSet:
-        """Verify and read the file at `path`: the films that are labels, and with `unfinished` those that aren't yet.
+        """Validate and read the file at `path`; `unfinished` includes films whose labelling isn't finished.
 
         Raises:
-            DatasetError: the list of its faults; a file without ROIs has one.
+            DatasetError: the file has faults (the message lists all) or no ROI.
         """
         found = labelled(require_valid(path), path, unfinished)
         names = tuple(image["file_name"] for image in found.coco["images"])
@@ -168,42 +168,44 @@ class LabelledSet:
 
 
 def read_sets(paths: Sequence[Path], unfinished: bool = False) -> list[LabelledSet]:
-    """Every file, each under a name of its own, as :meth:`LabelledSet.read` has it.
+    """Read each file with :meth:`LabelledSet.read`.
 
     Raises:
-        DatasetError: a faulty file, or two of the same name.
+        DatasetError: a file has faults, or two have the same name.
     """
     names = [path.stem for path in paths]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise DatasetError(f"two files are called {twice.pop()}.json, expected names that differ: reports go by them")
+        raise DatasetError(
+            f"two files are called {twice.pop()}.json, expected different names, which reports use: rename one"
+        )
     return [LabelledSet.read(path, unfinished) for path in paths]
 
 
 def validation_beside(path: Path) -> Path | None:
-    """``NAME_val.json`` beside ``NAME_train.json``, where it is."""
+    """The file ``NAME_val.json`` beside ``NAME_train.json``, if there is one."""
     beside = path.with_name(f"{path.stem[: -len('train')]}val.json")
     return beside if path.stem.endswith("_train") and beside.is_file() else None
 
 
 @dataclass(frozen=True)
 class RoiSpread:
-    """How large the ROIs of a data set, or of one of its classes, are: the paper's Figure 4.
+    """The distribution of ROI sizes in a data set or in one of its classes: the paper's Figure 4.
 
-    Spreads are minimum, 0.5%, median, 99.5%, maximum.
+    Each tuple has the minimum, the 0.5% quantile, the median, the 99.5% quantile and the maximum.
 
     Attributes:
-        name: Of the data set.
-        label: Of the class; empty for all.
-        films: Also those without ROI.
-        rois: Number.
-        most_rois: On one film.
-        usual_rois: On most films that have any.
-        ratio: ratio_ROI/image, of the longer side.
-        width: Of an ROI / long side of the film.
-        height: The same.
+        name: Name of the data set.
+        label: Name of the class; empty for all classes.
+        films: Number of films, including those without an ROI.
+        rois: Number of ROIs.
+        most_rois: Largest number of ROIs on a film.
+        usual_rois: Most frequent number of ROIs on films that have any.
+        ratio: ratio_ROI/image, from the longer side.
+        width: ROI width / long side of the film.
+        height: ROI height / long side of the film.
         aspect: Height / width.
-        long_side: Of films in pixels.
+        long_side: Long side of the films in pixels.
     """
 
     name: str
@@ -220,7 +222,7 @@ class RoiSpread:
 
     @classmethod
     def of(cls, name: str, rois: Rois, label: str = "") -> RoiSpread:
-        """The spread of `rois`, of which there is at least one."""
+        """The distribution of `rois`, at least one."""
         per_film = np.bincount(rois.films, minlength=len(rois.long_sides))
         labelled = per_film[per_film > 0]
         return cls(
@@ -239,7 +241,7 @@ class RoiSpread:
 
 
 def spreads(name: str, rois: Rois) -> Iterator[RoiSpread]:
-    """The spread of a data set, then of each of its classes if ROIs of several are there."""
+    """The distribution of a data set, then of each of its classes if several have ROIs."""
     yield RoiSpread.of(name, rois)
     labels = np.unique(rois.labels)
     if len(labels) > 1:

@@ -1,4 +1,4 @@
-"""The smallest set of anchors on every grid, which of them reaches the goal of a plan, and why its neighbours don't."""
+"""The smallest set of anchors on each grid, the one that reaches a plan's goal, and why similar sets are rejected."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from hipdet.anchors.anchor_set import AnchorSet
 from hipdet.anchors.coverage import FIT, MATCH, ROUNDING, AnchorMetrics, fitted_share, may_fit, tightest_cover
-from hipdet.anchors.rois import SKETCH, Floats, Rois
+from hipdet.anchors.rois import SUBSAMPLE, Floats, Rois
 from hipdet.core.errors import ConfigError
 
 EQUAL, FITTED = "equal", "fitted"
 MOST_SCALES = 32
 STEP = 0.05  # scales are multiples of it, as in the paper; finer below half a cell
-ONE_SIZE = 1.02  # largest / smallest ROI that one scale stands for
+ONE_SIZE = 1.02  # largest / smallest ROI that one scale covers
 MOST_ASPECTS = 6
 SQUARE = 1.05  # aspects within this factor of 1 count as 1:1
 PAPER = AnchorSet.equal_steps((7,), 0.7, 2.2, 0.3)  # experiment 3
@@ -24,17 +24,17 @@ PAPER = AnchorSet.equal_steps((7,), 0.7, 2.2, 0.3)  # experiment 3
 
 @dataclass(frozen=True)
 class Goal:
-    """Shares are of ROIs, between 0 and 1.
+    """What the anchors must reach.  Shares are of ROIs, between 0 and 1.
 
     Attributes:
-        coverage: Share that must find an anchor of its size.
-        matched: Share that must be matched by overlap and not by force.  The paper's experiment 3 has .77 where ratios are
-            uniform over 10% .. 30%, its experiment 1, which lost, .42: half lies between.
+        coverage: Share that must have an anchor of its size.
+        matched: Share that must be matched by overlap and not by force.  With ratios uniform over 10% .. 30%, the paper's
+            experiment 3 has .77 and its experiment 1, which was worse, .42; the default lies in between.
         contested: Largest share that may have the same best anchor as another ROI of the film.
         scales: ``equal`` steps that span the sizes, as in the paper, or ``fitted`` to the sizes.
-        coarsest: Smallest grid to recommend: the backbone's own.  Behind further stride-2 convolutions detectors were worse:
+        coarsest: Coarsest grid to recommend: the backbone's own.  Further stride-2 convolutions made detectors worse:
             the paper's experiment 1, and chest phantoms (docs/anchors.md).
-        grids: To choose from, more than one number for several maps together; empty for all that a ResNet has.
+        grids: Grids to choose from, each with several numbers for several maps together; empty for all that a ResNet has.
     """
 
     coverage: float = 0.99
@@ -53,17 +53,17 @@ class Goal:
 
 
 class ScaleChooser:
-    """Chooses scales for `rois`, whatever the grids and aspects.
+    """Chooses scales for `rois`, for any grids and aspects.
 
     Args:
-        rois: At least one.
-        goal: Equal steps or fitted scales, and the share of ROIs that needs an anchor of its size.
+        rois: At least one ROI.
+        goal: Equal steps or fitted scales, and the share of ROIs that must have an anchor of its size.
     """
 
     def __init__(self, rois: Rois, goal: Goal) -> None:
         self.rois = rois
         self.goal = goal
-        self._sketch = rois.sketch
+        self._subsample = rois.subsample
         tails = [(1 - goal.coverage) / 2, (1 + goal.coverage) / 2]
         self._span = tuple(map(float, np.quantile(rois.sizes, tails)))
         self._fitted: dict[int, Floats] = {}
@@ -71,40 +71,40 @@ class ScaleChooser:
     def fewest(self, grids: tuple[int, ...], aspects: tuple[float, ...]) -> AnchorSet | None:
         """The smallest set on `grids` with `aspects` that gives the goal's share an anchor of its size, if there is one.
 
-        Equal steps must leave no gap between two sizes either, whether films of this data set lie in it or not.
+        Equal steps must also leave no gap between two sizes, even where this data set has no ROI.
         """
         if may_fit(self.rois, aspects) < self.goal.coverage:
             return None
         for anchors in self.growing(grids, aspects):
             if self.goal.scales == EQUAL and anchors.worst_fit < FIT - ROUNDING:
                 continue
-            # the sketch is off by some ROIs; the whole decides
-            nearly = fitted_share(self._sketch, anchors) >= self.goal.coverage - 10 / SKETCH
+            # the subsample may be off by some ROIs; the whole set decides
+            nearly = fitted_share(self._subsample, anchors) >= self.goal.coverage - 10 / SUBSAMPLE
             if nearly and fitted_share(self.rois, anchors) >= self.goal.coverage:
                 return anchors
         return None
 
     def growing(self, grids: tuple[int, ...], aspects: tuple[float, ...]) -> Iterator[AnchorSet]:
-        """Sets of ever more scales."""
+        """Sets with an increasing number of scales."""
         for count in range(1, MOST_SCALES + 1):
             scales = self.scales(grids, count)
             if scales:
                 yield AnchorSet(grids, scales, aspects)
 
     def scales(self, grids: tuple[int, ...], count: int) -> tuple[float, ...]:
-        """`count` scales for `grids`; none where equal steps can't span the sizes with so few."""
+        """`count` scales for `grids`; empty if so few equal steps can't span the sizes."""
         if self.goal.scales == EQUAL:
             low, high = self._span[0] * max(grids), self._span[1] * min(grids)
-            # of several maps the finer one's largest anchors must meet the coarser one's smallest
+            # with several maps, the finest map's largest anchors must reach the coarsest map's smallest
             meeting = low * max(grids) / min(grids) if len(grids) > 1 else 0.0
             return equal_steps(low, max(high, meeting), count)
         if count not in self._fitted:
-            self._fitted[count] = np.exp(tightest_cover(np.log(self._sketch.sizes), self.goal.coverage, count))
+            self._fitted[count] = np.exp(tightest_cover(np.log(self._subsample.sizes), self.goal.coverage, count))
         return fitted_scales(self._fitted[count], grids)
 
 
 def equal_steps(low: float, high: float, count: int) -> tuple[float, ...]:
-    """`count` scales in equal steps from `low` or below to `high` or beyond, in cells, as round numbers (paper, Table 2)."""
+    """`count` round scales in cells, in equal steps, from at most `low` to at least `high` (paper, Table 2)."""
     if count == 1:
         return (_round_number(math.sqrt(low * high)),) if high <= ONE_SIZE * low else ()
     unit = STEP if low >= 10 * STEP else 10.0 ** (math.floor(math.log10(low)) - 1)
@@ -114,26 +114,26 @@ def equal_steps(low: float, high: float, count: int) -> tuple[float, ...]:
 
 
 def fitted_scales(sizes: Floats, grids: tuple[int, ...]) -> tuple[float, ...]:
-    """Scales for `sizes`, sides in units of the image; of several grids the coarsest serves those above the middle."""
+    """Scales for `sizes` (sides in units of the image); with several grids, the coarsest takes sizes above the middle."""
     middle = math.sqrt(float(sizes.min() * sizes.max()))
     grid = np.where(sizes > middle, min(grids), max(grids))
     return tuple(sorted({_round_number(float(scale)) for scale in sizes * grid}))
 
 
 def _round_number(value: float) -> float:
-    """Four digits, and no trace of binary fractions."""
+    """`value` rounded to four significant digits."""
     return float(f"{value:.4g}")
 
 
 @dataclass(frozen=True)
 class AnchorCandidate:
-    """A set of anchors and its figures on all ROIs."""
+    """A set of anchors and its metrics on all ROIs."""
 
     anchors: AnchorSet
     metrics: AnchorMetrics
 
     def shortfalls(self, goal: Goal) -> list[str]:
-        """What keeps it from `goal`, in words; nothing where it reaches it."""
+        """How it falls short of `goal`, in words; empty if it reaches the goal."""
         words, found = [], self.metrics
         if found.fitted < goal.coverage:
             words.append(f"only {found.fitted:.1%} of the ROIs have an anchor of their size (goal {goal.coverage:.0%})")
@@ -148,16 +148,16 @@ class AnchorCandidate:
             )
         if found.contested > goal.contested:
             words.append(
-                f"{found.contested:.1%} of the ROIs want the same anchor as another ROI of the film "
+                f"{found.contested:.1%} of the ROIs have the same best anchor as another ROI of the film "
                 f"(at most {goal.contested:.0%})"
             )
         if min(self.anchors.grids) < goal.coarsest:
-            words.append("it lies behind stride-2 convolutions of the head, which cost accuracy")
+            words.append("it needs stride-2 convolutions in the head, which cost accuracy")
         return words
 
 
 def smallest_per_grid(rois: Rois, goal: Goal) -> list[AnchorCandidate]:
-    """For each of the goal's grids the set with the fewest anchors that gives the ROIs anchors of their size, if any does."""
+    """For each of the goal's grids, the set with the fewest anchors that gives the ROIs anchors of their size, if any."""
     chooser, choices = ScaleChooser(rois, goal), aspect_choices(rois, goal)
     found = []
     for grids in goal.grids:
@@ -169,9 +169,9 @@ def smallest_per_grid(rois: Rois, goal: Goal) -> list[AnchorCandidate]:
 
 
 def aspect_choices(rois: Rois, goal: Goal) -> list[tuple[float, ...]]:
-    """1:1, and 1, 2, ... aspects fitted to the data where it isn't square."""
+    """Sets of aspects to try: 1:1, and 1, 2, ... aspects fitted to ROIs that aren't square."""
     choices: list[tuple[float, ...]] = [(1.0,)]
-    logs = np.log(rois.sketch.aspects)
+    logs = np.log(rois.subsample.aspects)
     for count in range(1, MOST_ASPECTS + 1):
         middles = np.exp(tightest_cover(logs, goal.coverage, count))
         aspects = tuple(sorted({1.0 if 1 / SQUARE <= value <= SQUARE else float(f"{value:.2g}") for value in middles}))
@@ -181,7 +181,7 @@ def aspect_choices(rois: Rois, goal: Goal) -> list[tuple[float, ...]]:
 
 
 def choose(candidates: list[AnchorCandidate], goal: Goal) -> AnchorCandidate:
-    """The smallest that reaches the goal; where none does, the one that falls short in the fewest points, then by least."""
+    """The smallest candidate that reaches the goal; if none does, the one with fewest shortfalls, then most matched ROIs."""
 
     def order(candidate: AnchorCandidate) -> tuple[float, ...]:
         short = len(candidate.shortfalls(goal))
@@ -192,7 +192,7 @@ def choose(candidates: list[AnchorCandidate], goal: Goal) -> AnchorCandidate:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A rejected set: in what it differs, its figures on all ROIs, and why it isn't recommended."""
+    """A rejected set: how it differs, its metrics on all ROIs, and why it isn't recommended."""
 
     change: str
     anchors: AnchorSet
@@ -203,7 +203,7 @@ class Neighbour:
 def list_neighbours(
     rois: Rois, chosen: AnchorCandidate, candidates: Sequence[AnchorCandidate], goal: Goal
 ) -> Iterator[Neighbour]:
-    """The sets one step beside `chosen`, each once."""
+    """The sets that differ from `chosen` by one step, each once."""
     seen = {chosen.anchors}
     for change, anchors in _changes(rois, chosen, candidates, goal):
         if anchors is not None and anchors not in seen:
@@ -237,9 +237,11 @@ def _why(rejected: AnchorCandidate, chosen: AnchorCandidate, goal: Goal) -> str:
         return "; ".join(short)
     count, own = rejected.anchors.per_image, chosen.anchors.per_image
     if count < own:
-        tuned = ", but tuned to these films: take it (--scales fitted) if others are alike"
+        tuned = ", but tuned to these films: use it (--scales fitted) if other films are similar"
         return f"reaches the goal with fewer anchors{tuned if goal.scales == FITTED else ''}"
     words = f"reaches the goal too, with {count / own:.1f} times the anchors" if count > own else "reaches the goal too"
     if rejected.metrics.matched > chosen.metrics.matched + 0.05:
-        words += f"; it would overlap {rejected.metrics.matched:.0%} of the ROIs and not {chosen.metrics.matched:.0%}"
+        words += (
+            f"; it would overlap {rejected.metrics.matched:.0%} of the ROIs instead of {chosen.metrics.matched:.0%}"
+        )
     return words

@@ -1,4 +1,4 @@
-"""What the second look at each ROI may take for granted: read off the data, and asked of a config before it trains."""
+"""What the second look (the refinement of each ROI) may assume: derived from the data, and checked before training."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from hipdet.anchors.rois import Floats, Rois
 from hipdet.core.classes import RoiCounts
 
-# mean IoU of labels with what a detector could give at best; labels of true squares and of hips, which share their size, have
-# .98 and more, lungs .61 and .92
+# mean IoU of the labels with the best boxes that a setting allows: hips, which are square and of one size on a film, have .98
+# and more, lungs .61 (squares) and .92 (one size)
 PLANNED = 0.95
-REFUSED = 0.90  # between the two hand-drawn labels may lie
-PASSES = (3, 2)  # of a RefiningDetector whose config doesn't say
+REFUSED = 0.90  # hand-drawn labels may lie between the two
+PASSES = (3, 2)  # default of a RefiningDetector
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class SecondLook:
     """Settings of a ``RefiningDetector`` that depend on the ROIs.
 
     Attributes:
-        square: Width and height of an ROI are one.
-        one_size: The ROIs of a class on a film share their size.
-        most: ROIs of a class on a film, the largest number.
+        square: Whether width and height of an ROI are equal.
+        one_size: Whether the ROIs of a class on a film have the same size.
+        most: Largest number of ROIs of a class on a film.
         reasons: Sentences.
     """
 
@@ -35,14 +35,14 @@ class SecondLook:
 
     @classmethod
     def of(cls, rois: Rois) -> SecondLook:
-        """What `rois`, of which there is at least one, ask for."""
+        """The settings for `rois`, at least one."""
         squares, sizes = square_fits(rois), shared_fits(rois)
         square = min(squares.values()) >= PLANNED
         one_size = min(sizes.values(), default=0.0) >= PLANNED
         worst = min(squares, key=lambda name: squares[name])
         reasons = [
             f"Second look: squares reach a mean IoU of {squares[worst]:.2f} with the labels of {worst!r}, so width and "
-            f"height are {'one' if square else 'read apart'} (square={square}, from {PLANNED})."
+            f"height are predicted {'as one' if square else 'separately'} (square={square}, from {PLANNED})."
         ]
         if sizes:
             worst = min(sizes, key=lambda name: sizes[name])
@@ -54,12 +54,12 @@ class SecondLook:
             reasons.append("No film has two ROIs of a class that could share their size (one_size=False).")
         most = max(part[1] for part in roi_counts(rois).ranges)
         several = "s" if most > 1 else ""
-        reasons.append(f"A film has up to {most} ROI{several} of a class: so many at least are re-read (passes).")
+        reasons.append(f"A film has up to {most} ROI{several} of a class: at least that many are refined (passes).")
         return cls(square, one_size, most, tuple(reasons))
 
 
 def roi_counts(rois: Rois) -> RoiCounts:
-    """Fewest and most ROIs of each class on the films that have any ROI; of a single class in all."""
+    """Fewest and most ROIs of each class on films that have any ROI; a single total if there is one class."""
     labelled = np.unique(rois.films)
     counts: dict[str, list[int]] = {}
     for label, name in enumerate(rois.classes):
@@ -69,7 +69,7 @@ def roi_counts(rois: Rois) -> RoiCounts:
 
 
 def square_fits(rois: Rois) -> dict[str, float]:
-    """By class the mean IoU of its ROIs with the square of the same centre and area."""
+    """For each class, the mean IoU of its ROIs with the concentric square of equal area."""
     fits = {}
     for name, part in _classes(rois):
         root = np.sqrt(np.maximum(part.aspects, 1 / part.aspects))
@@ -78,7 +78,7 @@ def square_fits(rois: Rois) -> dict[str, float]:
 
 
 def shared_fits(rois: Rois) -> dict[str, float]:
-    """By class the mean IoU of the ROIs of a film with boxes of their mean size there, where films have several."""
+    """For each class, the mean IoU of its ROIs with boxes of the film's mean size, on films with several."""
     fits = {}
     for name, part in _classes(rois):
         several = part.at(np.bincount(part.films)[part.films] > 1)
@@ -88,7 +88,7 @@ def shared_fits(rois: Rois) -> dict[str, float]:
 
 
 def _with_mean_size(rois: Rois) -> Floats:
-    """IoU ``[N]`` of each ROI with one of its centre and of the geometric mean of the sides of its film's ROIs."""
+    """IoU ``[N]`` of each ROI with a concentric box that has the geometric mean of the sides of its film's ROIs."""
     count = np.bincount(rois.films)
     logs = np.log(rois.sides)
     mean = np.stack([np.bincount(rois.films, logs[:, axis]) / np.maximum(count, 1) for axis in (0, 1)], axis=1)

@@ -1,4 +1,4 @@
-"""What mmengine is given: data set, transforms, schedule, hooks, loop, checkpoints, config."""
+"""Components for mmengine: data set, transforms, schedule, hooks, loop, checkpoints, config."""
 
 from hipdet import mmcv_lite
 

@@ -1,7 +1,7 @@
-"""Checkpoints, read without running any code in them, also by mmengine: ``hipdet test``, ``DetInferencer``, ``load_from``.
+"""Checkpoints are read without running code in them, also by mmengine: ``hipdet test``, ``DetInferencer``, ``load_from``.
 
-mmengine runs the config in a checkpoint as Python and, as torch below 2.6 does, unpickles what it is given.  Its loaders of
-local files and of addresses are therefore exchanged, by the function that mmengine has for that.
+mmengine runs the config in a checkpoint as Python and unpickles any object, as torch below 2.6 does.  Its loaders of local
+files and URLs are therefore replaced, through mmengine's own registry of loaders.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from torch import Tensor
 from hipdet.core.errors import CheckpointError, ConfigError
 
 SUFFIX = ".safetensors"
-KEY = "hipdet"  # of the header's metadata
+KEY = "hipdet"  # in the header's metadata
 
 
 def safetensors_bytes(weights: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
-    """The file's content; same input, same bytes."""
+    """The file's content; the same input gives the same bytes."""
     content: bytes = _library(SUFFIX).torch.save(dict(weights), metadata={KEY: to_json(meta)})
     return content
 
@@ -36,7 +36,7 @@ def read_safetensors(path: Path) -> dict[str, Any]:
     """``state_dict`` and ``meta`` of `path`, on the CPU.
 
     Raises:
-        CheckpointError: a damaged file, one that hipdet didn't publish, or no safetensors package.
+        CheckpointError: the file is damaged or not published by hipdet, or the package safetensors is missing.
     """
     library = _library(path)
     try:
@@ -48,25 +48,25 @@ def read_safetensors(path: Path) -> dict[str, Any]:
     try:
         meta = from_json(header[KEY])
         if not isinstance(meta["cfg"], str):
-            raise TypeError("cfg is no text")
+            raise TypeError("cfg is not a string")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{path}: has weights, but not the config and classes that hipdet publish adds; publish the .pth again"
+            f"{path}: has weights, but not the config and classes that hipdet publish adds: publish the .pth file again"
         ) from error
     return dict(state_dict=weights, meta=meta)
 
 
 def to_json(meta: Mapping[str, Any]) -> str:
-    """Metadata as text.
+    """Metadata as JSON text.
 
     Raises:
-        TypeError, ValueError: something that isn't plain, or not a number.
+        TypeError, ValueError: JSON can't hold a value, or a number isn't finite.
     """
     return json.dumps(meta, sort_keys=True, allow_nan=False)
 
 
 def from_json(text: str) -> dict[str, Any]:
-    """Metadata of `text`, with the tuples that mmdet expects: JSON has lists only."""
+    """Metadata from `text`, with the tuples that mmdet expects, as JSON has only lists."""
     meta: dict[str, Any] = json.loads(text)
     classes = meta["dataset_meta"]
     classes["classes"] = tuple(classes["classes"])
@@ -88,7 +88,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Load a ``.pth`` (with ``weights_only=True``) or ``.safetensors`` checkpoint on the CPU: no code in it is run.
 
     Raises:
-        CheckpointError: a file that is missing, empty, damaged, unsafe, or has no weights.
+        CheckpointError: the file is missing, empty, damaged or unsafe, or has no weights.
     """
     path = Path(path)
     if not path.is_file():
@@ -102,34 +102,34 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def without_code(content: Any, path: Path) -> Any:
-    """`content` of `path`, fit for mmengine, which runs the config in a checkpoint as Python.
+    """`content` of `path`, made safe for mmengine, which runs the config in a checkpoint as Python.
 
-    A config of safe settings becomes new source of just these; one of others stays unread, and whoever asks for it, as
-    ``DetInferencer`` does when it is given none, gets the reason.  Weights with such a config can be used with another.
+    A config of safe settings is replaced by new source with these settings.  Any other config isn't used: access to it, as
+    by ``DetInferencer`` without a config of its own, raises the reason.  Its weights can be used with another config.
     """
     if not isinstance(content, Mapping):
         return content
     content = dict(content)
     hub, meta = content.get("message_hub"), content.get("meta")
-    if isinstance(hub, Mapping) and isinstance(hub.get("runtime_info"), Mapping):  # where it looks before meta
+    if isinstance(hub, Mapping) and isinstance(hub.get("runtime_info"), Mapping):  # mmengine looks here first
         runtime = {key: value for key, value in hub["runtime_info"].items() if key != "cfg"}
         content["message_hub"] = {**hub, "runtime_info": runtime}
     if isinstance(meta, Mapping):
-        meta = {key: value for key, value in meta.items() if key != "config"}  # of mmcv 1; run when resuming
+        meta = {key: value for key, value in meta.items() if key != "config"}  # from mmcv 1; run when resuming
         if "cfg" in meta:
             from hipdet.engine.safe_settings import rewritten  # imports mmdet
 
             try:
                 meta["cfg"] = rewritten(meta["cfg"])
             except ConfigError as error:
-                reason = f"{path}: its config isn't used: {error}. Give a config of your own beside these weights."
+                reason = f"{path}: its config isn't used: {error}. Give a config of your own for these weights."
                 meta = _RefusedConfig(meta, reason)
         content["meta"] = meta
     return content
 
 
 class _RefusedConfig(dict):
-    """Metadata whose ``cfg`` is an error."""
+    """Metadata that raises an error on access to ``cfg``."""
 
     def __init__(self, meta: Mapping[str, Any], reason: str) -> None:
         super().__init__(meta, cfg="")
@@ -142,10 +142,10 @@ class _RefusedConfig(dict):
 
 
 def read_pth(path: Path, map_location: Any = "cpu") -> Any:
-    """What is in a file that torch wrote, whatever that is; no code in it is run.
+    """The content of a file that torch wrote; no code in it is run.
 
     Raises:
-        CheckpointError: a damaged or unsafe file.
+        CheckpointError: the file is damaged or unsafe.
     """
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
@@ -163,12 +163,12 @@ def read_pth(path: Path, map_location: Any = "cpu") -> Any:
 
 
 def state_dict_faults(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
-    """How the names and shapes of two sets of weights differ, in words; empty where they agree."""
+    """How the names and shapes of two sets of weights differ, in words; empty if they agree."""
     found = {name.removeprefix("module."): value for name, value in found.items()}
     missing = sorted(set(expected) - set(found))
     unknown = sorted(set(found) - set(expected))
     shapes = [
-        f"{name} is {tuple(found[name].shape)} and the model's {tuple(expected[name].shape)}"
+        f"{name} is {tuple(found[name].shape)}, but {tuple(expected[name].shape)} in the model"
         for name in expected
         if name in found and found[name].shape != expected[name].shape
     ]
@@ -182,11 +182,11 @@ def state_dict_faults(found: Mapping[str, Tensor], expected: Mapping[str, Tensor
 
 @CheckpointLoader.register_scheme(prefixes="", force=True)
 def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """What is in a local file: one that torch wrote, or a ``.safetensors`` checkpoint, on the CPU.
+    """The content of a local file that torch wrote, or of a ``.safetensors`` checkpoint (on the CPU).
 
     Raises:
-        FileNotFoundError: no such file, as mmengine's own loader.
-        CheckpointError: a damaged or unsafe file.
+        FileNotFoundError: there is no such file; mmengine's own loader raises the same.
+        CheckpointError: the file is damaged or unsafe.
     """
     path = Path(filename).expanduser()
     if path.suffix == SUFFIX:
@@ -198,17 +198,17 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
 
 @CheckpointLoader.register_scheme(prefixes=["http://", "https://"], force=True)
 def load_from_http(filename: str, map_location: Any = None, model_dir: str | None = None) -> Any:
-    """What torch wrote to an address; the file is kept where torch's hub keeps it.
+    """The content of a file that torch wrote, from a URL; it is cached in torch hub's folder.
 
     Raises:
-        CheckpointError: a damaged or unsafe file.
-        URLError: nothing there.
+        CheckpointError: the file is damaged or unsafe.
+        URLError: the URL can't be read.
     """
     folder = Path(model_dir or os.path.join(torch.hub.get_dir(), "checkpoints"))
     path = folder / os.path.basename(urlparse(filename).path)
     rank, ranks = get_dist_info()
     if rank > 0:
-        torch.distributed.barrier()  # the first one fetches the file, the others only where they are on other machines
+        torch.distributed.barrier()  # rank 0 downloads the file, the others only if they are on other machines
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(filename, str(path))

@@ -1,4 +1,4 @@
-"""Checkpoints that torch's safe loader reads, that delete no file of others, and that only a model of their own takes."""
+"""Hooks for checkpoints: torch's safe loader reads them, they delete no foreign file, and their weights fit the model."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ MOST_KEPT = 10_000
 
 @HOOKS.register_module()
 class SafeCheckpointHook(Hook):
-    """Keeps out of checkpoints what the safe loader refuses, and lets a run resume only what can't harm.
+    """Keeps out of checkpoints what the safe loader refuses, and lets a run resume only harmless records.
 
     mmengine 0.10.7 writes its ``message_hub`` into every checkpoint: logged values, which torch >= 2.6 doesn't load
-    (reference stack), and the paths of files, which it deletes when a better checkpoint comes.  Kept of it are the best
-    scores, the base names of the best checkpoints and the numbers of the epochs on disk.  Smoothed values of the log start
-    anew.
+    (docs/method.md, "Versions"), and paths of files, which it deletes after a better checkpoint.  This hook keeps only the
+    best scores, the base names of the best checkpoints and the numbers of the epochs on disk.  Smoothed values in the log
+    start from scratch after resuming.
 
-    A run that resumes from its own folder goes on with all of it; in another folder with the best score alone, so the files
-    of both stay.  Only files of this run's folder that bear the names of its checkpoints can be deleted.
+    A run that resumes from its own folder continues with all of these records, in another folder with the best score alone,
+    so the files of both are kept.  Only files in this run's folder with the names of its checkpoints can be deleted.
     """
 
     priority = "LOWEST"  # after the hooks that add to the checkpoint
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Reduce the message hub and make plain numbers of numpy's."""
+        """Reduce the message hub, and convert numpy's numbers to Python's."""
         checkpoint["message_hub"] = _message_hub(records(checkpoint["message_hub"]["runtime_info"]))
         checkpoint["meta"] = plain(checkpoint["meta"])
 
@@ -46,11 +46,11 @@ class SafeCheckpointHook(Hook):
         """Check what mmengine is about to resume.
 
         Raises:
-            CheckpointError: records of another type than mmengine writes.
+            CheckpointError: a record has another type than mmengine writes.
         """
         hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
         info: dict[str, Any] = {}
-        if resumes(runner) and len(hooks) == 1:  # two would share, and mix up, the same records
+        if resumes(runner) and len(hooks) == 1:  # two hooks would mix up the same records
             source = loaded_from(runner) or find_latest_checkpoint(runner.work_dir)
             info = self._resumed(runner, hooks[0], checkpoint.get("message_hub"), Path(source))
         checkpoint["message_hub"] = _message_hub(info)
@@ -72,14 +72,16 @@ class SafeCheckpointHook(Hook):
                 continue
             if name is not None and not is_best_name(name, indicator, hook.filename_tmpl):
                 runner.logger.warning(
-                    f"{source}: its best checkpoint {name!r} isn't by {indicator}: the best is sought anew"
+                    f"{source}: its best checkpoint {name!r} isn't by {indicator}: the best score starts from scratch"
                 )
                 continue
             resumed[SCORE + end] = score
             if name is not None and own and (folder / name).is_file():
                 resumed[BEST + end] = str(folder / name)
             else:
-                runner.logger.info(f"Best {indicator} so far: {score:.4f}, of a checkpoint elsewhere ({name})")
+                runner.logger.info(
+                    f"Best {indicator} so far: {score:.4f}, of a checkpoint that isn't in this folder ({name})"
+                )
         kept = _kept(found, source)
         if own and hook.max_keep_ckpts > 0:
             resumed[KEPT] = [number for number in kept if (folder / hook.filename_tmpl.format(number)).is_file()]
@@ -87,13 +89,13 @@ class SafeCheckpointHook(Hook):
 
 
 def records(info: Mapping[str, Any]) -> dict[str, Any]:
-    """What checkpoints keep of a message hub's ``runtime_info``, as numbers and texts; no folder of this machine."""
+    """The part of a message hub's ``runtime_info`` that checkpoints keep: numbers and file names, no folders."""
     kept: dict[str, Any] = {}
     for key, value in info.items():
         if key.startswith(SCORE) and math.isfinite(value):
             kept[key] = float(value)
         elif key.startswith(BEST) and value is not None:
-            kept[key] = PureWindowsPath(value).name  # it knows both kinds of slashes
+            kept[key] = PureWindowsPath(value).name  # handles both kinds of slashes
         elif key == KEPT:
             kept[key] = [int(number) for number in value]
     return kept
@@ -112,12 +114,12 @@ def _message_hub(info: dict[str, Any]) -> dict[str, Any]:
 
 
 def _best(found: Mapping[str, Any], end: str, source: Path) -> tuple[float | None, str | None]:
-    """Score and base name of the best checkpoint."""
+    """Score and base name of the best checkpoint; None where they aren't recorded."""
     score, name = finite(found.get(SCORE + end)), found.get(BEST + end)
     if score is None and found.get(SCORE + end) is not None:
         raise _fault(source, SCORE + end, "a finite number", found[SCORE + end])
     if name is not None and type(name) is not str:
-        raise _fault(source, BEST + end, "a file's name", name)
+        raise _fault(source, BEST + end, "a file name", name)
     return score, None if name is None else PureWindowsPath(name).name
 
 
@@ -134,13 +136,14 @@ def _fault(source: Path, key: str, expected: str, found: Any) -> CheckpointError
     shown = repr(found)[:80] if isinstance(found, (str, float, bool)) else type(found).__name__
     return CheckpointError(
         f"{source}: can't be resumed, as its message_hub.{key} must be {expected}, found {shown}. "
-        f"Resume from a checkpoint that training wrote, or start anew from its weights with --cfg-options load_from={source}"
+        f"Resume from a checkpoint that training wrote, or start a new training from its weights with "
+        f"--cfg-options load_from={source}"
     )
 
 
 @HOOKS.register_module()
 class MatchingCheckpointHook(Hook):
-    """Turns weights of another model away when testing or resuming: mmengine itself only warns."""
+    """Refuses weights of another model when testing or resuming; mmengine itself only warns."""
 
     priority = "VERY_HIGH"  # before mmengine's EMAHook loads its part
 
@@ -148,7 +151,7 @@ class MatchingCheckpointHook(Hook):
         """Compare the weights with the model.
 
         Raises:
-            CheckpointError: weights of another model.
+            CheckpointError: the weights are of another model.
         """
         model = getattr(runner.model, "module", runner.model)
         faults = state_dict_faults(checkpoint.get("state_dict", checkpoint), model.state_dict())

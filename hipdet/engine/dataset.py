@@ -1,4 +1,4 @@
-"""A COCO data set that is verified before anything is trained on it, random numbers of its workers, batches of its films."""
+"""A COCO data set that is validated before training, the random numbers of its workers, and batches of its films."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def seed_everything(*numbers: int) -> None:
-    """Seed Python's, numpy's and torch's generators with what `numbers`, none of them negative, give together."""
+    """Seed Python's, numpy's and torch's generators from all `numbers` together; none may be negative."""
     seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed)
@@ -41,22 +41,22 @@ def seed_everything(*numbers: int) -> None:
 class RoiDataset(CocoDataset):
     """``CocoDataset`` that lists every fault of its annotation file and films instead of dropping them silently.
 
-    Each film has ``mirrored_labels``: for every label the one that it has in the mirror image, from ``mirrored_pairs`` of
+    Each film has ``mirrored_labels``: for each label, its label in the mirror image, from ``mirrored_pairs`` of
     ``metainfo`` (see :mod:`hipdet.core.classes`).
 
-    Films that `hipdet annotate` has as excluded, incomplete or unchecked are left out, and counted in the log
-    (:mod:`hipdet.data.film_status`); so are those without ROI that ``filter_cfg`` drops.
+    Films that are excluded, incomplete or unchecked in `hipdet annotate` are left out and counted in the log
+    (:mod:`hipdet.data.film_status`); so are films without an ROI that ``filter_cfg`` drops.
 
-    The data root ``data`` is ``$HIPDET_DATA`` where that is set, see :func:`hipdet.core.configs.in_place`.
+    The data root ``data`` is ``$HIPDET_DATA`` if that is set, see :func:`hipdet.core.configs.in_place`.
 
     Args:
-        verify_films: Also look at every film: there, whole, upright size as declared.  Headers only, so thousands of films
-            take seconds.
-        unfinished: Take incomplete and unchecked films too.
+        verify_films: Also check every film: that it exists, is complete, and has the declared size when upright.  Only
+            headers are read, so thousands of films take seconds.
+        unfinished: Use incomplete and unchecked films too.
 
     Raises:
-        DatasetError: with all faults, each naming file, id, what was found and what was expected.
-        ConfigError: a pipeline that mirrors films, but not the classes of left and right.
+        DatasetError: there are faults; the message lists all, with file, id, what was found and what was expected.
+        ConfigError: the pipeline mirrors films, but doesn't swap the classes of left and right.
     """
 
     METAINFO = dict(classes=("hip",), palette=[(220, 20, 60)])
@@ -64,20 +64,20 @@ class RoiDataset(CocoDataset):
     def __init__(self, *args: Any, verify_films: bool = True, unfinished: bool = False, **kwargs: Any) -> None:
         self.verify_films, self.unfinished = verify_films, unfinished
         self._seeds: Tensor | None = None  # in memory that workers share
-        self._seeded: list[int] = []  # what this process has followed
+        self._seeded: list[int] = []  # the seeds that this process uses
         super().__init__(*args, **kwargs)
 
     def _join_prefix(self) -> None:
-        """As BaseDataset's, below the data root that the environment names."""
+        """As in BaseDataset, but with the data root from the environment."""
         self.data_root: str = in_place(self.data_root or "")
         self.ann_file: str = in_fold(self.ann_file)
         super()._join_prefix()
 
     def load_data_list(self) -> list[dict]:
-        """Verify, then load as CocoDataset does what is labelled."""
+        """Validate, then load the labelled films as CocoDataset does."""
         classes = self.metainfo["classes"]
         if isinstance(classes, str):
-            raise DatasetError(f"classes={classes!r} is a text; for one class write a tuple: classes=({classes!r},)")
+            raise DatasetError(f"classes={classes!r} is a string, expected a tuple: write classes=({classes!r},)")
         self._mirrored_labels = self.labels_of_mirror_images(list(mirroring_steps(self.pipeline)))
         root = self.data_prefix.get("img") if self.verify_films else None
         coco = require_valid(self.ann_file, image_root=root, classes=classes)
@@ -88,29 +88,29 @@ class RoiDataset(CocoDataset):
         return [film for film in super().load_data_list() if film["img_id"] in image_ids]
 
     def filter_data(self) -> list[dict]:
-        """As CocoDataset does, with a word."""
+        """Filter as CocoDataset does, with a warning."""
         kept = super().filter_data()
         if dropped := len(self.data_list) - len(kept):
             log.warning("%s: filter_cfg %s drops %d films", self.ann_file, self.filter_cfg, dropped)
         return kept
 
     def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
-        """CocoDataset's, with ``mirrored_labels``.
+        """As in CocoDataset, with ``mirrored_labels``.
 
-        Also ``ignore`` is ``iscrowd``: it would drop the box, whose place would become background.
+        ``ignore`` is treated as ``iscrowd``: CocoDataset would drop the box, so that its place became background.
         """
         annotations = [as_crowd(annotation) for annotation in raw_data_info["raw_ann_info"]]
         film = super().parse_data_info({**raw_data_info, "raw_ann_info": annotations})
         return dict(film, mirrored_labels=self._mirrored_labels)
 
     def labels_of_mirror_images(self, steps: Sequence[Any]) -> tuple[int, ...]:
-        """The ``mirrored_labels``, if those of a film whose labels are trained on are swapped by all of `steps`.
+        """The ``mirrored_labels``; in training, all `steps` must swap labels by them.
 
         Args:
-            steps: Which mirror films, see :func:`hipdet.engine.transforms.mirroring_steps`.
+            steps: Steps that mirror films, see :func:`hipdet.engine.transforms.mirroring_steps`.
 
         Raises:
-            ConfigError: they aren't.
+            ConfigError: a step doesn't swap them.
         """
         where = f"RoiDataset of {self.ann_file}"
         labels = mirrored_labels(self.metainfo, where, type(steps[0]).__name__ if steps else "")
@@ -123,13 +123,13 @@ class RoiDataset(CocoDataset):
         return labels
 
     def seed_workers(self, *numbers: int) -> None:
-        """From their next film on, workers draw what follows from `numbers` and their own; also workers that run already."""
-        if self._seeds is None or not self._seeds.is_shared():  # a copy's isn't
+        """Seed workers, also running ones, from `numbers` and their own number, from their next film on."""
+        if self._seeds is None or not self._seeds.is_shared():  # a copy's isn't shared
             self._seeds = torch.zeros(len(numbers), dtype=torch.int64).share_memory_()
         self._seeds.copy_(torch.tensor(numbers))
 
     def __getitem__(self, index: int) -> Any:
-        """As BaseDataset's."""
+        """As in BaseDataset, after applying new seeds in a worker."""
         worker = get_worker_info()
         if worker is not None and self._seeds is not None and (numbers := self._seeds.tolist()) != self._seeded:
             self._seeded = numbers
@@ -139,16 +139,16 @@ class RoiDataset(CocoDataset):
 
 @FUNCTIONS.register_module()
 def collate_films(samples: Sequence[dict]) -> dict:
-    """mmengine's ``pseudo_collate``, but films of one size are one tensor, and labels travel by value.
+    """As mmengine's ``pseudo_collate``, but films of one size are one tensor, and labels are passed by value.
 
-    torch hands over every tensor as a file of its own, which for the few numbers of a film's labels takes longer than all
-    else.
+    torch passes every tensor between processes as a file of its own, which for the few numbers of a film's labels takes
+    longer than everything else.
 
     Args:
-        samples: Of ``PackDetInputs``: ``inputs``, a film ``[C, H, W]``, and ``data_samples``.
+        samples: Outputs of ``PackDetInputs``: ``inputs``, a film ``[C, H, W]``, and ``data_samples``.
 
     Returns:
-        ``inputs``, ``[N, C, H, W]`` or, where sizes differ, a list; ``data_samples``, a list.
+        ``inputs``, ``[N, C, H, W]`` or, if sizes differ, a list; ``data_samples``, a list.
     """
     batch = dict(pseudo_collate(samples))
     if len({film.shape for film in batch["inputs"]}) == 1:
@@ -158,7 +158,7 @@ def collate_films(samples: Sequence[dict]) -> dict:
 
 
 class ByValue(list):
-    """A list whose tensors another process gets as copies of their numbers, not as memory that it shares."""
+    """A list whose tensors are passed to another process as copies, not as shared memory."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         stream = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Around trainings and tests: seeds by epoch, a look at the ROIs before anything is trained, and the final report."""
+"""Hooks for training and testing: seeds for each epoch, a check of the ROIs before training, and the final report."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from hipdet.evaluation.report import metrics_table
 from hipdet.models.refining_detector import RefiningDetector
 from hipdet.version import __version__
 
-BEFORE, WITHIN, LOADING = range(3)  # streams of an epoch
+BEFORE, WITHIN, LOADING = range(3)  # streams of random numbers in an epoch
 DESIGN = "hipdet anchors writes a config for these films"
 
 
 def iter_parts(dataset: Any, outer: Sequence[Any] = ()) -> Iterator[tuple[Any, Sequence[Any]]]:
-    """The data sets in what mmengine and mmdet wrap around them (``dataset``, ``datasets``).
+    """The data sets inside the wrappers of mmengine and mmdet (``dataset``, ``datasets``).
 
-    Each comes with the steps around it that mirror films, which it can't see itself: of wrappers such as
+    Each comes with the outer steps that mirror films, which it can't see itself: those of wrappers such as
     ``MultiImageMixDataset``, and `outer`.
     """
     parts = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
@@ -51,42 +51,43 @@ def iter_parts(dataset: Any, outer: Sequence[Any] = ()) -> Iterator[tuple[Any, S
 class EpochSeedHook(Hook):
     """Reseeds this process and the loader's workers in every epoch: mmengine doesn't keep generator states in checkpoints.
 
-    Random numbers depend on seed, epoch and rank alone, so that a resumed run equals a straight one bit for bit.
+    Random numbers depend only on seed, epoch and rank, so a resumed run equals an uninterrupted one bit for bit.
 
-    Workers may outlive the epoch (``persistent_workers``): `RoiDataset` tells them its seed.
+    Workers may outlive the epoch (``persistent_workers``), so `RoiDataset` passes the new seed on to them.
     """
 
     priority = "VERY_HIGH"
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """For what is loaded, if it isn't already."""
+        """Seed this process, and the loading of this epoch unless it has started already."""
         seed_everything(runner.seed, runner.epoch, get_rank(), BEFORE)
         self.before_load_epoch(runner, runner.epoch)
 
     def before_load_epoch(self, runner: Runner, epoch: int) -> None:
-        """For what workers load, perhaps while the epoch before isn't over (`SteadyTrainLoop`)."""
+        """Seed what workers load, perhaps before the previous epoch is over (`SteadyTrainLoop`)."""
         datasets = [part for part, _ in iter_parts(runner.train_dataloader.dataset) if isinstance(part, RoiDataset)]
         for number, dataset in enumerate(datasets):
             dataset.seed_workers(runner.seed, epoch, get_rank(), LOADING + number)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any | None = None) -> None:
-        """For the network, at the epoch's first batch: a loader draws a number when it starts its workers, else not."""
+        """Seed the network, at the epoch's first batch: a loader draws a random number if it starts its workers."""
         if batch_idx == 0:
             seed_everything(runner.seed, runner.epoch, get_rank(), WITHIN)
 
 
 @HOOKS.register_module()
 class PossibleRoisHook(Hook):
-    """Compares a single-stage detector with the ROIs that it is to learn: of which classes, how many, and of a
-    ``RefiningDetector`` of which shapes and sizes.  Also that nothing around the data sets mirrors left and right classes.
+    """Checks that a single-stage detector can give the classes and the number of ROIs that it is to learn.
+
+    For a ``RefiningDetector``, also their shapes and sizes.  No wrapper may mirror films without swapping left and right.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Look at the labels.
+        """Check the labels.
 
         Raises:
-            ConfigError: classes that the detector lacks, more ROIs on a film than it gives, shapes that it can't give, or
-                films that are mirrored without their classes of left and right.
+            ConfigError: the detector lacks classes, gives fewer ROIs than a film has or can't give their shapes, or films
+                are mirrored without their classes of left and right.
         """
         model = getattr(runner.model, "module", runner.model)
         dataset = runner.train_dataloader.dataset
@@ -96,19 +97,19 @@ class PossibleRoisHook(Hook):
         for part, around in iter_parts(dataset, outer):
             if isinstance(part, RoiDataset):
                 part.labels_of_mirror_images(around)
-        # an RPN's boxes have no class; data sets of other kinds say nothing of classes
+        # an RPN's boxes have no class; other kinds of data sets don't name their classes
         if not isinstance(model, SingleStageDetector) or isinstance(model, RPN) or not hasattr(dataset, "metainfo"):
             return
         rois, names = get_rois(dataset)
-        faults = [*_of_numbers(model, rois, names), *_of_shapes(model, rois, REFUSED)]
+        faults = [*_find_count_faults(model, rois, names), *_find_shape_faults(model, rois, REFUSED)]
         if faults:
             raise ConfigError(f"this config can't give the ROIs of its training films: {'; '.join(faults)}. {DESIGN}")
-        for doubt in _of_shapes(model, rois, PLANNED):
+        for doubt in _find_shape_faults(model, rois, PLANNED):
             runner.logger.warning(f"{doubt}. {DESIGN}")
 
 
 def get_rois(dataset: Any) -> tuple[Rois, list[str]]:
-    """The ROIs of an mmdet data set, or of several in one, and the names of their films; ignored boxes are none."""
+    """The ROIs of an mmdet data set (or several in one) without ignored boxes, and the names of the films."""
     records = [part.get_data_info(index) for part, _ in iter_parts(dataset) for index in range(len(part))]
     kept = [(film, each) for film, record in enumerate(records) for each in record.get("instances", ())]
     kept = [(film, each) for film, each in kept if not each.get("ignore_flag")]
@@ -120,31 +121,31 @@ def get_rois(dataset: Any) -> tuple[Rois, list[str]]:
     return Rois(boxes, films, labels, sides, tuple(dataset.metainfo["classes"])), names
 
 
-def _of_numbers(model: SingleStageDetector, rois: Rois, names: Sequence[str]) -> Iterator[str]:
+def _find_count_faults(model: SingleStageDetector, rois: Rois, names: Sequence[str]) -> Iterator[str]:
     classes = getattr(model.bbox_head, "num_classes", None)
     if classes is not None and classes != len(rois.classes):
-        yield f"model.bbox_head.num_classes={classes}, and the classes are {list(rois.classes)}"
+        yield f"model.bbox_head.num_classes={classes}, but the classes are {list(rois.classes)}"
     passes = model.passes if isinstance(model, RefiningDetector) else ()
     for label, name in enumerate(rois.classes if passes else ()):
         count, film = _fullest(rois.of_class(label))
         if count > passes[0]:
             yield (
-                f"model.passes={passes} gives up to {passes[0]} ROIs of a class, and {names[film]} has "
-                f"{count} of {name!r}: let the first be {count} or more, or fix the labels of that film"
+                f"model.passes={passes} gives up to {passes[0]} ROIs of a class, but {names[film]} has "
+                f"{count} of {name!r}: set the first pass to {count} or more, or fix the labels of that film"
             )
     count, film = _fullest(rois)
     most = (model.test_cfg or {}).get("max_per_img")
     if most is not None and (not passes or len(rois.classes) == 1) and count > most:
-        yield f"model.test_cfg.max_per_img={most}, and {names[film]} has {count} ROIs: set as many or more"
+        yield f"model.test_cfg.max_per_img={most}, but {names[film]} has {count} ROIs: set it to {count} or more"
 
 
 def _fullest(rois: Rois) -> tuple[int, int]:
-    """Most ROIs on a film, and that film; where there are no ROIs, 0."""
+    """The largest number of ROIs on a film, and that film; both 0 without ROIs."""
     count = np.bincount(rois.films, minlength=1)
     return int(count.max()), int(count.argmax())
 
 
-def _of_shapes(model: SingleStageDetector, rois: Rois, least: float) -> Iterator[str]:
+def _find_shape_faults(model: SingleStageDetector, rois: Rois, least: float) -> Iterator[str]:
     taken = []
     if isinstance(model, RefiningDetector) and model.passes and model.refiner.square:
         taken.append(("refiner.square", "squares", square_fits(rois)))
@@ -154,14 +155,14 @@ def _of_shapes(model: SingleStageDetector, rois: Rois, least: float) -> Iterator
         for name, fit in fits.items():
             if fit < least:
                 reached = f"{boxes} reach a mean IoU of {fit:.2f} with the labels of {name!r}"
-                yield f"model.{setting}=True, and {reached}: set it to False"
+                yield f"model.{setting}=True, but {reached}, expected {least} or more: set it to False"
 
 
 @HOOKS.register_module()
 class ReportHook(Hook):
     """Writes ``val_report.json`` at the end of training and ``test_report.json`` after testing into the work dir.
 
-    Checkpoints carry the seconds of training until then, also those before an interruption (``meta.seconds``).
+    Checkpoints hold the training time so far in seconds, including that before an interruption (``meta.seconds``).
     """
 
     priority = "LOWEST"
@@ -172,7 +173,7 @@ class ReportHook(Hook):
         self.tested_epoch: int | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keep the epoch of the weights: asking the runner for it would build the training set, which a tester may lack."""
+        """Keep the epoch of the weights: ``runner.epoch`` would build the training set, which a tester may lack."""
         meta = checkpoint.get("meta", {})
         self.tested_epoch = meta.get("epoch")
         if resumes(runner):
@@ -183,7 +184,7 @@ class ReportHook(Hook):
         checkpoint["meta"]["seconds"] = self._seconds()
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Keep the figures of the latest validation."""
+        """Keep the metrics of the latest validation."""
         self.validated = metrics
 
     def after_train(self, runner: Runner) -> None:

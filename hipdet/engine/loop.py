@@ -1,4 +1,4 @@
-"""Epochs without a wait between them, and training without a GPU: in bfloat16 where processors have it, and on many ranks."""
+"""Epochs without a wait between them, and training without a GPU: in bfloat16 where supported, and on several ranks."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from hipdet.engine.private import batches_at_work, end_workers
 
 @LOOPS.register_module()
 class SteadyTrainLoop(EpochBasedTrainLoop):
-    """mmengine's epochs, but the loader's workers begin the next one while the last batch of the present one trains.
+    """mmengine's ``EpochBasedTrainLoop``, but workers start loading the next epoch during the last batch of the current one.
 
-    With few films an epoch is short, and the network would wait for the first batch of each.  It needs workers that outlive
-    the epoch (``persistent_workers``), else it does what ``EpochBasedTrainLoop`` does.  Films come in the same order.
+    With few films, an epoch is short, and the network would wait for the first batch of each.  This needs workers that
+    outlive the epoch (``persistent_workers``); otherwise nothing changes.  The order of the films is the same.
 
-    Hooks may have a method ``before_load_epoch(runner, epoch)``, called before anything of `epoch` is loaded, so that is when
-    the epoch before isn't over yet.
+    Hooks may have a method ``before_load_epoch(runner, epoch)``, which is called before anything of `epoch` is loaded, while
+    the previous epoch is still running.
     """
 
     _begun: Iterator | None = None  # the next epoch's batches
 
     def run(self) -> nn.Module:
-        """Train, then end the workers: the garbage collector would wait five seconds for each."""
+        """Train, then end the workers, for each of which the garbage collector would wait five seconds."""
         model = super().run()
         loader: Any = self.dataloader
         self._begun = None
@@ -52,7 +52,7 @@ class SteadyTrainLoop(EpochBasedTrainLoop):
     def _batches(self) -> Iterator[Any]:
         loader: Any = self.dataloader
         batches, self._begun = self._begun, None
-        # a hook that changed the pipeline has had the workers start anew (mmdet's PipelineSwitchHook)
+        # a hook that changes the pipeline restarts the workers (mmdet's PipelineSwitchHook)
         if batches is None or batches is not batches_at_work(loader):
             batches = self._begin(self._epoch)
         for left in reversed(range(len(loader))):
@@ -68,33 +68,33 @@ class SteadyTrainLoop(EpochBasedTrainLoop):
             if hasattr(sampler, "set_epoch"):
                 sampler.set_epoch(epoch)
         self.runner.call_hook("before_load_epoch", epoch=epoch)
-        with torch.random.fork_rng(devices=[]):  # a loader draws a number, the network's mustn't change by it
+        with torch.random.fork_rng(devices=[]):  # a loader draws a number, which mustn't change the network's
             return iter(loader)
 
 
 @OPTIM_WRAPPERS.register_module()
 class Bfloat16OptimWrapper(OptimWrapper):
-    """Forward passes run under autocast to bfloat16, whose range is that of float32: no loss scaling, unlike float16.
+    """Runs forward passes under autocast to bfloat16, which has the range of float32 and so needs no loss scaling.
 
-    mmengine's ``AmpOptimWrapper`` refuses to work on a CPU.  A processor or GPU without bfloat16 trains in float32.  Weights,
-    optimizer, losses and boxes stay in float32 everywhere.
+    mmengine's ``AmpOptimWrapper`` doesn't support CPUs.  A processor or GPU without bfloat16 trains in float32.  Weights,
+    optimizer, losses and boxes are always in float32.
 
     Args:
-        **kwargs: Those of ``OptimWrapper``.
+        **kwargs: Arguments of ``OptimWrapper``.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._told = False
+        self._announced = False
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """The context of a training step's forward pass."""
         device = next(model.parameters()).device.type
         enabled = has_bfloat16(device)
-        if not self._told:
+        if not self._announced:
             print_log(f"training on {device} in {'bfloat16' if enabled else 'float32'}", logger="current")
-            self._told = True
+            self._announced = True
         with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16, enabled=enabled):
             yield
 
@@ -110,15 +110,16 @@ def has_bfloat16(device: str) -> bool:
 
 @contextmanager
 def joined_ranks(cfg: Config) -> Iterator[None]:
-    """Join the other ranks of the launcher, and leave them in order where the work succeeded.
+    """Join the launcher's process group, and leave it properly if the work succeeds.
 
-    mmengine assumes CUDA for the group and the model's wrapper: without a GPU they are gloo's, and one without device ids.
+    mmengine assumes CUDA for the group and the model's wrapper.  Without a GPU, they become a gloo group and a wrapper
+    without device ids.
 
-    A process that ends while gloo's threads still hold tensors aborts now and then, a finished training with it. The
-    threads are joined only when nothing refers to the group any more: let the runner be a local of the work.
+    A process that ends while gloo's threads still hold tensors sometimes aborts, even after a finished training.  The
+    threads are joined only when nothing refers to the group any more, so make the runner a local variable of the work.
 
     Raises:
-        ConfigError: a launcher that needs a GPU, without one.
+        ConfigError: the launcher needs a GPU, but there is none.
     """
     if cfg.launcher != "none" and not torch.cuda.is_available():
         if cfg.launcher != "pytorch":

@@ -1,6 +1,6 @@
-"""Every use of a private name of mmengine and torch, tried with mmengine 0.10.7 and torch 2.13.
+"""Every use of a private name of mmengine and torch, tested with mmengine 0.10.7 and torch 2.13.
 
-Overridden, and thus in their classes: ``CocoDataset._join_prefix`` (mmdet 3.3, :mod:`hipdet.engine.dataset`),
+Overridden private names stay in their classes: ``CocoDataset._join_prefix`` (mmdet 3.3, :mod:`hipdet.engine.dataset`),
 ``AnchorHead._get_targets_single`` (:mod:`hipdet.models.hip_ssd_head`), ``EpochBasedTrainLoop._epoch`` and ``_max_epochs``
 (:mod:`hipdet.engine.loop`).
 """
@@ -14,26 +14,26 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 
 
 def resumes(runner: Runner) -> bool:
-    """Whether it carries on from a checkpoint, rather than only takes its weights."""
+    """Whether `runner` resumes from a checkpoint, rather than only loading its weights."""
     return bool(runner._resume)
 
 
 def loaded_from(runner: Runner) -> str | None:
-    """The checkpoint that it was told to read; None without, or where it looks for the last one itself."""
+    """The checkpoint that `runner` was told to load; None if there is none, or if it looks for the last one itself."""
     return runner._load_from
 
 
 def trains(runner: Runner, by_epochs: bool = False) -> bool:
-    """Whether it is at training: its loop is built, which ``runner.train_loop`` would do."""
+    """Whether `runner` is training, so its loop is built; ``runner.train_loop`` would build it."""
     return isinstance(runner._train_loop, EpochBasedTrainLoop if by_epochs else BaseLoop)
 
 
 def batches_at_work(loader: Any) -> Iterator[Any] | None:
-    """The iterator of a loader with persistent workers."""
+    """The current iterator of a loader with persistent workers."""
     batches: Iterator[Any] | None = loader._iterator
     return batches
 
 
 def end_workers(loader: Any) -> None:
-    """Let go of it: the workers end."""
+    """Drop the loader's iterator, which ends its workers."""
     loader._iterator = None

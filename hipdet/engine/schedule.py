@@ -1,4 +1,4 @@
-"""The paper's three training stages within one run: which layer groups learn together, and how fast at every iteration."""
+"""The paper's three training stages within one run: which layer groups train, and their learning rate at each iteration."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from hipdet.engine.private import loaded_from, resumes, trains
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of the recipe: the first `train_groups` layer groups learn at `lr_mult` times their own rate.
+    """One training stage: the first `train_groups` layer groups train at `lr_mult` times their own learning rate.
 
     Args:
-        train_groups: Trained layer groups, counted from the head; the others are frozen.
-        lr_mult: Factor on every group's rate.
-        portion: Share of all epochs, relative to the other stages'.
-        cycles: Triangles within the stage.
+        train_groups: Number of trained layer groups, counted from the head; the others are frozen.
+        lr_mult: Factor on each group's learning rate.
+        portion: Share of all epochs, relative to the portions of the other stages.
+        cycles: Number of learning-rate triangles within the stage.
 
     Raises:
-        ConfigError: a portion or cycles that aren't above 0.
+        ConfigError: `portion` isn't above 0, or `cycles` is below 1.
     """
 
     train_groups: int
@@ -49,7 +49,7 @@ class Stage:
 def triangle(iteration: int, length: int, div: float = 20.0, cut_div: int = 10) -> float:
     """Factor on the peak rate: from ``1 / div`` to 1 in the first ``1 / cut_div`` of the cycle, and back to it.
 
-    fastai 0.7's ``use_clr=(20, 10)`` (recipe, "Learning rates"), with its whole-number turning point.
+    fastai 0.7's ``use_clr=(20, 10)`` (docs/method.md, "Learning rates"), with its whole-number turning point.
 
     Args:
         iteration: 0-based, below `length`.
@@ -64,7 +64,7 @@ def stage_starts(stages: Sequence[Stage], max_epochs: int) -> list[int]:
     """First epoch of every stage, and `max_epochs` at the end.
 
     Raises:
-        ConfigError: a stage that would be left without an epoch.
+        ConfigError: a stage would have no epoch.
     """
     total = sum(stage.portion for stage in stages)
     ends = [round(max_epochs * share / total) for share in accumulate(stage.portion for stage in stages)]
@@ -78,14 +78,14 @@ def stage_starts(stages: Sequence[Stage], max_epochs: int) -> list[int]:
 
 
 def learning_rate_factor(stage: Stage, iteration: int, length: int, div: float = 20.0, cut_div: int = 10) -> float:
-    """Factor on a group's base rate at `iteration` of a stage of `length` iterations."""
+    """Factor on a group's base learning rate at `iteration` of a stage of `length` iterations."""
     cycle = -(-length // stage.cycles)  # the last cycle may be shorter
     start = iteration // cycle * cycle
     return stage.lr_mult * triangle(iteration - start, min(cycle, length - start), div, cut_div)
 
 
 def is_under(name: str, prefix: str) -> bool:
-    """Whether `name` is `prefix` or a part of it: ``backbone.layer1`` holds ``backbone.layer1.0`` and not ``layer10``."""
+    """Whether `name` is `prefix` or inside it: ``backbone.layer1`` has ``backbone.layer1.0``, not ``backbone.layer10``."""
     return name == prefix or name.startswith(f"{prefix}.")
 
 
@@ -93,20 +93,20 @@ def assign_groups(names: Iterable[str], groups: Sequence[Sequence[str]]) -> dict
     """The group of every parameter name, by prefix.
 
     Raises:
-        ConfigError: a name of no group or of two, or a prefix that no name has.
+        ConfigError: a name is in no group or in several, or a prefix has no name.
     """
     assigned: dict[str, int] = {}
     for name in names:
         owners = {index for index, group in enumerate(groups) for prefix in group if is_under(name, prefix)}
         if len(owners) != 1:
             raise ConfigError(
-                f"paramwise_cfg.groups: parameter {name} is in {len(owners)} groups; exactly one must have a prefix of it"
+                f"paramwise_cfg.groups: parameter {name} is in {len(owners)} groups, expected one: fix their prefixes"
             )
         assigned[name] = owners.pop()
     for prefix in (prefix for group in groups for prefix in group):
         if not any(is_under(name, prefix) for name in assigned):
             raise ConfigError(
-                f"paramwise_cfg.groups: no parameter is under {prefix}; there are {sorted(assigned)[:3]}, ..."
+                f"paramwise_cfg.groups: no parameter is under {prefix}, expected a prefix of {sorted(assigned)[:3]}, ..."
             )
     return assigned
 
@@ -127,7 +127,7 @@ class LayerGroupOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             )
 
     def add_params(self, params: list[dict[str, Any]], module: nn.Module, *_: Any, **__: Any) -> None:
-        """Append to `params` the groups of all parameters of `module`, frozen or not: a later stage may train them."""
+        """Append to `params` the groups of all parameters of `module`, also of frozen ones: a later stage may train them."""
         groups = self.paramwise_cfg["groups"]
         parameters = dict(module.named_parameters())
         assigned = assign_groups(parameters, [group["prefixes"] for group in groups])
@@ -139,27 +139,27 @@ class LayerGroupOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
 @HOOKS.register_module()
 class StagedOneCycleHook(Hook):
-    """Trains the head, then the last groups, then everything, each with one triangle of the learning rate (recipe).
+    """Trains the head, then the last groups, then all, in learning-rate triangles (docs/method.md, "Learning rates").
 
-    At a stage's first epoch the optimizer forgets its state, which is fastai's fresh optimizer.  BatchNorm of a frozen group
-    is in eval mode, of a trained one in train mode.  ``train_cfg.max_epochs`` is divided among the stages; no
-    ``param_scheduler`` beside it.
+    At a stage's first epoch the optimizer's state is cleared, as fastai starts with a new optimizer.  BatchNorm is in eval
+    mode in frozen groups and in train mode in trained ones.  ``train_cfg.max_epochs`` is divided among the stages; the config
+    must have no ``param_scheduler``.
 
-    The rate is a function of the epoch, the batch and this run's config, so a resumed run continues exactly, and where the
-    config or the number of films has changed it goes by the new ones: of the checkpoint it takes no rate, no groups and no
-    number of iterations.
+    The rate depends only on the epoch, the batch and this run's config, so a resumed run continues exactly.  If the config
+    or the number of films has changed, the new values are used: no rates, groups or number of iterations are taken from the
+    checkpoint.
 
     Args:
-        stages: In order, as :class:`hipdet.engine.schedule.Stage`'s arguments.
-        div: Peak rate by start rate.
-        cut_div: The peak stands after ``1 / cut_div`` of the cycle.
+        stages: Arguments of :class:`hipdet.engine.schedule.Stage`, in order.
+        div: Peak rate divided by the start rate.
+        cut_div: The peak is after ``1 / cut_div`` of the cycle.
 
     Raises:
-        ConfigError: `div` isn't above 0 or `cut_div` below 1; on training, a config that doesn't fit together.
-        CheckpointError: a resumed checkpoint without a number of epochs.
+        ConfigError: `div` isn't above 0, or `cut_div` is below 1; in training, the config contradicts itself.
+        CheckpointError: a resumed checkpoint has no number of epochs.
     """
 
-    priority = "VERY_HIGH"  # the logged rate is the one that is used
+    priority = "VERY_HIGH"  # so that the logged rate is the one in use
 
     def __init__(self, stages: Sequence[dict], div: float = 20.0, cut_div: int = 10) -> None:
         if not (div > 0 and cut_div >= 1):
@@ -171,10 +171,10 @@ class StagedOneCycleHook(Hook):
         self.cut_div = cut_div
         self.starts: list[int] = []
         self.frozen_norms: list[nn.Module] = []
-        self.configured: list[dict[str, Any]] = []  # what the config says of each layer group
+        self.configured: list[dict[str, Any]] = []  # the config's settings of each layer group
 
     def before_run(self, runner: Runner) -> None:
-        """Keep the config's rates, scaled if ``auto_scale_lr`` says so: resuming puts the checkpoint's in their place."""
+        """Keep the config's rates, scaled by ``auto_scale_lr`` if enabled: resuming replaces them by the checkpoint's."""
         if isinstance(runner.optim_wrapper, OptimWrapper):  # not when testing
             for group in self._groups(runner):
                 group.setdefault("initial_lr", group["lr"])
@@ -182,9 +182,9 @@ class StagedOneCycleHook(Hook):
             self.configured = [{key: group[key] for key in kept if key in group} for group in self._groups(runner)]
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """On resuming, count iterations as if all epochs had been as long as this run's.
+        """When resuming, count iterations as if all epochs had been as long as this run's.
 
-        mmengine accumulates gradients (``accumulative_counts``) by that count and the last iteration's.
+        mmengine's gradient accumulation (``accumulative_counts``) depends on this count and the last iteration's.
         """
         if not (resumes(runner) and trains(runner, by_epochs=True)):
             return
@@ -216,14 +216,14 @@ class StagedOneCycleHook(Hook):
             group.update(configured)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Freeze and thaw; at the first epoch of a stage start with a fresh optimizer."""
+        """Freeze and unfreeze groups; at a stage's first epoch, clear the optimizer's state."""
         index = bisect(self.starts, runner.epoch) - 1
         stage, groups = self.stages[index], self._groups(runner)
         for number, group in enumerate(groups):
             for parameter in group["params"]:
                 parameter.requires_grad_(number < stage.train_groups)
                 if number >= stage.train_groups:
-                    parameter.grad = None  # else the optimizer would still move it
+                    parameter.grad = None  # otherwise the optimizer would still update it
         frozen = [prefix for group in groups[stage.train_groups :] for prefix in group["prefixes"]]
         self.frozen_norms = [
             module
@@ -238,7 +238,7 @@ class StagedOneCycleHook(Hook):
             )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any | None = None) -> None:
-        """Set this iteration's learning rates and, as the loop has just called ``model.train()``, the frozen BatchNorms."""
+        """Set the learning rates, and frozen BatchNorms to eval mode, as the loop has just called ``model.train()``."""
         for norm in self.frozen_norms:
             norm.eval()
         index = bisect(self.starts, runner.epoch) - 1

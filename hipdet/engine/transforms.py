@@ -1,4 +1,4 @@
-"""Steps of pipelines: films read upright, random grey-level curves, and turns that keep square boxes square."""
+"""Pipeline steps: films loaded upright, random grey-level curves, and rotations that keep square boxes square."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from hipdet.radiographs.read import read_radiograph
 
 @register_backend("radiograph")
 class RadiographBackend(LocalBackend):
-    """A file backend whose pictures are :func:`hipdet.radiographs.read.read_radiograph`'s.
+    """A file backend that loads films with :func:`hipdet.radiographs.read.read_radiograph`.
 
-    ``DetInferencer`` looks for a step named exactly ``LoadImageFromFile``, so the reading is exchanged below it:
+    ``DetInferencer`` looks for a step named exactly ``LoadImageFromFile``, so the backend below it is replaced:
     ``dict(type='LoadImageFromFile', backend_args=dict(backend='radiograph'))``.
     """
 
@@ -31,7 +31,7 @@ class RadiographBackend(LocalBackend):
         """The film as a binary portable grey map, which any decoder reads without loss.
 
         Raises:
-            RadiographError: a film that is missing, damaged or not a picture.
+            RadiographError: the film is missing, damaged or not a picture.
         """
         pixels = read_radiograph(filepath)
         height, width = pixels.shape
@@ -41,7 +41,7 @@ class RadiographBackend(LocalBackend):
 @TRANSFORMS.register_module()
 @dataclass(eq=False)
 class RandomGamma(BaseTransform):
-    """``out = 255 * (x / 255) ** g`` with log g uniform on [-log limit, log limit]: films differ most in their curve.
+    """``out = 255 * (x / 255) ** g`` with log g uniform on [-log limit, log limit]: films differ most in this curve.
 
     Reads and writes ``img`` ``[H, W, C]`` in 0..255; the result is float32.
     """
@@ -57,7 +57,7 @@ class RandomGamma(BaseTransform):
         spread = math.log(self.limit)
         gamma = math.exp(np.random.uniform(-spread, spread))
         img = results["img"]
-        if img.dtype == np.uint8:  # 256 powers instead of one for each pixel
+        if img.dtype == np.uint8:  # 256 powers instead of one per pixel
             results["img"] = cv2.LUT(img, apply_gamma(np.arange(256), gamma)).reshape(img.shape)
         else:
             results["img"] = apply_gamma(img, gamma)
@@ -72,7 +72,7 @@ def apply_gamma(greys: np.ndarray, gamma: float) -> np.ndarray:
 @TRANSFORMS.register_module()
 @dataclass(eq=False)
 class RandomLighting(BaseTransform):
-    """fastai's lighting: change contrast about the picture's mean, then brightness (recipe, "Augmentation").
+    """fastai's lighting: change contrast around the picture's mean, then brightness (docs/method.md, "Augmentation").
 
     ``out = (x - mean) * f + mean + b`` on values in [0, 1], clipped, with ``f = 1 + c`` for c >= 0 and ``1 / (1 - c)``
     below; c ~ U(-contrast, contrast) and b ~ U(-balance, balance).  Reads and writes ``img`` ``[H, W, C]`` in 0..255;
@@ -102,7 +102,7 @@ def lighting(img: np.ndarray, b: float, c: float) -> np.ndarray:
 
 
 class Similarity(NamedTuple):
-    """A similarity transform about the picture's centre, applied in this order: mirror, zoom, rotate, shift."""
+    """A similarity transform around the picture's centre, applied in this order: mirror, zoom, rotate, shift."""
 
     angle: float = 0.0  # degrees, counter-clockwise as seen
     scale: float = 1.0
@@ -120,8 +120,8 @@ class Similarity(NamedTuple):
 
 
 def warp(img: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Warp `img` ``[H, W, C]`` by `matrix`, which is for continuous pixel edges; what comes from outside is 0."""
-    # OpenCV's coordinates are those of pixel centres
+    """Warp `img` ``[H, W, C]`` by `matrix`, which is for continuous pixel edges; pixels from outside are 0."""
+    # OpenCV's coordinates refer to pixel centres
     shift = np.array([0.5, 0.5])
     centred = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ shift - shift])
     return cv2.warpAffine(img, centred, (img.shape[1], img.shape[0]), flags=cv2.INTER_LINEAR)
@@ -130,8 +130,9 @@ def warp(img: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 def warp_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Map the centres of `boxes` ``[N, 4]`` and scale their sides.
 
-    A square stands for a round thing, the femoral head: turned, it needs the same square.  The enclosing box of the turned
-    corners would be 2.6% larger on average at 3 degrees and teach that.  Past 45 degrees width and height change places.
+    A square encloses a round object, the femoral head, which needs the same square after a rotation.  The enclosing box of
+    the rotated corners would be 2.6% larger on average at 3 degrees, and the network would learn this.  Beyond 45 degrees,
+    width and height are swapped.
     """
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
     half = (boxes[:, 2:] - boxes[:, :2]) / 2 * math.sqrt(abs(np.linalg.det(matrix[:, :2])))
@@ -146,8 +147,8 @@ class RandomSimilarity(BaseTransform):
     """Random rotation (paper, section 3.4), and for small data sets also zoom, shift and mirroring.
 
     Reads and writes ``img`` ``[H, W, C]``, ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags``.  Boxes whose centre
-    leaves the picture go; an ignored one stays while any of it is seen, as that part is no background.  In a mirror image
-    labels become their ``mirrored_labels``, `RoiDataset`'s, where these are given.
+    leaves the picture are dropped; an ignored box is kept while any part of it is visible, as that part isn't background.
+    In a mirror image, labels become their ``mirrored_labels`` (from `RoiDataset`), if given.
 
     Args:
         max_degrees: Angle ~ U(-max, max).
@@ -155,7 +156,7 @@ class RandomSimilarity(BaseTransform):
         scale: Zoom ~ U(low, high).
         max_shift: Shift of either axis ~ U(-max, max), as a share of the side.
         flip_prob: Probability of a mirror image.
-        quarter_turn_prob: Probability of 90, 180 or 270 degrees more, for films that lie on their side or head.
+        quarter_turn_prob: Probability of another 90, 180 or 270 degrees, for films that are rotated by as much.
     """
 
     max_degrees: float = 3.0
@@ -173,7 +174,7 @@ class RandomSimilarity(BaseTransform):
         """One random transform for a picture of this size; always the same number of draws."""
         turn, angle, scale, dx, dy, flip = np.random.uniform(size=6)
         degrees = (2 * angle - 1) * self.max_degrees if turn < self.rotate_prob else 0.0
-        if self.quarter_turn_prob:  # recipes without it keep their sequence of draws
+        if self.quarter_turn_prob:  # configs without it keep their sequence of draws
             quarter, turns = np.random.uniform(size=2)
             degrees += 90 * (1 + int(3 * turns)) if quarter < self.quarter_turn_prob else 0
         return Similarity(
@@ -202,16 +203,16 @@ class RandomSimilarity(BaseTransform):
         for key in ("gt_bboxes_labels", "gt_ignore_flags"):
             if key in results:
                 results[key] = results[key][inside]
-        mirrored = np.linalg.det(matrix[:, :2]) < 0  # a turn keeps left and right
+        mirrored = np.linalg.det(matrix[:, :2]) < 0  # a rotation keeps left and right
         if mirrored and {"mirrored_labels", "gt_bboxes_labels"} <= results.keys():
             results["gt_bboxes_labels"] = np.asarray(results["mirrored_labels"])[results["gt_bboxes_labels"]]
         return results
 
 
 def mirroring_steps(step: Any) -> Iterator[Any]:
-    """`step` of a built pipeline, or those within it, if it can give a mirror image.
+    """`step` of a built pipeline, or the steps inside it, that can give a mirror image.
 
-    Known are `RandomSimilarity` and the `RandomFlip` of mmcv and mmdet; ``diagonal`` flips are half turns.
+    Only `RandomSimilarity` and the `RandomFlip` of mmcv and mmdet are known; ``diagonal`` flips are rotations by 180°.
     """
     if isinstance(step, RandomSimilarity):
         mirrors = step.flip_prob > 0
@@ -220,7 +221,7 @@ def mirroring_steps(step: Any) -> Iterator[Any]:
         mirrors = np.sum(step.prob) > 0 and any(direction != "diagonal" for direction in directions)
     else:
         mirrors = False
-        for name in ("transforms", "subroutines"):  # of steps that choose among others
+        for name in ("transforms", "subroutines"):  # steps that contain others
             inner = getattr(step, name, ())
             for each in inner if isinstance(inner, (list, tuple)) else [inner]:
                 yield from mirroring_steps(each)

@@ -1,1 +1,1 @@
-"""Detectors as graphs of plain operators, for runtimes that know nothing of torch or mmdet."""
+"""Export of detectors as graphs of plain operators, for runtimes without torch or mmdet."""

@@ -1,4 +1,4 @@
-"""A trained checkpoint to an ONNX file that says what it is, compared with the detector that it comes from."""
+"""Export a trained checkpoint to an ONNX file with a model card, and compare the file with the detector."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from hipdet.inference.onnx_model import KEY, ModelCard, OnnxModel
 from hipdet.inference.review import HIT, ValidationFilm, centre_contrast, get_sign
 from hipdet.radiographs.read import read_radiograph
 
-UNKNOWN = -1  # the class of an extra in tables from before they had it
-TOLERANCE = 1e-2  # px of the square; float32 in another order: .002 on boxes of 300 px
+UNKNOWN = -1  # class of an extra detection in old tables, which don't have it
+TOLERANCE = 1e-2  # px of the square; another order of operations in float32 changes boxes of 300 px by .002
 SCORES = 1e-4
 
 
@@ -40,7 +40,7 @@ def write_onnx(graph: DetectorGraph, path: Path) -> None:
     extent = torch.full((2,), float(graph.side))
     names: Any = dict(input_names=["film", "extent"], output_names=["boxes", "scores", "labels"])
     with replacing(path) as temporary, torch.no_grad(), warnings.catch_warnings():
-        # it says that shapes are fixed, as they are meant to be, and that a newer exporter is the default
+        # it warns that shapes are fixed, which is intended, and that a newer exporter is the default
         warnings.simplefilter("ignore")
         torch.onnx.export(graph, (film, extent), str(temporary), opset_version=17, dynamo=False, **names)
 
@@ -48,17 +48,17 @@ def write_onnx(graph: DetectorGraph, path: Path) -> None:
 def validation_films(
     tables: Sequence[Path], annotations: Path, data_root: Path | None = None, classes: Sequence[str] = ()
 ) -> list[ValidationFilm]:
-    """The films of ``*.roi.json`` tables of hipdet test or hipdet cross-validate.
+    """The films in ``*.roi.json`` tables of hipdet test or hipdet cross-validate.
 
     Args:
-        tables: Of one model, or of the folds of a cross-validation.
-        annotations: COCO file with the sizes of their films.
-        data_root: Folder that the names of films start from, for a look at their greys; None for none.
+        tables: Tables of one model, or of the folds of a cross-validation.
+        annotations: COCO file with the sizes of the films.
+        data_root: Folder that film names are relative to, to measure the films' contrast; None to leave that out.
         classes: Names in the order of the model's labels (default: the order of `annotations`).
 
     Raises:
-        DatasetError: a file that can't be read, a film that isn't in `annotations`, or a class that isn't in `classes`.
-        RadiographError: a film that can't be read.
+        DatasetError: a file can't be read, a film isn't in `annotations`, or a class isn't in `classes`.
+        RadiographError: a film can't be read.
     """
     coco = _read(annotations, "images")
     sizes = {film.file_name: (film.width, film.height) for film in get_films(coco)}
@@ -83,7 +83,7 @@ def _films(
     rois, extras = content["rois"], content.get("extras", ())
     names = {row["image_id"]: row["file_name"] for row in rois}
     for row in extras:
-        if "file_name" in row:  # else of an old table, whose extras on films without ROI can't be used
+        if "file_name" in row:  # old tables lack it: their extras on films without an ROI can't be used
             names.setdefault(row["image_id"], row["file_name"])
     matched = [(row, row["iou"]) for row in rois if row[FOUND_CORNERS[0]] is not None]
     found: dict[str, list[tuple[Mapping[str, Any], float]]] = {name: [] for name in names.values()}
@@ -112,7 +112,7 @@ def _label(row: Mapping[str, Any], labels: Mapping[str, int], path: Path) -> int
         return 0 if len(labels) == 1 else UNKNOWN
     if name not in labels:
         raise DatasetError(
-            f"{path}: has an ROI of class {name!r}, expected one of {list(labels)}: is it of this model?"
+            f"{path}: has an ROI of class {name!r}, expected one of {list(labels)}: give a table of this model"
         )
     return labels[name]
 
@@ -126,9 +126,9 @@ def _read(path: Path, key: str) -> dict[str, Any]:
 
 
 class Difference(NamedTuple):
-    """The largest differences of the ROIs that a film has: of a box in pixels of the film, and of a score.
+    """The largest differences between two models' ROIs on a film: of a box in pixels of the film, and of a score.
 
-    Infinite where one side lacks an ROI of that class.
+    Infinite if one model lacks an ROI of a class.
     """
 
     box: float
@@ -136,15 +136,15 @@ class Difference(NamedTuple):
 
 
 def difference(expected: FilmDetections, found: FilmDetections, counts: RoiCounts) -> Difference:
-    """Pair the ROIs that the film has by either side with the other's, within their class, one to one.
+    """Pair each model's best ROIs on a film, as many as it has, with the other model's, one to one within their class.
 
-    The other side's are all that it found: of two with nearly equal scores either may be the better one.
+    They are paired with all detections of the other model, as either of two with nearly equal scores may be the better one.
     """
-    one_way, other_way = _unpaired(expected, found, counts), _unpaired(found, expected, counts)
+    one_way, other_way = _one_way_difference(expected, found, counts), _one_way_difference(found, expected, counts)
     return Difference(max(one_way.box, other_way.box), max(one_way.score, other_way.score))
 
 
-def _unpaired(of: FilmDetections, among: FilmDetections, counts: RoiCounts) -> Difference:
+def _one_way_difference(of: FilmDetections, among: FilmDetections, counts: RoiCounts) -> Difference:
     best = counts.best(of.scores, of.labels)
     largest = Difference(0.0, 0.0)
     for label in np.unique(of.labels[best]):
@@ -159,20 +159,20 @@ def _unpaired(of: FilmDetections, among: FilmDetections, counts: RoiCounts) -> D
 
 
 def export_model(model: TorchModel, card: ModelCard, path: Path, films: Iterable[NDArray[np.uint8]]) -> float:
-    """Write `model` with `card` to `path`, if the file finds on `films` what the detector's own ``predict`` finds.
+    """Write `model` with `card` to `path`, if the file gives the detections of the detector's own ``predict`` on `films`.
 
     Args:
         model: Config and weights.
-        card: What the file says of itself.
+        card: Model card to store in the file.
         path: ``.onnx`` file.
-        films: For the comparison, ``[H, W]`` each.
+        films: Films to compare on, ``[H, W]`` each.
 
     Returns:
         The largest difference of a box, in pixels of the square.
 
     Raises:
-        ConfigError: a detector that can't be exported, or that gives fewer ROIs than the card expects.
-        CheckpointError: the file's boxes, scores or classes differ; it isn't kept.
+        ConfigError: the detector can't be exported, or gives fewer ROIs than the card expects.
+        CheckpointError: the file's boxes, scores or classes differ; the file isn't kept.
     """
     most = max(end for _, end in card.counts.ranges)
     graph = DetectorGraph(model.detector, card.side, max(ROIS, most))
@@ -191,14 +191,14 @@ def export_model(model: TorchModel, card: ModelCard, path: Path, films: Iterable
             if not (box <= TOLERANCE and found.score <= SCORES):
                 raise CheckpointError(
                     f"{path}: not written, as its boxes differ by {box:.3g} px and its scores by {found.score:.2g} from "
-                    f"those of torch on film {number}, class by class, expected at most {TOLERANCE:g} px and {SCORES:g}: "
-                    f"please report it with the config"
+                    f"those of torch on film {number}, expected at most {TOLERANCE:g} px and {SCORES:g} within a class: "
+                    f"please report this with the config"
                 )
     return largest
 
 
 def _refuse_too_few(graph: DetectorGraph, card: ModelCard) -> None:
-    """Each film would be flagged.
+    """Check that the model gives enough ROIs, as otherwise each film would be flagged for review.
 
     Raises:
         ConfigError: films have more ROIs than `graph` gives.
@@ -209,12 +209,12 @@ def _refuse_too_few(graph: DetectorGraph, card: ModelCard) -> None:
         for name, least in zip(counts.classes, fewest):
             if least > graph.passes[0]:
                 raise ConfigError(
-                    f"at least {least} ROIs of {name!r} are expected on a film, and model.passes={graph.passes} gives up to "
-                    f"{graph.passes[0]} of a class: expect fewer (--rois), or let the first be {least} or more"
+                    f"at least {least} ROIs of {name!r} are expected on a film, but model.passes={graph.passes} gives up to "
+                    f"{graph.passes[0]} of a class: expect fewer (--rois), or set the first pass to {least} or more"
                 )
     if sum(fewest) > graph.rois:
         setting = "model.passes" if graph.passes else "model.test_cfg.max_per_img"
         raise ConfigError(
-            f"at least {sum(fewest)} ROIs are expected on a film, and the model gives up to {graph.rois} ({setting}): expect "
-            f"fewer (--rois), or set as many or more"
+            f"at least {sum(fewest)} ROIs are expected on a film, but the model gives up to {graph.rois} ({setting}): expect "
+            f"fewer (--rois), or increase {setting}"
         )

@@ -1,4 +1,4 @@
-"""Grey film in, ROIs out: normalisation, network, decoding, suppression and second look in one traceable module."""
+"""From a grey film to ROIs: normalisation, network, decoding, suppression and refinement in one traceable module."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from hipdet.core.errors import ConfigError
 from hipdet.models.hip_ssd_head import HipSSDHead, flatten_levels
 from hipdet.models.proposals import RegionProposals, best_of_classes, best_proposals, distinct
 
-ROIS = 4  # of a class, if no more are expected
+ROIS = 4  # of a class, unless more are expected
 
 
 class DetectorGraph(nn.Module):
     """A trained detector for one film at a time, with shapes that don't depend on the film, so that it can be traced.
 
-    Gives what the detector's own ``predict`` gives, filled up with scores of 0 where that would find fewer ROIs.
+    It gives the detections of the detector's own ``predict``, padded with scores of 0 if there are fewer.
 
     Args:
         detector: A single-stage detector with a `HipSSDHead`, refining or not.
-        side: Side of the square that it sees, in pixels.
-        rois: Number of ROIs given for a film, for each class; a refining detector gives those that it re-reads at first.
+        side: Side of the padded square in pixels.
+        rois: Number of ROIs of each class on a film; a refining detector gives as many as in its first pass.
 
     Raises:
-        ConfigError: another kind of head, or a score threshold.
+        ConfigError: the detector has another kind of head, a score threshold or a minimum size.
     """
 
     anchors: Tensor
-    detector: Any  # an nn.Module to torch, whose attributes mypy takes for tensors
+    detector: Any  # an nn.Module, but mypy would take its attributes for tensors
 
     def __init__(self, detector: nn.Module, side: int, rois: int = ROIS) -> None:
         super().__init__()
@@ -41,13 +41,14 @@ class DetectorGraph(nn.Module):
         self.settings = self.detector.test_cfg
         if self.settings.score_thr > 0 or self.settings.get("min_bbox_size", 0) > 0:
             raise ConfigError(
-                "DetectorGraph: expected a test_cfg with score_thr=0 and min_bbox_size=0: shapes are fixed"
+                f"DetectorGraph: model.test_cfg has score_thr={self.settings.score_thr} and min_bbox_size="
+                f"{self.settings.get('min_bbox_size', 0)}, expected score_thr=0 and min_bbox_size=0, as shapes are fixed"
             )
         self.side = side
         self.eval()
         self.passes: tuple[int, ...] = getattr(detector, "passes", ())
         self.rois = (self.passes[0] if self.passes else rois) * head.num_classes
-        if not self.passes:  # a class that scores low has its chance, but no more than in `predict`
+        if not self.passes:  # so a class with low scores has a chance, but no more than in `predict`
             self.rois = min(self.rois, self.settings.max_per_img)
         with torch.no_grad():
             seen = self._network_input(torch.zeros(1, 1, side, side))
@@ -72,17 +73,17 @@ class DetectorGraph(nn.Module):
         return torch.minimum(found.bboxes.clamp(min=0), extent.float().repeat(2)), found.scores, found.labels
 
     def _find(self, seen: Tensor, logits: Tensor, moves: Tensor, extent: Tensor) -> InstanceData:
-        """The best of all classes, or where they are re-read as many of each class."""
+        """The best detections of all classes together; of a refining detector, as many of each class."""
         first = (logits, moves, self.anchors, extent, self.settings.nms_pre)
         if not self.passes:
             return self._distinct(best_proposals(*first).instances, self.rois)
-        looked = best_of_classes(*first)
-        proposed = [self._distinct(each.instances, self.passes[0]) for each in looked]
+        candidates = best_of_classes(*first)
+        proposed = [self._distinct(each.instances, self.passes[0]) for each in candidates]
         suppress = lambda kept: self._distinct(kept, len(kept.scores))  # noqa: E731
-        return self.detector.refine(seen[0], proposed, suppress, looked if len(looked) > 1 else ())
+        return self.detector.refine(seen[0], proposed, suppress, candidates if len(candidates) > 1 else ())
 
     def _network_input(self, film: Tensor) -> Tensor:
-        """Greys ``[1, 1, side, side]``, or three channels where it is the data preprocessor that normalises."""
+        """Grey values ``[1, 1, side, side]``, or three normalised channels if the data preprocessor normalises."""
         preprocessor = self.detector.data_preprocessor
         if not hasattr(preprocessor, "mean"):
             return film

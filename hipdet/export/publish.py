@@ -1,4 +1,4 @@
-"""A trained checkpoint as a file to hand on: weights, and what one needs to know of them, such as figures measured on it."""
+"""Publish a trained checkpoint: its weights, and what a user needs to know about them, such as measured metrics."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def load_reports(checkpoint: Path, meta: Mapping[str, Any], paths: Sequence[Path
     Args:
         checkpoint: The checkpoint.
         meta: Its epoch and seed.
-        paths: Reports; if not given, those beside the checkpoint, without such as are of another epoch.
+        paths: Reports (default: those beside the checkpoint, without reports of another epoch).
 
     Raises:
-        DatasetError: a report that can't be read, or one of `paths` that belongs to another checkpoint.
+        DatasetError: a report can't be read, or one of `paths` belongs to another checkpoint.
     """
     beside = [path for name in (VALIDATED, TESTED) if (path := checkpoint.with_name(name)).is_file()]
     measured = []
     for path in beside if paths is None else paths:
         report = _read_report(path)
         if _is_measured_on(report, path, checkpoint, meta):
-            # the name alone, as a report may name any path
+            # only the file name, as a report may have any path
             ann_file = PureWindowsPath(str(report.get("ann_file"))).name
             measured.append(dict(ann_file=ann_file, figures=report["figures"], versions=report.get("versions")))
         elif paths is not None:
             raise DatasetError(
-                f"{path}: measured on {report.get('checkpoint')} at epoch {report['epoch']}, and this is "
+                f"{path}: measured on {report.get('checkpoint')} at epoch {report['epoch']}, expected "
                 f"{checkpoint.name} at epoch {meta['epoch']} with seed {meta['seed']}; test it with hipdet test"
             )
     return measured
@@ -62,8 +62,8 @@ def _read_report(path: Path) -> dict[str, Any]:
 def _is_measured_on(report: Mapping[str, Any], path: Path, checkpoint: Path, meta: Mapping[str, Any]) -> bool:
     """Whether `report`, read from `path`, was measured on this checkpoint.
 
-    A test names the checkpoint that it read.  Training names the one that it started from, if any; its own is known by
-    epoch and seed.
+    A test report names the tested checkpoint.  A training report names the one that training started from, if any; its own
+    is known by epoch and seed.
     """
     if report["epoch"] != meta["epoch"]:
         return False
@@ -75,29 +75,29 @@ def _is_measured_on(report: Mapping[str, Any], path: Path, checkpoint: Path, met
 def publish(checkpoint: Path, out: Path, name: str | None = None, reports: Sequence[Path] | None = None) -> list[Path]:
     """Write ``<name>-<hash>.pth``, ``<name>-<hash>.safetensors`` and their card ``<name>-<hash of .pth>.json`` into `out`.
 
-    The hash is the beginning of each file's own SHA-256; same input and same versions, same bytes.
+    The hash is the beginning of each file's own SHA-256.  The same input and the same versions give the same bytes.
 
     Args:
-        checkpoint: Written by training, or published before.
-        out: Folder.
-        name: Of the model; that of the config if not given.
-        reports: ``val_report.json`` and ``test_report.json`` of this checkpoint; those beside it if not given.
+        checkpoint: Checkpoint that training wrote, or that was published before.
+        out: Output folder.
+        name: Name of the model (default: that of the config).
+        reports: ``val_report.json`` and ``test_report.json`` of this checkpoint (default: those beside it).
 
     Raises:
-        CheckpointError: a checkpoint that can't be read, or without config or classes.
-        ConfigError: a name that can't be that of a file.
-        DatasetError: a report that can't be read or belongs to another checkpoint.
+        CheckpointError: the checkpoint can't be read, or has no config or classes.
+        ConfigError: no file can have this name.
+        DatasetError: a report can't be read, or belongs to another checkpoint.
     """
     content = read_checkpoint(checkpoint)
     meta = _meta(checkpoint, content.get("meta"))
     meta["measured"] = load_reports(checkpoint, meta, reports) or meta["measured"]
     meta["name"] = name = _file_name(name or meta["name"] or checkpoint.stem)
-    try:  # the way there and back, as pickle's bytes depend on which strings are one object
+    try:  # write and read back, as pickle's bytes depend on which strings are one object
         meta = from_json(to_json(meta))
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{checkpoint}: its metadata can't be written as JSON ({error})") from error
     weights = get_weights(content)
-    memory = io.BytesIO()  # as torch puts a file's name into the file
+    memory = io.BytesIO()  # not a file, as torch would write its name into it
     torch.save(dict(meta=meta, state_dict=weights), memory)
     files = {".pth": memory.getvalue(), SUFFIX: safetensors_bytes(weights, meta)}
     return _write(out, name, files, meta)
@@ -106,22 +106,22 @@ def publish(checkpoint: Path, out: Path, name: str | None = None, reports: Seque
 def get_weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
     """The weights that were validated, sorted by name.
 
-    Where training kept a moving average, mmengine's ``EMAHook`` puts it in ``state_dict`` and the latest weights, which
-    only resuming needs, in ``ema_state_dict``.
+    If training kept a moving average, mmengine's ``EMAHook`` writes it to ``state_dict``, and the latest weights, which are
+    only needed to resume, to ``ema_state_dict``.
     """
     named = {key.removeprefix("module."): value for key, value in content.get("state_dict", content).items()}
     return {key: named[key].detach().cpu().contiguous().clone() for key in sorted(named)}
 
 
 def _meta(checkpoint: Path, found: Any) -> dict[str, Any]:
-    """What is handed on of a checkpoint's own metadata: nothing of the machine, no time of day."""
+    """The part of a checkpoint's own metadata that is published: nothing about the machine, no time of day."""
     try:
         dataset_meta, text = plain(dict(found["dataset_meta"])), found["cfg"]
         if not dataset_meta["classes"] or not text:
             raise ValueError("empty")
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"{checkpoint}: has no config and classes; publish a checkpoint that hipdet train wrote"
+            f"{checkpoint}: has no config and classes, expected both: publish a checkpoint that hipdet train wrote"
         ) from error
     try:
         settings = portable(read_settings(text))
@@ -134,7 +134,7 @@ def _meta(checkpoint: Path, found: Any) -> dict[str, Any]:
         **dict(filter(None, (installed(names) for names, _, _ in REQUIREMENTS.values()))),
     }
     return dict(
-        name=found.get("name") or "_".join(experiment.split("_")[:-2]),  # less date and time
+        name=found.get("name") or "_".join(experiment.split("_")[:-2]),  # without date and time
         cfg=cfg,
         dataset_meta=dataset_meta,
         films={part: annotation_files(settings.get(f"{part}_dataloader")) for part in ("train", "val", "test")},
@@ -145,13 +145,13 @@ def _meta(checkpoint: Path, found: Any) -> dict[str, Any]:
 
 
 def _file_name(name: Any) -> str:
-    """`name`, if it can be the beginning of a file's: a published file may come from anywhere and must not choose a folder.
+    """`name`, if a file name can begin with it: a published file may come from anywhere and must not choose a folder.
 
     Raises:
-        ConfigError: it can't.
+        ConfigError: a file name can't begin with it.
     """
     if not isinstance(name, str) or not name.isprintable() or name.startswith(".") or not is_file_name(name):
-        raise ConfigError(f"{name!r} can't be a model's name, as files are called after it; give another with --name")
+        raise ConfigError(f"{name!r} can't be a model's name, as files are named after it; give another with --name")
     return name
 
 

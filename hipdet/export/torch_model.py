@@ -1,4 +1,4 @@
-"""A checkpoint in mmdet, through the test pipeline of its config."""
+"""A checkpoint that mmdet runs, with the test pipeline of its config."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class TorchModel:
     """A config and its weights.
 
     Args:
-        config: Config file, also by its name in hipdet such as ``configs/hip_roi_medium.py``.
-        weights: ``.pth`` or ``.safetensors``; ``<name>.review.json`` beside it has its limits.
+        config: Config file, or the name of one in hipdet, such as ``configs/hip_roi_medium.py``.
+        weights: ``.pth`` or ``.safetensors`` file; ``<name>.review.json`` beside it has its review limits.
         device: Such as ``cpu`` or ``cuda:0``.
 
     Raises:
-        ConfigError: no such config, or one whose RoiMetric counts other classes.
-        CheckpointError: weights that can't be read, or are of another model; limits that can't be read.
+        ConfigError: there is no such config, or its RoiMetric expects other classes.
+        CheckpointError: the weights can't be read or are of another model, or the limits can't be read.
     """
 
     def __init__(self, config: Path, weights: Path, device: str = "cpu") -> None:
@@ -68,21 +68,21 @@ class TorchModel:
     at_least: int | None = None  # the pipeline starts from the whole film
 
     def preprocess(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
-        """Reduce a film ``[H, W]``, and keep it.
+        """Reduce a film ``[H, W]``, and keep the original.
 
         Raises:
-            ValueError: a film that was decoded at a fraction of its size.
+            ValueError: the film was decoded at a fraction of its size.
         """
         film = film if isinstance(film, ReducedFilm) else ReducedFilm.whole(film)
         if film.step != 1:
-            raise ValueError("the pipeline of a config starts from the whole film")
+            raise ValueError(f"the pipeline of a config needs the whole film, found 1/{film.step} of its size")
         return replace(shrink(film, self.card.side), original=film.pixels)
 
     def infer(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> FilmDetections:
-        """Look at a prepared film as it is, or turned and inverted."""
+        """Detect ROIs on a preprocessed film, perhaps rotated by `quarters` of a turn or with its grey values inverted."""
         whole = film.original
         if whole is None:
-            raise ValueError("a film that `prepare` didn't make")
+            raise ValueError("the film has no original, expected one from `preprocess`")
         seen = np.rot90(255 - whole if inverted else whole, quarters)
         height, width = seen.shape
         found = inference_detector(self.detector, np.stack([seen] * 3, axis=2), self.pipeline).pred_instances.cpu()
@@ -108,7 +108,7 @@ def _detector(cfg: Any, weights: dict[str, torch.Tensor], path: Path) -> Any:
 
 
 def expected_rois(cfg: Any) -> Counts:
-    """Those that the config's own RoiMetric looks at."""
+    """The numbers of ROIs that the config's own RoiMetric expects."""
     evaluators = cfg.get("test_evaluator") or []
     for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
         if evaluator.get("type") == "RoiMetric":

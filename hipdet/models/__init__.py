@@ -1,4 +1,4 @@
-"""The detector's parts: anchors, head and the second look."""
+"""The parts of the detectors: backbones, anchors, head, refiner and test-time augmentation."""
 
 from hipdet import mmcv_lite
 

@@ -1,4 +1,4 @@
-"""Backbones on grey films: a ResNet of their own, three channels for others, and pretrained weights with a way out."""
+"""Backbones on grey films: a ResNet for one channel, three channels for other backbones, and pretrained weights."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from torch import Tensor, nn
 
 from hipdet.core.errors import CheckpointError
 
-# of the ImageNet weights (recipe)
+# of ImageNet, for the pretrained weights (docs/method.md, "Normalisation")
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 
 
 @MODELS.register_module()
 class GreyResNet(ResNet):
-    """mmdet's ``ResNet`` that takes greys 0 .. 255 of one channel and makes the three normalised ones itself.
+    """mmdet's ``ResNet`` on one channel of grey values 0 .. 255, from which it makes the three normalised channels itself.
 
-    So films travel from disk to here as one channel instead of three equal ones, and are reduced or cropped before they are
-    normalised: a third of the work and less.  Its weights are those of ``ResNet``; the data preprocessor is mmdet's without
-    ``mean`` and ``std``.  Three equal channels give the same as one.
+    So films are loaded, reduced and cropped with one channel instead of three equal ones, and normalised last: a third of
+    the work or less.  The weights are those of ``ResNet``; use mmdet's data preprocessor without ``mean`` and ``std``.
+    Three equal channels give the same result as one.
 
     Args:
-        mean: Of the three channels.
-        std: Likewise.
-        **kwargs: Those of ``ResNet``.
+        mean: Means of the three channels.
+        std: Standard deviations of the three channels.
+        **kwargs: Arguments of ``ResNet``.
     """
 
     mean: Tensor
@@ -44,16 +44,16 @@ class GreyResNet(ResNet):
             self.register_buffer(name, torch.tensor(values).reshape(1, 3, 1, 1), persistent=False)
 
     def forward(self, films: Tensor) -> tuple[Tensor, ...]:
-        """Maps of `films` ``[N, 1, H, W]``, as ``ResNet`` gives them."""
+        """Feature maps of `films` ``[N, 1, H, W]``, as from ``ResNet``."""
         return super().forward((films - self.mean) / self.std)
 
 
 @MODELS.register_module()
 class GreyPreprocessor(DetDataPreprocessor):
-    """``DetDataPreprocessor`` that also takes films of one channel: for any backbone but `GreyResNet`.
+    """``DetDataPreprocessor`` that also takes films of one channel: for any backbone other than `GreyResNet`.
 
-    Loading, augmenting and handing over one channel instead of three equal ones takes a third of the work; here it becomes
-    three, with the values that ``DetDataPreprocessor`` gives.  Films of three channels are left to it.
+    Loading, augmenting and collating one channel instead of three equal ones takes a third of the work; here it is
+    expanded to three, with the result of ``DetDataPreprocessor``.  Films of three channels work as usual.
     """
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class GreyPreprocessor(DetDataPreprocessor):
 
 
 WAYS_OUT = (
-    "Fetch the file on another machine and pass --cfg-options model.backbone.init_cfg.checkpoint=FILE, "
+    "Download the file on another machine and pass --cfg-options model.backbone.init_cfg.checkpoint=FILE, "
     "or start from random weights with --cfg-options model.backbone.init_cfg=None (accuracy will be lower). "
     "A model with a refiner has a second backbone, model.refiner.backbone: do the same for it."
 )
@@ -71,12 +71,12 @@ WAYS_OUT = (
 
 @WEIGHT_INITIALIZERS.register_module()
 class PretrainedWeights(PretrainedInit):
-    """mmengine's ``Pretrained`` whose failed download says what to do on a machine without a network.
+    """mmengine's ``Pretrained`` with an error that says what to do if the download fails.
 
-    Give a URL rather than ``torchvision://``: that needs a torchvision that imports.
+    Give a URL rather than ``torchvision://``, which needs a torchvision that can be imported.
 
     Raises:
-        CheckpointError: weights that can't be downloaded or found.
+        CheckpointError: the weights can't be downloaded or found.
     """
 
     def __call__(self, module: nn.Module) -> Any:

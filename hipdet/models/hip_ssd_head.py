@@ -25,7 +25,7 @@ def conv_block(in_channels: int, out_channels: int, stride: int, dropout: float)
 
 
 def bounded_deltas(raw: Tensor, cell: Tensor, anchor: Tensor) -> Tensor:
-    """Tanh-bounded box predictions, written as the deltas of ``DeltaXYWHBBoxCoder`` (recipe, "Decoding").
+    """Tanh-bounded box predictions as deltas of ``DeltaXYWHBBoxCoder`` (docs/method.md, "Decoding").
 
     The centre moves by at most half a cell and the sides change by a factor within (0.5, 1.5).
 
@@ -44,21 +44,22 @@ def bounded_deltas(raw: Tensor, cell: Tensor, anchor: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class HipSSDHead(AnchorHead):
-    """Dropout -> 3x3 conv -> ReLU -> BN -> dropout -> class and box convolutions (paper, section 3.3; recipe, "Head").
+    """Dropout -> 3x3 conv -> ReLU -> BN -> dropout -> class and box convolutions (paper, section 3.3).
 
-    Reads the last feature map.  Test time is mmdet's stock path, but boxes end with the film.  The loss of a batch is the
-    *sum* over its images of the mean L1 distance of decoded corners in [0, 1] image units plus the focal sum over all anchors
-    by number of classes.
+    It takes the last feature map (docs/method.md, "Head").  Inference is mmdet's own, but boxes are clipped to the film.
+    The loss of a batch is the *sum* over its images of the mean L1 distance of decoded corners in [0, 1] image units, plus
+    the focal loss summed over all anchors and divided by the number of classes (docs/method.md, "Loss").
 
     Args:
-        downsamples: For every anchor level the number of stride-2 convolutions before it: ``(0,)`` is the paper's single
+        downsamples: For each anchor level, the number of stride-2 convolutions before it: ``(0,)`` is the paper's single
             map, ``(1, 2, 3)`` gives 4x4, 2x2 and 1x1 on a 7x7 map (experiment 1).
         dropout: Dropout before and after each convolution.
-        class_bias: Initial bias of the class convolutions; -4 means that nearly everything is background.
-        init_cfg: None keeps PyTorch's initialisation, as fastai did.
+        class_bias: Initial bias of the class convolutions; with -4, nearly everything starts as background.
+        init_cfg: None keeps PyTorch's initialisation, as fastai did (docs/method.md, "Initialisation").
 
     Raises:
-        ConfigError: numbers of levels that differ, a class loss without sigmoid, or a coder that isn't plain DeltaXYWH.
+        ConfigError: `downsamples` doesn't match the anchor levels, the class loss has no sigmoid, or the box coder isn't
+            plain DeltaXYWH.
     """
 
     def __init__(
@@ -78,10 +79,11 @@ class HipSSDHead(AnchorHead):
         kwargs["reg_decoded_bbox"] = True  # targets are corners: the loss compares decoded boxes
         super().__init__(num_classes, in_channels, *args, init_cfg=init_cfg, **kwargs)
         if not self.use_sigmoid_cls:
-            raise ConfigError("HipSSDHead: loss_cls must have use_sigmoid=True")
+            raise ConfigError("HipSSDHead: loss_cls has use_sigmoid=False, expected use_sigmoid=True")
         if tuple(self.bbox_coder.means) != (0,) * 4 or tuple(self.bbox_coder.stds) != (1,) * 4:
             raise ConfigError(
-                "HipSSDHead: bbox_coder must keep target_means 0 and target_stds 1: tanh bounds the boxes"
+                f"HipSSDHead: bbox_coder has target_means={self.bbox_coder.means} and target_stds={self.bbox_coder.stds}, "
+                f"expected the defaults 0 and 1, as tanh bounds the boxes: remove them"
             )
 
     def _init_layers(self) -> None:
@@ -106,7 +108,7 @@ class HipSSDHead(AnchorHead):
             self.register_buffer(f"anchor_{level}", base[:, 2:] - base[:, :2], persistent=False)
 
     def forward(self, feats: tuple[Tensor, ...]) -> tuple[list[Tensor], list[Tensor]]:
-        """Class logits ``[N, A*C, H, W]`` and box deltas ``[N, A*4, H, W]`` of every anchor level."""
+        """Class logits ``[N, A*C, H, W]`` and box deltas ``[N, A*4, H, W]`` of each anchor level."""
         x = self.stem(self.drop(feats[-1]))
         scores, deltas, depth = [], [], 0
         for level, downsample in enumerate(self.downsamples):
@@ -123,7 +125,7 @@ class HipSSDHead(AnchorHead):
         return scores, deltas
 
     def predict(self, x: tuple[Tensor, ...], batch_data_samples: list, rescale: bool = False) -> list:
-        """mmdet's, but boxes end where the film does: stock mmdet lets them reach into the padding of the square."""
+        """Predict as mmdet does, but clip boxes to the film; mmdet lets them reach into the padding of the square."""
         metas = [dict(each.metainfo, img_shape=film_shape(each.metainfo)) for each in batch_data_samples]
         return self.predict_by_feat(*self(x), batch_img_metas=metas, rescale=rescale)
 
@@ -134,7 +136,7 @@ class HipSSDHead(AnchorHead):
         return anchors, flatten_levels(scores, self.cls_out_channels), flatten_levels(deltas, 4)
 
     def loss_and_propose(self, x: tuple[Tensor, ...], samples: list, settings: Any) -> tuple[dict, list[Tensor]]:
-        """Losses, and for each film the boxes ``[P, 4]`` that `settings` (a ``test_cfg``) would let through, best first."""
+        """Losses, and for each film the boxes ``[P, 4]`` that `settings` (a ``test_cfg``) would keep, best first."""
         labels, ignored, metas = unpack_gt_instances(samples)
         scores, deltas = self(x)
         losses = self.loss_by_feat(scores, deltas, labels, metas, ignored)
@@ -142,13 +144,13 @@ class HipSSDHead(AnchorHead):
             anchors, logits, moves = self.flat(scores, deltas)
             height, width = metas[0]["batch_input_shape"]
             extent = anchors.new_tensor([width, height])
-            # of all classes together: only the refiner's background crops come from here, and those have no class
+            # of all classes together: they only serve as the refiner's background crops, which have no class
             found = torch.vmap(best_proposals, (0, 0, None, None, None))(
                 logits, moves, anchors, extent, settings.nms_pre
             )
             suppress = torch.vmap(distinct, (0, None, None))
             chosen, scores = suppress(found, settings.nms.iou_threshold, settings.max_per_img)
-        return losses, [boxes[kept[sure > 0]] for boxes, kept, sure in zip(found.boxes, chosen, scores)]
+        return losses, [boxes[kept[score > 0]] for boxes, kept, score in zip(found.boxes, chosen, scores)]
 
     def loss_by_feat(
         self,
@@ -166,7 +168,7 @@ class HipSSDHead(AnchorHead):
         )
         label = torch.cat(labels, dim=1)  # [N, anchors]; num_classes is background
         logits = flatten_levels(cls_scores, self.cls_out_channels)  # [N, anchors, C]
-        # one-hot targets make mmdet take its PyTorch focal loss, on a GPU too: the other one needs compiled mmcv
+        # with one-hot targets mmdet uses its PyTorch focal loss, also on a GPU: the other one needs a compiled mmcv
         one_hot = F.one_hot(label, self.num_classes + 1)[..., : self.num_classes]
         focal = self.loss_cls(
             logits.flatten(0, 1),
@@ -191,10 +193,10 @@ class HipSSDHead(AnchorHead):
         gt_instances_ignore: InstanceData | None = None,
         unmap_outputs: bool = True,
     ) -> tuple:
-        """mmdet's, but anchors on an ignored box that have no ROI count for nothing.
+        """Targets as in mmdet, but background anchors on an ignored box get a weight of 0.
 
-        ``MaxIoUAssigner(ignore_iof_thr=...)`` doesn't do: on a film without an ROI it takes them for background, and where an
-        ignored box covers an ROI it forces that one on any anchor elsewhere.
+        ``MaxIoUAssigner(ignore_iof_thr=...)`` can't be used: on a film without an ROI it takes these anchors for background,
+        and where an ignored box covers an ROI, it forces that ROI on an anchor elsewhere.
         """
         labels, weights, *others = super()._get_targets_single(
             flat_anchors, valid_flags, gt_instances, img_meta, None, unmap_outputs
@@ -202,14 +204,14 @@ class HipSSDHead(AnchorHead):
         ignored = ignored_boxes(gt_instances_ignore, get_box_tensor(gt_instances.bboxes))
         if len(ignored):
             background = labels == self.num_classes
-            there = on_ignored(get_box_tensor(flat_anchors), ignored, img_meta["img_shape"][:2])
-            weights = weights.masked_fill(background & there, 0.0)
+            covered = on_ignored(get_box_tensor(flat_anchors), ignored, img_meta["img_shape"][:2])
+            weights = weights.masked_fill(background & covered, 0.0)
         return (labels, weights, *others)
 
     def _box_loss(
         self, deltas: Tensor, label: Tensor, targets: Tensor, anchor_list: list[list[Tensor]], sides: Tensor
     ) -> Tensor:
-        """Sum over images of the mean L1 of decoded corners in [0, 1] units.
+        """Sum over images of the mean L1 distance of decoded corners in [0, 1] units.
 
         `deltas` and `targets` are ``[N, anchors, 4]``, `label` is ``[N, anchors]``, `sides` the image's w, h, w, h in pixels.
         """
@@ -224,5 +226,5 @@ class HipSSDHead(AnchorHead):
 
 
 def flatten_levels(maps: list[Tensor], channels: int) -> Tensor:
-    """Maps ``[N, A*channels, H, W]`` of all levels to ``[N, anchors, channels]`` in the anchors' order."""
+    """Reshape maps ``[N, A*channels, H, W]`` of all levels to ``[N, anchors, channels]`` in the anchors' order."""
     return torch.cat([m.permute(0, 2, 3, 1).reshape(m.shape[0], -1, channels) for m in maps], dim=1)

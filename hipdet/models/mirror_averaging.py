@@ -1,4 +1,4 @@
-"""Test-time augmentation that averages what a detector finds on a film and on its mirror image."""
+"""Test-time augmentation that averages the detections on a film and on its mirror image."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class MirrorAveraging(BaseTTAModel):
-    """Gives the mean of two looks of a detector: at the film, and at its mirror image.
+    """Averages a detector's detections in two views: the film and its mirror image.
 
-    Each ROI of one look is paired with the one of the other look that is of its class and overlaps it most; boxes and scores
-    of a pair are averaged.  What only one look found is kept as it is.
+    Each detection in one view is paired with the detection of the same class in the other view that overlaps it most; boxes
+    and scores of a pair are averaged.  Detections without a partner are kept unchanged.
 
     Args:
-        module: The detector or its settings.  Its boxes are in pixels of the film as stored: mmdet's ``test_step`` has
-            rescaled them.
-        same_roi: Two boxes are the same ROI from this IoU on.  Best is the threshold of the detector's own suppression: what
-            overlaps more within one look counts as one ROI there, and what overlaps less as two.
-        max_per_img: Most detections of a film, those with the best scores.
-        mirrored_labels: For every class the one that it is in the mirror image; all stay themselves if not given.
+        module: The detector or its settings.  Its boxes are in pixels of the stored film, as mmdet's ``test_step`` rescales
+            them.
+        same_roi: IoU from which two boxes are the same ROI.  The best value is the detector's own threshold for non-maximum
+            suppression, which decides this within a view.
+        max_per_img: Largest number of detections on a film; those with the best scores are kept.
+        mirrored_labels: For each class, its class in the mirror image; None if no class changes.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class MirrorAveraging(BaseTTAModel):
         self.mirrored_labels = None if mirrored_labels is None else tuple(mirrored_labels)
 
     def merge_preds(self, data_samples_list: Sequence[Sequence[DetDataSample]]) -> list[DetDataSample]:
-        """For each film its looks become one sample, that of the look at the film as it is."""
+        """Merge the two views of each film into the sample of the original view."""
         for plain, mirrored in data_samples_list:
             found = unmirrored(mirrored.pred_instances, mirrored.ori_shape[1], self.mirrored_labels)
             plain.pred_instances = averaged(plain.pred_instances, found, self.same_roi)[: self.max_per_img]
@@ -52,12 +52,12 @@ class MirrorAveraging(BaseTTAModel):
 
 
 def unmirrored(found: InstanceData, width: float, mirrored_labels: Sequence[int] | None = None) -> InstanceData:
-    """What was found in the mirror image of a film, on the film itself.
+    """Map detections in the mirror image of a film to the film itself.
 
     Args:
         found: ``bboxes`` ``[R, 4]``, ``scores`` ``[R]`` and ``labels`` ``[R]``.
-        width: Of the film, in the pixels of the boxes.
-        mirrored_labels: For every class the one that it is in the mirror image.
+        width: Width of the film, in the pixels of the boxes.
+        mirrored_labels: For each class, its class in the mirror image; None if no class changes.
     """
     left, top, right, bottom = found.bboxes.unbind(1)
     labels = found.labels
@@ -69,12 +69,12 @@ def unmirrored(found: InstanceData, width: float, mirrored_labels: Sequence[int]
 
 
 def averaged(first: InstanceData, second: InstanceData, same_roi: float) -> InstanceData:
-    """The mean of two readings of one film, best scores first; ROIs that only one has are kept as they are.
+    """Average two sets of detections on one film, best scores first; detections without a partner are kept unchanged.
 
     Args:
         first: ``bboxes`` ``[R, 4]``, ``scores`` ``[R]`` and ``labels`` ``[R]``.
-        second: Likewise, ``[S]``.
-        same_roi: Two boxes of a class are the same ROI from this IoU on.
+        second: ``bboxes`` ``[S, 4]``, ``scores`` ``[S]`` and ``labels`` ``[S]``.
+        same_roi: IoU from which two boxes of a class are the same ROI.
     """
     rows, columns = find_pairs(first, second, same_roi)
     both = InstanceData(
@@ -90,7 +90,7 @@ def averaged(first: InstanceData, second: InstanceData, same_roi: float) -> Inst
 
 
 def find_pairs(first: InstanceData, second: InstanceData, same_roi: float) -> tuple[Tensor, Tensor]:
-    """Indices ``[P]`` of `first` and `second` that belong together one to one: the best IoU first, down to `same_roi`."""
+    """Indices ``[P]`` into `first` and `second` of pairs within a class, one to one, by falling IoU down to `same_roi`."""
     same_class = first.labels[:, None] == second.labels
     overlap = (bbox_overlaps(first.bboxes, second.bboxes) * same_class).cpu()  # [R, S]
     pairs = []

@@ -1,7 +1,7 @@
-"""The best anchors of a film, decoded, and of those the distinct ones: traceable, and for a batch under ``torch.vmap``.
+"""Decoding and non-maximum suppression of a film's best anchors: traceable, and for a batch under ``torch.vmap``.
 
-Also where the film ends within the padded square, and boxes that are neither ROI nor background: COCO's ``iscrowd``, mmdet's
-``ignored_instances``.
+Also the extent of the film within the padded square, and ignored boxes, which are neither ROI nor background: COCO's
+``iscrowd``, mmdet's ``ignored_instances``.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from torch import Tensor
 
 from hipdet.core.boxes import ON_IGNORED
 
-# IoU from which boxes have something of their place in common (the recipe's anchors learn the ROI from .4 on), and from which
-# all: hearts and lungs overlap by .3, one in ten by .46 or more
+# IoU from which boxes begin to share a place (anchors are positive from .4 on), and from which they share it fully: hearts
+# and lungs overlap by .3, one in ten by .46 or more
 SAME = (0.4, 0.8)
 TINY = 1e-12  # for divisions
 
 
 class RegionProposals(NamedTuple):
-    """K candidates of a film.
+    """K candidates on a film.
 
-    Fields: `boxes` ``[K, 4]`` in pixels, `scores` ``[K]``, which are 0 or less for what is none, `labels` ``[K]``.
+    Fields: `boxes` ``[K, 4]`` in pixels, `scores` ``[K]``, 0 or less where there is no candidate, `labels` ``[K]``.
     """
 
     boxes: Tensor
@@ -34,19 +34,19 @@ class RegionProposals(NamedTuple):
 
     @property
     def instances(self) -> InstanceData:
-        """As mmdet has them."""
+        """The candidates in mmdet's form."""
         return InstanceData(bboxes=self.boxes, scores=self.scores, labels=self.labels)
 
 
 def best_proposals(logits: Tensor, deltas: Tensor, anchors: Tensor, extent: Tensor, count: int) -> RegionProposals:
-    """The `count` best anchors and classes, decoded as ``DeltaXYWHBBoxCoder`` does and cut off at the film's edge.
+    """The `count` best pairs of anchor and class, decoded as by ``DeltaXYWHBBoxCoder`` and clipped to the film.
 
     Args:
-        logits: ``[A, C]``.
-        deltas: ``[A, 4]``.
-        anchors: ``[A, 4]`` in pixels.
+        logits: Class logits ``[A, C]``.
+        deltas: Box deltas ``[A, 4]``.
+        anchors: Anchors ``[A, 4]`` in pixels.
         extent: Width and height of the film ``[2]``, in pixels.
-        count: K, if there are as many.
+        count: K, unless there are fewer pairs.
     """
     classes = logits.shape[1]
     scores, index = logits.flatten().sigmoid().topk(min(count, logits.shape[0] * classes))
@@ -56,39 +56,40 @@ def best_proposals(logits: Tensor, deltas: Tensor, anchors: Tensor, extent: Tens
     centre, half = centre + moves[:, :2] * sides, sides * moves[:, 2:].exp() / 2
     boxes = torch.cat([centre - half, centre + half], dim=1)
     boxes = torch.minimum(boxes.clamp(min=0), extent.float().repeat(2))
-    inside = (boxes[:, 2:] > boxes[:, :2]).all(1)  # what lies in the padding has no extent left
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(1)  # boxes in the padding are empty after clipping
     return RegionProposals(boxes, torch.where(inside, scores, torch.full_like(scores, -1.0)), index % classes)
 
 
 def best_of_classes(
     logits: Tensor, deltas: Tensor, anchors: Tensor, extent: Tensor, count: int
 ) -> list[RegionProposals]:
-    """As `best_proposals`, `count` for each class: the best of one that scores low throughout are among them."""
+    """As `best_proposals`, but `count` for each class, so that a class with low scores is represented too."""
     if logits.shape[1] == 1:
         return [best_proposals(logits, deltas, anchors, extent, count)]
     found = [best_proposals(logits[:, c : c + 1], deltas, anchors, extent, count) for c in range(logits.shape[1])]
     return [each._replace(labels=each.labels + label) for label, each in enumerate(found)]
 
 
-def class_shares(boxes: Tensor, first: RegionProposals, label: int, looked: Sequence[RegionProposals]) -> Tensor:
-    """Which share of the first look's scores `boxes` have: of those of `label` on the film, and of the other classes' there.
+def class_shares(boxes: Tensor, first: RegionProposals, label: int, candidates: Sequence[RegionProposals]) -> Tensor:
+    """The share of each box in the first stage's scores: those of `label` on the film, and of other classes at its place.
 
-    A proposal's score is divided by the best of its class on the film and the best of every other class at its place,
-    together.  The best of the place alone won't do for its own class: where the first look saw nothing, that is a share of
-    noise, and a weak class is drawn there.  The other classes' best at the place doesn't depend on which anchor proposed a
-    box, nor on what else was re-read; proposals that hardly overlap the place count little (`SAME`): shares don't jump.
+    A proposal's score is divided by the sum of the best score of its class on the film and the best score of each other
+    class at its place.  For its own class, the best score at the place won't do: where the first stage found nothing, it
+    would give a share of noise, and a weak class would be drawn there.  The other classes' best score at the place depends
+    neither on the anchor that proposed a box nor on the other refined boxes.  Candidates that hardly overlap the place get
+    a low weight (`SAME`), so that shares don't jump.
 
     Args:
-        boxes: Re-read, ``[R, 4]``.
-        first: The R proposals that they were read from.
-        label: Their class.
-        looked: The first look's proposals of each class.
+        boxes: Refined boxes ``[R, 4]``.
+        first: The R proposals from which they were refined.
+        label: Class of the boxes.
+        candidates: The first stage's candidates of each class.
 
     Returns:
-        ``[R]``; 1 for the best of its class where no other was seen.
+        Shares ``[R]``; 1 for the best proposal of its class where no other class was found.
     """
     best = []
-    for number, each in enumerate(looked):
+    for number, each in enumerate(candidates):
         if number == label:
             best.append(torch.maximum(each.scores.max(), first.scores))
             continue
@@ -107,10 +108,10 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def distinct(found: RegionProposals, iou_threshold: float, count: int) -> tuple[Tensor, Tensor]:
-    """Non-maximum suppression within classes, unrolled: the best, then the best of those that don't overlap it, ...
+    """Non-maximum suppression within classes, unrolled into `count` steps: each keeps the best of what is left.
 
     Returns:
-        Indices ``[count]`` into `found` and scores ``[count]``, 0 where there are no more.
+        Indices ``[count]`` into `found` and scores ``[count]``, 0 where nothing is left.
     """
     boxes, left, labels = found
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
@@ -132,8 +133,8 @@ def distinct(found: RegionProposals, iou_threshold: float, count: int) -> tuple[
 def film_shape(meta: Mapping[str, Any]) -> tuple[int, int]:
     """Height and width of the resized film, without the padding at the right and the bottom, in pixels of the square.
 
-    mmdet's ``img_shape`` is that of the square once ``Pad`` has run.  It is what is given where the film's place in it isn't
-    known: without ``ori_shape`` and ``scale_factor`` (width, height).  A film is mirrored before it is padded, if at all.
+    After ``Pad``, mmdet's ``img_shape`` is that of the square.  It is returned if ``ori_shape`` or ``scale_factor`` (width,
+    height) is missing, as the film's extent isn't known then.  A film is mirrored before it is padded, if at all.
     """
     height, width = meta["img_shape"][:2]
     if "ori_shape" not in meta or "scale_factor" not in meta:
@@ -143,12 +144,12 @@ def film_shape(meta: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def ignored_boxes(instances: InstanceData | None, like: Tensor) -> Tensor:
-    """The ignored boxes of a film ``[I, 4]``; none, of the kind of `like` ``[G, 4]``, where the pipeline gives none."""
+    """The ignored boxes of a film ``[I, 4]``; an empty part of `like` ``[G, 4]`` if the pipeline gives none."""
     return get_box_tensor(instances.bboxes) if instances is not None and "bboxes" in instances else like[:0]
 
 
 def on_ignored(boxes: Tensor, ignored: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Which of `boxes` ``[N, 4]``, cut off at the edge of the film, lie by at least a half on one of `ignored`, ``[N]``.
+    """Which of `boxes`, clipped to the film, lie by at least a half on one of `ignored`: a mask ``[N]``.
 
     Args:
         boxes: ``[N, 4]``.

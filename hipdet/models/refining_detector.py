@@ -1,4 +1,4 @@
-"""The single-map detector on a reduced film, followed by a second look at what it proposes."""
+"""A single-map detector on the reduced film (first stage), and the second look: a refiner of what it proposes."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from hipdet.core.errors import ConfigError
 from hipdet.models.proposals import RegionProposals, best_of_classes, class_shares, film_shape, ignored_boxes
 
 Suppress = Callable[[InstanceData], InstanceData]
-Looked = Sequence[RegionProposals]
+Candidates = Sequence[RegionProposals]
 
 
 @MODELS.register_module()
 class RefiningDetector(SingleStageDetector):
-    """An ordinary single-stage detector sees the film reduced; `refiner` re-reads what it finds at the film's own scale.
+    """A single-stage detector runs on the reduced film, and `refiner` refines its detections at the film's own scale.
 
     Boxes are in pixels of the unreduced input throughout, so the strides of the anchor generator are those of the backbone
     times `reduction`.
 
-    A score is the IoU that the second look expects, times the ROI's share of the first look's scores: its own, divided by the
-    best of its class on the whole film and the best of the other classes at its place, together (`class_shares`).  The second
-    look doesn't tell classes apart, the first one does.  With a single class there is nothing to share, and it is 1.
+    A score is the IoU that the refiner predicts, times the ROI's share of the first stage's scores: its own score, divided
+    by the sum of the best score of its class on the whole film and the best scores of the other classes at its place
+    (`class_shares`).  The refiner doesn't tell classes apart; the first stage does.  With a single class, the share is 1.
 
     Args:
         refiner: A `RoiRefiner`.
-        reduction: The backbone sees the film smaller by this whole number.
-        passes: How many of the best ROIs of each class on a film are re-read, reading by reading; no more detections of a
-            class than the first are given.  Every other reading sees the mirror image, and the box is the mean of its
-            readings.  Empty: none, the detector's own boxes are the result.
-        one_size: ROIs of a class on a film get one size, see `share_size`; those of the last reading alone, and of several
-            classes those with a share of a half or more.
-        **kwargs: Those of ``SingleStageDetector``.
+        reduction: Whole number by which the film is reduced for the backbone.
+        passes: For each refinement pass, how many of the best ROIs of each class on a film are refined.  The first number
+            limits the detections of a class.  Every other pass runs on the mirror image, and a box is the mean over its
+            passes.  If empty, the first stage's boxes are the result.
+        one_size: Give the ROIs of a class on a film one size, see `share_size`: those of the last pass and, with several
+            classes, those with a share of a half or more.
+        **kwargs: Arguments of ``SingleStageDetector``.
 
     Raises:
-        ConfigError: passes that don't descend.
+        ConfigError: `passes` aren't positive or don't fall.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class RefiningDetector(SingleStageDetector):
     ) -> None:
         super().__init__(*args, **kwargs)
         if any(count < 1 for count in passes) or sorted(passes, reverse=True) != list(passes):
-            raise ConfigError(f"RefiningDetector: passes must be numbers of ROIs that descend, found {tuple(passes)}")
+            raise ConfigError(f"RefiningDetector: passes must be positive, in falling order, found {tuple(passes)}")
         self.refiner = MODELS.build(refiner)
         self.reduction = reduction
         self.passes = tuple(passes)
         self.one_size = one_size
-        if not any(is_overrun(module) for module in self.modules()):
+        if not any(overruns_memory(module) for module in self.modules()):
             self.to(memory_format=torch.channels_last)  # a quarter faster on a CPU
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor]:
@@ -70,7 +70,7 @@ class RefiningDetector(SingleStageDetector):
         return super().extract_feat(reduced(batch_inputs, self.reduction))
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
-        """Losses of the head and of the refiner, which learns from labels and from what the head takes for an ROI."""
+        """Losses of the head and of the refiner, which learns from labels and from the head's proposals."""
         features = self.extract_feat(batch_inputs)
         losses, proposals = self.bbox_head.loss_and_propose(features, batch_data_samples, self.test_cfg)
         labels = [sample.gt_instances.bboxes for sample in batch_data_samples]
@@ -80,11 +80,11 @@ class RefiningDetector(SingleStageDetector):
         return {**losses, **self.refiner.loss(batch_inputs, labels, proposals, ignored)}
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: list, rescale: bool = True) -> list:
-        """Detect, re-read, and give the boxes in pixels of the film as stored where `rescale` is set."""
+        """Detect and refine; with `rescale`, boxes are in pixels of the stored film."""
         proposals = self._propose(self.extract_feat(batch_inputs), batch_data_samples)
         results = []
-        for film, (proposed, looked), sample in zip(batch_inputs, proposals, batch_data_samples):
-            refined = self.refine(film, proposed, looked=looked)
+        for film, (proposed, candidates), sample in zip(batch_inputs, proposals, batch_data_samples):
+            refined = self.refine(film, proposed, candidates=candidates)
             height, width = film_shape(sample.metainfo)
             refined.bboxes = refined.bboxes.clamp(min=0).minimum(refined.bboxes.new_tensor([width, height] * 2))
             if rescale:
@@ -92,10 +92,10 @@ class RefiningDetector(SingleStageDetector):
             results.append(refined)
         return self.add_pred_to_datasample(batch_data_samples, results)
 
-    def _propose(self, features: tuple[Tensor, ...], samples: list) -> Iterator[tuple[list[InstanceData], Looked]]:
-        """Of each film the proposals of each class, best first, and all that the first look saw of them.
+    def _propose(self, features: tuple[Tensor, ...], samples: list) -> Iterator[tuple[list[InstanceData], Candidates]]:
+        """For each film, the proposals of each class, best first, and all candidates of the first stage.
 
-        Each class has as many: where the best of all classes are taken together, one that scores low goes without.
+        Each class has the same number: among the best of all classes together, a class with low scores would be missing.
         """
         head, settings = self.bbox_head, self.test_cfg
         if head.num_classes == 1 or not self.passes:
@@ -106,69 +106,69 @@ class RefiningDetector(SingleStageDetector):
         for logits, deltas, sample in zip(*found, samples):
             height, width = film_shape(sample.metainfo)
             extent = logits.new_tensor([width, height])
-            looked = best_of_classes(logits, deltas, anchors, extent, settings.nms_pre)
+            candidates = best_of_classes(logits, deltas, anchors, extent, settings.nms_pre)
             least = max(settings.score_thr, 0)
-            yield [self._suppress(each.instances[each.scores > least]) for each in looked], looked
+            yield [self._suppress(each.instances[each.scores > least]) for each in candidates], candidates
 
     def refine(
         self,
         film: Tensor,
         proposed: InstanceData | Sequence[InstanceData],
         suppress: Suppress | None = None,
-        looked: Looked = (),
+        candidates: Candidates = (),
     ) -> InstanceData:
-        """Re-read the best of `proposed` on `film` ``[C, H, W]``; duplicates go, the best come first.
+        """Refine the best of `proposed` on `film` ``[C, H, W]``, drop duplicates, and sort by score.
 
         Args:
-            film: What the network sees.
-            proposed: Best first; of several classes one for each.
-            suppress: Sorts by score and drops what has moved onto a better ROI of its class (default: mmcv's suppression).
-            looked: What the first look saw of each class; of one class nothing is needed.
+            film: The network's input.
+            proposed: Proposals, best first; with several classes, one set for each.
+            suppress: Sorts by score and drops boxes that moved onto a better ROI of their class (default: mmcv's NMS).
+            candidates: The first stage's candidates of each class; not needed with a single class.
         """
         suppress = suppress or self._suppress
         classes = [proposed] if isinstance(proposed, InstanceData) else proposed
-        kept = [_unread(each[: self.passes[0]] if self.passes else each[:], looked) for each in classes]
+        kept = [_unrefined(each[: self.passes[0]] if self.passes else each[:], candidates) for each in classes]
         for turn, count in enumerate(self.passes):
             if not any(map(len, kept)):
                 break
-            kept = [suppress(each) for each in self._read(film, kept, count, turn % 2 == 1, looked)]
-            for each in kept if looked else ():  # what was suppressed has score 0 where shapes are fixed
+            kept = [suppress(each) for each in self._refine_pass(film, kept, count, turn % 2 == 1, candidates)]
+            for each in kept if candidates else ():  # with fixed shapes, suppressed boxes have score 0
                 each.quality = torch.where(each.scores > 0, each.quality, torch.zeros_like(each.quality))
         for each in kept if self.one_size else ():
             few = each[: self.passes[-1]] if self.passes else each
-            sure = few.scores
-            if looked:  # of what is rather of another class the size is another one, however well it was read
-                sure = torch.where(few.scores >= few.quality / 2, few.quality, few.scores)
-            each.bboxes = torch.cat([share_size(few.bboxes, sure, few.labels), each.bboxes[len(few) :]])
+            trusted = few.scores
+            if candidates:  # a box that is more likely of another class has another size, whatever its quality
+                trusted = torch.where(few.scores >= few.quality / 2, few.quality, few.scores)
+            each.bboxes = torch.cat([share_size(few.bboxes, trusted, few.labels), each.bboxes[len(few) :]])
         found = [InstanceData(bboxes=each.bboxes, scores=each.scores, labels=each.labels) for each in kept]
         if len(found) == 1:
             return found[0]
         together = InstanceData.cat(found)
         return together[together.scores.argsort(descending=True)]
 
-    def _read(
-        self, film: Tensor, kept: Sequence[InstanceData], count: int, mirrored: bool, looked: Looked
+    def _refine_pass(
+        self, film: Tensor, kept: Sequence[InstanceData], count: int, mirrored: bool, candidates: Candidates
     ) -> Iterator[InstanceData]:
-        """Read the first `count` of each class once more, and take the mean of each one's readings."""
+        """Refine the first `count` of each class once more, and average each one over its passes."""
         chosen = [each[:count] for each in kept]
         together = torch.cat([each.bboxes for each in chosen]) if len(chosen) > 1 else chosen[0].bboxes
         found = self.refiner.refine(film, together, mirrored)
         parts = [part.split([len(each) for each in chosen]) if len(chosen) > 1 else [part] for part in found]
         for label, (each, few, boxes, quality) in enumerate(zip(kept, chosen, *parts)):
-            times = few.readings
+            times = few.times_refined
             boxes = (few.bboxes * times[:, None] + boxes) / (times[:, None] + 1)
-            quality = ((few.quality if looked else few.scores) * times + quality) / (times + 1)
+            quality = ((few.quality if candidates else few.scores) * times + quality) / (times + 1)
             scores, more = quality, {}
-            if looked:
+            if candidates:
                 first = RegionProposals(few.first_boxes, few.first_scores, few.labels)
-                scores = quality * class_shares(boxes, first, label, looked)
+                scores = quality * class_shares(boxes, first, label, candidates)
                 more = dict(quality=torch.cat([quality, each.quality[count:]]))
                 more.update(first_boxes=each.first_boxes, first_scores=each.first_scores)
             yield InstanceData(
                 bboxes=torch.cat([boxes, each.bboxes[count:]]),
                 scores=torch.cat([scores, each.scores[count:]]),
                 labels=each.labels,
-                readings=torch.cat([times + 1, each.readings[count:]]),
+                times_refined=torch.cat([times + 1, each.times_refined[count:]]),
                 **more,
             )
 
@@ -179,12 +179,12 @@ class RefiningDetector(SingleStageDetector):
         return found[keep]
 
 
-def is_overrun(module: nn.Module) -> bool:
+def overruns_memory(module: nn.Module) -> bool:
     """Whether `module` is a strided 1x1 convolution of fewer than 16 input channels.
 
-    In channels-last order and float32 its backward writes beyond its memory on x86 processors, with AMX and without: seen as
-    segmentation faults at 1 to 15 channels with torch 2.13.0 and 2.14.1; never at 16 and more, with larger kernels or without
-    stride.
+    In channels-last order and float32, its backward pass writes beyond its memory on x86 processors, with and without AMX:
+    segmentation faults occurred at 1 to 15 channels with torch 2.13.0 and 2.14.1, never at 16 or more, with larger kernels
+    or without stride.
     """
     return (
         isinstance(module, nn.Conv2d)
@@ -194,21 +194,21 @@ def is_overrun(module: nn.Module) -> bool:
     )
 
 
-def _unread(proposed: InstanceData, looked: Looked) -> InstanceData:
-    """`proposed` with how often each was read; of several classes with the expected IoU and what the first look said, too.
+def _unrefined(proposed: InstanceData, candidates: Candidates) -> InstanceData:
+    """`proposed` with the number of refinements; with several classes also the quality and the first stage's results.
 
-    Of one class its score is its quality, and nothing of the first look is needed.
+    The quality is the predicted IoU.  With one class, it is the score, and the first stage's results aren't needed.
     """
-    proposed.readings = torch.zeros_like(proposed.scores)
-    if looked:
+    proposed.times_refined = torch.zeros_like(proposed.scores)
+    if candidates:
         proposed.quality = proposed.first_scores = proposed.scores
         proposed.first_boxes = proposed.bboxes
     return proposed
 
 
 def reduced(films: Tensor, by: int) -> Tensor:
-    """Means of the blocks of `by` x `by` pixels of `films` ``[N, C, H, W]``."""
-    if by == 2:  # the same means, at a quarter of a pooling's time on a CPU
+    """Means of blocks of `by` x `by` pixels of `films` ``[N, C, H, W]``."""
+    if by == 2:  # the same means, in a quarter of the time of pooling on a CPU
         return F.interpolate(films, scale_factor=0.5, mode="bilinear")
     return F.avg_pool2d(films, by) if by > 1 else films
 
@@ -216,11 +216,11 @@ def reduced(films: Tensor, by: int) -> Tensor:
 def share_size(boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
     """Give the ROIs of a class on a film the geometric mean of their sides; centres stay.
 
-    Both hips of a film are one patient's, at one magnification.  Only ROIs that score .5 or more take part.
+    Both hips on a film are one patient's, at one magnification.  Only ROIs that score .5 or more take part.
 
     Args:
         boxes: ``[R, 4]``.
-        scores: IoU that is expected of them, ``[R]``.
+        scores: Predicted IoU of each box ``[R]``.
         labels: ``[R]``.
     """
     sure = scores >= 0.5

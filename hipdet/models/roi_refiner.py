@@ -1,4 +1,4 @@
-"""A second look at each proposed ROI, at a finer scale than the first pass had."""
+"""The second look: a refiner of each proposed ROI, at a finer scale than that of the first stage."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from hipdet.models.proposals import on_ignored
 
 
 class CropFrames(NamedTuple):
-    """Coordinate frames of proposals: origin in the centre, unit the proposal's long side, perhaps turned or mirrored.
+    """Coordinate frames of proposals: origin at the centre, unit the proposal's long side, perhaps rotated or mirrored.
 
-    No matrix products here: mixed precision would round them to thousandths, which is whole pixels.
+    There are no matrix products here: mixed precision would round them to thousandths, which are whole pixels.
 
     Fields: `centre` ``[R, 2]`` and `side` ``[R]`` in pixels of the film, `axes` ``[R, 2, 2]``, whose columns are the unit
     vectors of the frame's x and y on the film, at right angles.
@@ -31,7 +31,7 @@ class CropFrames(NamedTuple):
 
     @classmethod
     def around(cls, boxes: Tensor, angle: Tensor | None = None, mirror: Tensor | None = None) -> CropFrames:
-        """Frames of `boxes` ``[R, 4]``, turned by `angle` ``[R]`` (radians) and mirrored where `mirror` ``[R]`` is -1."""
+        """Frames of `boxes` ``[R, 4]``, rotated by `angle` ``[R]`` (radians), mirrored where `mirror` ``[R]`` is -1."""
         angle = torch.zeros_like(boxes[:, 0]) if angle is None else angle
         mirror = torch.ones_like(angle) if mirror is None else mirror
         cos, sin = angle.cos(), angle.sin()
@@ -40,13 +40,13 @@ class CropFrames(NamedTuple):
         return cls((boxes[:, :2] + boxes[:, 2:]) / 2, side, axes)
 
     def split(self, counts: list[int]) -> list[CropFrames]:
-        """The first ``counts[0]`` frames, then as many as the next number says, ..."""
+        """Split into parts of ``counts[0]``, ``counts[1]``, ... frames."""
         return [CropFrames(*parts) for parts in zip(*(field.split(counts) for field in self))]
 
     def encode(self, boxes: Tensor) -> Tensor:
-        """`boxes` ``[R, 4]`` on the film as ``[R, 4]``: centre in the frame, logarithms of width and height.
+        """Encode `boxes` ``[R, 4]`` on the film as ``[R, 4]``: centre in the frame, logarithms of width and height.
 
-        A turned frame takes the width and height as they are: a square stands for a round thing.
+        A rotated frame keeps width and height: a square encloses a round object.
         """
         offset = (boxes[:, :2] + boxes[:, 2:]) / 2 - self.centre
         shift = (self.axes * offset[:, :, None]).sum(1) / self.side[:, None]
@@ -59,29 +59,29 @@ class CropFrames(NamedTuple):
         return torch.cat([centre - half, centre + half], dim=1)
 
     def sample(self, film: Tensor, context: float, pixels: int) -> Tensor:
-        """Read the windows, `context` sides wide, off one `film` ``[C, H, W]`` as ``[R, C, pixels, pixels]``."""
+        """Crop the windows, `context` sides wide, from one `film` ``[C, H, W]``: ``[R, C, pixels, pixels]``."""
         count, (height, width) = len(self.side), film.shape[1:]
         unit = 2 / film.new_tensor([width, height])  # the film spans -1 .. 1
         steps = cell_centres(pixels, 1, film)[:, 0, 1:] * context  # [pixels, 1] in sides
         spans = self.axes * self.side[:, None, None] * unit[:, None]
         across, down = (spans[:, None, :, axis] * steps for axis in (0, 1))  # [R, pixels, 2]
-        # separable: one sum over all pixels of all windows
+        # separable: only one addition over all pixels of all windows
         grid = (self.centre[:, None] * unit - 1 + down)[:, :, None] + across[:, None]  # [R, pixels, pixels, 2]
-        black = film.amin(dim=(1, 2), keepdim=True)  # what lies outside
-        # the windows stacked in one tall picture: the film isn't copied for each
+        black = film.amin(dim=(1, 2), keepdim=True)  # outside the film
+        # the windows are stacked in one tall picture, so that the film isn't copied for each
         tall = F.grid_sample((film - black)[None], grid.reshape(1, count * pixels, pixels, 2), align_corners=False)
         return (tall[0] + black).reshape(len(film), count, pixels, pixels).transpose(0, 1)
 
 
 def cell_centres(height: int, width: int, like: Tensor) -> Tensor:
-    """Centres (x, y) of the cells of a grid over the unit square about 0, ``[height, width, 2]``."""
+    """Centres (x, y) of the cells of a grid over the unit square around 0, ``[height, width, 2]``."""
     x = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) / width - 0.5
     y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height - 0.5
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
 
 
 def random_frames(boxes: Tensor, shift: float, zoom: float, degrees: float) -> CropFrames:
-    """Frames as a first pass might propose them for `boxes` ``[R, 4]``.
+    """Random frames for `boxes` ``[R, 4]``, with errors as in proposals of the first stage.
 
     Args:
         boxes: Labels, in pixels.
@@ -96,7 +96,7 @@ def random_frames(boxes: Tensor, shift: float, zoom: float, degrees: float) -> C
 
 
 class Refinement(NamedTuple):
-    """What the refiner reads off R crops.
+    """The refiner's output for R crops.
 
     Fields: `deltas` ``[R, 4]`` in the frames of `CropFrames`; `quality` ``[R]``, logits of the IoU; the cells' `votes`
     ``[R, 4, cells]``, of which the deltas are the mean, and the logarithms of their weights ``[R, cells]``.
@@ -112,26 +112,26 @@ class Refinement(NamedTuple):
 class RoiRefiner(BaseModule):
     """Crop -> small backbone -> every cell votes for the ROI's centre and sides -> weighted mean of the votes.
 
-    It trains on labels moved as a first pass might miss them, and on background that the first pass proposes.  The quality is
-    trained to be the IoU of the refined box with the nearest label, so that the score of a detection predicts its IoU.
+    It trains on labels with random errors as in the first stage, and on background that the first stage proposes.  The
+    quality learns the IoU of the refined box with the nearest label, so the score of a detection predicts its IoU.
 
     Args:
-        backbone: An mmdet backbone; its last map is read.
+        backbone: An mmdet backbone, of which the last map is used.
         in_channels: Channels of that map.
         feat_channels: Channels of the 3x3 convolution before the votes.
-        pixels: Side of the crop that the backbone sees.
+        pixels: Side of the backbone's input, the crop.
         context: Side of the crop in long sides of the proposal.
-        square: Width and height are one: their votes are averaged.
-        copies: Crops of each label in training.
-        background: Crops of background in training, for each film: the best proposals that hardly overlap a label (IoU below
-            .3), and places at random where there are too few.  What lies on an ignored box is none.
-        shift, zoom, degrees: How far training crops miss the label, see `random_frames`.
-        reach: Standard deviation of the cells that learn to vote about the ROI's centre, in its sides.
+        square: Whether width and height are equal: their votes are averaged.
+        copies: Number of crops of each label in training.
+        background: Number of background crops of each film in training: the best proposals that hardly overlap a label (IoU
+            below .3), and random places if there are too few.  Proposals on an ignored box aren't used.
+        shift, zoom, degrees: Errors of training crops, see `random_frames`.
+        reach: Standard deviation of the weights of cells around the ROI's centre that learn to vote, in its sides.
         vote_weight: Weight of that loss.
         loss_iou, loss_delta: mmdet losses of boxes ``[R, 4]`` and of deltas ``[R, 4]``.
 
     Raises:
-        ConfigError: no background.
+        ConfigError: `background` is below 1.
     """
 
     def __init__(
@@ -167,13 +167,13 @@ class RoiRefiner(BaseModule):
             nn.ReLU(inplace=True),
         )
         self.vote = nn.Conv2d(feat_channels, 6, 3, padding=1)  # x, y, log w, log h, weight, quality
-        nn.init.zeros_(self.vote.weight)  # begins with the proposal as the mean of equal votes
+        nn.init.zeros_(self.vote.weight)  # training starts from equal votes, whose mean is the proposal
         nn.init.zeros_(self.vote.bias)  # type: ignore[arg-type]
         self.loss_iou = MODELS.build(loss_iou or dict(type="GIoULoss", loss_weight=2.0))
         self.loss_delta = MODELS.build(loss_delta or dict(type="L1Loss", loss_weight=4.0))
 
     def forward(self, crops: Tensor) -> Refinement:
-        """Read `crops` ``[R, C, pixels, pixels]``."""
+        """Refine `crops` ``[R, C, pixels, pixels]``."""
         maps = self.vote(self.stem(self.backbone(crops)[-1])).float()  # [R, 6, h, w]
         cells = cell_centres(maps.shape[2], maps.shape[3], maps).permute(2, 0, 1) * self.context
         sides = maps[:, 2:4].mean(1, keepdim=True).expand(-1, 2, -1, -1) if self.square else maps[:, 2:4]
@@ -186,31 +186,31 @@ class RoiRefiner(BaseModule):
     def loss(
         self, films: Tensor, labels: list[Tensor], proposals: list[Tensor], ignored: list[Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """Losses on crops of `films` ``[N, C, H, W]`` about their `labels` and of background.
+        """Losses on crops of `films` ``[N, C, H, W]`` around their `labels` and of background.
 
-        `labels`, `proposals`, best first, and `ignored` boxes, which are neither ROI nor background, are ``[G, 4]``,
-        ``[P, 4]`` and ``[I, 4]`` pixels for each film.
+        For each film, `labels` ``[G, 4]``, `proposals` ``[P, 4]`` (best first) and `ignored` boxes ``[I, 4]`` (neither ROI
+        nor background) are in pixels.
         """
         spared = ignored if ignored and any(map(len, ignored)) else None
         if spared:
             shape = films.shape[2], films.shape[3]
-            proposals = [found[~on_ignored(found, there, shape)] for found, there in zip(proposals, spared)]
+            proposals = [found[~on_ignored(found, boxes, shape)] for found, boxes in zip(proposals, spared)]
         frames, counts, nearest = self._training_frames(films, labels, proposals)
         parts = [part.sample(film, self.context, self.pixels) for film, part in zip(films, frames.split(counts))]
         crops = torch.cat(parts)
         found = self(crops)
         refined = frames.decode(found.deltas)
-        # NaN where a film has no label at all: no overlap
+        # NaN where a film has no label: no overlap
         overlap = bbox_overlaps(refined.detach(), nearest, is_aligned=True).nan_to_num(0.0)
         offset = (frames.centre - (nearest[:, :2] + nearest[:, 2:]) / 2).abs().amax(1)
         positive = offset < frames.side * self.shift * self.zoom
         quality = found.quality
-        if spared:  # neither what begins on an ignored box nor what is moved there shows what background is
-            begun = frames.decode(torch.zeros_like(found.deltas))
-            seen = zip(begun.split(counts), refined.detach().split(counts), spared)
-            left_out = [on_ignored(at, there, shape) | on_ignored(to, there, shape) for at, to, there in seen]
-            counted = positive | ~torch.cat(left_out)
-            quality, overlap = quality[counted], overlap[counted]
+        if spared:  # a crop that starts on an ignored box, or is refined onto one, is no example of background
+            starts = frames.decode(torch.zeros_like(found.deltas))
+            by_film = zip(starts.split(counts), refined.detach().split(counts), spared)
+            left_out = [on_ignored(old, boxes, shape) | on_ignored(new, boxes, shape) for old, new, boxes in by_film]
+            used = positive | ~torch.cat(left_out)
+            quality, overlap = quality[used], overlap[used]
         learns = len(quality) > 0
         losses = dict(
             loss_quality=F.binary_cross_entropy_with_logits(quality, overlap) if learns else found.quality.sum() * 0
@@ -225,7 +225,7 @@ class RoiRefiner(BaseModule):
         return losses
 
     def _vote_loss(self, votes: Tensor, log_weights: Tensor, target: Tensor) -> Tensor:
-        """Cells near the ROI's centre learn to vote, and to weigh: without it the mean of equal votes is hard to leave.
+        """Loss that teaches cells near the ROI's centre to vote and to weigh; without it, votes tend to stay equal.
 
         `votes` is ``[P, 4, cells]``, `log_weights` ``[P, cells]``, `target` ``[P, 4]``.
         """
@@ -239,7 +239,7 @@ class RoiRefiner(BaseModule):
     def _training_frames(
         self, films: Tensor, labels: list[Tensor], proposals: list[Tensor]
     ) -> tuple[CropFrames, list[int], Tensor]:
-        """Frames about the labels of each film and its background, R in all.
+        """Frames around the labels of each film and its background, R in all.
 
         Returns:
             The frames, film after film; their number for each film; the label nearest to each frame ``[R, 4]``, NaN where the
@@ -255,7 +255,7 @@ class RoiRefiner(BaseModule):
         return frames, counts, torch.cat(nearest)
 
     def _background(self, boxes: Tensor, proposals: Tensor, films: Tensor) -> Tensor:
-        """Boxes ``[background, 4]``: of `proposals`, then anywhere, as large as the labels (a fifth of a film without)."""
+        """Background boxes: from `proposals`, then at random, as large as the labels (without labels, a fifth of a film)."""
         wrong = proposals[(bbox_overlaps(proposals, boxes) < 0.3).all(dim=1)][: self.background]
         missing = self.background - len(wrong)
         extent = films.new_tensor([films.shape[3], films.shape[2]])
@@ -266,9 +266,9 @@ class RoiRefiner(BaseModule):
         return torch.cat([wrong, anywhere])
 
     def refine(self, film: Tensor, boxes: Tensor, mirrored: bool = False) -> tuple[Tensor, Tensor]:
-        """Re-read `boxes` ``[R, 4]`` of one `film` ``[C, H, W]``: better boxes, and the IoU ``[R]`` that they should have.
+        """Refine `boxes` ``[R, 4]`` on one `film` ``[C, H, W]``: refined boxes and their predicted IoU ``[R]``.
 
-        `mirrored`: the network sees the crops' mirror images; the boxes are those of the film all the same.
+        With `mirrored`, the network runs on the crops' mirror images; the boxes refer to the film in any case.
         """
         frames = CropFrames.around(boxes, mirror=-torch.ones_like(boxes[:, 0]) if mirrored else None)
         found = self(frames.sample(film, self.context, self.pixels))
@@ -276,7 +276,7 @@ class RoiRefiner(BaseModule):
 
 
 def _nearest(points: Tensor, boxes: Tensor) -> Tensor:
-    """For each of `points` ``[R, 2]`` that of `boxes` ``[G, 4]`` whose centre is nearest, ``[R, 4]``; NaN without boxes."""
+    """For each of `points` ``[R, 2]``, the box ``[R, 4]`` of `boxes` ``[G, 4]`` with the nearest centre; NaN without."""
     if not len(boxes):
         return torch.full((len(points), 4), torch.nan, device=points.device)
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2

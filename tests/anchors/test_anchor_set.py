@@ -25,7 +25,7 @@ def of_mmdet(generator):
         AnchorSet((14, 7), (1.0, 1.5)),
     ],
 )
-def test_they_are_those_of_the_square_generator_in_its_order(anchors):
+def test_boxes_equal_those_of_the_square_generator(anchors):
     strides = [SIDE // grid for grid in anchors.grids]
     generator = SquareAnchorGenerator(strides=strides, scales=list(anchors.scales))
     np.testing.assert_allclose(anchors.boxes() * SIDE, of_mmdet(generator), atol=1e-4)

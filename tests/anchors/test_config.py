@@ -1,6 +1,6 @@
-"""The written config says what the plan says, and mmengine reads it from anywhere.
+"""The written config has the plan's settings, and mmengine reads it from any folder.
 
-What the plan says of the second look, by hand.
+The plan's settings of the second look are checked by hand.
 """
 
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_a_folder_with_a_space(tmp_path):
 
 
 def test_names_in_the_data_are_not_run(tmp_path, monkeypatch):
-    """A line break ends a comment, and mmengine pastes what it finds between double braces into the source."""
+    """A line break ends a comment, and mmengine substitutes variables between double braces in the source."""
     monkeypatch.chdir(tmp_path)
     name = "x\nopen('canary', 'w')  # .json"
     _, _, cfg = written(tmp_path, squares([0.2] * 50), PlanData("my 'films\"", [name], "b.json", "b.json"))
@@ -71,7 +71,7 @@ def test_names_in_the_data_are_not_run(tmp_path, monkeypatch):
     assert not Path("canary").exists()
     plan = design({"films": squares([0.2] * 50)})
     for root, ann_file in (("{{$HOME:a}}", "a.json"), ("data", "{{ fileDirname }}.json")):
-        with pytest.raises(ConfigError, match=r"pastes variables where '\{\{' stands; rename"):
+        with pytest.raises(ConfigError, match=r"substitutes variables at '\{\{'; rename"):
             config_text(plan, Config.fromfile(EXP3), EXP3, tmp_path / "a.py", PlanData(root, [ann_file]))
 
 
@@ -133,7 +133,7 @@ def test_films_of_two_files_without_validation(tmp_path):
     assert cfg.default_hooks.checkpoint.save_best is None
 
 
-def test_a_finer_grid_takes_the_backbone_along(tmp_path):
+def test_a_finer_grid_shortens_the_backbone(tmp_path):
     data = PlanData("data", ["a.json"], "b.json", "b.json")
     plan, _, cfg = written(tmp_path, squares(np.linspace(0.04, 0.1, 99)), data, grids=((14,),))
     assert plan.anchors.grids == (14,)
@@ -218,7 +218,7 @@ def test_other_rois():
     assert "up to 2 ROIs of a class" in text
 
 
-def test_a_single_roi_shares_with_none():
+def test_a_single_roi_shares_no_size():
     look = SecondLook.of(squares([0.2] * 40))
     assert (look.square, look.one_size, look.most) == (True, False, 1)
 
@@ -259,7 +259,7 @@ def test_config_for_one_and_for_many(tmp_path):
     assert written_second_look(tmp_path, some, "hip_roi_small.py").test_evaluator[1].rois_per_image[1] == 12
 
 
-def test_a_base_without_second_look_keeps_out_of_it(tmp_path):
+def test_a_base_without_second_look_gets_none(tmp_path):
     cfg = written_second_look(tmp_path, chests(), "hip_ssd_r18_demo.py")
     assert "refiner" not in cfg.model
     assert "passes" not in cfg.model

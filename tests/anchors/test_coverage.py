@@ -1,8 +1,8 @@
-"""The closed forms against all anchors, against mmdet's assigner, and what must not change them.
+"""The closed forms are compared with all anchors and with mmdet's assigner, also under changes that must not matter.
 
-The paper's experiments 1 to 6 on ratios 0.100, 0.101, ... 0.300, each ROI in the middle of its film.
+The paper's experiments 1 to 6 are computed on ratios 0.100, 0.101, ... 0.300, each ROI in the middle of its film.
 
-The dynamic programme against every choice of intervals.
+The dynamic programme is compared with every choice of intervals.
 """
 
 import itertools
@@ -176,7 +176,7 @@ def test_in_the_middle_of_a_cell_the_best_iou_is_the_fit():
 
 
 def test_anywhere_on_the_film():
-    """Where experiment 1 loses: most of its ROIs are matched by force (20,000 draws: three standard errors are 0.01)."""
+    """Why experiment 1 is worse: most of its ROIs are matched by force (20,000 draws: three standard errors are 0.01)."""
     anywhere = squares(np.random.default_rng(1).uniform(0.1, 0.3, 20_000))
     matched = {number: AnchorMetrics.of(anywhere, EXPERIMENTS[number].anchors).matched for number in (1, 3)}
     assert matched == pytest.approx({1: 0.42, 3: 0.77}, abs=0.015)
@@ -184,7 +184,7 @@ def test_anywhere_on_the_film():
     assert AnchorMetrics.of(anywhere, EXPERIMENTS[1].anchors).positives == 1  # forced
 
 
-def test_two_boxes_of_one_centre_and_other_aspects():
+def test_concentric_boxes_of_other_aspects():
     """The bound of `may_fit`: at the best size IoU is 1 / (2 sqrt(k) - 1)."""
     tall = np.array([[0.1, 0.1 * ASPECT_FIT]])
     sizes = np.linspace(0.05, 0.3, 5001)

@@ -1,6 +1,6 @@
-"""Anchors of any grid in a config: the model builds, and its maps have the cells that the plan counted on.
+"""With anchors of any grid in a config, the model builds, and its maps have the cells that the plan expects.
 
-The pixels that a gradient reaches are the receptive field.
+The receptive field is compared with the pixels that a gradient reaches.
 """
 
 import pytest
@@ -118,7 +118,7 @@ def test_maps_of_a_reduced_film(grids):
     assert anchors[0].tolist() == [stride / 2 - 0.75 * stride, stride / 2 - 0.75 * stride, 1.25 * stride, 1.25 * stride]
 
 
-def test_every_stage_of_the_training_has_something_to_thaw():
+def test_every_stage_of_the_training_has_something_to_unfreeze():
     cfg = Config.fromfile(REPOSITORY / "configs/hip_ssd_exp3.py")
     changed = anchor_settings(AnchorSet((28,), (1.0,)), cfg)
     groups = [group["prefixes"] for group in changed["optim_wrapper"]["paramwise_cfg"]["groups"]]
@@ -179,7 +179,7 @@ def test_on_a_reduced_film():
 
     7x7 stride 2: 7; pooling: 7 + 2 x 2 = 11, jump 4; layer1: 11 + 4 x 2 x 4 = 43; layer2: 43 + 2 x 4 + 3 x 2 x 8 = 99,
     jump 8; layer3: 99 + 2 x 8 + 3 x 2 x 16 = 211, jump 16; the head's two: 211 + 2 x 2 x 16 = 275.
-    Of blocks of two pixels: 550.
+    On blocks of two pixels: 550.
     """
     assert receptive_field(18, 3) == 275
     assert receptive_field(18, 3, reduction=2) == 550

@@ -43,7 +43,7 @@ def test_the_papers_ratios_give_the_papers_anchors(sizes):
     assert plan.as_json()["anchors"]["strides"] == [32]
 
 
-def test_its_reasons_and_what_was_rejected():
+def test_reasons_and_rejected_sets():
     plan = of(squares(UNIFORM))
     text = " ".join(plan.reasons)
     assert "99% of the ROIs take 10.1% to 29.9% of the long side" in text
@@ -64,12 +64,12 @@ def test_its_reasons_and_what_was_rejected():
     ("sizes", "grids", "scales"),
     [
         (np.linspace(0.05, 0.15, 500), (14,), 6),  # half as large: a grid twice as fine
-        (np.linspace(0.2, 0.6, 500), (7,), 6),  # grid 4 would do, but lies behind a convolution
+        (np.linspace(0.2, 0.6, 500), (7,), 6),  # grid 4 would do, but needs a convolution
         (np.linspace(0.17, 0.24, 200), (7,), 3),
         ([0.2] * 100, (7,), 1),
     ],
 )
-def test_other_sizes_give_others(sizes, grids, scales):
+def test_other_sizes_give_other_anchors(sizes, grids, scales):
     plan = of(squares(sizes))
     assert plan.anchors.grids == grids
     assert len(plan.anchors.scales) <= scales
@@ -80,7 +80,7 @@ def test_other_sizes_give_others(sizes, grids, scales):
 def test_a_coarser_map_than_the_backbones_must_be_asked_for():
     large = squares(np.linspace(0.2, 0.6, 500))
     coarser = next(each for each in of(large).neighbours if each.change == "coarser grid")
-    assert coarser.why == "it lies behind stride-2 convolutions of the head, which cost accuracy"
+    assert coarser.why == "it needs stride-2 convolutions in the head, which cost accuracy"
     assert of(large, grids=((4,), (7,))).anchors.grids == (4,)
 
 
@@ -103,7 +103,7 @@ def test_lungs_are_twice_as_high_as_wide():
 
 
 def test_classes_of_different_shapes():
-    """A heart and two lungs a film, side by side."""
+    """Each film has a heart and two lungs, side by side."""
     films, boxes = 60, []
     for size in np.linspace(0.3, 0.4, films):
         boxes += [[0.35, 0.5, 0.35 + 0.6 * size, 0.5 + 0.6 * size]]
@@ -159,7 +159,7 @@ def test_data_sets_of_different_sizes():
 def test_steps_without_end_become_fitted_scales():
     plan = of(squares(np.exp(rng.uniform(np.log(0.01), np.log(0.9), 2000))))
     assert plan.goal.scales == FITTED
-    assert plan.reasons[0].startswith("No 32 equal steps or fewer cover the sizes")
+    assert plan.reasons[0].startswith("Even 32 equal steps don't cover the sizes")
 
 
 def test_thousands_of_outliers():
@@ -173,11 +173,11 @@ def test_thousands_of_outliers():
     ("data_sets", "words"),
     [
         ({}, "no data set"),
-        ({"a": squares([0.2]), "b": rois_of([])}, "b: no ROI to read anchors off"),
+        ({"a": squares([0.2]), "b": rois_of([])}, "b: no ROI to derive anchors from"),
         ({"a": squares([0.2]), "b": squares([0.2], classes=("knee",))}, r"different classes: \['hip'\]; \['knee'\]"),
     ],
 )
-def test_nothing_to_read_anchors_off(data_sets, words):
+def test_nothing_to_derive_anchors_from(data_sets, words):
     with pytest.raises(DatasetError, match=words):
         design(data_sets)
 
@@ -219,12 +219,12 @@ def test_rois_beyond_what_a_cell_sees():
     assert any("the largest ROIs are 202 px, and a cell sees 131 px" in warning for warning in plan.warnings)
 
 
-def test_a_goal_out_of_reach_is_said():
+def test_a_goal_out_of_reach_gives_a_warning():
     plan = of(squares(np.linspace(0.05, 0.06, 100)), grids=((4,),))
     assert any(warning.startswith("no grid reaches the goal") for warning in plan.warnings)
 
 
-def test_it_knows_films_without_roi():
+def test_films_without_roi_are_counted():
     rois = squares([0.2] * 40)
     more = Rois(rois.boxes, rois.films, rois.labels, np.append(rois.long_sides, [400.0] * 10), rois.classes)
     assert of(more).spreads[0].films == 50
@@ -266,7 +266,7 @@ def test_the_goal_is_reached_and_not_with_one_scale_fewer(kind, grids):
 
 
 def test_equal_steps_leave_no_gap_where_these_films_have_no_roi():
-    """Small and large ROIs alone: two fitted scales do, equal steps go on between them."""
+    """Only small and large ROIs: two fitted scales suffice, equal steps also cover the gap."""
     rois = squares(np.concatenate([np.full(50, 0.1), np.full(50, 0.3)]))
     assert ScaleChooser(rois, Goal(scales=FITTED)).fewest((7,), (1.0,)).scales == (0.7, 2.1)
     assert ScaleChooser(rois, Goal()).fewest((7,), (1.0,)).scales == (0.7, 1.0, 1.3, 1.6, 1.9, 2.2)

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from hipdet.anchors.rois import SKETCH, LabelledSet, Rois, RoiSpread, read_sets, spreads, validation_beside
+from hipdet.anchors.rois import SUBSAMPLE, LabelledSet, Rois, RoiSpread, read_sets, spreads, validation_beside
 from hipdet.core.errors import DatasetError
 from roi_sets import build_label_coco, rois_of, squares
 
@@ -64,13 +64,13 @@ def test_there_and_back():
     np.testing.assert_allclose(Rois.of_coco(build_label_coco(rois)).boxes, rois.boxes)
 
 
-def test_a_sketch_has_the_same_distribution():
+def test_a_subsample_has_the_same_distribution():
     many = squares(np.random.default_rng(0).uniform(0.1, 0.3, 20_000))
-    assert len(many.sketch) == SKETCH
+    assert len(many.subsample) == SUBSAMPLE
     levels = np.linspace(0, 1, 11)
-    np.testing.assert_allclose(np.quantile(many.sketch.sizes, levels), np.quantile(many.sizes, levels), atol=2e-4)
+    np.testing.assert_allclose(np.quantile(many.subsample.sizes, levels), np.quantile(many.sizes, levels), atol=2e-4)
     few = squares([0.3, 0.2])
-    assert few.sketch is few
+    assert few.subsample is few
 
 
 def test_spreads():

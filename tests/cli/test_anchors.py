@@ -105,7 +105,7 @@ def test_options(run, write, tmp_path):
     status, out, err = run("a.json", "b.json", *arguments, "--base", "configs/hip_ssd_r18_demo.py")
     assert status == 0
     assert "anchors are drawn without a film, as" in err
-    assert "Beware:" in out
+    assert "Warnings:" in out
     plan = json.loads((tmp_path / "out/anchor_plan.json").read_text())
     assert plan["goal"]["grids"] == [[7], [14, 7]]
     assert plan["goal"]["scales"] == "fitted"

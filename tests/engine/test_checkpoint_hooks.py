@@ -30,7 +30,7 @@ class Toy(BaseModel):
 
 
 class Given(BaseMetric):
-    """The next of the scores that are given, by metric."""
+    """Returns the next of the given scores, by metric."""
 
     def __init__(self, scores):
         super().__init__()
@@ -80,7 +80,7 @@ def files(folder):
 
 
 def forge(path, out, **info):
-    """A checkpoint as at `path`, whose message hub says `info`."""
+    """A checkpoint as at `path`, whose message hub has `info`."""
     checkpoint = torch.load(path, weights_only=True)
     checkpoint["message_hub"] = dict(log_scalars={}, runtime_info=info, resumed_keys=dict.fromkeys(info, True))
     torch.save(checkpoint, out)
@@ -155,7 +155,7 @@ def test_another_metric_has_its_own_best(tmp_path):
     assert files(tmp_path) == ["best_a_score_epoch_1.pth", "best_b_epoch_2.pth", "epoch_2.pth"]
 
 
-def test_checkpoints_from_before_know_no_best(tmp_path):
+def test_old_checkpoints_record_no_best(tmp_path):
     run(tmp_path, [0.5])
     forge(tmp_path / "epoch_1.pth", tmp_path / "epoch_1.pth")
     run(tmp_path, [0.3], resume="auto", done=1)
@@ -185,7 +185,7 @@ def test_checkpoints_from_before_know_no_best(tmp_path):
     ids=lambda info: str(info)[:60],
 )
 def test_forged_records_delete_nothing(tmp_path, monkeypatch, info):
-    """What mmengine would delete lies below `tmp_path`, also where the hook fails: never add a name of a true folder here."""
+    """Everything that mmengine would delete is below `tmp_path`, even if the hook fails: never add a real folder."""
     work = tmp_path / "work"
     (tmp_path / "here/below").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here/below")  # relative names are taken from here

@@ -1,4 +1,4 @@
-"""Arguments applied to configs: fresh ones, and ones that a training saved.
+"""Arguments applied to new configs, and to configs that a training saved.
 
 ``--tta`` from the config to the boxes, on films of any shape: a network that paints where it looks shows where that is.
 """
@@ -55,7 +55,7 @@ def test_data_root_moves_films_and_evaluators(saved, tmp_path, monkeypatch):
     assert sum(place == f"{now}/mine.json" for place in found) == 3  # dataset and two evaluators
 
 
-def test_a_folder_that_begins_alike_stays(tmp_path, monkeypatch):
+def test_a_folder_with_the_same_beginning_stays(tmp_path, monkeypatch):
     monkeypatch.setenv("HIPDET_DATA", str(tmp_path / "then"))
     cfg = load(REPOSITORY / "configs/hip_roi_medium.py")
     cfg.test_dataloader.dataset.ann_file = f"{tmp_path}/then_and_there/a.json"
@@ -104,7 +104,7 @@ FILMS = {
 
 
 def bright_box(film):
-    """Pixel edges of what is bright on `film` ``[C, H, W]``."""
+    """Pixel edges of the bright part of `film` ``[C, H, W]``."""
     rows, columns = (film.mean(0) > (DARK + BRIGHT) / 2).nonzero().unbind(1)
     return torch.stack([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]).float()
 
@@ -121,7 +121,7 @@ class GivesTheFilm(nn.Module):
 
 @MODELS.register_module()
 class BrightHead(nn.Module):
-    """Finds what is bright, and is surer of what it sees at the left."""
+    """Detects bright parts, with a higher score at the left."""
 
     num_classes = 1
 
@@ -142,12 +142,12 @@ class BrightHead(nn.Module):
 
 @MODELS.register_module()
 class SidedHead(BrightHead):
-    """Of two classes it gives the one of the side of the picture."""
+    """Of two classes it gives that of the picture's side."""
 
     def predict(self, features, batch_data_samples, rescale):
         results = super().predict(features, batch_data_samples, rescale)
         for each in results:
-            each.labels = (each.scores < 0.7).long()  # as it sees them: right lung at the left, left lung at the right
+            each.labels = (each.scores < 0.7).long()  # as in this view: right lung at the left, left lung at the right
         return results
 
 
@@ -160,7 +160,7 @@ class BrightRefiner(nn.Module):
 
 @METRICS.register_module()
 class Kept(BaseMetric):
-    """What was found on each film."""
+    """The detections on each film."""
 
     found = {}
 
@@ -206,7 +206,7 @@ def configured(root, base, batch, head="BrightHead", metainfo=None):
 
 
 def to_448(cfg):
-    """The test pipeline of `cfg` at 448 px, whatever it is there."""
+    """The test pipeline of `cfg` at 448 px, whatever its size is there."""
     steps = [dict(step) for step in cfg.test_dataloader.dataset.pipeline]
     for step in steps:
         key = {"Resize": "scale", "Pad": "size"}.get(step["type"])
@@ -216,7 +216,7 @@ def to_448(cfg):
 
 
 def run(cfg):
-    """What the test finds on each film, as rows of box, score and label."""
+    """The test's detections on each film, as rows of box, score and label."""
     Runner.from_cfg(cfg).test()
     rows = {}
     for name, sample in Kept.found.items():
@@ -241,7 +241,7 @@ def test_boxes_are_unmirrored_exactly_on_films_of_any_shape(tmp_path, base, batc
         assert plain_score == pytest.approx(0.9)
         ((*found, score, label),) = averaged[name]
         assert found == pytest.approx(expected, abs=1e-3)
-        assert score == pytest.approx(0.7)  # (.9 + .5) / 2: it looked twice, and the second time from the other side
+        assert score == pytest.approx(0.7)  # (.9 + .5) / 2: two views, and the second one is mirrored
         assert label == 0
 
 
@@ -268,10 +268,10 @@ def test_sided_classes_without_pairs_are_refused(tmp_path):
         use_flip_averaging(cfg)
 
 
-def test_what_the_model_itself_calls_one_roi(tmp_path):
+def test_the_models_own_threshold_for_one_roi(tmp_path):
     cfg = configured(tmp_path, "hip_roi_medium", 1)
     cfg.model.test_cfg.update(nms=dict(type="nms", iou_threshold=0.6), max_per_img=7)
-    cfg.test_dataloader.collate_fn = dict(type="collate_films")  # stacks films, which two looks aren't
+    cfg.test_dataloader.collate_fn = dict(type="collate_films")  # it stacks films, but two views can't be stacked
     use_flip_averaging(cfg)
     (hook,) = cfg.custom_hooks
     assert hook.tta_cfg == dict(type="MirrorAveraging", same_roi=0.6, max_per_img=7, mirrored_labels=(0,))
@@ -282,7 +282,7 @@ def test_what_the_model_itself_calls_one_roi(tmp_path):
 @pytest.mark.parametrize(
     ("base", "classes", "changes", "most"),
     [
-        ("hip_roi_medium", 2, {}, 12),  # by default 3 of each class, from each look
+        ("hip_roi_medium", 2, {}, 12),  # by default 3 of each class, from each view
         ("hip_roi_medium", 3, dict(passes=(4, 1)), 24),
         ("hip_roi_medium", 1, dict(passes=(4, 1)), 2),
         ("hip_roi_medium", 2, dict(passes=()), 2),
@@ -290,7 +290,7 @@ def test_what_the_model_itself_calls_one_roi(tmp_path):
     ],
 )
 def test_no_class_is_cut_off(tmp_path, base, classes, changes, most):
-    """A second look at several classes heeds no max_per_img, so the mean of two of them doesn't."""
+    """A refining detector of several classes ignores max_per_img, so the mean of two views does too."""
     cfg = configured(tmp_path, base, 1)
     cfg.model.update(changes, bbox_head=dict(num_classes=classes))
     cfg.model.test_cfg.max_per_img = 2
@@ -324,9 +324,9 @@ LABELS, CROP = dict(type="LoadAnnotations"), dict(type="CenterCrop")
         ([LOAD, PAD, RESIZE, PACK], 1),
         ([LOAD, PACK], 1),
         ([LOAD, RESIZE, PACK], 2),
-        ([LOAD, CROP, RESIZE, PAD, PACK], 1),  # whatever it does, it does it to both looks
+        ([LOAD, CROP, RESIZE, PAD, PACK], 1),  # whatever a step does, it applies to both views
         ([LOAD, dict(type="mmdet.Resize"), dict(type="mmcv.Pad"), PACK], 2),
-        ([LOAD, dict(type="FixShapeResize"), PACK], 1),  # which pads
+        ([LOAD, dict(type="FixShapeResize"), PACK], 1),  # it pads
     ],
 )
 def test_the_film_is_mirrored_before_it_is_padded(steps, before):

@@ -1,4 +1,4 @@
-"""Folders of films whose names would run, or mean something, in the source of a config."""
+"""Folders of films whose names would run as code, or have a meaning, in the source of a config."""
 
 import json
 import shutil
@@ -71,7 +71,7 @@ def test_the_commands(name, flag, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", PASTED)
 def test_what_a_saved_config_cannot_hold(name, tmp_path, monkeypatch):
-    with pytest.raises(ConfigError, match=r"data_root is .*pastes variables.*choose another name"):
+    with pytest.raises(ConfigError, match=r"data_root is .*substitutes variables.*choose another name"):
         load_config(arguments(data_root=str(tmp_path / name)))
     monkeypatch.setenv("HIPDET_DATA", name)
     with pytest.raises(ConfigError, match="choose another name"):
@@ -104,7 +104,7 @@ def test_configs_that_still_have_the_placeholder(name, tmp_path, monkeypatch):
     """As hipdet anchors once wrote them."""
     monkeypatch.setenv("HIPDET_DATA", name)
     Path("old.py").write_text("data_root = '{{$HIPDET_DATA:data/knees}}'\nfile = f'{data_root}/a.json'\n")
-    assert read_config("old.py").file == "data/a.json"  # for what puts the value there
+    assert read_config("old.py").file == "data/a.json"  # for a tool that fills in the value
     monkeypatch.delenv("HIPDET_DATA")
     assert read_config("old.py").file == "data/knees/a.json"
 

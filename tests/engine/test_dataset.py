@@ -1,4 +1,4 @@
-"""Faults are listed before anything is trained; the details of each are tested in tests/data.
+"""Faults are listed before training; the details of each fault are tested in tests/data.
 
 Batches against mmengine's, and what handing one over from a worker costs.
 """
@@ -72,7 +72,7 @@ def test_a_sound_set(tmp_path):
 def test_exif_orientation_reaches_the_network_upright(tmp_path):
     write_set(tmp_path)
     exif = Image.Exif()
-    exif[0x0112] = 6  # stored on its side: 40x60 upright is stored as 60x40
+    exif[0x0112] = 6  # stored rotated by 90°: 40x60 upright is stored as 60x40
     stored = Image.open(tmp_path / "1.png").rotate(90, expand=True)
     stored.save(tmp_path / "1.png", exif=exif)
     inputs = build(tmp_path)[0]["inputs"]
@@ -128,7 +128,7 @@ def of_training(*steps):
 
 
 def sides_of_draws(dataset, draws=100):
-    """Of each draw whether its boxes are called by the side that they are at: all right, all wrong."""
+    """For each draw, whether the labels fit the sides of the boxes: all right, all wrong."""
     np.random.seed(0)
     for draw in range(draws):
         found = dataset[draw % 2]["data_samples"].gt_instances
@@ -147,7 +147,7 @@ def sides_of_draws(dataset, draws=100):
 def test_left_and_right_change_places_with_the_film(tmp_path, steps):
     write_sided_set(tmp_path)
     assert all(sides_of_draws(build(tmp_path, metainfo=PAIRS, pipeline=of_training(*steps))))
-    # what a training without pairs learned from: a coin's toss
+    # without pairs, training learned from random labels
     blind = build(tmp_path, metainfo=dict(NAMES, mirrored_pairs=[]), pipeline=of_training(*steps))
     assert 0.35 < np.mean(list(sides_of_draws(blind))) < 0.65
 
@@ -182,7 +182,7 @@ def test_films_that_are_mirrored_without_their_classes(tmp_path, metainfo, steps
         (NAMES, [dict(MIRRORING, flip_prob=0.0, quarter_turn_prob=0.5)], {}),
         (dict(NAMES, mirrored_pairs=[]), [MIRRORING, FLIP], {}),
         (PAIRS, [], {}),
-        # the model swaps what it finds
+        # the model swaps its detections
         (PAIRS, [dict(type="TestTimeAug", transforms=[[FLIP, dict(FLIP, prob=1.0)]])], dict(test_mode=True)),
     ],
 )
@@ -216,7 +216,7 @@ def make_samples(shapes):
 
 
 @pytest.mark.parametrize("shapes", [ALIKE, DIFFERENT], ids=["alike", "different"])
-def test_a_batch_holds_what_mmengines_holds_before_and_after_the_journey(shapes):
+def test_a_batch_equals_mmengines_before_and_after_pickling(shapes):
     samples = make_samples(shapes)
     expected = pseudo_collate(samples)
     batch = collate_films(samples)
@@ -235,7 +235,7 @@ def test_a_batch_holds_what_mmengines_holds_before_and_after_the_journey(shapes)
 
 @pytest.mark.parametrize(("collate", "files"), [(collate_films, 1), (pseudo_collate, 4 + 2 * 3)])
 def test_a_batch_comes_as_one_file(collate, files, monkeypatch):
-    """mmengine's comes as one for each film and for each of its tensors that isn't empty."""
+    """mmengine's batch comes as a file for each film and for each of its tensors that isn't empty."""
     opened = []
     rebuild = reductions.rebuild_storage_fd
 
@@ -250,7 +250,7 @@ def test_a_batch_comes_as_one_file(collate, files, monkeypatch):
     assert len(opened) == files
 
 
-def test_labels_that_arrived_can_be_written_to():
+def test_received_labels_are_writable():
     batch = pickle.loads(ForkingPickler.dumps(collate_films(make_samples(ALIKE))))
     batch["data_samples"][1].gt_instances.labels += 1
     assert batch["data_samples"][1].gt_instances.labels.tolist() == [1]

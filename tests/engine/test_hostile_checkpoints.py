@@ -1,4 +1,4 @@
-"""Checkpoints whose config would run: each would leave a canary, and none does."""
+"""Checkpoints whose config would run code: each would leave a canary, and none does."""
 
 import http.server
 import os
@@ -19,7 +19,7 @@ from tool_runs import RECIPES, run_tool
 
 CANARY = "canary"  # in the working directory
 MAKE = dict(type="os.mkdir", path=CANARY)
-# a text until mmengine pastes the default of a variable, which takes a backslash from it: the quote then ends the text
+# a string until mmengine substitutes a variable's default, which removes a backslash: the quote then ends the string
 PASTED = """{{$NOT_SET:.*|\\'+str(__import__("os").mkdir("canary"))#}}"""
 
 
@@ -64,7 +64,7 @@ HOSTILE = [*SETTINGS, *TEXTS]
 
 @pytest.fixture
 def hostile(untrained, tmp_path, monkeypatch):
-    """Writes a checkpoint with an evil config; modules that leave a canary lie beside it."""
+    """Writes a checkpoint with an evil config, beside modules that leave a canary."""
     (tmp_path / "evil_package").mkdir()
     for name in ("evil.py", "evil_package/registry.py"):
         (tmp_path / name).write_text("import os\nos.makedirs('canary', exist_ok=True)\ndef collate(*_):\n    pass\n")
@@ -123,27 +123,27 @@ def test_publish(hostile, tmp_path, name, suffix):
 
 
 def test_publish_writes_no_key_that_ends_its_quotes(untrained, tmp_path, monkeypatch):
-    """mmengine writes keys as they are: what was read as a text would run when the published config is read."""
+    """mmengine doesn't escape keys: what was read as a string would run when the published config is read."""
     monkeypatch.chdir(tmp_path)
     content = torch.load(untrained.weights, weights_only=True)
     key = "a': __import__('os').mkdir('canary'), 'b"
     content["meta"]["cfg"] = f"model = dict(type='ResNet')\nnote = {{{key!r}: 1}}\n"
     torch.save(content, "hostile.pth")
-    with pytest.raises(CheckpointError, match=r"hostile\.pth: note\..* a key has no quotes"):
+    with pytest.raises(CheckpointError, match=r"hostile\.pth: note\..* a key must not have quotes"):
         publish(tmp_path / "hostile.pth", tmp_path / "out")
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize("name", ["model", "imports", "call"])
-def test_weights_beside_a_config_of_ones_own(hostile, untrained, name, suffix):
-    """hipdet's `predict --config --weights`, and mmdet's init_detector: the config in the file plays no part."""
+def test_weights_with_a_config_of_ones_own(hostile, untrained, name, suffix):
+    """hipdet's `predict --config --weights`, and mmdet's init_detector: the config in the file isn't used."""
     path = hostile(name, suffix)
     assert TorchModel(untrained.config, path).card.classes == ("hip",)
     assert init_detector(str(untrained.config), str(path), device="cpu").dataset_meta["classes"] == ("hip",)
 
 
 def test_the_config_of_the_message_hub(untrained, tmp_path, monkeypatch):
-    """mmengine asks there first."""
+    """mmengine looks there first."""
     monkeypatch.chdir(tmp_path)
     content = torch.load(untrained.weights, weights_only=True)
     content["meta"]["cfg"] = Config.fromfile(untrained.config).pretty_text
@@ -153,7 +153,7 @@ def test_the_config_of_the_message_hub(untrained, tmp_path, monkeypatch):
 
 
 class Payload:
-    """Unpickled, it leaves the canary."""
+    """Leaves the canary when it is unpickled."""
 
     def __reduce__(self):
         return os.mkdir, (CANARY,)
@@ -161,7 +161,7 @@ class Payload:
 
 @pytest.fixture
 def address(tmp_path, monkeypatch):
-    """Address of the folder ``served`` of the working directory."""
+    """URL of the folder ``served`` in the working directory."""
     (tmp_path / "served").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
@@ -179,8 +179,8 @@ def address(tmp_path, monkeypatch):
         server.shutdown()
 
 
-def test_pickles_from_an_address(address, tmp_path):
-    """As `load_from` and pretrained weights are fetched: torch's hub unpickles them."""
+def test_pickles_from_a_url(address, tmp_path):
+    """`load_from` and pretrained weights are downloaded this way: torch's hub unpickles them."""
     torch.save(Payload(), tmp_path / "served/hostile.pth")
     with pytest.raises(CheckpointError, match=r"hostile\.pth: refused, as it holds something other than weights"):
         load_checkpoint(torch.nn.Linear(1, 1), f"{address}/hostile.pth")

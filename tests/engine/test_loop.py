@@ -21,7 +21,7 @@ import hipdet.plugin  # noqa: F401
 from hipdet.engine import loop as bfloat16_optim_wrapper
 
 FILMS, BATCH, EPOCHS = 6, 2, 3
-PATIENCE = 20  # seconds that a batch waits for something of the next epoch
+PATIENCE = 20  # seconds that a batch waits for a film of the next epoch
 
 
 @DATASETS.register_module()
@@ -42,7 +42,7 @@ class Numbers(Dataset):
 
 
 class Counting(BaseModel):
-    """Learns nothing, and says what it saw."""
+    """Learns nothing, and records its inputs."""
 
     def __init__(self):
         super().__init__()
@@ -58,7 +58,7 @@ class Counting(BaseModel):
 
 
 def train(tmp_path, loop, workers, *hooks, persistent=True):
-    """Batches as the model saw them, with a random number of its own, and the data set."""
+    """The model's batches, each with a random number of the model, and the data set."""
     model = Counting()
     runner = Runner(
         model,
@@ -121,8 +121,8 @@ def test_the_next_epoch_is_loaded_while_the_last_batch_trains(tmp_path):
     assert hook.came == [True, True, False]
 
 
-def test_random_numbers_of_the_network_are_those_of_epochs_apart(tmp_path):
-    """A run that ends after an epoch, to be resumed, begins no further one: its numbers must be the same all the same."""
+def test_random_numbers_of_the_network_are_those_of_separate_epochs(tmp_path):
+    """A run that ends after an epoch, to be resumed, starts no further one, but its numbers must be the same."""
     found, _ = train(tmp_path, "SteadyTrainLoop", 1, dict(type="EpochSeedHook"))
     expected, _ = train(tmp_path, "EpochBasedTrainLoop", 1, dict(type="EpochSeedHook"))
     assert found == expected
@@ -172,7 +172,7 @@ def test_the_processor_decides(monkeypatch, fast, expected):
     assert not torch.is_autocast_enabled("cpu")
 
 
-def test_a_step_is_nearly_that_of_float32(monkeypatch):
+def test_a_step_is_close_to_that_of_float32(monkeypatch):
     """bfloat16 has 8 binary digits: the step may differ by a hundredth, and the weights keep theirs."""
     torch.manual_seed(0)
     films, model = torch.randn(4, 3, 16, 16), nn.Conv2d(3, 4, 3)

@@ -1,4 +1,4 @@
-"""Settings that come with weights or data: what the model zoo registers is let in, and nothing else."""
+"""Settings that come with weights or data: what the model zoo registers is allowed, and nothing else."""
 
 import inspect
 import re
@@ -18,7 +18,7 @@ CONFIGS = sorted((REPOSITORY / "configs").glob("*.py"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_passes_and_stays_what_it_is(path):
+def test_every_config_passes_unchanged(path):
     settings = Config.fromfile(path).to_dict()
     require_safe(settings)
     require_safe(portable(settings))
@@ -52,40 +52,40 @@ def test_imports_and_scopes():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (dict(model=dict(type="subprocess.check_output")), r"model\.type is 'subprocess\.check_output'.*never a path"),
-        (dict(model=dict(type="torch.nn.Conv2d")), r"model\.type .*never a path"),
-        (dict(model=dict(type="hipdet.models.backbones.GreyResNet")), r"model\.type .*never a path"),
-        (dict(model=dict(type="os.ResNet")), r"model\.type .*never a path"),
+        (dict(model=dict(type="subprocess.check_output")), r"model\.type is 'subprocess\.check_output'.*never a module path"),
+        (dict(model=dict(type="torch.nn.Conv2d")), r"model\.type .*never a module path"),
+        (dict(model=dict(type="hipdet.models.backbones.GreyResNet")), r"model\.type .*never a module path"),
+        (dict(model=dict(type="os.ResNet")), r"model\.type .*never a module path"),
         (dict(model=dict(type="antigravity")), r"model\.type .*register"),
         (dict(model=dict(type="")), r"model\.type .*register"),
-        (dict(model=dict(type=None)), r"model\.type .*as a text"),
-        (dict(model=dict(type=["ResNet"])), r"model\.type .*as a text"),
-        (dict(model=dict(type=("os", "mkdir"))), r"model\.type .*as a text"),
-        (dict(model=dict(type=dict(type="ResNet"))), r"model\.type .*as a text"),
+        (dict(model=dict(type=None)), r"model\.type .*as strings"),
+        (dict(model=dict(type=["ResNet"])), r"model\.type .*as strings"),
+        (dict(model=dict(type=("os", "mkdir"))), r"model\.type .*as strings"),
+        (dict(model=dict(type=dict(type="ResNet"))), r"model\.type .*as strings"),
         (dict(a=[(dict(b=[dict(type="os.mkdir")]),)]), r"a\[0\]\[0\]\.b\[0\]\.type is 'os\.mkdir'"),
         (dict(model=dict(test_cfg=dict(nms=dict(type="exit()")))), r"model\.test_cfg\.nms\.type is 'exit\(\)'"),
-        (dict(hook=dict(ema_type="os.mkdir")), r"hook\.ema_type .*never a path"),
-        (dict(optim_wrapper=dict(constructor="os.mkdir")), r"optim_wrapper\.constructor .*never a path"),
-        (dict(loader=dict(collate_fn="os.mkdir")), r"loader\.collate_fn .*never a path"),
-        (dict(runner_type="os.mkdir"), r"runner_type .*never a path"),
-        (dict(conv=dict(padding_mode="os.mkdir")), r"conv\.padding_mode .*path of modules can be a call"),
-        (dict(fsdp=dict(policy=["os.mkdir"])), r"fsdp\.policy\[0\] .*path of modules can be a call"),
-        (dict(default_scope="evil"), r"default_scope is 'evil'.*a scope is one of mmdet"),
+        (dict(hook=dict(ema_type="os.mkdir")), r"hook\.ema_type .*never a module path"),
+        (dict(optim_wrapper=dict(constructor="os.mkdir")), r"optim_wrapper\.constructor .*never a module path"),
+        (dict(loader=dict(collate_fn="os.mkdir")), r"loader\.collate_fn .*never a module path"),
+        (dict(runner_type="os.mkdir"), r"runner_type .*never a module path"),
+        (dict(conv=dict(padding_mode="os.mkdir")), r"conv\.padding_mode .*module path can be a call"),
+        (dict(fsdp=dict(policy=["os.mkdir"])), r"fsdp\.policy\[0\] .*module path can be a call"),
+        (dict(default_scope="evil"), r"default_scope is 'evil'.*a scope must be one of mmdet"),
         (dict(model=dict(_scope_="evil", type="ResNet")), r"model\._scope_ is 'evil'"),
-        (dict(custom_imports=dict(imports=["os"])), r"custom_imports is .*may name hipdet, hipdet\.plugin, mmdet"),
-        (dict(custom_imports=dict(imports="os")), "custom_imports is .*may name"),
-        (dict(custom_imports=dict(imports=["hipdet", "hipdet.cli.predict"])), "custom_imports is .*may name"),
-        (dict(custom_imports=dict(imports=[["os"]])), "custom_imports is .*may name"),
-        (dict(custom_imports=["os"]), "custom_imports is .*may name"),
-        (dict(custom_imports="os"), "custom_imports is .*may name"),
-        (dict(_base_="/evil.py"), "_base_ is '_base_'.*no other config is read"),
-        (dict(model=dict(teacher_config="https://example.org/a.py")), "model.teacher_config is .*no other config"),
-        (dict(loader=dict(ann_file="https://example.org/a.PKL")), "loader.ann_file is .*can run when they are read"),
-        (dict(loader=dict(ann_file="films/a.yaml?x=1")), "loader.ann_file is .*can run when they are read"),
-        (dict(a="{{$HOME:x}}"), "a is '{{.HOME:x}}'.*pastes variables"),
+        (dict(custom_imports=dict(imports=["os"])), r"custom_imports is .*may only name hipdet, hipdet\.plugin, mmdet"),
+        (dict(custom_imports=dict(imports="os")), "custom_imports is .*may only name"),
+        (dict(custom_imports=dict(imports=["hipdet", "hipdet.cli.predict"])), "custom_imports is .*may only name"),
+        (dict(custom_imports=dict(imports=[["os"]])), "custom_imports is .*may only name"),
+        (dict(custom_imports=["os"]), "custom_imports is .*may only name"),
+        (dict(custom_imports="os"), "custom_imports is .*may only name"),
+        (dict(_base_="/evil.py"), "_base_ is '_base_'.*another config isn't read"),
+        (dict(model=dict(teacher_config="https://example.org/a.py")), "model.teacher_config is .*another config"),
+        (dict(loader=dict(ann_file="https://example.org/a.PKL")), "loader.ann_file is .*can run code when they are read"),
+        (dict(loader=dict(ann_file="films/a.yaml?x=1")), "loader.ann_file is .*can run code when they are read"),
+        (dict(a="{{$HOME:x}}"), "a is '{{.HOME:x}}'.*substitutes variables"),
         (dict(a={"it's": 1}), "quotes"),
         (dict(a={"x\ny": 1}), "line breaks"),
-        (dict(a={(1, 2): 1}), "a key is a text or a number"),
+        (dict(a={(1, 2): 1}), "a key must be a string or a number"),
         (dict(loader=dict(dataset=dict(type="RefCocoDataset"))), r"dataset\.type is 'RefCocoDataset'.*other files"),
         (dict(val_evaluator=dict(type="mmdet.CityScapesMetric")), r"val_evaluator\.type .*empties folders"),
         (dict(val_evaluator=[dict(type="MOTChallengeMetric")]), r"val_evaluator\[0\]\.type .*empties folders"),
@@ -93,13 +93,13 @@ def test_imports_and_scopes():
         (dict(visualizer=dict(vis_backends=[dict(type="MLflowVisBackend")])), r"vis_backends\[0\]\.type is .*server"),
     ],
 )  # fmt: skip
-def test_what_is_not_let_in(settings, message):
+def test_what_is_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         require_safe(settings)
 
 
-def test_a_module_beside_that_is_called_like_a_class(tmp_path, monkeypatch):
-    """mmengine looks into one registry; a name of another one it imports."""
+def test_a_module_with_the_name_of_a_class(tmp_path, monkeypatch):
+    """mmengine looks into one registry, and imports the name of another one."""
     require_safe(dict(model=dict(type="AdamW")))
     (tmp_path / "AdamW.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
@@ -118,13 +118,13 @@ def test_a_class_that_another_package_registered(monkeypatch):
     assert "Foreign" not in registered_names()
 
 
-def test_what_is_refused_by_name_is_a_name_that_somebody_registers():
-    """So that a spelling mistake, or a new name, shows."""
+def test_names_that_are_refused_are_registered():
+    """This reveals a spelling mistake or a new name."""
     assert registered_names() >= REFUSED
 
 
 def test_whatever_empties_folders_or_unpickles_files_is_refused():
-    """As the sources of the installed packages have it, so that a new one shows."""
+    """According to the sources of the installed packages, so a new class is noticed."""
     import mmdet.registry
     import mmengine.registry
 
@@ -143,7 +143,7 @@ def test_whatever_empties_folders_or_unpickles_files_is_refused():
 
 
 @pytest.mark.parametrize("text", ["import os", "model = (lambda: 1)()", "model = __import__('os')", "a = dict(**b)", 7])
-def test_text_that_is_no_settings(text):
+def test_text_that_is_not_settings(text):
     with pytest.raises(ConfigError, match="isn't one that mmengine dumped"):
         rewritten(text)
 

@@ -50,7 +50,7 @@ class Toy(BaseModel):
 
 
 class Watch(Hook):
-    """Writes down what each iteration trained with."""
+    """Records the settings of each iteration."""
 
     priority = "LOWEST"
 
@@ -127,7 +127,7 @@ def test_every_iteration(tmp_path):
             assert {name.split(".")[0] for name in watch.trainable[i]} == set(parts)
             assert {name.split(".")[0] for name in watch.training_norms[i]} == set(parts)
 
-    # a fresh optimizer per stage: its state is empty before the first step and counts from 1
+    # a new optimizer per stage: its state is empty before the first step and counts from 1
     assert [watch.state_sizes[stage * ITERATIONS] for stage in range(3)] == [0, 0, 0]
     assert watch.steps == [*range(1, ITERATIONS + 1)] * 3
     moved = {name.split(".")[0] for name, p in runner.model.named_parameters() if not torch.equal(before[name], p)}
@@ -152,14 +152,14 @@ def before(tmp_path_factory):
 
 
 def rates_of(work_dir, **settings):
-    """What each iteration trained with."""
+    """The settings of each iteration."""
     runner, watch = make_runner(work_dir, **settings), Watch()
     runner.register_hook(watch)
     runner.train()
     return watch
 
 
-def test_rates_are_what_they_were(tmp_path):
+def test_rates_are_unchanged(tmp_path):
     """Bit for bit: rates of a run at the commit before they became a function of epoch and batch."""
     rates = rates_of(tmp_path).rates
     assert rates[0] == [0.0005, 5e-05, 5e-06]
@@ -187,8 +187,8 @@ def test_rates_are_what_they_were(tmp_path):
     ],
     ids=str,
 )
-def test_resumed_with_another_config_trains_as_that_config_says(before, tmp_path, changes):
-    """At a boundary of stages and within one everything is that of a run that never was another."""
+def test_resumed_with_another_config_trains_by_that_config(before, tmp_path, changes):
+    """At a boundary of stages and within one, everything equals a run that always had this config."""
     straight = rates_of(tmp_path / "straight", max_epochs=6, **changes)
     for epoch in (2, 3):
         start = dict(resume=True, load_from=str(before / f"epoch_{epoch}.pth"))
@@ -252,7 +252,7 @@ def test_configs_that_contradict_themselves(tmp_path, changes, message):
         make_runner(tmp_path, **changes).train()
 
 
-def test_layer_groups_of_the_true_recipe():
+def test_layer_groups_of_experiment_3():
     cfg = Config.fromfile(REPOSITORY / "configs/hip_ssd_exp3.py")
     cfg.model.backbone.init_cfg = None
     model = MODELS.build(cfg.model)
@@ -305,7 +305,7 @@ def test_too_few_epochs(epochs):
 
 
 def test_forty_one_epoch_cycles():
-    # the option of the reference: 40 triangles of one epoch each
+    # the reference implementation's option: 40 triangles of one epoch each
     stage = Stage(1, lr_mult=0.25, cycles=40)
     assert learning_rate_factor(stage, 0, 4000) == pytest.approx(0.25 * 0.05)
     assert learning_rate_factor(stage, 100, 4000) == pytest.approx(0.25 * 0.05)
@@ -314,7 +314,7 @@ def test_forty_one_epoch_cycles():
 
 @given(st.integers(1, 300), st.integers(1, 400), st.integers(1, 400), st.floats(1, 100))
 def test_every_iteration_of_every_stage_has_a_rate(length, cycles, cut_div, div):
-    """However short the stage is, and the last of its cycles."""
+    """However short the stage and its last cycle are."""
     stage = Stage(1, lr_mult=0.25, cycles=cycles)
     factors = [learning_rate_factor(stage, i, length, div, cut_div) for i in range(length)]
     assert all(0.25 / div - 1e-9 <= factor <= 0.25 + 1e-9 for factor in factors)

@@ -1,4 +1,4 @@
-"""Steps that make mirror images are found wherever they stand in a pipeline.
+"""Steps that make mirror images are found at any place in a pipeline.
 
 Films of every kind through mmdet's own LoadImageFromFile.
 """
@@ -67,7 +67,7 @@ def test_boxes_go_where_the_pixels_go(angle, scale, dx, dy, flip, seed):
     centre = (moved * columns).sum() / total, (moved * rows).sum() / total
     assert (box[0] + box[2]) / 2 == pytest.approx(centre[0], abs=0.1)
     assert (box[1] + box[3]) / 2 == pytest.approx(centre[1], abs=0.1)
-    # a round thing keeps its square: side = diameter
+    # a round object keeps its square: side = diameter
     assert box[2] - box[0] == pytest.approx(2 * math.sqrt(total / math.pi), rel=0.02)
     assert box[2] - box[0] == pytest.approx(box[3] - box[1])
 
@@ -77,7 +77,7 @@ def test_boxes_go_where_the_pixels_go(angle, scale, dx, dy, flip, seed):
     # centre (45, 30) of a film 100 x 100, that is (-5, -20) from its middle: counter-clockwise (x, y) -> (y, -x)
     [(90, [20, 50, 40, 60]), (180, [50, 60, 60, 80]), (270, [60, 40, 80, 50])],
 )
-def test_on_its_side_width_and_height_change_places(angle, expected):
+def test_a_quarter_turn_swaps_width_and_height(angle, expected):
     found = warp_boxes(np.array([[40.0, 20, 50, 40]]), Similarity(angle=angle).matrix(100, 100))[0]
     assert found.tolist() == pytest.approx(expected)
 
@@ -101,7 +101,7 @@ def results():
     )
 
 
-def test_a_box_that_leaves_the_picture_goes_with_its_label():
+def test_a_box_that_leaves_the_picture_is_dropped_with_its_label():
     transform = RandomSimilarity(max_degrees=0)
     transform.draw = lambda width, height: Similarity(dx=-20)
     found = transform(results())
@@ -120,8 +120,8 @@ def test_a_box_that_leaves_the_picture_goes_with_its_label():
         (-60, [], []),
     ],
 )
-def test_an_ignored_box_stays_while_any_of_it_is_seen(dx, boxes, flags):
-    """What is left of it would become background."""
+def test_an_ignored_box_stays_while_any_part_is_visible(dx, boxes, flags):
+    """The visible part would become background."""
     transform = RandomSimilarity(max_degrees=0)
     transform.draw = lambda width, height: Similarity(dx=dx)
     found = transform(dict(results(), gt_ignore_flags=np.array([dx != -20, False])))
@@ -135,7 +135,7 @@ SWAPPED = dict(mirrored_labels=(1, 0))
 
 @pytest.mark.parametrize("angle", [0, 7, 45, 90, 180, 270, 360])
 def test_only_mirror_images_swap_left_and_right(angle):
-    """On a film on its head or side the patient's left is still the patient's left."""
+    """On a rotated film the patient's left is still the patient's left."""
     for flip, expected in ((False, [0, 1]), (True, [1, 0])):
         drawn = Similarity(angle=angle, flip=flip, scale=0.5)
         transform = RandomSimilarity()
@@ -143,7 +143,7 @@ def test_only_mirror_images_swap_left_and_right(angle):
         found = transform(dict(results(), **SWAPPED))
         assert found["gt_bboxes_labels"].tolist() == expected
         assert found["gt_bboxes_labels"].dtype == np.int64
-        # no dataset that says more: labels stay
+        # without mirrored_labels, labels stay
         assert transform(results())["gt_bboxes_labels"].tolist() == [0, 1]
 
 
@@ -238,7 +238,7 @@ PIXELS = np.array([50, 100, 150, 200], np.uint8).reshape(2, 2, 1)  # mean 125
         (-0.5, 0.5, [0, 0, 35, 110]),
     ],
 )
-def test_formula_of_the_recipe(b, c, expected):
+def test_formula_of_fastai(b, c, expected):
     found = lighting(PIXELS, b, c)
     np.testing.assert_allclose(found.ravel(), expected, atol=1e-3)
     assert found.dtype == np.float32
@@ -246,14 +246,14 @@ def test_formula_of_the_recipe(b, c, expected):
 
 def test_extremes_of_the_papers_setting():
     np.random.seed(0)
-    flat = np.full((2, 2, 3), 128, np.uint8)  # contrast does nothing to a flat picture
+    flat = np.full((2, 2, 3), 128, np.uint8)  # contrast doesn't change a flat picture
     means = [RandomLighting(balance=0.5, contrast=0.5)(dict(img=flat))["img"].mean() for _ in range(500)]
     # 128 - 127.5 and 128 + 127.5, clipped at 255
     assert 0.5 <= min(means) < 5
     assert 250 < max(means) <= 255
 
 
-def test_lighting_leaves_its_input_alone():
+def test_lighting_does_not_change_its_input():
     img = np.full((2, 2, 1), 100, np.float32)
     lighting(img, 0.2, 0.0)
     assert (img == 100).all()

@@ -32,7 +32,7 @@ test_evaluator = [dict(type='RoiMetric', ann_file='', rois_per_image={rois!r})]
 
 
 def untrained(folder, base, classes, rois, changes=""):
-    """A model of one of our configs with random weights, read as users' are."""
+    """A model of one of our configs with random weights, read as a user's is."""
     path, weights = folder / "untrained.py", folder / "untrained.pth"
     base = str(REPOSITORY / f"configs/{base}.py")
     path.write_text(CONFIG.format(base=base, classes=classes, number=len(classes), rois=rois, changes=changes))
@@ -49,7 +49,7 @@ def untrained(folder, base, classes, rois, changes=""):
     ("classes", "rois", "given"),
     [(("tooth",), 7, 7), (("tooth",), [0, 6], 6), (("tooth",), 2, 4), (("jaw", "tooth"), dict(jaw=1, tooth=5), 10)],
 )
-def test_a_head_without_second_look_gives_as_many_as_are_expected(tmp_path, classes, rois, given):
+def test_a_head_without_refiner_gives_as_many_as_are_expected(tmp_path, classes, rois, given):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     model = untrained(tmp_path, "hip_ssd_r18_demo", classes, rois)
@@ -90,49 +90,49 @@ SCORES = np.array([0.6, 0.9, 0.89999, 0.3])
 LABELS = np.array([0, 1, 1, 1])
 
 
-def reading(boxes=BOXES, scores=SCORES, labels=LABELS):
+def detections(boxes=BOXES, scores=SCORES, labels=LABELS):
     order = np.argsort(-scores, kind="stable")
     return FilmDetections(boxes[order], scores[order], labels[order], 100, 100)
 
 
 def test_the_same():
-    assert difference(reading(), reading(), CHEST) == Difference(0.0, 0.0)
+    assert difference(detections(), detections(), CHEST) == Difference(0.0, 0.0)
 
 
 def test_nearly_equal_scores_may_change_places():
     """By rank the first lung would be compared with the second: 30 px."""
     swapped = SCORES + np.array([0, -0.00002, 0, 0])
-    found = difference(reading(), reading(scores=swapped), CHEST)
+    found = difference(detections(), detections(scores=swapped), CHEST)
     assert found.box == 0
     assert found.score == pytest.approx(0.00002)
-    one = RoiCounts.of(dict(heart=1, lung=1), ("heart", "lung"))  # the better lung is another one
-    assert difference(reading(), reading(scores=swapped), one).box == 0
+    one = RoiCounts.of(dict(heart=1, lung=1), ("heart", "lung"))  # the better lung is a different one
+    assert difference(detections(), detections(scores=swapped), one).box == 0
 
 
 def test_boxes_scores_and_labels_count():
     moved = BOXES + np.array([[0, 0, 0, 0.5], [0] * 4, [0] * 4, [0] * 4])
-    assert difference(reading(), reading(moved), CHEST) == Difference(0.5, 0.0)
-    assert difference(reading(), reading(scores=SCORES * 0.5), CHEST).score == pytest.approx(0.45)
-    other = difference(reading(), reading(labels=np.array([1, 1, 1, 0])), CHEST)
+    assert difference(detections(), detections(moved), CHEST) == Difference(0.5, 0.0)
+    assert difference(detections(), detections(scores=SCORES * 0.5), CHEST).score == pytest.approx(0.45)
+    other = difference(detections(), detections(labels=np.array([1, 1, 1, 0])), CHEST)
     assert other.box > 10  # the heart is elsewhere
-    assert difference(reading(), reading(labels=np.ones(4, int)), CHEST).box == float("inf")
-    none = reading(BOXES[:0], SCORES[:0], LABELS[:0])
-    assert difference(none, reading(), CHEST).box == difference(reading(), none, CHEST).box == float("inf")
+    assert difference(detections(), detections(labels=np.ones(4, int)), CHEST).box == float("inf")
+    none = detections(BOXES[:0], SCORES[:0], LABELS[:0])
+    assert difference(none, detections(), CHEST).box == difference(detections(), none, CHEST).box == float("inf")
     assert difference(none, none, CHEST) == Difference(0.0, 0.0)
 
 
-def test_what_a_film_does_not_have_is_not_compared():
+def test_extra_detections_are_not_compared():
     """A fourth lung, which neither side takes for an ROI."""
     moved = BOXES + np.array([[0] * 4, [0] * 4, [0] * 4, [9.0] * 4])
-    assert difference(reading(), reading(moved), CHEST) == Difference(0.0, 0.0)
+    assert difference(detections(), detections(moved), CHEST) == Difference(0.0, 0.0)
 
 
 @given(st.permutations(range(4)), st.floats(0, 3))
-def test_order_is_moot_and_a_shift_is_found(order, shift):
+def test_order_does_not_matter_and_a_shift_is_found(order, shift):
     order = np.array(order)
-    other = reading(BOXES[order] + shift, SCORES[order], LABELS[order])
-    assert difference(reading(), other, CHEST).box == pytest.approx(shift)
-    assert difference(other, reading(), CHEST).box == pytest.approx(shift)
+    other = detections(BOXES[order] + shift, SCORES[order], LABELS[order])
+    assert difference(detections(), other, CHEST).box == pytest.approx(shift)
+    assert difference(other, detections(), CHEST).box == pytest.approx(shift)
 
 
 @pytest.mark.parametrize(

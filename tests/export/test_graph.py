@@ -1,4 +1,4 @@
-"""The traceable graph, and the ONNX file of it, against the detector's own predict."""
+"""The traceable graph, and its ONNX file, are compared with the detector's own predict."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ SIDES = {"hip_roi_small": 448, "hip_roi_medium": 448, "hip_ssd_r18_demo": 224}
 
 
 def make_detector(name, classes=1, **changes):
-    """Of the project's own config, with weights that find something everywhere."""
+    """A detector of hipdet's own config, with weights that give detections everywhere."""
     torch.manual_seed(0)
     init_default_scope("mmdet")
     cfg = Config.fromfile(REPOSITORY / f"configs/{name}.py")
@@ -44,7 +44,7 @@ def films(side, count=3):
 
 
 def predicted(detector, film, extent):
-    """By the detector's own way, from the grey film."""
+    """The detections of the detector's own ``predict``, from the grey film."""
     sample = DetDataSample(metainfo=dict(img_shape=extent[::-1], scale_factor=(1.0, 1.0)))
     batch = detector.data_preprocessor(dict(inputs=[film[0].expand(3, -1, -1)], data_samples=[sample]))
     batch["data_samples"][0].set_metainfo(dict(img_shape=extent[::-1]))

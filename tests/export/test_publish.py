@@ -47,7 +47,7 @@ def report(folder, name="test_report.json", **changes):
     return folder / name
 
 
-def test_weights_and_what_one_needs_to_know(checkpoint, tmp_path):
+def test_weights_and_metadata(checkpoint, tmp_path):
     path = checkpoint()
     report(path.parent)
     report(path.parent, "val_report.json", checkpoint=None, epoch=2)  # of an earlier epoch: left out
@@ -89,7 +89,7 @@ def test_same_input_same_bytes_and_publishing_again_changes_nothing(checkpoint, 
 
 
 def test_the_moving_average_is_what_was_validated(checkpoint, tmp_path):
-    """As mmengine's own hook writes it: the average in place of the weights, and those beside it."""
+    """As mmengine's own hook writes them: the average instead of the weights, and the weights beside it."""
     model = torch.nn.Linear(1, 1, bias=False)
     hook = EMAHook()
     hook.src_model, hook.ema_model = model, ExponentialMovingAverage(model, momentum=0.5)
@@ -129,7 +129,7 @@ def test_no_path_of_a_report_stays(checkpoint, tmp_path):
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "a\\b", "/x", "c:x", "..", "a\nb", 7])
 def test_names_that_would_choose_a_folder(checkpoint, tmp_path, name):
-    """Given, or found in a file that was published elsewhere."""
+    """Names from the user, or from a file that was published elsewhere."""
     for changes, given in ((dict(), name), (dict(meta=dict(name=name)), None)):
         with pytest.raises(ConfigError, match=r"can't be a model's name.* give another with --name"):
             publish(checkpoint(**changes), tmp_path / "a/b", name=given)
@@ -167,7 +167,7 @@ def test_checkpoints_without_metadata(tmp_path, meta):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (dict(epoch=3), r"measured on epoch_4\.pth at epoch 3, and this is epoch_4\.pth at epoch 4"),
+        (dict(epoch=3), r"measured on epoch_4\.pth at epoch 3, expected epoch_4\.pth at epoch 4"),
         (dict(checkpoint="best.pth"), r"measured on best\.pth"),
         (dict(checkpoint=None), r"measured on None"),  # weights that were never trained
         (dict(figures=3), "expected a report"),

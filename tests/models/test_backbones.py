@@ -56,7 +56,7 @@ def test_colour_stays_colour():
 
 
 def test_any_backbone_behind_it():
-    """MobileNetV2 in the place of the ResNet: it learns, and its exported graph gives what it predicts."""
+    """MobileNetV2 instead of the ResNet: it trains, and its exported graph gives its predictions."""
     pytest.importorskip("onnx")
     from hipdet.export.graph import DetectorGraph
 

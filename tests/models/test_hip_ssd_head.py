@@ -1,4 +1,4 @@
-"""Parity with the recipe, in literal numbers."""
+"""Parity with the paper's training recipe (docs/method.md), in literal numbers."""
 
 import itertools
 import math
@@ -50,7 +50,7 @@ def ground_truth(boxes, labels=None):
 
 
 def decode(raw, anchors, cell=32.0):
-    """hipdet's road: tanh -> deltas -> mmdet's stock coder."""
+    """hipdet's way: tanh -> deltas -> mmdet's own coder."""
     sides = anchors[:, 2:] - anchors[:, :2]
     deltas = bounded_deltas(raw.view(1, -1, 4, 1, 1), torch.tensor([cell, cell]), sides)
     return DeltaXYWHBBoxCoder().decode(anchors, deltas.view(-1, 4))
@@ -228,7 +228,7 @@ def test_three_levels_of_experiment_1():
     assert [tuple(d.shape) for d in deltas] == [(2, 12, 4, 4), (2, 12, 2, 2), (2, 12, 1, 1)]
     losses = head.loss_by_feat(scores, deltas, [ground_truth([[20, 20, 70, 70]])] * 2, [META] * 2)
     sum(losses.values()).backward()
-    # the box is small: only the finest level has positives, and every level still learns what background is
+    # the box is small: only the finest level has positives, but every level learns the background
     assert all(conv.weight.grad.abs().sum() > 0 for conv in head.conv_cls)
 
 

@@ -1,4 +1,4 @@
-"""Boxes that are neither ROI nor background: from a COCO file to targets, to the second look's background, to the score."""
+"""Boxes that are neither ROI nor background: from a COCO file to targets, to the refiner's background, to the score."""
 
 import copy
 import json
@@ -55,7 +55,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def batch(root, recommended):
-    """The films as the recommended detector gets them in training, but for what is drawn at random."""
+    """The films as the recommended detector gets them in training, without random augmentation."""
     init_default_scope("mmdet")
     pipeline = [step for step in recommended.train_pipeline if not step.type.startswith(("Random", "Invert"))]
     dataset = DATASETS.build(
@@ -74,7 +74,7 @@ def detector(recommended):
 @pytest.fixture(scope="module")
 def targets(batch, detector):
     """For each film the labels and weights of all anchors, and the anchors."""
-    data = detector.data_preprocessor(copy.deepcopy(batch), training=True)  # which writes into it
+    data = detector.data_preprocessor(copy.deepcopy(batch), training=True)  # it changes its input
     samples = data["data_samples"]
     head = detector.bbox_head
     with torch.no_grad():
@@ -91,7 +91,7 @@ def targets(batch, detector):
 
 
 def on(box, anchors):
-    """Which lie by half on the box, as far as they are on the film."""
+    """Which anchors, clipped to the film, lie by half on the box."""
     return torch.from_numpy(share_matrix(anchors.clamp(0, SIDE), [box])[:, 0] >= 0.5)
 
 
@@ -132,8 +132,8 @@ def test_an_roi_in_an_ignored_box_keeps_its_anchors(targets):
     assert weights.equal((~there | labels.eq(0)).float())
 
 
-def test_why_mmdets_ignore_iof_thr_does_not_do(targets):
-    """It forgets ignored boxes where there is no ROI, and forces a covered ROI on an anchor that it doesn't touch."""
+def test_why_mmdets_ignore_iof_thr_is_not_enough(targets):
+    """It ignores no boxes where there is no ROI, and forces a covered ROI on an anchor that doesn't touch it."""
     anchors = targets["roi.png"][2]
     assigner = MaxIoUAssigner(0.4, 0.4, min_pos_iou=0.0, gt_max_assign_all=False, ignore_iof_thr=0.5)
 
@@ -207,8 +207,8 @@ NONE, ASIDE = torch.zeros(0, 4), torch.tensor([[100.0, 100, 140, 140]])
         ([100.0, 100, 140, 140], 0, False),
         ([118.0, 100, 158, 140], 0, False),  # .55 of it
         ([122.0, 100, 162, 140], 0, True),  # .45
-        ([100.0, 60, 140, 100], 0, True),  # above the box, and read as there
-        ([100.0, 60, 140, 100], 1, False),  # above the box, and moved onto it by its side
+        ([100.0, 60, 140, 100], 0, True),  # above the box, and refined to stay there
+        ([100.0, 60, 140, 100], 1, False),  # above the box, and refined onto it
         ([100.0, 200, 140, 240], 0, True),
     ],
 )

@@ -1,4 +1,4 @@
-"""Two looks at a film become one: un-mirrored, paired, averaged."""
+"""Detections in two views of a film are mapped back, paired and averaged."""
 
 import pytest
 import torch
@@ -83,26 +83,26 @@ LOOKS = st.lists(ROI, max_size=6).map(lambda rois: found(*rois))
 
 @settings(max_examples=150, deadline=None)
 @given(LOOKS, LOOKS, st.floats(0.05, 0.95))
-def test_any_two_looks(first, second, same_roi):
+def test_any_two_views(first, second, same_roi):
     rows, columns = find_pairs(first, second, same_roi)
     assert len(set(rows.tolist())) == len(set(columns.tolist())) == len(rows)
     assert first.labels[rows].equal(second.labels[columns])
     together = averaged(first, second, same_roi)
     assert len(together.scores) == len(first.scores) + len(second.scores) - len(rows)
     assert together.scores.tolist() == sorted(together.scores.tolist(), reverse=True)
-    # no score, side or place outside those that were found
+    # no score, side or place outside the range of the detections
     if len(together.scores):
         every = torch.cat([first.bboxes, second.bboxes])
         assert (together.bboxes >= every.amin(0)).all()
         assert (together.bboxes <= every.amax(0)).all()
-    # the order of the looks is moot
+    # the order of the views doesn't matter
     turned = averaged(second, first, same_roi)
     assert turned.scores.sum().item() == pytest.approx(together.scores.sum().item())
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(ROI, max_size=6, unique=True), st.integers(140, 300))
-def test_a_look_that_sees_the_mirror_image_of_the_other_changes_nothing(rois, width):
+def test_a_view_that_mirrors_the_other_exactly_changes_nothing(rois, width):
     plain = found(*rois)
     mirrored = unmirrored(plain, width, (1, 0, 2))
     again = averaged(plain, unmirrored(mirrored, width, (1, 0, 2)), 0.5)

@@ -1,4 +1,4 @@
-"""Scores of several classes: the second look doesn't tell them apart, the first one does.
+"""Scores of several classes: the refiner doesn't tell them apart, the first stage does.
 
 Proposals of a whole batch against mmdet's own way, film by film.
 
@@ -26,7 +26,7 @@ def of_classes(detector, classes):
 
 
 def see(detector, seen):
-    """A first look that gives these scores, by class, to the anchors whose centre is nearest to these places."""
+    """A first stage that gives these scores, by class, to the anchors whose centre is nearest to these places."""
     anchors, logits, deltas = detector.bbox_head.flat(
         *detector.bbox_head(detector.extract_feat(torch.zeros(1, 3, 256, 256)))
     )
@@ -38,7 +38,7 @@ def see(detector, seen):
 
 
 def found_by(detector, seen, quality=0.95, real=(HIP, OTHER)):
-    """By a second look that takes every proposal near a real ROI to it, whatever its class."""
+    """With a refiner that moves every proposal near a real ROI onto it, whatever its class."""
     real = torch.tensor(real)
 
     def read(film, boxes, mirrored=False):
@@ -54,7 +54,7 @@ def found_by(detector, seen, quality=0.95, real=(HIP, OTHER)):
 
 @pytest.mark.parametrize("passes", [(2,), (3, 2), (5, 5, 1)])
 def test_a_wrong_class_on_a_real_roi_keeps_its_place(passes):
-    """One ROI of each class; the first look gives .05 to the wrong class of the first, which the second look reads well."""
+    """One ROI of each class; the first stage gives .05 to the wrong class of the first, which the refiner refines well."""
     found = found_by(of_classes(dict(passes=passes), 2).eval(), [(HIP, [0.9, 0.05]), (OTHER, [0.001, 0.3])])
     assert found.labels[:2].tolist() in ([0, 1], [1, 0])
     first, second = (found[found.labels == label] for label in (0, 1))
@@ -67,7 +67,7 @@ def test_a_wrong_class_on_a_real_roi_keeps_its_place(passes):
 
 
 def test_a_proposal_that_moves_onto_another_roi_takes_nothing_of_it():
-    """A weak class beside a real ROI, where no other class was seen: the second look moves it onto the ROI."""
+    """A weak class beside a real ROI, where no other class was found: the refiner moves it onto the ROI."""
     beside = [80.0, 48, 144, 112]  # an anchor too; IoU 1/3
     found = found_by(of_classes(dict(passes=(2,)), 2).eval(), [(HIP, [0.9, 0.001]), (beside, [0.001, 0.03])])
     wrong = found[(found.labels == 1) & (found.bboxes == torch.tensor(HIP)).all(1)]
@@ -89,9 +89,9 @@ LARGER = [136.0, 136, 216, 216]  # 80 px about the centre of the other one of 64
 @pytest.mark.parametrize(
     ("quality", "seen", "sides"),
     [
-        # expected IoUs of .6, though scores are .46 and .14: what counts is how well they were read
+        # predicted IoUs are .6, though scores are .46 and .14: the quality decides
         (0.6, [(HIP, [0.5, 0.15]), (OTHER, [0.5, 0.15])], [[(64 * 80) ** 0.5] * 2, [64.0, 80.0]]),
-        # the wrong class of the first was read well too, and isn't to change the right one's size
+        # the wrong class of the first has a good quality too, and mustn't change the right one's size
         (0.95, [(HIP, [0.9, 0.05]), (OTHER, [0.001, 0.3])], [[64.0, 80.0], [64.0, 80.0]]),
     ],
 )
@@ -111,7 +111,7 @@ def test_films_without_a_proposal():
 
 
 def test_noise_is_no_share():
-    """A weak ROI of .2 among others' .4, and elsewhere a proposal of its class of .02 that nobody contests."""
+    """A weak ROI of .2 among others' .4, and elsewhere a proposal of its class of .02 without a competitor."""
     detector = of_classes(dict(passes=(2,)), 2).eval()
     found = found_by(detector, [(HIP, [0.2, 0.4]), (OTHER, [0.02, 1e-6])])
     first = found[found.labels == 0]
@@ -120,7 +120,7 @@ def test_noise_is_no_share():
 
 
 class Before:
-    """The second look as it was before there were classes in the score (one class)."""
+    """The refinement as it was before classes entered the score (one class)."""
 
     def __init__(self, detector):
         self.detector = detector
@@ -185,7 +185,7 @@ def test_shares(a, b, came_from, own, data):
 @pytest.mark.parametrize(
     ("left", "came_from", "weight"),
     [
-        (5.0, 5.0, 0.0),  # 5 of 15: hearts and lungs overlap, and are two
+        (5.0, 5.0, 0.0),  # 5 of 15: hearts and lungs overlap, and are two ROIs
         (4.0, 5.0, (6 / 14 - 0.4) / 0.4),
         (3.0, 5.0, (7 / 13 - 0.4) / 0.4),  # 7 of 13
         (2.0, 5.0, (8 / 12 - 0.4) / 0.4),
@@ -194,7 +194,7 @@ def test_shares(a, b, came_from, own, data):
     ],
 )
 def test_places(left, came_from, weight):
-    """Of a box 10 px wide that begins `left` px beside that of another class with .9."""
+    """The weight of a box 10 px wide that starts `left` px beside a box of another class with score .9."""
     ours, theirs = ([[x, 0.0, x + 10, 10.0]] for x in (came_from, 0.0))
     first = RegionProposals(torch.tensor(ours), torch.tensor([0.4]), 0)
     looked = [first, RegionProposals(torch.tensor(theirs), torch.tensor([0.9]), 1)]
@@ -222,14 +222,14 @@ def test_a_batch_is_what_mmdet_finds_film_by_film(films):
 
 
 def test_decoding_by_hand():
-    """Of two anchors and two classes: class 1 of anchor 0 is best, moved by a tenth of its side and doubled in height."""
+    """Two anchors and two classes: class 1 of anchor 0 is best, moved by a tenth of its side and doubled in height."""
     logits = torch.tensor([[-1.0, 3.0], [0.0, -9.0]])
     deltas = torch.tensor([[0.1, 0.0, 0.0, 0.6931472], [0.0, 0.0, 0.0, 0.0]])
     anchors = torch.tensor([[10.0, 10.0, 30.0, 30.0], [90.0, 90.0, 130.0, 130.0]])
     found = best_proposals(logits, deltas, anchors, torch.tensor([100, 80]), 3)
     assert found.labels.tolist() == [1, 0, 0]
     torch.testing.assert_close(found.boxes[0], torch.tensor([12.0, 0, 32, 40]))
-    # the second lies below the film's lower edge: nothing of it is left
+    # the second lies below the film's lower edge: it is empty after clipping
     assert found.scores.tolist() == pytest.approx([0.952574, -1.0, 0.268941], abs=1e-5)
 
 

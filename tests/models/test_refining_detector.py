@@ -1,4 +1,4 @@
-"""The first pass and the second together: what is re-read, in which pixels, and what is given."""
+"""The first stage and the refiner together: what is refined, in which pixels, and what is returned."""
 
 import os
 import subprocess
@@ -13,12 +13,12 @@ from mmengine.structures import InstanceData
 
 from hipdet.core.boxes import iou_matrix
 from hipdet.core.errors import ConfigError
-from hipdet.models.refining_detector import is_overrun, reduced, share_size
+from hipdet.models.refining_detector import overruns_memory, reduced, share_size
 from places import REPOSITORY
 from small_detector import RESIDUAL, make_detector, sample
 
 
-def test_first_pass_is_that_of_a_single_stage_detector_on_the_reduced_film():
+def test_first_stage_is_a_single_stage_detector_on_the_reduced_film():
     detector = make_detector().eval()
     film = torch.randn(1, 3, 256, 256)
     (features,) = detector.extract_feat(film)
@@ -37,7 +37,7 @@ def test_reduced_films_are_means_of_blocks(shape, by):
     assert reduced(films, by).shape == blocks.shape[:4]
 
 
-def test_untrained_refiner_gives_the_first_pass_back():
+def test_untrained_refiner_keeps_the_first_stages_boxes():
     """It leaves squares where they are, and all scores are one half: order and boxes are those of the head."""
     detector = make_detector(passes=(4, 2)).eval()
     film = torch.randn(1, 3, 256, 256)
@@ -57,8 +57,8 @@ def test_untrained_refiner_gives_the_first_pass_back():
 
 
 @pytest.mark.parametrize("passes", [(), (3, 2)])
-def test_detections_end_where_the_film_does(passes):
-    """A film of 512x320 px, half as large in the square: what lies beyond x = 160 is padding."""
+def test_detections_are_clipped_to_the_film(passes):
+    """A film of 512x320 px, half as large in the square: everything beyond x = 160 is padding."""
     detector = make_detector(passes=passes).eval()
     torch.nn.init.normal_(detector.refiner.vote.weight, std=0.1)
     one = sample(0.5)
@@ -82,8 +82,8 @@ def test_detections_are_sorted_few_and_distinct(passes):
         assert (overlap - torch.eye(len(overlap)).numpy()).max() <= 0.3 + 1e-6
 
 
-def test_each_reading_is_of_the_best_so_far_and_the_mean_is_given():
-    """A stand-in for the network moves boxes by 2 px, 8 px if mirrored, and turns the order round."""
+def test_each_pass_refines_the_best_so_far_and_the_mean_is_returned():
+    """A stand-in for the network moves boxes by 2 px, 8 px if mirrored, and reverses the order."""
     detector = make_detector(passes=(3, 1, 1))
     seen = []
 
@@ -99,10 +99,10 @@ def test_each_reading_is_of_the_best_so_far_and_the_mean_is_given():
     found = detector.refine(torch.zeros(3, 256, 256), proposed)
     # first: 2 52 102 with .4 .6 .8; then 102 -> 110, mean 106, score (.8 + .1) / 2 = .45: behind 52
     assert seen == [([0.0, 50.0, 100.0], False), ([102.0], True), ([52.0], False)]
-    # then 52 -> 54, the mean of its two readings 53, score (.6 + .4) / 2
+    # then 52 -> 54, the mean of its two passes 53, score (.6 + .4) / 2
     assert found.bboxes[:, 0].tolist() == pytest.approx([53.0, 106.0, 2.0])
     assert found.scores.tolist() == pytest.approx([0.5, 0.45, 0.4])
-    assert proposed.bboxes.equal(boxes)  # not touched
+    assert proposed.bboxes.equal(boxes)  # unchanged
     assert set(found.keys()) == {"bboxes", "scores", "labels"}
 
 
@@ -134,7 +134,7 @@ def test_pixels_of_the_film():
     assert on_film.allclose(as_seen * 4, atol=1e-3)
 
 
-def test_boxes_end_with_the_film():
+def test_boxes_are_clipped_to_the_film():
     detector = make_detector(passes=(1,)).eval()
     beyond = torch.tensor([[-9.0, 20, 300, 329]])
     detector.bbox_head.predict = lambda *_, **__: [
@@ -147,14 +147,14 @@ def test_boxes_end_with_the_film():
 
 @pytest.mark.parametrize("boxes", [[], [[30.0, 40, 80, 90]]])
 def test_every_weight_has_a_gradient_also_where_no_film_has_a_roi(boxes):
-    """DistributedDataParallel waits for all of them; a batch of films without ROI is nothing special."""
+    """DistributedDataParallel waits for all of them, also in a batch of films without an ROI."""
     detector = make_detector().train()
     losses = detector.loss(torch.randn(2, 3, 256, 256), [sample(), sample(boxes=boxes)])
     total = sum(losses.values())
     assert torch.isfinite(total)
     total.backward()
     assert [name for name, weight in detector.named_parameters() if weight.grad is None] == []
-    if not boxes:  # what is seen is none: class and quality learn it, boxes learn nothing
+    if not boxes:  # only background: class and quality learn it, boxes learn nothing
         assert losses["loss_cls"] > 0
         assert losses["loss_quality"] > 0
         assert losses["loss_bbox"] == losses["loss_refined"] == losses["loss_votes"] == 0
@@ -171,12 +171,12 @@ def test_losses_of_both_parts():
 
 @pytest.mark.parametrize("passes", [(0,), (2, 4)])
 def test_passes_must_descend(passes):
-    with pytest.raises(ConfigError, match="passes must be numbers of ROIs that descend"):
+    with pytest.raises(ConfigError, match="passes must be positive, in falling order"):
         make_detector(passes=passes)
 
 
 def is_channels_last(model):
-    """Whether the weights of every convolution are; those of 1x1 are in both orders."""
+    """Whether the weights of every convolution are; those of 1x1 convolutions are in both orders."""
     convolutions = [module for module in model.modules() if isinstance(module, torch.nn.Conv2d)]
     return all(each.weight.is_contiguous(memory_format=torch.channels_last) for each in convolutions)
 
@@ -208,7 +208,7 @@ def test_networks_of_few_channels_are_not(channels, safe):
     ],
 )
 def test_layers_whose_backward_overruns_its_memory(layer, overrun):
-    assert is_overrun(layer) is overrun
+    assert overruns_memory(layer) is overrun
 
 
 ONE_STEP = """

@@ -1,4 +1,4 @@
-"""The second look: where it starts, what it learns, and its symmetries.
+"""The refiner: where it starts, what it learns, and its symmetries.
 
 Windows on films, against pictures whose pixels hold their own coordinates.
 """
@@ -66,7 +66,7 @@ def test_deltas_are_the_weighted_mean_of_the_votes():
     assert found.votes.shape == (2, 4, 64)  # stride 8 of 64 pixels: 8 x 8 cells
 
 
-def test_a_mirrored_reading_is_that_of_the_mirrored_film():
+def test_a_mirrored_pass_equals_a_pass_on_the_mirrored_film():
     refiner = make_refiner().eval()
     torch.nn.init.normal_(refiner.vote.weight, std=0.1)
     film, boxes = torch.randn(3, 160, 160), torch.tensor([[30.0, 40, 70, 80]])
@@ -87,7 +87,7 @@ def test_it_learns():
     refiner = make_refiner().train()
     optimizer = torch.optim.AdamW(refiner.parameters(), lr=4e-3)
     films = torch.stack([discs(boxes) for boxes in LABELS])
-    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 100)  # the end doesn't hang on the last steps' draws
+    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 100)  # damps the last steps' random numbers
     for _ in range(100):
         losses = refiner.loss(films, LABELS, NOTHING)
         optimizer.zero_grad()
@@ -105,7 +105,7 @@ def test_it_learns():
     assert quality[:2].min() > 0.6 > 0.4 > quality[2]
 
 
-def test_background_is_what_the_first_pass_takes_for_a_roi():
+def test_background_is_what_the_first_stage_takes_for_an_roi():
     refiner = make_refiner(background=3)
     films = torch.zeros(1, 3, 160, 200)
     label = LABELS[0][:1]  # 20, 30, 60, 70
@@ -153,7 +153,7 @@ def test_upright_window():
     assert crop[0, 1, :, 0].tolist() == pytest.approx([15, 25, 35, 45], abs=1e-4)
 
 
-def test_mirrored_and_turned():
+def test_mirrored_and_rotated():
     mirrored = CropFrames.around(BOX, mirror=torch.tensor([-1.0])).sample(ramp(), 2.0, 4)
     assert mirrored[0, 0, 2].tolist() == pytest.approx([35, 25, 15, 5], abs=1e-4)
     # a quarter turn: the frame's x is the film's y (down), its y the film's -x
@@ -163,7 +163,7 @@ def test_mirrored_and_turned():
 
 
 def test_mixed_precision_rounds_no_places():
-    """A matrix product would be done in bfloat16, which knows 256 pixels from 258 and nothing between."""
+    """A matrix product would run in bfloat16, which has 256 and 258 pixels and nothing between."""
     frames = CropFrames.around(BOX + 200.3, angle=torch.tensor([0.1]))
     film, label = ramp(400, 400), BOX + 201.0
     exact = frames.sample(film, 2.0, 8), frames.encode(label), frames.decode(frames.encode(label))
@@ -172,7 +172,7 @@ def test_mixed_precision_rounds_no_places():
     assert all(torch.equal(*pair) for pair in zip(exact, mixed))
 
 
-def test_outside_is_as_black_as_the_film_gets():
+def test_outside_has_the_films_darkest_value():
     film = torch.full((1, 50, 50), 0.25)
     film[0, 0, 0] = -2.0
     crop = CropFrames.around(torch.tensor([[-40.0, -40.0, -20.0, -20.0]])).sample(film, 1.0, 3)
