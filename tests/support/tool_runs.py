@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from hipdet.cli.main import main
 from places import REPOSITORY
+from warm_start import run_warm
 
 # the recipe of experiment 3 with its three stages, on a small backbone
 SMALL = [
@@ -49,8 +50,8 @@ RECIPES = [Recipe("configs/hip_ssd_exp3.py", SMALL), Recipe("configs/hip_roi_med
 
 
 def run_tool(name, *arguments, cwd, timeout=600, **environment):
-    """Run ``hipdet NAME`` of this checkout from another working directory."""
-    return run_python("-m", "hipdet", name, *arguments, cwd=cwd, timeout=timeout, **environment)
+    """Run ``hipdet NAME`` of this checkout from another working directory, in a process of its own."""
+    return run_warm([name, *map(str, arguments)], cwd, of_checkout(**environment), timeout)
 
 
 def run_python(*arguments, cwd, timeout=600, **environment):
