@@ -61,7 +61,7 @@ def run_tool(name, *arguments, cwd, timeout=600, **environment):
 
 
 def start_tool(name, *arguments, cwd, **options):
-    """Start ``hipdet NAME`` of this checkout; returns the process, which an interrupt reaches even where this one ignores them."""
+    """Start ``hipdet NAME`` of this checkout; an interrupt reaches it even where the process that tests ignores them."""
     heed_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     command = [sys.executable, "-m", "hipdet", name, *map(str, arguments)]
     return subprocess.Popen(command, cwd=cwd, env=of_checkout(), preexec_fn=heed_interrupts, **options)
