@@ -9,6 +9,7 @@ CONFIG := configs/hip_ssd_r18_demo.py
 FILMS ?= cgoa=600 oaih=400 gis=400
 MAX_SIDE ?= 320
 DEMO_OPTIONS ?=
+TESTS ?= not ci
 STAMP := $(VENV)/installed
 
 .PHONY: help install demo phantoms test lint benchmark clean
@@ -39,7 +40,7 @@ demo: phantoms  ## make films, train, test, draw a gallery: about 10 minutes on 
 
 test: install  ## run lint, types and all tests: about 18 minutes on 2 cores
 	$(MAKE) lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 10 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 10 -m "$(TESTS)" $(PYTEST_ARGS)
 
 lint: $(STAMP)  ## run ruff, mypy and the checks of import layers
 	$(BIN)/ruff check .

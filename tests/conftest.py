@@ -1,9 +1,12 @@
 """Shared by all tests."""
 
+import json
 import os
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
+from filelock import FileLock
 
 import hipdet.plugin  # noqa: F401  (before any mmdet import: makes mmcv-lite usable)
 from browser import start_browser
@@ -21,15 +24,34 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def phantoms(tmp_path_factory) -> Path:
-    """A data root of small phantom films with annotations, made by the tools themselves."""
-    root = tmp_path_factory.mktemp("phantoms")
-    films = ["cgoa=12", "oaih=8", "gis=6"]
-    made = run_tool("phantoms", root, "--films", *films, "--max-side", 256, "--workers", 1, cwd=root)
-    assert made.returncode == 0, made.stderr
-    converted = run_tool("convert", "phantom", root, "--val-fraction", 0.2, cwd=root)
-    assert converted.returncode == 0, converted.stderr
-    return root
+def make_once(tmp_path_factory, worker_id):
+    """Makes a folder that all test processes share: ``make_once(name, make)`` calls `make` with it in the first one only."""
+    base = tmp_path_factory.getbasetemp()
+    base = base if worker_id == "master" else base.parent
+
+    def folder(name, make):
+        place, done = base / name, base / f"{name}.done"
+        with FileLock(base / f"{name}.lock"):
+            if not done.exists():
+                place.mkdir()
+                done.write_text(json.dumps(make(place)))
+        return place, json.loads(done.read_text())
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def phantoms(make_once) -> Path:
+    """A data root of small phantom films with annotations, made by the tools themselves; tests only read it."""
+
+    def make(root):
+        films = ["cgoa=12", "oaih=8", "gis=6"]
+        made = run_tool("phantoms", root, "--films", *films, "--max-side", 256, "--workers", 1, cwd=root)
+        assert made.returncode == 0, made.stderr
+        converted = run_tool("convert", "phantom", root, "--val-fraction", 0.2, cwd=root)
+        assert converted.returncode == 0, converted.stderr
+
+    return make_once("phantoms", make)[0]
 
 
 @pytest.fixture(scope="session")
@@ -48,13 +70,17 @@ def recipe(request):
 
 
 @pytest.fixture(scope="session")
-def trained(recipe, phantoms, tmp_path_factory):
-    """The work dir of a small training of a recipe, four epochs."""
-    work_dir = tmp_path_factory.mktemp("trained")
-    options = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=4", "train_cfg.val_interval=2"]
-    done = run_tool("train", recipe.config, "--data-root", phantoms, "--work-dir", work_dir, *options, cwd=work_dir)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return work_dir, done
+def trained(recipe, phantoms, make_once):
+    """The work dir of a small training of a recipe, four epochs, and what it printed; tests only read it."""
+
+    def make(folder):
+        options = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=4", "train_cfg.val_interval=2"]
+        done = run_tool("train", recipe.config, "--data-root", phantoms, "--work-dir", folder, *options, cwd=folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return [done.args, done.returncode, done.stdout, done.stderr]
+
+    work_dir, done = make_once(f"trained_{recipe.name}", make)
+    return work_dir, CompletedProcess(*done)
 
 
 @pytest.fixture(scope="session")

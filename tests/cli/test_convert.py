@@ -12,7 +12,7 @@ import pytest
 from film_sources import dicom_film, film, make_cgoa, make_gis, make_oai_zips, oai_labels, table, write
 from hipdet.anchors.rois import Rois
 from hipdet.data.coco_file import Roi, get_films
-from tool_runs import of_checkout, run_tool
+from tool_runs import of_checkout, run_tool, start_tool
 
 
 def test_cgoa(tmp_path):
@@ -178,9 +178,8 @@ def test_interrupted_and_run_again(tmp_path, kill, status):
         write(tmp_path / f"films/{number:03}.png", film(1500, 1200, "PNG", None, number))
         rows += [[f"{number:03}.png", x, 200, 300, "hip"] for x in (100, 900)]
     write(tmp_path / "films/labels.csv", table("image,x,y,side,label", *rows))
-    command = [sys.executable, "-m", "hipdet", "convert", "folder", "films", "--copies", "upright", "--workers", "2"]
-    options = dict(env=of_checkout(), stderr=subprocess.PIPE, text=True, start_new_session=True)
-    process = subprocess.Popen(command, cwd=tmp_path, **options)
+    command = ["convert", "folder", "films", "--copies", "upright", "--workers", 2]
+    process = start_tool(*command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
     copies = tmp_path / "films/folder_upright"
     deadline = time.time() + 60
     while time.time() < deadline and len(list(copies.glob("[!.]*.png")) if copies.exists() else []) < 5:
@@ -194,7 +193,7 @@ def test_interrupted_and_run_again(tmp_path, kill, status):
     assert not (tmp_path / "films/annotations").exists()
     made = {path.name: path.stat().st_mtime_ns for path in copies.glob("[!.]*.png")}
     assert 5 <= len(made) < 60
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = run_tool(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert all((copies / name).stat().st_mtime_ns == time_ns for name, time_ns in made.items())
     coco = json.loads((tmp_path / "films/annotations/folder.json").read_text())

@@ -38,6 +38,7 @@ def done(phantoms, tmp_path_factory):
     return folder, ran
 
 
+@pytest.mark.ci
 def test_every_roi_once_and_the_variants_beside_each_other(done, phantoms):
     folder, ran = done
     assert "| once |" in ran.stdout
@@ -55,6 +56,7 @@ def test_every_roi_once_and_the_variants_beside_each_other(done, phantoms):
     assert (folder / "out/calibration.png").stat().st_size > 5000
 
 
+@pytest.mark.ci
 def test_it_resumes(done, phantoms, tmp_path):
     shutil.copytree(done[0] / "out", tmp_path / "out")
     shutil.rmtree(tmp_path / "out/base/fold1")
@@ -67,6 +69,7 @@ def test_it_resumes(done, phantoms, tmp_path):
     assert summaries[0]["variants"][0]["avg_iou"] == summaries[1]["variants"][0]["avg_iou"]
 
 
+@pytest.mark.ci
 def test_other_settings_are_refused(done, phantoms):
     refused = run_tool("cross-validate", *arguments(phantoms), "randomness.deterministic=True", cwd=done[0])
     assert refused.returncode == 2

@@ -3,14 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
 
-from tool_runs import SMALL, of_checkout, run_tool
+from tool_runs import SMALL, run_tool, start_tool
 
 pytestmark = pytest.mark.slow
 
@@ -85,9 +83,9 @@ def test_metrics_are_those_of_hipdet_test(straight, phantoms, tmp_path):
     assert row["test_coco_map"] == pytest.approx(report["figures"]["coco/bbox_mAP"], abs=1e-3)
 
 
+@pytest.mark.ci
 def test_killed_in_the_second_training_and_run_again(straight, phantoms, tmp_path):
-    command = [sys.executable, "-m", "hipdet", "experiments", *map(str, arguments("out", phantoms))]
-    process = subprocess.Popen(command, cwd=tmp_path, env=of_checkout(), start_new_session=True)
+    process = start_tool("experiments", *arguments("out", phantoms), cwd=tmp_path, start_new_session=True)
     log, deadline = tmp_path / "out/seed0/exp7/train.log", time.time() + 300
     while not (log.exists() and "Epoch(train) [2]" in log.read_text()):
         assert process.poll() is None
@@ -109,6 +107,7 @@ def test_killed_in_the_second_training_and_run_again(straight, phantoms, tmp_pat
     assert tables(tmp_path / "out") == tables(straight[0])
 
 
+@pytest.mark.ci
 def test_other_settings_are_refused_and_further_films_only_tested(straight, phantoms, tmp_path):
     out, _ = straight
     before = {path: path.stat().st_mtime_ns for path in out.rglob("epoch_*.pth")}
@@ -129,6 +128,7 @@ def test_other_settings_are_refused_and_further_films_only_tested(straight, phan
     assert {path: path.stat().st_mtime_ns for path in out.rglob("epoch_*.pth")} == before
 
 
+@pytest.mark.ci
 def test_two_seeds_on_two_ranks(phantoms, tmp_path):
     more = ["--data-root", phantoms, "--val-fraction", 0.2, "--out", "out", "--seeds", 2, "--processes", 2, *OPTIONS]
     done = run_tool("experiments", 7, *more, cwd=tmp_path)
@@ -142,6 +142,7 @@ def test_two_seeds_on_two_ranks(phantoms, tmp_path):
     assert " ± " in (tmp_path / "out/table2.md").read_text()
 
 
+@pytest.mark.ci
 def test_real_films_as_the_test_set(shared, straight, phantoms, tmp_path):
     """With finished trainings, which are only tested again."""
     films = shared / "data/fracatlas_hips"

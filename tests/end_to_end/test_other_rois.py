@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from tool_runs import run_tool
+from tool_runs import SECOND_IN_CI, run_tool
 
 pytestmark = pytest.mark.slow
 FEW = ["train_cfg.max_epochs=1", "train_cfg.val_interval=1", "model.backbone.base_channels=8",
@@ -32,8 +32,8 @@ def ok(name, *arguments, cwd):
 @pytest.mark.parametrize(
     ("classes", "rois", "generator"),
     [
-        (("heart",), 1, "SquareAnchorGenerator"),
-        (("lung",), 2, "AnchorGenerator"),
+        pytest.param(("heart",), 1, "SquareAnchorGenerator", marks=pytest.mark.ci),
+        pytest.param(("lung",), 2, "AnchorGenerator", marks=pytest.mark.ci),
         (("heart", "lung"), 3, "AnchorGenerator"),
     ],
     ids=["heart", "lungs", "both"],
@@ -106,6 +106,7 @@ def emptied(path, films):
     path.write_text(json.dumps(coco))
 
 
+@pytest.mark.parametrize("recipe", SECOND_IN_CI, indirect=True)
 def test_films_without_roi_are_trained_and_tested_on(recipe, phantoms, tmp_path):
     """One film per batch: some batches have no ROI at all."""
     (tmp_path / "annotations").mkdir()

@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from dicom_bytes import film
 from film_bytes import JPEG, UPRIGHT
 from places import REPOSITORY
-from tool_runs import of_checkout, run_python, run_tool
+from tool_runs import run_python, run_tool, start_tool
 from untrained import noise
 
 pytestmark = pytest.mark.slow
@@ -132,11 +132,9 @@ def test_an_interrupted_run_keeps_its_results_and_continues(untrained, tmp_path)
     (tmp_path / "films").mkdir()
     for number in range(150):
         Image.fromarray(noise(450, 400, number)).save(tmp_path / f"films/{number:03d}.png", compress_level=1)
-    command = [sys.executable, "-m", "hipdet", "predict", "films", "--model", untrained.onnx, "--threads", "1"]
+    arguments = ["predict", "films", "--model", untrained.onnx, "--threads", 1]
     journal = tmp_path / "predictions/journal.jsonl"
-    with subprocess.Popen(
-        list(map(str, command)), cwd=tmp_path, env=of_checkout(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with start_tool(*arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 300
         while not (journal.exists() and journal.read_bytes().count(b"\n") >= 3) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -148,7 +146,7 @@ def test_an_interrupted_run_keeps_its_results_and_continues(untrained, tmp_path)
     films = done.count(b"\n")
     assert 3 <= films < 150
     assert len({row["image_id"] for row in rows}) == films
-    finished = run_tool("predict", "films", "--model", untrained.onnx, "--threads", 1, cwd=tmp_path)
+    finished = run_tool(*arguments, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert journal.read_bytes().startswith(done)
     assert journal.read_bytes().count(b"\n") == 150

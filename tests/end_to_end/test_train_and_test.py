@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -14,7 +12,7 @@ import torch
 from PIL import Image
 
 from hipdet.engine.checkpoint import read_checkpoint
-from tool_runs import RECIPES, SMALL, of_checkout, run_tool
+from tool_runs import RECIPES, SMALL, run_tool, start_tool
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +77,7 @@ def test_test_writes_metrics_rois_and_a_gallery(trained, recipe, phantoms, tmp_p
 
 
 def test_the_true_resnet_101_recipe_trains_in_every_stage(phantoms, tmp_path):
-    few = ["train_dataloader.batch_size=4", "train_dataloader.dataset.indices=8", "train_cfg.max_epochs=3"]
+    few = ["train_dataloader.batch_size=2", "train_dataloader.dataset.indices=4", "train_cfg.max_epochs=3"]
     options = [*few, "model.backbone.init_cfg=None", "train_cfg.val_interval=3", "default_hooks.checkpoint.interval=3"]
     done = run_tool(
         "train", "configs/hip_ssd_exp3.py", "--data-root", phantoms, "--cfg-options", *options,
@@ -122,14 +120,7 @@ def test_killed_in_the_third_epoch_and_resumed_equals_straight(trained, recipe, 
     arguments = [recipe.config, "--data-root", phantoms, "--work-dir", tmp_path / "killed", *options]
     log = tmp_path / "log"
     with log.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "hipdet", "train", *map(str, arguments)],
-            cwd=tmp_path,
-            env=of_checkout(),
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-        )
+        process = start_tool("train", *arguments, cwd=tmp_path, stdout=file, stderr=file, start_new_session=True)
         deadline = time.time() + 300
         while "[3][1/4]" not in log.read_text():
             assert process.poll() is None, log.read_text()

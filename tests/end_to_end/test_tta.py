@@ -60,6 +60,7 @@ def test_averaging_is_no_worse_than_one_pass(plain_and_averaged):
     assert averaged["roi/avg_iou"] != plain["roi/avg_iou"]
 
 
+@pytest.mark.ci
 def test_two_ranks_average_as_one_does(tall, plain_and_averaged, tmp_path):
     arguments = [*MODEL, 2, "--data-root", tall, "--test-ann", "tall.json", "--work-dir", "two", "--tta"]
     done = run_distributed("dist_test.sh", *arguments, cwd=tmp_path)

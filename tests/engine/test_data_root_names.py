@@ -145,7 +145,7 @@ def test_a_root_below_data_is_put_in_place_once(name, phantoms, tmp_path, monkey
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flag", [True, False], ids=["flag", "environment"])
+@pytest.mark.parametrize("flag", [True, pytest.param(False, marks=pytest.mark.ci)], ids=["flag", "environment"])
 def test_training_testing_and_the_saved_configs(phantoms, tmp_path, flag):
     root = tmp_path / "it's \"my\"\nback\\slash $HOME '+str(__import__('os').mkdir('canary'))+' Röntgen"
     shutil.copytree(phantoms, root)

@@ -3,13 +3,18 @@
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from hipdet.cli.main import main
 from places import REPOSITORY
+from warm_start import run_warm
 
 # experiment 3 with its three stages, on a small backbone
 SMALL = [
@@ -46,11 +51,20 @@ class Recipe(NamedTuple):
 
 
 RECIPES = [Recipe("configs/hip_ssd_exp3.py", SMALL), Recipe("configs/hip_roi_medium.py", SMALL_ROI)]
+# for the `recipe` fixture of a test whose way hardly depends on it
+SECOND_IN_CI = [RECIPES[0], pytest.param(RECIPES[1], marks=pytest.mark.ci)]
 
 
 def run_tool(name, *arguments, cwd, timeout=600, **environment):
-    """Run ``hipdet NAME`` of this checkout from another working directory."""
-    return run_python("-m", "hipdet", name, *arguments, cwd=cwd, timeout=timeout, **environment)
+    """Run ``hipdet NAME`` of this checkout from another working directory, in a process of its own."""
+    return run_warm([name, *map(str, arguments)], cwd, of_checkout(**environment), timeout)
+
+
+def start_tool(name, *arguments, cwd, **options):
+    """Start ``hipdet NAME`` of this checkout; an interrupt reaches it even where the process that tests ignores them."""
+    heed_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    command = [sys.executable, "-m", "hipdet", name, *map(str, arguments)]
+    return subprocess.Popen(command, cwd=cwd, env=of_checkout(), preexec_fn=heed_interrupts, **options)
 
 
 def run_python(*arguments, cwd, timeout=600, **environment):
