@@ -12,7 +12,7 @@ DEMO_OPTIONS ?=
 TESTS ?= not ci
 STAMP := $(VENV)/installed
 
-.PHONY: help install demo phantoms test lint benchmark clean
+.PHONY: help install demo phantoms test lint docs benchmark clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ help:  ## show this list
 $(STAMP): setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip $(PIP_ARGS)
-	$(BIN)/python -m pip install -q -c constraints.txt ".[mm,dicom,publish,export,openvino,annotate,test,dev]" $(PIP_ARGS)
+	$(BIN)/python -m pip install -q -c constraints.txt ".[mm,dicom,publish,export,openvino,annotate,test,docs,dev]" $(PIP_ARGS)
 	@touch $@
 
 install: $(STAMP)  ## install hipdet with the tested versions in .venv; needs no compiler
@@ -38,8 +38,8 @@ demo: phantoms  ## make films, train, test, draw a gallery: about 10 minutes on 
 	$(BIN)/hipdet gallery $(RUN)/test.roi.json --data-root $(DEMO)/phantoms
 	@echo "Metrics: $(RUN)/test_report.json   ROIs, worst first: $(RUN)/test.roi.csv   Picture: $(RUN)/gallery.png"
 
-test: install  ## run lint, types and all tests: about 18 minutes on 2 cores
-	$(MAKE) lint
+test: install  ## run lint, types, docs and all tests: about 18 minutes on 2 cores
+	$(MAKE) lint docs
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 10 -m "$(TESTS)" $(PYTEST_ARGS)
 
 lint: $(STAMP)  ## run ruff, mypy and the checks of import layers
@@ -48,8 +48,11 @@ lint: $(STAMP)  ## run ruff, mypy and the checks of import layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports .importlinter
 
+docs: $(STAMP)  ## build the documentation of the checkout, warnings are errors: docs/_build/html/index.html
+	$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build/html
+
 benchmark: install  ## measure speed against DetInferencer (and YOLO="a.onnx b.onnx") on an idle machine: work_dirs/benchmark/benchmark.md
 	$(BIN)/python benchmarks/benchmark.py $(if $(YOLO),--yolo $(YOLO)) $(BENCHMARK_OPTIONS)
 
 clean:  ## remove the environment, the demo and the build
-	rm -rf $(VENV) $(DEMO) build *.egg-info
+	rm -rf $(VENV) $(DEMO) build docs/_build *.egg-info

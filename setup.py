@@ -82,7 +82,7 @@ setup(
         "vision": ["torchvision>=0.16"],
         # JPEG 2000 and JPEG-LS by MIT-licensed codecs; pylibjpeg-libjpeg, for the older JPEGs, is GPL
         "dicom": ["pydicom>=2.4", "pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0", "pyjpegls>=1.2"],
-        # a second runtime of exported models, with bfloat16 (docs/speed.md)
+        # a second runtime of exported models, with bfloat16 (docs/results/speed.md)
         "openvino": ["openvino>=2024.0"],
         "publish": ["safetensors>=0.4"],
         "export": ["onnx>=1.15", "onnxscript>=0.1"],
@@ -97,10 +97,26 @@ setup(
             "pydicom-data>=1.0",
             "selenium>=4.15",
         ],
+        # the documentation; Sphinx 9 needs Python 3.11
+        "docs": [
+            'sphinx>=9.0; python_version >= "3.11"',
+            'myst-parser>=5.0; python_version >= "3.11"',
+            'pydata-sphinx-theme>=0.17; python_version >= "3.11"',
+        ],
         "dev": ["ruff>=0.14", "mypy>=1.11", "import-linter>=2.3", "pre-commit>=3.5"],
     },
     classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Image Recognition",
         "Topic :: Scientific/Engineering :: Medical Science Apps.",
     ],
 )

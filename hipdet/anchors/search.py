@@ -33,7 +33,7 @@ class Goal:
         contested: Largest share that may have the same best anchor as another ROI of the film.
         scales: ``equal`` steps that span the sizes, as in the paper, or ``fitted`` to the sizes.
         coarsest: Coarsest grid to recommend: the backbone's own.  Further stride-2 convolutions made detectors worse:
-            the paper's experiment 1, and chest phantoms (docs/anchors.md).
+            the paper's experiment 1, and chest phantoms (docs/results/anchors.md).
         grids: Grids to choose from, each with several numbers for several maps together; empty for all that a ResNet has.
     """
 

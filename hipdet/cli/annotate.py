@@ -24,7 +24,7 @@ EXAMPLES = """examples:
   hipdet annotate chest --rois 3 --classes heart lung --free-shape
 
 Every change is on disk before the page says "saved".  Press ? on the page to see the keys.  Next: hipdet agree (with two
-annotators), hipdet convert folder, hipdet split, hipdet train; see docs/annotate.md.
+annotators), hipdet convert folder, hipdet split, hipdet train; see docs/guide/label.md.
 """
 SHOWN_NOTES = 20
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from hipdet.core.errors import HipdetError
-from hipdet.core.versions import check_versions
+from hipdet.core.versions import check_versions, version_report
 from hipdet.version import __version__
 
 if "__mp_main__" in sys.modules:  # a process spawned by a training: it imports this file again, then mmdet
@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(overview())
         return
     if name in ("-V", "--version"):
-        print(f"hipdet {__version__}")
+        print(version_report(__version__))
         return
     command = next((command for command in COMMANDS if command.name == name), None)
     if command is None:
@@ -136,7 +136,7 @@ def overview() -> str:
             *lines,
             "",
             "needs: the extra to install, such as pip install 'hipdet[data]'; a command without one needs nothing more.",
-            "hipdet COMMAND --help shows options and examples, hipdet --version the version.",
+            "hipdet COMMAND --help shows options and examples, hipdet --version versions.",
         ]
     )
 
@@ -151,7 +151,7 @@ def require(extras: Sequence[str], name: str) -> None:
             check_versions()
         except ImportError as error:
             _end(str(error))
-        # read when torch makes its first tensor: large tensors on large pages (docs/speed.md, "Training")
+        # read when torch makes its first tensor: large tensors on large pages (docs/results/speed.md, "Training")
         os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
         import_module("hipdet.plugin")
 

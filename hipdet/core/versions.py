@@ -13,6 +13,12 @@ REQUIREMENTS = {
     "mmdet": (("mmdet", "onedl-mmdetection"), (3, 2), (4,)),
 }
 
+# further distributions that a report of a fault needs
+REPORTED = (
+    "torch", "torchvision", "numpy", "pillow", "onnxruntime", "openvino", "opencv-python", "opencv-python-headless",
+    "pydicom", "pycocotools", "scipy",
+)  # fmt: skip
+
 
 def installed(names: tuple[str, ...]) -> tuple[str, str] | None:
     """Name and version of the first installed distribution in `names`; None if there is none."""
@@ -24,6 +30,16 @@ def installed(names: tuple[str, ...]) -> tuple[str, str] | None:
         except metadata.PackageNotFoundError:
             continue
     return None
+
+
+def version_report(version: str) -> str:
+    """What ``hipdet --version`` prints: hipdet's `version`, then Python, the system and the packages that are installed."""
+    import platform
+
+    packages = [*(names for names, _, _ in REQUIREMENTS.values()), *((name,) for name in REPORTED)]
+    found = [package for names in packages if (package := installed(names))]
+    lines = [("hipdet", version), ("python", platform.python_version()), ("system", platform.platform()), *found]
+    return "\n".join(f"{name} {number}" for name, number in lines)
 
 
 def check_versions() -> None:

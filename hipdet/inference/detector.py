@@ -40,11 +40,11 @@ class HipDetector:
         limits: Review limits; by default the model's own.
         find_orientation: Also run rotated and inverted versions of unusual films, and keep the best orientation.
         whole_films: Decode JPEG films at full size, even if a fraction would be enough: exact boxes for more time
-            (docs/speed.md, "Reading").
+            (docs/results/speed.md, "Reading").
         threads: Threads of an exported model; by default the runtime decides.
         runtime: Runtime of an exported model: ``onnxruntime``, or ``openvino`` (extra openvino).
         precision: ``float32``, or ``bfloat16`` in OpenVINO on processors that support it, which is faster; boxes differ by a
-            few thousandths of the film's side (docs/speed.md).
+            few thousandths of the film's side (docs/results/speed.md).
         device: Device of a checkpoint, such as ``cuda:0``.
         strict: Raise an error for a film that can't be read; by default the film's record has the error.
         progress: Show a progress bar.

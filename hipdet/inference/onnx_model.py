@@ -193,7 +193,7 @@ def _unreadable(path: Path) -> CheckpointError:
     return CheckpointError(f"{path}: not a readable ONNX file, perhaps cut short: copy or export it again")
 
 
-# a JPEG's long side keeps at least this multiple of the square, and this many pixels (docs/speed.md, "Reading")
+# a JPEG's long side keeps at least this multiple of the square, and this many pixels (docs/results/speed.md, "Reading")
 OVERSAMPLED, ENOUGH = 2, 1024
 
 

@@ -1,9 +1,11 @@
 """``hipdet COMMAND``: the table of commands, the extras that each needs, and the message if one is missing."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -62,7 +64,18 @@ def test_help(capsys, arguments):
 
 def test_version(capsys):
     main(["--version"])
-    assert capsys.readouterr().out == f"hipdet {__version__}\n"
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == f"hipdet {__version__}"
+    versions = dict(line.split(" ", 1) for line in lines)
+    assert versions["python"] == platform.python_version()
+    assert versions["numpy"] == metadata.version("numpy")
+    assert versions["system"] == platform.platform()
+
+
+def test_the_version_is_printed_where_nothing_else_is_installed(monkeypatch, capsys):
+    monkeypatch.setattr("hipdet.core.versions.installed", lambda names: None)
+    main(["--version"])
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["hipdet", "python", "system"]
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_architectures_are_those_of_the_configs():
 
 
 def test_results_are_those_of_the_docs():
-    docs = "".join(path.read_text() for path in [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")])
+    docs = "".join(path.read_text() for path in [REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")])
     for model in MODELS_BY_NAME.values():
         for result in model.get("Results", []):
             assert f"{result['Metrics']['average IoU']}" in docs
@@ -75,7 +75,7 @@ def test_results_are_those_of_the_docs():
 
 def test_a_result_says_after_how_many_epochs_where_they_are_not_those_of_the_config():
     (result,) = MODELS_BY_NAME["hip_roi_small"]["Results"]
-    table = (REPOSITORY / "docs/recommended.md").read_text()
+    table = (REPOSITORY / "docs/results/detectors.md").read_text()
     (row,) = [line for line in table.splitlines() if line.startswith("| `hip_roi_small`, synthetic films first")]
     assert f"**{result['Metrics']['average IoU']}**" in row
     assert "then 100 epochs |" in row
@@ -83,7 +83,7 @@ def test_a_result_says_after_how_many_epochs_where_they_are_not_those_of_the_con
 
 
 def test_results_of_the_demo_are_those_of_its_table():
-    readme = (REPOSITORY / "README.md").read_text()
+    page = (REPOSITORY / "docs/results/demo.md").read_text()
     (result,) = MODELS_BY_NAME["hip_ssd_r18_demo"]["Results"]
     metrics = result["Metrics"]
     for label, value in [
@@ -91,4 +91,4 @@ def test_results_of_the_demo_are_those_of_its_table():
         ('ROIs with IoU >= 0.5 (the paper\'s "AP50")', metrics["acc50"]),
         ("COCO mAP", metrics["box AP"] / 100),
     ]:
-        assert f"\n{label:<46}  {value:.4f}\n" in readme
+        assert f"\n{label:<46}  {value:.4f}\n" in page

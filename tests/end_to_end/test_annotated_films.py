@@ -159,7 +159,7 @@ def test_a_label_file_without_boxes_is_a_label_and_a_missing_one_is_not(tmp_path
 
 @pytest.mark.slow
 def test_the_commands(tmp_path):
-    """The steps of docs/annotate.md, and the option of each command."""
+    """The steps of docs/guide/label.md, and the option of each command."""
     films = tmp_path / "films"
     path = annotate(films, statuses=("done", "done", "done", "done", "none", "incomplete", "unchecked", "excluded"))
     arguments = ["folder", "films", "--labels", path, "--exclude", films / "labels/alice.exclude.csv", "--rois", 2]
