@@ -83,7 +83,9 @@ def test_every_page_is_in_the_table_of_contents():
     docs = REPOSITORY / "docs"
     inside = {"index.md"}
     for path in DOCUMENTS:
-        for toctree in re.findall(r"^```\{toctree\}\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        for toctree in re.findall(
+            r"^```\{toctree\}\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        ):
             names = [line for line in toctree.split() if not line.startswith(":") and not line.isdecimal()]
             inside |= {(path.parent / f"{name}.md").relative_to(docs).as_posix() for name in names}
     assert inside == {path.relative_to(docs).as_posix() for path in DOCUMENTS if docs in path.parents}
