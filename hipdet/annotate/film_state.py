@@ -46,7 +46,7 @@ class Project:
 
 
 def is_reason(text: object) -> bool:
-    """Whether `text` is a reason to exclude a film: one of `REASONS`, or ``other: `` and a line of free text."""
+    """Whether `text` is a reason to exclude a film: one of `REASONS`, or ``other:``, a blank and a line of free text."""
     if not isinstance(text, str) or len(text) > LONGEST_REASON or not text.isprintable():
         return False
     return text in REASONS or (text.startswith("other: ") and bool(text[7:].strip()))
