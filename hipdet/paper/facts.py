@@ -1,6 +1,6 @@
 """The paper's ten experiments (Table 2), and the figures that it printed of them (Tables 2 and 3), to lay ours beside.
 
-The configs of experiments, tables and tests read them here.
+Tables, ``hipdet experiments`` and tests read them here; tests hold the ten configs against them.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ DETAIL = {
 
 
 def settings(number: int, base: Mapping[str, Any]) -> dict[str, Any]:
-    """What experiment `number` changes in `base`, for mmengine to merge.
+    """What experiment `number` changes in `base`, for mmengine to merge: ``hipdet experiments`` applies it to any config.
 
     Args:
         number: 1 to 10.
