@@ -96,6 +96,7 @@ setup(
             "safetensors>=0.4",
             "pydicom-data>=1.0",
             "selenium>=4.15",
+            "seaborn>=0.12",  # mmdet's analyze_logs imports it
         ],
         "dev": ["ruff>=0.14", "mypy>=1.11", "import-linter>=2.3", "pre-commit>=3.5"],
     },

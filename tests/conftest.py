@@ -51,7 +51,8 @@ def recipe(request):
 def trained(recipe, phantoms, tmp_path_factory):
     """The work dir of a small training of a recipe, four epochs."""
     work_dir = tmp_path_factory.mktemp("trained")
-    options = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=4", "train_cfg.val_interval=2"]
+    epochs = ["train_cfg.max_epochs=4", "train_cfg.val_interval=2", "default_hooks.logger.interval=1"]
+    options = ["--cfg-options", *recipe.small, *epochs]
     done = run_tool("train", recipe.config, "--data-root", phantoms, "--work-dir", work_dir, *options, cwd=work_dir)
     assert done.returncode == 0, done.stdout + done.stderr
     return work_dir, done
