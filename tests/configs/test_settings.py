@@ -37,8 +37,10 @@ def test_all_are_pinned():
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_gives_what_it_gave(path):
     found, pinned = config_lines(Config.fromfile(path).to_dict()), pinned_lines(path.stem)
-    assert sorted(set(found) - set(pinned)) == []  # new or changed
-    assert sorted(set(pinned) - set(found)) == []  # gone or changed from
+    differences = sorted(
+        {f"- {line}" for line in set(pinned) - set(found)} | {f"+ {line}" for line in set(found) - set(pinned)}
+    )
+    assert not differences, "\n".join(["tests/configs/settings.json differs:", *differences])
 
 
 def code_in(text):
