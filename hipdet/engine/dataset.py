@@ -131,7 +131,8 @@ class RoiDataset(CocoDataset):
     def __iter__(self) -> Iterator[Any]:
         """Every film once, a packed grey one in three equal channels.
 
-        mmdet's ``browse_dataset`` iterates, and swaps red and blue; training and testing ask for films by number.
+        mmdet's ``analysis_tools/browse_dataset.py`` iterates, and swaps red and blue; training and testing ask for films
+        by number.
         """
         for index in range(len(self)):
             film = self[index]
