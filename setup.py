@@ -96,6 +96,7 @@ setup(
             "safetensors>=0.4",
             "pydicom-data>=1.0",
             "selenium>=4.15",
+            "seaborn>=0.12",  # mmdet's analyze_logs imports it
         ],
         # the documentation; Sphinx 9 needs Python 3.11
         "docs": [

@@ -17,4 +17,12 @@ optim_wrapper = dict(
         ],
     )
 )
-custom_hooks = [dict(type="StagedOneCycleHook", stages=[dict(train_groups=2)]), *_base_.custom_hooks[1:]]
+custom_hooks = [
+    dict(type="StagedOneCycleHook", stages=[dict(train_groups=2)]),
+    dict(type="EpochSeedHook"),
+    dict(type="SafeCheckpointHook"),
+    dict(type="MatchingCheckpointHook"),
+    dict(type="ReportHook"),
+    dict(type="PossibleRoisHook"),
+    dict(type="EMAHook", ema_type="ExpMomentumEMA", momentum=0.04, interval=4, gamma=100, update_buffers=True),
+]

@@ -1,6 +1,21 @@
 # Experiment 2 of the paper: grid 7, 3 scales 0.7 1.45 2.2, 147 anchors; CGOA+OAIH -> GIS.
 _base_ = ["_base_/hip_ssd_r101.py", "_base_/hips.py", "_base_/staged_one_cycle.py", "_base_/runtime.py"]
 
-from hipdet.paper.facts import settings
+model = dict(
+    bbox_head=dict(
+        downsamples=[0],
+        anchor_generator=dict(strides=[32], scales=dict(start=0.7, stop=2.2, step=0.75)),
+    )
+)
 
-globals().update(settings(2, _base_))
+train_dataloader = dict(dataset=dict(ann_file="annotations/cgoa_oaih_train.json"))
+val_dataloader = dict(dataset=dict(ann_file="annotations/cgoa_oaih_val.json"))
+test_dataloader = dict(dataset=dict(ann_file="annotations/gis.json"))
+val_evaluator = [
+    dict(type="RoiCocoMetric", ann_file=_base_.data_root + "/annotations/cgoa_oaih_val.json", metric="bbox"),
+    dict(type="RoiMetric", ann_file=_base_.data_root + "/annotations/cgoa_oaih_val.json", rois_per_image=2),
+]
+test_evaluator = [
+    dict(type="RoiCocoMetric", ann_file=_base_.data_root + "/annotations/gis.json", metric="bbox"),
+    dict(type="RoiMetric", ann_file=_base_.data_root + "/annotations/gis.json", rois_per_image=2),
+]

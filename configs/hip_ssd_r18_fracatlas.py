@@ -5,13 +5,13 @@ _base_ = ["hip_ssd_r18_demo.py"]
 data_root = "data"
 # hipdet puts the number there, 0 without $HIPDET_FOLD
 fold = "fold{HIPDET_FOLD}"
-train_dataloader = dict(batch_size=8, dataset=dict(ann_file=f"annotations/{fold}_train.json"))
+train_dataloader = dict(batch_size=8, dataset=dict(ann_file="annotations/" + fold + "_train.json"))
 auto_scale_lr = dict(base_batch_size=8)
-val_dataloader = dict(dataset=dict(ann_file=f"annotations/{fold}_test.json"))
-test_dataloader = dict(dataset=dict(ann_file=f"annotations/{fold}_test.json"))
+val_dataloader = dict(dataset=dict(ann_file="annotations/" + fold + "_test.json"))
+test_dataloader = dict(dataset=dict(ann_file="annotations/" + fold + "_test.json"))
 val_evaluator = [
-    dict(type="RoiCocoMetric", ann_file=f"{data_root}/annotations/{fold}_test.json", metric="bbox"),
-    dict(type="RoiMetric", ann_file=f"{data_root}/annotations/{fold}_test.json", rois_per_image=2),
+    dict(type="RoiCocoMetric", ann_file=data_root + "/annotations/" + fold + "_test.json", metric="bbox"),
+    dict(type="RoiMetric", ann_file=data_root + "/annotations/" + fold + "_test.json", rois_per_image=2),
 ]
 test_evaluator = val_evaluator
 

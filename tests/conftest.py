@@ -74,7 +74,8 @@ def trained(recipe, phantoms, make_once):
     """The work dir of a small training of a recipe, four epochs, and what it printed; tests only read it."""
 
     def make(folder):
-        options = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=4", "train_cfg.val_interval=2"]
+        epochs = ["train_cfg.max_epochs=4", "train_cfg.val_interval=2", "default_hooks.logger.interval=1"]
+        options = ["--cfg-options", *recipe.small, *epochs]
         done = run_tool("train", recipe.config, "--data-root", phantoms, "--work-dir", folder, *options, cwd=folder)
         assert done.returncode == 0, done.stdout + done.stderr
         return [done.args, done.returncode, done.stdout, done.stderr]

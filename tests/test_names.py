@@ -17,8 +17,10 @@ OLD_SCRIPTS = {
     "gallery", "make_phantoms", "plot", "predict", "publish_model", "run_experiments", "split", "validate",
 }  # fmt: skip
 GONE = re.compile(
-    rf"tools/(?:{'|'.join(sorted(OLD_SCRIPTS))})\b|\b(?:agreement|browse_dataset|design_anchors|make_phantoms|publish_model|"
-    r"run_experiments)(?:\.py|`)|hipdet-(?:predict|crop|mmcv-lite)\b|\bneeds_mm\b|"
+    # mmdet has a browse_dataset and a publish_model of its own in these folders
+    rf"(?<!analysis_)tools/(?:{'|'.join(sorted(OLD_SCRIPTS))})\b|(?<!analysis_tools/)(?<!model_converters/)"
+    r"\b(?:agreement|browse_dataset|design_anchors|make_phantoms|publish_model|run_experiments)(?:\.py|`)|"
+    r"hipdet-(?:predict|crop|mmcv-lite)\b|\bneeds_mm\b|"
     rf"(?<![\w./-])(?:{'|'.join(sorted(OLD_SCRIPTS))})\.py\b"
 )
 OLD_COMMANDS = {"hipdet/cli/main.py", "setup.py", "tests/cli/test_main.py"}  # the two that remain for one version
@@ -113,6 +115,8 @@ def test_the_table_of_old_names_has_every_script():
         ("run hipdet-predict films", ["hipdet-predict"]),
         ("tools/train.py, and `publish_model`", ["publish_model`"]),
         ("tools/train.py", []),
+        ("run browse_dataset.py", ["browse_dataset.py"]),
+        ("mmdet's `analysis_tools/browse_dataset.py` and model_converters/publish_model.py", []),
     ],
 )
 def test_it_would_find_them(text, words):

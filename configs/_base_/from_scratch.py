@@ -5,5 +5,11 @@ train_cfg = dict(max_epochs=40, val_interval=10)
 optim_wrapper = dict(
     optimizer=dict(lr=0.001), paramwise_cfg=dict(_delete_=True, groups=[dict(prefixes=["backbone", "bbox_head"])])
 )
-# the first hook of staged_one_cycle.py is the schedule
-custom_hooks = [dict(type="StagedOneCycleHook", stages=[dict(train_groups=1)]), *_base_.custom_hooks[1:]]
+custom_hooks = [
+    dict(type="StagedOneCycleHook", stages=[dict(train_groups=1)]),
+    dict(type="EpochSeedHook"),
+    dict(type="SafeCheckpointHook"),
+    dict(type="MatchingCheckpointHook"),
+    dict(type="ReportHook"),
+    dict(type="PossibleRoisHook"),
+]

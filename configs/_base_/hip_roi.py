@@ -86,7 +86,12 @@ optim_wrapper = dict(
     paramwise_cfg=dict(_delete_=True, groups=[dict(prefixes=["backbone", "bbox_head", "refiner"])]),
 )
 custom_hooks = [
-    *_base_.custom_hooks,
+    dict(type="StagedOneCycleHook", stages=[dict(train_groups=1)]),
+    dict(type="EpochSeedHook"),
+    dict(type="SafeCheckpointHook"),
+    dict(type="MatchingCheckpointHook"),
+    dict(type="ReportHook"),
+    dict(type="PossibleRoisHook"),
     # 1% an iteration, taken every fourth
     dict(type="EMAHook", ema_type="ExpMomentumEMA", momentum=0.04, interval=4, gamma=100, update_buffers=True),
 ]

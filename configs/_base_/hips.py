@@ -54,10 +54,10 @@ test_dataloader = dict(
 )
 
 val_evaluator = [
-    dict(type="RoiCocoMetric", ann_file=f"{data_root}/annotations/cgoa_oaih_val.json", metric="bbox"),
-    dict(type="RoiMetric", ann_file=f"{data_root}/annotations/cgoa_oaih_val.json", rois_per_image=2),
+    dict(type="RoiCocoMetric", ann_file=data_root + "/annotations/cgoa_oaih_val.json", metric="bbox"),
+    dict(type="RoiMetric", ann_file=data_root + "/annotations/cgoa_oaih_val.json", rois_per_image=2),
 ]
 test_evaluator = [
-    dict(type="RoiCocoMetric", ann_file=f"{data_root}/annotations/gis.json", metric="bbox"),
-    dict(type="RoiMetric", ann_file=f"{data_root}/annotations/gis.json", rois_per_image=2),
+    dict(type="RoiCocoMetric", ann_file=data_root + "/annotations/gis.json", metric="bbox"),
+    dict(type="RoiMetric", ann_file=data_root + "/annotations/gis.json", rois_per_image=2),
 ]

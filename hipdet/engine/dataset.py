@@ -6,7 +6,7 @@ import io
 import logging
 import pickle
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -127,6 +127,18 @@ class RoiDataset(CocoDataset):
         if self._seeds is None or not self._seeds.is_shared():  # a copy's isn't shared
             self._seeds = torch.zeros(len(numbers), dtype=torch.int64).share_memory_()
         self._seeds.copy_(torch.tensor(numbers))
+
+    def __iter__(self) -> Iterator[Any]:
+        """Every film once, a packed grey one in three equal channels.
+
+        mmdet's ``analysis_tools/browse_dataset.py`` iterates, and swaps red and blue; training and testing ask for films
+        by number.
+        """
+        for index in range(len(self)):
+            film = self[index]
+            if "inputs" in film and len(film["inputs"]) == 1:
+                film["inputs"] = film["inputs"].expand(3, -1, -1)
+            yield film
 
     def __getitem__(self, index: int) -> Any:
         """As in BaseDataset, after applying new seeds in a worker."""

@@ -31,6 +31,11 @@ from hipdet.evaluation.matching import FilmResult, Labelled, evaluate_film
 from hipdet.evaluation.metrics import summarize
 from hipdet.evaluation.report import extra_rows, roi_rows, write_roi_table
 
+OTHER_FILE = (
+    "give RoiMetric the ann_file of the tested films (mmdet's eval_metric takes val_evaluator also for a dump of the test "
+    "set: --cfg-options val_evaluator.0.ann_file=FILE val_evaluator.1.ann_file=FILE)"
+)
+
 
 def same_film(path: str, name: str) -> bool:
     """Whether the shorter one of the two is the end of the longer one, compared folder by folder.
@@ -114,13 +119,13 @@ class RoiMetric(BaseMetric):
         """Compare the names as well: ids start at 1 in most files, so the file of another data set may have them, too."""
         if image_id not in self._images:
             raise DatasetError(
-                f"{self.ann_file}: no image with id {image_id}, which was tested: give RoiMetric the ann_file of the test set"
+                f"{self.ann_file}: no image with id {image_id}, expected that of {path or 'a tested film'}: {OTHER_FILE}"
             )
         name = self._images[image_id]["file_name"]
         if path is not None and not same_film(path, name):
             raise DatasetError(
                 f"{self.ann_file}: image {image_id} is {name}, but the film that was tested as image {image_id} is {path}, "
-                f"expected the same film: give RoiMetric the ann_file of the test set"
+                f"expected the same film: {OTHER_FILE}"
             )
 
     def _classes(self) -> list[str]:

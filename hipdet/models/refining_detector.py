@@ -92,6 +92,17 @@ class RefiningDetector(SingleStageDetector):
             results.append(refined)
         return self.add_pred_to_datasample(batch_data_samples, results)
 
+    def _forward(self, batch_inputs: Tensor, batch_data_samples: list | None = None) -> tuple:
+        """The head's outputs, or with samples those of both stages: boxes ``[D, 4]`` and scores ``[D]`` of every film.
+
+        mmdet's ``get_flops`` counts the operations of the latter.
+        """
+        if batch_data_samples is None:
+            outputs: tuple = super()._forward(batch_inputs)
+            return outputs
+        found = [each.pred_instances for each in self.predict(batch_inputs, batch_data_samples)]
+        return tuple((each.bboxes, each.scores) for each in found)
+
     def _propose(self, features: tuple[Tensor, ...], samples: list) -> Iterator[tuple[list[InstanceData], Candidates]]:
         """For each film, the proposals of each class, best first, and all candidates of the first stage.
 

@@ -69,6 +69,18 @@ def test_a_sound_set(tmp_path):
     assert sample["data_samples"].gt_instances.bboxes.numpy().tolist() == [[10, 5, 30, 25]]
 
 
+@pytest.mark.parametrize(("colour", "channels"), [("grayscale", 1), ("color", 3)])
+def test_who_iterates_gets_three_channels_and_who_asks_by_number_what_the_pipeline_packs(tmp_path, colour, channels):
+    write_set(tmp_path)
+    dataset = build(tmp_path, pipeline=[dict(PIPELINE[0], color_type=colour), *PIPELINE[1:]])
+    films = list(dataset)
+    assert len(films) == len(dataset) == 2
+    for index, film in enumerate(films):
+        assert film["inputs"].shape == (3, 40, 60)
+        assert dataset[index]["inputs"].shape == (channels, 40, 60)
+        assert film["inputs"].equal(dataset[index]["inputs"].expand(3, -1, -1))
+
+
 def test_exif_orientation_reaches_the_network_upright(tmp_path):
     write_set(tmp_path)
     exif = Image.Exif()

@@ -163,7 +163,7 @@ def test_table_of_rois_worst_first_and_without_paths_of_the_machine(ann_file, tm
 
 
 def test_a_film_of_another_set(ann_file):
-    with pytest.raises(DatasetError, match=r"gis\.json.*no image with id 500"):
+    with pytest.raises(DatasetError, match=r"gis\.json.*no image with id 500.*val_evaluator\.0\.ann_file=FILE"):
         evaluate(RoiMetric(str(ann_file)), [sample(500, [], [])])
 
 

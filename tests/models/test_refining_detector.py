@@ -56,6 +56,19 @@ def test_untrained_refiner_keeps_the_first_stages_boxes():
     assert alone.scores.equal(proposed.scores)
 
 
+def test_raw_outputs_are_the_heads_and_of_samples_those_of_both_looks():
+    detector = make_detector().eval()
+    film = torch.randn(1, 3, 256, 256)
+    with torch.no_grad():
+        head = detector(film)
+        ((boxes, scores),) = detector(film, [sample()])
+        (found,) = detector.predict(film, [sample()])
+        scored, moved = detector.bbox_head(detector.extract_feat(film))
+    assert [level.equal(other) for level, other in zip([*head[0], *head[1]], [*scored, *moved])] == [True, True]
+    assert boxes.equal(found.pred_instances.bboxes)
+    assert scores.equal(found.pred_instances.scores)
+
+
 @pytest.mark.parametrize("passes", [(), (3, 2)])
 def test_detections_are_clipped_to_the_film(passes):
     """A film of 512x320 px, half as large in the square: everything beyond x = 160 is padding."""

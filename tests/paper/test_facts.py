@@ -1,6 +1,7 @@
 """The facts of Table 2 word for word, the ten configs, and the experiments on other backbones."""
 
 import pytest
+from mmdet.registry import TASK_UTILS
 from mmengine.config import Config
 
 from hipdet.core.errors import ConfigError
@@ -75,12 +76,30 @@ def load(name):
 
 
 @pytest.mark.parametrize("number", EXPERIMENTS)
-def test_a_config_is_the_difference_and_says_so(number):
-    text = (REPOSITORY / f"configs/hip_ssd_exp{number}.py").read_text()
-    assert text.splitlines()[0] == f"# Experiment {number} of the paper: {EXPERIMENTS[number]}."
+def test_a_config_has_the_anchors_and_films_of_its_experiment(number):
+    experiment, cfg = EXPERIMENTS[number], load(f"hip_ssd_exp{number}")
+    generator = TASK_UTILS.build(cfg.model.bbox_head.anchor_generator)
+    side = cfg.image_size[0]
+    assert tuple(side // stride for stride, _ in generator.strides) == experiment.anchors.grids
+    assert tuple(generator.scales.tolist()) == pytest.approx(experiment.anchors.scales)
+    for part, file in zip(("train", "val", "test"), experiment.annotation_files):
+        assert cfg[f"{part}_dataloader"].dataset.ann_file == file
+        evaluators = cfg.get(f"{part}_evaluator", [])  # training has none
+        assert [each.ann_file for each in evaluators] == [f"data/{file}"] * len(evaluators)
+
+
+@pytest.mark.parametrize("number", EXPERIMENTS)
+def test_a_config_is_experiment_3_with_the_settings_of_its_own(number):
+    """What ``hipdet experiments`` trains is what the config says."""
     from_exp3 = load("hip_ssd_exp3")
     from_exp3.merge_from_dict(settings(number, from_exp3))
     assert from_exp3.to_dict() == load(f"hip_ssd_exp{number}").to_dict()
+
+
+@pytest.mark.parametrize("number", EXPERIMENTS)
+def test_a_config_says_which_experiment_it_is(number):
+    text = (REPOSITORY / f"configs/hip_ssd_exp{number}.py").read_text()
+    assert text.splitlines()[0] == f"# Experiment {number} of the paper: {EXPERIMENTS[number]}."
 
 
 def test_one_map_of_14x14_comes_from_layer3():
