@@ -107,9 +107,11 @@ def series_description(file: BinaryIO) -> str | None:
 def _reading() -> Iterator[None]:
     """pydicom and its plug-ins raise nearly everything, and with tags in the text: only the type is passed on."""
     try:
-        import pydicom  # noqa: F401
+        import pydicom.pixels  # noqa: F401  new in pydicom 3
     except Exception as error:  # a broken plug-in of pydicom stops its import with other errors
-        raise RadiographError(f"DICOM needs the package pydicom, which is missing or broken: {INSTALL}") from error
+        raise RadiographError(
+            f"DICOM needs pydicom 3.0 or newer, which is missing, older or broken: {INSTALL}"
+        ) from error
     try:
         with quiet():
             yield
