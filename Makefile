@@ -1,5 +1,5 @@
 # Two commands do everything: make demo, make test.
-# Variables: PYTHON (3.10 to 3.13), VENV, DEMO, PIP_ARGS (for instance --index-url of a mirror).
+# Variables: PYTHON (3.10 to 3.14), VENV, DEMO, PIP_ARGS (for instance --index-url of a mirror).
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= work_dirs/demo
