@@ -1,5 +1,5 @@
 # make demo and make test do everything; make help lists the rest.
-# Variables: PYTHON (3.10 to 3.13), VENV, DEMO, PIP_ARGS (for instance --index-url of a mirror).
+# Variables: PYTHON (3.10 to 3.14), VENV, DEMO, PIP_ARGS (for instance --index-url of a mirror).
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= work_dirs/demo

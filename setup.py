@@ -53,7 +53,7 @@ setup(
         ]
     },
     cmdclass={"build_py": BuildWithConfigs},
-    python_requires=">=3.10,<3.14",
+    python_requires=">=3.10,<3.15",
     install_requires=[
         "numpy>=1.22",
         "pillow>=9.2",
@@ -81,7 +81,7 @@ setup(
         # a speed-up for non-maximum suppression and nothing more: hipdet runs without it
         "vision": ["torchvision>=0.16"],
         # JPEG 2000 and JPEG-LS by MIT-licensed codecs; pylibjpeg-libjpeg, for the older JPEGs, is GPL
-        "dicom": ["pydicom>=2.4", "pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0", "pyjpegls>=1.2"],
+        "dicom": ["pydicom>=3.0", "pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0", "pyjpegls>=1.2"],
         # a second runtime of exported models, with bfloat16 (docs/results/speed.md)
         "openvino": ["openvino>=2024.0"],
         "publish": ["safetensors>=0.4"],
@@ -117,6 +117,7 @@ setup(
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
         "Topic :: Scientific/Engineering :: Image Recognition",
         "Topic :: Scientific/Engineering :: Medical Science Apps.",
     ],

@@ -153,7 +153,7 @@ def test_installed_for_a_notebook():
 
 def test_hipdet_first_then_the_plugin_registers():
     code = "import hipdet, hipdet.plugin; from mmdet.registry import MODELS; print(MODELS.get('HipSSDHead').__name__)"
-    assert run(code).stdout.strip() == "HipSSDHead"
+    assert run(code).stdout.splitlines()[-1:] == ["HipSSDHead"]  # the onedl fork prints of its own
 
 
 @lite_only

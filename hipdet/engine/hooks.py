@@ -20,7 +20,7 @@ from hipdet.anchors.second_look import PLANNED, REFUSED, shared_fits, square_fit
 from hipdet.core.boxes import as_boxes
 from hipdet.core.errors import ConfigError
 from hipdet.core.files import plain, write_json
-from hipdet.core.versions import installed
+from hipdet.core.versions import REQUIREMENTS, installed
 from hipdet.engine.dataset import RoiDataset, seed_everything
 from hipdet.engine.private import loaded_from, resumes
 from hipdet.engine.transforms import mirroring_steps
@@ -203,7 +203,7 @@ class ReportHook(Hook):
     @master_only
     def _report(self, runner: Runner, what: str, metrics: dict[str, Any], epoch: int | None) -> None:
         path = Path(runner.work_dir) / f"{what}_report.json"
-        names = ("torch", "mmengine", "mmcv", "mmcv-lite", "mmdet", "numpy")
+        names = ("torch", *(name for names, _, _ in REQUIREMENTS.values() for name in names), "numpy")
         ann_file = Path((runner.val_dataloader if what == "val" else runner.test_dataloader).dataset.ann_file).name
         report = dict(
             experiment=runner.experiment_name,

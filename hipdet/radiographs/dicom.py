@@ -107,9 +107,11 @@ def series_description(file: BinaryIO) -> str | None:
 def _pydicom_errors() -> Iterator[None]:
     """Turn errors into RadiographError.  pydicom can raise any type, with tags in the text: only the type is passed on."""
     try:
-        import pydicom  # noqa: F401
+        import pydicom.pixels  # noqa: F401  new in pydicom 3
     except Exception as error:  # a broken plug-in raises other errors than ImportError
-        raise RadiographError(f"DICOM needs the package pydicom, which is missing or broken: {INSTALL}") from error
+        raise RadiographError(
+            f"DICOM needs pydicom 3.0 or newer, which is missing, older or broken: {INSTALL}"
+        ) from error
     try:
         with quiet():
             yield

@@ -67,13 +67,8 @@ def other_remedy(uid: Any) -> str:
 
 
 def _decodable(uid: Any) -> bool:
-    try:
-        from pydicom.pixels import get_decoder
-    except ImportError:  # pydicom 2.4
-        from pydicom import config
+    from pydicom.pixels import get_decoder
 
-        handlers = [handler for handler in config.pixel_data_handlers if handler is not None]
-        return any(handler.supports_transfer_syntax(uid) and handler.is_available() for handler in handlers)
     try:
         return bool(get_decoder(uid).is_available)
     except NotImplementedError:
@@ -155,14 +150,6 @@ def grey(dataset: Any, pixels: NDArray[Any], depth: int = 8) -> NDArray[Any]:
     return windowed((np.where(blank, np.nan, values) if blank.any() else values)[place], inverted, depth)
 
 
-def _processing() -> Any:
-    try:
-        from pydicom import pixels
-    except ImportError:  # pydicom 2.4
-        from pydicom import pixel_data_handlers as pixels  # type: ignore[no-redef]
-    return pixels
-
-
 def _levels(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Stored values in ascending order, and the index of each pixel's value: later steps work on this short list."""
     low, high = int(pixels.min()), int(pixels.max())
@@ -186,7 +173,9 @@ def _padding(dataset: Any, stored: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _modality(dataset: Any, stored: NDArray[Any]) -> NDArray[Any]:
-    values: NDArray[Any] = _processing().apply_modality_lut(stored, dataset)
+    from pydicom.pixels import apply_modality_lut
+
+    values: NDArray[Any] = apply_modality_lut(stored, dataset)
     slope = dataset.get("RescaleSlope")
     rescaled = not dataset.get("ModalityLUTSequence") and slope is not None
     if not np.isfinite(values).all() or (rescaled and slope == 0):
@@ -209,20 +198,23 @@ def _voi(dataset: Any, values: NDArray[Any]) -> NDArray[np.float64] | None:
 
 
 def _voi_window(dataset: Any, values: NDArray[Any]) -> NDArray[np.float64]:
+    from pydicom.pixels import apply_windowing
+
     # the range of the result depends on depth, rescale and tables: infinite values give its ends
-    apply_windowing = _processing().apply_windowing
     dark, bright = apply_windowing(np.array([-np.inf, np.inf]), dataset)
     shades: NDArray[np.float64] = np.clip((apply_windowing(values, dataset) - dark) / (bright - dark), 0, 1)
     return shades
 
 
 def _voi_table(dataset: Any, values: NDArray[Any]) -> NDArray[np.float64]:
+    from pydicom.pixels import apply_voi
+
     table = dataset.VOILUTSequence[0]
     entries, first, depth = table.LUTDescriptor
     if depth == 8:
         table.LUTDescriptor = [entries, first, 16]  # pydicom would index more than 256 entries with 8 bits
     inside = np.clip(np.rint(values), first, first + (entries or 1 << 16) - 1).astype(np.int64)
-    shades: NDArray[np.float64] = _processing().apply_voi(inside, dataset) / (2.0**depth - 1)
+    shades: NDArray[np.float64] = apply_voi(inside, dataset) / (2.0**depth - 1)
     return np.clip(shades, 0, 1)
 
 

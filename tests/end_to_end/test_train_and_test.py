@@ -31,7 +31,7 @@ def test_training_reports(trained, recipe):
     assert report["seed"] == 0
     assert report["figures"]["roi/num_rois"] == 8  # 20 films, a fifth for validation, two hips each
     assert "coco/bbox_mAP" in report["figures"]
-    assert report["versions"]["mmdet"]
+    assert {"mmdet", "onedl-mmdetection"} & report["versions"].keys()
 
 
 def test_checkpoints_load_safely(trained, recipe):

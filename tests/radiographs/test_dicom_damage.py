@@ -133,13 +133,15 @@ def test_missing_codec(syntax, message, monkeypatch):
 
 
 def test_missing_plugins_are_seen_in_pydicom(monkeypatch):
-    pixels = pytest.importorskip("pydicom.pixels")  # since pydicom 3
-    monkeypatch.setattr(pixels.get_decoder(JPEG_2000), "_available", {})
+    from pydicom.pixels import get_decoder
+
+    monkeypatch.setattr(get_decoder(JPEG_2000), "_available", {})
     with pytest.raises(RadiographError, match="no decoder is installed"):
         read_header(COMPRESSED)
 
 
-def test_missing_pydicom(monkeypatch, tmp_path):
+@pytest.mark.parametrize("missing", ["pydicom", "pydicom.pixels"])  # the second: pydicom 2
+def test_missing_pydicom(monkeypatch, tmp_path, missing):
     path = tmp_path / "001"
     path.write_bytes(NATIVE)
     for name in [name for name in sys.modules if name.split(".")[0] == "pydicom"]:
@@ -147,15 +149,13 @@ def test_missing_pydicom(monkeypatch, tmp_path):
     real_import = builtins.__import__
 
     def without_pydicom(name, *arguments, **options):
-        if name.split(".")[0] == "pydicom":
+        if name == missing or name.startswith(f"{missing}."):
             raise ImportError(name)
         return real_import(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", without_pydicom)
     for read in (read_header, read_radiograph):
-        with pytest.raises(
-            RadiographError, match=r"001: DICOM needs the package pydicom.*pip install 'hipdet\[dicom\]'"
-        ):
+        with pytest.raises(RadiographError, match=r"001: DICOM needs pydicom 3.*pip install 'hipdet\[dicom\]'"):
             read(path)
 
 
