@@ -1,4 +1,4 @@
-# Recommended with a network: large, begun from torchvision's ImageNet weights of ResNet-18, whose stages learn slower.
+# Recommended with a network: large, initialised with torchvision's ImageNet weights of ResNet-18, which learn slower.
 # Offline: fetch the file on another machine, and
 #   --cfg-options model.backbone.init_cfg.checkpoint=FILE model.refiner.backbone.init_cfg.checkpoint=FILE
 _base_ = ["hip_roi_large.py"]

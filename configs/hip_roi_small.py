@@ -1,4 +1,4 @@
-# Recommended where milliseconds count: three quarters of medium's channels, each ROI is read once.
+# Recommended where milliseconds count: three quarters of medium's channels, one pass of the refiner.
 _base_ = ["_base_/hip_roi.py"]
 
 model = dict(

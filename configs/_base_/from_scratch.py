@@ -1,4 +1,4 @@
-# Small data, two CPU cores, no pretrained weights: nothing to thaw, so one stage at one rate.
+# Small data, two CPU cores, no pretrained weights: no frozen layers, so one stage at one rate.
 _base_ = ["staged_one_cycle.py"]
 
 train_cfg = dict(max_epochs=40, val_interval=10)

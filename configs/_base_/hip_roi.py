@@ -1,4 +1,4 @@
-# The recommended detector: one square-anchor map on the reduced film, then a second look at each ROI at the film's scale.
+# The recommended detector: one map of square anchors on the reduced film, then a refiner that sees each ROI at a finer scale.
 # Trains from scratch, on few films, on a CPU.
 _base_ = ["from_scratch.py", "hips_augmented.py", "runtime.py"]
 custom_imports = dict(imports=["hipdet.plugin"], allow_failed_imports=False)
@@ -11,7 +11,7 @@ to_square = [
 train_pipeline = [
     _base_.load_film,
     dict(type="LoadAnnotations", with_bbox=True),
-    # odd films: a tenth inverted, a tenth on their side or head
+    # unusual films: a tenth inverted, a tenth rotated by quarter turns
     dict(type="Invert", prob=0.1),
     *to_square,
     dict(

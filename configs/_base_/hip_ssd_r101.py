@@ -1,5 +1,5 @@
 # The paper's model: ResNet-101, no neck, one 7x7 map, six square scales, focal loss.
-# ImageNet weights come from the network.  Offline: a local file, or None to start from nothing:
+# ImageNet weights are downloaded.  Offline: a local file, or None for random weights:
 #   --cfg-options model.backbone.init_cfg.checkpoint=/path/resnet101-63fe2227.pth
 #   --cfg-options model.backbone.init_cfg=None
 custom_imports = dict(imports=["hipdet.plugin"], allow_failed_imports=False)
@@ -12,7 +12,7 @@ model = dict(
         depth=101,
         num_stages=4,
         out_indices=(3,),
-        frozen_stages=-1,  # the stages freeze and thaw
+        frozen_stages=-1,  # the stages freeze and unfreeze
         norm_cfg=dict(type="BN", requires_grad=True),
         norm_eval=False,
         style="pytorch",

@@ -1,5 +1,5 @@
 # Hip films in COCO form: verified before training, square-padded to 224 px.  Paths are overridden by what builds on this.
-# hipdet takes $HIPDET_DATA, where it is set, for this folder
+# if $HIPDET_DATA is set, hipdet takes that folder instead
 data_root = "data"
 classes = ("hip",)
 metainfo = dict(classes=classes, palette=[(220, 20, 60)])
