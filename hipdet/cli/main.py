@@ -135,7 +135,7 @@ def overview() -> str:
             f"  {'command':<15} {'needs':<11}",
             *lines,
             "",
-            "needs: the extra to install, such as pip install 'hipdet[data]'; a command without one needs nothing more.",
+            "needs: the extra to install, such as pip install 'hipdet[data]', or '.[data]' in a clone.",
             "hipdet COMMAND --help shows options and examples, hipdet --version versions.",
         ]
     )
@@ -145,7 +145,8 @@ def require(extras: Sequence[str], name: str) -> None:
     """Exit with status 2 if `extras`, which the command `name` needs, aren't installed; set mmdet up if one is ``mm``."""
     missing = [module for extra in extras for module in EXTRAS[extra] if find_spec(module) is None]
     if missing:
-        _end(f"hipdet {name} needs {', '.join(missing)}: pip install 'hipdet[{','.join(extras)}]'")
+        extra = f"[{','.join(extras)}]"
+        _end(f"hipdet {name} needs {', '.join(missing)}: pip install 'hipdet{extra}', or '.{extra}' in a clone")
     if "mm" in extras:
         try:
             check_versions()

@@ -153,7 +153,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{film.name}: {film.error}", file=sys.stderr)
     if len(unreadable) > SHOWN:
         print(f"... and {len(unreadable) - SHOWN} more in review.csv", file=sys.stderr)
-    print(f"{count - len(unreadable)} of {count} films: {args.out}; films to review: {args.out / 'review.csv'}")
+    print(
+        f"{count - len(unreadable)} of {count} films predicted: {args.out}; films to review: {args.out / 'review.csv'}"
+    )
     print(f"next: hipdet crop {args.out / 'predictions.json'} --data-root {todo.root} --out crops")
     if unreadable:
         sys.exit(USER_ERROR if len(unreadable) == count else SOME_UNREADABLE)

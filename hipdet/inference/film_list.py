@@ -51,7 +51,10 @@ class FilmSource:
             return read_reduced(self.path, at_least, self.name)
         film = np.asarray(self.pixels)
         if film.ndim != 2 or not film.size or film.dtype.kind not in "uif":
-            raise RadiographError(f"array {list(film.shape)} of {film.dtype}, expected grey values [H, W]", self.name)
+            raise RadiographError(
+                f"array {list(film.shape)} of {film.dtype}, expected grey values [H, W]: convert colours to grey",
+                self.name,
+            )
         return ReducedFilm.whole(film if film.dtype == np.uint8 else windowed(film))
 
 
@@ -139,8 +142,11 @@ def films_at(places: Sequence[str]) -> FilmList:
     """The films at `places`, which are paths, folders or patterns; names start from the folder that all places share.
 
     Raises:
-        DatasetError: a folder or pattern has no films, or no folder contains all places.
+        DatasetError: a place is missing, a folder or pattern has no films, or no folder contains all places.
     """
+    for place in places:
+        if not os.path.exists(place) and not glob.has_magic(place):
+            raise DatasetError(f"{place}: no such film or folder: check the path")
     roots = [os.path.abspath(place if os.path.isdir(place) else os.path.dirname(_prefix(place))) for place in places]
     try:
         root = Path(os.path.commonpath(roots))

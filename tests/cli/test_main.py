@@ -113,7 +113,8 @@ def test_without_its_extra_a_command_says_which_line_installs_it(tmp_path, comma
         assert (done.returncode, "examples:" in done.stdout) == (0, True), done.stderr
         return
     missing = ", ".join(module for extra in command.extras for module in EXTRAS[extra])
-    line = f"error: hipdet {command.name} needs {missing}: pip install 'hipdet[{','.join(command.extras)}]'\n"
+    extra = f"[{','.join(command.extras)}]"
+    line = f"error: hipdet {command.name} needs {missing}: pip install 'hipdet{extra}', or '.{extra}' in a clone\n"
     assert (done.returncode, done.stderr) == (2, line)
 
 
@@ -125,7 +126,7 @@ def test_what_one_option_needs(tmp_path):
     done = run_python("-c", code, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: hipdet browse --augmented needs torch, mmengine")
-    assert done.stderr.endswith("pip install 'hipdet[mm]'\n")
+    assert done.stderr.endswith("pip install 'hipdet[mm]', or '.[mm]' in a clone\n")
 
 
 @pytest.mark.parametrize("extra", EXTRAS)

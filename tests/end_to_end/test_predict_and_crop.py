@@ -74,7 +74,7 @@ def test_a_folder_of_good_and_bad_films(folder, untrained):
     assert done.returncode == 1, done.stdout + done.stderr
     lines = [line for line in done.stderr.splitlines() if ": " in line and "%" not in line]
     assert [line.partition(": ")[0] for line in lines] == BAD
-    assert done.stdout.startswith("5 of 12 films: predictions")
+    assert done.stdout.startswith("5 of 12 films predicted: predictions")
     review = list(csv.DictReader((work / "predictions/review.csv").open()))
     assert [row["film"] for row in review[: len(BAD)]] == BAD
     assert all(row["error"] for row in review[: len(BAD)])
@@ -158,7 +158,8 @@ def test_an_interrupted_run_keeps_its_results_and_continues(untrained, tmp_path)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["none.jpg"], "none.jpg: no such file"),
+        (["none.jpg"], "none.jpg: no such film or folder: check the path"),
+        (["a.jpg", "none"], "none: no such film or folder"),
         (["films/*.xyz"], "no film matches this pattern"),
         ([], "expected either films, or a COCO file"),
         (["--ann", "a.json"], "--ann needs --data-root"),
@@ -169,8 +170,10 @@ def test_an_interrupted_run_keeps_its_results_and_continues(untrained, tmp_path)
 def test_bad_arguments(arguments, message, untrained, tmp_path):
     if "--model" not in arguments:
         arguments = [*arguments, "--model", untrained.onnx]
+    (tmp_path / "a.jpg").touch()
     done = light("predict", *arguments, cwd=tmp_path)
     assert (done.returncode, message in done.stderr) == (2, True), done.stderr
+    assert not (tmp_path / "predictions").exists()
 
 
 def test_importing_the_detector_is_light(untrained, folder):
