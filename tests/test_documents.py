@@ -63,6 +63,14 @@ def test_broken_links_would_be_found(text, expected):
     assert broken_links(REPOSITORY / "README.md", text) == expected
 
 
+def test_sections_that_code_cites_are_there():
+    files = [path for folder in ("hipdet", "configs", "benchmarks") for path in (REPOSITORY / folder).rglob("*.py")]
+    cited = [(path, each) for path in files for each in re.findall(r'(docs/[\w/]+\.md)`*, "([^"]+)"', path.read_text())]
+    assert len(cited) >= 10
+    for path, (name, heading) in cited:
+        assert heading.lower().replace(" ", "-") in slugs(REPOSITORY / name), (path, name, heading)
+
+
 def test_the_readme_is_short():
     lines = (REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 130

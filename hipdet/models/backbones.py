@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hipdet.core.errors import CheckpointError
 
-# of ImageNet, for the pretrained weights (docs/method.md, "Normalisation")
+# of ImageNet, for the pretrained weights (docs/method.md, "Input")
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 

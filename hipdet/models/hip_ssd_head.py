@@ -55,7 +55,7 @@ class HipSSDHead(AnchorHead):
             map, ``(1, 2, 3)`` gives 4x4, 2x2 and 1x1 on a 7x7 map (experiment 1).
         dropout: Dropout before and after each convolution.
         class_bias: Initial bias of the class convolutions; with -4, nearly everything starts as background.
-        init_cfg: None keeps PyTorch's initialisation, as fastai did (docs/method.md, "Initialisation").
+        init_cfg: None keeps PyTorch's initialisation, as fastai did (docs/method.md, "Head").
 
     Raises:
         ConfigError: `downsamples` doesn't match the anchor levels, the class loss has no sigmoid, or the box coder isn't
