@@ -26,7 +26,8 @@ EXAMPLES = """examples:
 Writes <film>_<class>[_<side>][_<n>].png to --out, and manifest.csv with the window of each crop in pixels of its film.  The
 side is the PATIENT's left or right (on an AP film, the patient's left is on the right of the picture), omitted if unknown; n
 numbers crops of the same name, best first.  Films that hipdet predict rotated or inverted are rotated or inverted here, too,
-unless --as-stored.  If interrupted, run it again: it continues.  Exit status: 0; 1 if some films can't be read; 2 if none can.
+unless --as-stored.  If interrupted, run it again: it continues.  Exit status: 0; 1 if some films can't be read; 2 if none
+can.
 """
 
 

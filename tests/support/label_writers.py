@@ -249,6 +249,7 @@ def _write(path, text):
     return path
 
 
+NO_SIZE = ("via", "yolo")  # formats that give no size of films
 WRITERS = {  # writer, format, largest rounding error of an edge in px
     "coco": (write_coco, "coco", 1e-6),
     "voc": (write_voc, "voc", 1e-6),

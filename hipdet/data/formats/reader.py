@@ -33,7 +33,7 @@ def detect_format(file: LabelFile) -> str:
     if found is None:
         raise LabelFault(
             f"no known format, found {_summary(file)}: export the labels in a format that hipdet reads, name the format "
-            "with format=, or move the file out of the folder"
+            "(--format, or format= in Python), or move the file out of the folder"
         )
     return found
 
@@ -195,7 +195,7 @@ def _load(path: Path, format: str | None, faults: FaultLog) -> list[LabelFile]:
         with faults.at(shown):
             file = load_label_file(each, shown)
             if format and file.kind not in FORMATS[format].kinds:
-                raise LabelFault(f"is {file.kind}, expected {FORMATS[format].title}: name another format=")
+                raise LabelFault(f"is {file.kind}, expected {FORMATS[format].title}: name another format")
             files.append(file)
     return files
 
@@ -208,5 +208,5 @@ def _detected(path: Path, files: Sequence[LabelFile], faults: FaultLog) -> tuple
             kinds.setdefault(detect_format(file), []).append(file)
     if len(kinds) > 1:
         found = ", ".join(f"{FORMATS[kind].title} ({same[0].shown})" for kind, same in kinds.items())
-        raise DatasetError(f"{path}: several formats, {found}, expected one: name it with format={'|'.join(kinds)}")
+        raise DatasetError(f"{path}: several formats, {found}, expected one: name it, --format {'|'.join(kinds)}")
     return next(iter(kinds.items()), (None, []))
