@@ -13,8 +13,9 @@ hipdet's own commands install the finder, as do ``hipdet.plugin``, ``hipdet.mode
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
+import pkgutil
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
@@ -27,12 +28,21 @@ SCRIPT = "HIPDET_SCRIPT"  # environment variable with the script's path: process
 
 
 def install() -> None:
-    """Add the finder to ``sys.meta_path`` unless it is there.  This is cheap: nothing is imported until mmcv is.
+    """Add the finder to ``sys.meta_path`` unless it is there, and ``pkgutil.find_loader`` where Python lacks it.
 
+    This is cheap: nothing is imported until mmcv is.
     Classes are compared by name, as ``python -m hipdet.mmcv_lite`` runs this file under another module name.
     """
     if not any(type(finder).__name__ == ExtensionFinder.__name__ for finder in sys.meta_path):
         sys.meta_path.append(ExtensionFinder())
+    if not hasattr(pkgutil, "find_loader"):  # Python 3.14 dropped it, and mmengine 0.10.7 asks it for mmcv._ext
+        pkgutil.find_loader = find_loader
+
+
+def find_loader(name: str) -> Any:
+    """Find the loader of module `name`, or None: ``pkgutil.find_loader`` as Python 3.13 has it."""
+    spec = importlib.util.find_spec(name)
+    return spec and spec.loader
 
 
 class ExtensionFinder:

@@ -1,5 +1,6 @@
 """The stand-in for mmcv's compiled extension, tested in new processes, as imports can't be undone."""
 
+import pkgutil
 import sys
 
 import numpy as np
@@ -154,6 +155,16 @@ def test_installed_for_a_notebook():
 def test_hipdet_first_then_the_plugin_registers():
     code = "import hipdet, hipdet.plugin; from mmdet.registry import MODELS; print(MODELS.get('HipSSDHead').__name__)"
     assert run(code).stdout.splitlines()[-1:] == ["HipSSDHead"]  # the onedl fork prints of its own
+
+
+def test_mmengine_finds_the_extension_on_pythons_without_find_loader(monkeypatch):
+    """Python 3.14 dropped ``pkgutil.find_loader``, which mmengine 0.10.7 calls when it builds a model."""
+    from mmengine.utils.dl_utils.misc import mmcv_full_available
+
+    monkeypatch.delattr(pkgutil, "find_loader", raising=False)
+    mmcv_lite.install()
+    assert mmcv_full_available()
+    assert pkgutil.find_loader("no_such_module") is None
 
 
 @lite_only
