@@ -74,7 +74,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
 EXAMPLES = """examples:
   hipdet train configs/hip_ssd_exp3.py
-  hipdet train configs/hip_ssd_exp3.py --resume                     from the last epoch
+  hipdet train configs/hip_ssd_exp3.py --resume                     from the last checkpoint
   hipdet train configs/hip_ssd_r18_demo.py --data-root data/phantoms --cfg-options train_cfg.max_epochs=30
   hipdet train configs/hip_roi_medium.py --train-ann annotations/hips_train.json --val-ann annotations/hips_val.json
   tools/dist_train.sh configs/hip_ssd_exp3.py 8                       on eight GPUs

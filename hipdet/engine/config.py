@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,7 @@ def use_resume(cfg: Config, resume: str) -> None:
     """
     checkpoint = find_latest_checkpoint(cfg.work_dir) if resume == "auto" else resume
     if checkpoint is None:
+        print(f"{cfg.work_dir}: no checkpoint to resume from: training starts from epoch 1", file=sys.stderr)
         require_readable_start(cfg)
         return
     cfg.resume = True

@@ -83,6 +83,13 @@ def test_resume_without_a_checkpoint_begins_from_load_from(tmp_path):
         use_resume(cfg, "auto")
 
 
+def test_nothing_to_resume_from_is_said(tmp_path, capsys):
+    cfg = Config(dict(work_dir=str(tmp_path)))
+    use_resume(cfg, "auto")
+    assert not cfg.get("resume")
+    assert capsys.readouterr().err == f"{tmp_path}: no checkpoint to resume from: training starts from epoch 1\n"
+
+
 def test_resume_prefers_what_has_been_trained(tmp_path):
     torch.save(dict(state_dict=dict(weight=torch.zeros(1)), optimizer={}), tmp_path / "epoch_2.pth")
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_2.pth"))
