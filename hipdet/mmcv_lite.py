@@ -36,7 +36,7 @@ def install() -> None:
     if not any(type(finder).__name__ == ExtensionFinder.__name__ for finder in sys.meta_path):
         sys.meta_path.append(ExtensionFinder())
     if not hasattr(pkgutil, "find_loader"):  # Python 3.14 dropped it, and mmengine 0.10.7 asks it for mmcv._ext
-        pkgutil.find_loader = find_loader
+        pkgutil.find_loader = find_loader  # type: ignore[assignment]
 
 
 def find_loader(name: str) -> Any:
