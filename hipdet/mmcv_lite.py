@@ -39,9 +39,9 @@ def install() -> None:
         pkgutil.find_loader = find_loader  # type: ignore[assignment]
 
 
-def find_loader(name: str) -> Any:
-    """Find the loader of module `name`, or None: ``pkgutil.find_loader`` as Python 3.13 has it."""
-    spec = importlib.util.find_spec(name)
+def find_loader(fullname: str) -> Any:
+    """Find the loader of module `fullname`, or None: ``pkgutil.find_loader`` as Python 3.13 has it."""
+    spec = importlib.util.find_spec(fullname)
     return spec and spec.loader
 
 
