@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask
 
@@ -43,6 +43,7 @@ def test_degenerate():
 
 
 @given(boxes, boxes)
+@settings(deadline=None)
 def test_iou_against_pycocotools(a, b):
     expected = mask.iou(xyxy_to_xywh(a), xyxy_to_xywh(b), [False] * len(b))
     np.testing.assert_allclose(iou_matrix(a, b), expected, atol=1e-9)
