@@ -36,7 +36,7 @@ def install() -> None:
     if not any(type(finder).__name__ == ExtensionFinder.__name__ for finder in sys.meta_path):
         sys.meta_path.append(ExtensionFinder())
     if not hasattr(pkgutil, "find_loader"):  # Python 3.14 dropped it, and mmengine 0.10.7 asks it for mmcv._ext
-        pkgutil.find_loader = find_loader  # type: ignore[assignment]
+        pkgutil.find_loader = find_loader
 
 
 def find_loader(fullname: str) -> Any:
@@ -121,7 +121,7 @@ def import_torchvision() -> ModuleType | None:
     except Exception:
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
-        sys.modules["torchvision"] = None  # type: ignore[assignment]
+        sys.modules["torchvision"] = None
         return None
 
 
