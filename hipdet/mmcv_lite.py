@@ -121,7 +121,7 @@ def import_torchvision() -> ModuleType | None:
     except Exception:
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
-        sys.modules["torchvision"] = None
+        sys.modules["torchvision"] = None  # type: ignore[assignment]
         return None
 
 
