@@ -39,7 +39,7 @@ demo: phantoms  ## make films, train, test, draw a gallery: about 10 minutes on 
 	@echo "Metrics: $(RUN)/test_report.json   ROIs, worst first: $(RUN)/test.roi.csv   Picture: $(RUN)/gallery.png"
 
 test: install  ## run lint, types, docs and all tests: about 18 minutes on 2 cores
-	$(MAKE) lint docs
+	$(MAKE) -j2 lint docs
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 10 -m "$(TESTS)" $(PYTEST_ARGS)
 
 lint: $(STAMP)  ## run ruff, mypy and the checks of import layers

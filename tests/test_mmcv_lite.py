@@ -86,6 +86,7 @@ def test_processes_that_a_training_spawns_find_mmdets_classes(tmp_path):
     assert done.stdout.splitlines()[-1:] == ["['ConcatDataset']"], done.stderr
 
 
+@pytest.mark.ci
 def test_a_script_that_imports_mmdet_first_on_two_ranks(tmp_path):
     (tmp_path / "script.py").write_text("import mmdet.models, os; print('rank', os.environ['RANK'], flush=True)")
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]

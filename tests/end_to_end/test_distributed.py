@@ -40,6 +40,7 @@ def test_two_ranks_train(recipe, phantoms, tmp_path):
     assert json.loads((tmp_path / "w/val_report.json").read_text())["figures"]["roi/num_rois"] == 8
 
 
+@pytest.mark.ci
 def test_gloo_has_ended_before_the_process(phantoms, tmp_path):
     """A rank that exited while threads of gloo were running aborted (SIGABRT) in one of eight runs, after training."""
     options = ["--cfg-options", *SMALL, "train_cfg.max_epochs=3", "train_cfg.val_interval=3"]

@@ -45,6 +45,7 @@ def tables(out):
     return found
 
 
+@pytest.mark.ci
 def test_one_training_for_each_training_set(straight):
     out, done = straight
     assert sorted(path.name for path in (out / "seed0").iterdir()) == ["exp1", "exp7"]
@@ -70,6 +71,7 @@ def test_one_training_for_each_training_set(straight):
     assert "experiment 1, seed 0" in done.stderr  # the progress line
 
 
+@pytest.mark.ci
 def test_metrics_are_those_of_hipdet_test(straight, phantoms, tmp_path):
     out, _ = straight
     trained = out / "seed0/exp7"

@@ -17,7 +17,7 @@ from hipdet.engine.checkpoint import read_checkpoint
 from places import REPOSITORY
 from tool_runs import RECIPES, mmcv_is_lite, run_python, run_tool
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
 
 TOOLS = Path(mmdet.__file__).parent / ".mim/tools"
 MMDET_FIRST = ["-m", "hipdet.mmcv_lite"] if mmcv_is_lite() else []

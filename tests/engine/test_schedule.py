@@ -173,16 +173,16 @@ def test_rates_are_unchanged(tmp_path):
     "changes",
     [
         dict(),
-        dict(batch=1),
+        pytest.param(dict(batch=1), marks=pytest.mark.ci),
         dict(batch=4),
         dict(batch=40),  # one iteration an epoch
-        dict(films=60),
+        pytest.param(dict(films=60), marks=pytest.mark.ci),
         dict(films=14),
         dict(lr=0.02),
         dict(auto_scale_lr=dict(enable=True, base_batch_size=16)),
         dict(batch=4, auto_scale_lr=dict(enable=True, base_batch_size=2)),
         dict(batch=8, accumulate=4),  # 5 iterations an epoch: 15 in all, the last three are fewer than four
-        dict(accumulate=4, films=100),
+        pytest.param(dict(accumulate=4, films=100), marks=pytest.mark.ci),
         dict(hook=dict(type="StagedOneCycleHook", stages=[dict(train_groups=2, cycles=7), dict(train_groups=3)])),
     ],
     ids=str,

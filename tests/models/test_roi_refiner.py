@@ -82,6 +82,7 @@ def mirror(boxes):
     return (torch.tensor([160.0, 0, 160, 0]) - boxes * torch.tensor([1.0, -1, 1, -1]))[:, [2, 1, 0, 3]]
 
 
+@pytest.mark.ci
 def test_it_learns():
     """Discs, missed by a fifth of their side: after training the boxes fit, and the quality tells discs from background."""
     refiner = make_refiner().train()
