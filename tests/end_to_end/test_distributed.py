@@ -10,7 +10,7 @@ from tool_runs import SECOND_IN_CI, SMALL, run_python, run_tool
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("recipe", SECOND_IN_CI, indirect=True)
+@pytest.mark.ci
 def test_two_ranks_give_the_metrics_of_one(trained, recipe, phantoms, tmp_path):
     work_dir, _ = trained
     checkpoint, options = work_dir / "epoch_4.pth", ["--data-root", phantoms, "--cfg-options", *recipe.small]

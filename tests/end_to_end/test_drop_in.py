@@ -40,6 +40,7 @@ def run(*command, cwd, data_root):
     )
 
 
+@pytest.mark.ci
 def test_mims_copy_of_configs_and_tools(phantoms, tmp_path):
     """``pip install .`` copies them to where ``mim search``, ``mim train`` and ``mim test`` look for them."""
     mim = Path(sysconfig.get_paths()["purelib"]) / "hipdet/.mim"

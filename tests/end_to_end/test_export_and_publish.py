@@ -17,7 +17,7 @@ from hipdet.export.export import export_model
 from hipdet.export.torch_model import TorchModel
 from hipdet.inference.detector import HipDetector
 from places import REPOSITORY
-from tool_runs import RECIPES, run_tool
+from tool_runs import RECIPES, SECOND_IN_CI, run_tool
 from untrained import noise
 
 pytestmark = pytest.mark.slow
@@ -59,6 +59,7 @@ def test_no_path_of_this_machine(trained, phantoms, published):
         assert card["films"] == dict(train=["cgoa_oaih_train.json"], val=["cgoa_oaih_val.json"], test=["gis.json"])
 
 
+@pytest.mark.parametrize("recipe", SECOND_IN_CI, indirect=True)
 def test_the_test_tool_takes_both(trained, recipe, phantoms, published, tmp_path):
     metrics = []
     for path in (trained[0] / "epoch_4.pth", *published[:2]):
@@ -100,6 +101,7 @@ def test_a_deployment_with_a_config_of_its_own(trained, recipe, phantoms, publis
 INSTALL = "from hipdet import mmcv_lite; mmcv_lite.install()"  # and the file names the plugin
 
 
+@pytest.mark.parametrize("recipe", SECOND_IN_CI, indirect=True)
 @pytest.mark.parametrize(("suffix", "first"), [(".pth", INSTALL), (".safetensors", "import hipdet.plugin")])
 def test_a_fresh_process(published, tmp_path, suffix, first):
     """Nothing is registered in it yet, unlike in this process."""
@@ -113,6 +115,7 @@ def test_a_fresh_process(published, tmp_path, suffix, first):
     assert done.stdout.splitlines()[-1:] == ["('hip',)"], done.stderr
 
 
+@pytest.mark.parametrize("recipe", SECOND_IN_CI, indirect=True)
 def test_training_starts_from_published_weights_and_does_not_resume_from_them(recipe, phantoms, published, tmp_path):
     small = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=3"]
     options = ["--data-root", phantoms, "--work-dir", tmp_path / "w", *small]

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from hipdet.engine.checkpoint import read_checkpoint
-from tool_runs import RECIPES, SMALL, run_tool, start_tool
+from tool_runs import RECIPES, SECOND_IN_CI, SMALL, run_tool, start_tool
 
 pytestmark = pytest.mark.slow
 
@@ -108,6 +108,7 @@ def assert_equal(found, expected, path=""):
         assert found == expected, path
 
 
+@pytest.mark.parametrize("recipe", SECOND_IN_CI, indirect=True)
 def test_killed_in_the_third_epoch_and_resumed_equals_straight(trained, recipe, phantoms, tmp_path):
     straight, _ = trained
     options = [
@@ -175,6 +176,7 @@ def test_gradient_accumulation(phantoms, trained, tmp_path):
     assert {int(s["step"]) for s in single} == {4}
 
 
+@pytest.mark.ci
 def test_auto_scale_lr(phantoms, tmp_path):
     """The batch is 4, the config's 16: a quarter of the rate, in every layer group, also after resuming."""
     train(phantoms, tmp_path / "w", flags=["--auto-scale-lr"])
