@@ -38,7 +38,7 @@ demo: phantoms  ## make films, train, test, draw a gallery: about 10 minutes on 
 	$(BIN)/hipdet gallery $(RUN)/test.roi.json --data-root $(DEMO)/phantoms
 	@echo "Metrics: $(RUN)/test_report.json   ROIs, worst first: $(RUN)/test.roi.csv   Picture: $(RUN)/gallery.png"
 
-test: install  ## run lint, types, docs and all tests: about 18 minutes on 2 cores
+test: install  ## run lint, types, docs and all tests: about 9 minutes on 2 cores; all that CI runs: TESTS="ci or not ci"
 	$(MAKE) -j2 lint docs
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 10 -m "$(TESTS)" $(PYTEST_ARGS)
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from distributed_runs import free_port, run_distributed
-from tool_runs import SECOND_IN_CI, SMALL, run_python, run_tool
+from tool_runs import SMALL, run_python, run_tool
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def test_two_ranks_give_the_metrics_of_one(trained, recipe, phantoms, tmp_path):
     assert metrics[1] == pytest.approx(metrics[0], abs=1e-6)  # convolutions of another batch size round differently
 
 
-@pytest.mark.parametrize("recipe", SECOND_IN_CI, indirect=True)
+@pytest.mark.ci
 def test_two_ranks_train(recipe, phantoms, tmp_path):
     options = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=3", "train_cfg.val_interval=3"]
     done = run_distributed(

@@ -14,7 +14,7 @@ import pytest
 
 from hipdet.radiographs.read import read_radiograph
 from places import REPOSITORY
-from tool_runs import SECOND_IN_CI, SMALL, mmcv_is_lite
+from tool_runs import SMALL, mmcv_is_lite
 
 CONFIG = REPOSITORY / "configs/hip_ssd_exp3.py"
 MMDET_TOOLS = Path(mmdet.__file__).parent / ".mim/tools"
@@ -58,7 +58,7 @@ def test_mims_copy_of_configs_and_tools(phantoms, tmp_path):
     assert (tmp_path / "work_dirs/hip_ssd_exp7/epoch_3.pth").exists()
 
 
-@pytest.mark.parametrize("recipe", SECOND_IN_CI, indirect=True)
+@pytest.mark.ci
 def test_mmdets_own_train_and_test(recipe, phantoms, tmp_path):
     options = ["--cfg-options", *recipe.small, "train_cfg.max_epochs=3", "train_cfg.val_interval=3"]
     done = run(
