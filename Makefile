@@ -32,13 +32,13 @@ phantoms: install  ## make synthetic films with known hips, as COCO
 	$(BIN)/hipdet phantoms $(DEMO)/phantoms --films $(FILMS) --max-side $(MAX_SIDE)
 	$(BIN)/hipdet convert phantom $(DEMO)/phantoms
 
-demo: phantoms  ## make films, train, test, draw a gallery: about 10 minutes on 2 cores
+demo: phantoms  ## make films, train, test, draw a gallery: 10 to 13 minutes on 2 cores
 	$(BIN)/hipdet train $(CONFIG) --data-root $(DEMO)/phantoms --work-dir $(RUN) --resume $(DEMO_OPTIONS)
 	$(BIN)/hipdet test $(CONFIG) $$(cat $(RUN)/last_checkpoint) --data-root $(DEMO)/phantoms --work-dir $(RUN)
 	$(BIN)/hipdet gallery $(RUN)/test.roi.json --data-root $(DEMO)/phantoms
 	@echo "Metrics: $(RUN)/test_report.json   ROIs, worst first: $(RUN)/test.roi.csv   Picture: $(RUN)/gallery.png"
 
-test: install  ## run lint, types, docs and all tests: about 9 minutes on 2 cores; all that CI runs: TESTS="ci or not ci"
+test: install  ## run lint, types, docs and all tests: about 10 minutes on 2 cores; all that CI runs: TESTS="ci or not ci"
 	$(MAKE) -j2 lint docs
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 10 -m "$(TESTS)" $(PYTEST_ARGS)
 
