@@ -9,7 +9,8 @@ from film_sources import write
 from hipdet.core import versions as environment
 from hipdet.core.configs import coco_file, get_data_root
 from hipdet.core.errors import ConfigError, DatasetError
-from hipdet.core.files import plain, replacing, write_json, write_text
+from hipdet.core.files import replacing, write_json, write_text
+from hipdet.core.records import plain
 from hipdet.core.stored_files import files_below
 
 
