@@ -194,8 +194,6 @@ def _require_film(dataset: Any) -> None:
     if colour not in ("MONOCHROME1", "MONOCHROME2") or (dataset.get("SamplesPerPixel") or 1) != 1:
         name = f"colour ({colour})" if colour in _COLOURS else "not MONOCHROME1 or MONOCHROME2"
         raise RadiographError(f"{name}, as in a screenshot or secondary capture, expected grey: export the film itself")
-    if min(dataset.Rows, dataset.Columns) < 1:
-        raise RadiographError(f"{dataset.Columns}x{dataset.Rows} px, expected at least 1x1: {AGAIN}")
     require_size(dataset.Columns, dataset.Rows)
     allocated, stored = dataset.BitsAllocated, dataset.BitsStored
     if allocated not in (8, 16, 32):

@@ -120,22 +120,21 @@ def _fragments_length(file: BinaryIO, start: int, uid: Any) -> int:
 def require_sound_code(dataset: Any) -> None:
     """Raise RadiographError if the compressed pixels claim another size than the header: decoders reserve what they claim."""
     uid = dataset.file_meta.TransferSyntaxUID
-    size = dataset.Columns, dataset.Rows
+    fault, expected = "", f"{dataset.Columns}x{dataset.Rows} px"
     if uid.startswith(_JPEG_FAMILY):
         found = _code_size(_joined(dataset.PixelData, _MOST_HEADERS))
-        if found != size:
-            claim = f"{found[0]}x{found[1]} px" if found else "without a size"
-            raise RadiographError(
-                f"pixels can't be decoded as {syntax_name(uid)}: {claim}, expected {size[0]}x{size[1]} px: {AGAIN}"
-            )
+        if found != (dataset.Columns, dataset.Rows, 1):
+            fault = "{}x{} px with {} colours".format(*found) if found else "they have no size"
     elif uid == _RLE and len(dataset.PixelData) * _MOST_REPEATS > _LARGE:
         code = _joined(dataset.PixelData, len(dataset.PixelData))
-        segments = struct.unpack("<16L", code[:64].ljust(64, b"\0"))
-        starts = [*segments[1 : 1 + min(15, segments[0])], len(code)]
-        if any(_run_length(code, *ends, size[0] * size[1]) for ends in pairwise(starts)):
-            raise RadiographError(
-                f"pixels can't be decoded as {syntax_name(uid)}: more than {size[0]}x{size[1]} px: {AGAIN}"
-            )
+        count, *starts = struct.unpack("<16L", code[:64].ljust(64, b"\0"))
+        ends = pairwise([*starts[:count], len(code)])
+        if any(_is_longer(code, *between, dataset.Rows * dataset.Columns) for between in ends):
+            fault = "more pixels"
+    if fault:
+        raise RadiographError(
+            f"pixels can't be decoded as {syntax_name(uid)}: {fault}, expected grey, {expected}: {AGAIN}"
+        )
 
 
 def _joined(encapsulated: bytes, most: int) -> bytes:
@@ -152,30 +151,30 @@ def _joined(encapsulated: bytes, most: int) -> bytes:
     return b"".join(parts)
 
 
-def _code_size(code: bytes) -> tuple[int, int] | None:
-    """``(width, height)`` that a JPEG, JPEG-LS or JPEG 2000 code declares; None if there is none."""
+def _code_size(code: bytes) -> tuple[int, int, int] | None:
+    """Width, height and number of colours that a JPEG, JPEG-LS or JPEG 2000 code declares; None if there are none."""
     at = 0
-    while code[4:8] == b"jP  " and code[at + 4 : at + 8] not in (b"jp2c", b""):  # the boxes of a JP2 file
-        length = int.from_bytes(code[at : at + 4], "big")
-        if length < 8:
-            return None
-        at += length
-    if at:
-        code = code[at + (16 if code[at : at + 4] == b"\0\0\0\1" else 8) :]
-    if code[:4] == b"\xff\x4f\xff\x51" and len(code) >= 24:
-        right, lower, left, upper = struct.unpack_from(">4I", code, 8)
-        return right - left, lower - upper
+    if code[4:8] == b"jP  ":  # in a JP2 file, among its boxes
+        while code[at + 4 : at + 8] != b"jp2c":
+            length = int.from_bytes(code[at : at + 4], "big")
+            if length < 8:
+                return None
+            at += length
+        at += 16 if code[at : at + 4] == b"\0\0\0\1" else 8
+    if code[at : at + 4] == b"\xff\x4f\xff\x51" and len(code) >= at + 42:
+        right, lower, left, upper = struct.unpack_from(">4I", code, at + 8)
+        return right - left, lower - upper, int.from_bytes(code[at + 40 : at + 42], "big")
     at = 2
-    while code[:2] == b"\xff\xd8" and at + 9 <= len(code) and code[at] == 0xFF:
+    while code[:2] == b"\xff\xd8" and at + 10 <= len(code) and code[at] == 0xFF:
         marker, length = code[at + 1], int.from_bytes(code[at + 2 : at + 4], "big")
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):  # start of frame
-            height, width = struct.unpack_from(">HH", code, at + 5)
-            return width, height
+            height, width, colours = struct.unpack_from(">HHB", code, at + 5)
+            return width, height, colours
         at += 1 if marker == 0xFF else 2 + length
     return None
 
 
-def _run_length(code: bytes, at: int, end: int, most: int) -> bool:
+def _is_longer(code: bytes, at: int, end: int, most: int) -> bool:
     """Whether the runs of a segment of RLE code give more than `most` bytes, and padding."""
     total = 0
     while at < end and total <= most + _MOST_REPEATS:

@@ -14,7 +14,7 @@ from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError, featu
 
 from hipdet.core.errors import RadiographError
 from hipdet.core.records import MAX_SIDE
-from hipdet.radiographs.sniff import AGAIN, has_late_metadata, jpeg_end
+from hipdet.radiographs.sniff import AGAIN, has_late_metadata, jpeg_end, lacks_scans
 
 TOO_LARGE = f"larger than {MAX_SIDE} px a side, which no radiograph is: crop or downscale it"
 
@@ -42,7 +42,9 @@ class RadiographHeader:
 
 
 def require_size(width: int, height: int) -> None:
-    """Raise RadiographError if a side is longer than any radiograph's."""
+    """Raise RadiographError if a side is longer than any radiograph's, or 0."""
+    if min(width, height) < 1:
+        raise RadiographError(f"{width}x{height} px, expected at least 1x1: {AGAIN}")
     if max(width, height) > MAX_SIDE:
         raise RadiographError(f"{width}x{height} px: {TOO_LARGE}")
 
@@ -190,10 +192,13 @@ def read_picture(file: BinaryIO, kind: str, depth: int = 8, at_least: int | None
     tags = image.tag_v2 if kind == "TIFF" else {}  # type: ignore[attr-defined]
     inverted, unsigned = tags.get(262) == 0, tags.get(339, (1,))[0] == 1  # WhiteIsZero, SampleFormat
     _load(image)
-    if kind == "JPEG" and _is_cut(file, image, step):
-        raise RadiographError(f"cut short (data are missing before the JPEG's end marker): {AGAIN}")
     orientation = _orientation(image)
     pixels = _grey(image, inverted, unsigned, depth)
+    if kind == "JPEG":
+        is_progressive, is_grey = bool(image.info.get("progressive")), _ends_in_grey(image)
+        del image  # two large pictures would be too many
+        if is_progressive or is_grey:
+            _require_all_data(file, is_progressive, pixels, step)
     if orientation != 1:
         pixels = np.ascontiguousarray(_TURNED[orientation](pixels))
     if step == 1:
@@ -213,30 +218,26 @@ def _step(image: Image.Image, at_least: int) -> int:
 
 def _draft(image: Image.Image, step: int) -> None:
     """Decode the stored luminance alone: conversion from colour takes five times as long."""
-    image.draft("L", (image.width // step, image.height // step) if step > 1 else None)  # type: ignore[arg-type]
+    image.draft("L", (image.width // step, image.height // step) if step > 1 else None)
 
 
-def _is_cut(file: BinaryIO, image: Image.Image, step: int) -> bool:
-    """Whether a JPEG has too few data before its end marker, in whose place decoders put mid-grey, or a blurred picture.
-
-    Bytes that are added there are ignored if the picture is complete, and change it if not.
-    """
+def _ends_in_grey(image: Image.Image) -> bool:
+    """Whether the last pixel is mid-grey, which decoders put in the place of missing data."""
     last = image.getpixel((image.width - 1, image.height - 1))
-    is_grey = all(value in (127, 128) for value in (last if isinstance(last, tuple) else (last,)))
-    if not is_grey and not image.info.get("progressive"):
-        return False
+    return all(value in (127, 128) for value in (last if isinstance(last, tuple) else (last,)))
+
+
+def _require_all_data(file: BinaryIO, is_progressive: bool, pixels: NDArray[Any], step: int) -> None:
+    """Raise RadiographError if a JPEG lacks data before its end marker: then further data there change its picture."""
     file.seek(0)
     data = file.read()
     end = jpeg_end(data)
     longer = _open(io.BytesIO(b"".join((data[:end], _FURTHER, data[end:]))), "JPEG")
     _draft(longer, step)
     _load(longer)
-    return any(
-        not np.array_equal(
-            *(each.crop((0, rows.start, each.width, min(rows.stop, each.height))) for each in (image, longer))
-        )
-        for rows in bands((image.height, image.width))
-    )
+    depth = 8 * pixels.itemsize
+    if (is_progressive and lacks_scans(data)) or not np.array_equal(pixels, _grey(longer, False, False, depth)):
+        raise RadiographError(f"cut short (data are missing before the JPEG's end marker): {AGAIN}")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -265,23 +266,29 @@ def picture_header(file: BinaryIO, kind: str) -> RadiographHeader:
 
 def _grey(image: Image.Image, inverted: bool, unsigned: bool, depth: int) -> NDArray[Any]:
     if image.mode.startswith("I") or image.mode == "F":
-        stored = np.asarray(image)
+        stored = _array(image, lambda part: part)
         if unsigned and stored.dtype == np.int32:  # Pillow has no unsigned 32 bit
             stored = stored.view(np.uint32)
         return windowed(stored, inverted, depth)
-    grey = np.empty((image.height, image.width), np.uint8)
-    for rows in bands(grey.shape):
-        grey[rows] = _luminance(image.crop((0, rows.start, image.width, min(rows.stop, image.height))))
+    grey = _array(image, _luminance)
     return grey if depth == 8 else grey * np.uint16(257)  # 255 becomes 65535
 
 
-def _luminance(image: Image.Image) -> NDArray[Any]:
+def _array(image: Image.Image, converted: Callable[[Image.Image], Image.Image]) -> NDArray[Any]:
+    """``[H, W]`` of the picture, which is converted and copied by bands: Pillow would copy all of it several times."""
+    film = np.empty((image.height, image.width), np.asarray(converted(image.crop((0, 0, 1, 1)))).dtype)
+    for rows in bands(film.shape):
+        film[rows] = converted(image.crop((0, rows.start, image.width, min(rows.stop, image.height))))
+    return film
+
+
+def _luminance(image: Image.Image) -> Image.Image:
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         backdrop = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(backdrop, image.convert("RGBA"))
     if image.mode not in ("1", "L", "P", "RGB", "RGBA"):
         image = image.convert("RGB")
-    return np.asarray(image if image.mode == "L" else image.convert("L"))
+    return image if image.mode == "L" else image.convert("L")
 
 
 def _open(file: BinaryIO, kind: str) -> ImageFile.ImageFile:

@@ -45,7 +45,7 @@ def checked_kind(file: BinaryIO) -> str:
     kind = sniff_kind(head)
     if kind is None:
         raise RadiographError(f"not a {KINDS} film: save it as one of these")
-    if (kind == "JPEG" and not _jpeg_ends(file)) or (kind == "GIF" and not _tail(file).endswith(b";")):
+    if (kind == "JPEG" and not _jpeg_ends(file)) or (kind == "GIF" and not _gif_ends(file)):
         raise RadiographError(f"cut short (the {kind} has no end marker): {AGAIN}")
     if kind == "WEBP" and 8 + int.from_bytes(head[4:8], "little") > file.seek(0, os.SEEK_END):
         raise RadiographError(f"cut short (the WEBP is longer by its header): {AGAIN}")
@@ -103,16 +103,11 @@ def _element(head: bytes, at: int) -> tuple[tuple[int, int], int]:
     return (group, element), value + int.from_bytes(head[at + start : value], "little")
 
 
-def _tail(file: BinaryIO) -> bytes:
-    """The last bytes, without zeros after the film."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - 4096))
-    return file.read().rstrip(b"\0")
-
-
 def _jpeg_ends(file: BinaryIO) -> bool:
     """Whether the picture has its end-of-image marker; zeros or a vendor's trailer may follow it."""
-    if _tail(file).endswith(b"\xff\xd9"):
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 4096))
+    if file.read().rstrip(b"\0").endswith(b"\xff\xd9"):
         return True
     file.seek(0)
     return jpeg_end(file.read()) >= 0
@@ -128,6 +123,43 @@ def jpeg_end(data: bytes) -> int:
         # segments are skipped, as a preview inside one has an end marker, too; ff may be repeated as padding
         at += 1 if marker == b"\xff" else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return -1
+
+
+_AFTER_SCAN = re.compile(rb"\xff[^\0\xff\xd0-\xd7]")
+
+
+def lacks_scans(data: bytes) -> bool:
+    """Whether a progressive JPEG lacks some scan of its first component, the luminance, and is blurred without it."""
+    at, first, missing = 2, -1, set(range(64))
+    while data[at : at + 1] == b"\xff" and (marker := data[at + 1]) != 0xD9:
+        if marker in (0xC2, 0xC6, 0xCA, 0xCE):  # start of a progressive frame
+            first = data[at + 10]
+        place = at
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == 0xDA:
+            low, high, bits = data[at - 3 : at]  # coefficients, and how many of their last bits follow in other scans
+            if first in data[place + 5 : at - 3 : 2] and not bits & 15:
+                missing -= set(range(low, high + 1))
+            following = _AFTER_SCAN.search(data, at)
+            at = following.start() if following else len(data)
+    return bool(missing)
+
+
+def _gif_ends(file: BinaryIO) -> bool:
+    """Whether the blocks of a GIF lead to its end mark."""
+    file.seek(0)
+    data = file.read()
+    at = 13 + _palette_length(data[10:11])
+    while data[at : at + 1] in (b"!", b","):
+        at += 2 if data[at : at + 1] == b"!" else 11 + _palette_length(data[at + 9 : at + 10])
+        while size := int.from_bytes(data[at : at + 1], "big"):
+            at += 1 + size
+        at += 1
+    return data[at : at + 1] == b";"
+
+
+def _palette_length(flags: bytes) -> int:
+    return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 128 else 0
 
 
 def _png_chunks(file: BinaryIO) -> list[bytes]:
