@@ -23,7 +23,7 @@ from hipdet.core.records import read_json
 from hipdet.core.stored_files import files_below
 from hipdet.radiographs.grey import ReducedFilm, area_mean, windowed
 from hipdet.radiographs.read import read_reduced
-from hipdet.radiographs.sniff import PICTURE_SUFFIX, is_film
+from hipdet.radiographs.sniff import KINDS, PICTURE_SUFFIX, is_film
 
 Films = str | os.PathLike[str] | NDArray[Any] | Iterable[str | os.PathLike[str] | NDArray[Any]]
 
@@ -113,7 +113,7 @@ def _sources_below(folder: Path, root: Path | None) -> Iterator[FilmSource]:
     for name in called_films:
         yield FilmSource(name if root is None else _name(folder / name, root), folder / name)
     if not count and not called_films:
-        raise DatasetError(f"{folder}: no films, expected JPEG, PNG, TIFF, BMP or DICOM files: check the path")
+        raise DatasetError(f"{folder}: no films, expected {KINDS} files: check the path")
 
 
 def _name(path: Path, root: Path | None) -> str:

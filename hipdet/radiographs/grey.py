@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -14,7 +14,7 @@ from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError, featu
 
 from hipdet.core.errors import RadiographError
 from hipdet.core.records import MAX_SIDE
-from hipdet.radiographs.sniff import AGAIN, has_late_metadata, jpeg_end, lacks_scans
+from hipdet.radiographs.sniff import AGAIN, has_late_metadata, jpeg_end, lacks_scans, webp_size
 
 TOO_LARGE = f"larger than {MAX_SIDE} px a side, which no radiograph is: crop or downscale it"
 
@@ -294,7 +294,8 @@ def _luminance(image: Image.Image) -> Image.Image:
 def _open(file: BinaryIO, kind: str) -> ImageFile.ImageFile:
     """Open a film; only its header is read."""
     try:
-        image: ImageFile.ImageFile = Image.open(file, formats=(kind,))
+        with enough_memory(*webp_size(file)) if kind == "WEBP" else nullcontext():  # opening it reserves memory
+            image: ImageFile.ImageFile = Image.open(file, formats=(kind,))
     except UnidentifiedImageError:
         if kind == "WEBP" and not features.check("webp"):
             raise RadiographError(
@@ -334,7 +335,8 @@ def _directories(file: BinaryIO) -> Iterator[TiffImagePlugin.ImageFileDirectory_
 
 def _tiff_bits(file: BinaryIO) -> int:
     """Bits of a value of a TIFF's first page."""
-    bits = next(_directories(file)).get(258, 1)
+    first = next(_directories(file), None)
+    bits = first.get(258, 1) if first else 1
     return max(bits) if isinstance(bits, tuple) else bits
 
 

@@ -162,6 +162,20 @@ def _palette_length(flags: bytes) -> int:
     return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 128 else 0
 
 
+def webp_size(file: BinaryIO) -> tuple[int, int]:
+    """Width and height by the header; `file` is rewound."""
+    head = file.read(30).ljust(30, b"\0")
+    file.seek(0)
+    if head[12:16] == b"VP8X":
+        width, height = (1 + int.from_bytes(head[at : at + 3], "little") for at in (24, 27))
+    elif head[12:16] == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        width, height = 1 + bits % (1 << 14), 1 + (bits >> 14) % (1 << 14)
+    else:
+        width, height = (int.from_bytes(head[at : at + 2], "little") % (1 << 14) for at in (26, 28))
+    return width, height
+
+
 def _png_chunks(file: BinaryIO) -> list[bytes]:
     """Names of the chunks up to IEND; `file` is rewound."""
     size = file.seek(0, os.SEEK_END)

@@ -408,6 +408,7 @@ def test_errors_can_be_pickled():
         (WEBP[:40], "cut short"),
         *[(deep_tiff(64, number), "TIFF of 64 bits per value, expected 8, 16 or 32: save it") for number in (1, 2, 3)],
         (deep_tiff(8, 1)[:60], "header is damaged"),
+        (b"II*\0" + bytes(20), "header is damaged"),  # without tags
         (JPEG[:-2], "cut short"),  # only the end marker is missing
         (JPEG[: len(JPEG) // 2], "cut short"),
         (JPEG[: len(JPEG) // 2] + bytes(9000), "cut short"),  # a partial download of full size; Pillow reads it
