@@ -94,7 +94,7 @@ class ReducedFilm:
 
 DTYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16}
 PERCENTILES = (0.5, 99.5)  # so burnt-in letters and a few outliers don't set the window
-_BAND = 1 << 22  # pixels that are converted at a time: all of a large film would take many times its own memory
+_BAND = 1 << 18  # pixels that are converted at a time: all of a large film would take many times its own memory
 
 
 def bands(shape: tuple[int, ...]) -> Iterator[slice]:
