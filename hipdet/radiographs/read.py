@@ -1,4 +1,4 @@
-"""Reads radiographs of every kind: ``grey`` decodes JPEG, PNG, TIFF and BMP, including EXIF; ``dicom`` decodes DICOM."""
+"""Reads radiographs of every kind: ``grey`` decodes what Pillow can, including EXIF; ``dicom`` decodes DICOM."""
 
 from __future__ import annotations
 
@@ -79,8 +79,9 @@ def read_radiograph(source: Source, name: str | None = None) -> NDArray[np.uint8
         name: What errors call the film; by default its path.
 
     Raises:
-        RadiographError: the film is missing, cut short, damaged, larger than 20,000 px a side, or not a picture; or a DICOM
-            file has no pixels, colour, several frames or a slice (CT, MR, ...), or needs a decoder that isn't installed.
+        RadiographError: the film is missing, cut short, damaged, larger than 20,000 px a side or 2 GiB, or not a picture; it
+            has several pages or is animated; there is too little memory; or a DICOM file has no pixels, colour, several
+            frames or a slice (CT, MR, ...), or needs a decoder that isn't installed.
     """
     return _decoded(source, name).pixels
 
