@@ -93,7 +93,7 @@ def files_below(
             shown = name_of(name)
             if name.startswith(".") or not wanted(shown):
                 continue
-            if path.is_symlink() and inside not in path.resolve().parents:
+            if path.is_symlink() and inside not in Path(os.path.realpath(path)).parents:  # resolve() raises on a loop
                 raise DatasetError(f"{name_of(str(path))} is a link out of its folder: put the file itself there")
             if zips and name.lower().endswith(".zip"):
                 yield from _members(path, prefix + shown[:-4] + "/", keep)

@@ -202,8 +202,13 @@ def strangers(out: Path, films: Mapping[str, Sequence[RoiCrop]]) -> list[str]:
 def _named(stem: str, crops: Sequence[RoiCrop]) -> Iterator[RoiCrop]:
     """The crops of a film, the best first, with the names of their files."""
     crops = sorted(crops, key=lambda crop: -crop.row["score"])
-    parts = [(stem, _NO_NAME.sub("-", crop.row["label"]), crop.row["patient_side"]) for crop in crops]
-    names = [_shortened("_".join(filter(None, each))) for each in parts]
+    *folders, base = stem.split("/")
+    folder = "".join(f"{_shortened(each, LONGEST_NAME)}/" for each in folders)
+    names = []
+    for crop in crops:
+        label = _shortened(_NO_NAME.sub("-", crop.row["label"]), LONGEST_NAME // 2)
+        tail = "".join(f"_{part}" for part in (label, crop.row["patient_side"]) if part)
+        names.append(folder + _shortened(base, LONGEST_NAME - len(tail.encode())) + tail)
     count = Counter(name.lower() for name in names)
     seen: Counter[str] = Counter()
     for crop, name in zip(crops, names):
@@ -212,14 +217,13 @@ def _named(stem: str, crops: Sequence[RoiCrop]) -> Iterator[RoiCrop]:
         yield replace(crop, name=f"{name}{number}.png")
 
 
-def _shortened(name: str) -> str:
-    """The path `name`; if file systems don't take its last part, the beginning of that and a hash of it."""
-    folder, slash, base = name.rpartition("/")
-    data = base.encode()
-    if len(data) <= LONGEST_NAME:
-        return name
+def _shortened(part: str, most: int) -> str:
+    """The `part` of a path; if it has more bytes than `most`, its beginning and a hash of it."""
+    data = part.encode()
+    if len(data) <= most:
+        return part
     digest = hashlib.sha256(data).hexdigest()[:8]
-    return f"{folder}{slash}{data[: LONGEST_NAME - 9].decode(errors='ignore')}-{digest}"
+    return f"{data[: most - 9].decode(errors='ignore')}-{digest}"
 
 
 def _file(out: Path, name: str) -> Path:

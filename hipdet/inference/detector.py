@@ -151,7 +151,7 @@ class HipDetector:
             record = self._detect(source, film, infer)
         except TimeoutError:
             return RadiographError(
-                f"no result after {seconds:.0f} s, so it was given up: allow more (--film-timeout)", source.name
+                f"no result after {seconds:.3g} s, so it was given up: allow more (--film-timeout)", source.name
             )
         except RadiographError as error:
             return RadiographError(error.reason, source.name)

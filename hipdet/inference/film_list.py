@@ -77,8 +77,8 @@ class PassedOver:
 
     def lines(self) -> list[str]:
         """What a user should know, in a line for each kind."""
-        kinds = {"which aren't files": self.special, "with a manifest of hipdet crop": self.crops}
-        return [f"passed over: {len(names)} {kind}: {names[0]}" for kind, names in kinds.items() if names]
+        kinds = {"pipes, sockets or devices": self.special, "folders with manifest.csv of hipdet crop": self.crops}
+        return [f"passed over: {kind} ({len(names)}, the first: {names[0]})" for kind, names in kinds.items() if names]
 
     def takes(self, path: Path, name: str) -> bool:
         """Whether the file `path`, called `name`, is passed over."""

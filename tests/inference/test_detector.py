@@ -6,13 +6,13 @@ import threading
 
 import numpy as np
 import pytest
+from fixed_model import CLASSES, SIDE, write_model
 from PIL import Image
 
 from hipdet import HipDetector
 from hipdet.annotate.film_state import Project
 from hipdet.annotate.proposals import load_detector
 from hipdet.cli.predict import _parse_arguments, open_detector
-from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.core.configs import read_config
 from hipdet.core.errors import CheckpointError, ConfigError, RadiographError
@@ -209,41 +209,7 @@ def test_no_bundled_model(monkeypatch, tmp_path):
         HipDetector()
 
 
-CLASSES = ("heart", "lung")
-SIDE = 96
-# two hearts, three lungs, best first; of them .4 and .1 are noise where an ROI scores .5
-LABELS, SCORES = [0, 0, 1, 1, 1], [0.9, 0.8, 0.7, 0.4, 0.1]
 BY_CLASS_LIMITS = ReviewLimits(9, 0.01, 0.5, 0.01, 0, {})
-
-
-def write_model(path, rois, classes=CLASSES, labels=LABELS, scores=SCORES):
-    """An export that gives the same detections on every film."""
-    onnx = pytest.importorskip("onnx")
-    helper, kinds = onnx.helper, onnx.TensorProto
-    boxes = as_boxes([[10 * n, 10, 10 * n + 8, 30] for n in range(len(labels))]).astype(np.float32)
-    found = dict(boxes=boxes, scores=np.array(scores, np.float32), labels=np.array(labels, np.int64))
-    nodes = [
-        helper.make_node("Constant", [], [name], value=onnx.numpy_helper.from_array(each))
-        for name, each in found.items()
-    ]
-    inputs = [
-        helper.make_tensor_value_info("film", kinds.UINT8, [1, 1, SIDE, SIDE]),
-        helper.make_tensor_value_info("extent", kinds.FLOAT, [2]),
-    ]
-    outputs = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(each.dtype), each.shape)
-        for name, each in found.items()
-    ]
-    model = helper.make_model(
-        helper.make_graph(nodes, "found", inputs, outputs), opset_imports=[helper.make_opsetid("", 17)], ir_version=8
-    )
-    card = ModelCard("chest", classes, SIDE, 2)
-    text = card.to_text().replace('"rois": 2', f'"rois": {rois}')  # another program may have written this
-    helper.set_model_props(model, {"hipdet": text})
-    onnx.save(model, path)
-    return path
-
-
 FILM = np.zeros((SIDE, SIDE), np.uint8)
 
 
