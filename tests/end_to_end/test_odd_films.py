@@ -19,8 +19,8 @@ from hipdet.core.files import path_below, unguarded
 from tool_runs import of_checkout, run_python, run_tool_here
 
 BOXES = [[10, 20, 40, 50], [50, 20, 80, 50]]
-NAMES = [b"plain.png", b"caf\xff.png", "h\u00fcfte.png".encode(), b"sub/100%\xfe.png", b"50%.png", b"a\\b.png", b"esc\x1b[31m.png", b"line\nend.png", b"=cmd()|x.png", b"n" * 246 + b".png",
-         b"\xff" * 250 + b"/x.png"]  # fmt: skip
+NAMES = [b"plain.png", b"caf\xff.png", "h\u00fcfte.png".encode(), b"sub/100%\xfe.png", b"50%.png", b"a\\b.png",
+         b"esc\x1b[31m.png", b"line\nend.png", b"=cmd()|x.png", b"n" * 246 + b".png", b"\xff" * 250 + b"/x.png"]  # fmt: skip
 ASCII = dict(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
 
 

@@ -5,6 +5,7 @@ Films that are decoded at a fraction of their size have the same boxes.
 
 import io
 import json
+import os
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -91,6 +92,23 @@ def test_nothing_there(place, message, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match=message):
         list(film_sources(tmp_path / place))
+
+
+def test_an_empty_path_is_not_the_working_directory(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for films in ("", ["b.jpg", ""]):
+        with pytest.raises(DatasetError, match="'': an empty path, expected a film, a folder or a pattern"):
+            list(film_sources(films))
+    with pytest.raises(DatasetError, match="'': no such film or folder"):
+        films_at([""])
+
+
+def test_nothing_but_pipes(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(
+        DatasetError, match=r"no films, .*\(passed over: pipes, sockets or devices \(1, the first: a\.png\)"
+    ):
+        list(film_sources(tmp_path))
 
 
 def test_links_out_of_the_folder_are_refused(folder, tmp_path):
