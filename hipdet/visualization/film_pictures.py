@@ -56,6 +56,7 @@ def read_roi_table(path: Path) -> dict[str, Any]:
     extras = table.records("extras") if "extras" in table.values else []
     for row in rois:
         row.number("iou", 0, 1)
+        row.whole("annotation_id", default=None)
         row.text("file_name", longest=LONGEST_PATH)
         if any(
             row.values.get(corner, "") is not None for corner in FOUND_CORNERS

@@ -1,6 +1,7 @@
 """JSON that anyone may have written, for tests that try what a reader does with it."""
 
 import json
+from copy import deepcopy
 
 from hypothesis import strategies as st
 
@@ -31,7 +32,7 @@ def damaged(draw, document):
 
 def _damaged(draw, content):
     if not isinstance(content, (dict, list)) or not content or draw(st.integers(0, 4)) == 0:
-        return draw(ANY)
+        return deepcopy(draw(ANY))  # some are shared, and the next turn may change this one
     key = draw(st.sampled_from(list(content) if isinstance(content, dict) else range(len(content))))
     if draw(st.integers(0, 5)) == 0:
         content.pop(key)

@@ -181,6 +181,7 @@ def roi_table(**changes):
         (roi_table(found_x1=None), "rois 1: found_x1 is None, expected a number"),
         (roi_table(confidence=[]), "rois 1: confidence is .., expected a number"),
         (roi_table(image_id={}), "rois 1: image_id is .., expected a whole number"),
+        (roi_table(annotation_id=[]), "rois 1: annotation_id is .., expected a whole number"),
         (roi_table(file_name=3), "rois 1: file_name is 3, expected a text"),
         (roi_table(source=3), "rois 1: source is 3, expected a text"),
         (roi_table(x0=10**400), "rois 1: x0 is .*, expected a number"),
