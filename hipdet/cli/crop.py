@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -73,24 +74,26 @@ def build_crop_settings(args: argparse.Namespace) -> CropSettings:
         raise ConfigError(f"--margin {margin}: expected 0 to 5 sides of the ROI")
     if args.size is not None and not 1 <= args.size <= 8192:
         raise ConfigError(f"--size {args.size}: expected 1 to 8192 pixels")
-    if args.out.resolve() == args.data_root.resolve():
+    if os.path.realpath(args.out) == os.path.realpath(args.data_root):
         raise ConfigError(
             f"--out {args.out}: is the folder of the films, whose crops would be films: choose another one"
         )
     return CropSettings(margin, args.size, args.depth, args.as_stored, args.tight)
 
 
-def _refuse_unread(predictions: Path) -> None:
-    """Refuse predictions without an ROI if films.json beside them says that no film was read.
+def _explain_no_rois(predictions: Path) -> None:
+    """Say why there is nothing to crop.
 
     Raises:
-        DatasetError: no film was read.
+        DatasetError: films.json beside the predictions says that no film was read.
     """
     films = predictions.with_name("films.json")
     if films.is_file():
         coco = Record.of(read_json(films, "films.json of hipdet predict"), films, remedy="predict the films again")
         if not coco.items("images"):
-            raise DatasetError(f"{predictions}: hipdet predict could read no film: review.csv beside it says why")
+            raise DatasetError(
+                f"{predictions}: hipdet predict could read no film (by films.json): review.csv beside it says why"
+            )
     print(f"{predictions}: no ROI, so no crop: review.csv beside it has the films without ROIs, and those not read")
 
 
@@ -110,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     films = crops_by_film(args.predictions, settings)
     manifest = args.out / MANIFEST
     if not films:
-        _refuse_unread(args.predictions)
+        _explain_no_rois(args.predictions)
     if not manifest.exists():  # with it, the folder isn't taken for one of films, even if this run is killed
         write_csv(manifest, [COLUMNS])
     work = partial(_write, root=args.data_root, out=args.out, settings=settings)

@@ -162,10 +162,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(printable(f"{film.name}: {film.error}"), file=sys.stderr)
     if len(unreadable) > SHOWN:
         print(f"... and {len(unreadable) - SHOWN} more in review.csv", file=sys.stderr)
-    out = printable(str(args.out))
-    print(f"{count - len(unreadable)} of {count} films predicted: {out}; films to review: {out}/review.csv")
+    review, found = args.out / "review.csv", args.out / "predictions.json"
+    print(printable(f"{count - len(unreadable)} of {count} films predicted: {args.out}; films to review: {review}"))
     if len(unreadable) == count:
         sys.exit(USER_ERROR)
-    print(f"next: hipdet crop {out}/predictions.json --data-root {printable(str(todo.root))} --out crops")
+    print(printable(f"next: hipdet crop {found} --data-root {todo.root} --out crops"))
     if unreadable:
         sys.exit(SOME_UNREADABLE)

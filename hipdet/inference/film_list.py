@@ -89,9 +89,12 @@ class PassedOver:
 
     def takes_folder(self, path: Path, name: str) -> bool:
         """Whether the folder `path`, called `name`, is passed over."""
+        manifest = path / MANIFEST
+        if not manifest.is_file():  # a pipe would wait forever
+            return False
         try:
-            with (path / MANIFEST).open("rb") as file:
-                is_manifest = file.readline(len(_HEADER) + 1).startswith(_HEADER)
+            with manifest.open("rb") as file:
+                is_manifest = file.read(len(_HEADER)) == _HEADER
         except OSError:
             return False
         if is_manifest and name not in self.crops:

@@ -101,7 +101,7 @@ class ModelCard:
 
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
-OUTPUTS = ["boxes", "scores", "labels"]
+OUTPUTS = {"boxes": "float", "scores": "float", "labels": "int64"}  # and their types
 Found = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 Port = tuple[str, tuple[object, ...]]  # type of an input, and its shape, with whole numbers where it is fixed
 
@@ -112,7 +112,7 @@ class OnnxRuntime:
     Attributes:
         card: The model card in the file's metadata, as text; None if there is none.
         inputs: Its inputs by name.
-        outputs: Names of its outputs.
+        outputs: Types of its outputs by name.
     """
 
     def __init__(self, path: Path, content: bytes, threads: int | None) -> None:
@@ -130,9 +130,9 @@ class OnnxRuntime:
             raise _unreadable(path) from error
         self.card = self.session.get_modelmeta().custom_metadata_map.get(KEY)
         self.inputs: dict[str, Port] = {
-            each.name: (each.type[len("tensor(") : -1], tuple(each.shape)) for each in self.session.get_inputs()
+            each.name: (_type(each.type), tuple(each.shape)) for each in self.session.get_inputs()
         }
-        self.outputs = {each.name for each in self.session.get_outputs()}
+        self.outputs = {each.name: _type(each.type) for each in self.session.get_outputs()}
         self._options = onnxruntime.RunOptions
 
     def run(self, film: NDArray[np.uint8], extent: NDArray[np.float32], seconds: float = math.inf) -> Found:
@@ -148,7 +148,7 @@ class OnnxRuntime:
         watch.daemon = True
         watch.start()
         try:
-            boxes, scores, labels = self.session.run(OUTPUTS, {"film": film, "extent": extent}, options)
+            boxes, scores, labels = self.session.run([*OUTPUTS], {"film": film, "extent": extent}, options)
         except Exception as error:  # its exceptions share no base class
             raise TimeoutError if options.terminate else _failed(error) from error
         finally:
@@ -190,10 +190,11 @@ class OpenVino:
         self._own = threading.local()
         self.card = model.get_rt_info(["framework", KEY]).astype(str) if model.has_rt_info(["framework", KEY]) else None
         self.inputs: dict[str, Port] = {
-            each.get_any_name(): (_TYPES.get(kind := each.get_element_type().get_type_name(), kind), _fixed(each))
-            for each in model.inputs
+            each.get_any_name(): (_type(each.get_element_type().get_type_name()), _fixed(each)) for each in model.inputs
         }
-        self.outputs = {name for each in model.outputs for name in each.get_names()}
+        self.outputs = {
+            name: _type(each.get_element_type().get_type_name()) for each in model.outputs for name in each.get_names()
+        }
 
     def run(self, film: NDArray[np.uint8], extent: NDArray[np.float32], seconds: float = math.inf) -> Found:
         """As :meth:`OnnxRuntime.run`; time is up after the operator that runs then."""
@@ -213,7 +214,11 @@ class OpenVino:
 
 
 BRANCHING = {"If", "Loop", "TensorIterator"}  # operators with graphs of their own; no export of hipdet has them
-_TYPES = {"u8": "uint8", "f32": "float"}  # OpenVINO's names as onnxruntime's
+_TYPES = {"u8": "uint8", "f32": "float", "i64": "int64"}  # OpenVINO's names as onnxruntime's
+
+
+def _type(name: str) -> str:
+    return _TYPES.get(name, name.replace("tensor(", "").rstrip(")"))
 
 
 def _fixed(port: Any) -> tuple[object, ...]:
@@ -335,8 +340,9 @@ class OnnxModel:
                 raise CheckpointError(
                     f"{path}: input {name} is {found} {list(size)}, expected {kind} {list(shape)} as by its metadata: {again}"
                 )
-        if missing := [name for name in OUTPUTS if name not in self.runtime.outputs]:
-            raise CheckpointError(f"{path}: no output {missing[0]}: {again}")
+        for name, kind in OUTPUTS.items():
+            if (found := self.runtime.outputs.get(name, "missing")) != kind:
+                raise CheckpointError(f"{path}: output {name} is {found}, expected {kind}: {again}")
 
     def _check_found(self, boxes: NDArray[Any], scores: NDArray[np.float64], labels: NDArray[np.int64]) -> None:
         """Check `boxes` ``[N, 4]``, `scores` ``[N]`` and `labels` ``[N]`` of the network.

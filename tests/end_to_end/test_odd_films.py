@@ -206,7 +206,7 @@ def test_crops_of_a_run_that_read_nothing(model, tmp_path):
     assert run_tool_here("predict", "films", "--model", model, cwd=tmp_path).returncode == 2
     done = run_tool_here(*crop, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "hipdet predict could read no film: review.csv beside it says why" in done.stderr
+    assert "hipdet predict could read no film (by films.json): review.csv beside it says why" in done.stderr
     assert not (tmp_path / "crops").exists()
     (tmp_path / "predictions/films.json").unlink()  # with --ann there is none, and it isn't known what was read
     done = run_tool_here("predict", "--ann", "hips.json", "--data-root", "films", "--model", model, cwd=tmp_path)

@@ -34,7 +34,8 @@ def opened(tmp_path, runtime="onnxruntime", **model):
         (dict(side=448), r"input film is uint8 \[1, 1, 96, 96\], expected uint8 \[1, 1, 448, 448\]"),
         (dict(side=1), "side is 1, expected a whole number from 32 to 4096"),
         (dict(side=None), "side is None, expected"),
-        (dict(dropped="scores"), "no output scores"),
+        (dict(dropped="scores"), "output scores is missing, expected float"),
+        (dict(kind_of_labels=np.float32), "output labels is float, expected int64"),
     ],
     ids=str,
 )

@@ -15,7 +15,7 @@ LABELS, SCORES = [0, 0, 1, 1, 1], [0.9, 0.8, 0.7, 0.4, 0.1]
 
 
 def write_model(path, rois, classes=CLASSES, labels=LABELS, scores=SCORES, boxes=None, film=(1, 1, SIDE, SIDE), kind="UINT8",
-                dropped="", work="", **card):  # fmt: skip
+                dropped="", work="", kind_of_labels=np.int64, **card):  # fmt: skip
     """An export that gives the same detections on every film.
 
     Args:
@@ -29,13 +29,16 @@ def write_model(path, rois, classes=CLASSES, labels=LABELS, scores=SCORES, boxes
         kind: Type of its input.
         dropped: An output that it lacks.
         work: What it does first: nothing, ``endless``, a loop without end, or ``long``, some seconds of operators.
+        kind_of_labels: Type of its output.
         card: Entries of its card that differ.
     """
     onnx = pytest.importorskip("onnx")
     helper, kinds = onnx.helper, onnx.TensorProto
     boxes = [[10 * n, 10, 10 * n + 8, 30] for n in range(len(labels))] if boxes is None else boxes
     found = dict(
-        boxes=as_boxes(boxes).astype(np.float32), scores=np.array(scores, np.float32), labels=np.array(labels, np.int64)
+        boxes=as_boxes(boxes).astype(np.float32),
+        scores=np.array(scores, np.float32),
+        labels=np.array(labels, kind_of_labels),
     )
     nodes = [
         helper.make_node("Constant", [], [f"{name}_"], value=onnx.numpy_helper.from_array(each))
@@ -55,7 +58,10 @@ def write_model(path, rois, classes=CLASSES, labels=LABELS, scores=SCORES, boxes
         helper.make_node("Mul", ["end", "none"], ["zero"]),
         helper.make_node("Cast", ["zero"], ["whole"], to=kinds.INT64),
     ]
-    nodes += [helper.make_node("Add", [f"{name}_", "whole" if name == "labels" else "zero"], [name]) for name in found]
+    nodes += [
+        helper.make_node("Add", [f"{name}_", "whole" if each.dtype == np.int64 else "zero"], [name])
+        for name, each in found.items()
+    ]
     inputs = [
         helper.make_tensor_value_info("film", getattr(kinds, kind), film),
         helper.make_tensor_value_info("extent", kinds.FLOAT, [2]),
