@@ -94,7 +94,8 @@ def _explain_no_rois(predictions: Path) -> None:
             raise DatasetError(
                 f"{predictions}: hipdet predict could read no film (by films.json): review.csv beside it says why"
             )
-    print(f"{predictions}: no ROI, so no crop: review.csv beside it has the films without ROIs, and those not read")
+    why = "review.csv beside it has the films without ROIs, and those not read"
+    print(printable(f"{predictions}: no ROI, so no crop: {why}"))
 
 
 def _write(item: tuple[str, list[RoiCrop]], root: Path, out: Path, settings: CropSettings) -> RadiographError | None:
