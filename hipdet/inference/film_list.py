@@ -173,9 +173,10 @@ def _sources_below(folder: Path, root: Path | None, passed: PassedOver) -> Itera
     for name in called_films:
         path = path_below(folder, name)
         yield FilmSource(name if root is None else _name(path, root), path)
+    if not count and not called_films and (lines := passed.lines()):
+        raise DatasetError(f"{folder}: no films ({'; '.join(lines)}): check the path")
     if not count and not called_films:
-        among = "".join(f" ({line})" for line in passed.lines())
-        raise DatasetError(f"{folder}: no films, expected JPEG, PNG, TIFF, BMP or DICOM files{among}: check the path")
+        raise DatasetError(f"{folder}: no films, expected JPEG, PNG, TIFF, BMP or DICOM files: check the path")
 
 
 def _name(path: Path, root: Path | None) -> str:
