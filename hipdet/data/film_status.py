@@ -14,14 +14,15 @@ from typing import Any
 from hipdet.core.errors import DatasetError
 from hipdet.data.coco_file import Coco, subset
 
-STATUS, EXCLUDE, TAKEN = "status", "exclude", "taken"
+STATUS, EXCLUDE, TAKEN, UNSURE = "status", "exclude", "taken", "unsure"
+DRAWN = "drawn"  # boxes that aren't annotations: of an excluded film, or as they reach over its edge
 DONE = "done"  # also for a film that was checked and has no ROI
 UNCHECKED = "unchecked"
 UNFINISHED = {
     "incomplete": "incomplete: its ROIs aren't all drawn",
     UNCHECKED: "unchecked: nobody has looked at its labels",
 }
-REMARKS = (STATUS, EXCLUDE, TAKEN)  # keys of an image record that the rule uses
+REMARKS = (STATUS, EXCLUDE, TAKEN, UNSURE, DRAWN)  # keys of an image record; the rule uses the first three
 
 
 def left_out(image: Mapping[str, Any], unfinished: bool = False) -> str | None:

@@ -39,6 +39,8 @@ def test_the_page_gets_everything(page):
     assert page.get("/api/film?name=2.png").get_json() == {
         **state(HIPS, revision=1),
         "status": "done",
+        "size": [200, 120],
+        "replaced": None,
         "proposal": None,
     }
 

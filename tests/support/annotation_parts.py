@@ -60,7 +60,7 @@ def detector(boxes=HIPS, scores=(0.9, 0.8), flags=lambda path: (), error=lambda 
 def open_session(folder, project=None, detect=None, out=None):
     project, out = project or Project(), out or folder / "labels"
     films = FilmFolder(folder, project.source)
-    store = LabelStore(out, project, {name: each.patient for name, each in films.candidates.items()})
+    store = LabelStore(out, project, {name: each.patient for name, each in films.candidates.items()}, films)
     proposals = FilmProposals(detect, films, project, out / ".proposals.jsonl") if detect else None
     return Session(films, store, proposals)
 
