@@ -41,13 +41,16 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def set_aside(path: Path) -> Path:
-    """Copy the file `path` to ``<name>.before-<time>`` beside it, on the disk when this returns the copy's path."""
-    copy = path.with_name(f"{path.name}.before-{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%fZ}")
-    with replacing(copy) as temporary, temporary.open("wb") as file:
-        file.write(path.read_bytes())
-        file.flush()
-        os.fsync(file.fileno())
-    return copy
+    """Keep the file `path`, which is about to be replaced, as ``<name>.before-<time>`` beside it; returns that path."""
+    kept = path.with_name(f"{path.name}.before-{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%fZ}")
+    try:
+        os.link(path, kept)  # a program that is still writing the file writes this one, then
+    except OSError:  # a file system without links
+        with replacing(kept) as temporary, temporary.open("wb") as file:
+            file.write(path.read_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+    return kept
 
 
 @contextmanager
