@@ -6,7 +6,9 @@ Unusual films, proposals, and that nothing is lost between tabs, on a full disk,
 import errno
 import json
 import os
+import shutil
 import signal
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -350,6 +352,74 @@ def test_a_full_disk_is_shown_and_the_change_kept(desk, monkeypatch):
     monkeypatch.undo()
     page.saved()
     assert stored(session, "1.png") == near(HIPS)
+
+
+def test_labels_that_cannot_be_stored_any_more_are_shown_as_such(desk):
+    """Another program has put a file in place of the folder of the labels."""
+    page, session = desk
+    page.drag(LEFT, [60, 60])
+    page.saved()
+    folder = session.store.files.coco.parent
+    while not folder.is_file():  # a file may be written meanwhile
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            folder.write_text("")
+    page.drag(RIGHT, [180, 60])
+    assert page.failure().startswith(
+        "not saved, trying again: annotator.journal: not stored: another program has deleted, replaced or changed the file, "
+        "and it can't be written anew: "
+    )
+    folder.unlink()
+    page.saved()
+    assert stored(session, "1.png") == near(HIPS)
+    assert len((folder / "annotator.journal").read_text().splitlines()) == 1
+
+
+def test_a_film_of_another_size_is_to_be_confirmed(tmp_path, browser):
+    """Its boxes are shown; it isn't done until the annotator has looked at it."""
+    films = films_in(tmp_path / "films", 2)
+    for size in ((200, 120), (240, 150)):
+        (films / "1.png").write_bytes(film(*size))
+        with served(films) as (address, session):
+            page = Page(browser, address)
+            if size == (200, 120):
+                page.drag(LEFT, [60, 60])
+                page.drag(RIGHT, [180, 60])
+                page.next()
+                page.keys("e")
+                page.saved()
+                browser.get("about:blank")
+                continue
+            assert page.text("name") == "1.png"  # the only open one
+            assert page.text("counts") == "1 done · 1 left"
+            assert page.boxes == near(HIPS)
+            assert page.text("hint").startswith("Labelled at 200 × 120 px, and replaced by another film since.")
+            page.keys("g")
+            page.keys("replaced")
+            assert page.text("films") == "1.png\nunchecked, replaced"
+            page.keys(Keys.ESCAPE, Keys.ESCAPE)  # the first one clears the text
+            page.keys(Keys.ENTER)
+            page.saved()
+            assert page.text("counts") == "2 done · 0 left"
+            entry = session.store.entry("1.png")
+            assert (entry.size, entry.replaced, entry.state.status(2)) == ((240, 150), False, "done")
+            # and while its picture is in the browser's memory
+            (films / "1.png").write_bytes(film(300, 200))
+            page.keys("n")
+            page.shown("2.png")
+            page.keys("p")
+            page.shown("1.png")
+            until(lambda: "Labelled at 240 × 150 px" in page.text("hint"))
+            until(lambda: browser.find_element("id", "film").get_attribute("width") == "300")
+            (films / "1.png").write_bytes(film())  # back
+            page.keys("n")
+            page.shown("2.png")
+            page.keys("p")
+            until(lambda: "Labelled at 240 × 150 px" in page.text("hint"))
+            page.keys("x", "3")
+            page.saved()
+            until(lambda: session.store.entry("1.png").state.exclude == "child")
+            browser.get("about:blank")
 
 
 def test_a_film_that_cannot_be_read_is_shown_as_such(tmp_path, browser):

@@ -39,10 +39,10 @@ def films_in(folder, count=3):
     return folder
 
 
-def state(boxes=(), revision=0, exclude=None, unsure=False, checked=True, label="hip", none=False):
+def state(boxes=(), revision=0, exclude=None, unsure=False, checked=True, label="hip", none=False, **more):
     """A state as the page sends it."""
     records = [{"box": box, "label": label} for box in boxes]
-    return dict(revision=revision, boxes=records, exclude=exclude, unsure=unsure, checked=checked, none=none)
+    return dict(revision=revision, boxes=records, exclude=exclude, unsure=unsure, checked=checked, none=none, **more)
 
 
 def detector(boxes=HIPS, scores=(0.9, 0.8), flags=lambda path: (), error=lambda path: None):
