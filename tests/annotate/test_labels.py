@@ -339,6 +339,26 @@ def test_labels_that_fit_no_film_are_left_out_and_reported(tmp_path):
     assert old.notes[0].startswith("left out: 1.png: box [500, 500, 540, 540] reaches")
 
 
+@pytest.mark.parametrize(
+    ("boxes", "note"),
+    [
+        ([(edge / 1000, 0, 20 + edge / 1000, 30) for edge in range(30_000)], "30000 boxes, expected at most 100"),
+        ([(50, 50, 70, 80), (45, 55, 75, 75)], "the same box is listed twice, expected each ROI once: delete one"),  # as squares
+    ],
+)
+def test_labels_that_no_journal_may_have_are_left_out(tmp_path, boxes, note):
+    """They would be stored, and the journal be refused at the next start."""
+    films_in(tmp_path / "films", 2)
+    films = [
+        Film("1.png", *SIZE, "", "", (Roi(tuple(HIPS[0]), "hip"),)),
+        Film("2.png", *SIZE, "", "", tuple(Roi(box, "hip") for box in boxes)),
+    ]
+    write_json(tmp_path / "old.json", build_coco(films, ["hip"], {}))
+    old = read(tmp_path / "old.json", tmp_path / "films")
+    assert list(old.states) == ["1.png"]
+    assert old.notes[-1] == f"left out: 2.png: {note}"
+
+
 def test_own_labels_are_a_format_too(tmp_path):
     session = open_session(films_in(tmp_path), Project(annotator="alice"))
     record = {
