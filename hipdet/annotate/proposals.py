@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hipdet.annotate.film_folder import FilmFolder
-from hipdet.annotate.film_state import Project, is_square, squared
+from hipdet.annotate.film_state import LONGEST_NAME, MOST_BOXES, Project, is_square, squared
 from hipdet.core.classes import RoiCounts
-from hipdet.core.errors import RadiographError
+from hipdet.core.errors import HipdetError
 from hipdet.core.files import Journal
-from hipdet.core.records import finite
+from hipdet.core.records import Record, finite, finite_box
 from hipdet.core.resumable import fingerprint
 from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import SHIPPED, HipDetector
@@ -140,13 +140,16 @@ class FilmProposals:
         )
 
     def _load(self, cache: Journal) -> None:
-        for _, record in cache.records(skip_damaged=True):
+        for _, values in cache.records(skip_damaged=True):
+            record = Record(values, self._cache.name)
             try:
-                name, stamp = record["film"], record["file"]
+                name, stamp = record.text("film", longest=LONGEST_NAME), record.items("file")
+                boxes, scores = (record.items(key, most=MOST_BOXES) for key in ("boxes", "scores"))
+                labels, flags = record.texts("labels"), record.texts("flags")
                 known = name in self._films.candidates and tuple(stamp) == self._films.stamp(name)
-                proposal = Proposal(*(tuple(record[key]) for key in ("boxes", "scores", "labels", "flags")))
-                numbers = all(finite(edge) is not None for box in proposal.boxes for edge in box)
-            except (ValueError, KeyError, TypeError, RadiographError):
+            except HipdetError:
                 continue  # a cache: what can't be used is computed again
-            if known and numbers:
-                self._found[name] = proposal
+            numbers = all(map(finite_box, boxes)) and all(finite(score) is not None for score in scores)
+            alike = len(boxes) == len(scores) == len(labels) and {*labels} <= {*self._project.classes}
+            if known and numbers and alike:
+                self._found[name] = Proposal(tuple(map(tuple, boxes)), tuple(scores), tuple(labels), tuple(flags))
