@@ -43,10 +43,8 @@ class Project:
             )
         good = all(name and name.isprintable() for name in self.classes)  # half a character isn't printable either
         if not self.classes or not good or len(set(self.classes)) < len(self.classes):
-            names = " ".join(map(ascii, self.classes))
-            raise DatasetError(
-                f"--classes {names}: expected different names, none of them empty, of printable characters"
-            )
+            found = f"--classes {' '.join(self.classes)}"
+            raise DatasetError(f"{found}: expected different names, none of them empty, of printable characters")
 
 
 def is_reason(text: object) -> bool:

@@ -125,7 +125,7 @@ class LabelStore:
     """Reads the journal of `project.annotator` in `folder`, and writes ``<annotator>.json`` and ``.exclude.csv`` beside it.
 
     What the journal lacks, or has in an earlier revision, is read from ``<annotator>.json``: the journal may have been lost.
-    If it is lost while the store is open, it is written anew from memory.
+    If it is lost while the store is open, it is written again from memory.
 
     Args:
         folder: Folder of the labels.
@@ -221,7 +221,7 @@ class LabelStore:
         return list(new)
 
     def check(self) -> None:
-        """Write the journal anew if another program has deleted, replaced or changed it; if that fails, `fault` says why."""
+        """Write the journal again if another program has deleted, replaced or changed it; if that fails, `fault` says why."""
         with self._lock:
             self.fault = None
             if not self._journal.is_ours:

@@ -24,7 +24,8 @@ EXAMPLES = """examples:
   hipdet annotate films --model default                          the bundled model proposes, you accept or correct
   hipdet annotate chest --rois 3 --classes heart lung --free-shape
 
-Every change is on disk before the page says "saved".  Press ? on the page to see the keys.  Next: hipdet agree (with two
+Every change is in films/labels/NAME.journal before the page says "saved", and soon in NAME.json, which replaces a journal that
+is lost.  Press ? on the page to see the keys.  Exit status: 3 if files couldn't be written.  Next: hipdet agree (with two
 annotators), hipdet convert folder, hipdet split, hipdet train; see docs/guide/label.md.
 """
 SHOWN_NOTES = 20

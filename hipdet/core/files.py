@@ -179,7 +179,7 @@ REMEDY = "was the file edited? Remove the line, or restore the file"
 
 
 class JournalLost(StorageError):
-    """Another program has deleted, replaced or changed the file of a journal; :meth:`Journal.renew` writes it anew."""
+    """Another program has deleted, replaced or changed the file of a journal; :meth:`Journal.renew` writes it again."""
 
 
 class Journal:
@@ -307,7 +307,7 @@ class Journal:
             )
 
     def renew(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Write the file anew with `records`, after `JournalLost`; a file that has taken its place is kept beside it.
+        """Write the file again with `records`, after `JournalLost`; a file that has taken its place is kept beside it.
 
         Raises:
             StorageError: it can't be written; no record was stored.
@@ -328,7 +328,7 @@ class Journal:
             reason = error.strerror if isinstance(error, OSError) else error
             lost = "another program has deleted, replaced or changed the file"
             raise StorageError(
-                f"{self.path.name}: not stored: {lost}, and it can't be written anew: {reason}"
+                f"{self.path.name}: not stored: {lost}, and it can't be written again: {reason}"
             ) from error
         self._spoiled, self._kept = False, None
 

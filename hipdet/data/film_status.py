@@ -31,7 +31,7 @@ def left_out(image: Mapping[str, Any], unfinished: bool = False) -> str | None:
     Args:
         image: Image record; its `REMARKS` decide.
         unfinished: Use films that are incomplete or unchecked, as if the record had ``taken``.  Excluded films are never
-            used: their boxes aren't in the file.
+            used: their boxes are no annotations.
     """
     status, reason = image.get(STATUS), image.get(EXCLUDE)
     if reason or status == "excluded":

@@ -343,11 +343,11 @@ def test_labels_that_fit_no_film_are_left_out_and_reported(tmp_path):
     ("boxes", "note"),
     [
         ([(edge / 1000, 0, 20 + edge / 1000, 30) for edge in range(30_000)], "30000 boxes, expected at most 100"),
-        ([(50, 50, 70, 80), (45, 55, 75, 75)], "the same box is listed twice, expected each ROI once: delete one"),  # as squares
+        ([(50, 50, 70, 80), (45, 55, 75, 75)], "the same box is listed twice, expected each ROI once: delete one"),
     ],
 )
 def test_labels_that_no_journal_may_have_are_left_out(tmp_path, boxes, note):
-    """They would be stored, and the journal be refused at the next start."""
+    """They would be stored, and the journal be refused at the next start.  The two boxes are in the same square."""
     films_in(tmp_path / "films", 2)
     films = [
         Film("1.png", *SIZE, "", "", (Roi(tuple(HIPS[0]), "hip"),)),

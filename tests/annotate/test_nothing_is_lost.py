@@ -149,7 +149,7 @@ LOSSES = [deleted, folder_deleted, folder_moved, folder_replaced, replaced, empt
 
 
 @pytest.mark.parametrize("lose", LOSSES)
-def test_a_journal_that_is_lost_during_the_session_is_written_anew(folder, lose):
+def test_a_journal_that_is_lost_during_the_session_is_written_again(folder, lose):
     """A change is acknowledged only when the journal at its place has it, and all before it."""
     session = open_session(folder.parent, ALICE)
     page = PageClient(session)
@@ -195,7 +195,7 @@ def test_a_loss_is_noticed_at_the_end_too(folder, lose):
     again.close()
 
 
-def test_no_change_is_acknowledged_while_the_journal_cannot_be_written_anew(folder):
+def test_no_change_is_acknowledged_while_the_journal_cannot_be_written_again(folder):
     session = open_session(folder.parent, ALICE)
     page = PageClient(session)
     folder_deleted(folder)
@@ -203,7 +203,9 @@ def test_no_change_is_acknowledged_while_the_journal_cannot_be_written_anew(fold
     for _ in range(2):
         answer = page.post("3.png", state(HIPS, revision=1))
         assert answer.status_code == 507
-        assert "another program has deleted, replaced or changed the file, and it can't be" in answer.get_json()["error"]
+        assert (
+            "another program has deleted, replaced or changed the file, and it can't be" in answer.get_json()["error"]
+        )
     assert any("alice.journal: not stored" in fault for fault in page.get("/api/news").get_json()["faults"])
     assert session.store.entry("3.png").revision == 1
     folder.unlink()
@@ -347,7 +349,10 @@ def test_a_full_disk_gives_status_3_and_leaves_the_labels(folder, journal):
     before = {path.name: path.read_bytes() for path in folder.glob("alice*")}
     limit = resource.RLIMIT_FSIZE, (100, 100)
     status, said, complaints = annotate(folder.parent, preexec_fn=lambda: resource.setrlimit(*limit))
-    assert (status, "open http" in said) == (3, journal)  # with a journal, the page is served: changes may succeed later
+    assert (status, "open http" in said) == (
+        3,
+        journal,
+    )  # with a journal, the page is served: changes may succeed later
     expected = "alice.json is not up to date: File too large; the journal has every change; start" if journal else ""
     assert complaints.startswith(f"error: {expected}")
     assert complaints.count("\n") == 1

@@ -2,12 +2,14 @@
 
 import csv
 import json
+import os
 import signal
 import socket
+import sys
 
 import pytest
 
-from annotation_parts import HIPS, films_in, open_session, start_tool, state
+from annotation_parts import HIPS, film, films_in, open_session, start_tool, state
 from hipdet.annotate.film_state import Project
 from hipdet.core.files import write_json
 from hipdet.data.coco_file import Film, Roi, build_coco
@@ -97,8 +99,34 @@ def test_a_coco_file_that_cannot_be_written_is_reported_at_the_end(tmp_path):
     process, _ = start_tool(tmp_path / "films", "--annotator", "alice")
     process.send_signal(signal.SIGINT)
     _, complaints = process.communicate(timeout=120)
-    assert process.returncode == 2
+    assert process.returncode == 3
     assert complaints.startswith("error: alice.json is not up to date: ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+@pytest.mark.parametrize("locale", [{}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}])
+def test_odd_names_on_the_terminal(tmp_path, locale, monkeypatch):
+    """Names are UTF-8 in every locale; what could steer the terminal is escaped."""
+    films = films_in(tmp_path / "films", 1)
+    odd = films / os.fsdecode(b"\xff\x1b[31m\n.png")
+    for path in (odd, films / os.fsdecode("é.png".encode()), films / "a/x.png", films / "b/x.png"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(film())
+    label(films, "alice", **{"%FF%1B[31m%0A": state(HIPS), "é": state(HIPS)})
+    odd.write_bytes(film()[:900])
+    labels(tmp_path / "old.json", films=["\x9b31m/x.png"])  # of which there are two
+    for key, value in locale.items():
+        monkeypatch.setenv(key, value)
+    said = stop(start_tool(films, "--annotator", "alice", "--labels", tmp_path / "old.json")[0])
+    assert "2 done, 3 new" in said
+    assert "%FF%1B[31m%0A.png: can't be read: " in said
+    coco = json.loads((films / "labels/alice.json").read_text(encoding="utf-8"))
+    assert [image["file_name"] for image in coco["images"]] == ["%FF%1B[31m%0A.png", "é.png"]
+    told = run_tool(
+        "annotate", films, "--labels", tmp_path / "old.json", "--no-browser", "--port", "99999", cwd=tmp_path
+    )
+    assert r"\x9b31m/x.png: old.json: label fits 2 films" in told.stdout
+    assert not {"\x1b", "\x9b"} & {*said, *told.stdout, *told.stderr}
 
 
 def test_the_way_to_training(tmp_path):
