@@ -81,7 +81,12 @@ def write_csv(path: str | os.PathLike[str], rows: Iterable[Sequence[object]], li
     A text that a spreadsheet would take for a formula is guarded by an apostrophe, see :func:`unguarded`.
     """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator=line_end).writerows(map(guarded, row) for row in rows)
+        writer = csv.writer(file, lineterminator=line_end)
+        quoting = csv.writer(file, lineterminator=line_end, quoting=csv.QUOTE_ALL)
+        for row in rows:
+            cells = [guarded(cell) for cell in row]
+            odd = any(isinstance(cell, str) and "\r" in cell for cell in cells)  # not quoted before Python 3.13
+            (quoting if odd else writer).writerow(cells)
 
 
 _FORMULA = re.compile(r"[=+\-@\t\r]")  # how a formula begins, for some spreadsheet
@@ -127,7 +132,11 @@ def name_of(path: str) -> str:
     """
     if os.sep != "/":
         path = path.replace(os.sep, "/")
-    text = os.fsencode(path).decode("utf-8", "surrogateescape")
+    return escaped(os.fsencode(path).decode("utf-8", "surrogateescape"))
+
+
+def escaped(text: str) -> str:
+    """`text` as a name that :func:`name_of` gives."""
     drive = ":" if text[1:2] == ":" else ""  # as in C:, of which a:b.png would be a file without folder
     if not drive and not _ODD.search(text):
         return text

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import leads_out, name_of
+from hipdet.core.files import escaped, leads_out, name_of
 
 MAX_MEMBER = 1 << 30  # bytes; a 16-bit film of 20,000 px a side has 0.8e9
 _ZIP_ERRORS = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError)
@@ -109,7 +109,7 @@ def _members(path: Path, prefix: str, keep: NameRule) -> Iterator[StoredFile]:
         hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
         if name.endswith("/") or hidden or not all(keep(prefix + "/".join(parts[:n])) for n in range(1, len(parts))):
             continue
-        yield StoredFile(prefix + name, path, name)
+        yield StoredFile(prefix + escaped(name), path, name)
 
 
 @lru_cache(maxsize=16)

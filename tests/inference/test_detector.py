@@ -138,14 +138,29 @@ def test_cards_hold_numbers_of_rois_of_all_kinds(rois):
     assert (read, read.rois, read.counts) == (card, rois, RoiCounts.of(rois, ("a", "b")))
 
 
+def changed_card(**changes):
+    return json.dumps({**json.loads(CARD.to_text()), **changes})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (None, "without hipdet's metadata"),
-        ("{", "can't be read"),
-        ("[]", "can't be read"),
-        (CARD.to_text().replace('"side": 448', '"side": 0'), "metadata without classes or side"),
-        (CARD.to_text().replace('["hip"]', "[]"), "metadata without classes"),
+        ("{", "not JSON"),
+        ("[" * 10_000, "nested too deeply"),
+        ("[]", r"found \[\], expected an object: export the checkpoint again"),
+        ('{"side": NaN}', "NaN is not a number of JSON"),
+        (changed_card(side=0), "side is 0, expected a whole number from 32 to 4096"),
+        (changed_card(side=1), "side is 1, expected"),
+        (changed_card(side=448.5), "side is 448.5, expected"),
+        (changed_card(side=10**9), "side is 1000000000, expected"),
+        (changed_card(classes=[]), r"classes is \[\], expected names of classes"),
+        (changed_card(classes=["hip", "hip"]), "expected names of classes, each once"),
+        (changed_card(classes=[3]), "classes is .3., expected a list of texts"),
+        (changed_card(classes="hip"), "classes is 'hip', expected a list"),
+        (changed_card(config=None), "config is None, expected a text"),
+        (changed_card(about=[]), r"about is \[\], expected an object"),
+        (changed_card(limits=3), "limits: found 3, expected an object"),
         (CARD.to_text().replace('"rois": 2', '"rois": 0'), "number of ROIs 0, expected a number"),
         (CARD.to_text().replace('"rois": 2', '"rois": "2"'), "number of ROIs '2', expected a number"),
         (CARD.to_text().replace('"rois": 2', '"rois": [2, 1]'), r"number of ROIs \[2, 1\], expected a number"),
@@ -153,8 +168,8 @@ def test_cards_hold_numbers_of_rois_of_all_kinds(rois):
             CARD.to_text().replace('"rois": 2', '"rois": {"knee": 2}'),
             r"for \['knee'\], expected one for each of \['hip'\]",
         ),
-        (CARD.to_text().replace('"rois": 2', '"roi": 2'), "can't be read"),
-        (CARD.to_text().replace('"limits": null', '"limits": {"films": 1}'), "review limits can't be read"),
+        (CARD.to_text().replace('"rois": 2', '"roi": 2'), "no rois, expected a number of ROIs"),
+        (CARD.to_text().replace('"limits": null', '"limits": {"films": 1}'), "limits: no ranges, expected an object"),
     ],
 )
 def test_other_cards_are_refused(text, message):
@@ -280,7 +295,7 @@ def test_other_numbers_are_refused(rois, tmp_path):
 
 @pytest.mark.parametrize("rois", ["0", "null", "true", "[1]", '{"heart": 1}', '{"heart": 1, "lung": "2"}'])
 def test_a_damaged_card_is_refused_by_name(rois, tmp_path):
-    with pytest.raises(CheckpointError, match=r"m\.onnx: hipdet's metadata can't be read .*rois"):
+    with pytest.raises(CheckpointError, match=r"m\.onnx: hipdet's metadata: rois"):
         HipDetector(write_model(tmp_path / "m.onnx", rois))
 
 

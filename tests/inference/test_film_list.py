@@ -4,6 +4,7 @@ Films that are decoded at a fraction of their size have the same boxes.
 """
 
 import io
+import json
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -112,11 +113,51 @@ def test_films_of_a_coco_file(tmp_path):
     path.write_text('{"images": [{"id": 7, "file_name": "s/a.jpg"}], "categories": [{"id": 3, "name": "hip"}]}')
     listed = films_of_coco(path, tmp_path)
     assert (listed.ids, listed.categories, listed.films[0].path) == ([7], {"hip": 3}, tmp_path / "s/a.jpg")
-    path.write_text('{"images": []}')
-    with pytest.raises(DatasetError, match="not a COCO file with images and categories"):
-        films_of_coco(path, tmp_path)
     with pytest.raises(DatasetError, match=r"none\.json: can't be read"):
         films_of_coco(tmp_path / "none.json", tmp_path)
+
+
+HIPS = [{"id": 1, "name": "hip"}]
+
+
+def film_record(number, name):
+    return {"id": number, "file_name": name}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("null", "found None, expected an object"),
+        ('{"images": Infinity}', "Infinity is not a number of JSON"),
+        ('{"images": ' + "[" * 10_000 + "]" * 10_000 + "}", "nested too deeply"),
+        (dict(categories=HIPS), "no images, expected a list: give a COCO file"),
+        (dict(images=[], categories=HIPS), r"images is \[\], expected a film at least"),
+        (dict(images=None, categories=HIPS), "images is None, expected a list"),
+        (dict(images=[3], categories=HIPS), "images 1: found 3, expected an object"),
+        (dict(images=[film_record(7.9, "a.jpg")], categories=HIPS), r"images 1: id is 7\.9, expected a whole number"),
+        (dict(images=[film_record(1, None)], categories=HIPS), "images 1: file_name is None, expected a text"),
+        (dict(images=[film_record(1, "../a.jpg")], categories=HIPS), r"images 1: film '\.\./a\.jpg' leads out"),
+        (
+            dict(images=[film_record(7, "a.jpg"), film_record(7, "b.jpg")], categories=HIPS),
+            r"images 2: id is 7, expected one of its own, as 'a\.jpg' has this one",
+        ),
+        (
+            dict(images=[film_record(7, "s/a.jpg"), film_record(8, "./s//a.jpg")], categories=HIPS),
+            r"images 2: file_name is '\./s//a\.jpg', expected each film once",
+        ),
+        (dict(images=[film_record(1, "a.jpg")]), "no categories, expected a list"),
+        (dict(images=[film_record(1, "a.jpg")], categories=[{"id": 1}]), "categories 1: no name, expected a text"),
+        (
+            dict(images=[film_record(1, "a.jpg")], categories=[*HIPS, {"id": 1, "name": "knee"}]),
+            "categories 2: id is 1, expected one id for each name",
+        ),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_faulty_coco_files(content, message, tmp_path):
+    (tmp_path / "a.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(DatasetError, match=rf"a\.json: .*{message}"):
+        films_of_coco(tmp_path / "a.json", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../a.jpg", "/etc/a.jpg", "a/../../b.jpg", "C:/a.jpg", "..\\a.jpg", ""])
