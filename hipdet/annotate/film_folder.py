@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from numpy import uint8
@@ -14,8 +14,10 @@ from PIL import Image
 
 from hipdet.annotate.film_state import Stamp
 from hipdet.core.errors import DatasetError, RadiographError
+from hipdet.core.files import path_below
 from hipdet.data.candidates import Candidate
 from hipdet.data.match import find_films
+from hipdet.inference.film_list import PassedOver
 from hipdet.radiographs.grey import Size
 from hipdet.radiographs.read import read_header, read_radiograph
 
@@ -33,12 +35,28 @@ class Seen(NamedTuple):
 class FilmFolder:
     """The films below `root`, by name; any other name is refused.
 
+    Attributes:
+        candidates: The films.
+        passed: What is among them and isn't a film: crops that hipdet made, pipes and so on.
+        unreadable: Why films can't be read, as far as that is known.
+
     Raises:
         DatasetError: no folder, or no films.
     """
 
     def __init__(self, root: Path, source: str) -> None:
-        self.candidates: dict[str, Candidate] = {each.name: each for each in find_films(root, source)}
+        self.passed = PassedOver()
+        found = find_films(root, source)
+        folders = {str(folder) for each in found for folder in PurePosixPath(each.name).parents} - {"."}
+        crops = {name for name in sorted(folders) if self.passed.takes_folder(path_below(root, name), name)}
+        self.candidates: dict[str, Candidate] = {
+            each.name: each
+            for each in found
+            if crops.isdisjoint(map(str, PurePosixPath(each.name).parents))
+            and not self.passed.takes(each.file.path, each.name)
+        }
+        if not self.candidates:
+            raise DatasetError(f"{root}: no films ({'; '.join(self.passed.lines())}): check the path")
         self._seen: dict[str, Seen] = {}
         self._decoded: OrderedDict[tuple[str, Stamp], NDArray[uint8]] = OrderedDict()
         self._lock = threading.Lock()

@@ -24,8 +24,8 @@ EXAMPLES = """examples:
   hipdet annotate films --model default                          the bundled model proposes, you accept or correct
   hipdet annotate chest --rois 3 --classes heart lung --free-shape
 
-Every change is in films/labels/NAME.journal before the page says "saved", and soon in NAME.json, which replaces a journal that
-is lost.  Press ? on the page to see the keys.  Exit status: 3 if files couldn't be written.  Next: hipdet agree (with two
+Every change is in films/labels/NAME.journal before the page says "saved", and soon in NAME.json, from which a lost journal is
+restored.  Press ? on the page to see the keys.  Exit status: 3 if files couldn't be written.  Next: hipdet agree (with two
 annotators), hipdet convert folder, hipdet split, hipdet train; see docs/guide/label.md.
 """
 SHOWN_NOTES = 20
@@ -64,7 +64,7 @@ def open_session(args: argparse.Namespace) -> Session:
     old = read_old_labels(args.labels, films, project) if args.labels else None
     store = LabelStore(out, project, {name: each.patient for name, each in films.candidates.items()}, films)
     try:
-        for note in store.notes:
+        for note in [*films.passed.lines(), *store.notes]:
             print(printable(f"note: {note}"))
         if old:
             taken = store.take_over(old.states)

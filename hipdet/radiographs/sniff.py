@@ -62,6 +62,8 @@ def is_film(name: str, path: Path) -> bool:
     if is_picture or not _NO_SUFFIX.fullmatch(suffix):
         return is_picture
     try:
+        if not path.is_file():  # a pipe would wait forever
+            return False
         with path.open("rb") as file:
             return sniff_kind(file.read(HEAD)) is not None
     except OSError:

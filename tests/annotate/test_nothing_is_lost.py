@@ -2,19 +2,30 @@
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 
 import pytest
 
-from annotation_parts import HIPS, SIZE, PageClient, films_in, kill, open_session, start_tool, state, until
+from annotation_parts import (
+    HIPS,
+    SIZE,
+    PageClient,
+    films_in,
+    kill,
+    open_and_end,
+    open_session,
+    start_tool,
+    state,
+    until,
+)
 from hipdet.annotate.film_state import Project, parse_state
 from hipdet.annotate.labels import LabelStore
 from hipdet.core.errors import DatasetError
 from tool_runs import of_checkout
 
 ALICE = Project(annotator="alice")
+AS_ALICE = ("--annotator", "alice")
 BEYOND = [150.0, 40.0, 210.0, 100.0]
 LABELS = {
     "1.png": state([HIPS[0], BEYOND]),
@@ -238,32 +249,16 @@ def test_a_json_that_another_program_writes_during_the_session_is_kept(folder):
     assert "3.png" in (folder / "alice.json").read_text()
 
 
-def annotate(films, *arguments, **options):
-    """Run hipdet annotate until its page is ready, or it ends; returns its status, output and complaints."""
-    command = [sys.executable, "-m", "hipdet", "annotate", films, "--annotator", "alice", "--no-browser", *arguments]
-    process = subprocess.Popen(
-        list(map(str, command)), env=of_checkout(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
-    said = ""
-    for line in process.stdout:
-        said += line
-        if line.startswith("open http"):
-            process.send_signal(signal.SIGINT)
-    complaints = process.stderr.read()
-    process.communicate(timeout=120)
-    return process.returncode, said, complaints
-
-
 @pytest.mark.slow
 def test_own_labels_given_as_old_ones_are_not_emptied(folder):
     coco = folder / "alice.json"
-    assert annotate(folder.parent)[::2] == (0, "")
+    assert open_and_end(folder.parent, *AS_ALICE)[::2] == (0, "")
     before = json.loads(coco.read_text())
     assert (len(before["images"]), len(before["annotations"])) == (2, 2)
-    assert annotate(folder.parent, "--labels", coco)[::2] == (0, "")
+    assert open_and_end(folder.parent, *AS_ALICE, "--labels", coco)[::2] == (0, "")
     assert json.loads(coco.read_text()) == before
     (folder / "alice.journal").unlink()
-    status, said, complaints = annotate(folder.parent, "--labels", coco)
+    status, said, complaints = open_and_end(folder.parent, *AS_ALICE, "--labels", coco)
     assert (status, complaints) == (0, "")
     assert "labels of 3 films, which alice.journal lacks, were read; the file is kept as alice.json.before-" in said
     assert "labels of 0 films imported" in said
@@ -348,7 +343,7 @@ def test_a_full_disk_gives_status_3_and_leaves_the_labels(folder, journal):
         (folder / "alice.journal").unlink()
     before = {path.name: path.read_bytes() for path in folder.glob("alice*")}
     limit = resource.RLIMIT_FSIZE, (100, 100)
-    status, said, complaints = annotate(folder.parent, preexec_fn=lambda: resource.setrlimit(*limit))
+    status, said, complaints = open_and_end(folder.parent, *AS_ALICE, preexec_fn=lambda: resource.setrlimit(*limit))
     assert (status, "open http" in said) == (
         3,
         journal,

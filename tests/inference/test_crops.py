@@ -201,7 +201,9 @@ def test_the_memory_of_a_crop_is_bounded(tmp_path):
 def test_no_predictions(content, tmp_path):
     if content is not None:
         (tmp_path / "p.json").write_text(content)
-    with pytest.raises(DatasetError, match=r"p\.json: (not JSON|detection: found .., expected a list|can't be read|nested too)"):
+    with pytest.raises(
+        DatasetError, match=r"p\.json: (not JSON|detection: found .., expected a list|can't be read|nested too)"
+    ):
         crops_by_film(tmp_path / "p.json", CropSettings())
 
 

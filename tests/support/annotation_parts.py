@@ -115,6 +115,20 @@ def start_tool(folder, *arguments):
     raise AssertionError(said + process.stderr.read())
 
 
+def open_and_end(folder, *arguments, **options):
+    """Run hipdet annotate until its page can be opened, or it ends by itself; returns status, output and complaints."""
+    command = [sys.executable, "-m", "hipdet", "annotate", folder, "--no-browser", *arguments]
+    process = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=of_checkout(), **options
+    )
+    said = ""
+    for line in process.stdout:
+        said += line
+        if line.startswith("open http"):
+            process.send_signal(signal.SIGINT)
+    return process.wait(timeout=120), said, process.communicate()[1]
+
+
 def kill(process):
     """Kill the process, as a power cut would."""
     process.send_signal(signal.SIGKILL)
