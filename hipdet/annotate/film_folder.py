@@ -18,7 +18,7 @@ from hipdet.core.files import path_below
 from hipdet.data.candidates import Candidate
 from hipdet.data.match import find_films
 from hipdet.inference.film_list import PassedOver
-from hipdet.radiographs.grey import Size
+from hipdet.radiographs.grey import RadiographHeader, Size
 from hipdet.radiographs.read import read_header, read_radiograph
 
 KEPT = 3  # decoded films in memory: zooming in requests the same film again
@@ -84,6 +84,17 @@ class FilmFolder:
             raise RadiographError(f"can't be read: {error.strerror}", name) from error
         return stat.st_size, stat.st_mtime_ns
 
+    def header(self, name: str) -> RadiographHeader:
+        """Read the header of the film, and remember what the file has.
+
+        Raises:
+            RadiographError: it can't be read.
+        """
+        stamp = self.stamp(name)
+        header = read_header(self.path(name), name)
+        self._seen[name] = Seen(header.upright, stamp)
+        return header
+
     def look(self, name: str, known: Seen | None = None) -> Seen | None:
         """Look at the file, which may have been replaced, and return what it has; None if that can't be read.
 
@@ -92,7 +103,10 @@ class FilmFolder:
         try:
             stamp = self.stamp(name)
             seen = next((each for each in (known, self._seen.get(name)) if each and each.stamp == stamp), None)
-            self._seen[name] = seen or Seen(read_header(self.path(name), name).upright, stamp)
+            if seen:
+                self._seen[name] = seen
+            else:
+                self.header(name)
         except RadiographError as error:
             self.unreadable[name] = error.reason
             return None

@@ -8,10 +8,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from hipdet.annotate.film_folder import FilmFolder, Seen
 from hipdet.annotate.film_state import (
@@ -38,7 +41,6 @@ from hipdet.data.formats.reader import read_labels
 from hipdet.data.formats.record import FilmLabels
 from hipdet.data.match import FilmIndex, match_labels
 from hipdet.radiographs.grey import Size
-from hipdet.radiographs.read import read_header
 
 REST = 5.0  # pause after writing, in multiples of its duration, which is half a second for thousands of films
 LONGEST_REST = 5.0  # s
@@ -156,9 +158,8 @@ class LabelStore:
         except BaseException:
             self._journal.close()
             raise
-        for film, entry in self._entries.items():
-            if films and film in films.candidates and entry.size:
-                films.look(film, entry.stamp and Seen(entry.size, entry.stamp))
+        if films:
+            self._look_at(films)
         self.files = LabelFiles(coco, project, patients, self.entries)
         self.files.changed()
 
@@ -178,6 +179,18 @@ class LabelStore:
             lacking = f"labels of {len(later)} films, which {self._journal.path.name} lacks, were read"
             self.notes.append(f"{coco}: {lacking}; the file is kept as {set_aside(coco).name}")
             self._store(later)
+
+    def _look_at(self, films: FilmFolder) -> None:
+        """Find out which films were replaced; a film is read only if its file has changed, or its stamp isn't known."""
+        moved: dict[str, Entry] = {}
+        labelled = [(film, entry) for film, entry in self._entries.items() if film in films.candidates]
+        for film, entry in tqdm(labelled, "labelled films", unit="film", disable=None, leave=False):
+            seen = entry.size and films.look(film, entry.stamp and Seen(entry.size, entry.stamp))
+            if seen and seen.size == entry.size and seen.stamp != entry.stamp:
+                moved[film] = replace(entry, stamp=seen.stamp)
+        if moved:
+            with suppress(StorageError):  # the next start will be slower
+                self._store(moved)
 
     def entries(self) -> dict[str, Entry]:
         """The present entries of all films that have one."""
@@ -214,11 +227,19 @@ class LabelStore:
             StorageError: they couldn't be stored.
         """
         with self._lock:
-            new = {film: Entry(state, 1, size) for film, (state, size) in states.items() if film not in self._entries}
+            new = {
+                film: Entry(state, 1, size, self._stamp(film, size))
+                for film, (state, size) in states.items()
+                if film not in self._entries
+            }
             if new:
                 self._store(new)
         self.files.changed()
         return list(new)
+
+    def _stamp(self, film: str, size: Size) -> Stamp | None:
+        seen = self._films and self._films.seen(film)
+        return seen.stamp if seen and seen.size == size else None
 
     def check(self) -> None:
         """Write the journal again if another program has deleted, replaced or changed it; if that fails, `fault` says why."""
@@ -309,7 +330,7 @@ def _take(
     if len(first.boxes) > MOST_BOXES:
         raise DatasetError(f"{name}: {len(first.boxes)} boxes, expected at most {MOST_BOXES}")
     candidate = films.candidates[name]
-    header = read_header(candidate.file.path, name)
+    header = films.header(name)
     upright = upright_rois(first, header, candidate, rules)
     if upright.warning:
         old.notes.append(upright.warning)

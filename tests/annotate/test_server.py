@@ -17,6 +17,7 @@ from hipdet.annotate.film_state import Project
 from hipdet.annotate.labels import read_old_labels
 from hipdet.core.errors import DatasetError
 from hipdet.data.validate.check import Expected, validate
+from hipdet.radiographs.read import read_header
 
 
 @pytest.fixture
@@ -184,6 +185,23 @@ def test_a_film_of_the_same_size_is_not_replaced(tmp_path):
     session = replace(tmp_path, 200, 120, boxes=HIPS)
     assert session.film("1.png")["status"] == "done"
     session.close()
+
+
+def test_labelled_films_are_read_again_only_if_their_files_have_changed(tmp_path, monkeypatch):
+    replace(tmp_path, 200, 120, boxes=HIPS).close()
+    os.utime(tmp_path / "1.png", ns=(1, 1))  # as a copy of the folder would have
+    read = []
+
+    def header(*given):
+        read.append(given)
+        return read_header(*given)
+
+    monkeypatch.setattr("hipdet.annotate.film_folder.read_header", header)
+    for _ in range(3):
+        session = open_session(tmp_path)
+        assert session.film("1.png")["status"] == "done"
+        session.close()
+    assert len(read) == 1
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,8 @@ export function askConflict(film, theirs) {
 function ask(film, theirs) {
   const boxes = (state) => state.none && !state.exclude ? "no ROI" : `${state.boxes.length} box${state.boxes.length === 1 ? "" : "es"}${state.exclude ? `, excluded: ${state.exclude}` : ""}`;
   const dialog = $("conflict");
-  $("conflict-text").textContent = `${film.name}: saved there: ${boxes(theirs)}; here: ${boxes(film)}.`;
+  const replaced = String(film.size) !== String(theirs.size) ? ` Its file was replaced by a film of ${theirs.size?.join(" × ")} px.` : "";
+  $("conflict-text").textContent = `${film.name}: saved there: ${boxes(theirs)}; here: ${boxes(film)}.${replaced}`;
   return new Promise((resolve) => {
     const choose = (mine) => {
       dialog.onclose = null;
