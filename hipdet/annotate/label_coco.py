@@ -11,7 +11,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hipdet.annotate.film_state import DECIMALS, Entry, FilmState, Project, clip, is_square, parse_entry, squared
+from hipdet.annotate.film_state import (
+    DECIMALS,
+    LONGEST_NAME,
+    Entry,
+    FilmState,
+    Project,
+    clip,
+    is_square,
+    parse_entry,
+    squared,
+)
 from hipdet.core.annotations import UNKNOWN_PATIENTS, is_ignored
 from hipdet.core.errors import DatasetError
 from hipdet.core.records import Record, read_json, records
@@ -80,32 +90,39 @@ EXPECTED = "the labels of hipdet annotate"
 REMEDY = "correct or restore the file, use its --classes, or choose another --annotator"
 
 
-def read_label_coco(path: Path, project: Project) -> dict[str, Entry]:
+NO_ENTRY = Entry()
+
+
+def read_label_coco(path: Path, project: Project, known: Mapping[str, Entry] | None = None) -> dict[str, Entry]:
     """Read the entries of a file of :func:`build_label_coco`, also of one that was written before it held all of them.
 
     Annotations count more than ``drawn``: if they aren't what ``drawn`` gives, they were edited elsewhere.
+
+    Args:
+        path: File.
+        project: Its classes are those that a box may have.
+        known: Entries by film name; films are left out unless the file has a later revision.
 
     Raises:
         DatasetError: not such a file, or a record in it that isn't valid.
     """
     content = read_json(path, EXPECTED)
     try:
-        return _entries(Record.of(content, path), project)
+        return _entries(Record.of(content, path), project, known or {})
     except DatasetError as error:
         raise DatasetError(f"{error}: {REMEDY}") from error
 
 
-def _entries(coco: Record, project: Project) -> dict[str, Entry]:
-    labels = {each.whole("id"): each.text("name") for each in coco.records("categories")}
-    boxes: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for each in coco.records("annotations"):
-        x, y, width, height = each.box("bbox")
-        if not is_ignored(each.values):
-            label = labels.get(each.whole("category_id"))
-            boxes[each.whole("image_id")].append({"box": [x, y, x + width, y + height], "label": label})
-    found = [_entry(each, boxes[each.whole("id")], project) for each in coco.records("images")]
+def _entries(coco: Record, project: Project, known: Mapping[str, Entry]) -> dict[str, Entry]:
+    def is_later(record: Record, key: str) -> bool:
+        film = record.text(key, longest=LONGEST_NAME)
+        return bool(record.whole("revision", 0, default=1) > known.get(film, NO_ENTRY).revision)
+
+    images = [each for each in coco.records("images") if is_later(each, "file_name")]
     others = records(coco.values.get(UNLABELLED, []), f"{coco.where}: {UNLABELLED}")
-    found += [parse_entry(each, project) for each in others]
+    boxes = _annotated(coco) if images else {}
+    found = [_entry(each, boxes.get(each.whole("id"), []), project) for each in images]
+    found += [parse_entry(each, project) for each in others if is_later(each, "film")]
     entries = dict(found)
     if len(entries) < len(found):
         twice = Counter(film for film, _ in found).most_common(1)[0][0]
@@ -113,14 +130,24 @@ def _entries(coco: Record, project: Project) -> dict[str, Entry]:
     return entries
 
 
+def _annotated(coco: Record) -> dict[int, list[dict[str, Any]]]:
+    """Boxes by image id, as in the record of an entry; ignored ones are left out."""
+    labels = {each.whole("id"): each.text("name") for each in coco.records("categories")}
+    boxes: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for each in coco.records("annotations"):
+        x, y, width, height = each.box("bbox")
+        if not is_ignored(each.values):
+            label = labels.get(each.whole("category_id"))
+            boxes[each.whole("image_id")].append({"box": [x, y, x + width, y + height], "label": label})
+    return boxes
+
+
 def _entry(image: Record, annotated: list[dict[str, Any]], project: Project) -> tuple[str, Entry]:
     """The entry of an image record with its annotations."""
     values, size = image.values, (image.whole("width", 1), image.whole("height", 1))
     status = image.text(STATUS, UNCHECKED)  # another tool's labels
     exclude = values.get(EXCLUDE) or ("other" if status == "excluded" else None)
-    if (
-        "revision" not in values and not project.free_shape
-    ):  # an older file has squares as the edge of the film cuts them
+    if "revision" not in values and not project.free_shape:  # an older file: the edge of the film cuts squares
         annotated = [{**each, "box": _whole(each["box"], size)} for each in annotated]
 
     def parse(boxes: Any) -> tuple[str, Entry]:

@@ -168,13 +168,12 @@ class LabelStore:
         if not coco.is_file():
             return
         try:
-            found = read_label_coco(coco, self.project)
+            later = read_label_coco(coco, self.project, self._entries)
         except DatasetError as error:
             if not self._entries:
                 raise
             self.notes.append(f"{error}; the journal's labels are used, and the file is kept as {set_aside(coco).name}")
             return
-        later = {film: entry for film, entry in found.items() if entry.revision > self.entry(film).revision}
         if later:
             lacking = f"labels of {len(later)} films, which {self._journal.path.name} lacks, were read"
             self.notes.append(f"{coco}: {lacking}; the file is kept as {set_aside(coco).name}")

@@ -161,11 +161,11 @@ def test_a_file_of_another_tool_is_read_as_unchecked(path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda coco: coco.clear(), "no categories, expected a list"),
+        (lambda coco: coco.clear(), "no images, expected a list"),
         (lambda coco: coco.update(images={}), "images is {}, expected a list"),
         (lambda coco: coco["images"].append(3), "images 4: found 3, expected an object"),
         (lambda coco: coco["images"][0].update(width=10**9), "images 1: size is [1000000000, 120], expected"),
-        (lambda coco: coco["images"][0].update(file_name=None), "images 1: film is None, expected a text"),
+        (lambda coco: coco["images"][0].update(file_name=None), "images 1: file_name is None, expected a text"),
         (lambda coco: coco["images"][0].update(status=[]), "images 1: status is [], expected a text"),
         (lambda coco: coco["images"][0].update(checked="yes"), "images 1: unsure, checked and none are [False, 'yes'"),
         (lambda coco: coco["images"][0].update(drawn=7), "images 1: boxes is 7, expected a list of at most 100"),
