@@ -135,6 +135,7 @@ class FilmFolder:
             key = name, self.stamp(name)
             with self._lock:
                 if key in self._decoded:
+                    self.unreadable.pop(name, None)
                     self._decoded.move_to_end(key)
                     return self._decoded[key]
             pixels = read_radiograph(self.path(name), name)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -224,6 +225,21 @@ def test_no_change_is_acknowledged_while_the_journal_cannot_be_written_again(fol
     until(lambda: page.get("/api/news").get_json()["faults"] == [])
     assert len((folder / "alice.journal").read_text().splitlines()) == 3
     session.close()
+
+
+@pytest.mark.slow
+def test_a_journal_that_cannot_be_written_at_the_end_gives_status_3(folder):
+    process, _ = start_tool(folder.parent, *AS_ALICE)
+    folder_moved(folder)
+    folder_deleted(folder)
+    folder.write_text("a file in its place")
+    process.send_signal(signal.SIGINT)
+    _, complaints = process.communicate(timeout=120)
+    assert process.returncode == 3
+    assert complaints.startswith(
+        "error: alice.journal: not stored: another program has deleted, replaced or changed the"
+    )
+    assert complaints.count("\n") == 1
 
 
 def test_a_journal_that_another_session_has_begun_is_left_to_it(folder):

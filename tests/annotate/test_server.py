@@ -187,6 +187,18 @@ def test_a_film_of_the_same_size_is_not_replaced(tmp_path):
     session.close()
 
 
+def test_a_film_that_was_missing_for_a_while_is_readable_again(page, session):
+    path = session.films.path("1.png")
+    assert page.get("/api/picture?name=1.png").status_code == 200
+    path.rename(path.with_name("away"))
+    assert page.get("/api/picture?name=1.png").status_code == 422
+    assert page.get("/api/film?name=1.png").get_json()["size"] == [200, 120]  # as it was last seen
+    assert page.post("1.png", state(HIPS, size=[200, 120])).status_code == 200
+    path.with_name("away").rename(path)
+    assert page.get("/api/picture?name=1.png").status_code == 200
+    assert page.get("/api/news").get_json()["unreadable"] == {}
+
+
 def test_labelled_films_are_read_again_only_if_their_files_have_changed(tmp_path, monkeypatch):
     replace(tmp_path, 200, 120, boxes=HIPS).close()
     os.utime(tmp_path / "1.png", ns=(1, 1))  # as a copy of the folder would have

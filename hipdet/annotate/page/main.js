@@ -94,7 +94,9 @@ function sharpen() {
     const picture = name && view.size && (await shelf.picture(name).catch(() => null));
     if (!picture || current !== name || picture.side >= Math.max(...picture.size) || view.wantedSide <= picture.side * 1.2) return;
     const whole = await shelf.whole(name).catch(() => null);
-    if (whole && current === name) view.show(whole, true);
+    if (!whole || current !== name) return;
+    if (String(whole.size) === String(view.size)) view.show(whole, true);
+    else go(name); // it was replaced
   }, 150);
 }
 
