@@ -73,6 +73,8 @@ def is_film(name: str, path: Path) -> bool:
     if special_kind(path):
         return False
     try:
+        if not path.is_file():  # a pipe would wait forever
+            return False
         with path.open("rb") as file:
             return sniff_kind(file.read(HEAD)) is not None
     except OSError:
