@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 from hipdet.version import __version__
 
 if TYPE_CHECKING:
-    from hipdet.inference.detector import HipDetector
-    from hipdet.inference.detector import HipDetector as RoiDetector
+    from hipdet.inference.detector import HipDetector, RoiDetector
 
 __all__ = ["HipDetector", "RoiDetector", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     if name in ("HipDetector", "RoiDetector"):  # on demand: `import hipdet` stays light
-        from hipdet.inference.detector import HipDetector
+        from hipdet.inference import detector
 
-        return HipDetector
+        return getattr(detector, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

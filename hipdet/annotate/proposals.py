@@ -31,12 +31,14 @@ class Proposal:
         scores: One per box.
         labels: One per box, of the project's classes.
         flags: Why an annotator should look closely.
+        candidates: Whether each box scores less than the model's limit; empty if none does.
     """
 
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     scores: tuple[float, ...] = ()
     labels: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    candidates: tuple[bool, ...] = ()
 
     def doubt(self, rois: int | None) -> float:
         """How doubtful it is: 1 minus the lowest score, plus 2 with flags or a number of boxes other than `rois`."""
@@ -53,14 +55,19 @@ def load_detector(model: str, project: Project) -> Detect:
     Raises:
         CheckpointError: no such model, or one that can't be read.
     """
-    detector = HipDetector(None if model == DEFAULT else model)
+    detector = HipDetector(None if model == DEFAULT else model)  # candidates are proposed, too, and shown as such
     classes = detector.model.card.classes
     if len(classes) == 1:
         if project.rois is not None and len(project.classes) == 1:
             detector.rois = RoiCounts.of(project.rois, classes)
         return detector
     return lambda films: (
-        replace(film, rois=tuple(roi for roi in film.rois if roi.label in project.classes)) for film in detector(films)
+        replace(
+            film,
+            rois=tuple(roi for roi in film.rois if roi.label in project.classes),
+            candidates=tuple(roi for roi in film.candidates if roi.label in project.classes),
+        )
+        for film in detector(films)
     )
 
 
@@ -128,7 +135,7 @@ class FilmProposals:
             return Proposal(flags=(str(film.error or "can't be read"),))
         classes = self._project.classes
         only = classes[0] if len(classes) == 1 else None  # with one class, the model's own label doesn't matter
-        rois = [roi for roi in film.rois if only or roi.label in classes]
+        rois = [roi for roi in (*film.rois, *film.candidates) if only or roi.label in classes]
         boxes = [tuple(round(float(edge), 2) for edge in roi.box) for roi in rois]
         if not self._project.free_shape:
             boxes = [box if is_square(box) else squared(box, seen.size) for box in boxes]  # type: ignore[arg-type]
@@ -137,6 +144,7 @@ class FilmProposals:
             tuple(round(float(roi.score), 4) for roi in rois),
             tuple(only or roi.label for roi in rois),
             tuple(map(str, film.flags)),
+            tuple(roi.candidate for roi in rois) if film.candidates else (),
         )
 
     def _load(self, cache: Journal) -> None:
@@ -146,10 +154,13 @@ class FilmProposals:
                 name, stamp = record.text("film", longest=LONGEST_NAME), record.items("file")
                 boxes, scores = (record.items(key, most=MOST_BOXES) for key in ("boxes", "scores"))
                 labels, flags = record.texts("labels"), record.texts("flags")
+                candidates = record.items("candidates", [])
                 known = name in self._films.candidates and tuple(stamp) == self._films.stamp(name)
             except HipdetError:
                 continue  # a cache: what can't be used is computed again
             numbers = all(map(finite_box, boxes)) and all(finite(score) is not None for score in scores)
             alike = len(boxes) == len(scores) == len(labels) and {*labels} <= {*self._project.classes}
-            if known and numbers and alike:
-                self._found[name] = Proposal(tuple(map(tuple, boxes)), tuple(scores), tuple(labels), tuple(flags))
+            marks = len(candidates) in (0, len(boxes)) and all(isinstance(each, bool) for each in candidates)
+            if known and numbers and alike and marks:
+                parts = map(tuple, (map(tuple, boxes), scores, labels, flags, candidates))
+                self._found[name] = Proposal(*parts)

@@ -59,6 +59,11 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     add("--size", type=int, metavar="PX", help="longer side of every crop in pixels (default: the film's resolution)")
     add("--depth", type=int, choices=(8, 16), default=8, help="bits per pixel")
+    add(
+        "--candidates",
+        action="store_true",
+        help="crop candidates, too: detections that score less than the model's limit",
+    )
     add("--as-stored", action="store_true", help="don't rotate or invert crops of rotated or inverted films")
     return parser.parse_args(argv)
 
@@ -94,7 +99,7 @@ def _explain_no_rois(predictions: Path) -> None:
             raise DatasetError(
                 f"{predictions}: hipdet predict could read no film (by films.json): review.csv beside it says why"
             )
-    why = "review.csv beside it has the films without ROIs, and those not read"
+    why = "review.csv beside it has the films without ROIs, and those not read; --candidates crops what may be one"
     print(printable(f"{predictions}: no ROI, so no crop: {why}"))
 
 
@@ -111,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write the crops and their table."""
     args = _parse_arguments(argv)
     settings = build_crop_settings(args)
-    films = crops_by_film(args.predictions, settings)
+    films = crops_by_film(args.predictions, settings, args.candidates)
     manifest = args.out / MANIFEST
     if not films:
         _explain_no_rois(args.predictions)

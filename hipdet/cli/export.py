@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from hipdet.cli.main import command_parser
+from hipdet.cli.main import command_parser, printable
 from hipdet.core.classes import RoiCounts
 from hipdet.core.configs import coco_file
 from hipdet.core.errors import ConfigError
@@ -86,8 +86,9 @@ EXAMPLES = """examples:
   hipdet export CONFIG WEIGHTS --films data/knees --rois knee=1-2       compare on your own films
   hipdet export CONFIG WEIGHTS --about data='FracAtlas, CC BY 4.0' limits='adults; not for diagnosis'
 
---calibrate computes the limits of the review from detections on films that the model wasn't trained on.  They are stored in
-the ONNX file, and in WEIGHTS.review.json for hipdet predict --config --weights.
+--calibrate computes the limits of the review from detections on films that the model wasn't trained on, and from which score
+a detection is an ROI; for that, let the films include such that have none.  They are stored in the ONNX file, and in
+WEIGHTS.review.json for hipdet predict --config --weights.
 """
 
 
@@ -105,7 +106,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--share", type=float, default=SHARE, help="share of their ROIs beyond each limit")
     add(
         "--rois", nargs="+", metavar="N",
-        help="ROIs expected on a film: 2, or heart=1 lung=1-2 (default: those of the config's RoiMetric)",
+        help="ROIs that a film may have: 1-2, or heart=1 lung=1-2 (default: those of the config's RoiMetric)",
     )  # fmt: skip
     add("--about", nargs="+", default=[], metavar="KEY=TEXT", help="texts for the metadata of the file")
     add(
@@ -133,7 +134,7 @@ def build_card(model: TorchModel, args: argparse.Namespace) -> ModelCard:
     card = replace(model.card, config=args.name or model.card.config, about={**model.card.about, **about}, rois=rois)
     if args.calibrate:
         films = validation_films(args.calibrate, coco_file(args.ann, args.data_root), args.data_root, card.classes)
-        card = replace(card, limits=build_limits(films, args.share))
+        card = replace(card, limits=build_limits(films, args.share, card.classes))
     return card
 
 
@@ -152,5 +153,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.calibrate and card.limits:
         write_json(args.weights.with_suffix(LIMITS_SUFFIX), card.limits.to_json())
         print(f"review limits from {card.limits.films} films: in it, and in {args.weights.with_suffix(LIMITS_SUFFIX)}")
+        for name, each in card.limits.presence.items():
+            print(printable(f"{name}: {each.words()}"))
     elif card.limits is None:
         print("no review limits: only the number of ROIs is reviewed (--calibrate adds limits)")

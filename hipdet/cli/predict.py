@@ -13,7 +13,7 @@ from hipdet.cli.main import USER_ERROR, command_parser, printable
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.inference.detections import FilmRois
-from hipdet.inference.detector import HipDetector
+from hipdet.inference.detector import HipDetector, RoiDetector
 from hipdet.inference.film_list import FilmList, films_at, films_of_coco
 from hipdet.inference.onnx_model import PRECISIONS
 from hipdet.inference.results import FilmJournal, write_films, write_predictions
@@ -32,7 +32,9 @@ EXAMPLES = """examples:
 
 Writes to --out: predictions.json (COCO results, with names, sides and flags), predictions.csv (a row per ROI), review.csv
 (films to review, worst first), films.json (the films as a COCO file; not with --ann).  If interrupted, run it again: it
-continues.  Names of films are UTF-8; other bytes, control characters and backslashes in a name become percent escapes.
+continues.  Detections that score less than the model's limit are candidates; if you know that each film has two hips, --rois
+hip=2 gives the best two whatever they score.
+Names of films are UTF-8; other bytes, control characters and backslashes in a name become percent escapes.
 Folders with a manifest.csv of hipdet crop are passed over.  Exit status: 0; 1 if some films can't be read; 2 if none can; 3
 if the disk is full or the folder read-only.  Not for diagnosis.
 """
@@ -43,14 +45,22 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_parser("predict", __doc__, EXAMPLES)
     add = parser.add_argument
     add("films", nargs="*", metavar="FILM", help="films, folders (with all subfolders), or patterns in quotes")
-    add("--model", type=Path, metavar="FILE", help="ONNX file of hipdet export (default: the bundled model)")
+    add(
+        "--model", type=Path, metavar="FILE",
+        help="ONNX file of hipdet export, or folder of hipdet fit (default: the bundled model)",
+    )  # fmt: skip
     add("--config", type=Path, metavar="CONFIG", help="config of --weights")
     add("--weights", type=Path, metavar="FILE", help="checkpoint (.pth or .safetensors); needs hipdet[mm]")
     add("--device", default="cpu", help="device for --weights, such as cuda:0")
     add("--ann", type=Path, metavar="ANN.json", help="COCO file that lists the films")
     add("--data-root", type=Path, metavar="FOLDER", help="folder that film names of --ann start from")
     add("--out", type=Path, default=Path("predictions"), metavar="FOLDER", help="output folder")
-    add("--rois", nargs="+", metavar="N", help="ROIs expected on a film: 2, 1-2, or heart=1 (default: the model's)")
+    add(
+        "--rois",
+        nargs="+",
+        metavar="N",
+        help="ROIs that a film may have: 1-2, or heart=1-2 (default: the model's); 2: each film has two",
+    )
     add("--as-stored", action="store_true", help="don't search for rotated and inverted films")
     add("--whole-films", action="store_true", help="decode JPEG films at full size: exact, but slower")
     add("--threads", type=int, metavar="N", help="threads of an ONNX model (default: the runtime's own choice)")
@@ -75,7 +85,7 @@ def _counts_and_films(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return counts, list(words[len(counts) :])
 
 
-def open_detector(args: argparse.Namespace) -> HipDetector:
+def open_detector(args: argparse.Namespace) -> RoiDetector:
     """The detector that the arguments name.
 
     Raises:
@@ -97,7 +107,7 @@ def open_detector(args: argparse.Namespace) -> HipDetector:
         progress=True,
     )
     if args.rois:
-        detector.rois = RoiCounts.from_words(args.rois, detector.model.card.classes)
+        detector.rois, detector.stated = RoiCounts.from_words(args.rois, detector.model.card.classes), True
     return detector
 
 
@@ -117,7 +127,7 @@ def list_films(args: argparse.Namespace) -> FilmList:
     return films_of_coco(args.ann, args.data_root)
 
 
-def predict(detector: HipDetector, todo: FilmList, out: Path, journal: FilmJournal) -> tuple[int, list[FilmRois]]:
+def predict(detector: RoiDetector, todo: FilmList, out: Path, journal: FilmJournal) -> tuple[int, list[FilmRois]]:
     """Predict films that aren't in the journal, then write all; returns their number, and the unreadable films.
 
     Raises:

@@ -22,6 +22,11 @@ def as_crowd(annotation: Mapping[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in annotation.items() if key != "ignore"}, "iscrowd": 1}
 
 
+def is_absence_known(image: Mapping[str, Any]) -> bool:
+    """Whether the film of an image record is known to have no other ROIs than its labels; ``absent`` says so if it isn't."""
+    return image.get("absent") != UNKNOWN
+
+
 # key of the mark: in the ``info`` of a COCO file, and in the image records of a file that was merged from several
 PATIENTS = "patients"
 UNKNOWN, GUESSED = "unknown", "guessed"  # a patient is a single film; a group of films that may be of one patient

@@ -149,7 +149,13 @@ class Detections:
         """The `count` highest scores, best first; equal scores are sorted by their boxes, regardless of the input order."""
         return self.at(np.lexsort((*self.boxes.T[::-1], self.labels, -self.scores))[:count])
 
-    def best(self: D, counts: RoiCounts, least_score: float = 0.0) -> D:
-        """The detections that score `least_score` or more, best first, and at most as many as `counts` allows."""
-        enough = np.flatnonzero(self.scores >= least_score)
-        return self.at(enough[counts.best(self.scores[enough], self.labels[enough])])
+    def best(self: D, counts: RoiCounts, least_score: ArrayLike = 0.0) -> D:
+        """The best detections, best first and at most as many as `counts` allows; of them those that `reaching` selects."""
+        best = self.at(counts.best(self.scores, self.labels))
+        return best.at(best.reaching(least_score))
+
+    def reaching(self, least_score: ArrayLike) -> NDArray[np.bool_]:
+        """Which detections ``[N]`` score `least_score` or more: one for all classes, or one for each ``[C]``."""
+        least = np.asarray(least_score, dtype=np.float64)
+        reached: NDArray[np.bool_] = self.scores >= (least[self.labels] if least.ndim else least)
+        return reached

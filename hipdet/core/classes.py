@@ -82,6 +82,19 @@ class RoiCounts:
         """The most ROIs that a film has, of all classes together."""
         return sum(most for _, most in self.ranges)
 
+    @property
+    def paired(self) -> frozenset[int]:
+        """Indices of the classes that come in pairs, left and right: two of a class, or two classes named so."""
+        named = {self.classes.index(name) for pair in sided_pairs(self.classes) for name in pair}
+        if self.together and len(self.classes) > 1:  # how many of them are of one class isn't known
+            return frozenset(range(len(self.classes)) if self.most >= 2 else named)
+        return frozenset(named.union(label for label, (_, most) in enumerate(self.ranges) if most == 2))
+
+    @property
+    def fixed(self) -> NDArray[np.bool_]:
+        """For each class ``[C]`` whether all films have the same number of ROIs of it."""
+        return np.array([least == most for least, most in self.ranges] * (len(self.classes) if self.together else 1))
+
     def best(self, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Indices of the highest scores, best first, as many as a film may have of each class.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hipdet.core.boxes import ON_IGNORED, Boxes, Detections, as_boxes, iou_matrix, share_matrix
 from hipdet.core.classes import RoiCounts
@@ -24,23 +24,37 @@ class RoiResult:
     detection: int  # index into the top detections, or UNMATCHED
     oracle_iou: float
     oracle_score: float
+    best_iou: float  # with any of the top detections of its class, even if another ROI is matched with it
+    label: int  # its class index
 
 
 @dataclass(frozen=True)
 class FilmResult:
     """The ROIs of one film in the order of the ground truth, and the top detections that they were matched with.
 
-    `ignored` holds the indices of top detections that are neither a hit nor extra, because they lie on an ignored box.
+    `ignored` holds the indices of top detections that are neither a hit nor extra, because they lie on an ignored box;
+    `absence_known` says whether the film has no other ROIs than the labelled ones.
     """
 
     rois: tuple[RoiResult, ...]
     top: Detections
     ignored: frozenset[int] = frozenset()
+    absence_known: bool = True
 
     @property
     def extra(self) -> int:
         """Number of top detections that hit no ROI at IoU 0.5, without those on an ignored box."""
         return len(self.top.scores) - len(self.ignored) - sum(roi.iou >= HIT for roi in self.rois)
+
+    def false_rois(self, least_score: ArrayLike = 0.0) -> int:
+        """Number of top detections that are neither a hit nor on an ignored box, and score enough to be taken for an ROI.
+
+        `least_score` is one for all classes, or one for each ``[C]``.
+        """
+        others = self.top.reaching(least_score)
+        others[[roi.detection for roi in self.rois if roi.iou >= HIT]] = False
+        others[list(self.ignored)] = False
+        return int(others.sum())
 
     @property
     def missed(self) -> int:
@@ -105,6 +119,8 @@ def evaluate_film(
                 detection=int(d),
                 oracle_iou=float(oracle[g, best]) if best != UNMATCHED else 0.0,
                 oracle_score=float(every.scores[best]) if best != UNMATCHED else 0.0,
+                best_iou=float(iou[g].max(initial=0.0)),
+                label=int(labels[g]),
             )
         )
     hits = {roi.detection for roi in rois if roi.iou >= HIT}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hipdet.core.annotations import Group
-from hipdet.evaluation.matching import FilmResult
+from hipdet.evaluation.matching import HIT, FilmResult
 
 RESAMPLES = 2000
 Interval = tuple[float, float]
@@ -57,6 +57,38 @@ def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
         "missed_per_image": float(np.mean([film.missed for film in films])),
         **{f"oracle_{name}": oracle[name] for name in ("avg_iou", "min_iou", "avg_conf", "acc50")},
     }
+
+
+def presence_metrics(
+    films: Sequence[FilmResult], classes: Sequence[str] = (), least_score: ArrayLike = 0.0
+) -> dict[str, float]:
+    """Whether the ROIs of `films` are given as such, and nothing else; the top detections are as many as a film may have.
+
+    Args:
+        films: Films with their ROIs and top detections.
+        classes: Names of several classes, for ``recall/<class>``.
+        least_score: Score from which a detection is an ROI, for all classes or for each ``[C]``; below it, it is a candidate.
+
+    Returns:
+        ``recall``, the share of labels with an ROI of IoU 0.5 matched one to one; ``label_iou``, the mean over labels of the
+        IoU with the best ROI or candidate of their class; ``false_per_film``, ROIs that hit no label and lie on no ignored
+        box, on each film whose other ROIs are known to be absent.  Without labels, or such films, the metric is left out.
+    """
+    least = np.asarray(least_score, dtype=np.float64)
+    rois = [roi for film in films for roi in film.rois]
+    labels = np.array([roi.label for roi in rois], dtype=np.int64)
+    limits = least[labels] if least.ndim else least
+    given = np.array([roi.iou for roi in rois]) >= HIT
+    given &= np.array([roi.score for roi in rois]) >= limits
+    metrics = {}
+    if rois:
+        metrics = dict(recall=float(given.mean()), label_iou=float(np.mean([roi.best_iou for roi in rois])))
+        metrics.update(
+            (f"recall/{classes[each]}", float(given[labels == each].mean())) for each in np.unique(labels) if classes
+        )
+    if known := [film for film in films if film.absence_known]:
+        metrics["false_per_film"] = float(np.mean([film.false_rois(least) for film in known]))
+    return metrics
 
 
 def bootstrap_intervals(iou: ArrayLike, units: ArrayLike, seed: int = 0) -> dict[str, Interval]:

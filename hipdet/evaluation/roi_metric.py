@@ -6,10 +6,12 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hipdet import mmcv_lite
 
@@ -22,13 +24,14 @@ from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_text
 from mmengine.logging import MMLogger
 
-from hipdet.core.annotations import is_ignored
+from hipdet.core.annotations import is_absence_known, is_ignored
 from hipdet.core.boxes import Detections, as_boxes, xywh_to_xyxy
 from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.configs import in_place
-from hipdet.core.errors import DatasetError
+from hipdet.core.errors import ConfigError, DatasetError
+from hipdet.core.records import finite
 from hipdet.evaluation.matching import FilmResult, Labelled, evaluate_film
-from hipdet.evaluation.metrics import summarize
+from hipdet.evaluation.metrics import presence_metrics, summarize
 from hipdet.evaluation.report import extra_rows, roi_rows, write_roi_table
 
 OTHER_FILE = (
@@ -55,16 +58,19 @@ class RoiMetric(BaseMetric):
     The ground truth is taken from the annotation file by image id, because the pipeline may have resized the samples' boxes.
     An annotation with ``iscrowd`` or ``ignore`` is not an ROI, and a detection on it is neither a hit nor extra, see
     `evaluate_film`.  The metrics don't depend on the order of films, the batch size or the number of ranks.  If there are
-    several classes, each also has ``avg_iou/<class>`` and ``acc50/<class>``.
+    several classes, each also has ``avg_iou/<class>``, ``acc50/<class>`` and ``recall/<class>``.  Films with ``absent``:
+    ``unknown`` don't count in ``false_per_film``, as they may have ROIs without a label.
 
     Args:
         ann_file: COCO annotation file of the evaluated films, found by :func:`hipdet.core.configs.in_place`.
         rois_per_image: Number of detections taken per image by score (two hips), or per class by name, such as
             ``dict(heart=1, lung=2)``; of a range, such as ``lung=[1, 2]``, the larger number is used.
+        least_score: Score from which a detection is an ROI in ``recall`` and ``false_per_film``, for all classes or for each
+            by name: that of the model's review limits.  The other metrics take the best detections whatever they score.
         outfile_prefix: Where to write ``<prefix>.roi.json`` and ``<prefix>.roi.csv``, one row per ROI, worst first.
 
     Raises:
-        ConfigError: `rois_per_image` has an invalid number or an unknown class.
+        ConfigError: `rois_per_image` or `least_score` has an invalid number or an unknown class.
         DatasetError: `ann_file` has no entry for a film, another film under its id, or no ground truth at all.
     """
 
@@ -74,6 +80,7 @@ class RoiMetric(BaseMetric):
         self,
         ann_file: str,
         rois_per_image: Counts = 2,
+        least_score: float | Mapping[str, float] = 0.0,
         outfile_prefix: str | None = None,
         backend_args: dict | None = None,
         collect_device: str = "cpu",
@@ -83,6 +90,8 @@ class RoiMetric(BaseMetric):
         self.ann_file = ann_file = in_place(ann_file)
         self.rois_per_image = rois_per_image
         self._wanted(list(rois_per_image) if isinstance(rois_per_image, Mapping) else [])  # raises before the test
+        self.least_score = least_score
+        self._least(list(least_score) if isinstance(least_score, Mapping) else ["roi"])
         self.outfile_prefix = outfile_prefix
         self.coco = json.loads(get_text(ann_file, backend_args=backend_args))
         self._images = {image["id"]: image for image in self.coco["images"]}
@@ -104,13 +113,16 @@ class RoiMetric(BaseMetric):
         truth, ignored, wanted = self._labelled(False), self._labelled(True), self._wanted(self._classes())
         films: dict[int, FilmResult] = {}
         for image_id, detections in sorted(dict(results).items()):
-            films[image_id] = evaluate_film(*truth[image_id], detections, wanted, ignored[image_id])
+            film = evaluate_film(*truth[image_id], detections, wanted, ignored[image_id])
+            films[image_id] = replace(film, absence_known=is_absence_known(self._images[image_id]))
         if not any(film.rois for film in films.values()):
             raise DatasetError(
                 f"{self.ann_file}: no ground truth boxes for the {len(films)} films that were evaluated: give RoiMetric the "
                 "ann_file of the test set"
             )
-        metrics = {**summarize(list(films.values())), **self._per_class(films, truth)}
+        classes = self._classes()
+        presence = presence_metrics(list(films.values()), classes if len(classes) > 1 else (), self._least(classes))
+        metrics = {**summarize(list(films.values())), **presence, **self._per_class(films, truth)}
         if self.outfile_prefix is not None and is_main_process():
             self._write(films, metrics)
         return metrics
@@ -138,6 +150,15 @@ class RoiMetric(BaseMetric):
 
     def _wanted(self, classes: Sequence[str]) -> RoiCounts:
         return RoiCounts.of(self.rois_per_image, classes, "RoiMetric: rois_per_image")
+
+    def _least(self, classes: Sequence[str]) -> NDArray[np.float64]:
+        """The least score of each class ``[C]``."""
+        given = self.least_score
+        by_class = dict(given) if isinstance(given, Mapping) else dict.fromkeys(classes, given)
+        scores = [finite(by_class.get(name)) for name in classes]
+        if set(by_class) != set(classes) or any(score is None for score in scores):
+            raise ConfigError(f"RoiMetric: least_score={given!r}, expected a score, or one for each of {list(classes)}")
+        return np.array(scores, dtype=np.float64)
 
     def _per_class(self, films: dict[int, FilmResult], truth: dict[int, Labelled]) -> dict[str, float]:
         classes = self._classes()

@@ -16,6 +16,7 @@ from onnx import helper
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
+from hipdet.core.annotations import is_absence_known
 from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
@@ -27,7 +28,8 @@ from hipdet.export.graph import ROIS, DetectorGraph
 from hipdet.export.torch_model import TorchModel
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.onnx_model import KEY, ModelCard, OnnxModel
-from hipdet.inference.review import HIT, ValidationFilm, centre_contrast, get_sign
+from hipdet.inference.presence import ValidationFilm
+from hipdet.inference.review import centre_contrast, get_sign
 from hipdet.radiographs.read import read_radiograph
 
 UNKNOWN = -1  # class of an extra detection in old tables, which don't have it
@@ -53,7 +55,8 @@ def validation_films(
 
     Args:
         tables: Tables of one model, or of the folds of a cross-validation.
-        annotations: COCO file with the sizes of the films.
+        annotations: COCO file with the sizes of the films.  Where it says that it isn't known whether a film has other ROIs
+            (``absent``: ``unknown``), the film's other detections are left out.
         data_root: Folder that film names are relative to, to measure the films' contrast; None to leave that out.
         classes: Names in the order of the model's labels (default: the order of `annotations`).
 
@@ -63,9 +66,11 @@ def validation_films(
     """
     coco = _read(annotations, "images")
     sizes = {film.file_name: (film.width, film.height) for film in get_films(coco)}
+    unknown = {image["file_name"] for image in coco["images"] if not is_absence_known(image)}
     classes = classes or [category["name"] for category in coco["categories"]]
     labels = {name: number for number, name in enumerate(classes)}
     found = [film for table in tables for film in _films(table, sizes, labels, annotations)]
+    found = [(name, replace(film, absence_known=name not in unknown)) for name, film in found]
     return [
         film
         if data_root is None
@@ -75,7 +80,7 @@ def validation_films(
 
 
 def _brightness(film: ValidationFilm, path: Path) -> int | None:
-    hits = film.found.boxes[film.iou >= HIT]
+    hits = film.found.boxes[film.hits]
     return get_sign(centre_contrast(read_radiograph(path), hits)) if len(hits) else None
 
 
@@ -90,6 +95,9 @@ def _films(
             names.setdefault(row["image_id"], row["file_name"])
     matched = [(row, row["iou"]) for row in rois if row[FOUND_CORNERS[0]] is not None]
     found: dict[str, list[tuple[Mapping[str, Any], float]]] = {name: [] for name in names.values()}
+    present: dict[str, set[int]] = {name: set() for name in found}
+    for row in rois:
+        present[names[row["image_id"]]].add(_label(row, labels, table))
     for row, iou in (*matched, *((row, 0.0) for row in extras)):
         if row["image_id"] in names:
             found[names[row["image_id"]]].append((row, iou))
@@ -106,7 +114,8 @@ def _films(
             np.array([_label(row, labels, table) for row in rows], np.int64),
             *sizes[name],
         )
-        yield name, ValidationFilm(detections, np.array([iou for _, iou in pairs], np.float64))
+        iou = np.array([iou for _, iou in pairs], np.float64)
+        yield name, ValidationFilm(detections, iou, present=frozenset(present[name]))
 
 
 def _label(row: Mapping[str, Any], labels: Mapping[str, int], path: Path) -> int:

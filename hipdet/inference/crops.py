@@ -74,6 +74,7 @@ class CropWindow:
 MANIFEST = "manifest.csv"
 COLUMNS = (
     "crop", "film", "x0", "y0", "x1", "y1", "scale", "turned", "inverted", "label", "picture_side", "patient_side", "score",
+    "candidate",
 )  # fmt: skip
 LONGEST_NAME = 220  # bytes of a file's name without number and suffix; file systems take 255
 LARGEST = 2  # a box is at most so many times as long as its film: it may reach over the edges, but not fill the memory
@@ -110,8 +111,8 @@ class RoiCrop:
     row: Mapping[str, Any]
 
 
-def crops_by_film(predictions: Path, settings: CropSettings) -> dict[str, list[RoiCrop]]:
-    """The crops to make for the rows of a ``predictions.json``, by film.
+def crops_by_film(predictions: Path, settings: CropSettings, candidates: bool = False) -> dict[str, list[RoiCrop]]:
+    """The crops to make for the rows of a ``predictions.json``, by film; of candidates only with `candidates`.
 
     Their names are ``<film>_<class>[_<side>][_<n>].png``.  The side is the patient's, and is left out if it isn't known;
     crops of a film that would have the same name are numbered from 1, the best first.
@@ -124,7 +125,8 @@ def crops_by_film(predictions: Path, settings: CropSettings) -> dict[str, list[R
     films: dict[str, list[RoiCrop]] = {}
     for row in records(content, f"{predictions}: detection", remedy=remedy):
         crop = _crop_of(row, settings)
-        films.setdefault(crop.row["file_name"], []).append(crop)
+        if candidates or not crop.row["candidate"]:
+            films.setdefault(crop.row["file_name"], []).append(crop)
     short = Counter(short_name(name) for name in films)
     made: dict[str, list[RoiCrop]] = {}
     for film, crops in films.items():
@@ -185,7 +187,7 @@ def manifest_row(film: str, crop: RoiCrop, settings: CropSettings) -> tuple[obje
     turned, inverted = (0, 0) if settings.as_stored else (row["turned"], int(row["inverted"]))
     scale = round(_scale(crop, settings), 6)
     return (crop.name, film, *corners, scale, turned, inverted, row["label"], row["picture_side"], row["patient_side"],
-            row["score"])  # fmt: skip
+            row["score"], int(row["candidate"]))  # fmt: skip
 
 
 def _scale(crop: RoiCrop, settings: CropSettings) -> float:
@@ -249,6 +251,7 @@ def _crop_of(row: Record, settings: CropSettings) -> RoiCrop:
         patient_side=row.one_of("patient_side", SIDES),
         turned=row.one_of("turned", (0, 90, 180, 270)),
         inverted=row.flag("inverted"),
+        candidate=row.flag("candidate", default=False),  # older files have none
     )
     if not entries["label"]:
         row.refuse("label", "the name of a class")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from hipdet.core.boxes import Boxes, Detections, get_patient_side, get_picture_side, sides_of_pairs, turn_boxes
 from hipdet.core.records import MAX_SIDE, Record
@@ -33,15 +31,13 @@ class FilmDetections(Detections):
     quarters: int = 0
     inverted: bool = False
 
-    def labels_from(self, least_score: float) -> NDArray[np.int64]:
-        """Labels of the detections that score `least_score` or more, from which a detection is an ROI."""
-        return self.labels[self.scores >= least_score]
-
     def stored_boxes(self) -> Boxes:
         """`boxes` in pixels of the film before it was rotated."""
         return turn_boxes(self.boxes, -self.quarters, self.width, self.height)
 
-    def picture_sides(self, shown: int, patient_side: str | None = None) -> list[str]:
+    def picture_sides(
+        self, shown: int, patient_side: str | None = None, paired: Collection[int] | None = None
+    ) -> list[str]:
         """``left`` or ``right`` of every ROI on the upright film; empty if the side isn't known.
 
         The side is known for two ROIs of a class that are side by side, and for a film's only ROI if the film's tags name the
@@ -50,12 +46,30 @@ class FilmDetections(Detections):
         Args:
             shown: Number of ROIs on the film, which may be more than these.
             patient_side: ``left`` or ``right`` of the patient, if the film's tags say that it shows this one; else None.
+            paired: Indices of the classes that come in pairs (default: all), see `RoiCounts.paired`; others have no side.
         """
         if self.quarters % 4:
             return [""] * len(self.boxes)
-        if shown == len(self.boxes) == 1:
-            return [get_picture_side(patient_side) or ""]
-        return sides_of_pairs(self.boxes, self.labels.tolist())
+        alone = shown == len(self.boxes) == 1
+        labels = self.labels.tolist()
+        sides = [get_picture_side(patient_side) or ""] if alone else sides_of_pairs(self.boxes, labels)
+        return [side if paired is None or label in paired else "" for side, label in zip(sides, labels)]
+
+    def as_rois(
+        self, classes: Sequence[str], sides: Sequence[str], candidates: bool = False
+    ) -> tuple[DetectedRoi, ...]:
+        """The detections as ROIs on the film as it is stored.
+
+        Args:
+            classes: Names in the order of the labels.
+            sides: Side in the picture of each detection.
+            candidates: Whether all of them are candidates.
+        """
+        rows = zip(self.stored_boxes().tolist(), self.scores.tolist(), self.labels.tolist(), sides)
+        return tuple(
+            DetectedRoi((x0, y0, x1, y1), min(score, 1.0), classes[label], side, candidates)
+            for (x0, y0, x1, y1), score, label, side in rows
+        )
 
 
 @dataclass(frozen=True)
@@ -67,13 +81,15 @@ class DetectedRoi:
         score: The model's score, 0 to 1; for the models ``hip_roi_*``, the IoU that they expect of the box.
         label: Name of its class.
         picture_side: ``left`` or ``right`` as seen on the film; empty if it isn't known: for a single ROI on a film
-            without tags for the side, and on a rotated film.
+            without tags for the side, and on a rotated film; and for classes that don't come in pairs.
+        candidate: Whether it scores less than the model's limit, so that it is no ROI until somebody has looked at it.
     """
 
     box: tuple[float, float, float, float]
     score: float
     label: str
     picture_side: str
+    candidate: bool = False
 
     @property
     def patient_side(self) -> str:
@@ -95,6 +111,7 @@ class FilmRois:
         turned: Degrees counter-clockwise by which the film must be rotated to be upright: 0, 90, 180 or 270.
         inverted: Whether bone is dark on the film.
         error: Why the film can't be read; None if it can.
+        candidates: Detections that may be ROIs but score less than the model's limit, best first; their sides aren't known.
     """
 
     name: str
@@ -106,6 +123,7 @@ class FilmRois:
     turned: int = 0
     inverted: bool = False
     error: str | None = None
+    candidates: tuple[DetectedRoi, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the path is left out, as it is only valid on this machine."""
@@ -128,11 +146,11 @@ class FilmRois:
             values.one_of("turned", (0, 90, 180, 270)),
             values.flag("inverted"),
             None if values.values.get("error") is None else values.text("error", longest=LONGEST_PATH),
+            tuple(map(_roi, values.records("candidates") if "candidates" in values.values else ())),
         )
 
 
 def _roi(values: Record) -> DetectedRoi:
     side = values.one_of("picture_side", SIDES)
-    return DetectedRoi(
-        values.box("box"), values.number("score", 0, 1), values.text("label", longest=LONGEST_LABEL), side
-    )
+    score, label = values.number("score", 0, 1), values.text("label", longest=LONGEST_LABEL)
+    return DetectedRoi(values.box("box"), score, label, side, values.flag("candidate", default=False))

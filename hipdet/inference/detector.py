@@ -7,17 +7,17 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError, RadiographError
 from hipdet.core.records import finite
-from hipdet.inference.detections import DetectedRoi, FilmDetections, FilmRois
+from hipdet.inference.detections import FilmDetections, FilmRois
 from hipdet.inference.film_list import Films, FilmSource, ShrunkFilm, film_sources, read_ahead
 from hipdet.inference.onnx_model import OnnxModel
-from hipdet.inference.review import Infer, ReviewLimits, best_orientation, film_flags
+from hipdet.inference.review import Infer, ReviewLimits, best_orientation, judge
 from hipdet.version import RESULTS_VERSION
 
 if TYPE_CHECKING:
@@ -26,22 +26,24 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 LEAST_SIDE = 64  # px of the long side; a hip of a tenth of it has 6
 READERS = 2  # threads that read films
+FITTED = "model.onnx"  # in a folder of hipdet fit
 LEAST_SECONDS, SLOWER = 60.0, 100  # a film is given up after that many seconds, or times the median of the films before
 REMEMBERED = 101  # films that the median is of
 
 
-class HipDetector:
+class RoiDetector:
     """Finds the ROIs of radiographs.
 
-    >>> detector = HipDetector()
+    >>> detector = RoiDetector("knees/model.onnx")
     >>> for film in detector("films"):
     ...     print(film.name, [roi.box for roi in film.rois], film.flags)
 
     Args:
-        model: ``.onnx`` file that hipdet export wrote, or a config; None for the bundled model.
+        model: ``.onnx`` file that hipdet export wrote, a folder that hipdet fit wrote, or a config.
         weights: Checkpoint, if `model` is a config.
-        rois: How many ROIs a film should have; at most as many are returned.  A number or a range such as ``(1, 2)`` for all
-            classes together, or one per class such as ``dict(heart=1, lung=(1, 2))``; by default the model's own.
+        rois: How many ROIs a film may have; at most as many are returned.  A number or a range such as ``(1, 2)`` for all
+            classes together, or one per class such as ``dict(heart=1, lung=(1, 2))``; by default the model's own.  Where you
+            say one number, films are known to have so many: the best are returned as ROIs whatever they score.
         limits: Review limits; by default the model's own.
         find_orientation: Also run rotated and inverted versions of unusual films, and keep the best orientation.
         whole_films: Decode JPEG films at full size, even if a fraction would be enough: exact boxes for more time
@@ -83,6 +85,7 @@ class HipDetector:
         self.model = open_model(model, weights, threads, device, runtime, precision)
         card = self.model.card
         self.rois = card.counts if rois is None else RoiCounts.of(rois, card.classes)
+        self.stated = rois is not None
         self.limits = limits or card.limits
         self.find_orientation = find_orientation
         self.at_least = None if whole_films else self.model.at_least
@@ -95,8 +98,8 @@ class HipDetector:
     def settings(self) -> str:
         """Everything that results depend on, apart from the film."""
         return (  # stored results are looked up by this text, so old words stay in it
-            f"results {RESULTS_VERSION}, {self.model.fingerprint}, rois {self.rois}, odd films {self.find_orientation}, "
-            f"limits {self.limits}, long side {self.at_least}, {self.runtime}"
+            f"results {RESULTS_VERSION}, {self.model.fingerprint}, rois {self.rois}, stated {self.stated}, "
+            f"odd films {self.find_orientation}, limits {self.limits}, long side {self.at_least}, {self.runtime}"
         )
 
     def __call__(self, films: Films) -> Iterator[FilmRois]:
@@ -159,22 +162,39 @@ class HipDetector:
         return record
 
     def _detect(self, source: FilmSource, film: ShrunkFilm, infer: Infer) -> FilmRois:
-        limits = self.limits
+        limits, card = self.limits, self.model.card
         found = (
             best_orientation(film, infer, self.rois, limits) if self.find_orientation and limits else infer(0, False)
         )
-        least_score = limits.least_score if limits else 0.0  # without limits, any detection can be an ROI
-        chosen, labels = found.best(self.rois, least_score), found.labels_from(least_score)
-        sides = chosen.picture_sides(len(labels), film.patient_side)
-        rois = tuple(
-            DetectedRoi((x0, y0, x1, y1), min(score, 1.0), self.model.card.classes[label], side)
-            for (x0, y0, x1, y1), score, label, side in zip(
-                chosen.stored_boxes().tolist(), chosen.scores.tolist(), chosen.labels.tolist(), sides
-            )
+        judged = judge(found, self.rois, limits, self.stated)
+        paired = self.rois.paired | card.counts.paired
+        return judged.record(source.name, source.path, card.classes, paired, film.patient_side)
+
+
+class HipDetector(RoiDetector):
+    """A `RoiDetector` with the bundled model, which finds hips, unless another model is named.
+
+    >>> for film in HipDetector()("films"):
+    ...     print(film.name, [roi.box for roi in film.rois], film.flags)
+    """
+
+    def __init__(self, model: str | Path | None = None, weights: str | Path | None = None, **options: Any) -> None:
+        super().__init__(bundled_model() if model is None and weights is None else model, weights, **options)
+
+
+def bundled_model() -> Path:
+    """The file of the model that comes with hipdet.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    shipped = sorted(SHIPPED.glob("*.onnx"))
+    if not shipped:
+        raise CheckpointError(
+            f"this hipdet has no bundled model (no .onnx file in {SHIPPED}): name one that hipdet export wrote, or a "
+            f"config with its weights"
         )
-        flags = film_flags(chosen, labels if limits else chosen.labels, self.rois, limits)
-        turned = 90 * chosen.quarters
-        return FilmRois(source.name, source.path, film.width, film.height, rois, flags, turned, chosen.inverted)
+    return shipped[-1]
 
 
 def open_model(
@@ -185,23 +205,22 @@ def open_model(
     runtime: str = "onnxruntime",
     precision: str = "float32",
 ) -> OnnxModel | TorchModel:
-    """Open the bundled model, an exported model, or a config with its weights.
+    """Open an exported model, also in a folder of hipdet fit, or a config with its weights.
 
     Raises:
-        CheckpointError: the model is missing or can't be read.
+        CheckpointError: no model is named, or it is missing or can't be read.
         ConfigError: no such config, or a runtime or precision that isn't available.
     """
     if model is None:
         if weights is not None:
             raise CheckpointError(f"{weights}: weights need a config: name the one that they were trained with")
-        shipped = sorted(SHIPPED.glob("*.onnx"))
-        if not shipped:
-            raise CheckpointError(
-                f"this hipdet has no bundled model (no .onnx file in {SHIPPED}): name one that hipdet export wrote, or a "
-                f"config with its weights"
-            )
-        model = shipped[-1]
+        raise CheckpointError(
+            "no model is named: give an .onnx file of hipdet export, a folder of hipdet fit, or a config with its weights; "
+            "HipDetector() has the bundled model, for hips"
+        )
     model = Path(model)
+    if model.is_dir():  # of hipdet fit
+        model /= FITTED
     if model.suffix == ".onnx":
         if weights is not None:
             raise CheckpointError(f"{weights}: {model} contains its weights: name weights only with a config")

@@ -27,7 +27,7 @@ from hipdet.radiographs.grey import ReducedFilm, area_mean, windowed
 from hipdet.radiographs.read import read_reduced
 from hipdet.radiographs.sniff import KINDS, PICTURE_SUFFIX, is_film
 
-_HEADER = ",".join(COLUMNS).encode()  # of the manifest
+_HEADER = ",".join(COLUMNS[:13]).encode()  # of the manifest, also of an older one
 
 Films = str | os.PathLike[str] | NDArray[Any] | Iterable[str | os.PathLike[str] | NDArray[Any]]
 

@@ -21,7 +21,7 @@ Walk = Callable[[], Iterator[Numbered]]  # starts again at each call, so records
 
 ROI_COLUMNS = (
     "film", "image_id", "label", "x0", "y0", "x1", "y1", "score", "picture_side", "patient_side", "turned", "inverted",
-    "flags",
+    "flags", "candidate",
 )  # fmt: skip
 REVIEW_COLUMNS = ("film", "flags", "error", "lowest_score", "rois", "turned", "inverted", "width", "height")
 
@@ -52,8 +52,8 @@ def write_films(path: Path, records: Walk, categories: Mapping[str, int]) -> Non
 
 
 def _results(number: int, film: FilmRois, categories: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    """The ROIs of a film as COCO results, with further entries that cropping needs."""
-    for roi in film.rois:
+    """The ROIs of a film, then its candidates, as COCO results with further entries that cropping needs."""
+    for roi in (*film.rois, *film.candidates):
         yield dict(
             image_id=number,
             category_id=categories[roi.label],
@@ -68,16 +68,17 @@ def _results(number: int, film: FilmRois, categories: Mapping[str, int]) -> Iter
             turned=film.turned,
             inverted=film.inverted,
             flags=list(film.flags),
+            candidate=roi.candidate,
         )
 
 
 def _roi_table(records: Iterable[Numbered]) -> Iterator[tuple[object, ...]]:
     yield ROI_COLUMNS
     for number, film in records:
-        for roi in film.rois:
+        for roi in (*film.rois, *film.candidates):
             box = (round(value, 3) for value in roi.box)
             yield (film.name, number, roi.label, *box, round(roi.score, 6), roi.picture_side, roi.patient_side, film.turned,
-                   int(film.inverted), " ".join(film.flags))  # fmt: skip
+                   int(film.inverted), " ".join(film.flags), int(roi.candidate))  # fmt: skip
 
 
 def _review(records: Iterable[Numbered]) -> list[tuple[object, ...]]:
@@ -109,7 +110,7 @@ class FilmJournal(Journal):
 
     Args:
         path: File; made if it is missing.
-        model: ``HipDetector.settings``: identifies the model, its settings and the version of the rules for results.
+        model: ``RoiDetector.settings``: identifies the model, its settings and the version of the rules for results.
         classes: Those of the model; other labels of its records are refused.
 
     Raises:
@@ -148,8 +149,9 @@ class FilmJournal(Journal):
             return None
         values = self._record(self.at(place), place).record("film")
         if self.classes is not None:
-            for roi in values.records("rois"):
-                roi.one_of("label", self.classes)
+            for key in ("rois", "candidates"):
+                for roi in values.records(key) if key in values.values else ():
+                    roi.one_of("label", self.classes)
         return FilmRois.from_json(values, source.name, source.path)
 
     def _record(self, values: Mapping[str, Any], place: int) -> Record:

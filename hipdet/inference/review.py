@@ -5,8 +5,9 @@ that are rotated by 90 degrees, upside down or inverted.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
@@ -17,9 +18,9 @@ from hipdet.core.boxes import Boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import CheckpointError, DatasetError
 from hipdet.core.records import Record, finite, shown
-from hipdet.evaluation.matching import HIT
-from hipdet.inference.detections import FilmDetections
+from hipdet.inference.detections import FilmDetections, FilmRois
 from hipdet.inference.film_list import ShrunkFilm
+from hipdet.inference.presence import Presence, ValidationFilm, least_scores, presence_limits
 
 Measures = dict[str, NDArray[np.float64]]
 
@@ -70,6 +71,7 @@ Range = tuple[float | None, float | None]
 FLAGS = {
     "fewer_rois": "fewer ROIs than expected",
     "more_rois": "more ROIs than expected",
+    "candidates": "a detection that may be an ROI, but scores less than the model's limit",
     "low_score": "a score below those of validation films",
     "unequal_sizes": "the two ROIs of a class differ in size more than on validation films",
     "odd_ratio": "ratio_ROI/image outside that of validation films",
@@ -88,11 +90,13 @@ class ReviewLimits:
     Attributes:
         films: Number of validation films.
         share: Share of their ROIs beyond each limit, which is the rate of flags to expect on similar films.
-        least_score: Score from which a detection is an ROI: halfway between the lowest of hits and the highest of others.
+        least_score: Score from which a detection is an ROI, of classes without a limit of their own.
         margin: How much higher the mean score must be after rotation: the standard deviation of the films' mean scores.
         brightness: 1 if the centres of ROIs are bright, as in hips, -1 if they are dark, as in lungs; 0 if that isn't known,
             so inverted films aren't recognised.
         ranges: Lowest and highest usual value of each of :func:`hipdet.inference.review.measures`; None for no limit.
+        presence: Limit of each class, and what it costs on these films.
+        lowest_hit: Lowest score of a hit on these films; None if it wasn't kept.
     """
 
     films: int
@@ -101,6 +105,17 @@ class ReviewLimits:
     margin: float
     brightness: int
     ranges: Mapping[str, Range]
+    presence: Mapping[str, Presence] = field(default_factory=dict)
+    lowest_hit: float | None = None
+
+    def least_scores(self, classes: Sequence[str]) -> NDArray[np.float64]:
+        """Scores ``[C]`` from which a detection of each class is an ROI."""
+        return least_scores(self.least_score, self.presence, classes)
+
+    def candidate_scores(self, classes: Sequence[str]) -> NDArray[np.float64]:
+        """Scores ``[C]`` from which one is a candidate at least: half of the limit, or that of the lowest hit."""
+        lowest = 1.0 if self.lowest_hit is None else self.lowest_hit
+        return np.minimum(self.least_scores(classes) / 2, lowest)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values of the limits."""
@@ -125,35 +140,26 @@ class ReviewLimits:
             record.number("margin", 0),
             record.one_of("brightness", (-1, 0, 1)),
             {name: _limits_of(ranges, name) for name in ranges.values},
+            _presence_of(record) if "presence" in record.values else {},  # older cards lack it
+            None if record.values.get("lowest_hit") is None else record.number("lowest_hit", 0, 1),
         )
 
 
-@dataclass(frozen=True)
-class ValidationFilm:
-    """Detections on a film that the model wasn't trained on.
-
-    Attributes:
-        found: The detections, N of them.
-        iou: IoU ``[N]`` of each detection with its label; 0 if it has none.
-        brightness: Result of :func:`get_sign` for its ROIs; None if it wasn't computed.
-    """
-
-    found: FilmDetections
-    iou: NDArray[np.float64]
-    brightness: int | None = None
-
-
-def build_limits(films: Sequence[ValidationFilm], share: float = SHARE) -> ReviewLimits:
+def build_limits(films: Sequence[ValidationFilm], share: float = SHARE, classes: Sequence[str] = ()) -> ReviewLimits:
     """Limits that leave out at most `share` of the hits on `films` at each end, rounded outwards to thousandths.
+
+    Args:
+        films: Films that the model wasn't trained on, also such that lack a class or have no ROI at all.
+        share: Share of the hits beyond each limit; see also :func:`hipdet.inference.presence.find_limit`.
+        classes: Names in the order of the model's labels, for limits of presence of their own.
 
     Raises:
         DatasetError: the films have no hits.
     """
     usual: dict[str, list[NDArray[np.float64]]] = {name: [] for name in FLAG_OF}
-    others, mean_scores = [np.zeros(1)], []
+    mean_scores = []
     for film in films:
-        hit = film.iou >= HIT
-        others.append(film.found.scores[~hit])
+        hit = film.hits
         if hit.any():
             for name, values in measures(film.found.at(hit)).items():
                 usual[name].append(values)
@@ -162,11 +168,69 @@ def build_limits(films: Sequence[ValidationFilm], share: float = SHARE) -> Revie
         raise DatasetError(
             f"{len(films)} validation films without a single hit, from which limits can't be set: check weights and labels"
         )
-    hits = np.quantile(np.concatenate(usual["score"]), share)
-    misses = np.quantile(np.concatenate(others), 1 - share)
     ranges = {name: _range(name, np.concatenate(values), share) for name, values in usual.items()}
-    least, margin = round(float(hits + misses) / 2, 3), round(float(np.std(mean_scores)), 3)
-    return ReviewLimits(len(films), share, least, margin, _brightness(films, share), ranges)
+    least, presence = presence_limits(films, classes, share)
+    margin, brightness = round(float(np.std(mean_scores)), 3), _brightness(films, share)
+    lowest = math.floor(1000 * min(float(scores.min()) for scores in usual["score"])) / 1000
+    return ReviewLimits(len(films), share, least, margin, brightness, ranges, presence, lowest)
+
+
+@dataclass(frozen=True)
+class JudgedFilm:
+    """What of the detections on a film are ROIs.
+
+    Attributes:
+        rois: The ROIs, best first.
+        candidates: Detections that may be ROIs, but score less than the limit, best first.
+        flags: Why somebody should check the film.
+        shown: Number of detections that score enough, which may be more than a film may have.
+    """
+
+    rois: FilmDetections
+    candidates: FilmDetections
+    flags: tuple[str, ...]
+    shown: int
+
+    def record(
+        self,
+        name: str,
+        path: Path | None,
+        classes: Sequence[str],
+        paired: Collection[int],
+        patient_side: str | None = None,
+    ) -> FilmRois:
+        """The film's record; for the arguments see :class:`FilmRois` and :meth:`FilmDetections.picture_sides`."""
+        rois = self.rois
+        width, height = (rois.height, rois.width) if rois.quarters % 2 else (rois.width, rois.height)
+        given = rois.as_rois(classes, rois.picture_sides(self.shown, patient_side, paired))
+        candidates = self.candidates.as_rois(classes, [""] * len(self.candidates.scores), True)
+        turned = 90 * rois.quarters
+        return FilmRois(name, path, width, height, given, self.flags, turned, rois.inverted, candidates=candidates)
+
+
+def judge(found: FilmDetections, expected: RoiCounts, limits: ReviewLimits | None, stated: bool = False) -> JudgedFilm:
+    """Tell the ROIs among the detections on a film; see docs/method.md, "Presence".
+
+    Args:
+        found: All detections.
+        expected: How many ROIs a film may have.
+        limits: Review limits of the model; without them, the best detections are all ROIs.
+        stated: Whether a user says so who knows the films: of a class with one number, so many are ROIs whatever they score.
+    """
+    best = expected.best(found.scores, found.labels)
+    if limits is None:
+        rois = found.at(best)
+        return JudgedFilm(rois, rois.at(best[:0]), film_flags(rois, rois.labels, expected, None), len(found.scores))
+    enough = found.reaching(limits.least_scores(expected.classes))
+    given = enough.copy()
+    if stated:
+        given[best] |= expected.fixed[found.labels[best]]
+    possible = found.reaching(limits.candidate_scores(expected.classes))
+    rois, candidates = found.at(best[given[best]]), found.at(best[possible[best] & ~given[best]])
+    flags = {*film_flags(rois, found.labels[given], expected, limits)}
+    flags |= {"candidates"} if len(candidates.scores) else set()
+    flags |= {"low_score"} if (given & ~enough).any() else set()
+    return JudgedFilm(rois, candidates, tuple(name for name in FLAGS if name in flags), int(given.sum()))
 
 
 def film_flags(
@@ -205,6 +269,11 @@ def _range(name: str, values: NDArray[np.float64], share: float) -> Range:
         tail = -NormalDist().inv_cdf(share) * values.std()
         low, high = min(low, values.mean() - tail), max(high, values.mean() + tail)
     return (math.floor(low * 1000) / 1000 if below else None, math.ceil(high * 1000) / 1000 if above else None)
+
+
+def _presence_of(record: Record) -> dict[str, Presence]:
+    classes = record.record("presence")
+    return {name: Presence.from_json(classes.record(name)) for name in classes.values}
 
 
 def _limits_of(ranges: Record, name: str) -> Range:
@@ -268,12 +337,11 @@ def best_orientation(film: ShrunkFilm, infer: Infer, expected: RoiCounts, limits
     """
 
     def rois(found: FilmDetections) -> FilmDetections:
-        return found.best(expected, limits.least_score)
+        return judge(found, expected, limits).rois
 
     def flags(found: FilmDetections) -> set[str]:
-        """Flags of the ROIs, apart from those for the orientation itself."""
-        labels = found.labels_from(limits.least_score)
-        return set(film_flags(rois(found), labels, expected, limits)) - {"turned", "inverted"}
+        """Flags of the ROIs, apart from those for candidates and for the orientation itself."""
+        return {*judge(found, expected, limits).flags} - {"candidates", "turned", "inverted"}
 
     def merit(found: FilmDetections) -> float:
         """Mean score of the expected ROIs; 0 for each that is missing or scores too little."""

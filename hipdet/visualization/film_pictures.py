@@ -137,6 +137,7 @@ def read_predictions(path: Path) -> list[Row]:
         each.whole("image_id")
         each.whole("category_id")
         each.number("score")
+        each.flag("candidate", default=False)
         if min(each.box("bbox", farthest=FARTHEST)[2:]) < 0:
             each.refuse("bbox", "[x, y, width, height] with sides from 0")
     return [each.values for each in found]
@@ -177,12 +178,15 @@ def predicted_films(
 
 
 def _predicted_film(image: Row, found: Sequence[Row]) -> PicturedFilm:
-    marks = []
-    for each in found:
-        x0, y0, x1, y1 = xywh_to_xyxy([each["bbox"]])[0].tolist()
-        marks.append(Mark((x0, y0, x1, y1), True, f"{each['score']:.2f}"))
+    marks = tuple(map(_detection, found))
     score = min((float(each["score"]) for each in found), default=None)
-    return PicturedFilm(image["file_name"], image.get("source") or "", tuple(marks), None, score, _flags(image, found))
+    return PicturedFilm(image["file_name"], image.get("source") or "", marks, None, score, _flags(image, found))
+
+
+def _detection(row: Row) -> Mark:
+    x0, y0, x1, y1 = xywh_to_xyxy([row["bbox"]])[0].tolist()
+    candidate = "candidate " if row.get("candidate") else ""
+    return Mark((x0, y0, x1, y1), True, f"{candidate}{row['score']:.2f}")
 
 
 def _flags(image: Row, found: Sequence[Row]) -> tuple[str, ...]:
@@ -198,12 +202,16 @@ def _flags(image: Row, found: Sequence[Row]) -> tuple[str, ...]:
 def _compared(
     images: Mapping[int, Row], found: Mapping[int, Sequence[Row]], coco: Mapping[str, Any]
 ) -> list[PicturedFilm]:
-    """Films compared with labels as in RoiMetric; films with neither label nor detection aren't compared."""
+    """Films compared with labels as in RoiMetric; films with neither label nor detection aren't compared.
+
+    Candidates are drawn, but not compared.
+    """
     if find_spec("scipy") is None:
         raise DatasetError("comparing with labels needs scipy: pip install 'hipdet[data]'")
     reasons = {image_id: reason for image_id, image in images.items() if (reason := left_out(image))}
     truth = subset(coco, [image_id for image_id in images if image_id not in reasons])
-    labelled = evaluated_films(compared_table(truth, found))
+    rois = {image_id: [row for row in rows if not row.get("candidate")] for image_id, rows in found.items()}
+    labelled = evaluated_films(compared_table(truth, rois))
     films = []
     for image_id, image in images.items():
         plain = _predicted_film(image, found.get(image_id, ()))
@@ -212,6 +220,9 @@ def _compared(
                 plain, flags=(*plain.flags, brief_reason(reason)), notes=(f"its labels aren't shown: {reason}",)
             )
         film = labelled.get(image_id, plain)
+        if film is not plain:
+            candidates = [row for row in found.get(image_id, ()) if row.get("candidate")]
+            film = replace(film, marks=(*film.marks, *map(_detection, candidates)))
         films.append(replace(film, flags=tuple(dict.fromkeys((*film.flags, *plain.flags)))))
     return films
 

@@ -56,7 +56,7 @@ def test_a_damaged_cache_is_computed_again(tmp_path):
     damages = [
         {"boxes": [["x", 1, 2, 3], HIPS[1]]}, {"boxes": [[1], HIPS[1]]}, {"boxes": HIPS[:1]}, {"boxes": {}},
         {"scores": ["0.9", 0.8]}, {"scores": [None, 0.8]}, {"scores": [0.9]}, {"labels": ["knee", "hip"]},
-        {"labels": [["hip"], "hip"]}, {"flags": [1]}, {"flags": None}, {"film": 2}, {"film": "9.png"}, {"file": 7},
+        {"labels": [["hip"], "hip"]}, {"candidates": [True]}, {"candidates": [0, 1]}, {"candidates": None}, {"flags": [1]}, {"flags": None}, {"film": 2}, {"film": "9.png"}, {"file": 7},
     ]  # fmt: skip
     damaged = [json.dumps({**record, **damage}) for damage in damages]
     cache.write_text("\n".join([lines[0][:50], *damaged, "[]", "{}", "[" * 10**5, lines[2], ""]))
@@ -72,6 +72,14 @@ def test_a_film_without_result_is_flagged(tmp_path):
 def test_boxes_that_the_film_cuts_become_squares(tmp_path):
     found = proposals_of(films_in(tmp_path), detector(boxes=[[170, 40, 200, 80]], scores=[0.9]))
     assert found.of("1.png").boxes == ((170, 40, 210, 80),)
+
+
+def test_candidates_are_proposed_as_such(tmp_path):
+    films = films_in(tmp_path)
+    found = [proposals_of(films, detector(candidates=1, flags=lambda path: ("candidates",))).of("1.png") for _ in "12"]
+    assert found[0] == found[1]  # the second one comes from the cache
+    assert (found[0].scores, found[0].candidates, found[0].doubt(2)) == ((0.9, 0.8), (False, True), 2.2)
+    assert proposals_of(films_in(tmp_path / "sure"), detector()).of("1.png").candidates == ()
 
 
 @pytest.mark.parametrize(

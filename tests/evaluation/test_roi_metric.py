@@ -106,7 +106,8 @@ def test_a_film_without_roi(ann_file):
     before = evaluate(RoiMetric(str(ann_file)), predictions(misses=0))
     for added, extra in ((nothing, 0), (something, 2 / 102)):
         metrics = evaluate(RoiMetric(str(ann_file)), [*predictions(misses=0), added])
-        assert metrics == {**before, "roi/num_images": 102, "roi/extra_per_image": extra}
+        after = {"roi/num_images": 102, "roi/extra_per_image": extra, "roi/false_per_film": extra}
+        assert metrics == {**before, **after}
 
 
 @pytest.mark.parametrize("metric", [RoiMetric, lambda ann_file: CocoMetric(ann_file=ann_file, metric="bbox")])

@@ -3,13 +3,14 @@
 import json
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from fixed_model import CLASSES, SIDE, write_model
 from PIL import Image
 
-from hipdet import HipDetector
+from hipdet import HipDetector, RoiDetector
 from hipdet.annotate.film_state import Project
 from hipdet.annotate.proposals import load_detector
 from hipdet.cli.predict import _parse_arguments, open_detector
@@ -20,6 +21,7 @@ from hipdet.export.torch_model import expected_rois
 from hipdet.inference import detector
 from hipdet.inference.film_list import read_ahead
 from hipdet.inference.onnx_model import ModelCard
+from hipdet.inference.presence import Presence
 from hipdet.inference.review import ReviewLimits
 from hipdet.radiographs.grey import ReducedFilm
 from hipdet.radiographs.read import read_radiograph
@@ -241,16 +243,85 @@ def test_the_card_says_how_many_of_each_class(rois, expected, flags, tmp_path):
     [
         (3, [*HEARTS, LUNGS[0]], ()),
         (2, HEARTS, ("more_rois",)),
-        ((3, 4), [*HEARTS, LUNGS[0]], ()),
+        ([3, 4], [*HEARTS, LUNGS[0]], ("candidates",)),
         ({"heart": 1, "lung": 1}, [HEARTS[0], LUNGS[0]], ("more_rois",)),  # two hearts
-        ({"heart": 2, "lung": 2}, [*HEARTS, LUNGS[0]], ("fewer_rois",)),  # as many as two hearts and two lungs less one
-        ({"heart": [1, 2], "lung": [0, 2]}, [*HEARTS, LUNGS[0]], ()),
-        ({"heart": 1, "lung": 2}, [HEARTS[0], LUNGS[0]], ("fewer_rois", "more_rois")),  # three in all, as expected
+        ({"heart": 2, "lung": 2}, [*HEARTS, LUNGS[0]], ("fewer_rois", "candidates")),  # one less than two of each
+        ({"heart": [1, 2], "lung": [0, 2]}, [*HEARTS, LUNGS[0]], ("candidates",)),
+        (
+            {"heart": 1, "lung": 2},
+            [HEARTS[0], LUNGS[0]],
+            ("fewer_rois", "more_rois", "candidates"),
+        ),  # three in all, as expected
     ],
 )
 def test_detections_that_score_enough_are_counted_by_class(rois, expected, flags, tmp_path):
+    model = write_model(tmp_path / "m.onnx", json.dumps(rois))
+    assert found(model, limits=BY_CLASS_LIMITS) == (expected, flags)
+
+
+@pytest.mark.parametrize(
+    ("rois", "expected", "flags"),
+    [
+        (3, [*HEARTS, LUNGS[0]], ()),
+        (4, [*HEARTS, *LUNGS[:2]], ("low_score",)),
+        ((3, 4), [*HEARTS, LUNGS[0]], ("candidates",)),  # a range says less
+        ({"heart": 2, "lung": 3}, [*HEARTS, *LUNGS], ("low_score",)),
+        ({"heart": 1, "lung": (0, 2)}, [HEARTS[0], LUNGS[0]], ("more_rois", "candidates")),
+        ({"heart": 3, "lung": 1}, [*HEARTS, LUNGS[0]], ("fewer_rois",)),  # there is no third one
+    ],
+)
+def test_a_number_that_the_user_states_is_given(rois, expected, flags, tmp_path):
+    """Whatever they score, and said with a flag."""
     model = write_model(tmp_path / "m.onnx", "5")
     assert found(model, rois=rois, limits=BY_CLASS_LIMITS) == (expected, flags)
+
+
+def test_candidates_are_what_may_be_an_roi(tmp_path):
+    """Half of the limit or more, among the best that a film may have, with its own class's limit; their sides aren't known."""
+    presence = {"heart": Presence(0.85, 30, 0, 20, 0)}
+    limits = replace(BY_CLASS_LIMITS, presence=presence)
+    model = write_model(tmp_path / "m.onnx", '{"heart": [1, 2], "lung": [0, 3]}')
+    (film,) = RoiDetector(model, limits=limits)([FILM])
+    assert [(roi.label, round(roi.score, 1), roi.candidate) for roi in (*film.rois, *film.candidates)] == [
+        ("heart", 0.9, False),
+        ("lung", 0.7, False),
+        ("heart", 0.8, True),
+        ("lung", 0.4, True),
+    ]
+    assert ({roi.picture_side for roi in film.candidates}, film.flags) == ({""}, ("candidates",))
+    (film,) = RoiDetector(model, limits=replace(limits, lowest_hit=0.05))([FILM])  # no hit is lost altogether
+    assert [round(roi.score, 1) for roi in film.candidates] == [0.8, 0.4, 0.1]
+    (film,) = RoiDetector(model, limits=None)([FILM])  # without limits, the best are ROIs
+    assert (len(film.rois), film.candidates, film.flags) == (5, (), ())
+
+
+@pytest.mark.parametrize(
+    ("rois", "classes", "sides"),
+    [
+        ("[0, 2]", ("hip",), {"left", "right"}),
+        ("2", ("hip",), {"left", "right"}),
+        ("[1, 3]", ("rib",), {""}),  # not in pairs
+        ("1", ("knee",), {""}),
+    ],
+)
+def test_only_classes_in_pairs_have_sides(rois, classes, sides, tmp_path):
+    boxes = [[10, 20, 40, 50], [50, 20, 80, 50]]
+    model = write_model(tmp_path / "m.onnx", rois, classes=classes, labels=[0, 0], scores=[0.9, 0.8], boxes=boxes)
+    (film,) = RoiDetector(model)([FILM])
+    assert {roi.picture_side for roi in film.rois} == sides
+    (film,) = RoiDetector(model, rois=2)([FILM])  # the user says that it does
+    assert {roi.patient_side for roi in film.rois} == {"left", "right"}
+
+
+def test_a_detector_of_any_roi_needs_a_model(tmp_path):
+    with pytest.raises(CheckpointError, match="no model is named: give an .onnx file of hipdet export, a folder"):
+        RoiDetector()
+    assert isinstance(HipDetector(), RoiDetector)
+    write_model(tmp_path / "model.onnx", "5")
+    assert RoiDetector(tmp_path).model.card.classes == CLASSES  # a folder of hipdet fit
+    with pytest.raises(CheckpointError, match=r"none/model\.onnx: no such model"):
+        (tmp_path / "none").mkdir()
+        RoiDetector(tmp_path / "none")
 
 
 @pytest.mark.parametrize("rois", [0, 1.5, "2", {"heart": 1}, (2, 1), ()])
@@ -285,7 +356,8 @@ def test_rois_on_the_command_line(words, rois, films_first, monkeypatch, tmp_pat
     model = ["--model", write_model(tmp_path / "m.onnx", "5")]
     args = arguments(monkeypatch, *model, *([*films, *words] if films_first else [*words, *films]))
     assert args.films == films
-    assert open_detector(args).rois == RoiCounts.of(rois, CLASSES)
+    opened = open_detector(args)
+    assert (opened.rois, opened.stated) == (RoiCounts.of(rois, CLASSES), bool(words))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from hipdet.phantoms.write import make_film
 
 ROI = DetectedRoi((1.5, 2.25, 11.5, 12.25), 0.75, "hip", "left")
 RECORD = FilmRois("a.jpg", None, 40, 30, (ROI,), ("fewer_rois",), 90, True)
+CANDIDATE = DetectedRoi((21.5, 2.25, 31.5, 12.25), 0.25, "hip", "", True)
 
 
 @pytest.fixture
@@ -63,7 +64,12 @@ def test_settings_tell_results_apart(tmp_path, monkeypatch):
     (tmp_path / "another.onnx").write_bytes(shipped.read_bytes() + b"\x82\x08\x00")
     found = [HipDetector(threads=1, **each).settings for each in settings]
     assert HipDetector(threads=2, progress=True).settings == found[0]
-    earlier = (1, 2, 3)  # the third: scores of several classes were shares of their place alone
+    earlier = (
+        1,
+        2,
+        3,
+        4,
+    )  # the third: scores of several classes were shares of their place alone; the fourth: no candidates
     for version in earlier:
         monkeypatch.setattr(detector, "RESULTS_VERSION", version)
         found.append(HipDetector().settings)
@@ -145,6 +151,11 @@ BOX = [1.5, 2.25, 11.5, 12.25]
         (line(flags=[3]), "flags is .3., expected a list of texts"),
         (line(error=3), "error is 3, expected a text"),
         (line(rois=None), "rois is None, expected a list"),
+        (line(candidates=3), "candidates is 3, expected a list"),
+        (
+            line(candidates=[dict(box=BOX, score=1, label="hip", picture_side="", candidate=2)]),
+            "candidate is 2, expected",
+        ),
         (line(rois=[None]), "rois 1: found None, expected an object"),
         (line(rois=[dict(box=BOX, score=2, label="hip", picture_side="")]), "rois 1: score is 2, expected a number"),
         (line(rois=[dict(box=BOX[:3], score=1, label="hip", picture_side="")]), "rois 1: box is .*, expected four"),
@@ -185,12 +196,12 @@ def test_files(tmp_path):
     rows = json.loads((tmp_path / "predictions.json").read_text())
     assert rows[0] == dict(
         image_id=3, category_id=4, bbox=[1.5, 2.25, 10, 10], score=0.75, file_name="a.jpg", width=40, height=30, label="hip",
-        picture_side="left", patient_side="right", turned=90, inverted=True, flags=["fewer_rois"],
+        picture_side="left", patient_side="right", turned=90, inverted=True, flags=["fewer_rois"], candidate=False,
     )  # fmt: skip
     assert [each["image_id"] for each in rows] == [3, 5, 6]
     assert (tmp_path / "predictions.csv").read_text().splitlines()[1:3] == [
-        "a.jpg,3,hip,1.5,2.25,11.5,12.25,0.75,left,right,90,1,fewer_rois",
-        "b.jpg,5,hip,1.5,2.25,11.5,12.25,0.75,left,right,0,0,",
+        "a.jpg,3,hip,1.5,2.25,11.5,12.25,0.75,left,right,90,1,fewer_rois,0",
+        "b.jpg,5,hip,1.5,2.25,11.5,12.25,0.75,left,right,0,0,,0",
     ]
     assert (tmp_path / "review.csv").read_text().splitlines() == [
         "film,flags,error,lowest_score,rois,turned,inverted,width,height",
@@ -206,6 +217,40 @@ def test_files(tmp_path):
         (6, "c.jpg"),
         (9, "e.jpg"),
     ]
+
+
+def test_candidates_are_told_from_rois(source, tmp_path):
+    """Rows after the ROIs; the review list counts ROIs alone."""
+    film = replace(RECORD, candidates=(CANDIDATE,), flags=("fewer_rois", "candidates"))
+    with FilmJournal(tmp_path / "j.jsonl", "model") as journal:
+        journal.add(source, film)
+    with FilmJournal(tmp_path / "j.jsonl", "model") as journal:
+        assert journal.find(source) == replace(film, path=source.path)
+    write_predictions(tmp_path, lambda: iter([(3, film), (4, replace(film, rois=()))]), {"hip": 4})
+    rows = json.loads((tmp_path / "predictions.json").read_text())
+    assert [(row["image_id"], row["score"], row["candidate"]) for row in rows] == [
+        (3, 0.75, False),
+        (3, 0.25, True),
+        (4, 0.25, True),
+    ]
+    table = (tmp_path / "predictions.csv").read_text().splitlines()
+    assert table[0].endswith("flags,candidate")
+    assert [line.rsplit(",", 2)[1:] for line in table[1:]] == [["fewer_rois candidates", each] for each in "011"]
+    assert (tmp_path / "review.csv").read_text().splitlines()[1:] == [
+        "a.jpg,fewer_rois candidates,,,0,90,1,40,30",
+        "a.jpg,fewer_rois candidates,,0.75,1,90,1,40,30",
+    ]
+
+
+def test_journals_of_earlier_versions_are_read(source, tmp_path):
+    """Their records have no candidates."""
+    film = RECORD.to_json()
+    del film["candidates"], film["rois"][0]["candidate"]
+    with FilmJournal(tmp_path / "j.jsonl", "model") as journal:
+        key = journal.key(source)
+    (tmp_path / "j.jsonl").write_text(json.dumps({"key": key, "film": film}) + "\n")
+    with FilmJournal(tmp_path / "j.jsonl", "model", ("hip",)) as journal:
+        assert journal.find(source) == replace(RECORD, path=source.path)
 
 
 def test_pycocotools_takes_them(tmp_path):

@@ -13,10 +13,10 @@ from hipdet.core.errors import CheckpointError, DatasetError
 from hipdet.export.export import validation_films
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.film_list import ShrunkFilm, shrink
+from hipdet.inference.presence import Presence, ValidationFilm
 from hipdet.inference.review import (
     FLAGS,
     ReviewLimits,
-    ValidationFilm,
     best_orientation,
     build_limits,
     centre_contrast,
@@ -84,6 +84,7 @@ def test_limits_leave_out_their_share():
     scores = np.concatenate([film.found.scores for film in usual()])
     assert LIMITS.ranges["score"][0] <= np.quantile(scores, 0.01)
     assert LIMITS.least_score == pytest.approx(np.quantile(scores, 0.01) / 2, abs=1e-3)  # no misses
+    assert LIMITS.lowest_hit <= scores.min() < LIMITS.lowest_hit + 0.001
     assert (LIMITS.films, LIMITS.brightness) == (100, 1)
 
 
@@ -121,7 +122,20 @@ def test_without_limits_only_the_number_is_checked():
 
 
 def test_limits_go_through_json():
-    assert ReviewLimits.from_json(json.loads(json.dumps(LIMITS.to_json())), "x") == LIMITS
+    for limits in (LIMITS, build_limits(list(usual()), classes=("hip",))):
+        assert ReviewLimits.from_json(json.loads(json.dumps(limits.to_json())), "x") == limits
+    assert limits.presence["hip"].hits == 200
+
+
+def test_limits_of_earlier_versions_are_read():
+    """As in the card of the bundled model of 2026-11-26."""
+    text = (
+        '{"films": 100, "share": 0.01, "least_score": 0.433, "margin": 0.018, "brightness": 1, "ranges": {"score": '
+        '[0.865, null], "ratio": [0.164, 0.232], "tilt": [null, 7.331]}}'
+    )
+    limits = ReviewLimits.from_json(json.loads(text), "x")
+    assert limits.least_scores(("hip",)).tolist() == [0.433]
+    assert limits.candidate_scores(("hip",)).tolist() == [0.433 / 2]
 
 
 @pytest.mark.parametrize(
@@ -138,6 +152,11 @@ def test_limits_go_through_json():
         dict(least_score=1e400),
         dict(brightness=[]),
         dict(brightness=2),
+        dict(lowest_hit=2),
+        dict(presence=3),
+        dict(presence={"hip": 0.5}),
+        dict(presence={"hip": dict(limit=2, hits=1, lost=0, films=0, false_films=0)}),
+        dict(presence={"hip": dict(limit=0.5, hits=1, lost=0, films=0)}),
     ],
 )
 def test_other_json_is_refused(change):
@@ -183,13 +202,18 @@ def test_false_alarms_on_films_without_roi_set_limits(tmp_path):
     images = [dict(id=n, file_name=name, width=40, height=30) for n, name in enumerate(("a.jpg", "none.jpg"), 1)]
     coco = dict(images=images, annotations=[], categories=[dict(id=1, name="hip")])
     (tmp_path / "hips.json").write_text(json.dumps(coco))
-    content = table()
+    content = table(confidence=0.95)
     content["extras"][0].update(image_id=2, file_name="none.jpg")
     path = tmp_path / "test.roi.json"
     path.write_text(json.dumps(content))
     films = validation_films([path], tmp_path / "hips.json")
-    assert [(film.found.scores.tolist(), film.iou.tolist()) for film in films] == [([0.8], [0.9]), ([0.9], [0])]
-    assert build_limits(films).least_score > 0.8
+    assert [(film.found.scores.tolist(), film.iou.tolist()) for film in films] == [([0.95], [0.9]), ([0.9], [0])]
+    limits = build_limits(films, classes=("hip",))
+    assert limits.least_score == 0.925
+    assert limits.presence == {"hip": Presence(0.925, hits=1, lost=0, films=1, false_films=0)}
+    coco["images"][1]["absent"] = "unknown"  # there may be a hip without a label
+    (tmp_path / "hips.json").write_text(json.dumps(coco))
+    assert build_limits(validation_films([path], tmp_path / "hips.json")).least_score == 0.475
     del content["extras"][0]["file_name"]
     path.write_text(json.dumps(content))
     assert len(validation_films([path], tmp_path / "hips.json")) == 1

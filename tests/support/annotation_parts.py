@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import numpy as np
 from werkzeug.test import Client
@@ -19,6 +18,7 @@ from hipdet.annotate.labels import LabelStore
 from hipdet.annotate.proposals import FilmProposals
 from hipdet.annotate.server import App, Guard, bind
 from hipdet.annotate.session import Session
+from hipdet.inference.detections import DetectedRoi, FilmRois
 from tool_runs import of_checkout
 
 HIPS = [[20.0, 40.0, 60.0, 80.0], [140.0, 40.0, 180.0, 80.0]]
@@ -45,14 +45,19 @@ def state(boxes=(), revision=0, exclude=None, unsure=False, checked=True, label=
     return dict(revision=revision, boxes=records, exclude=exclude, unsure=unsure, checked=checked, none=none, **more)
 
 
-def detector(boxes=HIPS, scores=(0.9, 0.8), flags=lambda path: (), error=lambda path: None):
-    """A detector that finds `boxes` on every film."""
+def detector(boxes=HIPS, scores=(0.9, 0.8), flags=lambda path: (), error=lambda path: None, candidates=0):
+    """A detector that finds `boxes` on every film, the last `candidates` of them as candidates."""
 
     def detect(paths):
         for path in paths:
-            rois = [SimpleNamespace(box=box, score=score, label="hip") for box, score in zip(boxes, scores)]
+            sure = len(boxes) - candidates
+            found = [
+                DetectedRoi(tuple(box), score, "hip", "", number >= sure)
+                for number, (box, score) in enumerate(zip(boxes, scores))
+            ]
             fault = error(path)
-            yield SimpleNamespace(rois=[] if fault else rois, flags=flags(path), error=fault)
+            rois, others = ((), ()) if fault else (tuple(found[:sure]), tuple(found[sure:]))
+            yield FilmRois(path.name, path, rois=rois, flags=flags(path), error=fault, candidates=others)
 
     return detect
 

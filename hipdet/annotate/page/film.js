@@ -44,7 +44,8 @@ export class Film {
   /** The boxes to show: the film's own, or else the proposed ones. */
   get shown() {
     if (!this.proposed) return this.boxes;
-    return this.proposal.boxes.map((box, n) => ({ box, label: this.proposal.labels[n], score: this.proposal.scores[n] }));
+    const { boxes, labels, scores, candidates } = this.proposal;
+    return boxes.map((box, n) => ({ box, label: labels[n], score: scores[n], candidate: Boolean(candidates[n]) }));
   }
 
   /** Apply `change(state)`, after proposals have become boxes. Returns whether anything has changed. */

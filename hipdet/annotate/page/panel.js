@@ -63,7 +63,7 @@ export function showRois(desk) {
     const name = [classes.length > 1 && each.label, paired && sideOf(shown, n, desk.size[0])].filter(Boolean).join(", ") || `ROI ${n + 1}`;
     const sides = sizeOf(each.box).map(Math.round);
     const value = desk.freeShape ? `${sides[0]} × ${sides[1]} px` : `${sides[0]} px`;
-    const score = each.score === undefined ? "" : `${each.score.toFixed(2)} · `;
+    const score = each.score === undefined ? "" : `${each.candidate ? "candidate " : ""}${each.score.toFixed(2)} · `;
     const style = [n === selected && "selected", !film.checked && "open"].filter(Boolean).join(" ");
     return row(name, score + value, { colour: colourOf(classes, each.label, film.proposed), style, onClick: () => desk.select(n) });
   });
@@ -90,6 +90,7 @@ function hintOf({ film, draft, classes, rois, freeShape, status, size }) {
   if (draft && draft.instead < 0) return freeShape ? "Release, or click the other corner." : "Release at the rim, or click it.";
   if (film.none && film.checked) return "This film has no ROI. Enter goes on; E undoes that.";
   if (film.none) return "Imported labels: no ROI. Press Enter if that is right.";
+  if (film.proposed && film.shown.some(({ candidate }) => candidate)) return "A dotted box is only a candidate: delete it if it is no ROI (Del). Enter accepts all boxes.";
   if (film.proposed) return "The model's proposal. Press Enter if it is right, drag what is wrong, press E if there is no ROI.";
   if (status === "unchecked") return "Imported labels. Press Enter if they are right, drag what is wrong.";
   if (status === "done" && film.boxes.length === rois) return "Complete. Enter goes on.";
