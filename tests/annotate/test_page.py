@@ -248,6 +248,26 @@ def test_right_proposals_take_no_mouse_at_all(tmp_path, browser):
         browser.get("about:blank")
 
 
+def test_a_candidate_is_shown_as_such(tmp_path, browser):
+    """Dotted and named; deleted like any box, after which the other one is a label."""
+    with served(films_in(tmp_path, 1), detect=detector(candidates=1, flags=lambda path: ("candidates",))) as served_at:
+        address, session = served_at
+        until(lambda: not session.proposals.running)
+        page = Page(browser, address)
+        assert page.boxes == HIPS
+        dotted = browser.find_elements("css selector", ".box.candidate")
+        assert [box.get_attribute("x") for box in dotted] == [f"{HIPS[1][0]:g}"]
+        assert "candidate 0.80" in page.text("rois")
+        assert "only a candidate" in page.text("hint")
+        assert page.text("flags") == "Check: candidates"
+        browser.find_elements("css selector", "#boxes .centre")[1].click()
+        page.keys(Keys.DELETE)
+        until(lambda: page.boxes == HIPS[:1])
+        page.saved()
+        assert stored(session, "1.png") == HIPS[:1]
+        browser.get("about:blank")
+
+
 def test_proposals_on_a_film_without_roi_are_rejected_by_one_key(tmp_path, browser):
     with served(films_in(tmp_path, 2), detect=detector()) as (address, session):
         until(lambda: not session.proposals.running)

@@ -56,7 +56,9 @@ def test_a_damaged_cache_is_computed_again(tmp_path):
     damages = [
         {"boxes": [["x", 1, 2, 3], HIPS[1]]}, {"boxes": [[1], HIPS[1]]}, {"boxes": HIPS[:1]}, {"boxes": {}},
         {"scores": ["0.9", 0.8]}, {"scores": [None, 0.8]}, {"scores": [0.9]}, {"labels": ["knee", "hip"]},
-        {"labels": [["hip"], "hip"]}, {"candidates": [True]}, {"candidates": [0, 1]}, {"candidates": None}, {"flags": [1]}, {"flags": None}, {"film": 2}, {"film": "9.png"}, {"file": 7},
+        {"labels": [["hip"], "hip"]},
+        {"candidates": [True]}, {"candidates": [0, 1]}, {"candidates": None}, {"flags": [1]}, {"flags": None},
+        {"film": 2}, {"film": "9.png"}, {"file": 7},
     ]  # fmt: skip
     damaged = [json.dumps({**record, **damage}) for damage in damages]
     cache.write_text("\n".join([lines[0][:50], *damaged, "[]", "{}", "[" * 10**5, lines[2], ""]))

@@ -373,5 +373,6 @@ def test_proposals_reach_the_page_with_doubts(tmp_path):
     news = page.get("/api/news").get_json()
     assert news["doubts"] == {"1.png": 0.2, "2.png": 2.2, "3.png": 0.2}
     proposal = page.get("/api/film?name=2.png").get_json()["proposal"]
-    assert proposal == {"boxes": HIPS, "scores": [0.9, 0.8], "labels": ["hip", "hip"], "flags": ["low_score"]}
+    expected = {"boxes": HIPS, "scores": [0.9, 0.8], "labels": ["hip", "hip"], "flags": ["low_score"], "candidates": []}
+    assert proposal == expected
     session.close()

@@ -127,3 +127,21 @@ def test_other_words_are_refused(words):
 def test_errors_about_other_counts_name_the_file(counts):
     with pytest.raises(ConfigError, match=r"a\.onnx"):
         RoiCounts.of(counts, ("hip",), "a.onnx")
+
+
+@pytest.mark.parametrize(
+    ("counts", "classes", "paired", "fixed"),
+    [
+        (2, ("hip",), {0}, [True]),
+        ([1, 2], ("hip",), {0}, [False]),
+        (1, ("knee",), set(), [True]),
+        (3, ("rib",), set(), [True]),
+        ({"heart": 1, "lung": [0, 2]}, ("heart", "lung"), {1}, [True, False]),
+        ({"heart": 1, "left lung": 1, "right lung": [0, 1]}, CHEST, {1, 2}, [True, True, False]),
+        (3, CHEST, {0, 1, 2}, [True, True, True]),  # any two of them may be of one class
+        (1, ("heart", "lung"), set(), [True, True]),
+    ],
+)
+def test_classes_in_pairs_and_with_one_number(counts, classes, paired, fixed):
+    found = RoiCounts.of(counts, classes)
+    assert (found.paired, found.fixed.tolist()) == (paired, fixed)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from film_bytes import PNG
 from hipdet.core.files import path_below, unguarded
+from hipdet.inference.review import ReviewLimits
 from tool_runs import of_checkout, run_python, run_tool_here
 
 BOXES = [[10, 20, 40, 50], [50, 20, 80, 50]]
@@ -126,6 +127,11 @@ def test_crops_among_the_films_are_no_films(model, tmp_path):
         assert (done.returncode, done.stdout.startswith("2 of 2 films predicted")) == (0, True)
         where = "films/sub/crops" if "fil*" in place else "sub/crops"
         assert done.stderr == f"passed over: folders with manifest.csv of hipdet crop (1, the first: {where})\n"
+    manifest = tmp_path / "films/sub/crops/manifest.csv"
+    earlier = [line.rpartition(",")[0] for line in manifest.read_text().splitlines()]  # without candidates
+    assert earlier[0].endswith(",patient_side,score")
+    manifest.write_text("\n".join(earlier))
+    assert run_tool_here(*predict, "films", cwd=tmp_path).stdout.startswith("2 of 2 films predicted")
     asked = run_tool_here(*predict, "films/sub/crops/sub/*.png", cwd=tmp_path)
     assert asked.stdout.startswith("2 of 2 films predicted")
     done = run_tool_here(*crop, "films/../films", cwd=tmp_path)
@@ -241,3 +247,28 @@ def test_tight_crops_leave_the_neighbour_out(options, tmp_path):
     assert (width, height) == (pytest.approx(41.7 * margin, abs=1), pytest.approx(177 * margin, abs=1))
     assert (max(crop.shape) == 60) == ("--size" in options)
     assert crop.max() == 100
+
+
+def test_one_hip_or_two(tmp_path):
+    """What scores less than the limit is a candidate, unless the user knows that each film has two hips."""
+    write_films(tmp_path / "films", [b"a.png"])
+    limits = ReviewLimits(9, 0.01, 0.85, 0.01, 0, {}).to_json()
+    hips = dict(classes=("hip",), labels=[0, 0], scores=[0.9, 0.8], boxes=BOXES, limits=limits)
+    write_model(tmp_path / "model.onnx", "[1, 2]", **hips)
+    predict, crop = (
+        ["predict", "films", "--model", "."],
+        ["crop", "predictions/predictions.json", "--data-root", "films"],
+    )
+
+    def rows():
+        found = json.loads((tmp_path / "predictions/predictions.json").read_text())
+        return [(row["score"], row["candidate"], row["patient_side"], row["flags"]) for row in found]
+
+    assert run_tool_here(*predict, cwd=tmp_path).returncode == 0
+    assert rows() == [(0.9, False, "", ["candidates"]), (0.8, True, "", ["candidates"])]
+    assert run_tool_here(*crop, cwd=tmp_path).stdout.startswith("1 crops of 1 films")
+    assert run_tool_here(*crop, "--candidates", cwd=tmp_path).stdout.startswith("2 crops of 1 films")
+    drawn = run_tool_here("gallery", "predictions/predictions.json", "--data-root", "films", "--html", cwd=tmp_path)
+    assert (drawn.returncode, "candidate 0.80" in (tmp_path / "predictions/gallery.html").read_text()) == (0, True)
+    assert run_tool_here(*predict, "--rois", "hip=2", cwd=tmp_path).returncode == 0  # not from the journal
+    assert rows() == [(0.9, False, "right", ["low_score"]), (0.8, False, "left", ["low_score"])]

@@ -1,15 +1,16 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hipdet.core.boxes import Detections, as_boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.evaluation.matching import evaluate_film, match
-from hipdet.evaluation.metrics import summarize
+from hipdet.evaluation.metrics import presence_metrics, summarize
 from hipdet.evaluation.report import extra_rows
 
 LEFT, RIGHT = (0, 0, 10, 10), (20, 0, 30, 10)
@@ -192,3 +193,89 @@ def test_ignored_boxes_are_of_their_class():
     """As in pycocotools."""
     other = detections((0.9, IGNORED), labels=[1])
     assert film([LEFT], other, ignored=[IGNORED]).extra == 1
+
+
+def slow_presence(films, classes, least):
+    """Recall, IoU by label and false ROIs, counted one by one; pairs are those of the largest total, by trying all."""
+    counts = dict(recall=[], label_iou=[], false_per_film=[], **{f"recall/{name}": [] for name in classes})
+    for truth, labels, found, ignored, known in films:
+        top = sorted(zip(found.scores, found.labels, found.boxes.tolist()), key=lambda each: (-each[0], each[2]))[:2]
+        overlap = [[slow_iou(box, each[2]) * (label == each[1]) for each in top] for box, label in zip(truth, labels)]
+        totals = {}
+        for choice in itertools.permutations([*range(len(top)), *[None] * len(truth)], len(truth)):
+            pairs = [(d, g) for g, d in enumerate(choice) if d is not None]
+            chosen = tuple((d, g) for d, g in pairs if overlap[g][d] >= 0.5)
+            totals[chosen] = max(totals.get(chosen, 0), sum(overlap[g][d] for d, g in pairs))
+        (hits, most), *others = sorted(totals.items(), key=lambda each: -each[1])
+        assume(not others or others[0][1] < most - 1e-9)  # two ways that are as good
+        hits = dict(hits)
+        for g, label in enumerate(labels):
+            given = any(hit == g and top[d][0] >= least[label] for d, hit in hits.items())
+            counts["recall"].append(given)
+            counts[f"recall/{classes[label]}"].append(given)
+            counts["label_iou"].append(max(overlap[g], default=0))
+        false = [
+            each for d, each in enumerate(top)
+            if d not in hits and each[0] >= least[each[1]]
+            and not any(slow_share(each[2], box) >= 0.5 and each[1] == label for box, label in zip(*ignored))
+        ]  # fmt: skip
+        if known:
+            counts["false_per_film"].append(len(false))
+    return {name: sum(values) / len(values) for name, values in counts.items() if values}
+
+
+def slow_common(a, b):
+    return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+
+
+def slow_area(a):
+    return (a[2] - a[0]) * (a[3] - a[1])
+
+
+def slow_iou(a, b):
+    return slow_common(a, b) / (slow_area(a) + slow_area(b) - slow_common(a, b))
+
+
+def slow_share(a, b):
+    return slow_common(a, b) / slow_area(a)
+
+
+CLASSES = ("heart", "lung")
+PLACES = st.tuples(st.integers(0, 6), st.integers(0, 3), st.integers(4, 8), st.integers(4, 8)).map(
+    lambda each: (each[0], each[1], each[0] + each[2], each[1] + each[3])
+)
+LABELLED_BOXES = st.lists(st.tuples(PLACES, st.integers(0, 1)), max_size=2)
+SCORED_BOXES = st.lists(
+    st.tuples(st.integers(1, 99), PLACES, st.integers(0, 1)), max_size=3, unique_by=lambda each: each[0]
+)
+
+
+@given(st.lists(st.tuples(LABELLED_BOXES, SCORED_BOXES, LABELLED_BOXES, st.booleans()), min_size=1, max_size=4))
+@settings(max_examples=150, deadline=None)
+def test_presence_metrics_agree_with_counting(drawn):
+    films, results = [], []
+    for truth, found, ignored, known in drawn:
+        boxes = detections(*((score / 100, box) for score, box, _ in found), labels=[label for *_, label in found])
+        truth, ignored = ([[each[part] for each in pairs] for part in (0, 1)] for pairs in (truth, ignored))
+        films.append((*truth, boxes, ignored, known))
+        result = evaluate_film(*labelled(*truth), boxes, 2, labelled(*ignored))
+        results.append(replace(result, absence_known=known))
+    for least in ([0.3, 0.6], [0.0, 0.0]):
+        expected = slow_presence(films, CLASSES, least)
+        assert presence_metrics(results, CLASSES, least) == pytest.approx(expected)
+    assert presence_metrics(results) == pytest.approx({k: v for k, v in expected.items() if "/" not in k})
+
+
+def test_presence_by_hand():
+    """Two labels: one with an ROI, one with a candidate; a false ROI on a film without any, and one on an ignored box."""
+    films = [
+        film([LEFT, RIGHT], detections((0.9, LEFT), (0.4, (20, 0, 30, 8)))),
+        film([], detections((0.8, LEFT), (0.3, RIGHT))),
+        film([], detections((0.8, LEFT)), ignored=[LEFT]),
+    ]
+    assert presence_metrics(films, least_score=0.5) == pytest.approx(
+        dict(recall=0.5, label_iou=0.9, false_per_film=1 / 3)
+    )
+    unknown = [replace(each, absence_known=False) for each in films]
+    assert presence_metrics(unknown, least_score=0.5) == pytest.approx(dict(recall=0.5, label_iou=0.9))
+    assert presence_metrics(films[1:]) == dict(false_per_film=1)

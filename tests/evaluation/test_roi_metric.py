@@ -321,3 +321,25 @@ def test_the_same(path, name):
 )
 def test_another(path, name):
     assert not same_film(path, name)
+
+
+def test_rois_that_score_enough(ann_file):
+    """The metric of each film has the labels of its file; a film whose absence isn't known counts no false ROI."""
+    content = json.loads(ann_file.read_text())
+    content["images"] += [{**content["images"][-1], "id": 102 + n, "file_name": f"{n}.jpg"} for n in range(2)]
+    content["images"][-1]["absent"] = "unknown"
+    ann_file.write_text(json.dumps(content))
+    none = [sample(102 + n, [[0, 0, 9, 9], [20, 0, 29, 9]], [0.7, 0.3]) for n in range(2)]
+    metrics = evaluate(RoiMetric(str(ann_file), least_score=0.55), [*predictions(), *none])
+    assert metrics["roi/recall"] == pytest.approx((101 + 52) / 202)  # of the right hips those that score .55 to .601
+    assert metrics["roi/label_iou"] == metrics["roi/acc50"] == pytest.approx(200 / 202)
+    assert metrics["roi/false_per_film"] == pytest.approx(1 / 102)  # the two misses score less
+    assert metrics["roi/extra_per_image"] == pytest.approx(6 / 103)
+    by_class = evaluate(RoiMetric(str(ann_file), least_score={"hip": 0.55}), [*predictions(), *none])
+    assert by_class == metrics
+
+
+@pytest.mark.parametrize("least", [{"knee": 0.5}, {"hip": "0.5"}, None, "0.5", float("nan")])
+def test_other_least_scores_are_refused(ann_file, least):
+    with pytest.raises(ConfigError, match="RoiMetric: least_score="):
+        evaluate(RoiMetric(str(ann_file), least_score=least), predictions())

@@ -10,7 +10,16 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from hipdet.core.errors import DatasetError, RadiographError
-from hipdet.inference.crops import CropSettings, CropWindow, crops_by_film, finished, strangers, write_crops
+from hipdet.inference.crops import (
+    COLUMNS,
+    CropSettings,
+    CropWindow,
+    crops_by_film,
+    finished,
+    manifest_row,
+    strangers,
+    write_crops,
+)
 from tool_runs import run_tool
 
 FILM = np.random.default_rng(0).integers(1, 256, (60, 80), np.uint8)  # nowhere black
@@ -128,6 +137,18 @@ def test_predictions_of_earlier_versions_are_read(tmp_path):
     (tmp_path / "predictions.json").write_text(text)
     ((crop,),) = crops_by_film(tmp_path / "predictions.json", CropSettings()).values()
     assert crop.name == "a_hip_right.png"
+
+
+def test_candidates_are_cropped_if_asked_for(tmp_path):
+    rows = [row("a"), row("a", patient_side="", score=0.4, candidate=True), row("b", score=0.3, candidate=True)]
+    path = predictions(tmp_path, *rows)
+    assert [crop.name for crops in crops_by_film(path, CropSettings()).values() for crop in crops] == ["a_hip_left.png"]
+    films = crops_by_film(path, CropSettings(), candidates=True)
+    assert [crop.name for crop in films["a"]] == ["a_hip_left.png", "a_hip.png"]
+    columns = [manifest_row(name, crop, CropSettings())[-1] for name, crops in films.items() for crop in crops]
+    assert (COLUMNS[-1], columns) == ("candidate", [0, 1, 1])
+    with pytest.raises(DatasetError, match="detection 1: candidate is 'no', expected true or false"):
+        crops_by_film(predictions(tmp_path, row(candidate="no")), CropSettings())
 
 
 def stamped(path, text):

@@ -277,7 +277,7 @@ def test_a_number_that_the_user_states_is_given(rois, expected, flags, tmp_path)
 
 
 def test_candidates_are_what_may_be_an_roi(tmp_path):
-    """Half of the limit or more, among the best that a film may have, with its own class's limit; their sides aren't known."""
+    """Half of the limit or more, among the best that a film may have, with limits of classes; sides aren't known."""
     presence = {"heart": Presence(0.85, 30, 0, 20, 0)}
     limits = replace(BY_CLASS_LIMITS, presence=presence)
     model = write_model(tmp_path / "m.onnx", '{"heart": [1, 2], "lung": [0, 3]}')
@@ -314,13 +314,13 @@ def test_only_classes_in_pairs_have_sides(rois, classes, sides, tmp_path):
 
 
 def test_a_detector_of_any_roi_needs_a_model(tmp_path):
-    with pytest.raises(CheckpointError, match="no model is named: give an .onnx file of hipdet export, a folder"):
+    with pytest.raises(CheckpointError, match=r"no model is named: give an \.onnx file of hipdet export, a folder"):
         RoiDetector()
     assert isinstance(HipDetector(), RoiDetector)
     write_model(tmp_path / "model.onnx", "5")
     assert RoiDetector(tmp_path).model.card.classes == CLASSES  # a folder of hipdet fit
+    (tmp_path / "none").mkdir()
     with pytest.raises(CheckpointError, match=r"none/model\.onnx: no such model"):
-        (tmp_path / "none").mkdir()
         RoiDetector(tmp_path / "none")
 
 

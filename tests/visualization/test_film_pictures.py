@@ -84,6 +84,15 @@ def test_labels_are_compared_with():
     assert (third.file_name, third.source, third.score) == ("3.png", "gis", 0.9)
 
 
+def test_candidates_are_drawn_and_not_compared():
+    candidate = dict(found(score=0.3), candidate=True)
+    (film,) = predicted_films([dict(candidate, file_name="a.png")])
+    assert ([mark.text for mark in film.marks], film.score) == (["candidate 0.30"], 0.3)
+    first, second = predicted_films([candidate, dict(candidate, image_id=2)], coco())
+    assert [mark.text for mark in first.marks] == ["not found", "candidate 0.30"]
+    assert (first.flags, second.flags) == (("missed",), ())
+
+
 def test_another_class_is_no_hit():
     content = coco()
     content["categories"].append(dict(id=2, name="knee"))
@@ -102,6 +111,7 @@ def test_another_class_is_no_hit():
         ([found(bbox=(1, 2, -3, 4))], r"bbox is .*, expected \[x, y, width, height\] with sides from 0"),
         ([found(bbox=(1, 2, 3, "4"))], "bbox is .*, expected four numbers"),
         ([found(bbox=(1, 2, 3, 1e9))], "bbox is .*, expected four numbers from -200000 to 200000"),
+        ([dict(found(), candidate="x")], "candidate is 'x', expected true or false"),
         ([found(score=None)], "score is None, expected a number"),
         ([found(score=float("nan"))], "not JSON .NaN is not a number of JSON."),
     ],
