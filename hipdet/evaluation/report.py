@@ -70,6 +70,7 @@ def roi_rows(
                 oracle_iou=round(roi.oracle_iou, 6),
                 **dict(zip(CORNERS, xywh_to_xyxy([annotation["bbox"]])[0].round(2).tolist())),
                 **dict(zip(FOUND_CORNERS, found)),
+                best_iou=round(roi.best_iou, 6),  # of label_iou
             )
         )
     return rows

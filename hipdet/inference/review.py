@@ -328,6 +328,8 @@ def best_orientation(film: ShrunkFilm, infer: Infer, expected: RoiCounts, limits
     * If ROIs are above one another, the film is rotated by 90 degrees: the better of the two directions that show all ROIs.
     * For other flags, the film is rotated if it then shows all ROIs, has no flag that rotation can remove, and its mean score
       is higher by the limits' margin.  Fewer flags aren't enough: one of three orientations often has fewer by chance.
+      If nothing is an ROI on the film as it is, it must show as many as a film may have: where there is none, one of three
+      orientations would often have something that scores enough.
 
     Args:
         film: The film, for its grey values.
@@ -359,6 +361,7 @@ def best_orientation(film: ShrunkFilm, infer: Infer, expected: RoiCounts, limits
         complete = [each for each in upright if "fewer_rois" not in flags(each)]
         return max(complete, key=merit, default=found)
     turned = [infer(quarters, inverted) for quarters in (1, 2, 3)]
-    usual = [each for each in turned if flags(each) <= SAME_WHEN_TURNED]
+    fewest = 0 if len(rois(found).scores) else expected.most
+    usual = [each for each in turned if flags(each) <= SAME_WHEN_TURNED and len(rois(each).scores) >= fewest]
     best = max([found, *usual], key=merit)
     return best if merit(best) > merit(found) + limits.margin else found

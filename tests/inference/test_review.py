@@ -322,7 +322,7 @@ def test_an_unusual_film_that_turning_doesnt_explain_stays_as_it_is():
     assert len(looks) == 4
 
 
-def read_as(readings, limits=ODD_LIMITS):
+def read_as(readings, limits=ODD_LIMITS, counts=TWO):
     """The chosen turn of a grey film; `readings` are boxes ``[N, 4]`` and scores ``[N]`` by quarters."""
 
     def look(quarters, inverted):
@@ -331,7 +331,7 @@ def read_as(readings, limits=ODD_LIMITS):
         return FilmDetections(as_boxes(boxes), np.array(scores, float), np.zeros(len(boxes), np.int64), *size, quarters)
 
     return best_orientation(
-        ShrunkFilm(np.full((FILM_HEIGHT, FILM_WIDTH), 90, np.uint8), FILM_WIDTH, FILM_HEIGHT), look, TWO, limits
+        ShrunkFilm(np.full((FILM_HEIGHT, FILM_WIDTH), 90, np.uint8), FILM_WIDTH, FILM_HEIGHT), look, counts, limits
     ).quarters
 
 
@@ -368,6 +368,20 @@ def test_the_best_turn_without_flags_is_chosen():
     """A quarter turn scores more but shows the hips too high."""
     narrow = as_boxes([[40, 220, 100, 280], [200, 220, 260, 280]])  # on the film of 300x400: y = .625
     assert read_as({0: (HIGH, [0.6, 0.6]), 1: (narrow - [0, 120, 0, 120], [0.99, 0.99]), 2: (HIPS, [0.9, 0.9])}) == 2
+
+
+@pytest.mark.parametrize(
+    ("as_it_is", "upside_down", "quarters"),
+    [
+        ([0.4, 0.3], [0.9], 0),  # nothing, and one of two: by chance
+        ([0.4, 0.3], [0.9, 0.85], 2),
+        ([0.6], [0.9], 2),
+    ],
+)
+def test_where_nothing_is_found_one_of_two_is_no_reason_to_turn(as_it_is, upside_down, quarters):
+    one_or_two = RoiCounts.of((1, 2), ("hip",))
+    readings = {0: (HIGH[: len(as_it_is)], as_it_is), 2: (HIPS[: len(upside_down)], upside_down)}
+    assert read_as(readings, counts=one_or_two) == quarters
 
 
 def test_a_rotated_film_is_set_upright_only_if_all_rois_are_found():
