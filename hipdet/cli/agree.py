@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hipdet.cli.main import command_parser
-from hipdet.core.errors import DatasetError
+from hipdet.core.errors import DatasetError, one_line
 from hipdet.core.files import write_csv, write_json
 from hipdet.data.annotators import DIFFERENCES, Comparison, compare
 from hipdet.data.validate.check import require_valid
@@ -33,7 +33,7 @@ def agreement_text(comparison: Comparison, least_iou: float, show: int) -> str:
         lines.append(f"  {film.film:<{width}}  {iou}  {'; '.join([*film.remarks, *alone])}".rstrip())
     if len(again) > len(shown):
         lines.append(f"  ... and {len(again) - len(shown)} more")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 def write(comparison: Comparison, least_iou: float, folder: Path) -> None:

@@ -60,7 +60,8 @@ def _add_collection(parser: argparse.ArgumentParser, rois: int = 2, min_side: in
     add("--workers", type=number, metavar="N", help="processes that write copies (default: one per core)")
     add(
         "--skip-faulty", action="store_true",
-        help="leave out films that can't be converted and say why, instead of stopping",
+        help="leave out films that can't be converted, or whose labels or rows of a table are faulty, and say why, instead "
+        "of stopping",
     )  # fmt: skip
 
 
@@ -222,14 +223,17 @@ def _parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
 def _find(args: argparse.Namespace, source: ModuleType) -> tuple[Found, Rules, bool]:
     """The films, the rules, and whether to search for near duplicates."""
     if args.command == "cgoa":
-        return source.find_cgoa(args.root, args.table, args.phases, tuple(args.crop)), rules(args, "cgoa"), False
+        found = source.find_cgoa(args.root, args.table, args.phases, tuple(args.crop), args.skip_faulty)
+        return found, rules(args, "cgoa"), False
     if args.command == "oaih":
         # labels of the previews can be used on the films
         scaled = args.route == "dicom"
         return source.find_oaih(args.root, args.visits, args.route), rules(args, "oaih", scaled_labels=scaled), False
     if args.command == "gis":
-        return source.find_gis(args.root, args.exclude, args.table), rules(args, "gis"), True
-    found = source.find_folder(args.root, args.source, args.patient_from, args.table, args.exclude)
+        return source.find_gis(args.root, args.exclude, args.table, args.skip_faulty), rules(args, "gis"), True
+    found = source.find_folder(
+        args.root, args.source, args.patient_from, args.table, args.exclude, args.skip_faulty
+    )
     return found, rules(args, args.source, classes=tuple(args.classes)), args.near_duplicates
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from hipdet.cli.main import command_parser, number_or_any
 from hipdet.core.annotations import SAID, mark_record, patients_mark
 from hipdet.core.configs import default_root
-from hipdet.core.errors import DatasetError
+from hipdet.core.errors import DatasetError, one_line
 from hipdet.core.files import write_json
 from hipdet.data.split import check_across
 from hipdet.data.validate.check import SQUARE_TOLERANCE, Expected, validate
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(fault_table(faults, args.show))
     for name, coco in contents.items():
         if mark := patients_mark(coco):
-            print(f"{name}: {SAID[mark]}")
+            print(one_line(f"{name}: {SAID[mark]}"))
     rate = films / max(time.perf_counter() - start, 1e-9)
     print(
         f"{len(files)} files, {films} films: {report['errors']} errors, {report['warnings']} warnings ({rate:.0f} films/s)"

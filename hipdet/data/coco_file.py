@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hipdet.core.annotations import PATIENTS, get_mark, is_ignored, mark_record, marks, patients_mark
+from hipdet.core.annotations import PATIENTS, get_mark, is_ignored, mark_record, marks, patient_of, patients_mark, source_of
 from hipdet.core.boxes import get_patient_side, xywh_to_xyxy, xyxy_to_xywh
 from hipdet.core.errors import DatasetError
 
@@ -147,8 +147,8 @@ def get_films(coco: Mapping[str, Any]) -> list[Film]:
             image["file_name"],
             image["width"],
             image["height"],
-            image.get("source") or "",
-            image.get("patient") or "",
+            source_of(image),
+            patient_of(image),
             tuple(rois[image["id"], False]),
             {key: value for key, value in image.items() if key not in _OWN},
             tuple(rois[image["id"], True]),

@@ -16,9 +16,10 @@ from hipdet.data.candidates import Candidate, Exclusion, Found, Rules, build_exc
 from hipdet.data.coco_file import Film, Roi
 from hipdet.data.film_status import DONE, STATUS, TAKEN, is_done, is_unfinished
 from hipdet.data.formats.geometry import clipped, decide_frame, turn_upright
+from hipdet.data.formats.parse import FaultyLabel
 from hipdet.data.formats.reader import read_labels
 from hipdet.data.formats.record import Box, FilmLabels, FilmSizes, LabelBox
-from hipdet.data.match import FilmIndex, match_labels
+from hipdet.data.match import FilmIndex, fault_exclusions, match_labels
 from hipdet.radiographs.grey import RadiographHeader
 from hipdet.radiographs.read import read_header
 
@@ -122,15 +123,19 @@ class LabelSource:
     paths: Mapping[str, Path]
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def read(self, film_size: FilmSizes) -> list[FilmLabels]:
+    def read(self, film_size: FilmSizes, faulty: list[FaultyLabel] | None = None) -> list[FilmLabels]:
         """Read all labels, each with its annotator: the name in `paths` or, if that is empty, the one in the label file.
+
+        Args:
+            film_size: Size of a film by name, for YOLO.
+            faulty: Gets the faults, so that they don't raise.
 
         Raises:
             DatasetError: as :func:`hipdet.data.formats.reader.read_labels`.
         """
         labels = []
         for annotator, path in self.paths.items():
-            for film in read_labels(path, film_size=film_size, **self.options):
+            for film in read_labels(path, film_size=film_size, faulty=faulty, **self.options):
                 labels.append(replace(film, annotator=annotator or film.annotator or ""))
         return labels
 
@@ -182,6 +187,7 @@ class Collected:
         faults: Films that can't be converted as they are, with what must be fixed.
         warnings: Sentences about guesses.
         agreements: A row for each ROI that two annotators labelled, the lowest IoU first.
+        labels: The names of classes that the label files use.
     """
 
     films: list[tuple[Film, Candidate]] = field(default_factory=list)
@@ -189,26 +195,36 @@ class Collected:
     faults: list[Exclusion] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     agreements: list[Agreement] = field(default_factory=list)
+    labels: set[str] = field(default_factory=set)
 
 
 class _Collector:
     """Converts one film after another and collects the results."""
 
-    def __init__(self, found: Found, source: LabelSource, rules: Rules) -> None:
+    def __init__(self, found: Found, source: LabelSource, rules: Rules, skip_faulty: bool) -> None:
         self.rules = rules
         self.source = source
+        self.skip_faulty = skip_faulty
         self.candidates = sorted(found.candidates, key=lambda candidate: candidate.file)
         self.index = FilmIndex(self.candidates)
-        self.made = Collected(exclusions=list(found.exclusions))
+        self.made = Collected(exclusions=list(found.exclusions), faults=list(found.faults))
 
     def run(self) -> Collected:
         made = self.made
+        faulty: list[FaultyLabel] = []
         # the list has no name, so that each film's labels are freed when it is converted
-        matches = match_labels(self.source.read(self._film_size), self.index, FilmIndex(made.exclusions))
+        matches = match_labels(
+            self.source.read(self._film_size, faulty if self.skip_faulty else None),
+            self.index,
+            FilmIndex([*made.exclusions, *made.faults]),
+        )
         made.faults += matches.faults
+        left_out = self._leave_out(faulty)
         for each in matches.without_film:
             made.exclusions.append(Exclusion(each.relative or each.name, "labelled, but there is no such film"))
         for candidate in tqdm(self.candidates, desc=f"{self.rules.source} films", unit="film", disable=None):
+            if candidate.name in left_out:
+                continue
             try:
                 if exclusion := self._convert(candidate, matches.of_film.pop(candidate.name, ())):
                     made.exclusions.append(Exclusion(candidate.shown, exclusion))
@@ -216,6 +232,18 @@ class _Collector:
                 made.faults.append(build_exclusion(candidate, error))
         made.agreements.sort(key=lambda row: (row.iou, row.film, row.first_box))
         return made
+
+    def _leave_out(self, faulty: Sequence[FaultyLabel]) -> set[str]:
+        """The names of the films whose labels are `faulty`, which become faults with the first reason of each."""
+        found: dict[str, Exclusion] = {}
+        left_out = set()
+        for fault in faulty:
+            films = self.index.find(fault.film) if fault.film else []
+            left_out |= {each.name for each in films}
+            for each in fault_exclusions(fault, films):
+                found.setdefault(each.name, each)
+        self.made.faults += found.values()
+        return left_out
 
     def _convert(self, candidate: Candidate, labels: Sequence[FilmLabels]) -> str | None:
         """Convert one film; returns the reason for an exclusion, else None."""
@@ -236,6 +264,7 @@ class _Collector:
             if annotator in readings:
                 raise DatasetError(f"{name}: labelled twice, the second time in {each.file.name}: remove one")
             upright = upright_rois(each, header, candidate, rules)
+            self.made.labels.update(box.label for box in (*each.boxes, *each.ignored) if box.label is not None)
             readings[annotator] = upright.rois
             ignored.update(dict.fromkeys(upright.ignored))
             self.made.warnings += [upright.warning] if upright.warning else []
@@ -267,13 +296,13 @@ def _status(labels: Sequence[FilmLabels]) -> dict[str, Any]:
     return {STATUS: DONE} if all(is_done(each.remarks) for each in labels) else {}
 
 
-def collect(found: Found, source: LabelSource, rules: Rules) -> Collected:
+def collect(found: Found, source: LabelSource, rules: Rules, skip_faulty: bool = False) -> Collected:
     """Convert the films of `found` that have labels.
 
     Films with unreadable headers and labels that can't be used are faults; the other films are converted nevertheless, so
-    that one run reports all faults.
+    that one run reports all faults.  With `skip_faulty` films whose labels are faulty in the label file are faults, too.
 
     Raises:
-        DatasetError: label files that can't be read.
+        DatasetError: label files that can't be read, or without `skip_faulty` the list of their faults.
     """
-    return _Collector(found, source, rules).run()
+    return _Collector(found, source, rules, skip_faulty).run()

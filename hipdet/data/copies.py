@@ -26,7 +26,8 @@ from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from hipdet.core.errors import HipdetError
-from hipdet.core.files import replacing
+from hipdet.core.files import replacing, write_text
+from hipdet.core.stored_files import COPIES
 from hipdet.data.candidates import Candidate, Exclusion, build_exclusion
 from hipdet.data.coco_file import Film
 from hipdet.radiographs.grey import area_mean
@@ -60,6 +61,8 @@ def copy_films(
     Returns:
         The films with the name, size and boxes of their copies, and the faults of films that can't be decoded.
     """
+    for folder in {copies.folder(film.source) for film, _ in films}:
+        write_text(copies.root / folder / COPIES, "Copies that hipdet convert made of films: no films of their own.\n")
     made = [
         (_in_copy(film, name, copies.side), candidate) for (film, candidate), name in zip(films, _names(films, copies))
     ]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hipdet.core.annotations import patient_of, source_of
 from hipdet.core.errors import DatasetError
 from hipdet.data.coco_file import Film
 from hipdet.data.validate.faults import Fault
@@ -51,12 +52,12 @@ def split_key(image: Image, by: str) -> tuple[str, str]:
     """
     if by not in SPLIT_BY:
         raise DatasetError(f"split by {by!r}: expected one of {', '.join(SPLIT_BY)}")
-    if by == "patient" and not image.get("patient"):
+    if by == "patient" and not patient_of(image):
         raise DatasetError(
             f"{image['file_name']} has no patient, so films of one patient can't be kept together: add 'patient' to the "
             f"image records, or split by image, where validation may hold patients of training"
         )
-    return image.get("source", ""), image["patient" if by == "patient" else "file_name"]
+    return source_of(image), patient_of(image) if by == "patient" else image["file_name"]
 
 
 def validation_part(groups: Sequence[Hashable], fraction: float, seed: int) -> list[bool]:
@@ -184,7 +185,7 @@ def fold_ids(images: Sequence[Image], folds: int, seed: int, by: str = "patient"
 def _by_source(images: Sequence[Image]) -> dict[str, list[Image]]:
     found: dict[str, list[Image]] = defaultdict(list)
     for image in images:
-        found[image.get("source") or ""].append(image)
+        found[source_of(image)].append(image)
     return dict(sorted(found.items()))
 
 
@@ -222,8 +223,8 @@ def find_leaks(parts: Mapping[str, Iterable[Image]]) -> Leaks:
         for image in images:
             name = str(image.get("file_name"))
             films[name][part] = None
-            if image.get("patient"):
-                patients[str(image.get("source", "")), str(image["patient"])].setdefault(part, name)
+            if patient := patient_of(image):
+                patients[source_of(image), patient].setdefault(part, name)
             else:
                 without += 1
     shared_patients = [

@@ -9,7 +9,8 @@ from typing import Any
 
 from hipdet.core.annotations import GUESSED, SAID, mark_record, patients_mark
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import write_json_files
+from hipdet.core.files import is_file_name, write_json_files
+from hipdet.core.records import shown
 from hipdet.data.coco_file import Coco, append, subset
 from hipdet.data.film_status import labelled
 from hipdet.data.split import Image, Partition, divide, find_leaks, fold_ids
@@ -86,6 +87,8 @@ def split_files(
         DatasetError: faults of a file, equal names, different classes, a part without films, or as
             :func:`hipdet.data.split.divide`.
     """
+    if merge is not None and not is_file_name(merge):
+        raise DatasetError(f"--merge {shown(merge)}: expected a name without folders, as files are named so")
     names = [*(path.stem for path in paths), *([merge] if merge else [])]
     if len(set(names)) < len(names):
         raise DatasetError(f"names are {', '.join(names)}, expected each once: rename a file, as parts are named so")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hipdet.core.annotations import source_of
 from hipdet.core.boxes import xywh_to_xyxy
 from hipdet.core.files import write_json
 from hipdet.core.tables import write_rows
@@ -59,7 +60,7 @@ def roi_rows(
             dict(
                 image_id=image["id"],
                 file_name=image["file_name"],
-                source=image.get("source", ""),
+                source=source_of(image),
                 annotation_id=annotation["id"],
                 label=names[annotation["category_id"]],
                 iou=round(roi.iou, 6),
@@ -82,7 +83,7 @@ def extra_rows(image: Mapping[str, Any], film: FilmResult, names: Mapping[int, s
         dict(
             image_id=image["id"],
             file_name=image["file_name"],  # a film without ROIs has no other row
-            source=image.get("source", ""),
+            source=source_of(image),
             label=names.get(int(film.top.labels[index]), ""),
             confidence=round(float(film.top.scores[index]), 4),
             **dict(zip(FOUND_CORNERS, film.top.boxes[index].round(2).tolist())),

@@ -31,15 +31,16 @@ def read_cvat(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[
 def _images(file: LabelFile, rotated: str, faults: FaultLog) -> Iterator[FilmLabels]:
     for index, image in enumerate(file.document.findall("image"), 1):
         place = f"image {index}"
-        with faults.at(file.shown, place):
+        with faults.at(file.shown, place) as about:
+            film = about.film = film_name(image.get("name"), "name")
             size = film_size_in(image.get("width"), image.get("height"))
             boxes = []
             for number, shape in enumerate(_shapes(image), 1):
                 where = f"{place}, shape {number}"
-                with faults.at(file.shown, where):
+                with faults.at(file.shown, where, film=film):
                     if shape.get("outside") != "1":
                         boxes.append(_label_box(shape, shape.get("label"), rotated, size, where))
-            yield FilmLabels(film_name(image.get("name"), "name"), size, tuple(boxes), file.path, place)
+            yield FilmLabels(film, size, tuple(boxes), file.path, place)
 
 
 def _tracks(file: LabelFile, rotated: str, faults: FaultLog) -> list[FilmLabels]:
@@ -53,15 +54,20 @@ def _tracks(file: LabelFile, rotated: str, faults: FaultLog) -> list[FilmLabels]
     for index, track in enumerate(file.document.findall("track"), 1):
         for number, shape in enumerate(_shapes(track), 1):
             place = f"track {index}, shape {number}"
-            with faults.at(file.shown, place):
+            with faults.at(file.shown, place) as about:
                 frame = _frame(shape)
+                about.film = _frame_name(frame)
                 if shape.get("outside") != "1":
                     box = _label_box(shape, track.get("label"), rotated, size, place)
                     frames.setdefault(frame, []).append(box)
     return [
-        FilmLabels(f"frame_{frame:06d}", size, tuple(boxes), file.path, f"frame {frame}")
+        FilmLabels(_frame_name(frame), size, tuple(boxes), file.path, f"frame {frame}")
         for frame, boxes in sorted(frames.items())
     ]
+
+
+def _frame_name(frame: int) -> str:
+    return f"frame_{frame:06d}"
 
 
 def _shapes(parent: Element) -> list[Element]:

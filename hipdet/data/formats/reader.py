@@ -14,8 +14,8 @@ from tqdm import tqdm
 from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.records import shown
 from hipdet.core.stored_files import files_below
-from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, load_label_file, table_header
-from hipdet.data.formats.record import CLASS_LISTS, FilmLabels, FilmSizes, LabelOptions, Origin, Reader, repeat_faults
+from hipdet.data.formats.parse import FaultLog, FaultyLabel, LabelFault, LabelFile, load_label_file, table_header
+from hipdet.data.formats.record import CLASS_LISTS, FilmLabels, FilmSizes, LabelOptions, Origin, Reader, check_films
 
 BOX_COLUMNS = {"x", "y", "side", "w", "h", "x0", "y0", "x1", "y1"}  # of plain CSV
 
@@ -131,6 +131,7 @@ def read_labels(
     classes: Sequence[str] | None = None,
     annotator: int | str | None = None,
     attribute: str | None = None,
+    faulty: list[FaultyLabel] | None = None,
 ) -> list[FilmLabels]:
     """Read the labelled films of a label file, or of all label files of one format below a folder.
 
@@ -150,9 +151,11 @@ def read_labels(
         classes: For YOLO: names by index; by default from ``classes.txt`` or ``data.yaml`` beside or above the files.
         annotator: For Label Studio: read the annotations of this annotator only; by default of all, one record for each.
         attribute: For VIA: the region attribute that holds the label; by default the only one.
+        faulty: Gets the faults, so that they don't raise.
 
     Returns:
-        At least one film, in the order of the sorted files, and within a file in its order.
+        At least one film, in the order of the sorted files, and within a file in its order.  With `faulty` a film whose
+        labels are faulty may lack some of its boxes, and there may be no film.
 
     Raises:
         DatasetError: nothing to read, or the list of all faults: file, place, what was found, what was expected.
@@ -169,9 +172,12 @@ def read_labels(
     files = _load(path, format, faults)
     kind, files = (format, files) if format else _detected(path, files, faults)
     films = FORMATS[kind].read(files, options, faults) if kind else []
-    faults.found += repeat_faults(films, {file.path: file.shown for file in files})
-    raise_faults(path, faults.found)
-    if not films:
+    check_films(films, {file.path: file.shown for file in files}, faults)
+    if faulty is None:
+        raise_faults(path, faults.found)
+    else:
+        faulty += faults.faults
+    if not films and not faults.faults:
         raise DatasetError(f"{path}: no labelled film, expected at least one: export the labels again")
     return films
 

@@ -53,14 +53,17 @@ def _films(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[Fil
     root: Element = file.document
     if root.tag != "annotation":
         raise LabelFault(f"root element is <{root.tag}>, expected <annotation>: is this a Pascal VOC file?")
-    size = film_size_in(child_text(root, "size", "width"), child_text(root, "size", "height"))
-    boxes = []
-    for number, thing in enumerate(root.findall("object"), 1):
-        place = f"object {number}"
-        with faults.at(file.shown, place):
-            label = label_name(child_text(thing, "name"), "name")
-            boxes.append(LabelBox(checked_box(_box(thing, int(options.origin)), size), label, place))
-    return [FilmLabels(_film_name(root), size, tuple(boxes), file.path)]
+    film = _film_name(root)
+    with faults.at(file.shown, film=film):
+        size = film_size_in(child_text(root, "size", "width"), child_text(root, "size", "height"))
+        boxes = []
+        for number, thing in enumerate(root.findall("object"), 1):
+            place = f"object {number}"
+            with faults.at(file.shown, place, film=film):
+                label = label_name(child_text(thing, "name"), "name")
+                boxes.append(LabelBox(checked_box(_box(thing, int(options.origin)), size), label, place))
+        return [FilmLabels(film, size, tuple(boxes), file.path)]
+    return []
 
 
 def _film_name(root: Element) -> str:

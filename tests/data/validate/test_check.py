@@ -120,7 +120,14 @@ def test_no_fault(tmp_path, place, value):
         ("images.0.file_name", "/data/1.jpg", "name-invalid", "'/data/1.jpg' is absolute"),
         ("images.0.file_name", "C:/data/1.jpg", "name-invalid", "'C:/data/1.jpg' is absolute"),
         ("images.0.file_name", "a/../../1.jpg", "name-invalid", "leads out of the image root"),
-        ("images.0.file_name", "a\0.jpg", "name-invalid", "leads out of the image root"),
+        ("images.0.file_name", "a\0.jpg", "name-invalid", r"'a\x00.jpg' has control characters"),
+        ("images.0.file_name", "a\x1b[2J.jpg", "name-invalid", r"'a\x1b[2J.jpg' has control characters"),
+        ("images.0.file_name", "a\nerror.jpg", "name-invalid", r"image 1 (a\nerror.jpg): file_name 'a\nerror.jpg' has"),
+        ("images.0.file_name", "a" * 1001, "name-invalid", "is too long"),
+        ("images.0.patient", ["P1"], "name-invalid", "patient is ['P1'], expected a name or a number"),
+        ("images.0.patient", True, "name-invalid", "patient is True, expected a name or a number"),
+        ("images.0.source", {"a": 1}, "name-invalid", "source is {'a': 1}, expected a name or a number"),
+        ("categories.0.name", "hip\x1b[1m", "class-name", r"name is 'hip\x1b[1m', expected a string without control"),
         ("images.0.file_name", "a\\1.jpg", "name-invalid", "has a backslash"),
         ("images.0.file_name", "  ", "name-invalid", "file_name is '  ', expected the path of a film"),
         ("images.0.file_name", 5, "name-invalid", "file_name is 5"),
@@ -223,12 +230,13 @@ def test_unlikely_ratio(tmp_path):
     [
         ("", "file-not-json", "not JSON"),
         ("{'images': []}", "file-not-json", "not JSON"),
-        ("[" * 100_000, "file-not-json", "not JSON"),  # deeper than Python can go
-        (b"\xef\xbb\xbf{}", "file-not-json", "not JSON"),  # pycocotools can't read a byte order mark either
-        ("ü{}".encode("latin-1"), "file-not-json", "expected JSON in UTF-8"),
+        ("[" * 100_000, "file-not-json", "nested too deeply"),  # deeper than Python can go
+        ("ü{}".encode("latin-1"), "file-not-json", "not UTF-8 (invalid start byte), expected strict JSON in UTF-8"),
+        ('{"images": [], "images": []}', "file-not-json", "key 'images' occurs twice in an object"),
+        (r'{"info": "\ud800"}', "file-not-json", "not UTF-8"),
         ("[1]", "file-not-coco", "a list, expected an object with images"),
-        ('{"a": NaN, "b": -Infinity}', "not-a-number", "2 x -Infinity, NaN, which JSON doesn't allow"),
-        (json.dumps(SOUND).replace("[10,", "[1e999,"), "box-not-numbers", "expected 4 finite numbers"),
+        ('{"a": NaN, "b": -Infinity}', "not-a-number", "NaN is not a number of JSON"),
+        (json.dumps(SOUND).replace("[10,", "[1e999,"), "not-a-number", "'1e999' is too large a number"),
         ({"images": [], "annotations": [], "categories": SOUND["categories"]}, "no-images", "empty dataset"),
     ],
 )
