@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from hipdet.cli.main import HelpFormatter, add_unfinished, command_parser, number_or_any, whole_number
+from hipdet.cli.main import HelpFormatter, add_unfinished, command_parser, number_or_any, utf8, whole_number
 from hipdet.core.errors import DatasetError
 from hipdet.data.candidates import Found, Rules
 from hipdet.data.collect import LabelSource, default_labels
@@ -37,7 +37,7 @@ def _add_collection(parser: argparse.ArgumentParser, rois: int = 2, min_side: in
     add("--format", choices=list(FORMATS), help="format of the labels (default: detected from their content)")
     add("--origin", choices=["auto", "0", "1"], default="auto", help="number of the first pixel in Pascal VOC files")
     add("--rotated", choices=["refuse", "enclose"], default="refuse", help="refuse rotated boxes or enclose them")
-    add("--rename", nargs="+", default=[], metavar="LABEL=CLASS", help="class names for labels")
+    add("--rename", nargs="+", type=utf8, default=[], metavar="LABEL=CLASS", help="class names for labels")
     add(
         "--disagreement", choices=["exclude", "first"], default="exclude",
         help="what to do if annotators disagree on a film: exclude it, or take the boxes of the first",
@@ -142,10 +142,10 @@ def _add_gis(parser: argparse.ArgumentParser, folder: ModuleType) -> None:
 
 def _add_folder(parser: argparse.ArgumentParser, folder: ModuleType) -> None:
     add = parser.add_argument
-    add("--source", default="folder", metavar="NAME", help="name of the data set")
-    add("--classes", nargs="+", default=[], metavar="CLASS", help="class names in order (default: those of the labels)")
+    add("--source", type=utf8, default="folder", metavar="NAME", help="name of the data set")
+    add("--classes", nargs="+", type=utf8, default=[], metavar="CLASS", help="class names in order (default: those of the labels)")
     add(
-        "--patient-from", default="unknown", metavar="unknown|film|folder|REGEX",
+        "--patient-from", type=utf8, default="unknown", metavar="unknown|film|folder|REGEX",
         help="how to tell patients apart: unknown, each film counts as one and the file says so; film, each film is another; "
         "folder, each folder is one; or a REGEX whose group finds the patient in the film's name",
     )  # fmt: skip

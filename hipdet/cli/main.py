@@ -229,6 +229,11 @@ def whole_number(low: int, expected: str = "", high: float = math.inf) -> Callab
     return number
 
 
+def utf8(text: str) -> str:
+    """An argument type: a text that is written to files, and no path, as UTF-8 whatever the locale."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
 def number_or_any(text: str) -> int:
     """An argument type: a whole number from 1, or 0 for ``any``."""
     return 0 if text == "any" else whole_number(1, "a number from 1 up, or any")(text)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hipdet.cli.main import add_unfinished, command_parser
+from hipdet.cli.main import add_unfinished, command_parser, utf8
 from hipdet.core.annotations import GUESSED, SAID, UNKNOWN, patients_mark
 from hipdet.core.errors import DatasetError, one_line
 from hipdet.core.files import write_json
@@ -46,7 +46,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="split by patient, or film by film as in the paper, which leaks",
     )  # fmt: skip
     add_unfinished(parser)
-    add("--merge", metavar="NAME", help="also merge the parts of all inputs: NAME_train.json ...")
+    add("--merge", type=utf8, metavar="NAME", help="also merge the parts of all inputs: NAME_train.json ...")
     add("--out", type=Path, metavar="FOLDER", help="output folder (default: that of the input)")
     add("--json", type=Path, metavar="FILE", help="with --check: write the leaks to this file")
     return parser.parse_args(argv)

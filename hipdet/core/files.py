@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import os
@@ -55,9 +56,22 @@ def locked(path: Path, busy: str) -> Iterator[None]:
         raise DatasetError(busy) from error
 
 
+def _percent(error: UnicodeError) -> tuple[bytes, int]:
+    """What is written for the bytes of a file name that Python couldn't decode: their UTF-8, or percent escapes."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    data = error.object[error.start : error.end].encode("utf-8", "surrogateescape")
+    text = data.decode("utf-8", "surrogateescape")
+    return re.sub("[\ud800-\udfff]", _escaped, text).encode(), error.end
+
+
+_PERCENT = "hipdet.percent"  # all that we write is UTF-8, also under a locale that isn't
+codecs.register_error(_PERCENT, _percent)
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write UTF-8 `text` to `path`, whole or not at all."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors=_PERCENT, newline="\n") as file:
         file.write(text)
 
 
@@ -66,7 +80,7 @@ def write_csv(path: str | os.PathLike[str], rows: Iterable[Sequence[object]], li
 
     A text that a spreadsheet would take for a formula is guarded by an apostrophe, see :func:`unguarded`.
     """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors=_PERCENT, newline="") as file:
         writer = csv.writer(file, lineterminator=line_end)
         quoting = csv.writer(file, lineterminator=line_end, quoting=csv.QUOTE_ALL)
         for row in rows:
@@ -99,7 +113,7 @@ def write_json_files(contents: Mapping[Path, Any]) -> None:
     """Write every value as :func:`write_json` does; no file is replaced before all are written."""
     with ExitStack() as stack:
         for path, content in contents.items():
-            with stack.enter_context(replacing(path)).open("w", encoding="utf-8", newline="\n") as file:
+            with stack.enter_context(replacing(path)).open("w", encoding="utf-8", errors=_PERCENT, newline="\n") as file:
                 # in pieces: the text of 60,000 image records takes several times their memory
                 json.dump(content, file, indent=1, allow_nan=False, ensure_ascii=False)
                 file.write("\n")
@@ -133,9 +147,14 @@ def _escaped(letter: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in letter[0].encode("utf-8", "surrogateescape"))
 
 
+def native(name: str) -> str:
+    """The UTF-8 text `name` as the system takes names of files, also where Python's encoding of them is ASCII."""
+    return os.fsdecode(name.encode("utf-8", "surrogatepass"))
+
+
 def path_below(root: Path, name: str) -> Path:
     """The path of the file that :func:`name_of` gave this `name` below `root`."""
-    path = root / os.fsdecode(name.encode("utf-8", "surrogatepass"))
+    path = root / native(name)
     if "%" in name:
         data = unquote_to_bytes(name)
         # only what name_of would have escaped: no name leads out by escaped dots or slashes

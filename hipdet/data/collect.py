@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from hipdet.core.boxes import sides_of_pairs
 from hipdet.core.errors import DatasetError, HipdetError
+from hipdet.core.files import name_of
 from hipdet.data.annotators import Agreement, get_usable_labels, merge_annotators
 from hipdet.data.candidates import Candidate, Exclusion, Found, Rules, build_exclusion
 from hipdet.data.coco_file import Film, Roi
@@ -158,7 +159,7 @@ def default_labels(root: Path, given: Sequence[str]) -> dict[str, Path]:
         DatasetError: no labels, or several that don't all have a name of their own.
     """
     if given:
-        named = [(name, path) if sign else ("", name) for name, sign, path in (text.partition("=") for text in given)]
+        named = [(name_of(name), path) if sign else ("", name) for name, sign, path in (text.partition("=") for text in given)]
         annotators = {name for name, _ in named}
         if len(annotators) < len(named) or (len(named) > 1 and "" in annotators):
             raise DatasetError(
@@ -173,7 +174,7 @@ def default_labels(root: Path, given: Sequence[str]) -> dict[str, Path]:
         )
     inside = sorted(path for path in found[0].iterdir() if path.name[0] != ".") if found[0].is_dir() else []
     if len(inside) > 1 and all(path.is_dir() for path in inside):
-        return {path.name: path for path in inside}
+        return {name_of(path.name): path for path in inside}
     return {"": found[0]}
 
 
@@ -276,7 +277,7 @@ class _Collector:
         if rules.rois is not None and len(merged.rois) != rules.rois and not none:
             return f"number of ROIs is {len(merged.rois)}, expected {rules.rois}"
         rois = with_sides(merged.rois) if rules.rois == 2 else merged.rois
-        label_files = sorted({each.file.relative_to(self.source.get_root(each)).as_posix() for each in labels})
+        label_files = sorted({name_of(str(each.file.relative_to(self.source.get_root(each)))) for each in labels})
         extra = {**candidate.extra, "label_file": ", ".join(label_files), **_status(labels)}
         film = Film(candidate.name, width, height, rules.source, candidate.patient, rois, extra, tuple(ignored))
         self.made.films.append((film, candidate))

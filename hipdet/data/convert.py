@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hipdet.core.annotations import UNKNOWN, mark_record
 from hipdet.core.errors import DatasetError, one_line, raise_faults
-from hipdet.core.files import is_file_name, name_of, write_csv, write_json
+from hipdet.core.files import is_file_name, name_of, native, write_csv, write_json
 from hipdet.core.records import shown
 from hipdet.data.annotators import Agreement
 from hipdet.data.candidates import Candidate, Exclusion, Found, Rules
@@ -105,7 +105,7 @@ def write_conversion(conversion: Conversion, record: dict[str, Any], rules: Rule
     path = base.with_name(f"{base.name}.provenance.json")
     write_json(path, record)
     description = f"{rules.source}: boxes in the upright frame, 0-based"
-    info = {"description": description, "provenance": path.name, **mark_record(conversion.mark)}
+    info = {"description": description, "provenance": name_of(path.name), **mark_record(conversion.mark)}
     classes = rules.classes or sorted({roi.label for film in conversion.films for roi in (*film.rois, *film.ignored)})
     write_json(conversion.path, build_coco(conversion.films, classes, info))
     conversion.files.extend([path, conversion.path])
@@ -209,7 +209,7 @@ def convert_found(
         listed = "; ".join(f"{count} x {reason}" for reason, count in reasons(exclusions)[:5]) or "no films were found"
         raise DatasetError(f"{root}: no film is left to convert, expected at least one: {listed}")
     conversion = Conversion(
-        path=output.folder / f"{rules.source}.json",
+        path=output.folder / native(f"{rules.source}.json"),
         films=[film for film, _ in films],
         summary=Summary.of([originals[candidate.name] for _, candidate in films]),
         exclusions=exclusions,

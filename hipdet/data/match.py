@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Generic, TypeVar
 
 from hipdet.core.errors import DatasetError, one_line, raise_faults
-from hipdet.core.files import path_below
+from hipdet.core.files import name_of, path_below
 from hipdet.core.records import shown
 from hipdet.core.stored_files import StoredFile, files_below, holds_copies
 from hipdet.data.candidates import Candidate, Exclusion, Found
@@ -76,7 +76,7 @@ def match_labels(labels: Iterable[FilmLabels], films: FilmIndex[Candidate], excl
     """Match `labels` to `films`; labels of films in `excluded` are left out."""
     matches = Matches()
     for each in labels:
-        folder = each.file.parent.parts
+        folder = name_of(str(each.file.parent)).split("/")
         found = films.find(each.film, folder)
         if len(found) > 1:
             names = ", ".join(candidate.name for candidate in found[:3])
@@ -142,12 +142,12 @@ def find_listed(
     for labels in read_labels(table, "hips"):
         with faults.at(labels.place):
             patient = patient_of(labels)
-            names = [name for folder in folders if _exists(root / (name := f"{folder}/{labels.film}"))]
+            names = [name for folder in folders if _exists(path_below(root, name := f"{folder}/{labels.film}"))]
             if not names:
                 raise LabelFault(f"{labels.film} is not in {' or '.join(folders)} of {root}: {remedy}")
             if len(names) > 1:
                 raise LabelFault(f"{labels.film} is {' and '.join(names)} of {root}, expected one: remove the others")
-            candidates.append(Candidate(StoredFile(names[0], root / names[0]), patient, short_name(names[0])))
+            candidates.append(Candidate(StoredFile(names[0], path_below(root, names[0])), patient, short_name(names[0])))
     raise_faults(table, faults.found)
     return Found(tuple(candidates))
 

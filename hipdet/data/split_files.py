@@ -9,7 +9,7 @@ from typing import Any
 
 from hipdet.core.annotations import GUESSED, SAID, mark_record, patients_mark
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import is_file_name, write_json_files
+from hipdet.core.files import is_file_name, name_of, native, write_json_files
 from hipdet.core.records import shown
 from hipdet.data.coco_file import Coco, append, subset
 from hipdet.data.film_status import labelled
@@ -106,7 +106,7 @@ def split_files(
             parts[part] = subset(coco, image_ids)
             info = parts[part].get("info")
             kept = info if isinstance(info, Mapping) else {}
-            parts[part]["info"] = {**kept, "split": division.record(part, path.name)}
+            parts[part]["info"] = {**kept, "split": division.record(part, name_of(path.name))}
             if merge:
                 whole = merged.setdefault(part, dict(info={}, images=[], annotations=[], categories=[]))
                 append(whole, parts[part], str(path))
@@ -114,10 +114,10 @@ def split_files(
         made.append(_parts(path.stem, out or path.parent, parts, notes, division))
     if merge:
         for part, coco in merged.items():
-            split = division.record(part, [each.name for each in paths])
+            split = division.record(part, [name_of(each.name) for each in paths])
             coco["info"] = {**mark_record(patients_mark(coco)), "split": split}
         notes = [f"patients of {', '.join(unknown)} aren't known"] if unknown else []
-        made.append(_parts(merge, out or paths[0].parent, merged, notes, division))
+        made.append(_parts(native(merge), out or paths[0].parent, merged, notes, division))
     write_json_files({path: coco for each in made for path, coco in each.files.items()})
     return made
 

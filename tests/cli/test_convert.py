@@ -48,7 +48,7 @@ def test_oaih_from_zips_into_the_data_root_of_all(tmp_path):
     done = run_tool("convert", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "series that aren't AP Pelvis: 1 x Bilateral PA Fixed Flexion Knee" in done.stdout
-    assert sorted(path.name for path in (tmp_path / "data/oaih_96").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "data/oaih_96").glob("[!.]*")) == [
         "9000001_12m_00100002.png", "9000002_12m_00100004.png", "9000002_96m_00100005.png"
     ]  # fmt: skip
     done = run_tool("validate", "data/annotations/oaih.json", "--data-root", "data", "--strict", cwd=tmp_path)

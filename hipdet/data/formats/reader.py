@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hipdet.core.errors import DatasetError, raise_faults
+from hipdet.core.files import name_of
 from hipdet.core.records import shown
 from hipdet.core.stored_files import files_below
 from hipdet.data.formats.parse import FaultLog, FaultyLabel, LabelFault, LabelFile, load_label_file, table_header
@@ -197,7 +198,7 @@ def _load(path: Path, format: str | None, faults: FaultLog) -> list[LabelFile]:
         raise DatasetError(f"{path}: no such file or folder: check the path")
     files = []
     for each in tqdm(paths, "label files", unit="file", disable=None if len(paths) > 1 else True):
-        shown = each.name if each == path else each.relative_to(path).as_posix()
+        shown = name_of(each.name if each == path else str(each.relative_to(path)))
         with faults.at(shown):
             file = load_label_file(each, shown)
             if format and file.kind not in FORMATS[format].kinds:
