@@ -143,7 +143,14 @@ def _add_gis(parser: argparse.ArgumentParser, folder: ModuleType) -> None:
 def _add_folder(parser: argparse.ArgumentParser, folder: ModuleType) -> None:
     add = parser.add_argument
     add("--source", type=utf8, default="folder", metavar="NAME", help="name of the data set")
-    add("--classes", nargs="+", type=utf8, default=[], metavar="CLASS", help="class names in order (default: those of the labels)")
+    add(
+        "--classes",
+        nargs="+",
+        type=utf8,
+        default=[],
+        metavar="CLASS",
+        help="class names in order (default: those of the labels)",
+    )
     add(
         "--patient-from", type=utf8, default="unknown", metavar="unknown|film|folder|REGEX",
         help="how to tell patients apart: unknown, each film counts as one and the file says so; film, each film is another; "
@@ -231,9 +238,7 @@ def _find(args: argparse.Namespace, source: ModuleType) -> tuple[Found, Rules, b
         return source.find_oaih(args.root, args.visits, args.route), rules(args, "oaih", scaled_labels=scaled), False
     if args.command == "gis":
         return source.find_gis(args.root, args.exclude, args.table, args.skip_faulty), rules(args, "gis"), True
-    found = source.find_folder(
-        args.root, args.source, args.patient_from, args.table, args.exclude, args.skip_faulty
-    )
+    found = source.find_folder(args.root, args.source, args.patient_from, args.table, args.exclude, args.skip_faulty)
     return found, rules(args, args.source, classes=tuple(args.classes)), args.near_duplicates
 
 

@@ -7,7 +7,6 @@ import functools
 import io
 import math
 import os
-import re
 import signal
 import sys
 import threading

@@ -35,7 +35,14 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("annotations", nargs="+", type=Path, metavar="ANN.json", help="COCO files")
     add("--data-root", type=Path, metavar="FOLDER", help="folder of the films (default: $HIPDET_DATA, else data)")
     add("--no-films", action="store_true", help="don't read the films")
-    add("--classes", nargs="+", type=utf8, default=["hip"], metavar="CLASS", help="expected classes, or any (default: hip)")
+    add(
+        "--classes",
+        nargs="+",
+        type=utf8,
+        default=["hip"],
+        metavar="CLASS",
+        help="expected classes, or any (default: hip)",
+    )
     add("--rois", type=number_or_any, metavar="N|any", help="expected ROIs per film (default: 2 for hips, else any)")
     add(
         "--square-tolerance", type=float, metavar="SHARE",

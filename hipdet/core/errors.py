@@ -49,7 +49,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def one_line(text: str) -> str:
-    """`text` for a line of a terminal: control characters are escaped, which names in files may have, and it is cut if long."""
+    """`text` for a line of a terminal: control characters, which names in files may have, are escaped, and it is cut."""
     cut = f" ... ({len(text)} characters)" if len(text) > LONGEST_LINE else ""
     return _CONTROL.sub(lambda letter: repr(letter[0])[1:-1], text[:LONGEST_LINE]) + cut
 

@@ -26,8 +26,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # the suffix is kept: writers such as Pillow choose the format by it
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}.", suffix=target.suffix)
+    prefix = f".{target.stem[:50]}."
+    try:
+        # the suffix is kept: writers such as Pillow choose the format by it
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=target.suffix)
+    except OSError as error:
+        error.filename = str(target)
+        raise
     os.close(handle)
     temporary = Path(name)
     try:
@@ -36,6 +41,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes private files
         temporary.replace(target)
+    except OSError as error:
+        if error.filename in (None, name):  # a full disk has no name
+            error.filename = str(target)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -113,7 +122,9 @@ def write_json_files(contents: Mapping[Path, Any]) -> None:
     """Write every value as :func:`write_json` does; no file is replaced before all are written."""
     with ExitStack() as stack:
         for path, content in contents.items():
-            with stack.enter_context(replacing(path)).open("w", encoding="utf-8", errors=_PERCENT, newline="\n") as file:
+            with stack.enter_context(replacing(path)).open(
+                "w", encoding="utf-8", errors=_PERCENT, newline="\n"
+            ) as file:
                 # in pieces: the text of 60,000 image records takes several times their memory
                 json.dump(content, file, indent=1, allow_nan=False, ensure_ascii=False)
                 file.write("\n")

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hipdet.core.annotations import PATIENTS, get_mark, is_ignored, mark_record, marks, patient_of, patients_mark, source_of
+from hipdet.core.annotations import (
+    PATIENTS,
+    get_mark,
+    is_ignored,
+    mark_record,
+    marks,
+    patient_of,
+    patients_mark,
+    source_of,
+)
 from hipdet.core.boxes import get_patient_side, xywh_to_xyxy, xyxy_to_xywh
 from hipdet.core.errors import DatasetError
 

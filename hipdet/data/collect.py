@@ -159,7 +159,10 @@ def default_labels(root: Path, given: Sequence[str]) -> dict[str, Path]:
         DatasetError: no labels, or several that don't all have a name of their own.
     """
     if given:
-        named = [(name_of(name), path) if sign else ("", name) for name, sign, path in (text.partition("=") for text in given)]
+        named = [
+            (name_of(name), path) if sign else ("", name)
+            for name, sign, path in (text.partition("=") for text in given)
+        ]
         annotators = {name for name, _ in named}
         if len(annotators) < len(named) or (len(named) > 1 and "" in annotators):
             raise DatasetError(

@@ -228,7 +228,11 @@ def _unused(collected: Collected, rules: Rules) -> list[str]:
     boxes = {roi.label for film, _ in collected.films for roi in (*film.rois, *film.ignored)}
     found = ", ".join(sorted(collected.labels)) or "none"
     return [
-        *(f"class {shown(name)} has no box: labels in the files are {found}" for name in rules.classes if name not in boxes),
+        *(
+            f"class {shown(name)} has no box: labels in the files are {found}"
+            for name in rules.classes
+            if name not in boxes
+        ),
         *(
             f"--rename {shown(name)}: no box has this label, labels in the files are {found}"
             for name in rules.rename

@@ -62,7 +62,9 @@ def copy_films(
         The films with the name, size and boxes of their copies, and the faults of films that can't be decoded.
     """
     for folder in {copies.folder(film.source) for film, _ in films}:
-        write_text(copies.root / native(folder) / COPIES, "Copies that hipdet convert made of films: no films of their own.\n")
+        write_text(
+            copies.root / native(folder) / COPIES, "Copies that hipdet convert made of films: no films of their own.\n"
+        )
     made = [
         (_in_copy(film, name, copies.side), candidate) for (film, candidate), name in zip(films, _names(films, copies))
     ]

@@ -21,7 +21,15 @@ from hipdet.core.files import name_of, path_below
 from hipdet.core.records import shown
 from hipdet.core.stored_files import StoredFile, files_below, holds_copies
 from hipdet.data.candidates import Candidate, Exclusion, Found
-from hipdet.data.formats.parse import FaultLog, FaultyLabel, LabelFault, TableRow, load_label_file, table_header, table_rows
+from hipdet.data.formats.parse import (
+    FaultLog,
+    FaultyLabel,
+    LabelFault,
+    TableRow,
+    load_label_file,
+    table_header,
+    table_rows,
+)
 from hipdet.data.formats.reader import read_labels
 from hipdet.data.formats.record import FilmLabels
 from hipdet.radiographs.sniff import is_film, short_name
@@ -147,7 +155,9 @@ def find_listed(
                 raise LabelFault(f"{labels.film} is not in {' or '.join(folders)} of {root}: {remedy}")
             if len(names) > 1:
                 raise LabelFault(f"{labels.film} is {' and '.join(names)} of {root}, expected one: remove the others")
-            candidates.append(Candidate(StoredFile(names[0], path_below(root, names[0])), patient, short_name(names[0])))
+            candidates.append(
+                Candidate(StoredFile(names[0], path_below(root, names[0])), patient, short_name(names[0]))
+            )
     raise_faults(table, faults.found)
     return Found(tuple(candidates))
 
@@ -243,9 +253,7 @@ def fault_exclusions(fault: FaultyLabel, films: Sequence[Candidate]) -> list[Exc
     return [Exclusion(fault.film or fault.where, str(fault))]
 
 
-def exclude_listed(
-    candidates: Sequence[Candidate], table: Path | None, faults: list[Exclusion] | None = None
-) -> Found:
+def exclude_listed(candidates: Sequence[Candidate], table: Path | None, faults: list[Exclusion] | None = None) -> Found:
     """Exclude the `candidates` that `table` (``film, reason``) lists; a table without rows excludes none.
 
     Raises:
@@ -257,7 +265,9 @@ def exclude_listed(
     listed = [each for each in candidates if each.name in rows]
     excluded = tuple(Exclusion(each.name, rows[each.name].text["reason"], each.other_names) for each in listed)
     return Found(
-        tuple(each for each in candidates if each.name not in rows), excluded, tables={"exclude": table} if table else {}
+        tuple(each for each in candidates if each.name not in rows),
+        excluded,
+        tables={"exclude": table} if table else {},
     )
 
 

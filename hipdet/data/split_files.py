@@ -94,6 +94,8 @@ def split_files(
         raise DatasetError(f"names are {', '.join(names)}, expected each once: rename a file, as parts are named so")
     found = {path: labelled(require_valid(path), path, unfinished) for path in paths}
     cocos = {path: each.coco for path, each in found.items()}
+    if merge:
+        _refuse_shared_films(cocos)
     partitions = (
         _together(cocos, division) if merge else {path: division(coco["images"]) for path, coco in cocos.items()}
     )
@@ -120,6 +122,18 @@ def split_files(
         made.append(_parts(native(merge), out or paths[0].parent, merged, notes, division))
     write_json_files({path: coco for each in made for path, coco in each.files.items()})
     return made
+
+
+def _refuse_shared_films(cocos: Mapping[Path, Coco]) -> None:
+    """Refuse a film that is in several files: their union would have it twice, which training refuses."""
+    first: dict[str, Path] = {}
+    for path, coco in cocos.items():
+        for image in coco["images"]:
+            other = first.setdefault(image["file_name"], path)
+            if other != path:
+                raise DatasetError(
+                    f"{image['file_name']} is in {other} and {path}, expected each film once: remove one"
+                )
 
 
 def _together(cocos: Mapping[Path, Coco], division: Division) -> dict[Path, Partition]:

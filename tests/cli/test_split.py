@@ -11,9 +11,9 @@ from hipdet.data.split_files import Division, split_files
 from tool_runs import run_tool
 
 
-def annotations(path, source="cgoa", count=20, classes=("hip",)):
+def annotations(path, source="cgoa", count=20, classes=("hip",), folder=None):
     rois = (Roi((1, 2, 31, 32), classes[0]), Roi((50, 2, 80, 32), classes[0]))
-    films = [Film(f"{source}/{n}.jpg", 90, 60, source, f"P{n // 2}", rois) for n in range(count)]
+    films = [Film(f"{folder or source}/{n}.jpg", 90, 60, source, f"P{n // 2}", rois) for n in range(count)]
     write_json(path, build_coco(films, classes, {"description": source}))
     return path
 
@@ -47,7 +47,9 @@ def test_ninety_ten(tmp_path):
 
 
 def test_a_patient_in_two_files_is_on_one_side_of_the_merged_split(tmp_path):
-    paths = [annotations(tmp_path / f"{name}.json", "cgoa", count) for name, count in (("a", 30), ("b", 20))]
+    paths = [
+        annotations(tmp_path / f"{name}.json", "cgoa", count, folder=name) for name, count in (("a", 30), ("b", 20))
+    ]
     for seed in range(5):
         *alone, _ = split_files(paths, Division(seed=seed), tmp_path / "out", "both")
         sides = {

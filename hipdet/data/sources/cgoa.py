@@ -65,7 +65,9 @@ def find_cgoa(
         raise_faults(table, list(dict.fromkeys(fault.reason for fault in found)))
     faults += found
     spoiled = {_serial(fault.name)[0]: fault.reason for fault in faults} if skip_faulty else {}
-    faults += [Exclusion(film.name, spoiled[_serial(film.name)[0]]) for film in films if _serial(film.name)[0] in spoiled]
+    faults += [
+        Exclusion(film.name, spoiled[_serial(film.name)[0]]) for film in films if _serial(film.name)[0] in spoiled
+    ]
     fractures = {_serial(name)[0]: name for name, row in rows.items() if row.text["fracture"] == "1"}
     taken = _taken([_serial(name) for name in rows], phases)
     candidates, exclusions = [], []

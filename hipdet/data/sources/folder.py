@@ -53,9 +53,7 @@ def find_folder(
     return replace(found, mark="" if known else UNKNOWN, tables=tables)
 
 
-def find_gis(
-    root: Path, exclude: Path | None = None, table: Path | None = None, skip_faulty: bool = False
-) -> Found:
+def find_gis(root: Path, exclude: Path | None = None, table: Path | None = None, skip_faulty: bool = False) -> Found:
     """Find the films of a folder, without those that a table excludes.
 
     Args:

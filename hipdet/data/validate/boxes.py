@@ -43,7 +43,9 @@ def check_annotations(
         if _check_box(annotation, image, report) and image is not None:
             key = (image_id, shown(category_id), *annotation["bbox"])
             if key in seen:
-                report.error("box-twice", f"the same box as annotation {shown(seen[key])}", "each ROI once", "remove one")
+                report.error(
+                    "box-twice", f"the same box as annotation {shown(seen[key])}", "each ROI once", "remove one"
+                )
             seen.setdefault(key, annotation["id"])
         count.update([image_id] if image is not None else [])
     for image_id, boxes in count.items():
@@ -142,7 +144,10 @@ def _check_film(path: Path, image: Record, report: FaultyRecord) -> None:
         report.error("film-unreadable", found, "a readable film", remedy or "export it again")
         return
     declared, upright = (image.get("width"), image.get("height")), header.upright
-    found, expected = f"{shown(declared[0])}x{shown(declared[1])} declared", f"{upright[0]}x{upright[1]}, the upright film's size"
+    found, expected = (
+        f"{shown(declared[0])}x{shown(declared[1])} declared",
+        f"{upright[0]}x{upright[1]}, the upright film's size",
+    )
     if declared != upright and declared == header.stored:
         remedy = "EXIF orientation was ignored when it was labelled: rotate its boxes into the upright frame"
         report.error("size-not-upright", found, expected, remedy)

@@ -181,4 +181,6 @@ def _check_classes(
         if category["name"] in near.values() and is_whole(category["id"]) and category["id"] in used:
             report = faults.at(f"category {shown(category['name'])}")
             remedy = "add it to `classes`, or remove its boxes"
-            report.error("class-unknown", "boxes of a class that training drops", f"one of {shown(list(classes))}", remedy)
+            report.error(
+                "class-unknown", "boxes of a class that training drops", f"one of {shown(list(classes))}", remedy
+            )
