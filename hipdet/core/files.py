@@ -98,7 +98,7 @@ def write_csv(path: str | os.PathLike[str], rows: Iterable[Sequence[object]], li
             (quoting if odd else writer).writerow(cells)
 
 
-_FORMULA = re.compile(r"[=+\-@\t\r]")  # how a formula begins, for some spreadsheet
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")  # how a formula begins, for some spreadsheet, and what looks like a guarded one
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hipdet.core.errors import DatasetError, HipdetError
+from hipdet.core.records import shown
 from hipdet.core.stored_files import StoredFile
 
 
@@ -131,6 +132,6 @@ class Rules:
         if same:
             return same[0]
         raise DatasetError(
-            f"label {label!r} found, expected one of {', '.join(self.classes)}: add --rename {label!r}={self.classes[0]} "
-            f"or --classes"
+            f"label {shown(label)} found, expected one of {', '.join(self.classes)}: add --rename "
+            f"{shown(label)}={self.classes[0]} or --classes"
         )

@@ -244,7 +244,7 @@ class _Collector:
         for fault in faulty:
             films = self.index.find(fault.film) if fault.film else []
             left_out |= {each.name for each in films}
-            for each in fault_exclusions(fault, films):
+            for each in fault_exclusions(fault, films, "faulty label"):
                 found.setdefault(each.name, each)
         self.made.faults += found.values()
         return left_out

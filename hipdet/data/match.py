@@ -241,16 +241,20 @@ def rows_of_films(
         raise_faults(table, [str(fault) for fault in faulty])
         return found
     for fault in faulty:
-        faults += fault_exclusions(fault, index.find(fault.film) if fault.film else [])
+        faults += fault_exclusions(fault, index.find(fault.film) if fault.film else [], "faulty row of a table")
         spoiled |= {each.name for each in index.find(fault.film)} if fault.film else set()
     return {name: row for name, row in found.items() if name not in spoiled}
 
 
-def fault_exclusions(fault: FaultyLabel, films: Sequence[Candidate]) -> list[Exclusion]:
-    """The `films` that a fault is about, left out for it; the place of the fault if there is none."""
+def fault_exclusions(fault: FaultyLabel, films: Sequence[Candidate], kind: str) -> list[Exclusion]:
+    """The `films` that a fault is about, left out for it; the place of the fault if there is none.
+
+    `kind`, such as ``faulty label``, begins the reasons, so that they are counted together.
+    """
+    reason = f"{kind}: {fault}"
     if films:
-        return [Exclusion(each.shown, str(fault), each.other_names) for each in films]
-    return [Exclusion(fault.film or fault.where, str(fault))]
+        return [Exclusion(each.shown, reason, each.other_names) for each in films]
+    return [Exclusion(fault.film or fault.where, reason)]
 
 
 def exclude_listed(candidates: Sequence[Candidate], table: Path | None, faults: list[Exclusion] | None = None) -> Found:

@@ -15,6 +15,7 @@ import numpy as np
 
 from hipdet.core.annotations import patient_of, source_of
 from hipdet.core.errors import DatasetError
+from hipdet.core.records import shown
 from hipdet.data.coco_file import Film
 from hipdet.data.validate.faults import Fault
 from hipdet.data.validate.plausibility import sound_images
@@ -144,8 +145,8 @@ def divide(images: Sequence[Image], fractions: Mapping[str, float], seed: int, b
         DatasetError: fractions that leave nothing for training, an unknown `by`, or images without patient.
     """
     if not 0 < sum(fractions.values()) < 1 or min(fractions.values()) <= 0:
-        shown = ", ".join(f"{name} {fraction}" for name, fraction in fractions.items())
-        raise DatasetError(f"parts are {shown}, expected each above 0 and together below 1")
+        listed = ", ".join(f"{name} {fraction}" for name, fraction in fractions.items())
+        raise DatasetError(f"parts are {listed}, expected each above 0 and together below 1")
     part_of: dict[int, str] = {}
     notes = []
     for source, records in _by_source(images).items():
@@ -153,7 +154,7 @@ def divide(images: Sequence[Image], fractions: Mapping[str, float], seed: int, b
         for name, fraction in fractions.items():
             keys = [split_key(image, by) for image in left]
             if len(set(keys)) < 2:
-                where = f"source {source!r} has" if source else "there is"
+                where = f"source {shown(source)} has" if source else "there is"
                 notes.append(f"{where} a single patient left: it stays in {TRAIN}, and {name} has no film of it")
                 continue
             chosen = validation_part(keys, fraction / whole, seed)
@@ -177,7 +178,7 @@ def fold_ids(images: Sequence[Image], folds: int, seed: int, by: str = "patient"
         try:
             numbers = grouped_folds([split_key(image, by) for image in records], folds, seed)
         except DatasetError as error:
-            raise DatasetError(f"source {source!r}: {error}" if source else str(error)) from error
+            raise DatasetError(f"source {shown(source)}: {error}" if source else str(error)) from error
         fold_of.update((image["id"], fold) for image, fold in zip(records, numbers))
     return [[image["id"] for image in images if fold_of[image["id"]] == fold] for fold in range(folds)]
 

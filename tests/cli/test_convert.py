@@ -154,6 +154,21 @@ def test_only_what_a_conversion_needs_is_imported(tmp_path):
         (["oaih", "GIS"], "error: GIS: no AP Pelvis film by route dicom"),
         (["oaih", "GIS", "--visits", "13m"], "invalid choice: '13m'"),
         (["folder", "GIS", "--patient-from", "("], "not a regular expression"),
+        (
+            ["folder", "GIS", "--source", "../x"],
+            "--source '../x': expected a name without folders, as files are named so",
+        ),
+        (["folder", "GIS", "--source", "a/b"], "--source 'a/b': expected a name without folders"),
+        (["folder", "GIS", "--source", ""], "--source '': expected a name without folders"),
+        (
+            ["gis", "GIS", "--table", "t.csv"],
+            "t.csv: columns film, patient are missing, found ['filename', 'patientid'] separated by ',', expected film, pat",
+        ),
+        (["gis", "GIS", "--table", "surplus.csv"], "surplus.csv: line 3: 'gone.jpg': no such film"),
+        (
+            ["folder", "GIS", "--labels", "class.csv", "--classes", "hip", "knee"],
+            "box without label: label it (in a CSV, in",
+        ),
         (["folder", "GIS", "--classes", "knee"], "label 'hip' found, expected one of knee: add --rename 'hip'=knee"),
     ],
 )
@@ -161,6 +176,9 @@ def test_bad_input(tmp_path, arguments, message):
     make_gis(tmp_path / "GIS")
     (tmp_path / "empty").mkdir()
     write(tmp_path / "l.csv", "film;hips\n")
+    write(tmp_path / "t.csv", "filename,patientid\na.jpg,P1\n")
+    write(tmp_path / "surplus.csv", "film,patient\na.jpg,P1\ngone.jpg,P2\n")
+    write(tmp_path / "class.csv", "image,x,y,side,class\na.jpg,20,20,50,hip\n")
     before = sorted(tmp_path.rglob("*"))
     done = run_tool("convert", *arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stdout

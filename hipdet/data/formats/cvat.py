@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element
 
 from hipdet.core.records import shown
 from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, turned_corners
-from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, child_text, film_size_in, number_in
+from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, child_text, film_size_in, number_in, shown_tag
 from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name
 
 _SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
@@ -24,7 +24,7 @@ _SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skelet
 def read_cvat(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
     """Read the films of `file`; faults of its shapes go to `faults`."""
     if file.document.tag != "annotations":
-        raise LabelFault(f"root element is <{file.document.tag}>, expected <annotations>: is this a CVAT file?")
+        raise LabelFault(f"root element is {shown_tag(file.document)}, expected <annotations>: is this a CVAT file?")
     return [*_images(file, options.rotated, faults), *_tracks(file, options.rotated, faults)]
 
 
@@ -84,7 +84,7 @@ def _frame(shape: Element) -> int:
 
 def _label_box(shape: Element, label: str | None, rotated: str, size: Size | None, place: str) -> LabelBox:
     if shape.tag != "box":
-        raise LabelFault(f"<{shape.tag}> found, expected <box>: draw a rectangle")
+        raise LabelFault(f"{shown_tag(shape)} found, expected <box>: draw a rectangle")
     x0, y0, x1, y1 = (number_in(shape.get(key), key) for key in ("xtl", "ytl", "xbr", "ybr"))
     box = checked_box((x0, y0, x1, y1), None)
     degrees = number_in(shape.get("rotation", "0"), "rotation")

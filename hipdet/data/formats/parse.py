@@ -162,6 +162,11 @@ def parse_xml(data: bytes) -> Element:
     return root
 
 
+def shown_tag(element: Element) -> str:
+    """The tag of `element` for messages: ``<annotation>``."""
+    return f"<{shown(element.tag)[1:-1]}>"
+
+
 def child_text(element: Element, *names: str) -> str | None:
     """Text of the child at the path `names`, stripped; None if there is no such child.
 

@@ -15,7 +15,15 @@ from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.files import name_of
 from hipdet.core.records import shown
 from hipdet.core.stored_files import files_below
-from hipdet.data.formats.parse import FaultLog, FaultyLabel, LabelFault, LabelFile, load_label_file, table_header
+from hipdet.data.formats.parse import (
+    FaultLog,
+    FaultyLabel,
+    LabelFault,
+    LabelFile,
+    load_label_file,
+    shown_tag,
+    table_header,
+)
 from hipdet.data.formats.record import CLASS_LISTS, FilmLabels, FilmSizes, LabelOptions, Origin, Reader, check_films
 
 BOX_COLUMNS = {"x", "y", "side", "w", "h", "x0", "y0", "x1", "y1"}  # of plain CSV
@@ -66,7 +74,7 @@ def _text_format(file: LabelFile) -> str | None:
 
 def _summary(file: LabelFile) -> str:
     if file.kind == "xml":
-        return f"XML with the root element <{file.document.tag}>"
+        return f"XML with the root element {shown_tag(file.document)}"
     if file.kind == "text":
         return f"text that begins with {shown(file.document)}"
     if isinstance(file.document, dict):

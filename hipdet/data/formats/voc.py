@@ -16,7 +16,7 @@ from dataclasses import replace
 from xml.etree.ElementTree import Element
 
 from hipdet.data.formats.geometry import checked_box
-from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, child_text, film_size_in, number_in
+from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, child_text, film_size_in, number_in, shown_tag
 from hipdet.data.formats.record import (
     Box,
     FilmLabels,
@@ -52,7 +52,7 @@ def _is_zero_based(root: Element) -> bool:
 def _films(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
     root: Element = file.document
     if root.tag != "annotation":
-        raise LabelFault(f"root element is <{root.tag}>, expected <annotation>: is this a Pascal VOC file?")
+        raise LabelFault(f"root element is {shown_tag(root)}, expected <annotation>: is this a Pascal VOC file?")
     film = _film_name(root)
     with faults.at(file.shown, film=film):
         size = film_size_in(child_text(root, "size", "width"), child_text(root, "size", "height"))

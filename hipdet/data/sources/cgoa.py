@@ -63,7 +63,7 @@ def find_cgoa(
     found = [*_row_faults(rows), *_pair_faults(rows)]
     if not skip_faulty:
         raise_faults(table, list(dict.fromkeys(fault.reason for fault in found)))
-    faults += found
+    faults += [Exclusion(fault.name, f"faulty row of a table: {table.name}: {fault.reason}") for fault in found]
     spoiled = {_serial(fault.name)[0]: fault.reason for fault in faults} if skip_faulty else {}
     faults += [
         Exclusion(film.name, spoiled[_serial(film.name)[0]]) for film in films if _serial(film.name)[0] in spoiled

@@ -126,7 +126,7 @@ def _check_overlap(image: Record, boxes: Sequence[Record], faults: Faults) -> No
     iou = mask.iou(corners, corners, [0] * len(corners))  # for two boxes three times as fast as iou_matrix
     classes = [annotation["category_id"] for annotation in boxes]
     for j in range(1, len(boxes)):
-        near = [(iou[i, j], -i) for i in np.flatnonzero(iou[:j, j] > OVERLAP) if classes[i] == classes[j]]
+        near = [(iou[i, j], -i) for i in np.flatnonzero(iou[:j, j] > OVERLAP).tolist() if classes[i] == classes[j]]
         if near:
             largest, place = max(near)
             report = faults.at(f"annotation {shown(boxes[j]['id'])}", image["file_name"])

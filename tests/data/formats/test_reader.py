@@ -19,6 +19,7 @@ from hipdet.data.formats.label_studio import film_of_address
 from hipdet.data.formats.parse import LabelFault, load_label_file
 from hipdet.data.formats.reader import FORMATS, detect_format, read_labels
 from hipdet.data.formats.record import film_name, last_part, relative_part
+from hipdet.data.match import read_film_table
 from label_text import read_text
 from label_writers import NO_SIZE, TEN, WHOLE, WRITERS, items, raw_box, write_coco, write_labelme, write_voc
 
@@ -315,3 +316,24 @@ def test_bad_options(tmp_path, options, expected):
 def test_other_xml_than_named(tmp_path, format, root):
     with pytest.raises(DatasetError, match=f"root element is <{root}>, expected <annotation"):
         read_text(tmp_path, "a.xml", f"<{root}/>", format=format)
+
+
+@IN_ANY_FORMAT
+def test_a_byte_order_mark_is_no_fault(tmp_path, write, format, tolerance):
+    """In every label file, and in lists of classes."""
+    sizes = {sample.name.rpartition(".")[0]: sample.upright for sample in TEN}
+    path = write(tmp_path, items(TEN[:3]))
+    before = read_labels(path, film_size=sizes.get)
+    for each in [path] if path.is_file() else path.iterdir():
+        each.write_bytes(b"\xef\xbb\xbf" + each.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+    assert read_labels(path, film_size=sizes.get) == before
+
+
+def test_a_byte_order_mark_in_other_texts(tmp_path):
+    (tmp_path / "a.txt").write_text("0 .5 .5 .1 .1")
+    for name, text in (("data.yaml", "names: [hip]\n"), ("classes.txt", "hip\n")):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+        assert read_labels(tmp_path / "a.txt", film_size=lambda film: (9, 9))[0].boxes[0].label == "hip"
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"\xef\xbb\xbffilm,patient\na.jpg,P1\n")
+    assert [(film, row.text["patient"]) for film, row in read_film_table(path, ["patient"])] == [("a.jpg", "P1")]

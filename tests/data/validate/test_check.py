@@ -6,6 +6,7 @@ mmdet and pycocotools read files without errors completely: nothing is dropped o
 import copy
 import json
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -44,6 +45,8 @@ def found(tmp_path, content, expected=HIPS):
         ("images.0.id", 1),
         ("info", {"year": 2021}),
         ("images.0.file_name", "größe film..1.jpg"),
+        ("images.0.patient", 0),
+        ("images.0.source", 7),
     ],
 )
 def test_no_fault(tmp_path, place, value):
@@ -243,6 +246,21 @@ def test_unlikely_ratio(tmp_path):
 def test_faulty_file(tmp_path, content, kind, message):
     faults = found(tmp_path, content)
     assert message in next(str(fault) for fault in faults if fault.kind == kind)
+
+
+def test_far_too_many_boxes_on_a_film(tmp_path):
+    """They aren't compared with each other: a million would take terabytes."""
+    content = copy.deepcopy(SOUND)
+    boxes = [dict(SOUND["annotations"][2], id=n, bbox=[n % 300, n // 300, 50, 50]) for n in range(1, 1002)]
+    content["annotations"] = boxes[:1000]
+    kinds = Counter(fault.kind for fault in found(tmp_path, content, Expected()))
+    assert kinds["rois-overlap"] == 999  # each but the first has one before it
+    assert "too-many-boxes" not in kinds
+    content["annotations"] = boxes
+    faults = found(tmp_path, content, Expected())
+    (fault,) = [fault for fault in faults if not fault.warning]
+    assert str(fault) == "hips.json: image 2 (a/2.jpg): 1001 boxes, expected at most 1000 on a film: is this one film?"
+    assert not [fault for fault in faults if fault.kind == "rois-overlap"]
 
 
 def test_missing_file_and_folder(tmp_path):
