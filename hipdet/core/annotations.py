@@ -76,8 +76,14 @@ def marks(coco: Mapping[str, Any]) -> list[str]:
 
     A file that was merged from several has both; the patients of its films without a mark are known.
     """
-    own = [get_mark(image) for image in coco.get("images", ())]
+    own = [get_mark(image) for image in _images(coco)]
     return own if any(own) else [get_mark(coco.get("info"))] * len(own)
+
+
+def _images(coco: Mapping[str, Any]) -> list[Any]:
+    """The image records of a COCO dictionary, which may be faulty."""
+    images = coco.get("images")
+    return images if isinstance(images, list) else []
 
 
 def patients_mark(coco: Mapping[str, Any]) -> str:
@@ -98,8 +104,9 @@ def get_patients(cocos: Iterable[Mapping[str, Any]]) -> dict[Hashable, Hashable]
     """
     found: dict[Hashable, Hashable] = {}
     for coco in cocos:
-        for image, mark in zip(coco.get("images", ()), marks(coco)):
-            if patient_of(image) and mark != UNKNOWN:
+        for image, mark in zip(_images(coco), marks(coco)):
+            named = isinstance(image, Mapping) and isinstance(image.get("file_name"), str)
+            if named and patient_of(image) and mark != UNKNOWN:
                 patient = source_of(image), patient_of(image)
                 found[image["file_name"]] = Group(*patient) if mark == GUESSED else patient
     return found

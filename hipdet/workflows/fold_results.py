@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hipdet.core.annotations import get_patients
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_csv, write_json, write_text
-from hipdet.core.records import read_json
+from hipdet.core.records import Record, read_json
 from hipdet.core.resumable import RunFolder
 from hipdet.core.tables import Cell, Row, markdown, number_cell, text_cell
 from hipdet.evaluation.metrics import Interval, Units, bootstrap_intervals, calibration, mean_interval, roi_metrics
@@ -111,7 +111,10 @@ def summarize_folder(out: Path, names: Sequence[str], annotations: Path) -> list
         DatasetError: variants were tested on different films.
     """
     tests = sorted((out / "folds").glob("*_test.json"))
-    folds, patients = len(tests), get_patients(read_json(path, "a fold, as COCO") for path in tests)
+    folds, patients = (
+        len(tests),
+        get_patients(Record.of(read_json(path, "a fold, as COCO"), path).values for path in tests),
+    )
     others = sorted(path.name for path in out.iterdir() if path.is_dir() and path.name not in (*names, "folds"))
     results = [result for name in (*names, *others) if (result := Result.read(out / name, folds, patients))]
     rows = [_row(result, results[0]) for result in results]

@@ -17,7 +17,7 @@ from film_sources import OAI_HEADER, table
 from fuzzing import JUNK, damaged, examples, spoiled
 from hipdet.core.annotations import get_patients
 from hipdet.core.errors import HipdetError, one_line
-from hipdet.core.records import strict_json
+from hipdet.core.records import read_json, strict_json
 from hipdet.data.annotators import compare
 from hipdet.data.candidates import Rules
 from hipdet.data.coco_file import get_films
@@ -151,6 +151,8 @@ def test_coco_files(first, second):
         faults += check_across(contents)
         assert all(map(is_text, filter(None, fault_table(faults, 0).split("\n"))))
         assert strict_json(json.dumps(record([], faults), allow_nan=False))
+        folds = [tried(read_json, path, "a fold") for path in paths]
+        get_patients(fold for fold in folds if isinstance(fold, dict))
         cocos = [tried(require_valid, path) for path in paths]
         if None in cocos:
             return
