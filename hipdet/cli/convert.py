@@ -101,6 +101,7 @@ EXAMPLES = """examples:
   hipdet convert phantom data/phantoms --val-fraction 0.1
 
 Labels: COCO, Pascal VOC, LabelMe, CVAT, Label Studio, VGG VIA, YOLO or CSV; the format is detected from the content.
+Columns of CSV: image, label, and x,y,side or x,y,w,h or x0,y0,x1,y1.
 Writes SOURCE.json with SOURCE.exclusions.csv (every film that was left out, and why) and SOURCE.provenance.json; fracatlas
 and phantom also write folds or splits.  Prints films, ROIs, patients, ratio_ROI/image, and the long side of the films in
 pixels.  Next: hipdet validate, hipdet split.
