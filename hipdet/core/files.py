@@ -74,7 +74,7 @@ def _percent(error: UnicodeError) -> tuple[bytes, int]:
     return re.sub("[\ud800-\udfff]", _escaped, text).encode(), error.end
 
 
-_PERCENT = "hipdet.percent"  # all that we write is UTF-8, also under a locale that isn't
+_PERCENT = "hipdet-percent"  # all that we write is UTF-8, also under a locale that isn't
 codecs.register_error(_PERCENT, _percent)
 
 

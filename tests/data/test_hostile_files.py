@@ -95,6 +95,27 @@ def test_label_files(labels, format, data):
         assert (tried(read_labels, path, named, **options) is None) == (bool(faulty) or not films)
 
 
+KEYS = (
+    *("images", "annotations", "categories", "id", "file_name", "shapes", "points", "data", "image", "result", "value"),
+    *("regions", "filename", "shape_attributes", "region_attributes", "type", "name", "_via_img_metadata", "bbox"),
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "a.jpg", "rect"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=15,
+)
+
+
+@examples(300)
+@given(JSON, st.sampled_from([None, "coco", "labelme", "labelstudio", "via"]))
+def test_any_json(document, format):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.json")
+        path.write_text(json.dumps(document))
+        tried(read_labels, path, format, begin=f"{path}: ")
+        assert validate(path, expected=Expected(("hip",)))[1]
+
+
 def write_films(folder, *names):
     for sample, name in zip(TEN, names):
         (folder / name).write_bytes(encoded(np.zeros(sample.stored[::-1], np.uint8), "JPEG"))

@@ -16,6 +16,7 @@ from mmdet.datasets import CocoDataset
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from fuzzing import places
 from hipdet.core.errors import DatasetError
 from hipdet.data.validate.check import Expected, require_valid, validate
 from sound_coco import SOUND, changed
@@ -339,14 +340,6 @@ VALUES = st.one_of(
 )  # fmt: skip
 
 
-def places(value, path=()):
-    """Every place of a JSON value."""
-    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, child in entries:
-        yield (*path, key)
-        yield from places(child, (*path, key))
-
-
 def spoiled(changes):
     content = copy.deepcopy(SOUND)
     for place, value in changes:
@@ -407,23 +400,3 @@ def perfect_ap(coco, content):
     evaluation.accumulate()
     evaluation.summarize()
     return evaluation.stats[0]
-
-
-KEYS = st.sampled_from(["images", "annotations", "categories", "id", "bbox", "name"])
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    content=st.recursive(
-        st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
-        lambda inner: st.one_of(
-            st.lists(inner, max_size=4),
-            st.dictionaries(KEYS, inner, max_size=4),
-        ),
-        max_leaves=20,
-    )
-)
-def test_any_json_gives_faults_and_no_exception(content, tmp_path_factory):
-    path = tmp_path_factory.mktemp("v") / "any.json"
-    path.write_text(json.dumps(content))
-    assert validate(path, expected=Expected(("hip",)))[1]
