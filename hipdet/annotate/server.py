@@ -25,6 +25,7 @@ from werkzeug.wrappers import Request, Response
 from hipdet.annotate.labels import StaleRevision
 from hipdet.annotate.session import Session
 from hipdet.core.errors import DatasetError, HipdetError, RadiographError, StorageError
+from hipdet.core.records import parse_json
 
 HOSTS = ("127.0.0.1", "localhost")
 OPEN_AGAIN = "Open the address that hipdet annotate shows on its terminal; it contains the key to this page."
@@ -117,7 +118,7 @@ class App:
             answer: Response = getattr(self, f"_{endpoint}")(request, **values)
             return answer
         except StaleRevision as error:
-            return _json({"error": str(error), "film": self.session.described(error.current)}, 409)
+            return _json({"error": str(error), "film": self.session.described(error.film)}, 409)
         except RadiographError as error:
             return _json({"error": error.reason}, 422)
         except DatasetError as error:
@@ -154,10 +155,7 @@ class App:
         return _json(self.session.film(request.args.get("name", "")))
 
     def _change(self, request: Request) -> Response:
-        try:
-            record = json.loads(request.get_data())
-        except (ValueError, RecursionError) as error:
-            raise BadRequest(f"not JSON: {error}") from error
+        record = parse_json(request.get_data(), "the change", "a state with its revision")
         return _json(self.session.change(request.args.get("name", ""), record))
 
     def _picture(self, request: Request) -> Response:

@@ -14,6 +14,7 @@ from functools import partial
 import pytest
 
 from film_sources import film, make_cgoa, make_gis, table, voc, write
+from hipdet.inference.film_list import PassedOver, film_sources
 from tool_runs import of_checkout, run_python, run_tool
 
 
@@ -146,6 +147,10 @@ def test_copies_are_no_films_of_their_own(tmp_path):
         assert "s_64: passed over, as it holds copies that hipdet convert made" in done.stderr
         record = json.loads((tmp_path / f"GIS/annotations/{command[1]}.provenance.json").read_text())
         assert record["films"] + sum(record["excluded"].values()) == films
+    passed = PassedOver()
+    assert len(list(film_sources(tmp_path / "GIS", passed=passed))) == films
+    assert passed.lines() == ["passed over: folders with copies of hipdet convert (1, the first: s_64)"]
+    assert list(film_sources(tmp_path / "GIS/s_64"))
 
 
 ODD = (b"caf\xe9.png", "große Hüfte.png".encode(), b"a%b.png", b"=cmd()|x.png", b"esc\x1b[2J.png", b"new\nline.png")
