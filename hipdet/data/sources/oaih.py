@@ -26,6 +26,7 @@ PAPER_VISITS = ("12m", "96m")
 ROUTES = ("dicom", "preview")
 PELVIS = "AP Pelvis"
 CONTENTS = "contents.csv"
+LONGEST, SHOWN_KINDS = 64, 10  # characters of a description in DICOM, and how many of them a note lists
 
 _VISIT = re.compile(r"\d\dm")
 _SERIES = re.compile(r"(?P<participant>\d{7})/(?P<date>\d{8})/(?P<series>0\d{7})(?P<kind>/001|_1x1\.jpg)")
@@ -177,7 +178,8 @@ def _read_description(series: Series) -> str | None:
 def _notes(listing: Listing, others: Counter[str]) -> tuple[str, ...]:
     notes = []
     if others:
-        listed = ", ".join(f"{count} x {one_line(description)}" for description, count in sorted(others.items()))
+        kinds = [f"{count} x {one_line(description[:LONGEST])}" for description, count in sorted(others.items())]
+        listed = ", ".join([*kinds[:SHOWN_KINDS], *(["..."] if len(kinds) > SHOWN_KINDS else [])])
         notes.append(f"series that aren't {PELVIS}: {listed}")
     if listing.other_visits:
         notes.append(f"visits that weren't selected: {', '.join(listing.other_visits)}")
