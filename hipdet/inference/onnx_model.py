@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError
+from hipdet.core.telemetry import switch_off
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.film_list import ShrunkFilm, shrink
 from hipdet.inference.review import ReviewLimits
@@ -105,6 +106,7 @@ class OnnxRuntime:
     """
 
     def __init__(self, path: Path, content: bytes, threads: int | None) -> None:
+        switch_off()
         try:
             import onnxruntime
         except ImportError as error:
@@ -132,6 +134,7 @@ class OpenVino:
     """
 
     def __init__(self, path: Path, content: bytes, threads: int | None, precision: str) -> None:
+        switch_off()
         try:
             import openvino
         except ImportError as error:
