@@ -73,16 +73,19 @@ def patience(make_once):
     if isinstance(made, int):
         return made
     took, files = made
-    assert took, "onnxruntime without a switch sent nothing: the watch sees nothing, or there is nothing to see any more"
+    assert took, (
+        "onnxruntime without a switch sent nothing: the watch sees nothing, or there is nothing to see any more"
+    )
     assert any(".onnxruntime/deviceid" in name for name in files)
     return 2 * took
 
 
+MMDET = "import hipdet.mmcv_lite as lite; lite.install(); import mmdet.datasets"  # without hipdet's plugin
+
+
 @pytest.mark.parametrize(
-    "control",
-    ["import openvino", pytest.param("import hipdet.mmcv_lite as lite; lite.install(); import mmdet.datasets", marks=pytest.mark.ci)],
-    ids=["openvino", "albumentations"],
-)  # fmt: skip
+    "control", ["import openvino", pytest.param(MMDET, marks=pytest.mark.ci)], ids=["openvino", "mmdet"]
+)
 def test_what_is_sent_without_the_switch(control, stand_in, tmp_path):
     if not can_be_alone():
         pytest.skip("no network namespace (unshare --net): it would really be sent")
@@ -90,50 +93,63 @@ def test_what_is_sent_without_the_switch(control, stand_in, tmp_path):
     assert Watched(tmp_path, "-c", f"{control}, time; time.sleep(90)", PYTHONPATH=path).until_it_sends()
 
 
-def arguments(way, data, out, seconds):
-    """What Python runs: `way` on the films and annotations in `data`, from its start until `seconds` after its work."""
-    films = data / "gis/images"
-    lasting = ["-c", LASTING, seconds]
-    small = [*RECIPES[1].small, "train_cfg.max_epochs=1", "train_cfg.val_interval=1"]
-    config = REPOSITORY / RECIPES[1].config
-    mmdets = Path(mmdet.__file__).parent / ".mim/tools/train.py"
-    if mmcv_is_lite():
-        (out / "lasting.py").write_text(LASTING)
-        own = ["-m", "hipdet.mmcv_lite", out / "lasting.py", seconds, mmdets]
-    else:
-        own = [*lasting, mmdets]
-    (out / "library.py").write_text(
-        "from hipdet import HipDetector\n"
-        f"for runtime in ('onnxruntime', 'openvino'): assert not next(HipDetector(runtime=runtime)({str(films)!r})).error"
-    )
-    return {
-        "predict": [*lasting, COMMAND, "predict", films, "--out", out / "p"],
-        "predict, OpenVINO": [*lasting, COMMAND, "predict", films, "--out", out / "p", "--runtime", "openvino"],
-        "library": [*lasting, out / "library.py"],
-        "annotate": ["-c", VISIT, films, "--out", out / "labels", seconds],
-        "train": [
-            *lasting, REPOSITORY / "tools/train.py", config, "--data-root", data, "--work-dir", out / "w", "--cfg-options", *small,
-        ],
-        "mmdet's train": [*own, config, "--work-dir", out / "w", "--cfg-options", *small],
-    }[way]  # fmt: skip
+LIBRARY = """
+import sys
+from hipdet import HipDetector
+for runtime in ("onnxruntime", "openvino"):
+    assert not next(HipDetector(runtime=runtime)(sys.argv[1])).error
+"""
+TRAIN = REPOSITORY / "tools/train.py"
+MMDETS_TRAIN = Path(mmdet.__file__).parent / ".mim/tools/train.py"
+LITE = ["-m", "hipdet.mmcv_lite"] if mmcv_is_lite() else []
+SMALL = ["--cfg-options", *RECIPES[1].small, "train_cfg.max_epochs=1", "train_cfg.val_interval=1"]
+CONFIG = REPOSITORY / RECIPES[1].config
+# what Python runs, in a folder with the scripts lasting.py, library.py and visit.py; SECONDS: how long it is to stay
+WAYS = {
+    "predict": ["lasting.py", "SECONDS", COMMAND, "predict", "data/gis/images"],
+    "predict-openvino": ["lasting.py", "SECONDS", COMMAND, "predict", "data/gis/images", "--runtime", "openvino"],
+    "library": ["lasting.py", "SECONDS", "library.py", "data/gis/images"],
+    "annotate": ["visit.py", "data/gis/images", "--out", "labels", "SECONDS"],
+    "train": ["lasting.py", "SECONDS", TRAIN, CONFIG, *SMALL],
+    "mmdets-train": [*LITE, "lasting.py", "SECONDS", MMDETS_TRAIN, CONFIG, *SMALL],
+}
 
 
 @pytest.mark.parametrize(
-    "way",
-    [
-        "predict",
-        *(pytest.param(way, marks=pytest.mark.ci) for way in ("predict, OpenVINO", "library", "annotate", "train", "mmdet's train")),
-    ],
-)  # fmt: skip
+    "way", ["predict", *(pytest.param(way, marks=pytest.mark.ci) for way in WAYS if way != "predict")]
+)
 def test_nothing_is_sent(way, phantoms, stand_in, patience, tmp_path):
-    films = tmp_path / "data"
-    films.symlink_to(phantoms)
-    path = f"{REPOSITORY}:{stand_in}"
-    watched = Watched(
-        tmp_path, *arguments(way, films, tmp_path, patience), PYTHONPATH=path, HIPDET_DATA=films
-    )
+    (tmp_path / "data").symlink_to(phantoms)
+    for name, script in (("lasting", LASTING), ("library", LIBRARY), ("visit", VISIT)):
+        (tmp_path / f"{name}.py").write_text(script)
+    command = [patience if each == "SECONDS" else each for each in WAYS[way]]
+    watched = Watched(tmp_path, *command, PYTHONPATH=f"{REPOSITORY}:{stand_in}", HIPDET_DATA=tmp_path / "data")
     code, said = watched.finish(900)
     assert code == 0, said
     assert watched.sent() == []
     caches = (".cache/matplotlib/", ".cache/YAPF/")  # of fonts and of a grammar
     assert [name for name in watched.files() if not name.startswith(caches)] == []
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        ("import onnxruntime", "onnxruntime had been imported with telemetry on before hipdet could switch it off"),
+        ("import openvino", "openvino had been imported"),
+        ("import openvino, onnxruntime", "onnxruntime and openvino had been imported"),
+        ("import os; os.environ['ORT_DISABLE_TELEMETRY'] = 'true'; import onnxruntime", None),
+        ("from hipdet.core.telemetry import switch_off; switch_off(); import onnxruntime, openvino", None),
+        ("import openvino_telemetry", None),
+    ],
+)
+def test_a_library_that_was_imported_before_is_named_once(before, said, tmp_path):
+    if not can_be_alone():
+        pytest.skip("no network namespace (unshare --net): openvino would really send")
+    code = f"{before}; from hipdet import HipDetector; " + "; ".join(
+        f"HipDetector(runtime={runtime!r})" for runtime in ("onnxruntime", "openvino", "onnxruntime")
+    )
+    code, output = Watched(tmp_path, "-W", "always", "-c", code).finish()
+    assert code == 0, output
+    warnings = [line for line in output.splitlines() if "telemetry" in line]
+    assert len(warnings) == (said is not None), output
+    assert (said or "") in output

@@ -1,4 +1,4 @@
-"""What a process and those that it starts send, from their system calls: code that isn't Python passes Python's sockets by."""
+"""What processes send, from their system calls: libraries in native code pass Python's sockets by."""
 
 import os
 import re
@@ -17,10 +17,12 @@ CALLS = "connect,sendto,sendmsg,sendmmsg"
 CALL = re.compile(r"^\d+ +(?:connect|send\w+)\(.*?sa_family=(AF_\w+)(.*)", re.MULTILINE)
 ADDRESS = re.compile(r'inet_addr\("([^"]+)"|inet_pton\(AF_INET6, "([^"]+)"')
 INSIDE = ("AF_UNIX", "AF_NETLINK", "AF_UNSPEC")  # this machine: its sockets and its kernel
-# a network with nothing but its own loopback: what is sent gets nowhere
-ALONE = ["unshare", "--net", "--map-root-user"]
-LOOPBACK_UP = """
-import fcntl, os, socket, struct, sys
+# a network with nothing but its own loopback, so that what is sent gets nowhere, and no file with names of machines, as in
+# the least of containers, so that whatever asks for a name has to send
+ALONE = ["unshare", "--net", "--mount", "--map-root-user"]
+LONELY = """
+import fcntl, os, socket, struct, subprocess, sys
+subprocess.run(["mount", "--bind", "/dev/null", "/etc/hosts"], check=True)
 fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
 os.execvp(sys.argv[1], sys.argv[1:])
 """
@@ -51,7 +53,7 @@ class Watched:
         strace = ["strace", "-f", "-qq", "--seccomp-bpf", "-e", f"trace={CALLS}", "-o", str(self._trace)]
         command = [*strace, sys.executable, *map(str, arguments)]
         if can_be_alone():
-            command = [*ALONE, sys.executable, "-c", LOOPBACK_UP, *command]
+            command = [*ALONE, sys.executable, "-c", LONELY, *command]
         self._said = (folder / "said.txt").open("w+")
         self.process = subprocess.Popen(
             command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=self._said, stderr=subprocess.STDOUT,
@@ -107,4 +109,8 @@ def inside(family, rest):
 
 def can_be_alone():
     """Whether a process may have a network of its own, without a way out."""
-    return bool(shutil.which("unshare")) and subprocess.run([*ALONE, "true"], capture_output=True).returncode == 0
+    return bool(shutil.which("unshare")) and _runs([*ALONE, sys.executable, "-c", LONELY, "true"])
+
+
+def _runs(command):
+    return subprocess.run(command, capture_output=True).returncode == 0
