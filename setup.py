@@ -47,7 +47,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "hipdet=hipdet.cli.main:main",
+            "hipdet=hipdet.__main__:main",
             "hipdet-predict=hipdet.cli.main:hipdet_predict",  # the two old names, for one version
             "hipdet-crop=hipdet.cli.main:hipdet_crop",
         ]

@@ -15,7 +15,8 @@ from PIL import Image
 
 from hipdet.cli.main import reports_errors
 from hipdet.core.boxes import Boxes, as_boxes, turn_boxes
-from hipdet.core.files import read_json, write_json
+from hipdet.core.files import write_json
+from hipdet.core.records import read_json
 from hipdet.data.coco_file import Film, build_coco, get_films
 from hipdet.radiographs.read import read_radiograph
 

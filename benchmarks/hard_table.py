@@ -14,7 +14,8 @@ import hipdet.plugin  # noqa: F401  (before mmdet)
 from hipdet.cli.main import reports_errors
 from hipdet.core.boxes import as_boxes
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import read_json, write_text
+from hipdet.core.files import write_text
+from hipdet.core.records import read_json
 from hipdet.core.tables import markdown, text_cell
 from hipdet.data.coco_file import get_films
 from hipdet.evaluation.matching import FilmResult, evaluate_film

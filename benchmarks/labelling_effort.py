@@ -12,7 +12,7 @@ from typing import Any
 from hipdet.cli.main import reports_errors
 from hipdet.core.boxes import iou_matrix
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import read_json
+from hipdet.core.records import read_json
 from hipdet.evaluation.report import CORNERS, FOUND_CORNERS
 
 EXAMPLES = """examples:

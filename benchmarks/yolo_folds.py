@@ -22,7 +22,8 @@ from hipdet.cli.main import reports_errors
 from hipdet.core.annotations import is_ignored
 from hipdet.core.boxes import as_boxes, xywh_to_xyxy
 from hipdet.core.errors import HipdetError
-from hipdet.core.files import read_json, write_json, write_text
+from hipdet.core.files import write_json, write_text
+from hipdet.core.records import read_json
 from hipdet.core.telemetry import SWITCHES
 from hipdet.evaluation.matching import Detections, evaluate_film
 from hipdet.evaluation.report import roi_rows, write_roi_table

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import finite_box, shown
+from hipdet.core.records import finite_box, shown
 from hipdet.data.coco_file import Roi
 from hipdet.radiographs.grey import Size
 

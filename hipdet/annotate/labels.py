@@ -17,7 +17,8 @@ from hipdet.annotate.film_folder import FilmFolder
 from hipdet.annotate.film_state import FilmState, Project, clip, is_square, parse_state, squared
 from hipdet.core.annotations import UNKNOWN_PATIENTS
 from hipdet.core.errors import DatasetError, HipdetError
-from hipdet.core.files import Journal, is_whole, shown, write_csv, write_json
+from hipdet.core.files import Journal, write_csv, write_json
+from hipdet.core.records import is_whole, shown
 from hipdet.data.candidates import Exclusion, Rules
 from hipdet.data.coco_file import Film, Roi, build_coco
 from hipdet.data.collect import upright_rois, with_sides

@@ -10,7 +10,8 @@ from pathlib import Path
 from hipdet.annotate.film_folder import FilmFolder
 from hipdet.annotate.film_state import Project, is_square, squared
 from hipdet.core.classes import RoiCounts
-from hipdet.core.files import Journal, finite
+from hipdet.core.files import Journal
+from hipdet.core.records import finite
 from hipdet.core.resumable import fingerprint
 from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import SHIPPED, HipDetector

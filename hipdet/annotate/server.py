@@ -25,8 +25,7 @@ from werkzeug.wrappers import Request, Response
 
 from hipdet.annotate.labels import StaleRevision
 from hipdet.annotate.session import Session
-from hipdet.core.errors import DatasetError, HipdetError, RadiographError
-from hipdet.core.files import StorageError
+from hipdet.core.errors import DatasetError, HipdetError, RadiographError, StorageError
 
 HOSTS = ("127.0.0.1", "localhost")
 OPEN_AGAIN = "Open the address that hipdet annotate shows on its terminal; it contains the key to this page."

@@ -10,7 +10,7 @@ from hipdet.annotate.film_state import REASONS, parse_state
 from hipdet.annotate.labels import Entry, LabelStore
 from hipdet.annotate.proposals import FilmProposals
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import is_whole, shown
+from hipdet.core.records import is_whole, shown
 
 
 class Session:

@@ -18,7 +18,7 @@ from hipdet.anchors.search import EQUAL, FITTED, Goal
 from hipdet.cli.main import add_unfinished, command_parser
 from hipdet.core.configs import get_data_root, read_config
 from hipdet.core.errors import ConfigError, DatasetError, RadiographError
-from hipdet.core.files import write_json, write_text
+from hipdet.core.files import film_below, write_json, write_text
 from hipdet.radiographs.read import read_radiograph
 from hipdet.visualization.plots import write_anchor_figure
 
@@ -96,7 +96,7 @@ def write_plan_plot(path: Path, plan: Plan, sets: list[LabelledSet], root: Path)
     first = sets[0]
     index = first.typical_film()
     try:
-        film = read_radiograph(root / first.file_names[index])
+        film = read_radiograph(film_below(root, first.file_names[index], first.name))
     except RadiographError as error:
         print(f"warning: anchors are drawn without a film, as {error}; set --data-root", file=sys.stderr)
         film = None

@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from hipdet.cli.main import USER_ERROR, command_parser
 from hipdet.core.errors import ConfigError, RadiographError
-from hipdet.core.files import write_csv
+from hipdet.core.files import film_below, write_csv
 from hipdet.inference.crops import COLUMNS, CropSettings, RoiCrop, crops_by_film, manifest_row, strangers, write_crops
-from hipdet.inference.film_list import film_below, read_ahead
+from hipdet.inference.film_list import read_ahead
 
 SOME_UNREADABLE = 1
 THREADS = 2

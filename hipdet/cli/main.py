@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import argparse
 import functools
+import io
 import math
 import os
+import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from hipdet.core.errors import HipdetError
+from hipdet.core.errors import HipdetError, StorageError
+from hipdet.core.files import name_of
 from hipdet.core.telemetry import switch_off
 from hipdet.core.versions import check_versions, version_report
 from hipdet.version import __version__
@@ -22,38 +28,51 @@ if "__mp_main__" in sys.modules:  # a process spawned by a training: it imports 
     import_module("hipdet.mmcv_lite").install()
 
 USER_ERROR = 2
+SYSTEM_ERROR = 3  # disk full, read-only, no permission, too little memory
 INTERRUPTED = 130  # the status that shells use
+LONGEST_MESSAGE = 5000  # characters
+_WRONG_PATH = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")  # names in files could steer a terminal
 
 
 def reports_errors(main: Callable[..., None]) -> Callable[..., None]:
-    """Print a :class:`HipdetError` of `main`, or a path that can't be used, to stderr and exit with 2.
+    """Print errors of `main` that its user can fix to stderr, in a line without traceback, and exit.
 
-    Other errors are bugs and keep their traceback.
+    The status is 3 if the system refuses to store or to read something, and 2 for every other :class:`HipdetError` and for
+    paths that don't exist.  Other errors are bugs and keep their traceback.
     """
 
     @functools.wraps(main)
     def wrapper(*argv: Sequence[str]) -> None:
+        if signal.getsignal(signal.SIGINT) == signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # see __main__.py
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a terminal that can't show a letter gets its escape
+                stream.reconfigure(errors="backslashreplace")
         try:
-            main(*argv)
-        except HipdetError as error:
-            print(f"error: {_cause(error)}", file=sys.stderr)
-            sys.exit(USER_ERROR)
-        except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-            print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-            sys.exit(USER_ERROR)
+            try:
+                main(*argv)
+            finally:
+                sys.stdout.flush()  # here, where an error is reported, and not at Python's exit
+        except (HipdetError, MemoryError) as error:
+            _end(_cause(error), SYSTEM_ERROR if isinstance(error, (StorageError, MemoryError)) else USER_ERROR)
         except KeyboardInterrupt:
-            print("interrupted: finished files are kept, and unfinished ones weren't written", file=sys.stderr)
-            sys.exit(INTERRUPTED)
-        except BrokenPipeError:  # the reader of our output, such as head, has closed it
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python flushes into the pipe at exit
-            sys.exit(0)
+            _end("interrupted: finished files are kept, and unfinished ones weren't written", INTERRUPTED)
+        except OSError as error:
+            with suppress(OSError, ValueError):  # what is left in the buffer has nowhere to go
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if isinstance(error, BrokenPipeError):  # the reader of our output, such as head, has closed it
+                sys.exit(0)
+            place = "standard output" if error.filename is None else name_of(os.fsdecode(error.filename))
+            text = _cause(error) if error.strerror is None else f"{place}: {error.strerror}"
+            _end(text, USER_ERROR if isinstance(error, _WRONG_PATH) else SYSTEM_ERROR)
 
     return wrapper
 
 
-def _cause(error: HipdetError) -> str:
+def _cause(error: Exception) -> str:
     """The message, without the traceback of a data loader's worker that torch may have wrapped it in."""
-    text = str(error)
+    text = str(error) or "too little memory: close other programs, or give smaller films"
     marker = f"{type(error).__name__}: "
     return text.rpartition(marker)[2].strip() if "Original Traceback" in text else text
 
@@ -174,9 +193,16 @@ def _under_old_name(name: str) -> None:
     main([name, *sys.argv[1:]])
 
 
-def _end(text: str) -> NoReturn:
-    print(f"error: {text}", file=sys.stderr)
-    sys.exit(USER_ERROR)
+def printable(text: str) -> str:
+    """`text` for a terminal: control characters but line ends are escaped, and what is too long is cut."""
+    cut = f" ... ({len(text)} characters)" if len(text) > LONGEST_MESSAGE else ""
+    return _CONTROL.sub(lambda letter: repr(letter[0])[1:-1], text[:LONGEST_MESSAGE]) + cut
+
+
+def _end(text: str, status: int = USER_ERROR) -> NoReturn:
+    start = "" if status == INTERRUPTED else "error: "
+    print(f"{start}{printable(text)}", file=sys.stderr)
+    sys.exit(status)
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

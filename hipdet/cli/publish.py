@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hipdet.cli.main import command_parser
-from hipdet.core.files import read_json
+from hipdet.core.records import read_json
 from hipdet.export.publish import publish
 
 EXAMPLES = """examples:

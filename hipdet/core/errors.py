@@ -38,6 +38,10 @@ class ConfigError(HipdetError):
     """A config or an option that is missing, invalid or contradicts another one."""
 
 
+class StorageError(HipdetError):
+    """A file that couldn't be written: the disk is full, or the folder isn't writable, or no longer."""
+
+
 SHOWN = 20
 
 

@@ -1,21 +1,20 @@
-"""Files: atomic writes, JSON from untrusted sources, journals that grow by lines, and names that stay below a folder."""
+"""Files: atomic writes, journals that grow by lines, and names that stay below a folder."""
 
 from __future__ import annotations
 
 import csv
 import json
-import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from reprlib import Repr
 from typing import Any, BinaryIO, TypeVar
+from urllib.parse import unquote_to_bytes
 
-import numpy as np
-
-from hipdet.core.errors import DatasetError, HipdetError
+from hipdet.core.errors import DatasetError, StorageError
+from hipdet.core.records import Record, parse_json
 
 
 @contextmanager
@@ -63,9 +62,32 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_csv(path: str | os.PathLike[str], rows: Iterable[Sequence[object]], line_end: str = "\n") -> None:
-    """Write `rows` as CSV to `path`, whole or not at all; the first one is the header."""
+    """Write `rows` as CSV to `path`, whole or not at all; the first one is the header.
+
+    A text that a spreadsheet would take for a formula is guarded by an apostrophe, see :func:`unguarded`.
+    """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator=line_end).writerows(rows)
+        writer = csv.writer(file, lineterminator=line_end)
+        quoting = csv.writer(file, lineterminator=line_end, quoting=csv.QUOTE_ALL)
+        for row in rows:
+            cells = [guarded(cell) for cell in row]
+            odd = any(isinstance(cell, str) and "\r" in cell for cell in cells)  # not quoted before Python 3.13
+            (quoting if odd else writer).writerow(cells)
+
+
+_FORMULA = re.compile(r"[=+\-@\t\r]")  # how a formula begins, for some spreadsheet
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+
+
+def guarded(cell: object) -> object:
+    """`cell`, after an apostrophe if it is a text that begins as a formula does; numbers are never changed."""
+    is_formula = isinstance(cell, str) and _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if is_formula else cell
+
+
+def unguarded(cell: str) -> str:
+    """`cell` of a CSV file without the apostrophe of :func:`guarded`."""
+    return cell[1:] if cell.startswith("'") and guarded(cell[1:]) == cell else cell
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
@@ -83,6 +105,56 @@ def write_json_files(contents: Mapping[Path, Any]) -> None:
                 file.write("\n")
 
 
+_ODD = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\\\\]"
+)  # control characters, ends of lines, no UTF-8, ``\\``
+
+
+def name_of(path: str) -> str:
+    """The file name or relative path `path`, as the system gave it, as the text that hipdet writes, with ``/``.
+
+    Names are UTF-8.  In a name that has other bytes, control characters or backslashes, each of these bytes becomes a percent
+    escape such as ``%FF``, and ``%`` becomes ``%25``.  :func:`path_below` is the inverse.
+    """
+    if os.sep != "/":
+        path = path.replace(os.sep, "/")
+    return escaped(os.fsencode(path).decode("utf-8", "surrogateescape"))
+
+
+def escaped(text: str) -> str:
+    """`text` as a name that :func:`name_of` gives."""
+    drive = ":" if text[1:2] == ":" else ""  # as in C:, of which a:b.png would be a file without folder
+    if not drive and not _ODD.search(text):
+        return text
+    return re.sub(f"{_ODD.pattern}|[%{drive}]", _escaped, text)
+
+
+def _escaped(letter: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in letter[0].encode("utf-8", "surrogateescape"))
+
+
+def path_below(root: Path, name: str) -> Path:
+    """The path of the file that :func:`name_of` gave this `name` below `root`."""
+    path = root / os.fsdecode(name.encode("utf-8", "surrogatepass"))
+    if "%" in name:
+        data = unquote_to_bytes(name)
+        # only what name_of would have escaped: no name leads out by escaped dots or slashes
+        if b"\0" not in data and name_of(os.fsdecode(data)) == name and not os.path.lexists(path):
+            return root / os.fsdecode(data)
+    return path
+
+
+def film_below(root: Path, name: str, source: object) -> Path:
+    """The path of the film `name` below `root`; errors name `source`, the file that has this name.
+
+    Raises:
+        DatasetError: the name leads out of `root`.
+    """
+    if leads_out(name):
+        raise DatasetError(f"{source}: film {name!r} leads out of its folder, expected a path below {root}")
+    return path_below(root, name)
+
+
 def leads_out(name: str) -> bool:
     """Whether the path `name`, separated by ``/``, isn't one below a folder: absolute, with ``..``, of Windows, or empty."""
     windows = "\\" in name or (":" in name and bool(PureWindowsPath(name).drive))
@@ -95,83 +167,10 @@ def is_file_name(name: str) -> bool:
     return PureWindowsPath(name).name == name and not leads_out(name)
 
 
-def plain(value: Any) -> Any:
-    """`value` with its numpy scalars as Python numbers, also inside dicts, lists and tuples."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if type(value) is dict:
-        return {key: plain(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(plain(item) for item in value)
-    return value
-
-
-MAX_SIDE = 20_000  # px; a 43 cm film digitised at 50 um, which is the finest, has 8,600
-
-_repr = Repr()
-_repr.maxstring = _repr.maxother = _repr.maxlong = 80
-_repr.maxlevel = 2
-
-
-def read_json(path: Path, expected: str, error: type[HipdetError] = DatasetError) -> Any:
-    """The content of the JSON file `path`.
-
-    Args:
-        path: File.
-        expected: What the file should be, for error messages, such as ``predictions.json of hipdet predict``.
-        error: Class of the error.
-
-    Raises:
-        HipdetError: no such file, or it isn't JSON.
-    """
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as fault:
-        raise error(f"{path}: can't be read ({fault.strerror}), expected {expected}") from fault
-    except (ValueError, RecursionError) as fault:
-        raise error(f"{path}: not JSON ({fault}), expected {expected}") from fault
-
-
-def shown(value: object) -> str:
-    """`value` as text for a message, shortened if it is long or deep."""
-    if type(value) is int and abs(value) < 10**15:  # fast, for hundreds of thousands of ids
-        return str(value)
-    return _repr.repr(value)
-
-
-def is_whole(value: object) -> bool:
-    """Whether `value` is a whole number and not a Boolean."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_side(value: object) -> bool:
-    """Whether `value` can be a film's width or height: whole pixels, at most `MAX_SIDE`."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_SIDE
-
-
-def finite(value: object) -> float | None:
-    """`value` as float; None if it isn't a finite number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def finite_box(bbox: object) -> tuple[float, float, float, float] | None:
-    """COCO ``[x, y, width, height]`` as floats; None if `bbox` isn't a list of four finite numbers."""
-    numbers = [finite(value) for value in bbox] if isinstance(bbox, list) else []
-    x, y, w, h = numbers if len(numbers) == 4 else [None] * 4
-    return None if x is None or y is None or w is None or h is None else (x, y, w, h)
-
-
 J = TypeVar("J", bound="Journal")
 
 
-class StorageError(HipdetError):
-    """A change that couldn't be stored: the disk is full, or the folder is no longer writable."""
+REMEDY = "was the file edited? Remove the line, or restore the file"
 
 
 class Journal:
@@ -185,7 +184,8 @@ class Journal:
         synced: Flush lines to the disk before :meth:`append` returns.
 
     Raises:
-        DatasetError: another process has the journal open, or its folder can't be written.
+        DatasetError: another process has the journal open.
+        StorageError: it can't be written.
     """
 
     def __init__(self, path: Path, busy: str | None = None, synced: bool = False) -> None:
@@ -200,7 +200,7 @@ class Journal:
             self._file: BinaryIO = self._closing.enter_context(path.open("a+b", buffering=0))
         except OSError as error:
             self._closing.close()
-            raise DatasetError(f"{path}: can't be written ({error.strerror}): choose a folder with --out") from error
+            raise StorageError(f"{path}: can't be written ({error.strerror}): choose another folder") from error
         self._spoiled = self._whole_size() < path.stat().st_size
 
     def __enter__(self: J) -> J:
@@ -222,21 +222,20 @@ class Journal:
         Raises:
             DatasetError: a line isn't a JSON object.
         """
+        expected = f"an object on each line: {REMEDY}"
         place = 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
                     return
+                where = f"{self.path}: line {number}"
                 try:
-                    record = json.loads(line)
-                    fault = "" if isinstance(record, dict) else f"a {type(record).__name__}, expected an object"
-                except (ValueError, RecursionError) as error:
-                    fault = f"not JSON ({error})"
-                if not fault:
-                    yield place, record
-                elif not skip_damaged:
-                    remedy = "was the file edited? Remove the line, or restore the file"
-                    raise DatasetError(f"{self.path}: line {number}: {fault}: {remedy}")
+                    record = Record.of(parse_json(line, where, expected), where, remedy=REMEDY)
+                except DatasetError:
+                    if not skip_damaged:
+                        raise
+                else:
+                    yield place, dict(record.values)
                 place += len(line)
 
     def at(self, place: int) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from hipdet.core.errors import ConfigError
-from hipdet.core.files import locked, read_json, write_json
+from hipdet.core.files import locked, write_json
+from hipdet.core.records import read_json
 
 INPUTS, RECORD = "inputs.json", "record.json"
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import leads_out
+from hipdet.core.files import escaped, leads_out, name_of
 
 MAX_MEMBER = 1 << 30  # bytes; a 16-bit film of 20,000 px a side has 0.8e9
 _ZIP_ERRORS = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError)
@@ -24,7 +24,8 @@ class StoredFile:
     """One file, on disk or inside a zip.
 
     Attributes:
-        name: Path below the root of the data set, with ``/``; a zip is treated as a folder of its name without ``.zip``.
+        name: Path below the root of the data set, see :func:`hipdet.core.files.name_of`; a zip is treated as a folder
+            of its name without ``.zip``.
         path: Path of the file, or of the zip that has it.
         member: Name inside the zip; None for a file on disk.
     """
@@ -84,19 +85,20 @@ def files_below(
         raise DatasetError(f"{root}: no such folder: check the path")
     inside = root.resolve()
     for folder, folders, names in os.walk(root, onerror=_refuse):
-        below = Path(folder).relative_to(root).as_posix()
-        prefix = "" if below == "." else f"{below}/"
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and keep(prefix + name))
+        below = os.path.relpath(folder, root)
+        prefix = "" if below == "." else f"{name_of(below)}/"
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and keep(prefix + name_of(name)))
         for name in sorted(names):
             path = Path(folder, name)
-            if name.startswith(".") or not wanted(name):
+            shown = name_of(name)
+            if name.startswith(".") or not wanted(shown):
                 continue
             if path.is_symlink() and inside not in path.resolve().parents:
-                raise DatasetError(f"{path} is a link out of its folder: put the file itself there")
+                raise DatasetError(f"{name_of(str(path))} is a link out of its folder: put the file itself there")
             if zips and name.lower().endswith(".zip"):
-                yield from _members(path, prefix + name[:-4] + "/", keep)
+                yield from _members(path, prefix + shown[:-4] + "/", keep)
             else:
-                yield StoredFile(prefix + name, path)
+                yield StoredFile(prefix + shown, path)
 
 
 def _members(path: Path, prefix: str, keep: NameRule) -> Iterator[StoredFile]:
@@ -107,7 +109,7 @@ def _members(path: Path, prefix: str, keep: NameRule) -> Iterator[StoredFile]:
         hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
         if name.endswith("/") or hidden or not all(keep(prefix + "/".join(parts[:n])) for n in range(1, len(parts))):
             continue
-        yield StoredFile(prefix + name, path, name)
+        yield StoredFile(prefix + escaped(name), path, name)
 
 
 @lru_cache(maxsize=16)

@@ -10,12 +10,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from hipdet.core.annotations import UNKNOWN, mark_record
 from hipdet.core.errors import DatasetError, raise_faults
-from hipdet.core.files import write_csv, write_json
+from hipdet.core.files import name_of, write_csv, write_json
 from hipdet.data.annotators import Agreement
 from hipdet.data.candidates import Candidate, Exclusion, Found, Rules
 from hipdet.data.coco_file import Film, build_coco
@@ -246,7 +246,7 @@ def _require_films_as_they_are(candidates: Sequence[Candidate]) -> None:
 
 def _in_place(films: Films, root: Path, data_root: Path) -> Films:
     try:
-        prefix = root.resolve().relative_to(data_root.resolve())
+        prefix = PurePosixPath(name_of(str(root.resolve().relative_to(data_root.resolve()))))
     except ValueError as error:
         raise DatasetError(f"{root} is not below the data root {data_root}: move it there, or add --copies") from error
     return [(replace(film, file_name=(prefix / film.file_name).as_posix()), candidate) for film, candidate in films]

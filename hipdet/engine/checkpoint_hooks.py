@@ -14,7 +14,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from hipdet.core.errors import CheckpointError
-from hipdet.core.files import finite, plain
+from hipdet.core.records import finite, plain
 from hipdet.engine.checkpoint import state_dict_faults
 from hipdet.engine.private import loaded_from, resumes, trains
 

@@ -7,6 +7,7 @@ import logging
 import pickle
 import random
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from hipdet.core.annotations import as_crowd
 from hipdet.core.classes import mirrored_labels
 from hipdet.core.configs import in_fold, in_place
 from hipdet.core.errors import ConfigError, DatasetError
+from hipdet.core.files import path_below
 from hipdet.data.film_status import labelled
 from hipdet.data.validate.check import require_valid
 from hipdet.engine.transforms import RandomSimilarity, mirroring_steps
@@ -95,13 +97,14 @@ class RoiDataset(CocoDataset):
         return kept
 
     def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
-        """As in CocoDataset, with ``mirrored_labels``.
+        """As in CocoDataset, with ``mirrored_labels``, and with file names that :func:`name_of` escaped.
 
         ``ignore`` is treated as ``iscrowd``: CocoDataset would drop the box, so that its place became background.
         """
         annotations = [as_crowd(annotation) for annotation in raw_data_info["raw_ann_info"]]
         film = super().parse_data_info({**raw_data_info, "raw_ann_info": annotations})
-        return dict(film, mirrored_labels=self._mirrored_labels)
+        path = path_below(Path(self.data_prefix.get("img") or ""), raw_data_info["raw_img_info"]["file_name"])
+        return dict(film, img_path=str(path), mirrored_labels=self._mirrored_labels)
 
     def labels_of_mirror_images(self, steps: Sequence[Any]) -> tuple[int, ...]:
         """The ``mirrored_labels``; in training, all `steps` must swap labels by them.

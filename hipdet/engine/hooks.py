@@ -19,7 +19,8 @@ from hipdet.anchors.rois import Rois
 from hipdet.anchors.second_look import PLANNED, REFUSED, shared_fits, square_fits
 from hipdet.core.boxes import as_boxes
 from hipdet.core.errors import ConfigError
-from hipdet.core.files import plain, write_json
+from hipdet.core.files import write_json
+from hipdet.core.records import plain
 from hipdet.core.versions import REQUIREMENTS, installed
 from hipdet.engine.dataset import RoiDataset, seed_everything
 from hipdet.engine.private import loaded_from, resumes

@@ -15,7 +15,7 @@ from typing import Any
 
 from hipdet.core.configs import PASTED, Settings, read_settings
 from hipdet.core.errors import ConfigError
-from hipdet.core.files import shown
+from hipdet.core.records import shown
 
 PACKAGES = ("hipdet", "mmdet", "mmcv", "mmengine", "torch")  # whose classes settings may name
 SCOPES = ("mmdet", "mmengine")

@@ -19,7 +19,8 @@ from tqdm import tqdm
 from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
-from hipdet.core.files import read_json, replacing
+from hipdet.core.files import film_below, replacing
+from hipdet.core.records import read_json
 from hipdet.data.coco_file import get_films
 from hipdet.evaluation.report import FOUND_CORNERS
 from hipdet.export.graph import ROIS, DetectorGraph
@@ -66,7 +67,9 @@ def validation_films(
     labels = {name: number for number, name in enumerate(classes)}
     found = [film for table in tables for film in _films(table, sizes, labels, annotations)]
     return [
-        film if data_root is None else replace(film, brightness=_brightness(film, data_root / name))
+        film
+        if data_root is None
+        else replace(film, brightness=_brightness(film, film_below(data_root, name, annotations)))
         for name, film in tqdm(found, desc="review limits", unit="film", disable=True if data_root is None else None)
     ]
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from hipdet.core.configs import annotation_files, portable, read_settings
 from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
-from hipdet.core.files import is_file_name, plain, read_json, replacing, write_json
+from hipdet.core.files import is_file_name, replacing, write_json
+from hipdet.core.records import plain, read_json
 from hipdet.core.versions import REQUIREMENTS, installed
 from hipdet.engine.checkpoint import SUFFIX, from_json, read_checkpoint, safetensors_bytes, to_json
 from hipdet.engine.safe_settings import safe_text

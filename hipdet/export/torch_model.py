@@ -22,7 +22,7 @@ from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.configs import read_config
 from hipdet.core.errors import CheckpointError
-from hipdet.core.files import read_json
+from hipdet.core.records import read_json
 from hipdet.core.resumable import fingerprint
 from hipdet.engine.checkpoint import read_checkpoint, state_dict_faults
 from hipdet.export.publish import get_weights

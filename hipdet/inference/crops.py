@@ -16,8 +16,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from hipdet.core.boxes import as_boxes, xywh_to_xyxy
 from hipdet.core.errors import DatasetError, RadiographError
-from hipdet.core.files import read_json, replacing
-from hipdet.inference.film_list import film_below
+from hipdet.core.files import film_below, replacing
+from hipdet.core.records import read_json
 from hipdet.radiographs.read import read_deep, read_radiograph
 from hipdet.radiographs.sniff import short_name
 

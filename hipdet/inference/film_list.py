@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from hipdet.core.boxes import Boxes, as_boxes
 from hipdet.core.errors import DatasetError, RadiographError
-from hipdet.core.files import leads_out, read_json
+from hipdet.core.files import film_below, name_of
+from hipdet.core.records import read_json
 from hipdet.core.stored_files import files_below
 from hipdet.radiographs.grey import ReducedFilm, area_mean, windowed
 from hipdet.radiographs.read import read_reduced
@@ -117,8 +118,8 @@ def _sources_below(folder: Path, root: Path | None) -> Iterator[FilmSource]:
 
 def _name(path: Path, root: Path | None) -> str:
     if root is None:
-        return path.name
-    return Path(os.path.relpath(path.absolute(), root.absolute())).as_posix()
+        return name_of(path.name)
+    return name_of(os.path.relpath(path.absolute(), root.absolute()))
 
 
 @dataclass(frozen=True)
@@ -170,17 +171,6 @@ def films_of_coco(annotations: Path, root: Path) -> FilmList:
         raise DatasetError(f"{annotations}: not a COCO file with images and categories ({error!r})") from error
     films = [FilmSource(name, film_below(root, name, annotations)) for name, _ in named]
     return FilmList(root, films, [number for _, number in named], categories)
-
-
-def film_below(root: Path, name: str, source: object) -> Path:
-    """The path of the film `name` below `root`; errors name `source`, the file that has this name.
-
-    Raises:
-        DatasetError: the name leads out of `root`.
-    """
-    if leads_out(name):
-        raise DatasetError(f"{source}: film {name!r} leads out of its folder, expected a path below {root}")
-    return root / name
 
 
 def _prefix(pattern: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 from hipdet.core.boxes import xyxy_to_xywh
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import Journal, replacing, shown, write_csv, write_json
+from hipdet.core.files import Journal, replacing, write_csv, write_json
+from hipdet.core.records import shown
 from hipdet.inference.detections import FilmRois
 from hipdet.inference.film_list import FilmSource
 

@@ -20,7 +20,7 @@ from pycocotools.cocoeval import COCOeval
 from hipdet.core.annotations import as_crowd, get_patients, is_ignored
 from hipdet.core.boxes import sides_of_pairs, xywh_to_xyxy
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import read_json
+from hipdet.core.records import read_json
 from hipdet.evaluation.metrics import Units, bootstrap_intervals, roi_metrics
 
 # bands of ratio_ROI/image, which is 0.10 to 0.30 in the paper

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from hipdet.core.boxes import Boxes
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import read_json, replacing, write_csv, write_json
+from hipdet.core.files import replacing, write_csv, write_json
+from hipdet.core.records import read_json
 from hipdet.phantoms.chest import ChestPlan, plan_chest, render_chest
 from hipdet.phantoms.depth import expose
 from hipdet.phantoms.exposure import develop, mark

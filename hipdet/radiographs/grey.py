@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
 from hipdet.core.errors import RadiographError
-from hipdet.core.files import MAX_SIDE
+from hipdet.core.records import MAX_SIDE
 from hipdet.radiographs.sniff import has_late_metadata
 
 TOO_LARGE = f"larger than {MAX_SIDE} px a side, which no radiograph is: crop or downscale it"

@@ -14,7 +14,7 @@ import numpy as np
 from hipdet.core.annotations import is_ignored
 from hipdet.core.boxes import Detections, xywh_to_xyxy
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import finite, finite_box, is_whole, read_json, shown
+from hipdet.core.records import finite, finite_box, is_whole, read_json, shown
 from hipdet.data.coco_file import subset
 from hipdet.data.film_status import brief_reason, left_out
 from hipdet.data.validate.faults import Fault

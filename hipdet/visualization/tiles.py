@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from hipdet.core.errors import DatasetError, HipdetError
+from hipdet.core.files import path_below
 from hipdet.data.validate.structure import file_name_fault
 from hipdet.radiographs.read import read_radiograph
 
@@ -76,7 +77,7 @@ class PicturedFilm:
         """
         if fault := file_name_fault(self.file_name):
             raise DatasetError(f"file_name {fault}, expected a path below the data root")
-        return root / self.file_name
+        return path_below(root, self.file_name)
 
 
 def worst_first(films: Sequence[PicturedFilm]) -> list[PicturedFilm]:

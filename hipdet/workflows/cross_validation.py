@@ -14,7 +14,8 @@ from typing import Any
 from mmengine.config import Config
 
 from hipdet.core.errors import ConfigError
-from hipdet.core.files import read_json, write_text
+from hipdet.core.files import write_text
+from hipdet.core.records import read_json
 from hipdet.core.resumable import RunFolder, alone_in, fingerprint
 from hipdet.data.split_files import NO_LEAK, Division, split_files
 from hipdet.engine.checkpoint import read_checkpoint

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from hipdet.core.annotations import get_patients
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import read_json, write_csv, write_json, write_text
+from hipdet.core.files import write_csv, write_json, write_text
+from hipdet.core.records import read_json
 from hipdet.core.resumable import RunFolder
 from hipdet.core.tables import Cell, Row, markdown, number_cell, text_cell
 from hipdet.evaluation.metrics import Interval, Units, bootstrap_intervals, calibration, mean_interval, roi_metrics

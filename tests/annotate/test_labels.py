@@ -9,8 +9,8 @@ from annotation_parts import HIPS, SIZE, film, films_in, open_session, state, un
 from hipdet.annotate.film_folder import FilmFolder
 from hipdet.annotate.film_state import FilmState, Project, parse_state
 from hipdet.annotate.labels import LabelStore, StaleRevision, read_old_labels
-from hipdet.core.errors import DatasetError
-from hipdet.core.files import StorageError, write_json
+from hipdet.core.errors import DatasetError, StorageError
+from hipdet.core.files import write_json
 from hipdet.data.coco_file import Film, Roi, build_coco
 from hipdet.data.validate.check import Expected, validate
 from label_writers import WRITERS, write_coco
@@ -200,7 +200,7 @@ def test_one_session_per_annotator(tmp_path, store):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "labels").write_text("a file")
-    with pytest.raises(DatasetError, match=r"alice\.journal: can't be written \(.*\): choose a folder with --out"):
+    with pytest.raises(StorageError, match=r"alice\.journal: can't be written \(.*\): choose another folder"):
         LabelStore(tmp_path / "labels", Project(annotator="alice"), {})
 
 
@@ -208,7 +208,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     ("line", "message"),
     [
         ("{", "line 2: not JSON"),
-        ("[]", "line 2: a list, expected an object"),
+        ("[]", "line 2: found [], expected an object"),
         ('{"film": 3, "revision": 1}', "line 2: film is 3"),
         ('{"film": "1.png", "revision": true}', "line 2: film is '1.png', revision True"),
         ('{"film": "1.png", "revision": 1, "size": [1]}', "line 2: size is [1], expected [width, height]"),

@@ -1,15 +1,20 @@
+import csv
 import json
+import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from film_sources import write
 from hipdet.core import versions as environment
 from hipdet.core.configs import coco_file, get_data_root
 from hipdet.core.errors import ConfigError, DatasetError
-from hipdet.core.files import plain, replacing, write_json, write_text
+from hipdet.core.files import name_of, path_below, replacing, unguarded, write_csv, write_json, write_text
+from hipdet.core.records import plain
 from hipdet.core.stored_files import files_below
 
 
@@ -98,6 +103,63 @@ def test_makes_folders_and_keeps_the_suffix(tmp_path):
         path.write_bytes(b"x")
     assert (tmp_path / "b" / "c.jpg").read_bytes() == b"x"
     assert (tmp_path / "b" / "c.jpg").stat().st_mode & 0o777 in (0o644, 0o664, 0o600, 0o666)
+
+
+@pytest.mark.parametrize(
+    ("stored", "name"),
+    [
+        (b"a/film 1.png", "a/film 1.png"),
+        ("Hüfte.png".encode(), "Hüfte.png"),
+        (b"100%.png", "100%.png"),
+        (b"H\xfcfte.png", "H%FCfte.png"),
+        (b"100%\xff.png", "100%25%FF.png"),
+        (b"a\\b.png", "a%5Cb.png"),
+        (b"a\n\x1b[31m.png", "a%0A%1B[31m.png"),
+        ("a\u2028b.png".encode(), "a%E2%80%A8b.png"),
+        (b"C:x.png", "C%3Ax.png"),
+        (b"ab:x.png", "ab:x.png"),
+        (b"\xed\xa0\x80.png", "%ED%A0%80.png"),  # half a character, as some systems write it
+    ],
+)
+def test_names_are_utf8_without_control_characters(tmp_path, stored, name):
+    assert name_of(os.fsdecode(stored)) == name
+    assert path_below(tmp_path, name) == tmp_path / os.fsdecode(stored)
+
+
+def test_a_name_as_it_is_comes_before_its_escape(tmp_path):
+    (tmp_path / "a%FF").write_text("")
+    assert path_below(tmp_path, "a%FF") == tmp_path / "a%FF"
+    assert path_below(tmp_path, "b%FF") == tmp_path / os.fsdecode(b"b\xff")
+
+
+@given(st.binary(min_size=1))
+@example(b"%25%FF")
+@example(b"\xff%25%FF")
+def test_every_name_is_found_again(data):
+    stored = os.fsdecode(data.replace(b"\0", b"."))
+    name = name_of(stored)
+    assert name.encode().decode() == name
+    assert name.isprintable() or not any(letter < " " for letter in name)
+    # in names that are UTF-8 an escape stays as it is, which is told apart by the file that is there
+    found = os.fsdecode(path_below(Path(), name))
+    assert found == str(Path(stored)) or "%" in stored
+
+
+@pytest.mark.parametrize("name", ["%2E%2E/x", "%2e%2e%2fx", "a%2F..%2F..%2Fx%FF", "%00%FF", "%2Fetc%FF"])
+def test_no_escape_leads_out(tmp_path, name):
+    assert path_below(tmp_path, name) == tmp_path / name
+
+
+def test_formulas_are_guarded_and_numbers_are_not(tmp_path):
+    texts = ["=cmd()|x.jpg", "+1+1", "-x", "@a", "\tx", "\rx", "'quoted", "'=x", "a=b", ""]
+    numbers = ["-1.5", "+3", "-2e-05", "-.5"]
+    write_csv(tmp_path / "a.csv", [[*texts, *numbers, -1.5, 2, None]])
+    with (tmp_path / "a.csv").open(newline="") as file:
+        (row,) = csv.reader(file)
+    guarded = ["'=cmd()|x.jpg", "'+1+1", "'-x", "'@a", "'\tx", "'\rx", "'quoted", "'=x", "a=b", ""]
+    assert row == [*guarded, *numbers, "-1.5", "2", ""]
+    back = [unguarded(cell) for cell in row]
+    assert back == [*texts[:7], "=x", *texts[8:], *numbers, "-1.5", "2", ""]
 
 
 def test_json_is_strict(tmp_path):

@@ -21,8 +21,9 @@ from film_bytes import JPEG, PNG, TIFF, UPRIGHT
 from hipdet import HipDetector
 from hipdet.core.boxes import turn_boxes
 from hipdet.core.errors import DatasetError, RadiographError
+from hipdet.core.files import film_below
 from hipdet.inference import film_list
-from hipdet.inference.film_list import film_below, film_sources, films_at, films_of_coco, shrink
+from hipdet.inference.film_list import film_sources, films_at, films_of_coco, shrink
 from hipdet.radiographs.read import read_radiograph, read_reduced
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from film_bytes import BMP, JPEG, PNG, TIFF, UPRIGHT, WITH_PREVIEW, encoded
 from hipdet.core.errors import RadiographError
-from hipdet.core.files import MAX_SIDE
+from hipdet.core.records import MAX_SIDE
 from hipdet.radiographs.grey import TOO_LARGE, RadiographHeader
 from hipdet.radiographs.read import read_header, read_radiograph
 

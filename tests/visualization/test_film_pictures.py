@@ -103,7 +103,7 @@ def test_another_class_is_no_hit():
         ([found(bbox=(1, 2, -3, 4))], "found bbox"),
         ([found(bbox=(1, 2, 3, "4"))], "found bbox"),
         ([found(score=None)], "found score None, expected a number"),
-        ([found(score=float("nan"))], "found score nan, expected a number"),
+        ([found(score=float("nan"))], "not JSON .NaN is not a number of JSON."),
     ],
 )
 def test_faulty_predictions_are_refused(tmp_path, content, words):

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from hipdet.core.annotations import is_ignored
-from hipdet.core.files import shown
+from hipdet.core.records import shown
 from hipdet.data.film_status import REMARKS
 from hipdet.data.formats.geometry import checked_box
 from hipdet.data.formats.parse import FaultLog, Fields, LabelFault, LabelFile, film_size, number, sequence

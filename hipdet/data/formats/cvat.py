@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
-from hipdet.core.files import shown
+from hipdet.core.records import shown
 from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, turned_corners
 from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, child_text, film_size_in, number_in
 from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name

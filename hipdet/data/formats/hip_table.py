@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hipdet.core.files import is_file_name, shown
+from hipdet.core.files import is_file_name
+from hipdet.core.records import shown
 from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, TableRow, number_in, table_rows
 from hipdet.data.formats.record import FilmLabels, LabelBox, LabelOptions, file_by_file
 

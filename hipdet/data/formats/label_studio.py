@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from hipdet.core.files import shown
+from hipdet.core.records import shown
 from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, turned_corners
 from hipdet.data.formats.parse import FaultLog, Fields, LabelFault, LabelFile, film_size, number, sequence
 from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from hipdet.core.files import shown
+from hipdet.core.records import shown
 from hipdet.data.formats.geometry import Point, Size, around_circle, box_of_corners, checked_box, enclosing
 from hipdet.data.formats.parse import FaultLog, Fields, LabelFault, LabelFile, film_size, number, sequence
 from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name

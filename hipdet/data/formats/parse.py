@@ -21,7 +21,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from hipdet.core.errors import HipdetError
-from hipdet.core.files import shown
+from hipdet.core.records import shown
 
 
 class LabelFault(HipdetError):

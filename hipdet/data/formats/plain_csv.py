@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from hipdet.core.files import shown
+from hipdet.core.records import shown
 from hipdet.data.formats.geometry import checked_box
 from hipdet.data.formats.parse import (
     FaultLog,

@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hipdet.core.errors import DatasetError, raise_faults
-from hipdet.core.files import shown
+from hipdet.core.records import shown
 from hipdet.core.stored_files import files_below
 from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, load_label_file, table_header
 from hipdet.data.formats.record import CLASS_LISTS, FilmLabels, FilmSizes, LabelOptions, Origin, Reader, repeat_faults

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import shown
+from hipdet.core.records import shown
 from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile
 
 CLASS_LISTS = ("classes.txt", "obj.names", "predefined_classes.txt")  # beside label files, but not label files

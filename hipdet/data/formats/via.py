@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from hipdet.core.files import shown
+from hipdet.core.records import shown
 from hipdet.data.formats.geometry import around_circle, checked_box
 from hipdet.data.formats.parse import FaultLog, Fields, LabelFault, LabelFile, number, number_in, parse_json, table_rows
 from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name

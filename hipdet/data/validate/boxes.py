@@ -8,7 +8,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from hipdet.core.errors import RadiographError
-from hipdet.core.files import MAX_SIDE, finite, finite_box, is_side, is_whole, shown
+from hipdet.core.files import path_below
+from hipdet.core.records import MAX_SIDE, finite, finite_box, is_side, is_whole, shown
 from hipdet.data.validate.faults import Faults, FaultyRecord
 from hipdet.data.validate.structure import Record, file_name_fault
 from hipdet.radiographs.read import read_header
@@ -119,7 +120,7 @@ def check_films(images: Iterable[Record], root: Path, faults: Faults, progress: 
     for image in tqdm(images, "films", unit="film", disable=None if progress else True):
         name = image.get("file_name")
         if file_name_fault(name) is None:
-            _check_film(root / str(name), image, faults.at(f"image {image.get('id')}", name))
+            _check_film(path_below(root, str(name)), image, faults.at(f"image {image.get('id')}", name))
 
 
 def _check_film(path: Path, image: Record, report: FaultyRecord) -> None:

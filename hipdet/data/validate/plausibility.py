@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from hipdet.core.annotations import is_ignored
-from hipdet.core.files import finite_box, is_side, is_whole, shown
+from hipdet.core.records import finite_box, is_side, is_whole, shown
 from hipdet.data.film_status import is_done, left_out
 from hipdet.data.validate.faults import Faults, FaultyRecord
 from hipdet.data.validate.structure import Record

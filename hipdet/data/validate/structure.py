@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from hipdet.core.files import MAX_SIDE, is_side, is_whole, leads_out, shown
+from hipdet.core.files import leads_out
+from hipdet.core.records import MAX_SIDE, is_side, is_whole, shown
 from hipdet.data.validate.faults import Faults
 
 Record = dict[str, Any]
