@@ -33,7 +33,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("annotate", __doc__, EXAMPLES)
     add = parser.add_argument
-    add("folder", type=Path, metavar="FILMS", help="folder of films: JPEG, PNG, TIFF, BMP, DICOM")
+    add("folder", type=Path, metavar="FILMS", help="folder of films: JPEG, PNG, TIFF, BMP, GIF, WEBP, DICOM")
     add("--rois", default="2", metavar="N|any", help="number of ROIs on a finished film")
     add("--classes", nargs="+", default=["hip"], metavar="CLASS", help="class names in order (default: hip)")
     add("--free-shape", action="store_true", help="allow boxes that aren't square")

@@ -22,6 +22,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; it replaces `path` if the block ends without an error.
 
     Readers never see half a file, and an interrupted writer leaves the old one.  A missing folder is made.
+
+    Raises:
+        StorageError: the file can't be written, as on a full disk.
+        OSError: the folder can't be made or written to.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -35,6 +39,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes private files
         temporary.replace(target)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # a failed write doesn't say of what
+        raise StorageError(f"{name_of(str(target))}: can't be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

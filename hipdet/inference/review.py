@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hipdet.core.boxes import Boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import CheckpointError, DatasetError
+from hipdet.core.records import Record, finite, shown
 from hipdet.evaluation.matching import HIT
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.film_list import ShrunkFilm
@@ -112,17 +113,19 @@ class ReviewLimits:
         Raises:
             CheckpointError: `values` aren't review limits.
         """
-        try:
-            ranges = {name: (_number(low), _number(high)) for name, (low, high) in values["ranges"].items()}
-            if unknown := set(ranges) - set(FLAG_OF):
-                raise ValueError(f"unknown measures {sorted(unknown)}")
-            share, least, margin = (float(values[name]) for name in ("share", "least_score", "margin"))
-            return cls(int(values["films"]), share, least, margin, int(values["brightness"]), ranges)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(
-                f"{source}: review limits can't be read ({type(error).__name__}: {error}): write them again with "
-                f"hipdet export --calibrate"
-            ) from error
+        remedy = "write the review limits again with hipdet export --calibrate"
+        record = Record.of(values, source, CheckpointError, remedy)
+        ranges = record.record("ranges")
+        if unknown := set(ranges.values) - set(FLAG_OF):
+            raise CheckpointError(f"{ranges.where}: unknown measures {shown(sorted(unknown))}: {remedy}")
+        return cls(
+            record.whole("films", 0),
+            record.number("share", 0, 1),
+            record.number("least_score", 0, 1),
+            record.number("margin", 0),
+            record.one_of("brightness", (-1, 0, 1)),
+            {name: _limits_of(ranges, name) for name in ranges.values},
+        )
 
 
 @dataclass(frozen=True)
@@ -204,8 +207,12 @@ def _range(name: str, values: NDArray[np.float64], share: float) -> Range:
     return (math.floor(low * 1000) / 1000 if below else None, math.ceil(high * 1000) / 1000 if above else None)
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _limits_of(ranges: Record, name: str) -> Range:
+    ends = ranges.items(name)
+    numbers = [finite(end) for end in ends]
+    if len(ends) != 2 or any(end is not None and number is None for end, number in zip(ends, numbers)):
+        ranges.refuse(name, "a lowest and a highest value, each a number or null")
+    return numbers[0], numbers[1]
 
 
 def centre_contrast(film: NDArray[Any], boxes: Boxes) -> NDArray[np.float64]:

@@ -14,15 +14,17 @@ import numpy as np
 from hipdet.core.annotations import is_ignored
 from hipdet.core.boxes import Detections, xywh_to_xyxy
 from hipdet.core.errors import DatasetError
-from hipdet.core.records import finite, finite_box, is_whole, read_json, shown
+from hipdet.core.records import MAX_SIDE, Record, read_json, records
 from hipdet.data.coco_file import subset
 from hipdet.data.film_status import brief_reason, left_out
 from hipdet.data.validate.faults import Fault
 from hipdet.data.validate.plausibility import sound, sound_images
 from hipdet.evaluation.matching import HIT, Labelled, evaluate_film
 from hipdet.evaluation.report import CORNERS, FOUND_CORNERS, extra_rows, roi_rows
+from hipdet.inference.detections import LONGEST_PATH
 from hipdet.visualization.tiles import Box, Mark, PicturedFilm
 
+FARTHEST = 10 * MAX_SIDE  # px from the corner of a film; what is outside of it isn't drawn
 Row = Mapping[str, Any]  # a row of a table, or a record of a COCO file
 
 
@@ -33,7 +35,9 @@ def is_table(path: Path) -> bool:
         DatasetError: the file can't be read.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        if path.exists() and not path.is_file():  # a pipe would wait forever
+            raise DatasetError(f"{path}: not a file, expected test.roi.json or predictions: check the path")
+        with path.open(encoding="utf-8-sig") as file:
             return file.read(1000).lstrip()[:1] != "["
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: can't be read ({error})") from error
@@ -43,16 +47,36 @@ def read_roi_table(path: Path) -> dict[str, Any]:
     """The content of a ``test.roi.json``: ``rois`` and ``extras``.
 
     Raises:
-        DatasetError: the file is of another kind, or has no ROI.
+        DatasetError: the file is of another kind, a row lacks a field, or there is no ROI.
     """
-    table = read_json(path, "test.roi.json of hipdet test")
-    try:
-        rois = [{**row, "iou": float(row["iou"]), "confidence": float(row["confidence"])} for row in table["rois"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path}: expected test.roi.json as hipdet test writes it ({error!r})") from error
-    if not rois:
+    remedy = "give test.roi.json as hipdet test writes it"
+    table = Record.of(read_json(path, "test.roi.json of hipdet test"), path, remedy=remedy)
+    if not (rois := table.records("rois")):
         raise DatasetError(f"{path}: no ROI in it: was the test interrupted?")
-    return dict(table, rois=rois, extras=table.get("extras", []))
+    extras = table.records("extras") if "extras" in table.values else []
+    for row in rois:
+        row.number("iou", 0, 1)
+        row.whole("annotation_id", default=None)
+        row.text("file_name", longest=LONGEST_PATH)
+        if any(
+            row.values.get(corner, "") is not None for corner in FOUND_CORNERS
+        ):  # all are null where nothing was found
+            _check_corners(row, FOUND_CORNERS)
+        _check_corners(row, CORNERS)
+    for row in extras:
+        row.text("file_name", None, longest=LONGEST_PATH)
+        _check_corners(row, FOUND_CORNERS)
+    for row in (*rois, *extras):
+        row.whole("image_id")
+        row.number("confidence", 0, 1)
+        if row.values.get("source") is not None:
+            row.text("source")
+    return dict(table.values, rois=[row.values for row in rois], extras=[row.values for row in extras])
+
+
+def _check_corners(row: Record, corners: Sequence[str]) -> None:
+    for corner in corners:
+        row.number(corner, -FARTHEST, FARTHEST)
 
 
 def evaluated_films(table: Mapping[str, Sequence[Row]]) -> dict[int, PicturedFilm]:
@@ -60,21 +84,15 @@ def evaluated_films(table: Mapping[str, Sequence[Row]]) -> dict[int, PicturedFil
 
     Flags: ``missed``: an ROI without a hit (IoU 0.5); ``extra``: a detection that is no hit.  In old tables ``extras`` have
     no file names, so films without ROIs are left out.
-
-    Raises:
-        DatasetError: a row lacks a field.
     """
     films: dict[int, list[Row]] = {}
     extras: dict[int, list[Row]] = {}
-    try:
-        for row in table["rois"]:
-            films.setdefault(row["image_id"], []).append(row)
-        for row in table.get("extras", ()):
-            if "file_name" in row or row["image_id"] in films:
-                extras.setdefault(row["image_id"], []).append(row)
-        return {key: _evaluated_film(films.get(key, ()), extras.get(key, ())) for key in sorted({*films, *extras})}
-    except (KeyError, TypeError, ValueError) as error:
-        raise DatasetError(f"rows of test.roi.json: {error!r}: expected rows as hipdet test writes them") from error
+    for row in table["rois"]:
+        films.setdefault(row["image_id"], []).append(row)
+    for row in table.get("extras", ()):
+        if "file_name" in row or row["image_id"] in films:
+            extras.setdefault(row["image_id"], []).append(row)
+    return {key: _evaluated_film(films.get(key, ()), extras.get(key, ())) for key in sorted({*films, *extras})}
 
 
 def _evaluated_film(rows: Sequence[Row], extras: Sequence[Row]) -> PicturedFilm:
@@ -113,20 +131,15 @@ def read_predictions(path: Path) -> list[Row]:
     Raises:
         DatasetError: the file is of another kind, or an entry lacks one of these.
     """
-    content = read_json(path, "COCO results: a list of detections")
-    if not isinstance(content, list):
-        raise DatasetError(f"{path}: found a {type(content).__name__}, expected COCO results: a list of detections")
-    for number, each in enumerate(content):
-        if not isinstance(each, dict) or not is_whole(each.get("image_id")) or not is_whole(each.get("category_id")):
-            fault = f"found {shown(each)}, expected an object with image_id and category_id as whole numbers"
-        elif finite_box(each.get("bbox")) is None or min(each["bbox"][2:]) < 0:
-            fault = f"found bbox {shown(each.get('bbox'))}, expected the numbers [x, y, width, height]"
-        elif finite(each.get("score")) is None:
-            fault = f"found score {shown(each.get('score'))}, expected a number"
-        else:
-            continue
-        raise DatasetError(f"{path}: detection {number}: {fault}")
-    return content
+    remedy = "give COCO results: a list of detections"
+    found = records(read_json(path, "COCO results: a list of detections"), f"{path}: detection", remedy=remedy)
+    for each in found:
+        each.whole("image_id")
+        each.whole("category_id")
+        each.number("score")
+        if min(each.box("bbox", farthest=FARTHEST)[2:]) < 0:
+            each.refuse("bbox", "[x, y, width, height] with sides from 0")
+    return [each.values for each in found]
 
 
 def predicted_films(
@@ -176,8 +189,9 @@ def _flags(image: Row, found: Sequence[Row]) -> tuple[str, ...]:
     """Flags of the image record and of the detections, without repeats; ``nothing found`` if there is no detection."""
     flags: list[str] = [] if found else ["nothing found"]
     for each in (image, *found):
-        given = each.get("flags") or ()
-        flags += given.replace(",", " ").split() if isinstance(given, str) else map(str, given)
+        given = each.get("flags")
+        given = given.replace(",", " ").split() if isinstance(given, str) else given
+        flags += [flag for flag in given if isinstance(flag, str)] if isinstance(given, list) else []
     return tuple(dict.fromkeys(flags))
 
 

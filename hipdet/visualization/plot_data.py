@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.core.errors import DatasetError
+from hipdet.core.records import Record, finite
 from hipdet.visualization.film_pictures import read_roi_table
 
 TABLE = "test.roi.json"
@@ -111,8 +111,8 @@ def read_log(work_dir: Path) -> TrainingLog:
     for path in sorted(work_dir.glob(LOGS)):  # in order of time, because mmengine names the folders by it
         for row in _rows(path):
             training = "epoch" in row and "loss" in row
-            epoch = int(row["epoch"] if training else row["step"])
-            steps[training, epoch, int(row.get("iter", 0)) if training else 0] = row
+            epoch = row["epoch"] if training else row["step"]
+            steps[training, epoch, row.get("iter", 0) if training else 0] = row
     return TrainingLog(
         _curves((epoch, row) for (training, epoch, _), row in sorted(steps.items()) if training),
         _curves((epoch, row) for (training, epoch, _), row in sorted(steps.items()) if not training),
@@ -121,15 +121,19 @@ def read_log(work_dir: Path) -> TrainingLog:
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a file of JSON lines; a last line that an interruption cut short is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_bytes().splitlines()
     rows = []
     for number, line in enumerate(lines, 1):
+        where = f"{path}: line {number}"
         try:
-            row = json.loads(line)
-            rows.append({**row, "step": int(row["step"])})
-        except (ValueError, KeyError, TypeError) as error:
+            # not parse_json: a loss of NaN is logged as such, and the curve goes on without it
+            values = json.loads(line.decode(), parse_constant=lambda name: None)
+            row = Record.of(values, where, remedy="give the log that mmengine wrote")
+            counts = {key: row.whole(key, 0) for key in ("step", *{"epoch", "iter"} & {*row.values})}
+            rows.append({**row.values, **counts})
+        except (ValueError, RecursionError, DatasetError) as error:
             if number < len(lines):
-                raise DatasetError(f"{path}: line {number}: expected a line of mmengine's log ({error!r})") from error
+                raise DatasetError(f"{where}: expected a line of mmengine's log ({error})") from error
     return rows
 
 
@@ -137,6 +141,7 @@ def _curves(rows: Iterable[tuple[int, Mapping[str, Any]]]) -> dict[str, dict[int
     values: dict[str, dict[int, list[float]]] = {}
     for epoch, row in rows:
         for name, value in row.items():
-            if isinstance(value, (int, float)) and math.isfinite(value) and name not in ("epoch", "iter", "step"):
-                values.setdefault(name, {}).setdefault(epoch, []).append(value)
+            number = finite(value)
+            if number is not None and name not in ("epoch", "iter", "step"):
+                values.setdefault(name, {}).setdefault(epoch, []).append(number)
     return {name: {e: sum(v) / len(v) for e, v in by_epoch.items()} for name, by_epoch in values.items()}

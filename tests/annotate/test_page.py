@@ -359,7 +359,7 @@ def test_a_film_that_cannot_be_read_is_shown_as_such(tmp_path, browser):
         browser.get(address)
         page = Page(browser)
         until(lambda: "This film can't be read" in page.text("message"))
-        assert "not a JPEG, PNG, TIFF, BMP or DICOM film" in page.text("message")
+        assert "not a JPEG, PNG, TIFF, BMP, GIF, WEBP or DICOM film" in page.text("message")
         assert page.text("counts") == "0 done · 1 left · 1 unreadable"
         assert page.next("n") == "2.png"
         browser.get("about:blank")

@@ -35,7 +35,7 @@ def label(folder, annotator="alice", **changes):
     ("arguments", "message"),
     [
         (["none"], "no such folder: check the path"),
-        (["empty"], "no films, expected JPEG, PNG, TIFF, BMP or DICOM files"),
+        (["empty"], "no films, expected JPEG, PNG, TIFF, BMP, GIF, WEBP or DICOM files"),
         (["films", "--rois", "0"], "--rois 0: expected a number from 1 to 50, or any"),
         (["films", "--annotator", "../alice"], "--annotator '../alice': expected letters"),
         (["films", "--classes", "hip", "hip"], "--classes hip hip: expected different names"),

@@ -126,11 +126,25 @@ def test_limits_go_through_json():
 
 @pytest.mark.parametrize(
     "change",
-    [dict(ranges={"smell": [0, 1]}), dict(ranges=3), dict(margin="a"), dict(films=None), dict(ranges={"x": [1]})],
+    [
+        dict(ranges={"smell": [0, 1]}),
+        dict(ranges=3),
+        dict(ranges={"x": [1]}),
+        dict(ranges={"x": [1, "2"]}),
+        dict(ranges={"x": None}),
+        dict(margin="a"),
+        dict(films=None),
+        dict(share=float("nan")),
+        dict(least_score=1e400),
+        dict(brightness=[]),
+        dict(brightness=2),
+    ],
 )
 def test_other_json_is_refused(change):
-    with pytest.raises(CheckpointError, match=r"m\.onnx: review limits can't be read"):
+    with pytest.raises(CheckpointError, match=r"m\.onnx: .*write the review limits again with hipdet export"):
         ReviewLimits.from_json({**LIMITS.to_json(), **change}, "m.onnx")
+    with pytest.raises(CheckpointError, match=r"m\.onnx: found 3, expected an object"):
+        ReviewLimits.from_json(3, "m.onnx")
 
 
 def test_films_without_hits():

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -93,16 +94,15 @@ def test_another_class_is_no_hit():
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"images": []}, "found a dict, expected COCO results"),
-        ([3], "detection 0: found 3, expected an object with image_id and category_id as whole numbers"),
-        ([found("1")], "image_id and category_id as whole numbers"),
-        (
-            [found(), found(bbox=(1, 2, 3))],
-            r"detection 1: found bbox \[1, 2, 3\], expected the numbers \[x, y, width, height\]",
-        ),
-        ([found(bbox=(1, 2, -3, 4))], "found bbox"),
-        ([found(bbox=(1, 2, 3, "4"))], "found bbox"),
-        ([found(score=None)], "found score None, expected a number"),
+        ({"images": []}, r"found \{'images': \[\]\}, expected a list of objects: give COCO results"),
+        ([3], "detection 1: found 3, expected an object"),
+        ([found("1")], "detection 1: image_id is '1', expected a whole number"),
+        ([dict(found(), category_id=1.5)], "category_id is 1.5, expected a whole number"),
+        ([found(), found(bbox=(1, 2, 3))], r"detection 2: bbox is \[1, 2, 3\], expected four numbers"),
+        ([found(bbox=(1, 2, -3, 4))], r"bbox is .*, expected \[x, y, width, height\] with sides from 0"),
+        ([found(bbox=(1, 2, 3, "4"))], "bbox is .*, expected four numbers"),
+        ([found(bbox=(1, 2, 3, 1e9))], "bbox is .*, expected four numbers from -200000 to 200000"),
+        ([found(score=None)], "score is None, expected a number"),
         ([found(score=float("nan"))], "not JSON .NaN is not a number of JSON."),
     ],
 )
@@ -164,14 +164,29 @@ def test_films_come_by_their_ids():
     assert list(evaluated_films(dict(rois=[row(3, 0.1), row(1, 0.9), row(2, 0.5)]))) == [1, 2, 3]
 
 
+def roi_table(**changes):
+    return json.dumps(dict(rois=[{**row(1, 0.5), **changes}]))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("{", "expected test.roi.json of hipdet test"),
-        ('{"roi": []}', "expected test.roi.json"),
-        ('{"rois": [{"iou": 0.5}]}', "confidence"),
+        ('{"roi": []}', "no rois, expected a list: give test.roi.json as hipdet test writes it"),
+        ('{"rois": [{"iou": 0.5}]}', "rois 1: no file_name"),
         ('{"rois": [{"iou": "much", "confidence": 1}]}', "much"),
         ('{"rois": []}', "no ROI in it"),
+        ("[" * 10_000, "nested too deeply"),
+        (roi_table(x1=None), "rois 1: x1 is None, expected a number"),
+        (roi_table(found_x1=None), "rois 1: found_x1 is None, expected a number"),
+        (roi_table(confidence=[]), "rois 1: confidence is .., expected a number"),
+        (roi_table(image_id={}), "rois 1: image_id is .., expected a whole number"),
+        (roi_table(annotation_id=[]), "rois 1: annotation_id is .., expected a whole number"),
+        (roi_table(file_name=3), "rois 1: file_name is 3, expected a text"),
+        (roi_table(source=3), "rois 1: source is 3, expected a text"),
+        (roi_table(x0=10**400), "rois 1: x0 is .*, expected a number"),
+        (json.dumps(dict(rois=[row(1, 0.5)], extras=[dict(row(1, 0.5), found_y0="a")])), "extras 1: found_y0 is 'a'"),
+        (json.dumps(dict(rois=[row(1, 0.5)], extras=3)), "extras is 3, expected a list"),
     ],
 )
 def test_other_files_are_refused(tmp_path, text, words):
@@ -181,17 +196,14 @@ def test_other_files_are_refused(tmp_path, text, words):
     assert "t.json" in str(raised.value)
 
 
-def test_rows_without_a_box_are_refused():
-    faulty = row(1, 0.5)
-    del faulty["x1"]
-    with pytest.raises(DatasetError, match=r"rows of test\.roi\.json: KeyError\('x1'\)"):
-        evaluated_films(dict(rois=[faulty]))
-
-
 def test_tables_and_predictions_are_told_apart(tmp_path):
     for content, expected in ((dict(rois=[]), True), ([dict(image_id=1)], False)):
-        (tmp_path / "f.json").write_text(" \n" + json.dumps(content))
-        assert is_table(tmp_path / "f.json") is expected
+        for start in (" \n", "\ufeff"):
+            (tmp_path / "f.json").write_text(start + json.dumps(content), encoding="utf-8")
+            assert is_table(tmp_path / "f.json") is expected
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DatasetError, match="pipe: not a file"):
+        is_table(tmp_path / "pipe")
     with pytest.raises(DatasetError, match=r"none\.json: can't be read"):
         is_table(tmp_path / "none.json")
 

@@ -185,7 +185,7 @@ def test_what_was_trained_again_is_used(tmp_path):
 
 
 def test_values_that_are_no_numbers_are_left_out(tmp_path):
-    write_log(tmp_path, [trained(1, 10, float("nan")), dict(trained(2, 20, 1.0), memory="much")])
+    write_log(tmp_path, [trained(1, 10, float("nan")), dict(trained(2, 20, 1.0), memory="much", time=10**400)])
     assert read_log(tmp_path).training["loss"] == {2: 1.0}
 
 
@@ -199,7 +199,19 @@ def test_runs_of_folders(tmp_path):
         find_runs(tmp_path / "folds")
 
 
-def test_other_files_are_refused(tmp_path):
-    write_log(tmp_path, [dict(loss=1), trained(1, 10, 1.0)])
+@pytest.mark.parametrize(
+    "first",
+    [
+        dict(loss=1),
+        [],
+        3,
+        dict(trained(1, 10, 1.0), step=1.5),
+        dict(trained(1, 10, 1.0), epoch=float("inf")),
+        "[" * 10_000,
+    ],
+    ids=lambda first: str(first)[:20],
+)
+def test_other_files_are_refused(tmp_path, first):
+    write_log(tmp_path, [first, trained(1, 10, 1.0)])
     with pytest.raises(DatasetError, match="line 1: expected a line of mmengine's log"):
         read_log(tmp_path)
