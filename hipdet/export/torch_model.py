@@ -24,8 +24,7 @@ from hipdet.core.configs import read_config
 from hipdet.core.errors import CheckpointError
 from hipdet.core.records import read_json
 from hipdet.core.resumable import fingerprint
-from hipdet.engine.checkpoint import read_checkpoint, state_dict_faults
-from hipdet.export.publish import get_weights
+from hipdet.engine.checkpoint import get_classes, get_meta, get_weights, read_checkpoint, state_dict_faults
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.film_list import ShrunkFilm, shrink
 from hipdet.inference.onnx_model import ModelCard
@@ -58,11 +57,13 @@ class TorchModel:
         pipeline = get_test_pipeline_cfg(self.cfg)
         pipeline[0] = dict(type="mmdet.LoadImageFromNDArray")
         self.pipeline = Compose(pipeline)
-        classes = (content.get("meta") or {}).get("dataset_meta", {}).get("classes") or self.cfg.metainfo.classes
+        meta = get_meta(content, weights)
+        described = meta.values.get("dataset_meta")
+        classes = get_classes(described, weights) if described else tuple(self.cfg.metainfo.classes)
         side = max(self.cfg.image_size)
         rois = RoiCounts.of(expected_rois(self.cfg), classes, f"{config}: rois_per_image of RoiMetric").to_json()
-        about = {"epoch": (content.get("meta") or {}).get("epoch")}
-        self.card = ModelCard(Path(config).stem, tuple(classes), side, rois, _limits(weights), about, __version__)
+        about = {"epoch": meta.whole("epoch", 0, default=None)}
+        self.card = ModelCard(Path(config).stem, classes, side, rois, _limits(weights), about, __version__)
         self.fingerprint = fingerprint(self.cfg.pretty_text.encode() + weights.read_bytes())
 
     at_least: int | None = None  # the pipeline starts from the whole film
