@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import re
@@ -15,6 +16,19 @@ from urllib.parse import unquote_to_bytes
 
 from hipdet.core.errors import DatasetError, StorageError
 from hipdet.core.records import Record, parse_json
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
+
+@contextmanager
+def stored_in(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Put the name of `path` into errors of a full disk during the block: Python names no file in them."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in _NO_ROOM:
+            error.filename = os.fspath(path)
+        raise
 
 
 @contextmanager
@@ -30,7 +44,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with stored_in(target):
+            yield temporary
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes private files

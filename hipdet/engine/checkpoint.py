@@ -6,6 +6,7 @@ files and URLs are therefore replaced, through mmengine's own registry of loader
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from hipdet.core.errors import CheckpointError, ConfigError
 from hipdet.core.records import Record, parse_json, shown
+from hipdet.core.resumable import fingerprint
 
 SUFFIX = ".safetensors"
 KEY = "hipdet"  # in the header's metadata
@@ -150,6 +152,26 @@ def get_weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
     """
     named = {key.removeprefix("module."): value for key, value in content.get("state_dict", content).items()}
     return {key: named[key].detach().cpu().contiguous().clone() for key in sorted(named)}
+
+
+def weights_fingerprint(content: Mapping[str, Any]) -> str:
+    """SHA-256 of the validated weights in a checkpoint's `content`: the same for a checkpoint and what is published of it."""
+    digest = hashlib.sha256()
+    for name, tensor in get_weights(content).items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def model_fingerprint(model: Any) -> str:
+    """SHA-256 of the settings of a config's `model`, whatever weights they start from."""
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(key): kept(item) for key, item in value.items() if key != "init_cfg"}
+        return [kept(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    return fingerprint(json.dumps(kept(model), sort_keys=True, default=str))
 
 
 def without_code(content: Any, path: Path) -> Any:

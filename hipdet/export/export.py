@@ -22,7 +22,7 @@ from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
 from hipdet.core.files import film_below, replacing
 from hipdet.core.records import MAX_SIDE, Record, read_json
-from hipdet.evaluation.report import FOUND_CORNERS, read_roi_table
+from hipdet.evaluation.report import FOUND_CORNERS, read_report, read_roi_table
 from hipdet.export.graph import ROIS, DetectorGraph
 from hipdet.export.torch_model import TorchModel
 from hipdet.inference.detections import FilmDetections
@@ -70,6 +70,33 @@ def validation_films(
         else replace(film, brightness=_brightness(film, film_below(data_root, name, annotations)))
         for name, film in tqdm(found, desc="review limits", unit="film", disable=True if data_root is None else None)
     ]
+
+
+def require_own_tables(tables: Sequence[Path], model: TorchModel) -> str:
+    """Check that `tables` are of tests of `model`, or of other trainings of its config, as those of folds are.
+
+    Their ``test_report.json`` says which config and weights they are of; reports of earlier versions don't.
+
+    Returns:
+        A warning; empty if it is known whose they all are.
+
+    Raises:
+        DatasetError: a table is of another config, or all are of the same other weights.
+    """
+    beside = {table: table.with_name("test_report.json") for table in tables}
+    reports = {table: read_report(path) for table, path in beside.items() if path.is_file()}
+    for table, report in reports.items():
+        if report.get("model") not in (None, model.settings):
+            raise DatasetError(
+                f"{table}: measured with another config than {model.cfg.filename}: test with the config you export"
+            )
+    weights = {report.get("weights") for report in reports.values()}
+    if len(reports) == len(tables) and len(weights) == 1 and not weights <= {None, model.weights}:
+        raise DatasetError(
+            f"{tables[0]}: measured with other weights: test those that you export, or give the tables of all folds"
+        )
+    unknown = [table for table in tables if not {"model", "weights"} <= set(reports.get(table, ()))]
+    return f"{unknown[0]}: no report beside it says which model it is of: it must be of this one" if unknown else ""
 
 
 def _brightness(film: ValidationFilm, path: Path) -> int | None:
