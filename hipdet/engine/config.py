@@ -97,7 +97,7 @@ def require_annotations(cfg: Config, parts: Sequence[str]) -> None:
     for part in parts:
         for root, ann_file in _annotation_paths(cfg.get(f"{part}_dataloader") or {}):
             path = Path(root, ann_file)
-            if "://" not in str(path) and not path.is_file():
+            if "://" not in f"{root} {ann_file}" and not path.is_file():
                 place = "" if path.is_absolute() else f" in {Path.cwd()}"
                 raise ConfigError(
                     f"{path}: no such file{place}, expected the films for {part}: give their folder with --data-root, or "
