@@ -149,6 +149,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     count, films, kind = films_to_compare(args.films, card.classes)
     if kind == NOISE and count:
         print(f"no synthetic films of {', '.join(card.classes)}: compared on noise; set --films to compare on films")
+    print(f"writing {out}, which takes up to a minute, then comparing", file=sys.stderr)
     difference = export_model(model, card, out, with_bar(films, count))
     compared = "not compared" if count == 0 else f"boxes equal to torch's within {difference:.1g} px ({kind})"
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {compared}")

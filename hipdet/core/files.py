@@ -21,12 +21,12 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 @contextmanager
-def stored_in(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Put the name of `path` into errors of a full disk during the block: Python names no file in them."""
+def stored_in(path: str | os.PathLike[str], temporary: Path | None = None) -> Iterator[None]:
+    """Put the name of `path` into errors of a full disk during the block, which name no file or its `temporary` one."""
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno in _NO_ROOM:
+        if error.errno in _NO_ROOM and error.filename in (None, str(temporary)):
             error.filename = os.fspath(path)
         raise
 
@@ -44,7 +44,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        with stored_in(target):
+        with stored_in(target, temporary):
             yield temporary
         umask = os.umask(0)
         os.umask(umask)
