@@ -48,13 +48,14 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Measure the sections and print their tables."""
     args = parse_arguments()
+    say("loading torch and mmdet")
     require(["mm"], "benchmark")
     results = Results(args.out)
     for name in args.sections or SECTIONS:
         if name in results.sections and not args.again:
             print(f"{name}: already in {results.json}")
             continue
-        say(f"{name}: loading torch and mmdet, then making films and models")
+        say(f"{name}: making films and models")
         tables = import_module(f"speed.{name.replace('-', '_')}").section(args.out / "files", args)
         results.add(name, args.threads, tables)
         print("\n".join(table.markdown() for table in tables))

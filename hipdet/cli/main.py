@@ -156,6 +156,8 @@ def overview() -> str:
             "",
             "needs: the extra to install, such as pip install 'hipdet[data]', or '.[data]' in a clone.",
             "hipdet COMMAND --help shows options and examples, hipdet --version versions.",
+            "Exit status: 0 done; 1 as a command's help says; 2 wrong command, path or input; 3 disk full, read-only folder,",
+            "no permission or too little memory; 130 interrupted.",
         ]
     )
 
