@@ -16,7 +16,7 @@ from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from hipdet.core.errors import HipdetError, StorageError
 from hipdet.core.files import name_of
@@ -158,6 +158,8 @@ def overview() -> str:
             "",
             "needs: the extra to install, such as pip install 'hipdet[data]', or '.[data]' in a clone.",
             "hipdet COMMAND --help shows options and examples, hipdet --version versions.",
+            "Exit status: 0 done; 1 as a command's help says; 2 wrong command, path or input; 3 disk full, read-only folder,",
+            "no permission or too little memory; 130 interrupted.",
         ]
     )
 
@@ -214,11 +216,15 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
         return super()._get_help_string(action) if plain and not said else action.help
 
 
+class _Parser(argparse.ArgumentParser):
+    def print_help(self, file: Any = None) -> None:
+        """As in argparse, which says nothing where the help can't be written."""
+        (file or sys.stdout).write(self.format_help())
+
+
 def command_parser(name: str, description: str | None, examples: str) -> argparse.ArgumentParser:
     """The parser of ``hipdet NAME``, whose help ends with `examples`, line by line."""
-    return argparse.ArgumentParser(
-        prog=f"hipdet {name}", description=description, epilog=examples, formatter_class=HelpFormatter
-    )
+    return _Parser(prog=f"hipdet {name}", description=description, epilog=examples, formatter_class=HelpFormatter)
 
 
 def whole_number(low: int, expected: str = "", high: float = math.inf) -> Callable[[str], int]:
