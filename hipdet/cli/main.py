@@ -20,6 +20,7 @@ from typing import NamedTuple, NoReturn
 
 from hipdet.core.errors import HipdetError, StorageError
 from hipdet.core.files import name_of
+from hipdet.core.telemetry import switch_off
 from hipdet.core.versions import check_versions, version_report
 from hipdet.version import __version__
 
@@ -138,6 +139,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         near = get_close_matches(name, [command.name for command in COMMANDS], 1)
         _end(f"no command {name!r}" + (f", did you mean {near[0]!r}?" if near else "") + " (hipdet --help lists them)")
+    switch_off()
     require(command.extras, name)
     import_module(f"hipdet.cli.{name.replace('-', '_')}").main(rest)
 

@@ -25,7 +25,7 @@ from hipdet.inference.crops import COLUMNS, MANIFEST
 from hipdet.inference.detections import LONGEST_PATH
 from hipdet.radiographs.grey import ReducedFilm, area_mean, windowed
 from hipdet.radiographs.read import read_reduced
-from hipdet.radiographs.sniff import PICTURE_SUFFIX, is_film
+from hipdet.radiographs.sniff import KINDS, PICTURE_SUFFIX, is_film
 
 _HEADER = ",".join(COLUMNS).encode()  # of the manifest
 
@@ -176,7 +176,7 @@ def _sources_below(folder: Path, root: Path | None, passed: PassedOver) -> Itera
     if not count and not called_films and (lines := passed.lines()):
         raise DatasetError(f"{folder}: no films ({'; '.join(lines)}): check the path")
     if not count and not called_films:
-        raise DatasetError(f"{folder}: no films, expected JPEG, PNG, TIFF, BMP or DICOM files: check the path")
+        raise DatasetError(f"{folder}: no films, expected {KINDS} files: check the path")
 
 
 def _name(path: Path, root: Path | None) -> str:

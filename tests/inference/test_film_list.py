@@ -19,11 +19,12 @@ from PIL import Image
 
 from dicom_bytes import film
 from dicom_bytes import film as dicom
-from film_bytes import JPEG, PNG, TIFF, UPRIGHT
+from film_bytes import JPEG, PNG, TIFF, UPRIGHT, encoded
 from hipdet import HipDetector
 from hipdet.core.boxes import turn_boxes
 from hipdet.core.errors import DatasetError, RadiographError
 from hipdet.core.files import film_below
+from hipdet.data.match import find_films
 from hipdet.inference import film_list
 from hipdet.inference.film_list import film_sources, films_at, films_of_coco, shrink
 from hipdet.radiographs.read import read_radiograph, read_reduced
@@ -57,6 +58,20 @@ FOUND = ["a.PNG", "b.jpg", "sub/1.2.840.113", "sub/empty.tif", "y.png/c.tif", "x
 def test_folder(folder):
     assert [source.name for source in film_sources(folder)] == FOUND
     assert [source.name for source in film_sources(str(folder), folder.parent)] == [f"films/{name}" for name in FOUND]
+
+
+def test_films_of_every_kind_are_found_alike(tmp_path):
+    kinds = {"bmp": "BMP", "gif": "GIF", "jpeg": "JPEG", "png": "PNG", "tiff": "TIFF", "webp": "WEBP"}
+    names = sorted(
+        [f"film.{suffix}" for suffix in kinds] + [f"{suffix}/001" for suffix in kinds]
+    )  # and without extension
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(encoded(UPRIGHT, kinds[name.removeprefix("film.").removesuffix("/001")]))
+    sources = list(film_sources(tmp_path))
+    assert sorted(source.name for source in sources) == names
+    assert sorted(candidate.name for candidate in find_films(tmp_path, "any")) == names
+    assert all(source.read().pixels.shape == UPRIGHT.shape for source in sources)
 
 
 def test_patterns_paths_and_arrays(folder):
