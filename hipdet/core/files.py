@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import errno
 import json
 import os
 import re
@@ -18,16 +19,25 @@ from urllib.parse import unquote_to_bytes
 from hipdet.core.errors import DatasetError, StorageError
 from hipdet.core.records import Record, parse_json
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
+
+@contextmanager
+def stored_in(path: str | os.PathLike[str], temporary: Path | None = None) -> Iterator[None]:
+    """Put the name of `path` into errors of a full disk during the block, which name no file or its `temporary` one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM and error.filename in (None, str(temporary)):
+            error.filename = os.fspath(path)
+        raise
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; it replaces `path` if the block ends without an error.
 
     Readers never see half a file, and an interrupted writer leaves the old one.  A missing folder is made.
-
-    Raises:
-        StorageError: the file can't be written, as on a full disk.
-        OSError: the folder can't be made or written to.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -41,16 +51,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with stored_in(target, temporary):
+            yield temporary
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes private files
         temporary.replace(target)
-    except OSError as error:
-        if error.filename not in (None, name):
-            raise
-        # a failed write doesn't say of what
-        raise StorageError(f"{name_of(str(target))}: can't be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
