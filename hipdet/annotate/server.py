@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from importlib.resources import files
@@ -190,10 +191,14 @@ def bind(session: Session, port: int) -> tuple[BaseWSGIServer, str]:
         raise HipdetError(f"--port {port}: expected 1 to {LAST_PORT}, or 0 for a free one")
     guard = Guard()
     try:
-        server = make_server(HOST, port, App(session, guard), threaded=True, request_handler=_Quiet)
-    except (SystemExit, OSError) as error:  # werkzeug prints that the port is in use and exits
+        with socket.create_server(
+            (HOST, port)
+        ) as own:  # a server that binds its socket itself asks for the host's name
+            app, fd = App(session, guard), own.fileno()
+            server = make_server(HOST, port, app, threaded=True, request_handler=_Quiet, fd=fd)
+    except OSError as error:
         raise HipdetError(f"--port {port}: can't be used: choose another, or 0 for a free one") from error
-    return server, f"http://{HOST}:{server.server_port}/?key={guard.key}"
+    return server, f"http://{HOST}:{server.port}/?key={guard.key}"
 
 
 def serve(server: BaseWSGIServer, ready: Callable[[], None]) -> None:

@@ -10,15 +10,11 @@ from pathlib import Path
 from hipdet.cli.main import command_parser, printable, whole_number
 from hipdet.core.configs import default_root
 from hipdet.core.errors import DatasetError
+from hipdet.core.records import read_json
 from hipdet.data.film_status import counted, left_out
 from hipdet.data.validate.check import validate
-from hipdet.visualization.film_pictures import (
-    evaluated_films,
-    is_table,
-    predicted_films,
-    read_predictions,
-    read_roi_table,
-)
+from hipdet.evaluation.report import read_roi_table
+from hipdet.visualization.film_pictures import PICTURED, evaluated_films, predicted_films, read_predictions
 from hipdet.visualization.html_page import write_page
 from hipdet.visualization.sheets import write_sheets
 from hipdet.visualization.tiles import PicturedFilm, below, by_source, named, worst_first
@@ -159,8 +155,8 @@ def read_results(path: Path, ann: Path | None, rois: int) -> list[PicturedFilm]:
     Raises:
         DatasetError: a file of another kind, or a faulty COCO file.
     """
-    if is_table(path):
-        return list(evaluated_films(read_roi_table(path)).values())
+    if not isinstance(read_json(path, "test.roi.json of hipdet test, or COCO results"), list):
+        return list(evaluated_films(read_roi_table(path, *PICTURED)).values())
     beside = path.with_name("films.json")
     ann = ann or (beside if beside.is_file() else None)
     coco = None

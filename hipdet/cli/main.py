@@ -7,7 +7,6 @@ import functools
 import io
 import math
 import os
-import re
 import signal
 import sys
 import threading
@@ -16,10 +15,11 @@ from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
-from hipdet.core.errors import HipdetError, StorageError
+from hipdet.core.errors import HipdetError, StorageError, one_line
 from hipdet.core.files import name_of
+from hipdet.core.telemetry import switch_off
 from hipdet.core.versions import check_versions, version_report
 from hipdet.version import __version__
 
@@ -31,7 +31,6 @@ SYSTEM_ERROR = 3  # disk full, read-only, no permission, too little memory
 INTERRUPTED = 130  # the status that shells use
 LONGEST_MESSAGE = 5000  # characters
 _WRONG_PATH = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")  # names in files could steer a terminal
 
 
 def reports_errors(main: Callable[..., None]) -> Callable[..., None]:
@@ -138,6 +137,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         near = get_close_matches(name, [command.name for command in COMMANDS], 1)
         _end(f"no command {name!r}" + (f", did you mean {near[0]!r}?" if near else "") + " (hipdet --help lists them)")
+    switch_off()
     require(command.extras, name)
     import_module(f"hipdet.cli.{name.replace('-', '_')}").main(rest)
 
@@ -156,6 +156,8 @@ def overview() -> str:
             "",
             "needs: the extra to install, such as pip install 'hipdet[data]', or '.[data]' in a clone.",
             "hipdet COMMAND --help shows options and examples, hipdet --version versions.",
+            "Exit status: 0 done; 1 as a command's help says; 2 wrong command, path or input; 3 disk full, read-only folder,",
+            "no permission or too little memory; 130 interrupted.",
         ]
     )
 
@@ -194,7 +196,7 @@ def _under_old_name(name: str) -> None:
 def printable(text: str) -> str:
     """`text` for a terminal: control characters but line ends are escaped, and what is too long is cut."""
     cut = f" ... ({len(text)} characters)" if len(text) > LONGEST_MESSAGE else ""
-    return _CONTROL.sub(lambda letter: repr(letter[0])[1:-1], text[:LONGEST_MESSAGE]) + cut
+    return "\n".join(map(one_line, text[:LONGEST_MESSAGE].split("\n"))) + cut
 
 
 def _end(text: str, status: int = USER_ERROR) -> NoReturn:
@@ -212,11 +214,15 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
         return super()._get_help_string(action) if plain and not said else action.help
 
 
+class _Parser(argparse.ArgumentParser):
+    def print_help(self, file: Any = None) -> None:
+        """As in argparse, which says nothing where the help can't be written."""
+        (file or sys.stdout).write(self.format_help())
+
+
 def command_parser(name: str, description: str | None, examples: str) -> argparse.ArgumentParser:
     """The parser of ``hipdet NAME``, whose help ends with `examples`, line by line."""
-    return argparse.ArgumentParser(
-        prog=f"hipdet {name}", description=description, epilog=examples, formatter_class=HelpFormatter
-    )
+    return _Parser(prog=f"hipdet {name}", description=description, epilog=examples, formatter_class=HelpFormatter)
 
 
 def whole_number(low: int, expected: str = "", high: float = math.inf) -> Callable[[str], int]:
@@ -228,6 +234,11 @@ def whole_number(low: int, expected: str = "", high: float = math.inf) -> Callab
         return int(text)
 
     return number
+
+
+def utf8(text: str) -> str:
+    """An argument type: a text that is written to files, and no path, as UTF-8 whatever the locale."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def number_or_any(text: str) -> int:

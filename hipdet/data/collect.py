@@ -11,14 +11,16 @@ from tqdm import tqdm
 
 from hipdet.core.boxes import sides_of_pairs
 from hipdet.core.errors import DatasetError, HipdetError
+from hipdet.core.files import name_of
 from hipdet.data.annotators import Agreement, get_usable_labels, merge_annotators
 from hipdet.data.candidates import Candidate, Exclusion, Found, Rules, build_exclusion
 from hipdet.data.coco_file import Film, Roi
 from hipdet.data.film_status import DONE, STATUS, TAKEN, is_done, is_unfinished
 from hipdet.data.formats.geometry import clipped, decide_frame, turn_upright
+from hipdet.data.formats.parse import FaultyLabel
 from hipdet.data.formats.reader import read_labels
 from hipdet.data.formats.record import Box, FilmLabels, FilmSizes, LabelBox
-from hipdet.data.match import FilmIndex, match_labels
+from hipdet.data.match import FilmIndex, fault_exclusions, match_labels
 from hipdet.radiographs.grey import RadiographHeader
 from hipdet.radiographs.read import read_header
 
@@ -122,15 +124,19 @@ class LabelSource:
     paths: Mapping[str, Path]
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def read(self, film_size: FilmSizes) -> list[FilmLabels]:
+    def read(self, film_size: FilmSizes, faulty: list[FaultyLabel] | None = None) -> list[FilmLabels]:
         """Read all labels, each with its annotator: the name in `paths` or, if that is empty, the one in the label file.
+
+        Args:
+            film_size: Size of a film by name, for YOLO.
+            faulty: Gets the faults, so that they don't raise.
 
         Raises:
             DatasetError: as :func:`hipdet.data.formats.reader.read_labels`.
         """
         labels = []
         for annotator, path in self.paths.items():
-            for film in read_labels(path, film_size=film_size, **self.options):
+            for film in read_labels(path, film_size=film_size, faulty=faulty, **self.options):
                 labels.append(replace(film, annotator=annotator or film.annotator or ""))
         return labels
 
@@ -153,7 +159,10 @@ def default_labels(root: Path, given: Sequence[str]) -> dict[str, Path]:
         DatasetError: no labels, or several that don't all have a name of their own.
     """
     if given:
-        named = [(name, path) if sign else ("", name) for name, sign, path in (text.partition("=") for text in given)]
+        named = [
+            (name_of(name), path) if sign else ("", name)
+            for name, sign, path in (text.partition("=") for text in given)
+        ]
         annotators = {name for name, _ in named}
         if len(annotators) < len(named) or (len(named) > 1 and "" in annotators):
             raise DatasetError(
@@ -168,7 +177,7 @@ def default_labels(root: Path, given: Sequence[str]) -> dict[str, Path]:
         )
     inside = sorted(path for path in found[0].iterdir() if path.name[0] != ".") if found[0].is_dir() else []
     if len(inside) > 1 and all(path.is_dir() for path in inside):
-        return {path.name: path for path in inside}
+        return {name_of(path.name): path for path in inside}
     return {"": found[0]}
 
 
@@ -182,6 +191,7 @@ class Collected:
         faults: Films that can't be converted as they are, with what must be fixed.
         warnings: Sentences about guesses.
         agreements: A row for each ROI that two annotators labelled, the lowest IoU first.
+        labels: The names of classes that the label files use.
     """
 
     films: list[tuple[Film, Candidate]] = field(default_factory=list)
@@ -189,26 +199,36 @@ class Collected:
     faults: list[Exclusion] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     agreements: list[Agreement] = field(default_factory=list)
+    labels: set[str] = field(default_factory=set)
 
 
 class _Collector:
     """Converts one film after another and collects the results."""
 
-    def __init__(self, found: Found, source: LabelSource, rules: Rules) -> None:
+    def __init__(self, found: Found, source: LabelSource, rules: Rules, skip_faulty: bool) -> None:
         self.rules = rules
         self.source = source
+        self.skip_faulty = skip_faulty
         self.candidates = sorted(found.candidates, key=lambda candidate: candidate.file)
         self.index = FilmIndex(self.candidates)
-        self.made = Collected(exclusions=list(found.exclusions))
+        self.made = Collected(exclusions=list(found.exclusions), faults=list(found.faults))
 
     def run(self) -> Collected:
         made = self.made
+        faulty: list[FaultyLabel] = []
         # the list has no name, so that each film's labels are freed when it is converted
-        matches = match_labels(self.source.read(self._film_size), self.index, FilmIndex(made.exclusions))
+        matches = match_labels(
+            self.source.read(self._film_size, faulty if self.skip_faulty else None),
+            self.index,
+            FilmIndex([*made.exclusions, *made.faults]),
+        )
         made.faults += matches.faults
+        left_out = self._leave_out(faulty)
         for each in matches.without_film:
             made.exclusions.append(Exclusion(each.relative or each.name, "labelled, but there is no such film"))
         for candidate in tqdm(self.candidates, desc=f"{self.rules.source} films", unit="film", disable=None):
+            if candidate.name in left_out:
+                continue
             try:
                 if exclusion := self._convert(candidate, matches.of_film.pop(candidate.name, ())):
                     made.exclusions.append(Exclusion(candidate.shown, exclusion))
@@ -216,6 +236,18 @@ class _Collector:
                 made.faults.append(build_exclusion(candidate, error))
         made.agreements.sort(key=lambda row: (row.iou, row.film, row.first_box))
         return made
+
+    def _leave_out(self, faulty: Sequence[FaultyLabel]) -> set[str]:
+        """The names of the films whose labels are `faulty`, which become faults with the first reason of each."""
+        found: dict[str, Exclusion] = {}
+        left_out = set()
+        for fault in faulty:
+            films = self.index.find(fault.film) if fault.film else []
+            left_out |= {each.name for each in films}
+            for each in fault_exclusions(fault, films, "faulty label"):
+                found.setdefault(each.name, each)
+        self.made.faults += found.values()
+        return left_out
 
     def _convert(self, candidate: Candidate, labels: Sequence[FilmLabels]) -> str | None:
         """Convert one film; returns the reason for an exclusion, else None."""
@@ -236,6 +268,7 @@ class _Collector:
             if annotator in readings:
                 raise DatasetError(f"{name}: labelled twice, the second time in {each.file.name}: remove one")
             upright = upright_rois(each, header, candidate, rules)
+            self.made.labels.update(box.label for box in (*each.boxes, *each.ignored) if box.label is not None)
             readings[annotator] = upright.rois
             ignored.update(dict.fromkeys(upright.ignored))
             self.made.warnings += [upright.warning] if upright.warning else []
@@ -247,7 +280,7 @@ class _Collector:
         if rules.rois is not None and len(merged.rois) != rules.rois and not none:
             return f"number of ROIs is {len(merged.rois)}, expected {rules.rois}"
         rois = with_sides(merged.rois) if rules.rois == 2 else merged.rois
-        label_files = sorted({each.file.relative_to(self.source.get_root(each)).as_posix() for each in labels})
+        label_files = sorted({name_of(str(each.file.relative_to(self.source.get_root(each)))) for each in labels})
         extra = {**candidate.extra, "label_file": ", ".join(label_files), **_status(labels)}
         film = Film(candidate.name, width, height, rules.source, candidate.patient, rois, extra, tuple(ignored))
         self.made.films.append((film, candidate))
@@ -267,13 +300,13 @@ def _status(labels: Sequence[FilmLabels]) -> dict[str, Any]:
     return {STATUS: DONE} if all(is_done(each.remarks) for each in labels) else {}
 
 
-def collect(found: Found, source: LabelSource, rules: Rules) -> Collected:
+def collect(found: Found, source: LabelSource, rules: Rules, skip_faulty: bool = False) -> Collected:
     """Convert the films of `found` that have labels.
 
     Films with unreadable headers and labels that can't be used are faults; the other films are converted nevertheless, so
-    that one run reports all faults.
+    that one run reports all faults.  With `skip_faulty` films whose labels are faulty in the label file are faults, too.
 
     Raises:
-        DatasetError: label files that can't be read.
+        DatasetError: label files that can't be read, or without `skip_faulty` the list of their faults.
     """
-    return _Collector(found, source, rules).run()
+    return _Collector(found, source, rules, skip_faulty).run()

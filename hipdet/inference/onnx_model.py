@@ -19,6 +19,7 @@ from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError, RadiographError
 from hipdet.core.records import Record, is_whole, parse_json
+from hipdet.core.telemetry import switch_off
 from hipdet.inference.detections import LONGEST_LABEL, FilmDetections
 from hipdet.inference.film_list import ShrunkFilm, shrink
 from hipdet.inference.review import ReviewLimits
@@ -116,6 +117,7 @@ class OnnxRuntime:
     """
 
     def __init__(self, path: Path, content: bytes, threads: int | None) -> None:
+        switch_off()
         try:
             import onnxruntime
         except ImportError as error:
@@ -163,6 +165,7 @@ class OpenVino:
     """
 
     def __init__(self, path: Path, content: bytes, threads: int | None, precision: str) -> None:
+        switch_off()
         try:
             import openvino
         except ImportError as error:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hipdet.core.boxes import Boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import CheckpointError, DatasetError
-from hipdet.core.records import Record, finite, shown
+from hipdet.core.records import Record, finite
 from hipdet.inference.detections import FilmDetections, FilmRois
 from hipdet.inference.film_list import ShrunkFilm
 from hipdet.inference.presence import Presence, ValidationFilm, least_scores, presence_limits
@@ -128,20 +128,18 @@ class ReviewLimits:
         Raises:
             CheckpointError: `values` aren't review limits.
         """
-        remedy = "write the review limits again with hipdet export --calibrate"
-        record = Record.of(values, source, CheckpointError, remedy)
-        ranges = record.record("ranges")
-        if unknown := set(ranges.values) - set(FLAG_OF):
-            raise CheckpointError(f"{ranges.where}: unknown measures {shown(sorted(unknown))}: {remedy}")
+        remedy = "write them again with hipdet export --calibrate"
+        limits = Record.of(values, f"{source}: review limits can't be read", CheckpointError, remedy)
+        ranges = limits.record("ranges")
         return cls(
-            record.whole("films", 0),
-            record.number("share", 0, 1),
-            record.number("least_score", 0, 1),
-            record.number("margin", 0),
-            record.one_of("brightness", (-1, 0, 1)),
-            {name: _limits_of(ranges, name) for name in ranges.values},
-            _presence_of(record) if "presence" in record.values else {},  # older cards lack it
-            None if record.values.get("lowest_hit") is None else record.number("lowest_hit", 0, 1),
+            limits.whole("films", 1),
+            limits.number("share", 0, 0.5),
+            limits.number("least_score", 0, 1),
+            limits.number("margin", 0, 1),
+            limits.one_of("brightness", (-1, 0, 1)),
+            {name: _ends(ranges, name) for name in ranges.values},
+            _presence_of(limits) if "presence" in limits.values else {},  # older cards lack it
+            None if limits.values.get("lowest_hit") is None else limits.number("lowest_hit", 0, 1),
         )
 
 
@@ -271,17 +269,19 @@ def _range(name: str, values: NDArray[np.float64], share: float) -> Range:
     return (math.floor(low * 1000) / 1000 if below else None, math.ceil(high * 1000) / 1000 if above else None)
 
 
-def _presence_of(record: Record) -> dict[str, Presence]:
-    classes = record.record("presence")
+def _presence_of(limits: Record) -> dict[str, Presence]:
+    classes = limits.record("presence")
     return {name: Presence.from_json(classes.record(name)) for name in classes.values}
 
 
-def _limits_of(ranges: Record, name: str) -> Range:
-    ends = ranges.items(name)
-    numbers = [finite(end) for end in ends]
-    if len(ends) != 2 or any(end is not None and number is None for end, number in zip(ends, numbers)):
-        ranges.refuse(name, "a lowest and a highest value, each a number or null")
-    return numbers[0], numbers[1]
+def _ends(ranges: Record, name: str) -> Range:
+    """The lowest and the highest usual value of the measure `name`; None for no limit."""
+    ends = ranges.values[name]
+    known = name in FLAG_OF and isinstance(ends, (list, tuple)) and len(ends) == 2
+    low, high = (None if end is None else finite(end) for end in ends) if known else (None, None)
+    if not known or [low, high] != list(ends) or (low is not None and high is not None and low > high):
+        ranges.refuse(name, f"a range of one of {', '.join(FLAG_OF)}: [lowest, highest], null for no limit")
+    return low, high
 
 
 def centre_contrast(film: NDArray[Any], boxes: Boxes) -> NDArray[np.float64]:

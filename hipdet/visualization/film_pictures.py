@@ -11,72 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from hipdet.core.annotations import is_ignored
+from hipdet.core.annotations import is_ignored, source_of
 from hipdet.core.boxes import Detections, xywh_to_xyxy
 from hipdet.core.errors import DatasetError
-from hipdet.core.records import MAX_SIDE, Record, read_json, records
+from hipdet.core.records import Record, read_json, records
 from hipdet.data.coco_file import subset
 from hipdet.data.film_status import brief_reason, left_out
 from hipdet.data.validate.faults import Fault
 from hipdet.data.validate.plausibility import sound, sound_images
 from hipdet.evaluation.matching import HIT, Labelled, evaluate_film
-from hipdet.evaluation.report import CORNERS, FOUND_CORNERS, extra_rows, roi_rows
-from hipdet.inference.detections import LONGEST_PATH
+from hipdet.evaluation.report import CORNERS, FARTHEST, FOUND_CORNERS, extra_rows, roi_rows
 from hipdet.visualization.tiles import Box, Mark, PicturedFilm
 
-FARTHEST = 10 * MAX_SIDE  # px from the corner of a film; what is outside of it isn't drawn
 Row = Mapping[str, Any]  # a row of a table, or a record of a COCO file
 
 
-def is_table(path: Path) -> bool:
-    """Whether `path` holds a JSON object, as tables do, and not a list, as predictions do.
-
-    Raises:
-        DatasetError: the file can't be read.
-    """
-    try:
-        if path.exists() and not path.is_file():  # a pipe would wait forever
-            raise DatasetError(f"{path}: not a file, expected test.roi.json or predictions: check the path")
-        with path.open(encoding="utf-8-sig") as file:
-            return file.read(1000).lstrip()[:1] != "["
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: can't be read ({error})") from error
-
-
-def read_roi_table(path: Path) -> dict[str, Any]:
-    """The content of a ``test.roi.json``: ``rois`` and ``extras``.
-
-    Raises:
-        DatasetError: the file is of another kind, a row lacks a field, or there is no ROI.
-    """
-    remedy = "give test.roi.json as hipdet test writes it"
-    table = Record.of(read_json(path, "test.roi.json of hipdet test"), path, remedy=remedy)
-    if not (rois := table.records("rois")):
-        raise DatasetError(f"{path}: no ROI in it: was the test interrupted?")
-    extras = table.records("extras") if "extras" in table.values else []
-    for row in rois:
-        row.number("iou", 0, 1)
-        row.whole("annotation_id", default=None)
-        row.text("file_name", longest=LONGEST_PATH)
-        if any(
-            row.values.get(corner, "") is not None for corner in FOUND_CORNERS
-        ):  # all are null where nothing was found
-            _check_corners(row, FOUND_CORNERS)
-        _check_corners(row, CORNERS)
-    for row in extras:
-        row.text("file_name", None, longest=LONGEST_PATH)
-        _check_corners(row, FOUND_CORNERS)
-    for row in (*rois, *extras):
-        row.whole("image_id")
-        row.number("confidence", 0, 1)
-        if row.values.get("source") is not None:
-            row.text("source")
-    return dict(table.values, rois=[row.values for row in rois], extras=[row.values for row in extras])
-
-
-def _check_corners(row: Record, corners: Sequence[str]) -> None:
-    for corner in corners:
-        row.number(corner, -FARTHEST, FARTHEST)
+PICTURED = ("image_id", "file_name", *CORNERS, *FOUND_CORNERS)  # what is needed of a row of test.roi.json
 
 
 def evaluated_films(table: Mapping[str, Sequence[Row]]) -> dict[int, PicturedFilm]:
@@ -131,16 +81,26 @@ def read_predictions(path: Path) -> list[Row]:
     Raises:
         DatasetError: the file is of another kind, or an entry lacks one of these.
     """
-    remedy = "give COCO results: a list of detections"
-    found = records(read_json(path, "COCO results: a list of detections"), f"{path}: detection", remedy=remedy)
-    for each in found:
-        each.whole("image_id")
-        each.whole("category_id")
-        each.number("score")
-        each.flag("candidate", default=False)
-        if min(each.box("bbox", farthest=FARTHEST)[2:]) < 0:
-            each.refuse("bbox", "[x, y, width, height] with sides from 0")
-    return [each.values for each in found]
+    expected = "COCO results: a list of detections"
+    found = records(read_json(path, expected), f"{path}: detection", remedy=f"expected {expected}")
+    return [_detection(each) for each in found]
+
+
+def _detection(record: Record) -> Row:
+    checked = dict(
+        image_id=record.whole("image_id"),
+        category_id=record.whole("category_id"),
+        bbox=list(record.box("bbox", FARTHEST)),
+        score=record.number("score"),
+        candidate=record.flag("candidate", default=False),
+    )
+    if min(checked["bbox"][2:]) < 0:
+        record.refuse("bbox", "[x, y, width, height]")
+    for key in ("file_name", "source"):
+        record.text(key, None)
+    if not isinstance(record.values.get("flags"), str):
+        record.texts("flags", None)
+    return {**record.values, **checked}
 
 
 def predicted_films(
@@ -178,12 +138,12 @@ def predicted_films(
 
 
 def _predicted_film(image: Row, found: Sequence[Row]) -> PicturedFilm:
-    marks = tuple(map(_detection, found))
+    marks = tuple(map(_mark, found))
     score = min((float(each["score"]) for each in found), default=None)
-    return PicturedFilm(image["file_name"], image.get("source") or "", marks, None, score, _flags(image, found))
+    return PicturedFilm(image["file_name"], source_of(image), marks, None, score, _flags(image, found))
 
 
-def _detection(row: Row) -> Mark:
+def _mark(row: Row) -> Mark:
     x0, y0, x1, y1 = xywh_to_xyxy([row["bbox"]])[0].tolist()
     candidate = "candidate " if row.get("candidate") else ""
     return Mark((x0, y0, x1, y1), True, f"{candidate}{row['score']:.2f}")
@@ -193,9 +153,8 @@ def _flags(image: Row, found: Sequence[Row]) -> tuple[str, ...]:
     """Flags of the image record and of the detections, without repeats; ``nothing found`` if there is no detection."""
     flags: list[str] = [] if found else ["nothing found"]
     for each in (image, *found):
-        given = each.get("flags")
-        given = given.replace(",", " ").split() if isinstance(given, str) else given
-        flags += [flag for flag in given if isinstance(flag, str)] if isinstance(given, list) else []
+        given = each.get("flags") or ()
+        flags += given.replace(",", " ").split() if isinstance(given, str) else map(str, given)
     return tuple(dict.fromkeys(flags))
 
 
@@ -222,7 +181,7 @@ def _compared(
         film = labelled.get(image_id, plain)
         if film is not plain:
             candidates = [row for row in found.get(image_id, ()) if row.get("candidate")]
-            film = replace(film, marks=(*film.marks, *map(_detection, candidates)))
+            film = replace(film, marks=(*film.marks, *map(_mark, candidates)))
         films.append(replace(film, flags=tuple(dict.fromkeys((*film.flags, *plain.flags)))))
     return films
 
@@ -279,7 +238,7 @@ def labelled_films(
     return [
         PicturedFilm(
             image["file_name"],
-            image.get("source") or "",
+            source_of(image),
             tuple(marks[image["id"]]),
             flags=tuple(dict.fromkeys(fault.kind for fault in by_film[image["file_name"]])),
             notes=tuple(_note(fault, root) for fault in by_film[image["file_name"]]),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hipdet.core.errors import DatasetError
 from hipdet.core.records import Record, finite
-from hipdet.visualization.film_pictures import read_roi_table
+from hipdet.evaluation.report import CORNERS, read_roi_table
 
 TABLE = "test.roi.json"
 Floats = NDArray[np.float64]
@@ -50,14 +50,16 @@ def read_rois(path: Path, long_sides: Mapping[str, int] | None = None) -> Evalua
     seen: dict[tuple[Any, Any], Path] = {}
     rows: list[Mapping[str, Any]] = []
     for table in tables:
-        for row in read_roi_table(table)["rois"]:
-            key = row.get("file_name"), row.get("annotation_id")
+        for row in read_roi_table(table, "file_name", "annotation_id", *CORNERS)["rois"]:
+            key = row["file_name"], row["annotation_id"]
             if key in seen:
                 raise DatasetError(
                     f"{path}: annotation {key[1]} of {key[0]} was tested in {seen[key]} and in {table}: give one of them"
                 )
             seen[key] = table
             rows.append(row)
+    if not rows:
+        raise DatasetError(f"{path}: no ROI in it: was the test interrupted?")
     return EvaluatedRois(
         np.array([row["iou"] for row in rows]),
         np.array([row["confidence"] for row in rows]),
@@ -126,14 +128,14 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         where = f"{path}: line {number}"
         try:
-            # not parse_json: a loss of NaN is logged as such, and the curve goes on without it
-            values = json.loads(line.decode(), parse_constant=lambda name: None)
-            row = Record.of(values, where, remedy="give the log that mmengine wrote")
-            counts = {key: row.whole(key, 0) for key in ("step", *{"epoch", "iter"} & {*row.values})}
-            rows.append({**row.values, **counts})
-        except (ValueError, RecursionError, DatasetError) as error:
+            content = json.loads(line)  # not strict JSON: mmengine writes NaN where a loss is
+        except (ValueError, RecursionError) as error:
             if number < len(lines):
                 raise DatasetError(f"{where}: expected a line of mmengine's log ({error})") from error
+            break
+        row = Record.of(content, where, remedy="expected a line of mmengine's log")
+        numbers = {key: row.whole(key, 0) for key in ("step", "epoch", "iter") if key == "step" or key in content}
+        rows.append({**content, **numbers})
     return rows
 
 
@@ -141,7 +143,6 @@ def _curves(rows: Iterable[tuple[int, Mapping[str, Any]]]) -> dict[str, dict[int
     values: dict[str, dict[int, list[float]]] = {}
     for epoch, row in rows:
         for name, value in row.items():
-            number = finite(value)
-            if number is not None and name not in ("epoch", "iter", "step"):
+            if (number := finite(value)) is not None and name not in ("epoch", "iter", "step"):
                 values.setdefault(name, {}).setdefault(epoch, []).append(number)
     return {name: {e: sum(v) / len(v) for e, v in by_epoch.items()} for name, by_epoch in values.items()}

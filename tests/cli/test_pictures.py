@@ -9,7 +9,6 @@ from PIL import Image
 
 from hipdet.core.files import write_json
 from page_films import page_films
-from roi_tables import row
 from tool_runs import run_python, run_tool_here
 
 CORNERS = ("x0", "y0", "x1", "y1")
@@ -230,6 +229,9 @@ def test_bad_browse_arguments(tmp_path, arguments, words):
     assert words in done.stderr
 
 
+LABEL = dict(x0=10, y0=10, x1=50, y1=50)
+
+
 def run_plot(cwd, *arguments):
     return run_tool_here("plot", *arguments, cwd=cwd)
 
@@ -240,7 +242,10 @@ def folder(tmp_path):
     for variant, iou in (("base", 0.9), ("small", 0.4)):
         place = tmp_path / f"cv/{variant}/fold0"
         (place / "test").mkdir(parents=True)
-        rows = [dict(row(n, iou - n / 10, score=0.5 + n / 10, annotation_id=n), file_name=f"{n}.png") for n in range(3)]
+        rows = [
+            dict(file_name=f"{n}.png", annotation_id=n, iou=iou - n / 10, confidence=0.5 + n / 10, **LABEL)
+            for n in range(3)
+        ]
         (place / "test/test.roi.json").write_text(json.dumps(dict(rois=rows)))
         (place / "20260101/vis_data").mkdir(parents=True)
         (place / "20260101/vis_data/scalars.json").write_text(
@@ -272,7 +277,7 @@ def test_two_inputs(folder, kind, more, width):
         (["iou", "a=cv/base", "a=cv/small"], "are both called a: name them, as in a=cv/base b=cv/small"),
         (["iou", "cv/base/fold0/20260101"], "no test.roi.json in this folder or below"),
         (["ratio", "cv/base"], "ratio needs the sizes of the films: give their COCO files with --ann"),
-        (["iou", "hips.json"], "hips.json: no rois, expected a list: give test.roi.json"),
+        (["iou", "hips.json"], "give test.roi.json as hipdet test writes it"),
         (["learning", "cv"], "expected the work dir"),
         (["iou", "cv/base", "--out", "x.pdf"], "--out x.pdf: expected a name that ends in .png"),
     ],

@@ -171,7 +171,7 @@ def test_a_full_disk(size, model, tmp_path):
 
     done = limited(size, *crop, "cut_crops", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (3, "")
-    assert re.fullmatch(r"error: cut_crops/.*\.(png|csv): can't be written: .*\n", done.stderr)
+    assert re.fullmatch(r"error: cut_crops/.*\.(png|csv): .*\n", done.stderr)
     assert run_tool_here(*crop, "cut_crops", cwd=tmp_path).returncode == 0
     for before, after in (("whole", "cut"), ("whole_crops", "cut_crops")):
         files = {path.name: path.read_bytes() for path in (tmp_path / before).iterdir()}

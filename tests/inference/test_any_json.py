@@ -9,13 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hipdet.core.errors import HipdetError
+from hipdet.evaluation.report import read_roi_table
 from hipdet.inference.crops import CropSettings, crops_by_film, manifest_row
 from hipdet.inference.detections import DetectedRoi, FilmRois
 from hipdet.inference.film_list import FilmSource, films_of_coco
 from hipdet.inference.onnx_model import ModelCard
 from hipdet.inference.results import FilmJournal, write_predictions
 from hipdet.inference.review import ReviewLimits
-from hipdet.visualization.film_pictures import evaluated_films, predicted_films, read_predictions, read_roi_table
+from hipdet.visualization.film_pictures import PICTURED, evaluated_films, predicted_films, read_predictions
 from hipdet.visualization.plot_data import read_log, read_rois
 from hipdet.visualization.tiles import worst_first
 from roi_tables import extra, row
@@ -60,7 +61,7 @@ READERS = {
     "predictions": ([PREDICTION, PREDICTION], lambda path: worst_first(predicted_films(read_predictions(path)))),
     "table": (
         dict(rois=[row(1, 0.9), row(2, 0.0, None)], extras=[extra(1, (1, 2, 3, 4), 0.3)]),
-        lambda path: worst_first(list(evaluated_films(read_roi_table(path)).values())),
+        lambda path: worst_first(list(evaluated_films(read_roi_table(path, *PICTURED)).values())),
     ),
     "plot": (dict(rois=[row(1, 0.9), row(2, 0.0, None)]), lambda path: read_rois(path, {"1.png": 9, "2.png": 9})),
 }

@@ -162,7 +162,7 @@ def changed_card(**changes):
         (changed_card(classes="hip"), "classes is 'hip', expected a list"),
         (changed_card(config=None), "config is None, expected a text"),
         (changed_card(about=[]), r"about is \[\], expected an object"),
-        (changed_card(limits=3), "limits: found 3, expected an object"),
+        (changed_card(limits=3), "limits: .*found 3, expected an object"),
         (CARD.to_text().replace('"rois": 2', '"rois": 0'), "number of ROIs 0, expected a number"),
         (CARD.to_text().replace('"rois": 2', '"rois": "2"'), "number of ROIs '2', expected a number"),
         (CARD.to_text().replace('"rois": 2', '"rois": [2, 1]'), r"number of ROIs \[2, 1\], expected a number"),
@@ -171,7 +171,7 @@ def changed_card(**changes):
             r"for \['knee'\], expected one for each of \['hip'\]",
         ),
         (CARD.to_text().replace('"rois": 2', '"roi": 2'), "no rois, expected a number of ROIs"),
-        (CARD.to_text().replace('"limits": null', '"limits": {"films": 1}'), "limits: no ranges, expected an object"),
+        (CARD.to_text().replace('"limits": null', '"limits": {"films": 1}'), "limits: .*no ranges, expected an object"),
     ],
 )
 def test_other_cards_are_refused(text, message):

@@ -141,29 +141,18 @@ def test_limits_of_earlier_versions_are_read():
 @pytest.mark.parametrize(
     "change",
     [
-        dict(ranges={"smell": [0, 1]}),
-        dict(ranges=3),
-        dict(ranges={"x": [1]}),
-        dict(ranges={"x": [1, "2"]}),
-        dict(ranges={"x": None}),
-        dict(margin="a"),
-        dict(films=None),
-        dict(share=float("nan")),
-        dict(least_score=1e400),
-        dict(brightness=[]),
-        dict(brightness=2),
-        dict(lowest_hit=2),
-        dict(presence=3),
-        dict(presence={"hip": 0.5}),
+        dict(ranges={"smell": [0, 1]}), dict(ranges=3), dict(ranges={"x": [1]}), dict(ranges={"x": [0, "1"]}),
+        dict(ranges={"x": [float("nan"), 1]}), dict(ranges={"x": [1, 0]}), dict(ranges={"x": "01"}),
+        dict(margin="a"), dict(margin=-1), dict(margin=float("inf")), dict(films=None), dict(films=0), dict(films=2.5),
+        dict(share=2), dict(least_score=1.5), dict(brightness=7), dict(brightness=True),
+        dict(lowest_hit=2), dict(presence=3), dict(presence={"hip": 0.5}),
         dict(presence={"hip": dict(limit=2, hits=1, lost=0, films=0, false_films=0)}),
         dict(presence={"hip": dict(limit=0.5, hits=1, lost=0, films=0)}),
     ],
-)
+)  # fmt: skip
 def test_other_json_is_refused(change):
-    with pytest.raises(CheckpointError, match=r"m\.onnx: .*write the review limits again with hipdet export"):
+    with pytest.raises(CheckpointError, match=r"m\.onnx: review limits can't be read"):
         ReviewLimits.from_json({**LIMITS.to_json(), **change}, "m.onnx")
-    with pytest.raises(CheckpointError, match=r"m\.onnx: found 3, expected an object"):
-        ReviewLimits.from_json(3, "m.onnx")
 
 
 def test_films_without_hits():
@@ -193,7 +182,7 @@ def test_tables_of_a_test(tmp_path):
     (tmp_path / "test.roi.json").write_text(json.dumps(table(file_name="b.jpg")))
     with pytest.raises(DatasetError, match=r"b\.jpg isn't in .*hips\.json: name the COCO file"):
         validation_films([tmp_path / "test.roi.json"], tmp_path / "hips.json")
-    with pytest.raises(DatasetError, match=r"hips\.json: no 'rois' in it"):
+    with pytest.raises(DatasetError, match=r"hips\.json: no rois, expected a list: give test\.roi\.json"):
         validation_films([tmp_path / "hips.json"], tmp_path / "hips.json")
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,7 +140,11 @@ FILMS = {
 }
 
 
-WORST = ["progressive CMYK JPEG", "uncompressed TIFF", "PNG of RGBA", "WEBP", "DICOM of 32 bit", "deflated DICOM"]
+WORST = ["progressive CMYK JPEG", "deflated DICOM"]  # of each of the two roads through the decoders
+
+
+def available_memory():
+    return 1024 * int(Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0])
 
 
 @pytest.mark.parametrize(
@@ -147,6 +152,8 @@ WORST = ["progressive CMYK JPEG", "uncompressed TIFF", "PNG of RGBA", "WEBP", "D
     [*((name, 3000) for name in FILMS), *(pytest.param(name, MAX_SIDE, marks=pytest.mark.ci) for name in WORST)],
 )
 def test_memory_of_large_films_is_bounded(name, side, tmp_path, warm):
+    if available_memory() < 2 * PEAK * side * side:
+        pytest.skip("too little memory")
     taken, said = read_alone(FILMS[name](side), tmp_path, warm)
     width, height = said[0]
     assert said[1] == [height, width]

@@ -1,5 +1,4 @@
 import json
-import os
 
 import numpy as np
 import pytest
@@ -13,11 +12,9 @@ from hipdet.visualization.augmented import augmented_tiles, training_films
 from hipdet.visualization.film_pictures import (
     evaluated_films,
     faulty_first,
-    is_table,
     labelled_films,
     predicted_films,
     read_predictions,
-    read_roi_table,
 )
 from hipdet.visualization.tiles import Mark, PicturedFilm
 from roi_tables import FOUND, LABEL, extra, row
@@ -103,16 +100,19 @@ def test_another_class_is_no_hit():
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"images": []}, r"found \{'images': \[\]\}, expected a list of objects: give COCO results"),
-        ([3], "detection 1: found 3, expected an object"),
+        ({"images": []}, "found {'images'.*expected COCO results"),
+        ([3], "detection 1: found 3, expected an object: expected COCO results"),
         ([found("1")], "detection 1: image_id is '1', expected a whole number"),
-        ([dict(found(), category_id=1.5)], "category_id is 1.5, expected a whole number"),
+        ([dict(found(), category_id=None)], "category_id is None, expected a whole number"),
         ([found(), found(bbox=(1, 2, 3))], r"detection 2: bbox is \[1, 2, 3\], expected four numbers"),
-        ([found(bbox=(1, 2, -3, 4))], r"bbox is .*, expected \[x, y, width, height\] with sides from 0"),
-        ([found(bbox=(1, 2, 3, "4"))], "bbox is .*, expected four numbers"),
-        ([found(bbox=(1, 2, 3, 1e9))], "bbox is .*, expected four numbers from -200000 to 200000"),
+        ([found(bbox=(1, 2, -3, 4))], r"bbox is .*, expected \[x, y, width, height\]"),
+        ([found(bbox=(1, 2, 1e30, 4))], "bbox is .*, expected four numbers from"),
+        ([found(bbox=(1, 2, 3, "4"))], "bbox is"),
         ([dict(found(), candidate="x")], "candidate is 'x', expected true or false"),
         ([found(score=None)], "score is None, expected a number"),
+        ([found(file_name=7)], "file_name is 7, expected a text"),
+        ([found(source={})], "source is {}, expected a text"),
+        ([found(flags=[3])], r"flags is \[3\], expected a list of texts"),
         ([found(score=float("nan"))], "not JSON .NaN is not a number of JSON."),
     ],
 )
@@ -172,50 +172,6 @@ def test_false_alarms_on_a_film_without_roi():
 
 def test_films_come_by_their_ids():
     assert list(evaluated_films(dict(rois=[row(3, 0.1), row(1, 0.9), row(2, 0.5)]))) == [1, 2, 3]
-
-
-def roi_table(**changes):
-    return json.dumps(dict(rois=[{**row(1, 0.5), **changes}]))
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("{", "expected test.roi.json of hipdet test"),
-        ('{"roi": []}', "no rois, expected a list: give test.roi.json as hipdet test writes it"),
-        ('{"rois": [{"iou": 0.5}]}', "rois 1: no file_name"),
-        ('{"rois": [{"iou": "much", "confidence": 1}]}', "much"),
-        ('{"rois": []}', "no ROI in it"),
-        ("[" * 10_000, "nested too deeply"),
-        (roi_table(x1=None), "rois 1: x1 is None, expected a number"),
-        (roi_table(found_x1=None), "rois 1: found_x1 is None, expected a number"),
-        (roi_table(confidence=[]), "rois 1: confidence is .., expected a number"),
-        (roi_table(image_id={}), "rois 1: image_id is .., expected a whole number"),
-        (roi_table(annotation_id=[]), "rois 1: annotation_id is .., expected a whole number"),
-        (roi_table(file_name=3), "rois 1: file_name is 3, expected a text"),
-        (roi_table(source=3), "rois 1: source is 3, expected a text"),
-        (roi_table(x0=10**400), "rois 1: x0 is .*, expected a number"),
-        (json.dumps(dict(rois=[row(1, 0.5)], extras=[dict(row(1, 0.5), found_y0="a")])), "extras 1: found_y0 is 'a'"),
-        (json.dumps(dict(rois=[row(1, 0.5)], extras=3)), "extras is 3, expected a list"),
-    ],
-)
-def test_other_files_are_refused(tmp_path, text, words):
-    (tmp_path / "t.json").write_text(text)
-    with pytest.raises(DatasetError, match=words) as raised:
-        read_roi_table(tmp_path / "t.json")
-    assert "t.json" in str(raised.value)
-
-
-def test_tables_and_predictions_are_told_apart(tmp_path):
-    for content, expected in ((dict(rois=[]), True), ([dict(image_id=1)], False)):
-        for start in (" \n", "\ufeff"):
-            (tmp_path / "f.json").write_text(start + json.dumps(content), encoding="utf-8")
-            assert is_table(tmp_path / "f.json") is expected
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DatasetError, match="pipe: not a file"):
-        is_table(tmp_path / "pipe")
-    with pytest.raises(DatasetError, match=r"none\.json: can't be read"):
-        is_table(tmp_path / "none.json")
 
 
 ROIS = (Roi((1, 2, 31, 32), "hip", "left"), Roi((50, 2, 80, 32), "hip", "right"))

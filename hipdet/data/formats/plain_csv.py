@@ -29,7 +29,7 @@ from hipdet.data.formats.parse import (
     table_header,
     table_rows,
 )
-from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name
+from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name
 
 FORMS = (("x", "y", "side"), ("x", "y", "w", "h"), ("x0", "y0", "x1", "y1"))
 _ROUNDED = re.compile(r"[eE]\+?[0-9]")
@@ -40,21 +40,22 @@ def read_csv(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[F
     """Read the films of `file`; faults of its rows go to `faults`."""
     form = _form(table_header(file.document)[0])
     films: dict[str, FilmLabels] = {}
+    boxes: dict[str, list[LabelBox]] = {}
     for row in table_rows(file.document, ("image", *form), faults, file.shown):
-        with faults.at(file.shown, row.place):
+        with faults.at(file.shown, row.place, film=row.text["image"]):
             name = film_name(row.text["image"], "column image")
             size = film_size_in(_point(row, "width"), _point(row, "height"))
             film = films.get(name) or FilmLabels(name, size, (), file.path, row.place)
             if film.declared != size:
                 raise LabelFault(f"size of {name} is {size}, expected {film.declared} as in {film.place}: fix one")
             has_box = any(row.text[column] for column in form)
-            if name in films and not (has_box and film.boxes):
+            if name in films and not (has_box and boxes[name]):
                 raise LabelFault(f"{name} is in {film.place} too, once without a box: remove the row without a box")
-            if has_box:
-                box = LabelBox(checked_box(_box(row, form), size), row.text.get("label") or None, row.place)
-                film = replace(film, boxes=(*film.boxes, box))
+            label = label_name(text, "column label") if (text := row.text.get("label")) else None
+            found = [LabelBox(checked_box(_box(row, form), size), label, row.place)] if has_box else []
             films[name] = film
-    return list(films.values())
+            boxes.setdefault(name, []).extend(found)
+    return [replace(film, boxes=tuple(boxes[name])) for name, film in films.items()]
 
 
 def _form(header: list[str]) -> tuple[str, ...]:
