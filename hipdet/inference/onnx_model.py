@@ -42,7 +42,7 @@ class ModelCard:
         config: Name of its config.
         classes: Class names in the order of its labels.
         side: Side of its square input in pixels.
-        rois: ROIs that a film should have: a number or a range for all classes together, or one per class.
+        rois: ROIs that a film may have: a number or a range for all classes together, or one per class.
         limits: Review limits; None if the model isn't calibrated.
         about: Further texts: data, attribution, metrics, limits of use.
         hipdet: Version of hipdet that wrote the card.

@@ -16,6 +16,7 @@ from hipdet.export import export as module
 from hipdet.export.export import export_model
 from hipdet.export.torch_model import TorchModel
 from hipdet.inference.detector import HipDetector
+from hipdet.inference.presence import Presence
 from places import REPOSITORY
 from tool_runs import RECIPES, SECOND_IN_CI, run_tool
 from untrained import noise
@@ -193,8 +194,12 @@ def test_bad_input(trained, tmp_path, arguments, words):
 
 
 def calibration(folder):
-    """A table of a test as RoiMetric writes it, and its COCO file."""
-    rois, images = [], []
+    """A table of a test as RoiMetric writes it, and its COCO file: films with two hips, and films without any."""
+    rois, images, extras = [], [], []
+    for number in range(21, 25):
+        images.append(dict(id=number, file_name=f"{number}.png", width=200, height=160))
+        box = dict(found_x0=40, found_y0=80, found_x1=70, found_y1=110)
+        extras.append(dict(image_id=number, file_name=f"{number}.png", label="hip", confidence=number / 50, **box))
     for number in range(1, 21):
         images.append(dict(id=number, file_name=f"{number}.png", width=200, height=160))
         for side, x in enumerate((40, 130)):
@@ -203,7 +208,7 @@ def calibration(folder):
                              iou=0.9, confidence=0.7 + number / 100, **box))  # fmt: skip
     coco = dict(images=images, annotations=[], categories=[dict(id=1, name="hip")])
     (folder / "hips.json").write_text(json.dumps(coco))
-    (folder / "test.roi.json").write_text(json.dumps(dict(rois=rois, extras=[])))
+    (folder / "test.roi.json").write_text(json.dumps(dict(rois=rois, extras=extras)))
 
 
 def test_tool(untrained, tmp_path):
@@ -213,13 +218,16 @@ def test_tool(untrained, tmp_path):
     options = ["--calibrate", "test.roi.json", "--ann", "hips.json", "--films", 0, "--about", "data=phantoms, CC0"]
     done = run_tool("export", untrained.config, "w.pth", *options, "--name", "tiny", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "review limits from 20 films" in done.stdout
+    assert "review limits from 24 films" in done.stdout
+    cost = "below it are 0 of 40 hits, at or above it something else on 0 of the 4 films that could have it"
+    assert f"hip: an ROI from a score of 0.595; {cost}" in done.stdout  # between .48 and .71
     exported, beside = HipDetector(tmp_path / "w.onnx"), HipDetector(untrained.config, tmp_path / "w.pth")
     card = exported.model.card
     assert (card.config, card.classes, card.side, card.rois) == ("tiny", ("hip",), 448, 2)
     assert card.about == {"epoch": 0, "data": "phantoms, CC0"}
     assert exported.limits == beside.limits
-    assert exported.limits.films == 20
+    assert exported.limits.films == 24
+    assert exported.limits.presence == {"hip": Presence(0.595, hits=40, lost=0, films=4, false_films=0)}
     assert exported.limits.ranges["score"][0] == pytest.approx(0.7, abs=0.05)
     wrong = run_tool("export", untrained.config, "w.pth", "--calibrate", "test.roi.json", cwd=tmp_path)
     assert (wrong.returncode, "--calibrate needs --ann" in wrong.stderr) == (2, True)
