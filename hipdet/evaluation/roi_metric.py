@@ -80,11 +80,11 @@ class RoiMetric(BaseMetric):
         self,
         ann_file: str,
         rois_per_image: Counts = 2,
-        least_score: float | Mapping[str, float] = 0.0,
         outfile_prefix: str | None = None,
         backend_args: dict | None = None,
         collect_device: str = "cpu",
         prefix: str | None = None,
+        least_score: float | Mapping[str, float] = 0.0,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.ann_file = ann_file = in_place(ann_file)
