@@ -41,7 +41,10 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = command_parser("predict", __doc__, EXAMPLES)
     add = parser.add_argument
     add("films", nargs="*", metavar="FILM", help="films, folders (with all subfolders), or patterns in quotes")
-    add("--model", type=Path, metavar="FILE", help="ONNX file of hipdet export (default: the bundled model)")
+    add(
+        "--model", type=Path, metavar="FILE",
+        help="ONNX file of hipdet export, or folder of hipdet fit (default: the bundled model)",
+    )  # fmt: skip
     add("--config", type=Path, metavar="CONFIG", help="config of --weights")
     add("--weights", type=Path, metavar="FILE", help="checkpoint (.pth or .safetensors); needs hipdet[mm]")
     add("--device", default="cpu", help="device for --weights, such as cuda:0")

@@ -72,12 +72,15 @@ def roi_rows(
     return rows
 
 
-def extra_rows(image: Mapping[str, Any], film: FilmResult, names: Mapping[int, str]) -> list[dict]:
+def extra_rows(
+    image: Mapping[str, Any], film: FilmResult, names: Mapping[int, str], on_ignored: bool = False
+) -> list[dict]:
     """One row per top detection of a film that was matched with no ROI and lies on no ignored box.
 
-    `names` are the class names by class index.
+    With `on_ignored` those that were matched with no ROI and lie on one.  `names` are the class names by class index.
     """
-    others = film.ignored.union(roi.detection for roi in film.rois)
+    matched = {roi.detection for roi in film.rois}
+    others = matched | (set(range(len(film.top.scores))) - film.ignored if on_ignored else film.ignored)
     return [
         dict(
             image_id=image["id"],

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 LEAST_SIDE = 64  # px of the long side; a hip of a tenth of it has 6
 READERS = 2  # threads that read films
+FITTED = "model.onnx"  # in a folder of hipdet fit
 
 
 class HipDetector:
@@ -33,7 +34,8 @@ class HipDetector:
     ...     print(film.name, [roi.box for roi in film.rois], film.flags)
 
     Args:
-        model: ``.onnx`` file that hipdet export wrote, or a config; None for the bundled model.
+        model: ``.onnx`` file that hipdet export wrote, a folder that hipdet fit wrote, or a config; None for the bundled
+            model.
         weights: Checkpoint, if `model` is a config.
         rois: How many ROIs a film should have; at most as many are returned.  A number or a range such as ``(1, 2)`` for all
             classes together, or one per class such as ``dict(heart=1, lung=(1, 2))``; by default the model's own.
@@ -164,6 +166,8 @@ def open_model(
             )
         model = shipped[-1]
     model = Path(model)
+    if model.is_dir():  # of hipdet fit
+        model /= FITTED
     if model.suffix == ".onnx":
         if weights is not None:
             raise CheckpointError(f"{weights}: {model} contains its weights: name weights only with a config")

@@ -53,7 +53,7 @@ def quiet() -> Iterator[None]:
 
 
 _NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
-# no other tag is read from the file: no name, number or date
+# no other tag is read with a film: no name, number or date
 _TAGS = (
     *_NEEDED, "Modality", "HighBit", "SamplesPerPixel", "NumberOfFrames", "ModalityLUTSequence", "RescaleSlope",
     "RescaleIntercept", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth", "PixelPaddingValue",
@@ -101,6 +101,15 @@ def series_description(file: BinaryIO) -> str | None:
         dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=["SeriesDescription"])
         value = dataset.get("SeriesDescription")
         return None if value is None else str(value)
+
+
+def patient_id(file: BinaryIO) -> str | None:
+    """The tag PatientID; None if it is missing or empty.  Only for telling patients apart: callers don't store it."""
+    with _pydicom_errors():
+        import pydicom
+
+        dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=["PatientID"])
+        return str(dataset.get("PatientID") or "").strip() or None
 
 
 @contextmanager
