@@ -207,7 +207,7 @@ class _Collector:
         matches = match_labels(self.source.read(self._film_size), self.index, FilmIndex(made.exclusions))
         made.faults += matches.faults
         for each in matches.without_film:
-            made.exclusions.append(Exclusion(each.relative or each.name, "labelled, but there is no such film"))
+            made.exclusions.append(Exclusion(each.relative or each.name, "labelled but without a film of this name"))
         for candidate in tqdm(self.candidates, desc=f"{self.rules.source} films", unit="film", disable=None):
             try:
                 if exclusion := self._convert(candidate, matches.of_film.pop(candidate.name, ())):

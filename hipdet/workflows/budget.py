@@ -110,9 +110,9 @@ class Limits:
         budget = self._budget(speed, count, with_half, fewest, half)
         if not self.over:
             raise ConfigError(
-                f"--minutes {self.minutes:g}: {count} folds and a final training of {fewest} steps each, of {speed.step:.2f} s, "
-                f"take {budget.minutes:.0f} minutes with --jobs {self.jobs}: give --minutes {budget.minutes + 1:.0f}, or "
-                f"--over-budget"
+                f"--minutes {self.minutes:g}: {count} folds and a final training, each of {fewest} steps of "
+                f"{speed.step:.2f} s, take {budget.minutes:.0f} minutes with --jobs {self.jobs}, expected fewer: give "
+                f"--minutes {budget.minutes + 1:.0f}, or --over-budget"
             )
         return budget
 

@@ -24,10 +24,11 @@ from hipdet.core.resumable import RunFolder, alone_in, fingerprint
 from hipdet.engine.safe_settings import require_writable
 from hipdet.workflows.budget import Bar, Budget, Limits, Speed, Stopwatch
 from hipdet.workflows.cross_validation import Fold, Variant
-from hipdet.workflows.fit_data import DataOptions, FitData, TrainingFiles, read_data
+from hipdet.workflows.fit_copies import TrainingFiles
+from hipdet.workflows.fit_data import DataOptions, FitData, read_data
 from hipdet.workflows.fit_plan import BATCH, FitPlan, epochs_for, plan_fit, portable_text
 from hipdet.workflows.fit_report import write_report
-from hipdet.workflows.fit_results import FinalModel, RoundResults, TestFilms, write_crops_of
+from hipdet.workflows.fit_results import FinalModel, FitResult, RoundResults, TestFilms, write_crops_of
 from hipdet.workflows.process import run_jobs
 
 STATE, PLAN, BUDGET, CONFIG = "fit.json", "plan.json", "budget.json", "config.py"
@@ -64,23 +65,6 @@ class FitOptions:
     test_labels: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     steps: int | None = None
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What reports need.
-
-    Attributes:
-        out: Folder of the fit.
-        films: Folder of the films.
-        metrics: Content of ``metrics.json``.
-        coco: The films with their labels, in pixels of the films.
-    """
-
-    out: Path
-    films: Path
-    metrics: dict[str, Any]
-    coco: dict[str, Any]
 
 
 def require_places(options: FitOptions) -> None:

@@ -1,4 +1,4 @@
-"""The data of ``hipdet fit``: films, labels, patients, what films lack, folds and copies to train on; faults are refused."""
+"""The data of ``hipdet fit``: films, labels, patients, what films lack, and folds; faults are refused."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ from typing import Any
 
 from hipdet.core.annotations import GUESSED, UNKNOWN, is_ignored, patients_mark
 from hipdet.core.errors import DatasetError, raise_faults
-from hipdet.core.files import path_below, write_json
 from hipdet.core.records import read_json
-from hipdet.core.stored_files import StoredFile
-from hipdet.data.candidates import Candidate, Exclusion, Found, Rules
-from hipdet.data.coco_file import Coco, Film, build_coco, get_films, subset
+from hipdet.data.candidates import Candidate, Found, Rules
+from hipdet.data.coco_file import Coco, subset
 from hipdet.data.collect import LabelSource
 from hipdet.data.convert import Conversion, Output, convert_found, reasons
-from hipdet.data.copies import Copies, copy_films
 from hipdet.data.formats.parse import load_label_file, table_header
 from hipdet.data.formats.record import FilmLabels, FilmSizes, LabelBox
 from hipdet.data.match import FilmIndex, read_film_table, with_patients
@@ -28,7 +25,6 @@ from hipdet.data.split_files import Division
 from hipdet.data.statistics import table1
 from hipdet.data.validate.check import validate
 from hipdet.radiographs.read import read_patient_id
-from hipdet.radiographs.sniff import short_name
 
 SOURCE = "fit"
 FEWEST_FILMS = 10  # with an ROI: with fewer, neither folds nor metrics mean anything
@@ -398,53 +394,3 @@ def _require_whole_patients(data: FitData, table: Path) -> None:
         if len(where) > 1
     ]
     raise_faults(table, split)
-
-
-@dataclass(frozen=True)
-class TrainingFiles:
-    """Copies of the films, of the size that training needs, and COCO files of them.
-
-    Attributes:
-        root: Folder that their names are relative to.
-        coco: COCO dictionary of all copies; ids are those of the films.
-    """
-
-    root: Path
-    coco: Coco
-
-    @classmethod
-    def write(cls, data: FitData, root: Path, side: int) -> TrainingFiles:
-        """Copy the films below `root`, with a long side of `side` pixels; copies that are current are kept.
-
-        Raises:
-            DatasetError: the list of films that can't be decoded.
-        """
-        films = get_films(data.coco)
-        pairs: list[tuple[Film, Candidate]] = []
-        for film in films:
-            file = StoredFile(film.file_name, path_below(data.options.films, film.file_name))
-            pairs.append((film, Candidate(file, film.patient, short_name(film.file_name))))
-        copies, faults = copy_films(pairs, Copies(root, side, workers=1 if len(films) < 50 else None))
-        _refuse(data.options.films, faults)
-        coco = build_coco([copy for copy, _ in copies], data.classes, data.coco["info"])
-        ids = {place: image["id"] for place, image in enumerate(data.coco["images"], 1)}
-        for image in coco["images"]:
-            image["id"] = ids[image["id"]]
-        for each in coco["annotations"]:
-            each["image_id"] = ids[each["image_id"]]
-        return cls(root, coco)
-
-    def write_part(self, name: str, image_ids: Sequence[int] | None = None) -> Path:
-        """Write the COCO file of these copies, all by default, and return its path."""
-        path = self.root / f"{name}.json"
-        write_json(path, self.coco if image_ids is None else subset(self.coco, image_ids))
-        return path
-
-    def others(self, image_ids: Sequence[int]) -> list[int]:
-        """Ids of all images but these."""
-        left = set(image_ids)
-        return [image["id"] for image in self.coco["images"] if image["id"] not in left]
-
-
-def _refuse(root: Path, faults: Sequence[Exclusion]) -> None:
-    raise_faults(root, [f"{fault.name}: {fault.reason}" for fault in faults])

@@ -197,8 +197,8 @@ def plan_steps(films: int) -> tuple[int, str]:
     """Steps of :data:`BATCH` films that `films` are worth, and the reason: the root of their number times the recipe's."""
     steps = round(min(max(STEPS * math.sqrt(films / FILMS), LEAST_STEPS), MOST_STEPS))
     return steps, (
-        f"{films} films are worth {steps} steps of {BATCH} films ({STEPS} for {FILMS}, growing with the root of their number, "
-        f"{LEAST_STEPS} to {MOST_STEPS})."
+        f"{films} films are worth {steps} steps of {BATCH} films ({STEPS} for {FILMS} films, growing with the root of their "
+        f"number, {LEAST_STEPS} to {MOST_STEPS})."
     )
 
 
@@ -211,7 +211,7 @@ def _flips(classes: Sequence[str]) -> list[str]:
 
 
 def epochs_for(steps: int, films: int, batch: int = BATCH) -> tuple[int, int, bool]:
-    """Epochs of at least `steps` steps on `films`, steps of an epoch, and whether its last batch is dropped: if it is small."""
+    """Epochs that have `steps` steps on `films`, steps of an epoch, and whether its last batch is dropped, as it is small."""
     drop = films > batch and 0 < films % batch < batch / 2
     per_epoch = films // batch if drop else -(-films // batch)
     return -(-steps // per_epoch), per_epoch, drop
@@ -219,6 +219,6 @@ def epochs_for(steps: int, films: int, batch: int = BATCH) -> tuple[int, int, bo
 
 def portable_text(cfg: Config, reasons: Sequence[str]) -> str:
     """The source of `cfg` without this machine's paths, after its `reasons` as a comment."""
-    head = "".join(f"# {ascii(reason)[1:-1]}\n" for reason in reasons)
-    moved = Config(portable(cfg.to_dict()))
-    return f"# Planned and trained by hipdet fit; its films: --data-root FOLDER, the folder data beside it.\n{head}{moved.pretty_text}"
+    lines = ["Planned and trained by hipdet fit; its films: --data-root FOLDER, the folder data beside it.", *reasons]
+    head = "".join(f"# {ascii(line)[1:-1]}\n" for line in lines)
+    return head + str(Config(portable(cfg.to_dict())).pretty_text)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hipdet.core.files import write_text
-
-if TYPE_CHECKING:
-    from hipdet.workflows.fit import FitResult
+from hipdet.workflows.fit_results import FitResult
 
 WORST = 20
 STYLE = (

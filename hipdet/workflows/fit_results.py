@@ -22,7 +22,7 @@ from hipdet.data.coco_file import Coco
 from hipdet.data.convert import Output, convert_found
 from hipdet.data.sources.folder import find_folder
 from hipdet.engine.loop import has_bfloat16
-from hipdet.evaluation.matching import evaluate_film
+from hipdet.evaluation.matching import Labelled, evaluate_film
 from hipdet.evaluation.report import extra_rows, roi_rows
 from hipdet.export.export import export_model, validation_films
 from hipdet.export.torch_model import TorchModel
@@ -34,12 +34,30 @@ from hipdet.inference.results import Numbered
 from hipdet.inference.review import ReviewLimits, build_limits
 from hipdet.radiographs.read import read_radiograph
 from hipdet.workflows.cross_validation import CONFIG, Fold
-from hipdet.workflows.fit_data import FitData, FitLabels, TrainingFiles
+from hipdet.workflows.fit_copies import TrainingFiles
+from hipdet.workflows.fit_data import FitData, FitLabels
 from hipdet.workflows.fit_metrics import TABLE, Tested, film_records, write_as_predictions
 from hipdet.workflows.fit_plan import FitPlan
 
 COMPARED = 4  # films on which the exported model is compared with torch
 NOT_FOR = "research only, not for diagnosis"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What reports need.
+
+    Attributes:
+        out: Folder of the fit.
+        films: Folder of the films.
+        metrics: Content of ``metrics.json``.
+        coco: The films with their labels, in pixels of the films.
+    """
+
+    out: Path
+    films: Path
+    metrics: dict[str, Any]
+    coco: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -264,19 +282,18 @@ def compare_with_labels(records: Sequence[Numbered], coco: Coco, detector: HipDe
     names = {each["id"]: each["name"] for each in coco["categories"]}
     classes = list(names.values())
     images = {image["id"]: image for image in coco["images"]}
+
+    def boxes_of(annotations: Sequence[Mapping[str, Any]]) -> Labelled:
+        labels = [classes.index(names[each["category_id"]]) for each in annotations]
+        return xywh_to_xyxy([each["bbox"] for each in annotations]), np.array(labels, np.int64)
+
     rois: list[Mapping[str, Any]] = []
     extras: list[Mapping[str, Any]] = []
     for number, film in records:
         own = [each for each in coco["annotations"] if each["image_id"] == number]
         labels, ignored = ([each for each in own if is_ignored(each) == wanted] for wanted in (False, True))
-        boxes, crowds = (
-            (
-                xywh_to_xyxy([each["bbox"] for each in part]),
-                np.array([classes.index(names[each["category_id"]]) for each in part], np.int64),
-            )
-            for part in (labels, ignored)
-        )
-        result = evaluate_film(*boxes, _detections(film, classes), detector.rois, crowds)
+        found = _detections(film, classes)
+        result = evaluate_film(*boxes_of(labels), found, detector.rois, boxes_of(ignored))
         rois += roi_rows(images[number], labels, result, names)
         extras += extra_rows(images[number], result, dict(enumerate(classes)))
     return Tested(tuple(rois), tuple(extras))
