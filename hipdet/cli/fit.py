@@ -30,8 +30,8 @@ lacks it, unless --absent unknown; a film that no label names is left out, unles
 planned from sizes and counts, never from scores.  If interrupted, run it again: it continues.
 
 Writes to --out: model.onnx, config.py, report.html, metrics.json, out_of_fold.json (ROIs on every film by a model that wasn't
-trained on it, as predictions.json) and their crops/; data/ and trainings/.  With other films or labels it trains anew, and
-compares with the metrics before.  Exit status: 0; 2 if it can't run, or if the minutes don't suffice.
+trained on it, as predictions.json) and their crops/; data/ and trainings/.  With other films or labels it trains from the
+start, and compares with the metrics before.  Exit status: 0; 2 if it can't run, or if the minutes don't suffice.
 """
 
 

@@ -136,7 +136,7 @@ class Fit:
             return self._finish(budget, folds, final, half)
 
     def _claim(self) -> None:
-        """Note the inputs; those of other films, labels or settings begin anew, and old metrics are kept for comparison."""
+        """Note the inputs; with other films, labels or settings, forget trainings and keep the metrics for comparison."""
         options = self.options
         text = self.base.pretty_text.replace(str(self.root.resolve()), DATA)
         time = dict(minutes=options.minutes, over=options.over_budget, steps=options.steps)
@@ -147,12 +147,14 @@ class Fit:
             folds=fingerprint([self.data.fold_of, str(options.data.folds), options.data.seed]),
         )
         path = self.out / STATE
-        before = read_json(path, "the state of hipdet fit: remove the folder to begin anew") if path.is_file() else None
+        before = (
+            read_json(path, "the state of hipdet fit: remove the folder to train again") if path.is_file() else None
+        )
         if before is not None and before != inputs:
             differ = ", ".join(
                 name for name in inputs if not isinstance(before, dict) or before.get(name) != inputs[name]
             )
-            print(f"{self.out}: other inputs than before ({differ}): trained anew", flush=True)
+            print(f"{self.out}: other inputs than before ({differ}): trained from the start", flush=True)
             if (self.out / METRICS).is_file():
                 _replace(self.out / METRICS, self.out / BEFORE)
             shutil.rmtree(self.out / TRAININGS, ignore_errors=True)
