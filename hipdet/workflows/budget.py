@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -163,6 +164,12 @@ class Bar:
             counted = now
 
         return line
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        with self._lock:
+            self._bar.write(text)
+            sys.stdout.flush()
 
     def close(self) -> None:
         """End the line."""

@@ -210,8 +210,8 @@ class Fit:
 
         print("measuring ten steps", flush=True)
         run_jobs([partial(work, number) for number in range(self.options.jobs)], self.options.jobs)
-        for number in range(self.options.jobs):
-            shutil.rmtree(place / f"{MEASURED}{number}", ignore_errors=True)
+        for folder in place.glob(f"{MEASURED}*"):
+            shutil.rmtree(folder)
         return Speed(max(each.step for each in found), max(each.around for each in found))
 
     def _trainings(self, budget: Budget) -> tuple[list[Fold], Fold, Fold | None]:
@@ -249,10 +249,17 @@ class Fit:
             return
         bar = Bar(sum(steps for _, steps in plans), sum(done for done, _ in plans))
         try:
-            tasks = [partial(each.run, self.base, bar.follow(*plan)) for each, plan in zip(trainings, plans)]
+            tasks = [partial(self._run, each, bar, *plan) for each, plan in zip(trainings, plans)]
             run_jobs(tasks, self.options.jobs)
         finally:
             bar.close()
+
+    def _run(self, training: Fold, bar: Bar, done: int, steps: int) -> None:
+        if training.run(self.base, bar.follow(done, steps)):
+            record = RunFolder(training.folder).record or {}
+            found = record.get("figures", {}).get("roi/avg_iou")
+            tested = "" if found is None else f", average IoU {found:.3f}"
+            bar.say(f"{training.folder.name}: trained in {record['seconds'] / 60:.1f} minutes{tested}")
 
     def _progress(self, training: Fold) -> tuple[int, int]:
         """Steps that are done, and all steps, of a training."""

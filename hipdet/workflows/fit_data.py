@@ -253,49 +253,56 @@ def read_data(options: DataOptions, scratch: Path) -> FitData:
 
 
 def _find(options: DataOptions) -> tuple[Found, list[str]]:
-    """The films with their patients, by ``--patients``, a column of the labels, or DICOM tags."""
-    given, tables = options.patients, [path for path in options.labels.values() if _has_column(path, PATIENT)]
+    """The films with their patients, by ``--patients``, the labels themselves, or DICOM tags."""
+    given = options.patients
     if given is not None and Path(given).is_file():
         return find_folder(options.films, SOURCE, table=Path(given)), [f"patients: {Path(given).name}"]
     if given in ("folder", "film"):
         return find_folder(options.films, SOURCE, given), [f"patients: by {given}"]
     if given is not None and "(" in given:
         return find_folder(options.films, SOURCE, given), [f"patients: {given} in the films' names"]
-    found = find_folder(options.films, SOURCE)
-    if given is not None:
-        tables = [path for path in options.labels.values() if _has_column(path, given)]
-        if not tables:
-            raise DatasetError(
-                f"--patients {given}: neither a file, nor a column of the labels, nor a regular expression with a group, "
-                f"such as '(P[0-9]+)_': expected one of these, or folder or film"
-            )
-    column = given or PATIENT
+    found, column = find_folder(options.films, SOURCE), given or PATIENT
+    tables = {path: rows for path in options.labels.values() if (rows := _patient_rows(path, column))}
     if tables:
-        return _by_column(found, tables, column), [f"patients: column {column} of the labels"]
+        return _by_rows(found, tables), [f"patients: {column} in the labels"]
+    if given is not None:
+        raise DatasetError(
+            f"--patients {given}: neither a file, nor a column of the labels, nor a regular expression with a group, "
+            f"such as '(P[0-9]+)_': expected one of these, or folder or film"
+        )
     return _by_tags(found)
 
 
-def _has_column(path: Path, column: str) -> bool:
-    if not path.is_file() or path.suffix.lower() not in (".csv", ".tsv", ".txt"):
-        return False
+def _patient_rows(path: Path, column: str) -> list[tuple[str, str, str]]:
+    """Film, patient and place of each row of a CSV table, or image of a COCO file; none if it doesn't say."""
+    if not path.is_file() or path.suffix.lower() not in (".csv", ".tsv", ".txt", ".json"):
+        return []
     file = load_label_file(path, path.name)
-    return file.kind == "text" and {column.casefold(), "image"} <= set(table_header(file.document)[0])
+    if file.kind == "text":
+        if not {column.casefold(), "image"} <= set(table_header(file.document)[0]):
+            return []
+        return [(film, row.text[column.casefold()], row.place) for film, row in read_film_table(path)]
+    images = file.document.get("images") if isinstance(file.document, dict) else None
+    if not isinstance(images, list) or patients_mark({"info": file.document.get("info"), "images": [{}]}):
+        return []
+    named = [each for each in images if isinstance(each, dict) and isinstance(each.get("file_name"), str)]
+    rows = [(each["file_name"], str(each.get(column) or ""), f"image {place}") for place, each in enumerate(named, 1)]
+    return rows if any(patient for _, patient, _ in rows) else []
 
 
-def _by_column(found: Found, tables: Sequence[Path], column: str) -> Found:
+def _by_rows(found: Found, tables: Mapping[Path, Sequence[tuple[str, str, str]]]) -> Found:
     index = FilmIndex(found.candidates)
     patients: dict[str, str] = {}
-    faults = []
-    for path in tables:
-        for film, row in read_film_table(path):
-            patient = row.text[column.casefold()]
+    for path, rows in tables.items():
+        faults = []
+        for film, patient, place in rows:
             for each in index.find(film):
                 before = patients.setdefault(each.name, patient)
                 if before != patient:
-                    faults.append(f"{row.place}: {film} is of patient {patient!r}, and of {before!r} before: fix one")
-    raise_faults(tables[0], faults)
-    known = all(patients.get(each.name, "") for each in found.candidates if each.name in patients)
-    return replace(found, candidates=tuple(with_patients(found.candidates, patients)), mark="" if known else UNKNOWN)
+                    faults.append(f"{place}: {film} is of patient {patient!r}, and of {before!r} before: fix one")
+        raise_faults(path, faults)
+    mark = "" if all(patients.values()) else UNKNOWN
+    return replace(found, candidates=tuple(with_patients(found.candidates, patients)), mark=mark)
 
 
 def _by_tags(found: Found) -> tuple[Found, list[str]]:

@@ -163,14 +163,12 @@ def _choose_view(rois: Rois, config: Config, name: str) -> tuple[int, int, Plan,
         except DatasetError as fault:
             error = fault
             continue
-        found = found or (side, reduction, plan)
+        found = side, reduction, plan
         if smallest * side < SMALLEST:
-            tried.append(f"at {side} px the smallest ROIs would have {smallest * side:.0f} px")
+            tried.append(f"at {side} px (1/{reduction}) the smallest ROIs have {smallest * side:.0f} px")
         elif min(plan.anchors.grids) > backbone.coarsest:
-            found = side, reduction, plan
-            tried.append(f"at {side} px and 1/{reduction} the map of {backbone.coarsest} cells is too coarse")
+            tried.append(f"at {side} px (1/{reduction}) the map of {backbone.coarsest} cells is too coarse")
         else:
-            found = side, reduction, plan
             break
     if found is None:
         raise error or DatasetError("no view fits")

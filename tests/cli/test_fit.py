@@ -1,6 +1,7 @@
 """hipdet fit up to the plan: data of every kind, what is refused, and that nothing is written then."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -223,8 +224,17 @@ def test_patients(place):
     write(place / "labels.csv", table(HEAD + ",patient", *whose))
     said, plan = planned(place)
     assert (plan["data"]["patients"], plan["data"]["patients_known"]) == (7, True)
-    assert "patients: column patient of the labels" in said
+    assert "patients: patient in the labels" in said
     assert planned(place, "--patients", r"(\d)\.png")[1]["data"]["patients"] == 10
+
+
+def test_patients_of_a_coco_file(place):
+    planned(place, "--patients", r"(\d)\.png")
+    shutil.move(place / "out/data/fit.json", place / "coco.json")
+    shutil.rmtree(place / "out")
+    said, plan = planned(place, labels="coco.json")
+    assert "patients: patient in the labels" in said
+    assert (plan["data"]["patients"], plan["data"]["patients_known"]) == (10, True)
 
 
 def test_patients_of_dicom_films(tmp_path):
