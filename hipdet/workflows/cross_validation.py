@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -120,7 +121,8 @@ class Fold:
     def _claim(self, cfg: Config) -> None:
         """Write config and inputs into a new folder; refuse a folder that holds another training."""
         require_writable(cfg.to_dict())
-        text = cfg.pretty_text
+        # not pretty_text, whose lines break by the length of paths
+        text = json.dumps(cfg.to_dict(), sort_keys=True, default=str, ensure_ascii=False)
         files = [self.train, *([self.test] if self.test else [])]
         for place in (*files, self.data_root):  # their folders may change
             text = text.replace(str(place.resolve()), place.name)

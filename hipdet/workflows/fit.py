@@ -17,6 +17,7 @@ from typing import Any
 from mmengine.config import Config
 
 from hipdet.anchors.rois import Rois
+from hipdet.core.configs import portable
 from hipdet.core.errors import DatasetError, HipdetError
 from hipdet.core.files import write_json, write_text
 from hipdet.core.records import plain, read_json
@@ -138,11 +139,10 @@ class Fit:
     def _claim(self) -> None:
         """Note the inputs; with other films, labels or settings, forget trainings and keep the metrics for comparison."""
         options = self.options
-        text = self.base.pretty_text.replace(str(self.root.resolve()), DATA)
         time = dict(minutes=options.minutes, over=options.over_budget, steps=options.steps)
         inputs = dict(
             films=fingerprint(self.data.coco),
-            config=fingerprint(text),
+            config=fingerprint(portable(self.base.to_dict())),
             time=fingerprint(time),
             folds=fingerprint([self.data.fold_of, str(options.data.folds), options.data.seed]),
         )

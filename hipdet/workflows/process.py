@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -180,7 +180,11 @@ def run_jobs(tasks: Sequence[Callable[[], object]], jobs: int) -> None:
 
     def begin(task: Callable[[], object]) -> None:
         if not stopped.is_set():
-            task()
+            try:
+                task()
+            except BaseException:
+                stopped.set()  # before this thread takes the next task
+                raise
 
     with ThreadPoolExecutor(jobs) as pool:
         waiting = [pool.submit(begin, task) for task in tasks]
@@ -189,10 +193,15 @@ def run_jobs(tasks: Sequence[Callable[[], object]], jobs: int) -> None:
                 each.result()
         except BaseException:
             stopped.set()
-            for process in [*_running]:
-                process.terminate()
-            pool.shutdown(cancel_futures=True)
+            _end_programs()
+            while wait(waiting, timeout=1).not_done:  # a program may just have been about to start
+                _end_programs()
             raise
+
+
+def _end_programs() -> None:
+    for process in [*_running]:
+        process.terminate()
 
 
 def _advance(bar: tqdm, line: str, epochs: int) -> None:
