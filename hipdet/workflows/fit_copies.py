@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hipdet.core.annotations import is_ignored
 from hipdet.core.errors import raise_faults
 from hipdet.core.files import path_below, write_json
 from hipdet.core.stored_files import StoredFile
@@ -43,11 +44,7 @@ class TrainingFiles:
         copies, faults = copy_films(pairs, Copies(root, side, workers=1 if len(films) < 50 else None))
         _refuse(data.options.films, faults)
         coco = build_coco([copy for copy, _ in copies], data.classes, data.coco["info"])
-        ids = {place: image["id"] for place, image in enumerate(data.coco["images"], 1)}
-        for image in coco["images"]:
-            image["id"] = ids[image["id"]]
-        for each in coco["annotations"]:
-            each["image_id"] = ids[each["image_id"]]
+        _keep_ids(coco, data.coco)
         return cls(root, coco)
 
     def write_part(self, name: str, image_ids: Sequence[int] | None = None) -> Path:
@@ -60,6 +57,19 @@ class TrainingFiles:
         """Ids of all images but these."""
         left = set(image_ids)
         return [image["id"] for image in self.coco["images"] if image["id"] not in left]
+
+
+def _keep_ids(copies: Coco, films: Coco) -> None:
+    """Give images and annotations of `copies` the ids that they have in `films`, of which they were made."""
+    own = {place: image["id"] for place, image in enumerate(films["images"], 1)}
+    place_of = {number: place for place, number in own.items()}
+    # film by film, first ROIs, then ignored boxes; the sort is stable
+    ordered = sorted(films["annotations"], key=lambda each: (place_of[each["image_id"]], is_ignored(each)))
+    ids = iter([(each["image_id"], each["id"]) for each in ordered])
+    for image in copies["images"]:
+        image["id"] = own[image["id"]]
+    for annotation in copies["annotations"]:
+        annotation["image_id"], annotation["id"] = next(ids)
 
 
 def _refuse(root: Path, faults: Sequence[Exclusion]) -> None:
