@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from hipdet.core.errors import ConfigError
+from hipdet.core.records import read_json
 from hipdet.workflows.process import STEP
 
 FEWEST_STEPS = 500
@@ -59,9 +61,19 @@ class Budget:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Budget:
-        """The inverse of :meth:`to_json`."""
-        return cls(**{**values, "speed": Speed(**values["speed"]), "notes": tuple(values["notes"])})
+    def read(cls, path: Path) -> Budget:
+        """The budget whose plain values are in the file `path`.
+
+        Raises:
+            ConfigError: the file doesn't hold a budget.
+        """
+        expected = "the budget of hipdet fit: remove the file to measure again"
+        values = read_json(path, expected, ConfigError)
+        try:
+            speed = Speed(**{key: float(value) for key, value in values["speed"].items()})
+            return cls(**{**values, "speed": speed, "notes": tuple(map(str, values["notes"]))})
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise ConfigError(f"{path}: can't be read ({error!r}), expected {expected}") from error
 
     def __str__(self) -> str:
         half = ", one on half of them" if self.half else ""
@@ -81,6 +93,7 @@ class Limits:
         most_steps: Steps that the data are worth.
         fewest_steps: Fewest steps of a training.
         over: Whether more minutes than given may be taken.
+        spent: Seconds that were needed so far.
     """
 
     minutes: float
@@ -88,6 +101,7 @@ class Limits:
     most_steps: int
     fewest_steps: int = FEWEST_STEPS
     over: bool = False
+    spent: float = 0.0
 
     def divide(self, speed: Speed, folds: tuple[int, ...], half: bool) -> Budget:
         """Divide the minutes among the trainings: the most folds that fit; the half of the films is dropped before that.
@@ -121,11 +135,11 @@ class Limits:
         return -(-trainings // self.jobs)
 
     def _steps(self, speed: Speed, trainings: int) -> int:
-        seconds = (self.minutes * 60 - SPARE) / self._rounds(trainings) - speed.around
+        seconds = (self.minutes * 60 - self.spent - SPARE) / self._rounds(trainings) - speed.around
         return int(min(seconds, LONGEST * 60) / speed.step)
 
     def _budget(self, speed: Speed, folds: int, half: bool, steps: int, could_half: bool) -> Budget:
-        seconds = self._rounds(folds + 1 + half) * (speed.around + steps * speed.step) + SPARE
+        seconds = self._rounds(folds + 1 + half) * (speed.around + steps * speed.step) + self.spent + SPARE
         notes = ["no training on half of the films: it doesn't fit into the minutes"] if could_half and not half else []
         if steps < self.most_steps:
             notes.append(f"{steps} steps a training fit into the minutes; the films are worth {self.most_steps}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -103,6 +104,7 @@ class Fit:
     """
 
     def __init__(self, options: FitOptions) -> None:
+        self._started = time.perf_counter()
         require_places(options)
         self.options, self.out = options, options.out
         self._scratch = TemporaryDirectory()
@@ -139,11 +141,11 @@ class Fit:
     def _claim(self) -> None:
         """Note the inputs; with other films, labels or settings, forget trainings and keep the metrics for comparison."""
         options = self.options
-        time = dict(minutes=options.minutes, over=options.over_budget, steps=options.steps)
+        limits = dict(minutes=options.minutes, over=options.over_budget, steps=options.steps)
         inputs = dict(
             films=fingerprint(self.data.coco),
             config=fingerprint(portable(self.base.to_dict())),
-            time=fingerprint(time),
+            time=fingerprint(limits),
             folds=fingerprint([self.data.fold_of, str(options.data.folds), options.data.seed]),
         )
         path = self.out / STATE
@@ -154,7 +156,8 @@ class Fit:
             differ = ", ".join(
                 name for name in inputs if not isinstance(before, dict) or before.get(name) != inputs[name]
             )
-            print(f"{self.out}: other inputs than before ({differ}): trained from the start", flush=True)
+            if (self.out / METRICS).is_file() or any((self.out / TRAININGS).glob("*")):
+                print(f"{self.out}: other inputs than before ({differ}): trained from the start", flush=True)
             if (self.out / METRICS).is_file():
                 _replace(self.out / METRICS, self.out / BEFORE)
             shutil.rmtree(self.out / TRAININGS, ignore_errors=True)
@@ -165,16 +168,18 @@ class Fit:
         """How the time is divided: as before in a run that is carried on, else from measured steps."""
         path = self.out / BUDGET
         if path.is_file():
-            return Budget.from_json(read_json(path, "the budget of hipdet fit: remove the file to measure again"))
+            return Budget.read(path)
         options = self.options
         most = options.steps or self.plan.steps
-        limits = Limits(options.minutes, options.jobs, most, over=options.over_budget)
         folds = tuple(count for count in FOLDS if count <= self.data.patients and self._divides(count))
         if self.data.fold_of:
             folds = (len(set(self.data.fold_of.values())),)
         elif isinstance(options.data.folds, int):
             folds = (options.data.folds,)
-        budget = limits.divide(self._measure(), folds, self._halves is not None)
+        speed = self._measure()
+        spent = time.perf_counter() - self._started
+        limits = Limits(options.minutes, options.jobs, most, over=options.over_budget, spent=spent)
+        budget = limits.divide(speed, folds, self._halves is not None)
         write_json(path, budget.to_json())
         return budget
 

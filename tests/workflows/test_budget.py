@@ -3,6 +3,7 @@
 import pytest
 
 from hipdet.core.errors import ConfigError
+from hipdet.core.files import write_json
 from hipdet.workflows.budget import FEWEST_STEPS, LONGEST, Budget, Limits, Speed, Stopwatch
 from hipdet.workflows.fit_plan import LEAST_STEPS, MOST_STEPS, STEPS, epochs_for, plan_steps
 
@@ -20,12 +21,13 @@ FIVE = (5, 3)
         (30, 1, 0.5, (3, True, 662)),
     ],
 )
-def test_most_folds_then_three_then_without_the_half(minutes, jobs, step, expected):
+def test_most_folds_then_three_then_without_the_half(tmp_path, minutes, jobs, step, expected):
     budget = Limits(minutes, jobs, STEPS).divide(Speed(step, 20.0), FIVE, half=True)
     assert (budget.folds, budget.half, budget.steps) == expected
     assert budget.minutes <= minutes
     assert budget.steps >= FEWEST_STEPS
-    assert Budget.from_json(budget.to_json()) == budget
+    write_json(tmp_path / "budget.json", budget.to_json())
+    assert Budget.read(tmp_path / "budget.json") == budget
 
 
 def test_it_says_how_many_minutes_are_needed():
@@ -39,6 +41,13 @@ def test_it_says_how_many_minutes_are_needed():
     over = Limits(30, 2, STEPS, over=True).divide(Speed(4.0, 20.0), FIVE, half=True)
     assert (over.folds, over.half, over.steps, round(over.minutes)) == (3, False, 500, 68)
     assert "over the budget of 30 minutes, as asked for" in over.notes
+
+
+@pytest.mark.parametrize("content", [[], {}, {"speed": 3}, {"speed": {"step": "x"}, "notes": []}])
+def test_a_budget_that_was_edited(tmp_path, content):
+    write_json(tmp_path / "budget.json", content)
+    with pytest.raises(ConfigError, match=r"budget\.json: can't be read .*remove the file to measure again"):
+        Budget.read(tmp_path / "budget.json")
 
 
 def test_given_folds_are_kept():
