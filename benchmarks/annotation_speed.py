@@ -20,7 +20,7 @@ from selenium.webdriver.common.keys import Keys
 
 from annotation_parts import start_tool
 from browser import start_browser
-from hipdet.annotate.film_state import FilmState
+from hipdet.annotate.film_state import Entry, FilmState
 from hipdet.cli.main import reports_errors
 from hipdet.data.coco_file import Roi
 from hipdet.data.match import find_films
@@ -45,8 +45,9 @@ def fill(folder: Path, films: Path, count: int, labelled: bool) -> None:
         name = f"{number:05}{paths[number % len(paths)].suffix}"
         os.link(paths[number % len(paths)], folder / name)
         rois = (Roi((10, 10, 60, 60), "hip"), Roi((70, 10, 120, 60), "hip"))
-        size = list(sizes[number % len(paths)])
-        lines.append(json.dumps({"film": name, "revision": 1, "size": size, **FilmState(rois, checked=True).record()}))
+        stat = (folder / name).stat()
+        entry = Entry(FilmState(rois, checked=True), 1, sizes[number % len(paths)], (stat.st_size, stat.st_mtime_ns))
+        lines.append(json.dumps(entry.record(name)))
     if labelled:
         (folder / "labels").mkdir()
         (folder / "labels/annotator.journal").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from hipdet.cli.main import reports_errors, require
-from speed.results import Results
+from speed.results import Results, say
 
 EXAMPLES = """examples:
   benchmarks/benchmark.py --yolo yolo11n_640.onnx yolo11n_320.onnx     all sections; ratios to the first YOLO
@@ -48,12 +48,14 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Measure the sections and print their tables."""
     args = parse_arguments()
+    say("loading torch and mmdet")
     require(["mm"], "benchmark")
     results = Results(args.out)
     for name in args.sections or SECTIONS:
         if name in results.sections and not args.again:
             print(f"{name}: already in {results.json}")
             continue
+        say(f"{name}: making films and models")
         tables = import_module(f"speed.{name.replace('-', '_')}").section(args.out / "files", args)
         results.add(name, args.threads, tables)
         print("\n".join(table.markdown() for table in tables))

@@ -24,6 +24,7 @@ from hipdet.core.boxes import as_boxes, xywh_to_xyxy
 from hipdet.core.errors import HipdetError
 from hipdet.core.files import write_json, write_text
 from hipdet.core.records import read_json
+from hipdet.core.telemetry import SWITCHES
 from hipdet.evaluation.matching import Detections, evaluate_film
 from hipdet.evaluation.report import roi_rows, write_roi_table
 from hipdet.radiographs.read import read_radiograph
@@ -36,6 +37,12 @@ EXAMPLES = """examples:
 
 The last epoch is the result, because the fold left out would choose Ultralytics' best.pt.  YOLO gets upright films as PNG.
 """
+
+# Ultralytics reports each run, asks for newer versions and loads fonts; nothing listens at the proxy's address
+NO_INTERNET = {
+    "YOLO_OFFLINE": "true",
+    **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9"),
+}
 
 
 def write_films(coco: dict, data_root: Path, folder: Path) -> None:
@@ -73,7 +80,8 @@ def run(yolo: str, task: str, mode: str, settings: dict, log: Path) -> None:
     """Run one command of Ultralytics."""
     with log.open("w", encoding="utf-8") as file:
         command = [yolo, task, mode, *(f"{key}={value}" for key, value in settings.items())]
-        if subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode:
+        environment = {**os.environ, **SWITCHES, **NO_INTERNET}
+        if subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False).returncode:
             raise HipdetError(f"{yolo} {task} {mode} failed: its whole output is in {log}")
 
 

@@ -16,4 +16,3 @@ val_evaluator = [
 test_evaluator = val_evaluator
 
 train_cfg = dict(max_epochs=200, val_interval=50)
-default_hooks = dict(checkpoint=dict(interval=10))

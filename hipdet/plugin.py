@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from hipdet import mmcv_lite
+from hipdet.core.telemetry import switch_off
 from hipdet.core.versions import check_versions
 
 check_versions()
+switch_off()
 mmcv_lite.install()
 mmcv_lite.import_torchvision()  # first: mmengine's environment report fails on a broken one
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from hipdet.radiographs.read import read_radiograph, read_reduced
 from speed.films import SIDES, dicom, jpeg
 from speed.models import RUNTIMES, Model, available, model
 from speed.peak_memory import peak_memory
-from speed.results import Spread, Table, against, in_turns
+from speed.results import Spread, Table, against, in_turns, say
 from speed.yolo import Yolo
 
 MODELS = ("hip_roi_small", "hip_roi_medium", "hip_ssd_exp3")
@@ -48,10 +48,16 @@ class Contestant:
 
 
 def section(work: Path, args: argparse.Namespace) -> list[Table]:
-    """The tables of this section."""
-    yolos, threads, turns = args.yolo, args.threads, args.turns
-    cv2.setNumThreads(threads)
-    models = [model(name, work) for name in MODELS]
+    """The tables of this section: first all rows of the models that are there at once, then those of ResNet-101."""
+    cv2.setNumThreads(args.threads)
+    first = _tables([model(name, work) for name in MODELS[:-1]], args.yolo, work, args)
+    last = _tables([model(MODELS[-1], work)], [], work, args)
+    rows = {table.title: table.rows for table in last}
+    return [replace(table, rows=[*table.rows, *rows[table.title]]) for table in first]
+
+
+def _tables(models: Sequence[Model], yolos: Sequence[Path], work: Path, args: argparse.Namespace) -> list[Table]:
+    threads, turns = args.threads, args.turns
     found = contestants(models, yolos, threads)
     tables = [_latency(found, f"JPEG of {side} px", [jpeg(work, side)], turns) for side in SIDES]
     if film := dicom(work, LARGE):
@@ -60,7 +66,7 @@ def section(work: Path, args: argparse.Namespace) -> list[Table]:
     row = [jpeg(work, LARGE, number % 4) for number in range(ROW)]
     tables.append(_latency(found, f"{ROW} JPEGs of {LARGE} px in a row", row, max(3, turns // 4)))
     compared = [jpeg(work, LARGE, number) for number in range(COMPARED)]
-    tables.append(_differences([models[0], models[-1]], threads, compared))
+    tables.append(_differences([each for each in models if each.title != "medium"], threads, compared))
     return [*tables, _memory(models, yolos, jpeg(work, LARGE)), _stages(models, work, threads, turns)]
 
 
@@ -110,7 +116,7 @@ def _yolo(path: Path, threads: int, name: str) -> Detect:
 
 
 def _latency(found: Mapping[str, Contestant], title: str, films: Sequence[Path], turns: int) -> Table:
-    seconds = in_turns({name: partial(each.run, films) for name, each in found.items()}, turns)
+    seconds = in_turns({name: partial(each.run, films) for name, each in found.items()}, turns, title)
     rows = []
     for name, values in seconds.items():
         base = found[name].base if found[name].base in seconds else name
@@ -122,6 +128,7 @@ def _latency(found: Mapping[str, Contestant], title: str, films: Sequence[Path],
 
 def _differences(models: Sequence[Model], threads: int, films: Sequence[Path]) -> Table:
     """Boxes compared with those of DetInferencer with the same weights."""
+    say(f"comparing boxes on {len(films)} films")
     rows = []
     for each in models:
         expected, side = inferencer(each)(films), OnnxModel(each.onnx).card.side
@@ -148,6 +155,7 @@ def _apart(boxes: Sequence[FilmBoxes], expected: Sequence[FilmBoxes]) -> NDArray
 
 
 def _memory(models: Sequence[Model], yolos: Sequence[Path], film: Path) -> Table:
+    say("memory of processes of their own")
     megabytes = {}
     for each in models:
         megabytes[f"{each.title}, onnxruntime"] = peak_memory("hipdet", film, each.onnx)
@@ -174,7 +182,10 @@ def _stages(models: Sequence[Model], work: Path, threads: int, turns: int) -> Ta
                 "reduced to square": partial(detector.preprocess, reduced),
                 "network": partial(detector.infer, detector.preprocess(reduced)),
             }
-            texts = [f"{np.median(values) * 1e3:.1f}" for values in in_turns(steps, turns).values()]
+            texts = [
+                f"{np.median(values) * 1e3:.1f}"
+                for values in in_turns(steps, turns, f"{each.title}, steps of {side} px").values()
+            ]
             rows.append([each.title, str(side), f"1/{reduced.step}", *texts])
     note = "Median milliseconds: decoding and shrinking the whole film; the reduced decoding that hipdet uses; the network."
     columns = ["model", "film, px", "decoded at", "whole", "to square", "reduced", "to square", "network"]

@@ -13,6 +13,7 @@ from PIL import Image
 
 from hipdet.core.files import replacing
 from hipdet.phantoms.write import make_film
+from speed.results import say
 
 SIDES = (454, 1080, 2688, 4280)  # px: FracAtlas, the largest of OAIH, the median and the largest of CGOA
 TRAINING = ("cgoa=120", "oaih=80", "gis=20", "--max-side", "512")
@@ -66,6 +67,7 @@ def training_films(work: Path) -> Path:
     """A data root of phantoms, which hipdet makes unless it exists."""
     data = work / "phantoms"
     if not (data / "annotations/cgoa_oaih_train.json").is_file():
+        say("making films to train on")
         for command in (["phantoms", str(data), "--films", *TRAINING], ["convert", "phantom", str(data)]):
             subprocess.run([sys.executable, "-m", "hipdet", *command], check=True, stdout=subprocess.DEVNULL)
     return data

@@ -16,7 +16,7 @@ import numpy as np
 from speed.films import jpeg, training_films
 from speed.models import ROOT, model
 from speed.peak_memory import peak_memory
-from speed.results import Table
+from speed.results import Table, say
 
 KINDS = 16  # phantoms; the films are hard links to them
 
@@ -33,6 +33,7 @@ def _prediction(work: Path, counts: Sequence[int]) -> Table:
     for count in sorted(counts):
         folder = work / f"many_{count}"
         folder.mkdir(exist_ok=True)
+        say(f"hipdet predict on {count} films")
         for number in range(count):
             link = folder / f"{number:05}.jpg"
             if not link.exists():
@@ -60,6 +61,7 @@ def _ranks(work: Path, data: Path) -> Table:
 
 
 def _pace(ranks: int, out: Path, data: Path) -> float:
+    say(f"training on {ranks} ranks")
     config = str(ROOT / "configs/hip_ssd_r18_demo.py")
     command = [sys.executable, "-m", "hipdet", "train", config]
     if ranks > 1:

@@ -5,6 +5,7 @@ Random weights give arbitrary boxes, which can't be compared between runtimes.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +18,7 @@ from mmdet.structures import DetDataSample
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch import Tensor
+from tqdm import trange
 
 from hipdet.cli.export import PELVES, drawn
 from hipdet.core.configs import read_config
@@ -25,6 +27,7 @@ from hipdet.export.export import export_model
 from hipdet.export.torch_model import TorchModel
 from hipdet.inference.film_list import shrink
 from hipdet.phantoms.write import make_film
+from speed.results import say
 
 RUNTIMES = {
     "onnxruntime": ("onnxruntime", "float32"),
@@ -58,8 +61,12 @@ def model(name: str, folder: Path) -> Model:
         with replacing(found.config) as temporary:
             plain_config(name).dump(temporary)
     if not weights.is_file():
+        say(
+            f"training {found.title} for {STEPS.get(name, FEW_STEPS)} steps, as boxes of random weights can't be compared"
+        )
         train_briefly(name, weights, STEPS.get(name, FEW_STEPS))
     if not found.onnx.is_file():
+        say(f"exporting {found.title}")
         checkpoint = TorchModel(found.config, weights)
         export_model(checkpoint, checkpoint.card, found.onnx, drawn(PELVES, 1))
     return found
@@ -81,7 +88,7 @@ def train_briefly(name: str, weights: Path, steps: int) -> None:
     detector = MODELS.build(cfg.model).train()
     samples = [_sample(number, max(cfg.image_size)) for number in range(FILMS)]
     optimizer = torch.optim.AdamW(detector.parameters(), lr=0.001)
-    for step in range(steps):
+    for step in trange(steps, desc=f"training {name}", unit="step", disable=None):
         chosen = [samples[(step * BATCH + number) % FILMS] for number in range(BATCH)]
         data = dict(inputs=[film for film, _ in chosen], data_samples=[labels.clone() for _, labels in chosen])
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -90,9 +97,11 @@ def train_briefly(name: str, weights: Path, steps: int) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    meta = dict(dataset_meta=dict(classes=tuple(cfg.metainfo.classes)), epoch=0)
+    memory = io.BytesIO()  # not the file: torch tells of a full disk in terms of its own
+    torch.save(dict(state_dict=detector.state_dict(), meta=meta), memory)
     with replacing(weights) as temporary:
-        meta = dict(dataset_meta=dict(classes=tuple(cfg.metainfo.classes)), epoch=0)
-        torch.save(dict(state_dict=detector.state_dict(), meta=meta), temporary)
+        temporary.write_bytes(memory.getvalue())
 
 
 def _sample(number: int, side: int) -> tuple[Tensor, DetDataSample]:

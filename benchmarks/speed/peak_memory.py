@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hipdet.core.telemetry import switch_off
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
@@ -21,6 +23,7 @@ def peak_memory(kind: str, *arguments: object) -> int:
 def main() -> None:
     """Run the detector or command and print the peak."""
     kind, *arguments = sys.argv[1:]
+    switch_off()
     if kind == "predict":
         from hipdet.cli.main import main as command
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from hipdet.core.files import write_json, write_text
+from hipdet.core.records import read_json
 from hipdet.core.versions import installed
 
 PACKAGES = ("torch", "mmdet", "mmengine", "onnxruntime", "openvino", "opencv-python", "pillow", "numpy")
@@ -41,15 +43,30 @@ class Spread:
         return f"{median} ({low} .. {high})"
 
 
-def in_turns(contestants: Mapping[str, Callable[[], object]], turns: int) -> dict[str, NDArray[np.float64]]:
+_STARTED = time.monotonic()
+
+
+def say(text: str) -> None:
+    """Print what is done next, after the time since the start: a section takes from minutes to hours."""
+    minutes, seconds = divmod(int(time.monotonic() - _STARTED), 60)
+    print(f"{minutes:4d}:{seconds:02d} {text}", file=sys.stderr, flush=True)
+
+
+def in_turns(
+    contestants: Mapping[str, Callable[[], object]], turns: int, title: str = "measuring"
+) -> dict[str, NDArray[np.float64]]:
     """Seconds ``[turns]`` of each contestant; each runs once per turn, so other load on the machine affects all alike."""
+    say(f"{title}: {WARM + turns} turns of {', '.join(contestants)}")
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in range(WARM + turns):
-        for name, run in contestants.items():
-            start = time.perf_counter()
-            run()
-            if turn >= WARM:
-                seconds[name].append(time.perf_counter() - start)
+    with tqdm(total=(WARM + turns) * len(contestants), desc=title, unit="run", disable=None) as bar:
+        for turn in range(WARM + turns):
+            for name, run in contestants.items():
+                bar.set_postfix_str(name)
+                start = time.perf_counter()
+                run()
+                if turn >= WARM:
+                    seconds[name].append(time.perf_counter() - start)
+                bar.update()
     return {name: np.array(values) for name, values in seconds.items()}
 
 
@@ -107,7 +124,7 @@ class Results:
 
     def __init__(self, folder: Path) -> None:
         self.json, self.markdown = folder / "benchmark.json", folder / "benchmark.md"
-        self.sections: dict[str, Any] = json.loads(self.json.read_text(encoding="utf-8")) if self.json.is_file() else {}
+        self.sections: dict[str, Any] = read_json(self.json, "results of this benchmark") if self.json.is_file() else {}
 
     def add(self, section: str, threads: int, tables: Sequence[Table]) -> None:
         """Add or replace a section and write both files."""

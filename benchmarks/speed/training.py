@@ -24,7 +24,7 @@ from hipdet.engine.loop import has_bfloat16
 from hipdet.engine.schedule import LayerGroupOptimWrapperConstructor
 from speed.films import SIDES, jpeg, training_films
 from speed.models import plain_config
-from speed.results import Spread, Table, in_turns
+from speed.results import Spread, Table, in_turns, say
 
 EPOCHS = 4  # the first warms up
 # title, config, trained layer groups (None: all), films
@@ -109,6 +109,7 @@ def bare_step(model: nn.Module, wrapper: Any, cfg: Any) -> Callable[[], None]:
 def _training(work: Path, data: Path) -> Table:
     rows, stages = [], []
     for title, name, groups, films in RUNS:
+        say(f"training {title}: {EPOCHS} epochs of {films} films, twice")
         seconds = _timed(name, groups, films, work, data)
         runner, bare = np.array(seconds.runner[1:]), np.array(seconds.bare[1:])
         batch = plain_config(name).train_dataloader.batch_size
@@ -160,7 +161,7 @@ def _loading(work: Path, turns: int) -> tuple[Table, float]:
         pipeline = Compose(plain_config(name).train_pipeline)
         for side in SIDES:
             runs[f"{name}, {side} px"] = partial(_load, pipeline, jpeg(work, side))
-    seconds = in_turns(runs, turns)
+    seconds = in_turns(runs, turns, "loading")
     rows = [[name, Spread.of(values).text(1e3), f"{1 / np.median(values):.0f}"] for name, values in seconds.items()]
     note = (
         "Milliseconds of one worker for one JPEG, from the page cache to the augmented square, median (5% .. 95%) of "

@@ -95,4 +95,4 @@ custom_hooks = [
     # 1% an iteration, taken every fourth
     dict(type="EMAHook", ema_type="ExpMomentumEMA", momentum=0.04, interval=4, gamma=100, update_buffers=True),
 ]
-default_hooks = dict(checkpoint=dict(interval=10, max_keep_ckpts=1))
+default_hooks = dict(checkpoint=dict(max_keep_ckpts=2))

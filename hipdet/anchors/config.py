@@ -66,6 +66,8 @@ def config_text(plan: Plan, base: Mapping[str, Any], base_path: Path, path: Path
         f"# Anchors derived from {names} by hipdet anchors; anchor_plan.json has metrics and reasons.",
         f"# {anchors[0].upper()}{anchors[1:]}.",
     ]
+    if not os.path.isabs(data.root):
+        lines.append(f"# Run commands from the folder that has {ascii(data.root)[1:-1]}, or give --data-root.")
     if data.val is None:
         lines.append("# There was no file for validation: run hipdet split, then hipdet anchors again with --val.")
     above = Path(os.path.relpath(base_path.resolve(), path.parent.resolve())).as_posix()

@@ -1,14 +1,14 @@
-"""The task of an annotator, and the state of a film: boxes and remarks."""
+"""The task of an annotator, the state of a film: boxes and remarks, and its entry in the journal."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hipdet.core.errors import DatasetError
-from hipdet.core.records import finite_box, shown
+from hipdet.core.records import MAX_SIDE, Record, finite_box, is_whole, shown
 from hipdet.data.coco_file import Roi
 from hipdet.radiographs.grey import Size
 
@@ -41,8 +41,10 @@ class Project:
             raise DatasetError(
                 f"--annotator {self.annotator!r}: expected letters, digits, '_', '-' and '.', as files get this name"
             )
-        if not self.classes or not all(self.classes) or len(set(self.classes)) < len(self.classes):
-            raise DatasetError(f"--classes {' '.join(self.classes)}: expected different names, none of them empty")
+        good = all(name and name.isprintable() for name in self.classes)  # half a character isn't printable either
+        if not self.classes or not good or len(set(self.classes)) < len(self.classes):
+            found = f"--classes {' '.join(self.classes)}"
+            raise DatasetError(f"{found}: expected different names, none of them empty, of printable characters")
 
 
 def is_reason(text: object) -> bool:
@@ -172,3 +174,66 @@ def _span(low: float, high: float, length: int, side: float) -> tuple[float, flo
 def is_square(box: Box) -> bool:
     """Whether `box` is a square within the tolerance."""
     return abs((box[2] - box[0]) - (box[3] - box[1])) <= SQUARE_TOLERANCE
+
+
+LONGEST_NAME = 20_000  # characters: a path has up to 4096 bytes, each of which may be a percent escape
+Stamp = tuple[int, int]  # of a file: size in bytes, and time of modification in ns
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a film: the state that was stored last, its revision, and the film that it was drawn on.
+
+    Attributes:
+        state: Boxes and remarks.
+        revision: How often it has changed; 0 for a film without any label.
+        size: ``(width, height)`` of the upright film; None if it can't be read.
+        stamp: Of the film's file; None if it isn't known.
+        replaced: Whether a film of another size has taken its place since: then the state must be confirmed.
+    """
+
+    state: FilmState = field(default_factory=FilmState)
+    revision: int = 0
+    size: Size | None = None
+    stamp: Stamp | None = None
+    replaced: bool = False
+
+    @property
+    def present(self) -> FilmState:
+        """The state, unchecked if the film was replaced."""
+        return replace(self.state, checked=False) if self.replaced else self.state
+
+    def record(self, film: str) -> dict[str, Any]:
+        """The entry of `film` as a JSON object, which :func:`parse_entry` reads."""
+        size, stamp = (pair and list(pair) for pair in (self.size, self.stamp))
+        return {"film": film, "revision": self.revision, "size": size, "file": stamp, **self.state.record()}
+
+
+def parse_entry(record: Record, project: Project) -> tuple[str, Entry]:
+    """Parse the record of an entry; returns the film's name and its entry.
+
+    Boxes of any shape are accepted, as ``--free-shape`` may have been set.
+
+    Args:
+        record: As of :meth:`Entry.record`; older files lack ``file`` and ``none``; other keys are ignored.
+        project: Its classes are those that a box may have.
+
+    Raises:
+        DatasetError: an entry that isn't valid.
+    """
+    film, revision = record.text("film", longest=LONGEST_NAME), record.whole("revision", 0)
+    size, stamp = _pair(record, "size", 1, MAX_SIDE), _pair(record, "file", 0)
+    try:
+        state = parse_state(record.values, replace(project, free_shape=True), size)
+    except DatasetError as error:
+        raise DatasetError(f"{record.where}: {error}") from error
+    return film, Entry(state, revision, size, stamp)
+
+
+def _pair(record: Record, key: str, low: int, high: int = 2**63) -> tuple[int, int] | None:
+    pair = record.values.get(key)
+    if pair is None:
+        return None
+    if not isinstance(pair, list) or len(pair) != 2 or not all(is_whole(each) and low <= each <= high for each in pair):
+        record.refuse(key, f"null or two whole numbers from {low}")
+    return pair[0], pair[1]

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hipdet.annotate.film_folder import FilmFolder
-from hipdet.annotate.film_state import Project, is_square, squared
+from hipdet.annotate.film_state import LONGEST_NAME, MOST_BOXES, Project, is_square, squared
 from hipdet.core.classes import RoiCounts
+from hipdet.core.errors import HipdetError
 from hipdet.core.files import Journal
-from hipdet.core.records import finite
+from hipdet.core.records import Record, finite, finite_box
 from hipdet.core.resumable import fingerprint
 from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import SHIPPED, HipDetector
@@ -115,22 +116,22 @@ class FilmProposals:
                 paths = [self._films.path(name) for name in missing]
                 for name, film in zip(missing, self._detect(paths) if paths else ()):
                     self._found[name] = proposal = self._proposal(name, film)
-                    cache.append([{"film": name, "file": self._stamp(name), **vars(proposal)}])
+                    cache.append([{"film": name, "file": self._films.stamp(name), **vars(proposal)}])
                     if self._stopping.is_set():
                         return
         except Exception as error:  # whatever goes wrong in a model, labelling goes on without it
             self.fault = f"no more proposals: {error or type(error).__name__}"
 
     def _proposal(self, name: str, film: FilmRois) -> Proposal:
-        size = self._films.size(name)
-        if film.error or size is None:
+        seen = self._films.look(name)
+        if film.error or seen is None:
             return Proposal(flags=(str(film.error or "can't be read"),))
         classes = self._project.classes
         only = classes[0] if len(classes) == 1 else None  # with one class, the model's own label doesn't matter
         rois = [roi for roi in film.rois if only or roi.label in classes]
         boxes = [tuple(round(float(edge), 2) for edge in roi.box) for roi in rois]
         if not self._project.free_shape:
-            boxes = [box if is_square(box) else squared(box, size) for box in boxes]  # type: ignore[arg-type]
+            boxes = [box if is_square(box) else squared(box, seen.size) for box in boxes]  # type: ignore[arg-type]
         return Proposal(
             tuple(boxes),  # type: ignore[arg-type]
             tuple(round(float(roi.score), 4) for roi in rois),
@@ -139,18 +140,16 @@ class FilmProposals:
         )
 
     def _load(self, cache: Journal) -> None:
-        for _, record in cache.records(skip_damaged=True):
+        for _, values in cache.records(skip_damaged=True):
+            record = Record(values, self._cache.name)
             try:
-                name, stamp = record["film"], record["file"]
-                known = name in self._films.candidates and stamp == self._stamp(name)
-                proposal = Proposal(*(tuple(record[key]) for key in ("boxes", "scores", "labels", "flags")))
-                numbers = all(finite(edge) is not None for box in proposal.boxes for edge in box)
-            except (ValueError, KeyError, TypeError, OSError):
+                name, stamp = record.text("film", longest=LONGEST_NAME), record.items("file")
+                boxes, scores = (record.items(key, most=MOST_BOXES) for key in ("boxes", "scores"))
+                labels, flags = record.texts("labels"), record.texts("flags")
+                known = name in self._films.candidates and tuple(stamp) == self._films.stamp(name)
+            except HipdetError:
                 continue  # a cache: what can't be used is computed again
-            if known and numbers:
-                self._found[name] = proposal
-
-    def _stamp(self, name: str) -> list[int]:
-        """Size and modification time of the film's file; if they change, its proposal is computed again."""
-        stat = self._films.path(name).stat()
-        return [stat.st_size, stat.st_mtime_ns]
+            numbers = all(map(finite_box, boxes)) and all(finite(score) is not None for score in scores)
+            alike = len(boxes) == len(scores) == len(labels) and {*labels} <= {*self._project.classes}
+            if known and numbers and alike:
+                self._found[name] = Proposal(tuple(map(tuple, boxes)), tuple(scores), tuple(labels), tuple(flags))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from importlib.resources import files
@@ -25,6 +26,7 @@ from werkzeug.wrappers import Request, Response
 from hipdet.annotate.labels import StaleRevision
 from hipdet.annotate.session import Session
 from hipdet.core.errors import DatasetError, HipdetError, RadiographError, StorageError
+from hipdet.core.records import parse_json
 
 HOSTS = ("127.0.0.1", "localhost")
 OPEN_AGAIN = "Open the address that hipdet annotate shows on its terminal; it contains the key to this page."
@@ -117,7 +119,7 @@ class App:
             answer: Response = getattr(self, f"_{endpoint}")(request, **values)
             return answer
         except StaleRevision as error:
-            return _json({"error": str(error), "film": self.session.described(error.current)}, 409)
+            return _json({"error": str(error), "film": self.session.described(error.film)}, 409)
         except RadiographError as error:
             return _json({"error": error.reason}, 422)
         except DatasetError as error:
@@ -154,10 +156,7 @@ class App:
         return _json(self.session.film(request.args.get("name", "")))
 
     def _change(self, request: Request) -> Response:
-        try:
-            record = json.loads(request.get_data())
-        except (ValueError, RecursionError) as error:
-            raise BadRequest(f"not JSON: {error}") from error
+        record = parse_json(request.get_data(), "the change", "a state with its revision")
         return _json(self.session.change(request.args.get("name", ""), record))
 
     def _picture(self, request: Request) -> Response:
@@ -192,10 +191,14 @@ def bind(session: Session, port: int) -> tuple[BaseWSGIServer, str]:
         raise HipdetError(f"--port {port}: expected 1 to {LAST_PORT}, or 0 for a free one")
     guard = Guard()
     try:
-        server = make_server(HOST, port, App(session, guard), threaded=True, request_handler=_Quiet)
-    except (SystemExit, OSError) as error:  # werkzeug prints that the port is in use and exits
+        with socket.create_server(
+            (HOST, port)
+        ) as own:  # a server that binds its socket itself asks for the host's name
+            app, fd = App(session, guard), own.fileno()
+            server = make_server(HOST, port, app, threaded=True, request_handler=_Quiet, fd=fd)
+    except OSError as error:
         raise HipdetError(f"--port {port}: can't be used: choose another, or 0 for a free one") from error
-    return server, f"http://{HOST}:{server.server_port}/?key={guard.key}"
+    return server, f"http://{HOST}:{server.port}/?key={guard.key}"
 
 
 def serve(server: BaseWSGIServer, ready: Callable[[], None]) -> None:

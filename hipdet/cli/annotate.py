@@ -13,8 +13,9 @@ from hipdet.annotate.labels import LabelStore, read_old_labels
 from hipdet.annotate.proposals import FilmProposals, cache_name, load_detector
 from hipdet.annotate.server import bind, serve
 from hipdet.annotate.session import Session
-from hipdet.cli.main import command_parser
-from hipdet.core.errors import DatasetError, HipdetError
+from hipdet.cli.main import command_parser, printable
+from hipdet.core.errors import DatasetError, StorageError
+from hipdet.core.files import name_of
 
 EXAMPLES = """examples:
   hipdet annotate films                                          two hips per film, into films/labels/annotator.json
@@ -23,7 +24,8 @@ EXAMPLES = """examples:
   hipdet annotate films --model default                          the bundled model proposes, you accept or correct
   hipdet annotate chest --rois 3 --classes heart lung --free-shape
 
-Every change is on disk before the page says "saved".  Press ? on the page to see the keys.  Next: hipdet agree (with two
+Every change is in films/labels/NAME.journal before the page says "saved", and soon in NAME.json, from which a lost journal is
+restored.  Press ? on the page to see the keys.  Exit status: 3 if files couldn't be written.  Next: hipdet agree (with two
 annotators), hipdet convert folder, hipdet split, hipdet train; see docs/guide/label.md.
 """
 SHOWN_NOTES = 20
@@ -33,7 +35,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("annotate", __doc__, EXAMPLES)
     add = parser.add_argument
-    add("folder", type=Path, metavar="FILMS", help="folder of films: JPEG, PNG, TIFF, BMP, DICOM")
+    add("folder", type=Path, metavar="FILMS", help="folder of films: JPEG, PNG, TIFF, BMP, GIF, WEBP, DICOM")
     add("--rois", default="2", metavar="N|any", help="number of ROIs on a finished film")
     add("--classes", nargs="+", default=["hip"], metavar="CLASS", help="class names in order (default: hip)")
     add("--free-shape", action="store_true", help="allow boxes that aren't square")
@@ -51,7 +53,7 @@ def build_project(args: argparse.Namespace) -> Project:
     if args.rois != "any" and not (args.rois.isdigit() and 1 <= int(args.rois) <= 50):
         raise DatasetError(f"--rois {args.rois}: expected a number from 1 to 50, or any")
     rois = None if args.rois == "any" else int(args.rois)
-    return Project(tuple(args.classes), rois, args.free_shape, args.annotator, args.folder.resolve().name)
+    return Project(tuple(args.classes), rois, args.free_shape, args.annotator, name_of(args.folder.resolve().name))
 
 
 def open_session(args: argparse.Namespace) -> Session:
@@ -59,13 +61,16 @@ def open_session(args: argparse.Namespace) -> Session:
     project, out = build_project(args), args.out or args.folder / "labels"
     films = FilmFolder(args.folder, project.source)
     detect = load_detector(args.model, project) if args.model else None
-    store = LabelStore(out, project, {name: each.patient for name, each in films.candidates.items()})
+    old = read_old_labels(args.labels, films, project) if args.labels else None
+    store = LabelStore(out, project, {name: each.patient for name, each in films.candidates.items()}, films)
     try:
-        if args.labels:
-            old = read_old_labels(args.labels, films, project)
+        for note in [*films.passed.lines(), *store.notes]:
+            print(printable(f"note: {note}"))
+        if old:
             taken = store.take_over(old.states)
-            print(f"{args.labels}: labels of {len(taken)} films imported, to be checked")
-            print("\n".join(f"  {note}" for note in old.notes[:SHOWN_NOTES]), end="\n" if old.notes else "")
+            print(printable(f"{args.labels}: labels of {len(taken)} films imported, to be checked"))
+            for note in old.notes[:SHOWN_NOTES]:
+                print(printable(f"  {note}"))
             if len(old.notes) > SHOWN_NOTES:
                 print(f"  ... and {len(old.notes) - SHOWN_NOTES} more")
         proposals = FilmProposals(detect, films, project, out / cache_name(args.model, project)) if detect else None
@@ -91,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         def ready() -> None:
             print(f"{len(session.films.candidates)} films: {counts(session)}")
-            print(f"labels: {session.store.files.coco}")
+            print(printable(f"labels: {session.store.files.coco}"))
             print(f"open {address}   (Ctrl+C ends)", flush=True)
             if not args.no_browser:
                 webbrowser.open(address)
@@ -99,8 +104,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         serve(server, ready)
         print(f"\n{counts(session)}")
         for name, reason in session.films.unreadable.items():
-            print(f"{name}: can't be read: {reason}")
+            print(printable(f"{name}: can't be read: {reason}"))
     finally:
         session.close()
-    if session.store.files.fault:
-        raise HipdetError(f"{session.store.files.fault}; start hipdet annotate again to write the file")
+    faults = [fault for fault in (session.store.fault, session.store.files.fault) if fault]
+    if faults:
+        raise StorageError(f"{'; '.join(faults)}; start hipdet annotate again to write the files")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from hipdet.core.classes import RoiCounts
 from hipdet.core.configs import coco_file
 from hipdet.core.errors import ConfigError
 from hipdet.core.files import write_json
-from hipdet.export.export import export_model, validation_films
+from hipdet.export.export import export_model, require_own_tables, validation_films
 from hipdet.export.torch_model import LIMITS_SUFFIX, TorchModel
 from hipdet.inference.film_list import film_sources
 from hipdet.inference.onnx_model import ModelCard
@@ -132,6 +133,8 @@ def build_card(model: TorchModel, args: argparse.Namespace) -> ModelCard:
     rois: Any = RoiCounts.from_words(args.rois, model.card.classes).to_json() if args.rois else model.card.rois
     card = replace(model.card, config=args.name or model.card.config, about={**model.card.about, **about}, rois=rois)
     if args.calibrate:
+        if doubt := require_own_tables(args.calibrate, model):
+            print(f"warning: {doubt}", file=sys.stderr)
         films = validation_films(args.calibrate, coco_file(args.ann, args.data_root), args.data_root, card.classes)
         card = replace(card, limits=build_limits(films, args.share))
     return card
@@ -146,6 +149,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     count, films, kind = films_to_compare(args.films, card.classes)
     if kind == NOISE and count:
         print(f"no synthetic films of {', '.join(card.classes)}: compared on noise; set --films to compare on films")
+    print(f"writing {out}, which takes up to a minute, then comparing", file=sys.stderr)
     difference = export_model(model, card, out, with_bar(films, count))
     compared = "not compared" if count == 0 else f"boxes equal to torch's within {difference:.1g} px ({kind})"
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {compared}")

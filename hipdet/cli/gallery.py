@@ -7,18 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hipdet.cli.main import command_parser, whole_number
+from hipdet.cli.main import command_parser, printable, whole_number
 from hipdet.core.configs import default_root
 from hipdet.core.errors import DatasetError
+from hipdet.core.records import read_json
 from hipdet.data.film_status import counted, left_out
 from hipdet.data.validate.check import validate
-from hipdet.visualization.film_pictures import (
-    evaluated_films,
-    is_table,
-    predicted_films,
-    read_predictions,
-    read_roi_table,
-)
+from hipdet.evaluation.report import read_roi_table
+from hipdet.visualization.film_pictures import PICTURED, evaluated_films, predicted_films, read_predictions
 from hipdet.visualization.html_page import write_page
 from hipdet.visualization.sheets import write_sheets
 from hipdet.visualization.tiles import PicturedFilm, below, by_source, named, worst_first
@@ -50,7 +46,8 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--ann", type=Path, metavar="ANN.json",
         help="COCO file with the films and labels of predictions (default: films.json beside the predictions)",
     )  # fmt: skip
-    add("--rois", type=int, default=2, metavar="N", help="detections to draw per film, 0 for all")
+    rois = whole_number(0, "a number of detections, or 0 for all")
+    add("--rois", type=rois, default=2, metavar="N", help="detections to draw per film, 0 for all")
     add("--below", type=float, metavar="IOU", help="only films with an ROI below this IoU")
     add_picture_arguments(parser, "gallery.png or gallery.html beside the first file")
     return parser.parse_args(argv)
@@ -158,8 +155,8 @@ def read_results(path: Path, ann: Path | None, rois: int) -> list[PicturedFilm]:
     Raises:
         DatasetError: a file of another kind, or a faulty COCO file.
     """
-    if is_table(path):
-        return list(evaluated_films(read_roi_table(path)).values())
+    if not isinstance(read_json(path, "test.roi.json of hipdet test, or COCO results"), list):
+        return list(evaluated_films(read_roi_table(path, *PICTURED)).values())
     beside = path.with_name("films.json")
     ann = ann or (beside if beside.is_file() else None)
     coco = None
@@ -168,7 +165,7 @@ def read_results(path: Path, ann: Path | None, rois: int) -> list[PicturedFilm]:
         if errors := [fault for fault in faults if not fault.warning and fault.kind != "no-boxes"]:
             raise DatasetError(f"{ann}: {len(errors)} faults; hipdet validate shows them; the first: {errors[0]}")
         if reasons := list(filter(None, map(left_out, coco["images"]))):
-            print(f"{ann}: {len(reasons)} films are drawn without their labels: {counted(reasons)}")
+            print(printable(f"{ann}: {len(reasons)} films are drawn without their labels: {counted(reasons)}"))
     return predicted_films(read_predictions(path), coco, rois)
 
 
@@ -184,4 +181,4 @@ def main(argv: Sequence[str] | None = None) -> None:
             return
     title = f"{', '.join(dict.fromkeys(path.name for path in args.results))}: {len(drawn)} films, the worst first"
     written = write_pictures(args, drawn, args.results[0].with_name("gallery"), title)
-    print(f"{written}: {title} (yellow = label, red = detection)")
+    print(printable(f"{written}: {title} (yellow = label, red = detection)"))

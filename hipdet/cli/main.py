@@ -16,10 +16,11 @@ from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from hipdet.core.errors import HipdetError, StorageError
 from hipdet.core.files import name_of
+from hipdet.core.telemetry import switch_off
 from hipdet.core.versions import check_versions, version_report
 from hipdet.version import __version__
 
@@ -139,6 +140,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         near = get_close_matches(name, [command.name for command in COMMANDS], 1)
         _end(f"no command {name!r}" + (f", did you mean {near[0]!r}?" if near else "") + " (hipdet --help lists them)")
+    switch_off()
     require(command.extras, name)
     import_module(f"hipdet.cli.{name.replace('-', '_')}").main(rest)
 
@@ -157,6 +159,8 @@ def overview() -> str:
             "",
             "needs: the extra to install, such as pip install 'hipdet[data]', or '.[data]' in a clone.",
             "hipdet COMMAND --help shows options and examples, hipdet --version versions.",
+            "Exit status: 0 done; 1 as a command's help says; 2 wrong command, path or input; 3 disk full, read-only folder,",
+            "no permission or too little memory; 130 interrupted.",
         ]
     )
 
@@ -213,11 +217,15 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
         return super()._get_help_string(action) if plain and not said else action.help
 
 
+class _Parser(argparse.ArgumentParser):
+    def print_help(self, file: Any = None) -> None:
+        """As in argparse, which says nothing where the help can't be written."""
+        (file or sys.stdout).write(self.format_help())
+
+
 def command_parser(name: str, description: str | None, examples: str) -> argparse.ArgumentParser:
     """The parser of ``hipdet NAME``, whose help ends with `examples`, line by line."""
-    return argparse.ArgumentParser(
-        prog=f"hipdet {name}", description=description, epilog=examples, formatter_class=HelpFormatter
-    )
+    return _Parser(prog=f"hipdet {name}", description=description, epilog=examples, formatter_class=HelpFormatter)
 
 
 def whole_number(low: int, expected: str = "", high: float = math.inf) -> Callable[[str], int]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from hipdet.cli.main import USER_ERROR, command_parser
+from hipdet.cli.main import USER_ERROR, command_parser, printable
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.inference.detections import FilmRois
@@ -32,7 +32,9 @@ EXAMPLES = """examples:
 
 Writes to --out: predictions.json (COCO results, with names, sides and flags), predictions.csv (a row per ROI), review.csv
 (films to review, worst first), films.json (the films as a COCO file; not with --ann).  If interrupted, run it again: it
-continues.  Exit status: 0; 1 if some films can't be read; 2 if none can.  Not for diagnosis.
+continues.  Names of films are UTF-8; other bytes, control characters and backslashes in a name become percent escapes.
+Folders with a manifest.csv of hipdet crop are passed over.  Exit status: 0; 1 if some films can't be read; 2 if none can; 3
+if the disk is full or the folder read-only.  Not for diagnosis.
 """
 
 
@@ -55,6 +57,10 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--as-stored", action="store_true", help="don't search for rotated and inverted films")
     add("--whole-films", action="store_true", help="decode JPEG films at full size: exact, but slower")
     add("--threads", type=int, metavar="N", help="threads of an ONNX model (default: the runtime's own choice)")
+    add(
+        "--film-timeout", type=float, metavar="SECONDS",
+        help="give a film up after this time (default: 100 times the median of the films before, at least 60)",
+    )  # fmt: skip
     add("--runtime", default="onnxruntime", choices=["onnxruntime", "openvino"], help="runtime of --model")
     add("--precision", default="float32", choices=list(PRECISIONS), help="bfloat16 needs --runtime openvino")
     add("--overwrite", action="store_true", help="discard the results of an earlier call")
@@ -90,6 +96,7 @@ def open_detector(args: argparse.Namespace) -> HipDetector:
         runtime=args.runtime,
         precision=args.precision,
         device=args.device,
+        film_timeout=args.film_timeout,
         progress=True,
     )
     if args.rois:
@@ -147,18 +154,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Predict the films and print what was written."""
     args = _parse_arguments(argv)
     todo = list_films(args)
+    for line in todo.passed.lines():
+        print(printable(line), file=sys.stderr)
     detector = open_detector(args)
     if args.overwrite:
         (args.out / JOURNAL).unlink(missing_ok=True)
-    with FilmJournal(args.out / JOURNAL, detector.settings) as journal:
+    with FilmJournal(args.out / JOURNAL, detector.settings, detector.model.card.classes) as journal:
         count, unreadable = predict(detector, todo, args.out, journal)
     for film in unreadable[:SHOWN]:
-        print(f"{film.name}: {film.error}", file=sys.stderr)
+        print(printable(f"{film.name}: {film.error}"), file=sys.stderr)
     if len(unreadable) > SHOWN:
         print(f"... and {len(unreadable) - SHOWN} more in review.csv", file=sys.stderr)
-    print(
-        f"{count - len(unreadable)} of {count} films predicted: {args.out}; films to review: {args.out / 'review.csv'}"
-    )
-    print(f"next: hipdet crop {args.out / 'predictions.json'} --data-root {todo.root} --out crops")
+    review, found = args.out / "review.csv", args.out / "predictions.json"
+    print(printable(f"{count - len(unreadable)} of {count} films predicted: {args.out}; films to review: {review}"))
+    if len(unreadable) == count:
+        sys.exit(USER_ERROR)
+    print(printable(f"next: hipdet crop {found} --data-root {todo.root} --out crops"))
     if unreadable:
-        sys.exit(USER_ERROR if len(unreadable) == count else SOME_UNREADABLE)
+        sys.exit(SOME_UNREADABLE)

@@ -11,9 +11,10 @@ from mmengine.runner import Runner
 from hipdet.cli.main import command_parser
 from hipdet.cli.train import add_config_arguments, load_config
 from hipdet.core.errors import ConfigError
+from hipdet.core.files import stored_in
 from hipdet.engine.checkpoint import read_checkpoint
-from hipdet.engine.config import use_flip_averaging
-from hipdet.engine.loop import joined_ranks
+from hipdet.engine.config import require_annotations, use_flip_averaging
+from hipdet.engine.loop import joined_ranks, strict_logs
 
 EXAMPLES = """examples:
   hipdet test configs/hip_ssd_exp3.py work_dirs/hip_ssd_exp3/epoch_120.pth
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     loader = cfg.get("test_dataloader")
     if not loader or not cfg.get("test_evaluator") or loader.get("dataset", {}).get("ann_file") == "":
         raise ConfigError(f"{args.config}: has no films to test on: name them with --test-ann")
+    require_annotations(cfg, ("test",))
     read_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
     cfg.resume = False
@@ -52,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for evaluator in cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]:
         if evaluator.type == "RoiMetric":
             evaluator.setdefault("outfile_prefix", f"{cfg.work_dir}/test")
-    with joined_ranks(cfg):
+    with strict_logs(), stored_in(cfg.work_dir), joined_ranks(cfg):
         runner = Runner.from_cfg(cfg)
         if args.out:
             runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))

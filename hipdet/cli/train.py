@@ -12,7 +12,9 @@ from mmengine.runner import Runner
 
 from hipdet.cli.main import command_parser
 from hipdet.core.configs import read_config
+from hipdet.core.files import stored_in
 from hipdet.engine.config import (
+    require_annotations,
     require_readable_start,
     use_amp,
     use_annotations,
@@ -21,7 +23,7 @@ from hipdet.engine.config import (
     use_environment,
     use_resume,
 )
-from hipdet.engine.loop import joined_ranks
+from hipdet.engine.loop import joined_ranks, strict_logs
 from hipdet.engine.safe_settings import require_writable
 
 PARTS = {"train": "training", "val": "validation", "test": "testing"}
@@ -94,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )  # fmt: skip
     args = parser.parse_args(argv)
     cfg = load_config(args)
+    require_annotations(cfg, ("train", "val"))
     if args.amp:
         use_amp(cfg)
     if args.auto_scale_lr:
@@ -102,5 +105,5 @@ def main(argv: Sequence[str] | None = None) -> None:
         use_resume(cfg, args.resume)
     else:
         require_readable_start(cfg)
-    with joined_ranks(cfg):
+    with strict_logs(), stored_in(cfg.work_dir), joined_ranks(cfg):
         Runner.from_cfg(cfg).train()

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from hipdet.core.errors import DatasetError, StorageError
 from hipdet.core.records import Record, parse_json
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
+
+@contextmanager
+def stored_in(path: str | os.PathLike[str], temporary: Path | None = None) -> Iterator[None]:
+    """Put the name of `path` into errors of a full disk during the block, which name no file or its `temporary` one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM and error.filename in (None, str(temporary)):
+            error.filename = os.fspath(path)
+        raise
 
 
 @contextmanager
@@ -30,13 +45,27 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with stored_in(target, temporary):
+            yield temporary
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes private files
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Keep the file `path`, which is about to be replaced, as ``<name>.before-<time>`` beside it; returns that path."""
+    kept = path.with_name(f"{path.name}.before-{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%fZ}")
+    try:
+        os.link(path, kept)  # a program that is still writing the file writes this one, then
+    except OSError:  # a file system without links
+        with replacing(kept) as temporary, temporary.open("wb") as file:
+            file.write(path.read_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+    return kept
 
 
 @contextmanager
@@ -173,6 +202,10 @@ J = TypeVar("J", bound="Journal")
 REMEDY = "was the file edited? Remove the line, or restore the file"
 
 
+class JournalLost(StorageError):
+    """Another program has deleted, replaced or changed the file of a journal; :meth:`Journal.renew` writes it again."""
+
+
 class Journal:
     """An open JSON-lines journal.  An incomplete last line is removed when the next line is written.
 
@@ -190,18 +223,26 @@ class Journal:
 
     def __init__(self, path: Path, busy: str | None = None, synced: bool = False) -> None:
         self.path = path
-        self._alone, self._synced = bool(busy), synced
+        self._busy, self._synced = busy, synced
         self._kept: int | None = None  # size before a failed append, if no other process writes
         self._closing = ExitStack()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if busy:
-                self._closing.enter_context(locked(path.with_name(f".{path.name}.lock"), f"{path}: {busy}"))
-            self._file: BinaryIO = self._closing.enter_context(path.open("a+b", buffering=0))
+            self._lock()
+            self._open()
         except OSError as error:
             self._closing.close()
             raise StorageError(f"{path}: can't be written ({error.strerror}): choose another folder") from error
-        self._spoiled = self._whole_size() < path.stat().st_size
+        self._spoiled = self._whole_size() < self._size
+
+    def _lock(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._busy:
+            lock = self.path.with_name(f".{self.path.name}.lock")
+            self._closing.enter_context(locked(lock, f"{self.path}: {self._busy}"))
+
+    def _open(self) -> None:
+        self._file: BinaryIO = self._closing.enter_context(self.path.open("a+b", buffering=0))
+        self._size = os.fstat(self._file.fileno()).st_size  # as we left it
 
     def __enter__(self: J) -> J:
         return self
@@ -251,8 +292,8 @@ class Journal:
         Raises:
             StorageError: no record was stored.
         """
-        lines = [json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n" for record in records]
-        content = memoryview("".join(lines).encode("utf-8", "surrogatepass"))
+        content = memoryview(_lines(records))
+        self._check()
         before: int | None = None
         try:
             if self._spoiled:
@@ -264,14 +305,63 @@ class Journal:
             if self._synced:
                 os.fsync(self._file.fileno())
         except OSError as error:
-            self._kept = before if self._alone and before is not None else self._kept
+            self._kept = before if self._busy and before is not None else self._kept
             with suppress(OSError):  # if this fails, too, the next append truncates
                 self._file.truncate(self._whole_size() if self._kept is None else self._kept)
+            with suppress(OSError):
+                self._size = os.fstat(self._file.fileno()).st_size
             raise StorageError(f"{self.path.name}: not stored: {error.strerror}") from error
-        self._spoiled, self._kept = False, None
+        self._spoiled, self._kept, self._size = False, None, before + len(content)
+        self._check()  # the file may have gone while it was written
         return self._file.tell() - len(content)  # `before` may be outdated: other processes append, too
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether `path` still is the file that this journal opened, of the size that it left (only with `busy`)."""
+        try:
+            there, ours = self.path.stat(), os.fstat(self._file.fileno())
+        except (OSError, ValueError):  # a closed file gives ValueError
+            return False
+        return (there.st_dev, there.st_ino, there.st_size) == (ours.st_dev, ours.st_ino, self._size)
+
+    def _check(self) -> None:
+        if self._busy and not self.is_ours:
+            raise JournalLost(
+                f"{self.path.name}: not stored: another program has deleted, replaced or changed the file"
+            )
+
+    def renew(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Write the file again with `records`, after `JournalLost`; a file that has taken its place is kept beside it.
+
+        Raises:
+            StorageError: it can't be written; no record was stored.
+        """
+        content = _lines(records)
+        self._closing.close()
+        try:
+            self._lock()
+            if self.path.exists() and self.path.stat().st_size:
+                set_aside(self.path)
+            with replacing(self.path) as temporary, temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            self._open()
+        except (OSError, DatasetError) as error:
+            self._closing.close()
+            reason = error.strerror if isinstance(error, OSError) else error
+            lost = "another program has deleted, replaced or changed the file"
+            raise StorageError(
+                f"{self.path.name}: not stored: {lost}, and it can't be written again: {reason}"
+            ) from error
+        self._spoiled, self._kept = False, None
 
     def _whole_size(self) -> int:
         """Bytes up to the end of the last complete line; anything after it was never reported as stored."""
         with self.path.open("rb") as file:
             return sum(len(line) for line in file if line.endswith(b"\n"))
+
+
+def _lines(records: Iterable[Mapping[str, Any]]) -> bytes:
+    lines = [json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n" for record in records]
+    return "".join(lines).encode("utf-8", "surrogatepass")

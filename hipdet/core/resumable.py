@@ -15,7 +15,7 @@ from typing import Any
 
 from hipdet.core.errors import ConfigError
 from hipdet.core.files import locked, write_json
-from hipdet.core.records import read_json
+from hipdet.core.records import Record, read_json
 
 INPUTS, RECORD = "inputs.json", "record.json"
 
@@ -58,8 +58,9 @@ class RunFolder:
         if not path.is_file():
             write_json(path, inputs)
             return True
-        found = read_json(path, "inputs of a training: remove the folder to train again", ConfigError)
-        differ = [name for name in inputs if found.get(name) != inputs[name]]
+        again = "remove the folder to train again"
+        found = Record.of(read_json(path, f"inputs of a training: {again}", ConfigError), path, ConfigError, again)
+        differ = [name for name in inputs if found.values.get(name) != inputs[name]]
         if differ:
             raise ConfigError(
                 f"{self.folder}: holds a training with other settings ({', '.join(differ)} differ), which its config.py "
@@ -68,10 +69,16 @@ class RunFolder:
         return False
 
     @property
-    def record(self) -> dict[str, Any] | None:
-        """The record that :meth:`finish` wrote; None if the training isn't finished."""
-        path = self.folder / RECORD
-        return read_json(path, "the record of a training: remove the file and run again") if path.is_file() else None
+    def record(self) -> Record | None:
+        """The record that :meth:`finish` wrote; None if the training isn't finished.
+
+        Raises:
+            DatasetError: the file isn't a JSON object.
+        """
+        path, again = self.folder / RECORD, "remove the file and run again"
+        if not path.is_file():
+            return None
+        return Record.of(read_json(path, f"the record of a training: {again}"), path, remedy=again)
 
     def finish(self, record: Mapping[str, Any]) -> None:
         """Write `record`, the results, which marks the training as finished."""

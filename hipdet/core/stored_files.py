@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,17 @@ MAX_MEMBER = 1 << 30  # bytes; a 16-bit film of 20,000 px a side has 0.8e9
 _ZIP_ERRORS = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError)
 
 NameRule = Callable[[str], bool]
+_SPECIAL = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+
+
+def special_kind(path: str | os.PathLike[str]) -> str:
+    """``a named pipe``, ``a socket`` or ``a device``, whose opening may take for ever; empty for anything else."""
+    try:
+        return _SPECIAL.get(stat.S_IFMT(os.stat(path).st_mode), "")
+    except OSError:  # opening it gives the reason
+        return ""
+    except ValueError:
+        return "a name that no file can have"
 
 
 @dataclass(frozen=True, order=True)
@@ -93,7 +105,7 @@ def files_below(
             shown = name_of(name)
             if name.startswith(".") or not wanted(shown):
                 continue
-            if path.is_symlink() and inside not in path.resolve().parents:
+            if path.is_symlink() and inside not in Path(os.path.realpath(path)).parents:  # resolve() raises on a loop
                 raise DatasetError(f"{name_of(str(path))} is a link out of its folder: put the file itself there")
             if zips and name.lower().endswith(".zip"):
                 yield from _members(path, prefix + shown[:-4] + "/", keep)
@@ -116,6 +128,8 @@ def _members(path: Path, prefix: str, keep: NameRule) -> Iterator[StoredFile]:
 def _open_zip(path: Path) -> zipfile.ZipFile:
     """Open a zip and keep it open: listing thousands of films takes longer than reading one of them."""
     try:
+        if kind := special_kind(path):
+            raise OSError(f"it is {kind}")
         return zipfile.ZipFile(path)
     except _ZIP_ERRORS as error:
         raise DatasetError(f"{path}: not a readable zip ({error}): download it again") from error

@@ -14,14 +14,15 @@ from typing import Any
 from hipdet.core.errors import DatasetError
 from hipdet.data.coco_file import Coco, subset
 
-STATUS, EXCLUDE, TAKEN = "status", "exclude", "taken"
+STATUS, EXCLUDE, TAKEN, UNSURE = "status", "exclude", "taken", "unsure"
+DRAWN = "drawn"  # boxes that aren't annotations: of an excluded film, or as they reach over its edge
 DONE = "done"  # also for a film that was checked and has no ROI
 UNCHECKED = "unchecked"
 UNFINISHED = {
     "incomplete": "incomplete: its ROIs aren't all drawn",
     UNCHECKED: "unchecked: nobody has looked at its labels",
 }
-REMARKS = (STATUS, EXCLUDE, TAKEN)  # keys of an image record that the rule uses
+REMARKS = (STATUS, EXCLUDE, TAKEN, UNSURE, DRAWN)  # keys of an image record; the rule uses the first three
 
 
 def left_out(image: Mapping[str, Any], unfinished: bool = False) -> str | None:
@@ -30,7 +31,7 @@ def left_out(image: Mapping[str, Any], unfinished: bool = False) -> str | None:
     Args:
         image: Image record; its `REMARKS` decide.
         unfinished: Use films that are incomplete or unchecked, as if the record had ``taken``.  Excluded films are never
-            used: their boxes aren't in the file.
+            used: their boxes are no annotations.
     """
     status, reason = image.get(STATUS), image.get(EXCLUDE)
     if reason or status == "excluded":

@@ -21,11 +21,7 @@ from hipdet.data.candidates import Candidate, Exclusion, Found
 from hipdet.data.formats.parse import FaultLog, LabelFault, TableRow, load_label_file, table_header, table_rows
 from hipdet.data.formats.reader import read_labels
 from hipdet.data.formats.record import FilmLabels
-from hipdet.radiographs.sniff import is_film, short_name
-
-# extensions that label files may write in place of the film's own; "a.b" has no extension
-_EXTENSION = re.compile(r"\.(jpe?g|png|tiff?|bmp|dcm|dicom|gif|webp)$", re.IGNORECASE)
-
+from hipdet.radiographs.sniff import KINDS, is_film, short_name
 
 Film = TypeVar("Film", bound=Candidate | Exclusion)
 
@@ -49,7 +45,7 @@ class FilmIndex(Generic[Film]):
             names = {PurePosixPath(film.name).name, *film.other_names}
             for name in names:
                 self._by_name[name].append(film)
-            for stem in {_stem(name) for name in names}:
+            for stem in {short_name(name) for name in names}:
                 self._by_stem[stem].append(film)
 
     def find(self, film: str, folder: Sequence[str] = ()) -> list[Film]:
@@ -60,7 +56,7 @@ class FilmIndex(Generic[Film]):
             folder: Parts of the path of the label file's folder.
         """
         parts = [*folder, *PureWindowsPath(film).parts]  # accepts both kinds of slashes
-        found = self._by_name.get(parts[-1]) or self._by_stem.get(_stem(parts[-1]), [])
+        found = self._by_name.get(parts[-1]) or self._by_stem.get(short_name(parts[-1]), [])
         if len(found) < 2:
             return found
         shared = [_shared_folders(PurePosixPath(each.name).parts[:-1], parts[:-1]) for each in found]
@@ -84,10 +80,6 @@ def match_labels(labels: Iterable[FilmLabels], films: FilmIndex[Candidate], excl
     return matches
 
 
-def _stem(name: str) -> str:
-    return _EXTENSION.sub("", name)
-
-
 def _shared_folders(one: Sequence[str], other: Sequence[str]) -> int:
     """Number of equal folders, from the last one up."""
     pairs = zip(reversed(one), reversed(other))
@@ -107,7 +99,7 @@ def find_films(root: Path, source: str) -> list[Candidate]:
     films = [(file, short_name(file.name)) for file in files if is_film(file.name, file.path)]
     candidates = [Candidate(file, short, short) for file, short in films]
     if not candidates:
-        raise DatasetError(f"{root}: no films, expected JPEG, PNG, TIFF, BMP or DICOM files: check the path")
+        raise DatasetError(f"{root}: no films, expected {KINDS} files: check the path")
     return candidates
 
 

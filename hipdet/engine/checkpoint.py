@@ -6,10 +6,12 @@ files and URLs are therefore replaced, through mmengine's own registry of loader
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -21,9 +23,15 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 from hipdet.core.errors import CheckpointError, ConfigError
+from hipdet.core.records import Record, parse_json, shown
+from hipdet.core.resumable import fingerprint
 
 SUFFIX = ".safetensors"
 KEY = "hipdet"  # in the header's metadata
+MOST_CHARACTERS = 1_000_000  # of a config
+WRITTEN = "take a checkpoint that hipdet train wrote"
+PUBLISH_AGAIN = "publish the .pth file again with hipdet publish"
+NAMED = re.compile(r"(?:GLOBAL|type) '?([\w.]+)")  # what torch's refusal names
 
 
 def safetensors_bytes(weights: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
@@ -36,7 +44,8 @@ def read_safetensors(path: Path) -> dict[str, Any]:
     """``state_dict`` and ``meta`` of `path`, on the CPU.
 
     Raises:
-        CheckpointError: the file is damaged or not published by hipdet, or the package safetensors is missing.
+        CheckpointError: the file is damaged or not published by hipdet, a weight is NaN or infinite, or the package
+            safetensors is missing.
     """
     library = _library(path)
     try:
@@ -45,15 +54,10 @@ def read_safetensors(path: Path) -> dict[str, Any]:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
     except (library.SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged, perhaps cut short ({error}). Get it again from its source.") from error
-    try:
-        meta = from_json(header[KEY])
-        if not isinstance(meta["cfg"], str):
-            raise TypeError("cfg is not a string")
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: has weights, but not the config and classes that hipdet publish adds: publish the .pth file again"
-        ) from error
-    return dict(state_dict=weights, meta=meta)
+    require_finite(weights, path)
+    if KEY not in header:
+        raise CheckpointError(f"{path}: has weights, but no metadata of hipdet: {PUBLISH_AGAIN}")
+    return dict(state_dict=weights, meta=from_json(header[KEY], path))
 
 
 def to_json(meta: Mapping[str, Any]) -> str:
@@ -65,14 +69,21 @@ def to_json(meta: Mapping[str, Any]) -> str:
     return json.dumps(meta, sort_keys=True, allow_nan=False)
 
 
-def from_json(text: str) -> dict[str, Any]:
-    """Metadata from `text`, with the tuples that mmdet expects, as JSON has only lists."""
-    meta: dict[str, Any] = json.loads(text)
-    classes = meta["dataset_meta"]
-    classes["classes"] = tuple(classes["classes"])
-    if isinstance(classes.get("palette"), list):
-        classes["palette"] = [tuple(colour) for colour in classes["palette"]]
-    return meta
+def from_json(text: str, source: object) -> dict[str, Any]:
+    """Metadata from `text`, with the tuples that mmdet expects, as JSON has only lists; errors name `source`, the file.
+
+    Raises:
+        CheckpointError: `text` isn't what hipdet publish writes.
+    """
+    where = f"{source}: its metadata"
+    content = parse_json(text, where, "an object", CheckpointError)
+    meta = Record.of(content, where, CheckpointError, PUBLISH_AGAIN)
+    meta.text("cfg", longest=MOST_CHARACTERS)
+    classes = meta.record("dataset_meta")
+    own = dict(classes.values, classes=tuple(classes.texts("classes")))
+    if isinstance(own.get("palette"), list):
+        own["palette"] = [tuple(colour) if isinstance(colour, list) else colour for colour in own["palette"]]
+    return dict(meta.values, dataset_meta=own)
 
 
 def _library(wanted_for: str | Path) -> Any:
@@ -88,17 +99,79 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Load a ``.pth`` (with ``weights_only=True``) or ``.safetensors`` checkpoint on the CPU: no code in it is run.
 
     Raises:
-        CheckpointError: the file is missing, empty, damaged or unsafe, or has no weights.
+        CheckpointError: the file is missing, empty, damaged or unsafe, has no weights, or one that is NaN or infinite.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; expected a .pth or .safetensors file written by training")
     content = read_safetensors(path) if path.suffix == SUFFIX else read_pth(path)
     weights = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    tensors = isinstance(weights, Mapping) and all(isinstance(value, Tensor) for value in weights.values())
-    if not weights or not tensors:
+    pairs = weights.items() if isinstance(weights, Mapping) else ()
+    tensors = all(isinstance(name, str) and isinstance(value, Tensor) for name, value in pairs)
+    if not pairs or not tensors:
         raise CheckpointError(f"{path}: has no weights; expected a dict with 'state_dict'")
     return dict(content)
+
+
+def get_meta(content: Mapping[str, Any], path: Path) -> Record:
+    """The metadata in the `content` of the checkpoint `path`; empty where it has none.
+
+    Raises:
+        CheckpointError: it isn't a dictionary.
+    """
+    return Record.of(content.get("meta") or {}, f"{path}: its metadata", CheckpointError, WRITTEN)
+
+
+def get_classes(dataset_meta: Any, path: Path) -> tuple[str, ...]:
+    """The classes in the ``dataset_meta`` of the checkpoint `path`.
+
+    Raises:
+        CheckpointError: it has none, or they aren't names.
+    """
+    classes = dataset_meta.get("classes") if isinstance(dataset_meta, Mapping) else None
+    if not isinstance(classes, (list, tuple)) or not classes or not all(isinstance(name, str) for name in classes):
+        raise CheckpointError(f"{path}: its classes are {shown(classes)}, expected names: {WRITTEN}")
+    return tuple(classes)
+
+
+def training_seconds(path: Path) -> float:
+    """How long the training took that wrote the checkpoint `path`.
+
+    Raises:
+        CheckpointError: it can't be read, or doesn't say so.
+    """
+    seconds: float = get_meta(read_checkpoint(path), path).number("seconds", 0)
+    return seconds
+
+
+def get_weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights that were validated, sorted by name.
+
+    If training kept a moving average, mmengine's ``EMAHook`` writes it to ``state_dict``, and the latest weights, which are
+    only needed to resume, to ``ema_state_dict``.
+    """
+    named = {key.removeprefix("module."): value for key, value in content.get("state_dict", content).items()}
+    return {key: named[key].detach().cpu().contiguous().clone() for key in sorted(named)}
+
+
+def weights_fingerprint(content: Mapping[str, Any]) -> str:
+    """SHA-256 of the validated weights in a checkpoint's `content`: the same for a checkpoint and what is published of it."""
+    digest = hashlib.sha256()
+    for name, tensor in get_weights(content).items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def model_fingerprint(model: Any) -> str:
+    """SHA-256 of the settings of a config's `model`, whatever weights they start from."""
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(key): kept(item) for key, item in value.items() if key != "init_cfg"}
+        return [kept(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    return fingerprint(json.dumps(kept(model), sort_keys=True, default=str))
 
 
 def without_code(content: Any, path: Path) -> Any:
@@ -145,21 +218,58 @@ def read_pth(path: Path, map_location: Any = "cpu") -> Any:
     """The content of a file that torch wrote; no code in it is run.
 
     Raises:
-        CheckpointError: the file is damaged or unsafe.
+        CheckpointError: the file is damaged or unsafe, or a number of its weights or optimizer is NaN or infinite.
     """
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        content = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
+        named = NAMED.search(str(error))  # not more of it: torch advises to load the file all the same
         raise CheckpointError(
             f"{path}: refused, as it holds something other than weights and numbers, which could run code on this machine, "
-            f"or is damaged ({reason}). Checkpoints written by hipdet load safely; get this one again from its source."
+            f"or is damaged{f' ({named[1]})' if named else ''}. "
+            f"Checkpoints written by hipdet load safely; get this one again from its source."
         ) from error
     except (RuntimeError, EOFError, BadZipFile, OSError, ValueError, KeyError, AttributeError, IndexError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(
             f"{path}: damaged, perhaps cut short ({path.stat().st_size} bytes; {reason}). Copy or train it again."
         ) from error
+    require_finite(content, path)
+    return content
+
+
+def require_finite(content: Any, path: Path) -> None:
+    """Check every tensor in `content` of `path`: a detector with NaN finds nothing, or boxes that mean nothing.
+
+    Raises:
+        CheckpointError: a number is NaN or infinite, and the message names its layer; or `content` is nested too deeply.
+    """
+    try:
+        faulty = [name for name, tensor in _tensors(content) if not _stored(tensor).isfinite().all()]
+    except RecursionError as error:
+        raise CheckpointError(f"{path}: nested too deeply, expected weights: get it again from its source") from error
+    if faulty:
+        others = f" and {len(faulty) - 1} more" if len(faulty) > 1 else ""
+        raise CheckpointError(
+            f"{path}: refused, as numbers of {faulty[0]}{others} are NaN or infinite: its training diverged, or the file was "
+            f"changed. Take an earlier checkpoint, or train again with a lower learning rate."
+        )
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """`tensor`, or what is stored of it: a few bytes can stand for a tensor that no memory holds."""
+    storage = tensor.untyped_storage()
+    few = tensor.numel() * tensor.element_size() > storage.nbytes()
+    return torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(storage) if few else tensor
+
+
+def _tensors(content: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    if isinstance(content, Tensor):
+        if content.layout == torch.strided and not content.is_quantized:  # others are no weights of a detector
+            yield name.removeprefix("state_dict."), content
+    elif isinstance(content, (Mapping, list, tuple)):
+        for key, value in content.items() if isinstance(content, Mapping) else enumerate(content):
+            yield from _tensors(value, f"{name}.{key}" if name else str(key))
 
 
 def state_dict_faults(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:

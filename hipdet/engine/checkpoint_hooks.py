@@ -84,7 +84,13 @@ class SafeCheckpointHook(Hook):
                 )
         kept = _kept(found, source)
         if own and hook.max_keep_ckpts > 0:
-            resumed[KEPT] = [number for number in kept if (folder / hook.filename_tmpl.format(number)).is_file()]
+            names = {number: hook.filename_tmpl.format(number) for number in kept}
+            resumed[KEPT] = [number for number, name in names.items() if (folder / name).is_file()]
+            if resumed[KEPT]:
+                runner.logger.warning(
+                    f"{', '.join(names[number] for number in resumed[KEPT])}: deleted as new checkpoints are written, as "
+                    f"max_keep_ckpts={hook.max_keep_ckpts} keeps the last ones; copy them if you need them"
+                )
         return resumed
 
 

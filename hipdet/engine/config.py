@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hipdet.anchors.second_look import PASSES
 from hipdet.core.classes import mirrored_labels
 from hipdet.core.configs import in_fold, in_place
 from hipdet.core.errors import CheckpointError, ConfigError
-from hipdet.engine.checkpoint import read_checkpoint
+from hipdet.engine.checkpoint import get_meta, read_checkpoint
 
 
 def use_data_root(cfg: Config, root: str) -> None:
@@ -88,6 +88,33 @@ def use_annotations(cfg: Config, part: str, ann_file: str) -> None:
             evaluator.ann_file = str(Path(dataset.data_root, ann_file))
 
 
+def require_annotations(cfg: Config, parts: Sequence[str]) -> None:
+    """Check that the COCO files of `parts` ("train", "val", "test") exist, before anything is built, logged or written.
+
+    Raises:
+        ConfigError: a file is missing.
+    """
+    for part in parts:
+        for root, ann_file in _annotation_paths(cfg.get(f"{part}_dataloader") or {}):
+            path = Path(root, ann_file)
+            if "://" not in f"{root} {ann_file}" and not path.is_file():
+                place = "" if path.is_absolute() else f" in {Path.cwd()}"
+                raise ConfigError(
+                    f"{path}: no such file{place}, expected the films for {part}: give their folder with --data-root, or "
+                    f"make the file with hipdet convert"
+                )
+
+
+def _annotation_paths(value: Any) -> Iterator[tuple[str, str]]:
+    """Data root and annotation file of every data set in a loader's settings, including those inside wrappers."""
+    if isinstance(value, dict) and value.get("ann_file") and isinstance(value["ann_file"], str):
+        if not value.get("backend_args"):  # a local file
+            yield value.get("data_root") or "", value["ann_file"]
+    elif isinstance(value, (dict, list, tuple)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _annotation_paths(each)
+
+
 def require_gpu_for_amp() -> None:
     """Raise ConfigError if there is no GPU for mixed precision."""
     if not torch.cuda.is_available():
@@ -122,20 +149,31 @@ def use_resume(cfg: Config, resume: str) -> None:
     If ``auto`` finds none, training starts as without it, from the config's ``load_from`` if there is one.
 
     Raises:
-        CheckpointError: the checkpoint can't be read, or has no optimizer state.
+        CheckpointError: the checkpoint can't be read, or lacks what training needs to go on, such as the optimizer's state.
     """
     checkpoint = find_latest_checkpoint(cfg.work_dir) if resume == "auto" else resume
     if checkpoint is None:
         print(f"{cfg.work_dir}: no checkpoint to resume from: training starts from epoch 1", file=sys.stderr)
         require_readable_start(cfg)
         return
+    if resume == "auto" and not Path(checkpoint).is_file():  # its folder was moved, or the disk was full
+        there = ", ".join(sorted(path.name for path in Path(cfg.work_dir).glob("*.pth"))) or "none"
+        raise CheckpointError(
+            f"{cfg.work_dir}/last_checkpoint: names {checkpoint!r}, which isn't there: resume with --resume FILE from one of "
+            f"its checkpoints ({there}), or remove the file to start again"
+        )
     cfg.resume = True
     cfg.load_from = None if resume == "auto" else resume
-    if "optimizer" not in read_checkpoint(checkpoint):
+    content = read_checkpoint(checkpoint)
+    meta = get_meta(content, Path(checkpoint))
+    if "optimizer" not in content:
         raise CheckpointError(
             f"{checkpoint}: can't be resumed, as it has no optimizer state (published weights have none); start a new "
             f"training from it with --cfg-options load_from={checkpoint}"
         )
+    for key in ("epoch", "iter"):
+        meta.whole(key, 0)
+    meta.number("seconds", 0, default=None)
 
 
 def require_readable_start(cfg: Config) -> None:

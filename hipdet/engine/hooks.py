@@ -22,8 +22,9 @@ from hipdet.core.errors import ConfigError
 from hipdet.core.files import write_json
 from hipdet.core.records import plain
 from hipdet.core.versions import REQUIREMENTS, installed
+from hipdet.engine.checkpoint import model_fingerprint, weights_fingerprint
 from hipdet.engine.dataset import RoiDataset, seed_everything
-from hipdet.engine.private import loaded_from, resumes
+from hipdet.engine.private import loaded_from, resumes, trains
 from hipdet.engine.transforms import mirroring_steps
 from hipdet.evaluation.report import metrics_table
 from hipdet.models.refining_detector import RefiningDetector
@@ -163,6 +164,7 @@ def _find_shape_faults(model: SingleStageDetector, rois: Rois, least: float) -> 
 class ReportHook(Hook):
     """Writes ``val_report.json`` at the end of training and ``test_report.json`` after testing into the work dir.
 
+    They have fingerprints of the model's settings and, after a test, of its weights: ``hipdet export --calibrate`` compares.
     Checkpoints hold the training time so far in seconds, including that before an interruption (``meta.seconds``).
     """
 
@@ -172,11 +174,14 @@ class ReportHook(Hook):
         self.started = time.time()
         self.validated: dict[str, float] | None = None
         self.tested_epoch: int | None = None
+        self.tested_weights: str | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep the epoch of the weights: ``runner.epoch`` would build the training set, which a tester may lack."""
         meta = checkpoint.get("meta", {})
         self.tested_epoch = meta.get("epoch")
+        if not trains(runner):
+            self.tested_weights = weights_fingerprint(checkpoint)
         if resumes(runner):
             self.started = time.time() - meta.get("seconds", 0.0)
 
@@ -213,6 +218,8 @@ class ReportHook(Hook):
             epoch=epoch,
             seed=runner.seed,
             seconds=self._seconds(),
+            model=model_fingerprint(runner.cfg.model),
+            weights=self.tested_weights if what == "test" else None,
             parameters=sum(p.numel() for p in runner.model.parameters()),
             versions={"hipdet": __version__, **dict(filter(None, (installed((name,)) for name in names)))},
             figures=plain(metrics),

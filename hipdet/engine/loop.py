@@ -1,8 +1,10 @@
-"""Epochs without a wait between them, and training without a GPU: in bfloat16 where supported, and on several ranks."""
+"""Epochs without a wait between them, training without a GPU, in bfloat16 where supported, on several ranks; and its logs."""
 
 from __future__ import annotations
 
 import gc
+import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -106,6 +108,27 @@ def has_bfloat16(device: str) -> bool:
     # private, and missing from older versions of torch: those train in float32
     asked = [getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile")]
     return device == "cpu" and any(ask() for ask in asked if ask)
+
+
+@contextmanager
+def strict_logs() -> Iterator[None]:
+    """Let a log that can't be written end the block: logging itself would print a traceback for each line, and go on."""
+    usual = logging.StreamHandler.handleError
+
+    def stop(handler: logging.Handler, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            usual(handler, record)
+        elif not isinstance(error, BrokenPipeError):  # nobody reads the output any more, but the file has it
+            error.filename = getattr(handler, "baseFilename", "standard output")
+            raise error
+
+    handlers: Any = logging.StreamHandler
+    handlers.handleError = stop
+    try:
+        yield
+    finally:
+        handlers.handleError = usual
 
 
 @contextmanager

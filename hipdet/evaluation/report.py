@@ -1,13 +1,15 @@
-"""The table of metrics of a run, and every ROI of a test with its detection, worst first, as JSON and CSV."""
+"""The table of metrics of a run, and every ROI of a test with its detection, worst first: written, and read back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hipdet.core.boxes import xywh_to_xyxy
 from hipdet.core.files import write_json
+from hipdet.core.records import MAX_SIDE, Record, read_json
 from hipdet.core.tables import write_rows
 from hipdet.evaluation.matching import UNMATCHED, FilmResult
 
@@ -96,7 +98,84 @@ def extra_rows(
 
 
 def write_roi_table(prefix: str, head: Mapping[str, Any], rois: Sequence[dict], extras: Sequence[dict]) -> None:
-    """Write ``<prefix>.roi.json`` (`head`, ``rois``, ``extras``) and ``<prefix>.roi.csv`` (the ROIs)."""
+    """Write ``<prefix>.roi.json`` (`head`, ``rois``, ``extras``) and ``<prefix>.roi.csv`` (the ROIs).
+
+    `head` may have ``ignored``, rows as `extras` of detections on ignored boxes.
+    """
     rois = sorted(rois, key=lambda row: (row["iou"], row["confidence"], row["annotation_id"]))
     write_json(f"{prefix}.roi.json", dict(head, rois=rois, extras=list(extras)))
     write_rows(Path(f"{prefix}.roi.csv"), rois)
+
+
+TABLE_EXPECTED, REPORT_EXPECTED = "test.roi.json as hipdet test writes it", "a report as hipdet test writes it"
+FARTHEST = 10 * MAX_SIDE  # px; labels may lie over the edges of a film
+FIELDS: dict[str, Callable[[Record, str], Any]] = {  # of a detection without a label
+    **dict.fromkeys(("image_id", "annotation_id"), Record.whole),
+    "file_name": Record.text,
+    **dict.fromkeys(("source", "label"), lambda row, key: row.text(key, None)),
+    "iou": lambda row, key: row.number(key, 0, 1),
+    "confidence": Record.number,
+    **dict.fromkeys((*CORNERS, *FOUND_CORNERS), lambda row, key: row.number(key, -FARTHEST, FARTHEST)),
+}
+ROI_FIELDS = {**FIELDS, **dict.fromkeys(FOUND_CORNERS, lambda row, key: row.number(key, -FARTHEST, FARTHEST, None))}
+OF_EXTRAS = ("image_id", "confidence", *FOUND_CORNERS)
+
+
+def read_roi_table(path: Path, *needed: str) -> dict[str, list[dict[str, Any]]]:
+    """``rois``, ``extras`` and ``ignored`` of a ``*.roi.json``, whose known fields have been checked.
+
+    Args:
+        path: File of :func:`write_roi_table`, or one that another program wrote in its form.
+        needed: Fields that each row must have, besides ``iou`` and ``confidence``; those of a label, only ROIs.
+
+    Raises:
+        DatasetError: the file can't be read, is of another kind, or a field is missing or wrong.
+    """
+    table = Record.of(read_json(path, TABLE_EXPECTED), path, remedy=f"give {TABLE_EXPECTED}")
+    others = replace(table, values={"extras": [], "ignored": [], **table.values})
+    return dict(
+        rois=[_row(row, ROI_FIELDS, {"iou", "confidence", *needed}) for row in table.records("rois")],
+        **{
+            key: [_row(row, FIELDS, {"confidence", *needed}.intersection(OF_EXTRAS)) for row in others.records(key)]
+            for key in ("extras", "ignored")
+        },
+    )
+
+
+def _row(record: Record, fields: Mapping[str, Callable[[Record, str], Any]], needed: Collection[str]) -> dict[str, Any]:
+    known = {key: check(record, key) for key, check in fields.items() if key in needed or key in record.values}
+    for corners in (CORNERS, FOUND_CORNERS):
+        box = [value for corner in corners if (value := known.get(corner)) is not None]
+        if box and (len(box) < 4 or box[0] > box[2] or box[1] > box[3]):
+            record.refuse(corners[2], "all corners of a box, from left to right and from top to bottom")
+    return {**record.values, **known}
+
+
+def read_report(path: Path, *needed: str) -> dict[str, Any]:
+    """The known entries of a ``test_report.json`` or ``val_report.json``, which have been checked.
+
+    Args:
+        path: File.
+        needed: Entries that it must have, besides ``figures`` and ``epoch``, which is null for untrained weights.
+
+    Raises:
+        DatasetError: the file can't be read, is of another kind, or an entry is missing or wrong.
+    """
+    report = Record.of(read_json(path, REPORT_EXPECTED), path, remedy=f"give {REPORT_EXPECTED}")
+    figures = report.record("figures")
+    for key in ("epoch", *needed):
+        if key not in report.values:
+            report.refuse(key, "one")
+    checked = dict(
+        figures={name: figures.number(name) for name in figures.values},
+        versions=_texts(report, "versions"),
+        **{key: report.text(key, None) for key in ("ann_file", "checkpoint", "experiment", "weights", "model")},
+        **{key: report.whole(key, 0, default=None) for key in ("epoch", "seed", "parameters")},
+        seconds=report.number("seconds", 0, default=None),
+    )
+    return {key: value for key, value in checked.items() if key in report.values}
+
+
+def _texts(record: Record, key: str) -> dict[str, str]:
+    texts = record.record(key) if record.values.get(key) is not None else Record({}, record.where)
+    return {name: texts.text(name) for name in texts.values}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,9 +21,8 @@ from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
 from hipdet.core.files import film_below, replacing
-from hipdet.core.records import read_json
-from hipdet.data.coco_file import get_films
-from hipdet.evaluation.report import FOUND_CORNERS
+from hipdet.core.records import MAX_SIDE, Record, read_json
+from hipdet.evaluation.report import FOUND_CORNERS, read_report, read_roi_table
 from hipdet.export.graph import ROIS, DetectorGraph
 from hipdet.export.torch_model import TorchModel
 from hipdet.inference.detections import FilmDetections
@@ -58,13 +58,11 @@ def validation_films(
         classes: Names in the order of the model's labels (default: the order of `annotations`).
 
     Raises:
-        DatasetError: a file can't be read, a film isn't in `annotations`, or a class isn't in `classes`.
+        DatasetError: a file is of another kind, a film isn't in `annotations`, or a class isn't in `classes`.
         RadiographError: a film can't be read.
     """
-    coco = _read(annotations, "images")
-    sizes = {film.file_name: (film.width, film.height) for film in get_films(coco)}
-    classes = classes or [category["name"] for category in coco["categories"]]
-    labels = {name: number for number, name in enumerate(classes)}
+    sizes, labels = _films_and_labels(annotations)
+    labels = {name: number for number, name in enumerate(classes)} if classes else labels
     found = [film for table in tables for film in _films(table, sizes, labels, annotations)]
     return [
         film
@@ -72,6 +70,33 @@ def validation_films(
         else replace(film, brightness=_brightness(film, film_below(data_root, name, annotations)))
         for name, film in tqdm(found, desc="review limits", unit="film", disable=True if data_root is None else None)
     ]
+
+
+def require_own_tables(tables: Sequence[Path], model: TorchModel) -> str:
+    """Check that `tables` are of tests of `model`, or of other trainings of its config, as those of folds are.
+
+    Their ``test_report.json`` says which config and weights they are of; reports of earlier versions don't.
+
+    Returns:
+        A warning; empty if it is known whose they all are.
+
+    Raises:
+        DatasetError: a table is of another config, or all are of the same other weights.
+    """
+    beside = {table: table.with_name("test_report.json") for table in tables}
+    reports = {table: read_report(path) for table, path in beside.items() if path.is_file()}
+    for table, report in reports.items():
+        if report.get("model") not in (None, model.settings):
+            raise DatasetError(
+                f"{table}: measured with another config than {model.cfg.filename}: test with the config you export"
+            )
+    weights = {report.get("weights") for report in reports.values()}
+    if len(reports) == len(tables) and len(weights) == 1 and not weights <= {None, model.weights}:
+        raise DatasetError(
+            f"{tables[0]}: measured with other weights: test those that you export, or give the tables of all folds"
+        )
+    unknown = [table for table in tables if not {"model", "weights"} <= set(reports.get(table, ()))]
+    return f"{unknown[0]}: no report beside it says which model it is of: it must be of this one" if unknown else ""
 
 
 def _brightness(film: ValidationFilm, path: Path) -> int | None:
@@ -82,8 +107,8 @@ def _brightness(film: ValidationFilm, path: Path) -> int | None:
 def _films(
     table: Path, sizes: Mapping[str, tuple[int, int]], labels: Mapping[str, int], annotations: Path
 ) -> Iterator[tuple[str, ValidationFilm]]:
-    content = _read(table, "rois")
-    rois, extras = content["rois"], content.get("extras", ())
+    content = read_roi_table(table, "image_id", "file_name", *FOUND_CORNERS)
+    rois, extras = content["rois"], content["extras"]
     names = {row["image_id"]: row["file_name"] for row in rois}
     for row in extras:
         if "file_name" in row:  # old tables lack it: their extras on films without an ROI can't be used
@@ -120,12 +145,12 @@ def _label(row: Mapping[str, Any], labels: Mapping[str, int], path: Path) -> int
     return labels[name]
 
 
-def _read(path: Path, key: str) -> dict[str, Any]:
-    expected = "a COCO file or a *.roi.json table"
-    content = read_json(path, expected)
-    if not isinstance(content, dict) or key not in content:
-        raise DatasetError(f"{path}: no {key!r} in it, expected {expected}")
-    return content
+def _films_and_labels(annotations: Path) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
+    """Width and height of the films of a COCO file by name, and the labels of its classes."""
+    coco = Record.of(read_json(annotations, "a COCO file"), annotations, remedy="hipdet validate shows all faults")
+    side = partial(Record.whole, low=1, high=MAX_SIDE)
+    sizes = {film.text("file_name"): (side(film, "width"), side(film, "height")) for film in coco.records("images")}
+    return sizes, {each.text("name"): number for number, each in enumerate(coco.records("categories"))}
 
 
 class Difference(NamedTuple):

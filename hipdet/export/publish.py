@@ -9,15 +9,25 @@ from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from hipdet.core.configs import annotation_files, portable, read_settings
 from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
 from hipdet.core.files import is_file_name, replacing, write_json
-from hipdet.core.records import plain, read_json
+from hipdet.core.records import Record, plain
 from hipdet.core.versions import REQUIREMENTS, installed
-from hipdet.engine.checkpoint import SUFFIX, from_json, read_checkpoint, safetensors_bytes, to_json
+from hipdet.engine.checkpoint import (
+    SUFFIX,
+    WRITTEN,
+    from_json,
+    get_classes,
+    get_meta,
+    get_weights,
+    read_checkpoint,
+    safetensors_bytes,
+    to_json,
+)
 from hipdet.engine.safe_settings import safe_text
+from hipdet.evaluation.report import read_report
 from hipdet.version import __version__
 
 VALIDATED, TESTED = "val_report.json", "test_report.json"
@@ -38,7 +48,7 @@ def load_reports(checkpoint: Path, meta: Mapping[str, Any], paths: Sequence[Path
     beside = [path for name in (VALIDATED, TESTED) if (path := checkpoint.with_name(name)).is_file()]
     measured = []
     for path in beside if paths is None else paths:
-        report = _read_report(path)
+        report = read_report(path)
         if _is_measured_on(report, path, checkpoint, meta):
             # only the file name, as a report may have any path
             ann_file = PureWindowsPath(str(report.get("ann_file"))).name
@@ -49,15 +59,6 @@ def load_reports(checkpoint: Path, meta: Mapping[str, Any], paths: Sequence[Path
                 f"{checkpoint.name} at epoch {meta['epoch']} with seed {meta['seed']}; test it with hipdet test"
             )
     return measured
-
-
-def _read_report(path: Path) -> dict[str, Any]:
-    report: dict[str, Any] = read_json(path, "a report of hipdet test")
-    try:
-        dict(report["figures"]), report["epoch"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path}: expected a report as hipdet test writes it ({error!r})") from error
-    return report
 
 
 def _is_measured_on(report: Mapping[str, Any], path: Path, checkpoint: Path, meta: Mapping[str, Any]) -> bool:
@@ -90,13 +91,15 @@ def publish(checkpoint: Path, out: Path, name: str | None = None, reports: Seque
         DatasetError: a report can't be read, or belongs to another checkpoint.
     """
     content = read_checkpoint(checkpoint)
-    meta = _meta(checkpoint, content.get("meta"))
+    meta = _meta(checkpoint, get_meta(content, checkpoint).values)
     meta["measured"] = load_reports(checkpoint, meta, reports) or meta["measured"]
     meta["name"] = name = _file_name(name or meta["name"] or checkpoint.stem)
     try:  # write and read back, as pickle's bytes depend on which strings are one object
-        meta = from_json(to_json(meta))
-    except (TypeError, ValueError) as error:
+        text = to_json(meta)
+    except (TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{checkpoint}: its metadata can't be written as JSON ({error})") from error
+    meta = from_json(text, checkpoint)
+    _check(Record(meta, f"{checkpoint}: its metadata", CheckpointError, WRITTEN))
     weights = get_weights(content)
     memory = io.BytesIO()  # not a file, as torch would write its name into it
     torch.save(dict(meta=meta, state_dict=weights), memory)
@@ -104,26 +107,27 @@ def publish(checkpoint: Path, out: Path, name: str | None = None, reports: Seque
     return _write(out, name, files, meta)
 
 
-def get_weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights that were validated, sorted by name.
+def _check(meta: Record) -> None:
+    """Check what a checkpoint that was published elsewhere says of itself."""
+    for key in ("epoch", "iter", "seed"):
+        meta.whole(key, 0, default=None)
+    meta.text("mmengine_version", None)
+    for each in meta.records("measured"):
+        each.text("ann_file")
+        figures = each.record("figures")
+        for name in figures.values:
+            figures.number(name)
+    versions = meta.record("published_with")
+    for name in versions.values:
+        versions.text(name)
 
-    If training kept a moving average, mmengine's ``EMAHook`` writes it to ``state_dict``, and the latest weights, which are
-    only needed to resume, to ``ema_state_dict``.
-    """
-    named = {key.removeprefix("module."): value for key, value in content.get("state_dict", content).items()}
-    return {key: named[key].detach().cpu().contiguous().clone() for key in sorted(named)}
 
-
-def _meta(checkpoint: Path, found: Any) -> dict[str, Any]:
+def _meta(checkpoint: Path, found: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a checkpoint's own metadata that is published: nothing about the machine, no time of day."""
-    try:
-        dataset_meta, text = plain(dict(found["dataset_meta"])), found["cfg"]
-        if not dataset_meta["classes"] or not text:
-            raise ValueError("empty")
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{checkpoint}: has no config and classes, expected both: publish a checkpoint that hipdet train wrote"
-        ) from error
+    text, dataset_meta = found.get("cfg"), found.get("dataset_meta")
+    if not text or not dataset_meta:
+        raise CheckpointError(f"{checkpoint}: has no config and classes, expected both: {WRITTEN}")
+    classes = get_classes(dataset_meta, checkpoint)
     try:
         settings = portable(read_settings(text))
         cfg = safe_text(settings)
@@ -137,7 +141,7 @@ def _meta(checkpoint: Path, found: Any) -> dict[str, Any]:
     return dict(
         name=found.get("name") or "_".join(experiment.split("_")[:-2]),  # without date and time
         cfg=cfg,
-        dataset_meta=dataset_meta,
+        dataset_meta=plain(dict(dataset_meta, classes=classes)),
         films={part: annotation_files(settings.get(f"{part}_dataloader")) for part in ("train", "val", "test")},
         measured=found.get("measured") or [],
         published_with=found.get("published_with") or versions,

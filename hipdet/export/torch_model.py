@@ -24,8 +24,15 @@ from hipdet.core.configs import read_config
 from hipdet.core.errors import CheckpointError
 from hipdet.core.records import read_json
 from hipdet.core.resumable import fingerprint
-from hipdet.engine.checkpoint import read_checkpoint, state_dict_faults
-from hipdet.export.publish import get_weights
+from hipdet.engine.checkpoint import (
+    get_classes,
+    get_meta,
+    get_weights,
+    model_fingerprint,
+    read_checkpoint,
+    state_dict_faults,
+    weights_fingerprint,
+)
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.film_list import ShrunkFilm, shrink
 from hipdet.inference.onnx_model import ModelCard
@@ -44,6 +51,9 @@ class TorchModel:
         weights: ``.pth`` or ``.safetensors`` file; ``<name>.review.json`` beside it has its review limits.
         device: Such as ``cpu`` or ``cuda:0``.
 
+    Attributes:
+        settings, weights: Fingerprints, as in the reports of hipdet test.
+
     Raises:
         ConfigError: there is no such config, or its RoiMetric expects other classes.
         CheckpointError: the weights can't be read or are of another model, or the limits can't be read.
@@ -53,16 +63,20 @@ class TorchModel:
         self.cfg = read_config(str(config))
         init_default_scope(self.cfg.get("default_scope", "mmdet"))
         content = read_checkpoint(weights)
+        # before the detector is built, which changes its settings
+        self.settings, self.weights = model_fingerprint(self.cfg.model), weights_fingerprint(content)
         self.detector = _detector(self.cfg, get_weights(content), weights).to(device).eval()
         self.detector.cfg = self.cfg
         pipeline = get_test_pipeline_cfg(self.cfg)
         pipeline[0] = dict(type="mmdet.LoadImageFromNDArray")
         self.pipeline = Compose(pipeline)
-        classes = (content.get("meta") or {}).get("dataset_meta", {}).get("classes") or self.cfg.metainfo.classes
+        meta = get_meta(content, weights)
+        described = meta.values.get("dataset_meta")
+        classes = get_classes(described, weights) if described else tuple(self.cfg.metainfo.classes)
         side = max(self.cfg.image_size)
         rois = RoiCounts.of(expected_rois(self.cfg), classes, f"{config}: rois_per_image of RoiMetric").to_json()
-        about = {"epoch": (content.get("meta") or {}).get("epoch")}
-        self.card = ModelCard(Path(config).stem, tuple(classes), side, rois, _limits(weights), about, __version__)
+        about = {"epoch": meta.whole("epoch", 0, default=None)}
+        self.card = ModelCard(Path(config).stem, classes, side, rois, _limits(weights), about, __version__)
         self.fingerprint = fingerprint(self.cfg.pretty_text.encode() + weights.read_bytes())
 
     at_least: int | None = None  # the pipeline starts from the whole film

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.core.boxes import Boxes, Detections, get_patient_side, get_picture_side, sides_of_pairs, turn_boxes
+from hipdet.core.records import MAX_SIDE, Record
+
+SIDES = ("left", "right", "")  # of an ROI; empty where that isn't known
+LONGEST_LABEL = 100  # letters: a label becomes part of a file's name
+LONGEST_PATH = 4096  # letters of a film's name with its folders
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,27 @@ class FilmRois:
         return {**asdict(self), "path": None}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any], path: Path | None = None) -> FilmRois:
-        """The inverse of :meth:`to_json`."""
-        rois = tuple(DetectedRoi(**{**roi, "box": tuple(roi["box"])}) for roi in values["rois"])
-        return cls(**{**values, "path": path, "rois": rois, "flags": tuple(values["flags"])})
+    def from_json(cls, values: Record, name: str, path: Path | None = None) -> FilmRois:
+        """The inverse of :meth:`to_json`; today the film may be called `name`.
+
+        Raises:
+            HipdetError: an entry isn't what :meth:`to_json` writes.
+        """
+        return cls(
+            name,
+            path,
+            values.whole("width", 0, MAX_SIDE),
+            values.whole("height", 0, MAX_SIDE),
+            tuple(map(_roi, values.records("rois"))),
+            tuple(values.texts("flags")),
+            values.one_of("turned", (0, 90, 180, 270)),
+            values.flag("inverted"),
+            None if values.values.get("error") is None else values.text("error", longest=LONGEST_PATH),
+        )
+
+
+def _roi(values: Record) -> DetectedRoi:
+    side = values.one_of("picture_side", SIDES)
+    return DetectedRoi(
+        values.box("box"), values.number("score", 0, 1), values.text("label", longest=LONGEST_LABEL), side
+    )

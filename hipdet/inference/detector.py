@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError, RadiographError
-from hipdet.inference.detections import DetectedRoi, FilmRois
+from hipdet.core.records import finite
+from hipdet.inference.detections import DetectedRoi, FilmDetections, FilmRois
 from hipdet.inference.film_list import Films, FilmSource, ShrunkFilm, film_sources, read_ahead
 from hipdet.inference.onnx_model import OnnxModel
-from hipdet.inference.review import ReviewLimits, best_orientation, film_flags
+from hipdet.inference.review import Infer, ReviewLimits, best_orientation, film_flags
 from hipdet.version import RESULTS_VERSION
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 LEAST_SIDE = 64  # px of the long side; a hip of a tenth of it has 6
 READERS = 2  # threads that read films
 FITTED = "model.onnx"  # in a folder of hipdet fit
+LEAST_SECONDS, SLOWER = 60.0, 100  # a film is given up after that many seconds, or times the median of the films before
+REMEMBERED = 101  # films that the median is of
 
 
 class HipDetector:
@@ -48,12 +53,14 @@ class HipDetector:
         precision: ``float32``, or ``bfloat16`` in OpenVINO on processors that support it, which is faster; boxes differ by a
             few thousandths of the film's side (docs/results/speed.md).
         device: Device of a checkpoint, such as ``cuda:0``.
+        film_timeout: Seconds after which an exported model gives a film up, whose record then has the error; by default 100
+            times the median of the films before, at least 60.
         strict: Raise an error for a film that can't be read; by default the film's record has the error.
         progress: Show a progress bar.
 
     Raises:
         CheckpointError: the model is missing or can't be read.
-        ConfigError: no such config, invalid `rois`, or a runtime or precision that isn't available.
+        ConfigError: no such config, invalid `rois`, `threads` or `film_timeout`, or an unavailable runtime or precision.
     """
 
     def __init__(
@@ -69,9 +76,12 @@ class HipDetector:
         runtime: str = "onnxruntime",
         precision: str = "float32",
         device: str = "cpu",
+        film_timeout: float | None = None,
         strict: bool = False,
         progress: bool = False,
     ) -> None:
+        if film_timeout is not None and not (finite(film_timeout) or 0) > 0:
+            raise ConfigError(f"film_timeout {film_timeout!r}: expected a number of seconds above 0")
         self.model = open_model(model, weights, threads, device, runtime, precision)
         card = self.model.card
         self.rois = card.counts if rois is None else RoiCounts.of(rois, card.classes)
@@ -79,6 +89,7 @@ class HipDetector:
         self.find_orientation = find_orientation
         self.at_least = None if whole_films else self.model.at_least
         self.runtime = f"{runtime} {precision}"
+        self.film_timeout = film_timeout
         self.strict = strict
         self.progress = progress
 
@@ -105,13 +116,15 @@ class HipDetector:
     def of_sources(self, sources: Iterator[FilmSource], total: int | None = None) -> Iterator[FilmRois]:
         """Yield the ROIs of each film in `sources`; `total` is their number for the progress bar."""
         prepared = read_ahead(self._preprocess, sources, READERS)
+        took: deque[float] = deque(maxlen=REMEMBERED)
         for source, film in tqdm(prepared, total=total, unit="film", disable=None if self.progress else True):
-            if not isinstance(film, RadiographError):
-                yield self._detect(source, film)
+            record = film if isinstance(film, RadiographError) else self._detect_in_time(source, film, took)
+            if not isinstance(record, RadiographError):
+                yield record
             elif self.strict:
-                raise film
+                raise record
             else:
-                yield FilmRois(source.name, source.path, error=film.reason)
+                yield FilmRois(source.name, source.path, error=record.reason)
 
     def _preprocess(self, source: FilmSource) -> tuple[FilmSource, ShrunkFilm | RadiographError]:
         try:
@@ -124,14 +137,39 @@ class HipDetector:
         except RadiographError as error:
             return source, error
 
-    def _detect(self, source: FilmSource, film: ShrunkFilm) -> FilmRois:
-        infer, limits = partial(self.model.infer, film), self.limits
-        found = best_orientation(film, infer, self.rois, limits) if self.find_orientation and limits else infer()
+    def _detect_in_time(self, source: FilmSource, film: ShrunkFilm, took: deque[float]) -> FilmRois | RadiographError:
+        """The ROIs of a film, or why there are none; `took` has the seconds of earlier films and gets those of this one."""
+        start = time.monotonic()
+        seconds = self.film_timeout or max(LEAST_SECONDS, SLOWER * median(took or [0.0]))
+        # torch can't be stopped
+        until = dict(until=start + seconds) if isinstance(self.model, OnnxModel) else {}
+
+        def infer(quarters: int = 0, inverted: bool = False) -> FilmDetections:
+            found = self.model.infer(film, quarters, inverted, **until)
+            sides = (found.boxes[:, 2:] - found.boxes[:, :2]).round(3)  # as in files
+            return found.at(sides.min(axis=1) > 0)  # others are in the padding
+
+        try:
+            record = self._detect(source, film, infer)
+        except TimeoutError:
+            return RadiographError(
+                f"no result after {seconds:.3g} s, so it was given up: allow more (--film-timeout)", source.name
+            )
+        except RadiographError as error:
+            return RadiographError(error.reason, source.name)
+        took.append(time.monotonic() - start)
+        return record
+
+    def _detect(self, source: FilmSource, film: ShrunkFilm, infer: Infer) -> FilmRois:
+        limits = self.limits
+        found = (
+            best_orientation(film, infer, self.rois, limits) if self.find_orientation and limits else infer(0, False)
+        )
         least_score = limits.least_score if limits else 0.0  # without limits, any detection can be an ROI
         chosen, labels = found.best(self.rois, least_score), found.labels_from(least_score)
         sides = chosen.picture_sides(len(labels), film.patient_side)
         rois = tuple(
-            DetectedRoi((x0, y0, x1, y1), score, self.model.card.classes[label], side)
+            DetectedRoi((x0, y0, x1, y1), min(score, 1.0), self.model.card.classes[label], side)
             for (x0, y0, x1, y1), score, label, side in zip(
                 chosen.stored_boxes().tolist(), chosen.scores.tolist(), chosen.labels.tolist(), sides
             )

@@ -8,7 +8,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
@@ -18,12 +18,16 @@ from numpy.typing import NDArray
 
 from hipdet.core.boxes import Boxes, as_boxes
 from hipdet.core.errors import DatasetError, RadiographError
-from hipdet.core.files import film_below, name_of
-from hipdet.core.records import read_json
+from hipdet.core.files import film_below, name_of, path_below
+from hipdet.core.records import Record, read_json, shown
 from hipdet.core.stored_files import files_below
+from hipdet.inference.crops import COLUMNS, MANIFEST
+from hipdet.inference.detections import LONGEST_PATH
 from hipdet.radiographs.grey import ReducedFilm, area_mean, windowed
 from hipdet.radiographs.read import read_reduced
-from hipdet.radiographs.sniff import PICTURE_SUFFIX, is_film
+from hipdet.radiographs.sniff import KINDS, PICTURE_SUFFIX, is_film
+
+_HEADER = ",".join(COLUMNS).encode()  # of the manifest
 
 Films = str | os.PathLike[str] | NDArray[Any] | Iterable[str | os.PathLike[str] | NDArray[Any]]
 
@@ -59,61 +63,120 @@ class FilmSource:
         return ReducedFilm.whole(film if film.dtype == np.uint8 else windowed(film))
 
 
-def film_sources(films: Films, root: Path | None = None) -> Iterator[FilmSource]:
+@dataclass
+class PassedOver:
+    """What is among films and isn't one.
+
+    Attributes:
+        special: Names of pipes, sockets and devices.
+        crops: Names of folders that hipdet crop wrote.
+    """
+
+    special: list[str] = field(default_factory=list)
+    crops: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """What a user should know, in a line for each kind."""
+        kinds = {"pipes, sockets or devices": self.special, "folders with manifest.csv of hipdet crop": self.crops}
+        return [f"passed over: {kind} ({len(names)}, the first: {names[0]})" for kind, names in kinds.items() if names]
+
+    def takes(self, path: Path, name: str) -> bool:
+        """Whether the file `path`, called `name`, is passed over."""
+        special = path.exists() and not path.is_file()
+        if special:
+            self.special.append(name)
+        return special
+
+    def takes_folder(self, path: Path, name: str) -> bool:
+        """Whether the folder `path`, called `name`, is passed over."""
+        manifest = path / MANIFEST
+        if not manifest.is_file():  # a pipe would wait forever
+            return False
+        try:
+            with manifest.open("rb") as file:
+                is_manifest = file.read(len(_HEADER)) == _HEADER
+        except OSError:
+            return False
+        if is_manifest and name not in self.crops:
+            self.crops.append(name)
+        return is_manifest
+
+
+def film_sources(films: Films, root: Path | None = None, passed: PassedOver | None = None) -> Iterator[FilmSource]:
     """Yield the films in `films`, one by one.  A missing path is one of them, too; reading it then gives the error.
+
+    In folders and patterns, pipes, sockets and devices are passed over, and so are folders with crops of hipdet below them.
 
     Args:
         films: A path, a folder (with all folders below it, in the order of names), a pattern such as ``films/**/*.png``, an
             array ``[H, W]``, or any number of these.  In a folder, films are recognised by their extension, and files
             without extension by their content.
         root: Folder that names start from; by default the given folder, or the parent folder of a single film.
+        passed: Gets what is passed over.
 
     Raises:
         DatasetError: a folder or pattern has no films, a folder can't be read, or a link leads out of its folder.
     """
+    passed = PassedOver() if passed is None else passed
     if isinstance(films, np.ndarray):
         yield FilmSource("array", pixels=films)
     elif isinstance(films, (str, os.PathLike)):
-        yield from _sources_at(os.fspath(films), root)
+        yield from _sources_at(os.fspath(films), root, passed)
     else:
         for number, each in enumerate(films, 1):
             if isinstance(each, np.ndarray):
                 yield FilmSource(f"array {number}", pixels=each)
             else:
-                yield from _sources_at(os.fspath(each), root)
+                yield from _sources_at(os.fspath(each), root, passed)
 
 
-def _sources_at(place: str, root: Path | None) -> Iterator[FilmSource]:
+def _sources_at(place: str, root: Path | None, passed: PassedOver) -> Iterator[FilmSource]:
     path = Path(place)
+    if not place:
+        raise DatasetError("'': an empty path, expected a film, a folder or a pattern")
     if path.is_dir():
-        yield from _sources_below(path, root)
-    elif not path.exists() and glob.has_magic(place):
-        found = sorted(each for each in glob.glob(place, recursive=True) if not os.path.isdir(each))
+        yield from _sources_below(path, root, passed)
+    elif not os.path.exists(place) and glob.has_magic(place):
+        found = sorted(Path(each) for each in glob.glob(place, recursive=True) if not os.path.isdir(each))
+        above = Path(os.path.dirname(_prefix(place)))
+        found = [each for each in found if not _is_passed_over(each, above, root, passed)]
         if not found:
             raise DatasetError(f"{place}: no film matches this pattern: check the pattern")
-        yield from (FilmSource(_name(Path(each), root), Path(each)) for each in found)
+        yield from (FilmSource(_name(each, root), each) for each in found)
     else:
         yield FilmSource(_name(path, root), path)
 
 
-def _sources_below(folder: Path, root: Path | None) -> Iterator[FilmSource]:
+def _is_passed_over(path: Path, above: Path, root: Path | None, passed: PassedOver) -> bool:
+    """Whether the match `path` of a pattern isn't a file, or is in a folder of crops below `above`."""
+    between = [folder for folder in path.parents if above in folder.parents]
+    crops = any(passed.takes_folder(folder, _name(folder, root)) for folder in between)
+    return crops or passed.takes(path, _name(path, root))
+
+
+def _sources_below(folder: Path, root: Path | None, passed: PassedOver) -> Iterator[FilmSource]:
     called_films: list[str] = []  # folders that are named like films
 
     def keep(name: str) -> bool:
+        if passed.takes_folder(path_below(folder, name), name):
+            return False
         if PICTURE_SUFFIX.fullmatch(PurePath(name).suffix):
             called_films.append(name)
         return True
 
     count = 0
     for file in files_below(folder, keep=keep):
-        if is_film(file.name, file.path):
+        if not passed.takes(file.path, file.name) and is_film(file.name, file.path):
             count += 1
             called_films = [name for name in called_films if not file.name.startswith(f"{name}/")]
             yield FilmSource(file.name if root is None else _name(file.path, root), file.path)
     for name in called_films:
-        yield FilmSource(name if root is None else _name(folder / name, root), folder / name)
+        path = path_below(folder, name)
+        yield FilmSource(name if root is None else _name(path, root), path)
+    if not count and not called_films and (lines := passed.lines()):
+        raise DatasetError(f"{folder}: no films ({'; '.join(lines)}): check the path")
     if not count and not called_films:
-        raise DatasetError(f"{folder}: no films, expected JPEG, PNG, TIFF, BMP or DICOM files: check the path")
+        raise DatasetError(f"{folder}: no films, expected {KINDS} files: check the path")
 
 
 def _name(path: Path, root: Path | None) -> str:
@@ -131,12 +194,14 @@ class FilmList:
         films: The films, in order.
         ids: Image id of each film.
         categories: Category ids by class; empty if the films don't come from a COCO file.
+        passed: What isn't a film.
     """
 
     root: Path
     films: list[FilmSource]
     ids: list[int]
     categories: dict[str, int]
+    passed: PassedOver = field(default_factory=PassedOver)
 
 
 def films_at(places: Sequence[str]) -> FilmList:
@@ -147,30 +212,48 @@ def films_at(places: Sequence[str]) -> FilmList:
     """
     for place in places:
         if not os.path.exists(place) and not glob.has_magic(place):
-            raise DatasetError(f"{place}: no such film or folder: check the path")
+            raise DatasetError(f"{place or repr(place)}: no such film or folder: check the path")
     roots = [os.path.abspath(place if os.path.isdir(place) else os.path.dirname(_prefix(place))) for place in places]
     try:
         root = Path(os.path.commonpath(roots))
     except ValueError as error:  # on several drives
         raise DatasetError(f"{', '.join(places)}: no folder contains them all: run once for each drive") from error
-    films = list({source.path: source for source in film_sources(places, root)}.values())
-    return FilmList(root, films, list(range(1, len(films) + 1)), {})
+    passed = PassedOver()
+    films = list({_place(source): source for source in film_sources(places, root, passed)}.values())
+    return FilmList(root, films, list(range(1, len(films) + 1)), {}, passed)
+
+
+def _place(source: FilmSource) -> tuple[str, str]:
+    """The same for all spellings of a film's path."""
+    folder, name = os.path.split(source.path or source.name)
+    return os.path.realpath(folder), name
 
 
 def films_of_coco(annotations: Path, root: Path) -> FilmList:
     """The films of a COCO file; their names start from `root`.
 
     Raises:
-        DatasetError: the file isn't COCO, or a name leads out of `root`.
+        DatasetError: the file isn't COCO, has an id or a film twice, or a name that leads out of `root`.
     """
-    coco = read_json(annotations, "a COCO file with images and categories")
-    try:
-        named = [(str(image["file_name"]), int(image["id"])) for image in coco["images"]]
-        categories = {str(each["name"]): int(each["id"]) for each in coco["categories"]}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{annotations}: not a COCO file with images and categories ({error!r})") from error
-    films = [FilmSource(name, film_below(root, name, annotations)) for name, _ in named]
-    return FilmList(root, films, [number for _, number in named], categories)
+    remedy = "give a COCO file with images and categories"
+    coco = Record.of(read_json(annotations, "a COCO file with images and categories"), annotations, remedy=remedy)
+    ids: dict[int, Record] = {}
+    films: dict[tuple[str, str], FilmSource] = {}
+    for image in coco.records("images"):
+        name = image.text("file_name", longest=LONGEST_PATH)
+        source = FilmSource(name, film_below(root, name, image.where))
+        if ids.setdefault(image.whole("id"), image) is not image:
+            image.refuse("id", f"one of its own, as {shown(ids[image.whole('id')].text('file_name'))} has this one")
+        if films.setdefault(_place(source), source) is not source:
+            image.refuse("file_name", "each film once: remove one of the records")
+    if not films:
+        coco.refuse("images", "a film at least")
+    categories: dict[str, int] = {}
+    for each in coco.records("categories"):
+        name, number = each.text("name"), each.whole("id")
+        if categories.setdefault(name, number) != number or [*categories.values()].count(number) > 1:
+            each.refuse("id", "one id for each name, and one name for each id")
+    return FilmList(root, list(films.values()), list(ids), categories)
 
 
 def _prefix(pattern: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,13 +17,17 @@ from numpy.typing import NDArray
 
 from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import Counts, RoiCounts
-from hipdet.core.errors import CheckpointError, ConfigError
-from hipdet.inference.detections import FilmDetections
+from hipdet.core.errors import CheckpointError, ConfigError, RadiographError
+from hipdet.core.records import Record, is_whole, parse_json
+from hipdet.core.telemetry import switch_off
+from hipdet.inference.detections import LONGEST_LABEL, FilmDetections
 from hipdet.inference.film_list import ShrunkFilm, shrink
 from hipdet.inference.review import ReviewLimits
 from hipdet.radiographs.grey import ReducedFilm
 
 KEY = "hipdet"  # of the card in the metadata of an ONNX file
+LEAST_SIDE, MOST_SIDE = 32, 4096  # px of the square input
+MOST_THREADS = 1024
 INPUT = (
     "film: grey values 0 to 255 of the upright film, bone bright, by area mean to a long side of `side` pixels, padded with "
     "0 at the right or the bottom; extent: its width and height in the square.  boxes: x0, y0, x1, y1 in pixels of the square"
@@ -77,24 +83,28 @@ class ModelCard:
         again = "export the checkpoint again with hipdet export"
         if text is None:
             raise CheckpointError(f"{source}: an ONNX file without hipdet's metadata: {again}")
+        where = f"{source}: hipdet's metadata"
+        card = Record.of(parse_json(text, where, "the card of a model", CheckpointError), where, CheckpointError, again)
+        classes = card.texts("classes", longest=LONGEST_LABEL)
+        if not classes or not all(classes) or len({*classes}) < len(classes):
+            card.refuse("classes", "names of classes, each once")
+        limits = card.values.get("limits")
+        if "rois" not in card.values:
+            card.refuse("rois", "a number of ROIs")
         try:
-            values = json.loads(text)
-            limits = values["limits"] and ReviewLimits.from_json(values["limits"], source)
-            classes = tuple(str(name) for name in values["classes"])
-            card = cls(
-                str(values["config"]), classes, int(values["side"]), values["rois"], limits, dict(values["about"]),
-                str(values["hipdet"]), str(values["input"]),
+            return cls(
+                card.text("config"), tuple(classes), card.whole("side", LEAST_SIDE, MOST_SIDE), card.values["rois"],
+                None if limits is None else ReviewLimits.from_json(limits, f"{where}: limits"),
+                card.record("about").values, card.text("hipdet"), card.text("input"),
             )  # fmt: skip
-        except (KeyError, TypeError, ValueError, RecursionError, ConfigError) as error:
-            raise CheckpointError(f"{source}: hipdet's metadata can't be read ({error!r}): {again}") from error
-        if not classes or card.side < 1:
-            raise CheckpointError(f"{source}: hipdet's metadata without classes or side: {again}")
-        return card
+        except ConfigError as error:
+            raise CheckpointError(f"{where}: {error}: {again}") from error
 
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
-OUTPUTS = ["boxes", "scores", "labels"]
+OUTPUTS = {"boxes": "float", "scores": "float", "labels": "int64"}  # and their types
 Found = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+Port = tuple[str, tuple[object, ...]]  # type of an input, and its shape, with whole numbers where it is fixed
 
 
 class OnnxRuntime:
@@ -102,9 +112,12 @@ class OnnxRuntime:
 
     Attributes:
         card: The model card in the file's metadata, as text; None if there is none.
+        inputs: Its inputs by name.
+        outputs: Types of its outputs by name.
     """
 
     def __init__(self, path: Path, content: bytes, threads: int | None) -> None:
+        switch_off()
         try:
             import onnxruntime
         except ImportError as error:
@@ -118,10 +131,30 @@ class OnnxRuntime:
         except Exception as error:  # its exceptions share no base class
             raise _unreadable(path) from error
         self.card = self.session.get_modelmeta().custom_metadata_map.get(KEY)
+        self.inputs: dict[str, Port] = {
+            each.name: (_type(each.type), tuple(each.shape)) for each in self.session.get_inputs()
+        }
+        self.outputs = {each.name: _type(each.type) for each in self.session.get_outputs()}
+        self._options = onnxruntime.RunOptions
 
-    def run(self, film: NDArray[np.uint8], extent: NDArray[np.float32]) -> Found:
-        """Boxes ``[R, 4]``, scores ``[R]`` and labels ``[R]`` on `film` ``[1, 1, side, side]``; see `INPUT` for `extent`."""
-        boxes, scores, labels = self.session.run(OUTPUTS, {"film": film, "extent": extent})
+    def run(self, film: NDArray[np.uint8], extent: NDArray[np.float32], seconds: float = math.inf) -> Found:
+        """Boxes ``[R, 4]``, scores ``[R]`` and labels ``[R]`` on `film` ``[1, 1, side, side]``; see `INPUT` for `extent`.
+
+        Raises:
+            TimeoutError: no result after `seconds`.
+            RadiographError: the runtime refuses the film, or fails on it.
+        """
+        options = self._options()
+        options.log_severity_level = 4  # its errors are reported here
+        watch = threading.Timer(min(max(seconds, 0), threading.TIMEOUT_MAX), setattr, (options, "terminate", True))
+        watch.daemon = True
+        watch.start()
+        try:
+            boxes, scores, labels = self.session.run([*OUTPUTS], {"film": film, "extent": extent}, options)
+        except Exception as error:  # its exceptions share no base class
+            raise TimeoutError if options.terminate else _failed(error) from error
+        finally:
+            watch.cancel()
         return boxes, scores, labels
 
 
@@ -132,6 +165,7 @@ class OpenVino:
     """
 
     def __init__(self, path: Path, content: bytes, threads: int | None, precision: str) -> None:
+        switch_off()
         try:
             import openvino
         except ImportError as error:
@@ -147,19 +181,52 @@ class OpenVino:
             settings["INFERENCE_NUM_THREADS"] = threads
         try:
             model = core.read_model(content)
+            if branching := {op.get_type_name() for op in model.get_ops()} & BRANCHING:
+                raise CheckpointError(
+                    f"{path}: its graph has {branching.pop()}, which OpenVINO can't stop if it has no end: use onnxruntime"
+                )
             self._compiled = core.compile_model(model, "CPU", settings)
+        except CheckpointError:
+            raise
         except Exception as error:
             raise _unreadable(path) from error
         self._own = threading.local()
         self.card = model.get_rt_info(["framework", KEY]).astype(str) if model.has_rt_info(["framework", KEY]) else None
+        self.inputs: dict[str, Port] = {
+            each.get_any_name(): (_type(each.get_element_type().get_type_name()), _fixed(each)) for each in model.inputs
+        }
+        self.outputs = {
+            name: _type(each.get_element_type().get_type_name()) for each in model.outputs for name in each.get_names()
+        }
 
-    def run(self, film: NDArray[np.uint8], extent: NDArray[np.float32]) -> Found:
-        """As :meth:`OnnxRuntime.run`."""
+    def run(self, film: NDArray[np.uint8], extent: NDArray[np.float32], seconds: float = math.inf) -> Found:
+        """As :meth:`OnnxRuntime.run`; time is up after the operator that runs then."""
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
-        found = self._own.request.infer({"film": film, "extent": extent}, share_inputs=True)
-        boxes, scores, labels = (found[name].copy() for name in OUTPUTS)  # the next call overwrites its memory
+        request, late = self._own.request, False
+        try:
+            request.start_async({"film": film, "extent": extent}, share_inputs=True)
+            if not request.wait_for(int(1000 * min(max(seconds, 0), 1e6))):
+                request.cancel()
+                late = True
+            request.wait()
+            boxes, scores, labels = (request.get_tensor(name).data.copy() for name in OUTPUTS)  # overwritten later
+        except Exception as error:
+            raise TimeoutError if late else _failed(error) from error
         return boxes, scores, labels
+
+
+BRANCHING = {"If", "Loop", "TensorIterator"}  # operators with graphs of their own; no export of hipdet has them
+_TYPES = {"u8": "uint8", "f32": "float", "i64": "int64"}  # OpenVINO's names as onnxruntime's
+
+
+def _type(name: str) -> str:
+    return _TYPES.get(name, name.replace("tensor(", "").rstrip(")"))
+
+
+def _fixed(port: Any) -> tuple[object, ...]:
+    shape = port.get_partial_shape()
+    return tuple(each.get_length() if each.is_static else None for each in shape) if shape.rank.is_static else ()
 
 
 def open_runtime(
@@ -176,8 +243,10 @@ def open_runtime(
 
     Raises:
         CheckpointError: the file isn't a readable ONNX file, or onnxruntime isn't installed.
-        ConfigError: an unknown or unavailable runtime or precision.
+        ConfigError: an unknown or unavailable runtime or precision, or a number of threads that no machine has.
     """
+    if threads is not None and not (is_whole(threads) and 1 <= threads <= MOST_THREADS):
+        raise ConfigError(f"threads {threads!r}: expected a whole number from 1 to {MOST_THREADS}")
     if precision not in PRECISIONS:
         raise ConfigError(f"precision {precision!r}: expected {' or '.join(PRECISIONS)}")
     if runtime == "openvino":
@@ -189,12 +258,17 @@ def open_runtime(
     return OnnxRuntime(path, content, threads)
 
 
+def _failed(error: Exception) -> RadiographError:
+    return RadiographError(f"the model fails on this film ({' '.join(str(error).split())[:200]}): export it again")
+
+
 def _unreadable(path: Path) -> CheckpointError:
     return CheckpointError(f"{path}: not a readable ONNX file, perhaps cut short: copy or export it again")
 
 
 # a JPEG's long side keeps at least this multiple of the square, and this many pixels (docs/results/speed.md, "Reading")
 OVERSAMPLED, ENOUGH = 2, 1024
+ROUNDING = 1e-3  # by which a score, or an edge in pixels of the square, may be wrong
 
 
 class OnnxModel:
@@ -219,6 +293,7 @@ class OnnxModel:
         content = path.read_bytes()
         self.runtime = open_runtime(path, content, threads, runtime, precision)
         self.card = ModelCard.from_text(self.runtime.card, path)
+        self._check_ports(path)
         digest = hashlib.sha256(content)
         if precision != "float32":
             digest.update(precision.encode())
@@ -229,12 +304,64 @@ class OnnxModel:
         """Reduce a film, whole ``[H, W]`` or decoded in part, to the model's input size."""
         return shrink(film, self.card.side)
 
-    def infer(self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False) -> FilmDetections:
-        """Run the network on a film, after rotation by `quarters` x 90 degrees and inversion if `inverted`."""
+    def infer(
+        self, film: ShrunkFilm, quarters: int = 0, inverted: bool = False, until: float = math.inf
+    ) -> FilmDetections:
+        """Run the network on a film, after rotation by `quarters` x 90 degrees and inversion if `inverted`.
+
+        Raises:
+            TimeoutError: no result at the time `until` of ``time.monotonic``.
+            RadiographError: the network fails, or gives what can't be boxes, scores and labels.
+        """
         seen = film.seen(quarters, inverted)
         height, width = seen.pixels.shape
-        boxes, scores, labels = self.runtime.run(seen.padded()[None, None], np.array([width, height], np.float32))
-        found = np.flatnonzero(scores > 0)  # the graph pads its outputs with zeros
-        boxes = np.clip(seen.to_film(as_boxes(boxes[found])), 0, [seen.width, seen.height] * 2)
-        scores, labels = scores[found].astype(np.float64), labels[found].astype(np.int64)
-        return FilmDetections(boxes, scores, labels, seen.width, seen.height, quarters, inverted)
+        extent = np.array([width, height], np.float32)
+        boxes, scores, labels = self.runtime.run(seen.padded()[None, None], extent, until - time.monotonic())
+        if scores.ndim != 1 or boxes.shape != (len(scores), 4) or labels.shape != scores.shape:
+            shapes = [list(each.shape) for each in (boxes, scores, labels)]
+            raise _senseless(f"boxes, scores and labels of shapes {shapes}, expected [R, 4], [R] and [R]")
+        found = np.flatnonzero(scores != 0)  # the graph pads its outputs with zeros
+        boxes, scores, labels = boxes[found], scores[found].astype(np.float64), labels[found].astype(np.int64)
+        self._check_found(boxes, scores, labels)
+        boxes = np.clip(seen.to_film(as_boxes(boxes)), 0, [seen.width, seen.height] * 2)
+        return FilmDetections(boxes, scores.clip(0, 1), labels, seen.width, seen.height, quarters, inverted)
+
+    def _check_ports(self, path: Path) -> None:
+        """Check that the graph takes films of the card's side.
+
+        Raises:
+            CheckpointError: it doesn't, or lacks an output.
+        """
+        again = "export the checkpoint again with hipdet export"
+        expected: dict[str, Port] = {"film": ("uint8", (1, 1, *[self.card.side] * 2)), "extent": ("float", (2,))}
+        for name, (kind, shape) in expected.items():
+            found, size = self.runtime.inputs.get(name, ("missing", ()))
+            fits = len(size) == len(shape) and all(
+                side in (s, None) or isinstance(side, str) for side, s in zip(size, shape)
+            )
+            if found != kind or not fits:
+                raise CheckpointError(
+                    f"{path}: input {name} is {found} {list(size)}, expected {kind} {list(shape)} as by its metadata: {again}"
+                )
+        for name, kind in OUTPUTS.items():
+            if (found := self.runtime.outputs.get(name, "missing")) != kind:
+                raise CheckpointError(f"{path}: output {name} is {found}, expected {kind}: {again}")
+
+    def _check_found(self, boxes: NDArray[Any], scores: NDArray[np.float64], labels: NDArray[np.int64]) -> None:
+        """Check `boxes` ``[N, 4]``, `scores` ``[N]`` and `labels` ``[N]`` of the network.
+
+        Raises:
+            RadiographError: no detections are like this.
+        """
+        if not ((scores >= 0) & (scores <= 1 + ROUNDING)).all():  # false for NaN
+            raise _senseless(f"scores from {scores.min():.4g} to {scores.max():.4g}, expected 0 to 1")
+        if not np.isfinite(boxes).all() or (boxes[:, 2:] < boxes[:, :2] - ROUNDING).any():
+            raise _senseless("boxes of negative size or of no numbers")
+        if ((labels < 0) | (labels >= len(self.card.classes))).any():
+            raise _senseless(
+                f"labels from {labels.min()} to {labels.max()}, expected 0 to {len(self.card.classes) - 1}"
+            )
+
+
+def _senseless(found: str) -> RadiographError:
+    return RadiographError(f"the model gives {found}: export it again")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hipdet.core.boxes import xyxy_to_xywh
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import Journal, replacing, write_csv, write_json
-from hipdet.core.records import shown
+from hipdet.core.records import Record
 from hipdet.inference.detections import FilmRois
 from hipdet.inference.film_list import FilmSource
 
@@ -109,14 +110,15 @@ class FilmJournal(Journal):
     Args:
         path: File; made if it is missing.
         model: ``HipDetector.settings``: identifies the model, its settings and the version of the rules for results.
+        classes: Those of the model; other labels of its records are refused.
 
     Raises:
         DatasetError: the file isn't a journal of film records.
     """
 
-    def __init__(self, path: Path, model: str) -> None:
+    def __init__(self, path: Path, model: str, classes: Sequence[str] | None = None) -> None:
         super().__init__(path)
-        self.model = model
+        self.model, self.classes = model, classes
         try:
             self.places = {self._get_key(record, place): place for place, record in self.records()}
         except BaseException:
@@ -131,7 +133,7 @@ class FilmJournal(Journal):
             state = f"{found.st_size} {found.st_mtime_ns}"
         except OSError:
             state = "missing"
-        text = f"{path.absolute()}\n{state}\n{self.model}"
+        text = f"{os.path.abspath(path)}\n{state}\n{self.model}"
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
     def add(self, source: FilmSource, record: FilmRois) -> None:
@@ -144,14 +146,18 @@ class FilmJournal(Journal):
         place = self.places.get(self.key(source))
         if place is None:
             return None
-        return FilmRois.from_json({**self.at(place)["film"], "name": source.name}, source.path)
+        values = self._record(self.at(place), place).record("film")
+        if self.classes is not None:
+            for roi in values.records("rois"):
+                roi.one_of("label", self.classes)
+        return FilmRois.from_json(values, source.name, source.path)
 
-    def _get_key(self, record: Mapping[str, Any], place: int) -> str:
-        try:
-            FilmRois.from_json(record["film"])
-            return str(record["key"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DatasetError(
-                f"{self.path}: no film record at byte {place}, found {shown(record)}, expected a journal of hipdet "
-                f"predict: remove the file, or choose another --out"
-            ) from error
+    def _record(self, values: Mapping[str, Any], place: int) -> Record:
+        remedy = "remove this journal of hipdet predict, or choose another --out"
+        return Record(values, f"{self.path}: byte {place}", DatasetError, remedy)
+
+    def _get_key(self, values: Mapping[str, Any], place: int) -> str:
+        record = self._record(values, place)
+        FilmRois.from_json(record.record("film"), "")
+        key: str = record.text("key")
+        return key

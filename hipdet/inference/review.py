@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hipdet.core.boxes import Boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import CheckpointError, DatasetError
+from hipdet.core.records import Record, finite
 from hipdet.evaluation.matching import HIT
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.film_list import ShrunkFilm
@@ -112,17 +113,17 @@ class ReviewLimits:
         Raises:
             CheckpointError: `values` aren't review limits.
         """
-        try:
-            ranges = {name: (_number(low), _number(high)) for name, (low, high) in values["ranges"].items()}
-            if unknown := set(ranges) - set(FLAG_OF):
-                raise ValueError(f"unknown measures {sorted(unknown)}")
-            share, least, margin = (float(values[name]) for name in ("share", "least_score", "margin"))
-            return cls(int(values["films"]), share, least, margin, int(values["brightness"]), ranges)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(
-                f"{source}: review limits can't be read ({type(error).__name__}: {error}): write them again with "
-                f"hipdet export --calibrate"
-            ) from error
+        remedy = "write them again with hipdet export --calibrate"
+        limits = Record.of(values, f"{source}: review limits can't be read", CheckpointError, remedy)
+        ranges = limits.record("ranges")
+        return cls(
+            limits.whole("films", 1),
+            limits.number("share", 0, 0.5),
+            limits.number("least_score", 0, 1),
+            limits.number("margin", 0, 1),
+            limits.one_of("brightness", (-1, 0, 1)),
+            {name: _ends(ranges, name) for name in ranges.values},
+        )
 
 
 @dataclass(frozen=True)
@@ -204,8 +205,14 @@ def _range(name: str, values: NDArray[np.float64], share: float) -> Range:
     return (math.floor(low * 1000) / 1000 if below else None, math.ceil(high * 1000) / 1000 if above else None)
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _ends(ranges: Record, name: str) -> Range:
+    """The lowest and the highest usual value of the measure `name`; None for no limit."""
+    ends = ranges.values[name]
+    known = name in FLAG_OF and isinstance(ends, (list, tuple)) and len(ends) == 2
+    low, high = (None if end is None else finite(end) for end in ends) if known else (None, None)
+    if not known or [low, high] != list(ends) or (low is not None and high is not None and low > high):
+        ranges.refuse(name, f"a range of one of {', '.join(FLAG_OF)}: [lowest, highest], null for no limit")
+    return low, high
 
 
 def centre_contrast(film: NDArray[Any], boxes: Boxes) -> NDArray[np.float64]:

@@ -11,11 +11,12 @@ from mmengine.config import Config
 
 from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.core.files import write_text
-from hipdet.core.records import read_json
+from hipdet.core.records import Record
 from hipdet.core.resumable import RunFolder, alone_in, fingerprint
 from hipdet.data.coco_file import subset
-from hipdet.engine.checkpoint import read_checkpoint
+from hipdet.engine.checkpoint import training_seconds
 from hipdet.engine.safe_settings import require_writable
+from hipdet.evaluation.report import read_report
 from hipdet.paper.data import EVERYTHING, Coco, DataSet, Films, Split, gather, write_data_root
 from hipdet.paper.facts import CGOA, DETAIL_OF, EXPERIMENTS, GIS, OAIH, settings
 from hipdet.paper.scores import Scores, coco_ap
@@ -30,6 +31,7 @@ from hipdet.paper.tables import (
     write_anchor_table,
     write_paper_table,
 )
+from hipdet.visualization.film_pictures import read_predictions
 from hipdet.workflows.process import train_and_test
 
 CONFIG = "config.py"
@@ -79,7 +81,8 @@ class Training:
         """
         cfg = self.config(base)
         self._claim(cfg, films, flags)
-        if (RunFolder(self.folder).record or {}).get("films") == fingerprint(films.coco):
+        done = RunFolder(self.folder).record
+        if done is not None and done.values.get("films") == fingerprint(films.coco):
             return False
         config, test_config = self.folder / CONFIG, self.tested / CONFIG
         write_text(test_config, self.test_config(cfg).pretty_text)
@@ -138,8 +141,11 @@ class Training:
 
     def _record(self, checkpoint: Path, films: Films) -> dict[str, Any]:
         experiment = EXPERIMENTS[self.number]
-        report = read_json(self.tested / "test_report.json", "the report of hipdet test")
-        detections = read_json(self.tested / f"{DETECTIONS}.bbox.json", "what hipdet test found")
+        report = read_report(self.tested / "test_report.json", "parameters", "versions")
+        found = self.tested / f"{DETECTIONS}.bbox.json"
+        detections = read_predictions(found)
+        if strangers := {each["image_id"] for each in detections} - {image["id"] for image in films.coco["images"]}:
+            raise DatasetError(f"{found}: has film {min(strangers)}, which isn't of this run: remove it and run again")
         return dict(
             films=fingerprint(films.coco),
             training=self.number,
@@ -149,11 +155,28 @@ class Training:
             val_images=len(films.subsets[f"{experiment.pool}_val"]),
             shared_patients=films.shared_patients[experiment.pool],
             parameters=report["parameters"],
-            seconds=read_checkpoint(checkpoint)["meta"]["seconds"],
+            seconds=training_seconds(checkpoint),
             checkpoint=checkpoint.name,
             versions=report["versions"],
             coco={name: coco_ap(films.coco, detections, ids) for name, ids in films.subsets.items()},
         )
+
+
+def _checked(record: Record, films: Films) -> dict[str, Any]:
+    """What the tables show of the record of a training on `films`."""
+    counts = ("training", "seed", "epochs", "train_images", "val_images", "parameters")
+    shared, versions, coco = record.values.get("shared_patients"), record.record("versions"), record.record("coco")
+    return dict(
+        **{key: record.whole(key, 0) for key in counts},
+        shared_patients=shared if shared == "unknown" else record.whole("shared_patients", 0),
+        seconds=record.number("seconds", 0),
+        checkpoint=record.text("checkpoint"),
+        versions={name: versions.text(name) for name in versions.values},
+        coco={
+            name: {key: coco.record(name).number(key, -1, 1) for key in ("coco_map", "coco_ap50")}
+            for name in films.subsets
+        },
+    )
 
 
 def without_ids(coco: Coco) -> list[dict[str, Any]]:
@@ -227,7 +250,8 @@ class Run:
         """The trained model of experiment `number` with the scores of all `seeds`."""
         trainings = [self._training(EXPERIMENTS[number].training, seed) for seed in seeds]
         scores = Scores.read([training.tested / TABLE for training in trainings], films.coco)
-        records = [RunFolder(training.folder).record or {} for training in trainings]
+        found = [RunFolder(training.folder).record for training in trainings]
+        records = [_checked(record, films) for record in found if record is not None]
         return TrainedModel(trainings[0].number, scores, records)
 
     def write_tables(self, films: Films) -> list[Path]:

@@ -20,8 +20,8 @@ from pycocotools.cocoeval import COCOeval
 from hipdet.core.annotations import as_crowd, get_patients, is_ignored
 from hipdet.core.boxes import sides_of_pairs, xywh_to_xyxy
 from hipdet.core.errors import DatasetError
-from hipdet.core.records import read_json
 from hipdet.evaluation.metrics import Units, bootstrap_intervals, roi_metrics
+from hipdet.evaluation.report import read_roi_table
 
 # bands of ratio_ROI/image, which is 0.10 to 0.30 in the paper
 RATIO_BANDS = {
@@ -69,7 +69,7 @@ class Scores:
         films = [images[annotation["image_id"]] for annotation in annotations]
         found = []
         for path in paths:
-            rows = {row["annotation_id"]: row for row in read_json(Path(path), "test.roi.json of hipdet test")["rois"]}
+            rows = {row["annotation_id"]: row for row in read_roi_table(Path(path), "annotation_id")["rois"]}
             if set(rows) != {annotation["id"] for annotation in annotations}:
                 raise DatasetError(f"{path}: its ROIs aren't those of these films: remove it and run the test again")
             found.append([(rows[a["id"]]["iou"], rows[a["id"]]["confidence"]) for a in annotations])
@@ -121,7 +121,7 @@ class Scores:
 
 
 def coco_ap(
-    coco: Mapping[str, Any], detections: Sequence[dict[str, Any]], image_ids: Iterable[int]
+    coco: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], image_ids: Iterable[int]
 ) -> dict[str, float]:
     """COCO's mAP and AP50 of `detections` (COCO results) on some films of `coco`, computed by pycocotools."""
     if not detections:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -109,8 +110,10 @@ def _make_all(missing: list[tuple[AnyPlan, Path]], workers: int | None) -> Itera
 def _make(film: tuple[AnyPlan, Path]) -> None:
     plan, path = film
     pixels = render_chest(plan) if isinstance(plan, ChestPlan) else render_hips(plan)
+    jpeg = io.BytesIO()  # not the file: Pillow doesn't notice if the disk takes only a part of it
+    Image.fromarray(pixels).save(jpeg, format="JPEG", quality=90)
     with replacing(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="JPEG", quality=90)
+        temporary.write_bytes(jpeg.getvalue())
 
 
 def _rows(plan: AnyPlan, image: str) -> Iterable[list]:

@@ -1,56 +1,29 @@
-"""DICOM films, read with pydicom, whose warnings and log lines are silenced: they quote tags, which can name the patient."""
+"""DICOM films, read with pydicom."""
 
 from __future__ import annotations
 
-import logging
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any, BinaryIO
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
 
 from numpy.typing import NDArray
 
 from hipdet.core.errors import RadiographError
 from hipdet.radiographs.dicom_pixels import (
-    DEFLATED,
     INSTALL,
     UNDEFINED,
     PixelElement,
     grey,
     other_remedy,
     require_decoder,
+    require_sound_code,
     syntax_name,
     whole_length,
 )
-from hipdet.radiographs.grey import RadiographHeader, ReducedFilm, require_size
+from hipdet.radiographs.grey import RadiographHeader, ReducedFilm, enough_memory, require_size
 from hipdet.radiographs.sniff import AGAIN
-
-_lock = threading.Lock()
-_readers = 0
-_undo = ExitStack()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence warnings and pydicom's loggers.  Both are global, so the last of several threads restores them."""
-    global _readers
-    with _lock:
-        if _readers == 0:
-            _undo.enter_context(warnings.catch_warnings())
-            warnings.simplefilter("ignore")
-            for logger in map(logging.getLogger, ("pydicom", "pylibjpeg", "openjpeg")):
-                _undo.callback(logger.setLevel, logger.level)
-                logger.setLevel(logging.CRITICAL + 1)
-        _readers += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _readers -= 1
-            if _readers == 0:
-                _undo.close()
-
 
 _NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
 # no other tag is read with a film: no name, number or date
@@ -59,6 +32,9 @@ _TAGS = (
     "RescaleIntercept", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth", "PixelPaddingValue",
     "PixelPaddingRangeLimit", "PixelData", "ImageLaterality", "Laterality",
 )  # fmt: skip
+_PIXELS = 0x7FE00010  # PixelData
+_MOST_TAGS = 1 << 26  # bytes that are inflated to find the pixels
+_PIECE = 1 << 20
 _SLICES = ("CT", "MR", "PT", "NM", "US")  # modalities whose images aren't projections
 _COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 
@@ -66,14 +42,13 @@ _COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420
 def read_dicom(file: BinaryIO, depth: int = 8) -> ReducedFilm:
     """The whole film as 8-bit or 16-bit grey, with the side of the patient that its tags name."""
     with _pydicom_errors():
-        dataset, element, length = _checked_film(file)
-        if dataset.file_meta.TransferSyntaxUID == DEFLATED:  # only pydicom knows their offset in the inflated stream
-            dataset.PixelData = _parsed(file).PixelData
-        else:
-            file.seek(element.start)
-            dataset.add_new("PixelData", element.representation or "OW", file.read(length))
-            dataset["PixelData"].is_undefined_length = element.length == UNDEFINED
-        return ReducedFilm.whole(grey(dataset, _decoded(dataset), depth), _patient_side(dataset))
+        file, dataset, element, length = _checked_film(file)
+        file.seek(element.start)
+        dataset.add_new("PixelData", element.representation or "OW", file.read(length))
+        dataset["PixelData"].is_undefined_length = element.length == UNDEFINED
+        pixels = _decoded(dataset)
+        del dataset.PixelData
+        return ReducedFilm.whole(grey(dataset, pixels, depth), _patient_side(dataset))
 
 
 def _patient_side(dataset: Any) -> str | None:
@@ -89,16 +64,14 @@ def _patient_side(dataset: Any) -> str | None:
 def dicom_header(file: BinaryIO) -> RadiographHeader:
     """Kind and size of the film.  Pixel data are skipped, so a film of any size takes only a few small reads."""
     with _pydicom_errors():
-        dataset, _, _ = _checked_film(file)
+        dataset = _checked_film(file)[1]
         return RadiographHeader("DICOM", (int(dataset.Columns), int(dataset.Rows)))
 
 
 def series_description(file: BinaryIO) -> str | None:
     """The tag SeriesDescription, such as ``AP Pelvis``; None if there is none."""
     with _pydicom_errors():
-        import pydicom
-
-        dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=["SeriesDescription"])
+        dataset = _parsed(_inflated(file), lambda tag, *_: tag >= _PIXELS, ["SeriesDescription"])
         value = dataset.get("SeriesDescription")
         return None if value is None else str(value)
 
@@ -122,9 +95,8 @@ def _pydicom_errors() -> Iterator[None]:
             f"DICOM needs pydicom 3.0 or newer, which is missing, older or broken: {INSTALL}"
         ) from error
     try:
-        with quiet():
-            yield
-    except RadiographError:
+        yield
+    except (RadiographError, MemoryError):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno:
@@ -132,27 +104,75 @@ def _pydicom_errors() -> Iterator[None]:
         raise RadiographError(f"damaged DICOM ({type(error).__name__}): {AGAIN}") from None
 
 
-def _parsed(file: BinaryIO, stop_when: Any = None) -> Any:
-    """The elements in `_TAGS` as a pydicom Dataset."""
+def _parsed(file: BinaryIO, stop_when: Any, keywords: Sequence[str] = _TAGS) -> Any:
+    """The elements `keywords` as a pydicom Dataset."""
     from pydicom.filereader import read_partial
     from pydicom.tag import Tag
 
     file.seek(0)
-    return read_partial(file, stop_when, force=True, specific_tags=[Tag(keyword) for keyword in _TAGS])
+    return read_partial(file, stop_when, force=True, specific_tags=[Tag(keyword) for keyword in keywords])
 
 
-def _checked_film(file: BinaryIO) -> tuple[Any, PixelElement, int]:
-    """The film without its pixels, where these are, and their length in bytes; RadiographError if any are missing."""
+class _Deflated(Exception):
+    """The elements of the file are deflated."""
+
+
+class _DeflateFinder:
+    """A file that can't be read as a whole: pydicom does that to inflate, without any limit, and at no other time."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.seek, self.tell, self._read = file.seek, file.tell, file.read
+
+    def read(self, size: int | None = None) -> bytes:
+        if size is None:
+            raise _Deflated
+        return self._read(size)
+
+
+class _Inflated(io.BytesIO):
+    """A deflated film as an explicit VR film, which is inflated only as far as it is needed."""
+
+    def __init__(self, file: BinaryIO, start: int) -> None:
+        super().__init__()
+        self.write(bytes(128) + b"DICM" + b"\2\0\x10\0UI\x14\0" + b"1.2.840.10008.1.2.1\0")
+        file.seek(start)
+        self._deflated, self._inflater = file, zlib.decompressobj(-zlib.MAX_WBITS)
+
+    def grow(self, size: int) -> None:
+        """Inflate until there are `size` bytes, or all."""
+        at = self.seek(0, io.SEEK_END)
+        while at < size and not self._inflater.eof:
+            data = self._inflater.unconsumed_tail or self._deflated.read(_PIECE)
+            if not data:
+                return
+            at += self.write(self._inflater.decompress(data, min(_PIECE, size - at)))
+
+
+def _inflated(file: BinaryIO) -> BinaryIO:
+    """The film, with the elements before its pixels inflated if they are deflated."""
+    finder = _DeflateFinder(file)
+    try:
+        _parsed(cast(BinaryIO, finder), lambda *_: True, ())
+    except _Deflated:
+        inflated = _Inflated(file, finder.tell())
+        inflated.grow(_MOST_TAGS)
+        return inflated
+    return file
+
+
+def _checked_film(file: BinaryIO) -> tuple[BinaryIO, Any, PixelElement, int]:
+    """The inflated film, its tags, where its pixels are, and their length in bytes; RadiographError if any are missing."""
     from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     found: list[PixelElement] = []
 
     def at_pixels(tag: int, representation: str | None, length: int) -> bool:
-        if tag != 0x7FE00010:
+        if tag != _PIXELS:
             return False
         found[:] = [PixelElement(file.tell(), length, representation)]
         return True
 
+    file = _inflated(file)
     dataset = _parsed(file, at_pixels)
     if not found:
         raise RadiographError(
@@ -168,7 +188,9 @@ def _checked_film(file: BinaryIO) -> tuple[Any, PixelElement, int]:
     uid = dataset.file_meta.TransferSyntaxUID
     require_decoder(uid)
     expected = dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
-    return dataset, found[0], whole_length(file, found[0], uid, expected)
+    if isinstance(file, _Inflated):
+        file.grow(found[0].start + expected)
+    return file, dataset, found[0], whole_length(file, found[0], uid, expected)
 
 
 def _require_film(dataset: Any) -> None:
@@ -181,8 +203,6 @@ def _require_film(dataset: Any) -> None:
     if colour not in ("MONOCHROME1", "MONOCHROME2") or (dataset.get("SamplesPerPixel") or 1) != 1:
         name = f"colour ({colour})" if colour in _COLOURS else "not MONOCHROME1 or MONOCHROME2"
         raise RadiographError(f"{name}, as in a screenshot or secondary capture, expected grey: export the film itself")
-    if min(dataset.Rows, dataset.Columns) < 1:
-        raise RadiographError(f"{dataset.Columns}x{dataset.Rows} px, expected at least 1x1: {AGAIN}")
     require_size(dataset.Columns, dataset.Rows)
     allocated, stored = dataset.BitsAllocated, dataset.BitsStored
     if allocated not in (8, 16, 32):
@@ -194,8 +214,12 @@ def _require_film(dataset: Any) -> None:
 def _decoded(dataset: Any) -> NDArray[Any]:
     """The decoded stored values ``[H, W]``."""
     uid, shape = dataset.file_meta.TransferSyntaxUID, (dataset.Rows, dataset.Columns)
+    require_sound_code(dataset)
     try:
-        pixels: NDArray[Any] = dataset.pixel_array
+        with enough_memory(dataset.Columns, dataset.Rows):
+            pixels: NDArray[Any] = dataset.pixel_array
+    except RadiographError:
+        raise
     except Exception:
         raise RadiographError(f"pixels can't be decoded as {syntax_name(uid)}: {AGAIN}{other_remedy(uid)}") from None
     if pixels.shape != shape:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.core.errors import RadiographError
-from hipdet.radiographs.grey import DTYPES, windowed
+from hipdet.radiographs.grey import DTYPES, bands, windowed
 from hipdet.radiographs.sniff import AGAIN
 
 INSTALL = "pip install 'hipdet[dicom]'"
 UNDEFINED = 0xFFFFFFFF  # length of encapsulated (compressed) pixel data
-DEFLATED = "1.2.840.10008.1.2.1.99"
-_NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", DEFLATED)
+_NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+_RLE = "1.2.840.10008.1.2.5"
 _JPEG_FAMILY = "1.2.840.10008.1.2.4."
 _IN_OUR_EXTRA = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.(8[01]|9[0-3]|20[1-3])")  # JPEG-LS, JPEG 2000
 _ITEM, _END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
@@ -29,7 +31,7 @@ class PixelElement:
     """Where the pixel data are in the file.
 
     Attributes:
-        start: Offset of their first byte in the file; meaningless in a deflated file.
+        start: Offset of their first byte in the file, which is inflated if it was deflated.
         length: Bytes, or UNDEFINED.
         representation: ``OB`` or ``OW``; None in implicit VR files.
     """
@@ -88,12 +90,10 @@ def whole_length(file: BinaryIO, element: PixelElement, uid: Any, expected: int)
         raise RadiographError(f"pixel data aren't {syntax_name(uid)}, which the header declares: export the film again")
     if element.length == UNDEFINED:
         return _fragments_length(file, element.start, uid)
-    here = element.length
-    if uid != DEFLATED:  # an incomplete deflated file can't be inflated
-        here = min(here, file.seek(0, os.SEEK_END) - element.start)
+    here = min(element.length, file.seek(0, os.SEEK_END) - element.start)
     if here < expected:
         raise RadiographError(f"cut short ({here} bytes of pixel data, expected {expected}): {AGAIN}")
-    return element.length
+    return expected
 
 
 def _fragments_length(file: BinaryIO, start: int, uid: Any) -> int:
@@ -117,6 +117,76 @@ def _fragments_length(file: BinaryIO, start: int, uid: Any) -> int:
     return at - start
 
 
+def require_sound_code(dataset: Any) -> None:
+    """Raise RadiographError if the compressed pixels claim another size than the header: decoders reserve what they claim."""
+    uid = dataset.file_meta.TransferSyntaxUID
+    fault, expected = "", f"{dataset.Columns}x{dataset.Rows} px"
+    if uid.startswith(_JPEG_FAMILY):
+        found = _code_size(_joined(dataset.PixelData, _MOST_HEADERS))
+        if found != (dataset.Columns, dataset.Rows, 1):
+            fault = "{}x{} px with {} colours".format(*found) if found else "they have no size"
+    elif uid == _RLE and len(dataset.PixelData) * _MOST_REPEATS > _LARGE:
+        code = _joined(dataset.PixelData, len(dataset.PixelData))
+        count, *starts = struct.unpack("<16L", code[:64].ljust(64, b"\0"))
+        ends = pairwise([*starts[:count], len(code)])
+        if any(_is_longer(code, *between, dataset.Rows * dataset.Columns) for between in ends):
+            fault = "more pixels"
+    if fault:
+        raise RadiographError(
+            f"pixels can't be decoded as {syntax_name(uid)}: {fault}, expected grey, {expected}: {AGAIN}"
+        )
+
+
+def _joined(encapsulated: bytes, most: int) -> bytes:
+    """The first `most` bytes of the fragments, without the offset table."""
+    at, parts, length = 0, [], 0
+    while at + 8 <= len(encapsulated) and length < most:
+        group, element, size = struct.unpack_from("<HHI", encapsulated, at)
+        if (group, element) != _ITEM:
+            break
+        if at:
+            parts.append(encapsulated[at + 8 : at + 8 + min(size, most - length)])
+            length += len(parts[-1])
+        at += 8 + size
+    return b"".join(parts)
+
+
+def _code_size(code: bytes) -> tuple[int, int, int] | None:
+    """Width, height and number of colours that a JPEG, JPEG-LS or JPEG 2000 code declares; None if there are none."""
+    at = 0
+    if code[4:8] == b"jP  ":  # in a JP2 file, among its boxes
+        while code[at + 4 : at + 8] != b"jp2c":
+            length = int.from_bytes(code[at : at + 4], "big")
+            if length < 8:
+                return None
+            at += length
+        at += 16 if code[at : at + 4] == b"\0\0\0\1" else 8
+    if code[at : at + 4] == b"\xff\x4f\xff\x51" and len(code) >= at + 42:
+        right, lower, left, upper = struct.unpack_from(">4I", code, at + 8)
+        return right - left, lower - upper, int.from_bytes(code[at + 40 : at + 42], "big")
+    at = 2
+    while code[:2] == b"\xff\xd8" and at + 10 <= len(code) and code[at] == 0xFF:
+        marker, length = code[at + 1], int.from_bytes(code[at + 2 : at + 4], "big")
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):  # start of frame
+            height, width, colours = struct.unpack_from(">HHB", code, at + 5)
+            return width, height, colours
+        at += 1 if marker == 0xFF else 2 + length
+    return None
+
+
+def _is_longer(code: bytes, at: int, end: int, most: int) -> bool:
+    """Whether the runs of a segment of RLE code give more than `most` bytes, and padding."""
+    total = 0
+    while at < end and total <= most + _MOST_REPEATS:
+        head = code[at]
+        total += head + 1 if head < 128 else 257 - head if head > 128 else 0
+        at += head + 2 if head < 128 else 2 if head > 128 else 1
+    return total > most + _MOST_REPEATS
+
+
+_MOST_HEADERS = 1 << 20  # bytes before the size in a JPEG
+_MOST_REPEATS = 128  # of a byte, by two bytes of RLE code
+_LARGE = 1 << 30  # bytes: less than this is decoded without further checks
 _TABLE = 1 << 16
 _SAMPLE = 200_000  # pixels
 _LEAST_GREYS = 16  # of 256, between the 0.5 and the 99.5 percentile
@@ -136,29 +206,54 @@ def grey(dataset: Any, pixels: NDArray[Any], depth: int = 8) -> NDArray[Any]:
     Raises:
         RadiographError: the rescale slope or intercept is 0 or not a number.
     """
-    stored, place = _levels(pixels)
-    blank = _padding(dataset, stored)
-    values = _modality(dataset, stored)
-    inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
-    shades = _voi(dataset, values)
-    if shades is not None:
-        greys = np.rint((2**depth - 1) * (1 - shades if inverted else shades)).astype(DTYPES[depth])
-        greys[blank] = 0
-        film = greys[place]
-        if _is_visible((film[~blank[place]] if blank.any() else film) >> (depth - 8)):
+    by_table = _table_maker(pixels)
+    shown = by_table(lambda stored: _shown(dataset, stored, depth))
+    film = np.empty(pixels.shape, DTYPES[depth])
+    for rows in bands(pixels.shape):
+        if (greys := shown(pixels[rows])) is None:
+            break
+        film[rows] = greys
+    else:
+        if _is_visible(dataset, pixels, film >> (depth - 8)):
             return film
-    return windowed((np.where(blank, np.nan, values) if blank.any() else values)[place], inverted, depth)
+    inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
+    return windowed(pixels, inverted, depth, by_table(lambda stored: _values(dataset, stored)))
 
 
-def _levels(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Stored values in ascending order, and the index of each pixel's value: later steps work on this short list."""
+_OfValues = Callable[[NDArray[Any]], Any]
+
+
+def _table_maker(pixels: NDArray[Any]) -> Callable[[_OfValues], _OfValues]:
+    """Makes a function of stored values quick: it is computed once for each value, and the results are looked up."""
     low, high = int(pixels.min()), int(pixels.max())
-    if pixels.dtype.kind == "u" and high < _TABLE:
-        return np.arange(high + 1), pixels
-    if high - low < _TABLE:
-        return np.arange(low, high + 1), np.subtract(pixels, low, dtype=np.int64).astype(np.uint16)
-    stored, place = np.unique(pixels, return_inverse=True)
-    return stored.astype(np.int64), place.reshape(pixels.shape)
+    if high - low >= _TABLE:
+        return lambda function: lambda stored: function(stored.astype(np.int64))
+    low = 0 if pixels.dtype.kind == "u" and high < _TABLE else low
+
+    def by_table(function: _OfValues) -> _OfValues:
+        table = function(np.arange(low, high + 1))
+        if table is None or low == 0:
+            return lambda stored: None if table is None else table[stored]
+        return lambda stored: table[np.subtract(stored, low, dtype=np.int64)]
+
+    return by_table
+
+
+def _shown(dataset: Any, stored: NDArray[Any], depth: int) -> NDArray[Any] | None:
+    """Greys of `stored` by the VOI LUT or the first window, with black padding; None if there is none."""
+    shades = _voi(dataset, _modality(dataset, stored))
+    if shades is None:
+        return None
+    inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
+    greys = np.rint((2**depth - 1) * (1 - shades if inverted else shades)).astype(DTYPES[depth])
+    greys[_padding(dataset, stored)] = 0
+    return greys
+
+
+def _values(dataset: Any, stored: NDArray[Any]) -> NDArray[Any]:
+    """Values of `stored`; NaN for padding."""
+    blank, values = _padding(dataset, stored), _modality(dataset, stored)
+    return np.where(blank, np.nan, values) if blank.any() else values
 
 
 def _padding(dataset: Any, stored: NDArray[Any]) -> NDArray[np.bool_]:
@@ -218,9 +313,10 @@ def _voi_table(dataset: Any, values: NDArray[Any]) -> NDArray[np.float64]:
     return np.clip(shades, 0, 1)
 
 
-def _is_visible(film: NDArray[Any]) -> bool:
+def _is_visible(dataset: Any, pixels: NDArray[Any], film: NDArray[Any]) -> bool:
     """Whether anything is visible: a window in other units or a placeholder leaves the film uniform, or black and white."""
-    sample = film.ravel()[:: max(1, film.size // _SAMPLE)]
+    step = max(1, film.size // _SAMPLE)
+    sample = film.flat[::step][~_padding(dataset, pixels.flat[::step])]
     if not sample.size:
         return True
     low, high = np.percentile(sample, (0.5, 99.5))

@@ -1,13 +1,16 @@
-"""Reads radiographs of every kind: ``grey`` decodes JPEG, PNG, TIFF and BMP, including EXIF; ``dicom`` decodes DICOM."""
+"""Reads radiographs of every kind: ``grey`` decodes what Pillow can, including EXIF; ``dicom`` decodes DICOM."""
 
 from __future__ import annotations
 
 import io
+import logging
 import os
 import struct
+import threading
+import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO
@@ -17,16 +20,49 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from hipdet.core.errors import RadiographError
-from hipdet.radiographs.grey import TOO_LARGE, RadiographHeader, ReducedFilm, picture_header, read_picture
-from hipdet.radiographs.sniff import AGAIN, checked_kind
+from hipdet.core.records import MAX_SIDE
+from hipdet.core.stored_files import special_kind
+from hipdet.radiographs.grey import SHORT, TOO_LARGE, RadiographHeader, ReducedFilm, picture_header, read_picture
+from hipdet.radiographs.sniff import AGAIN, MAX_BYTES, checked_kind
 
 Source = str | os.PathLike[str] | bytes
 
 # what decoders raise on damaged files
 _DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError,
-    MemoryError, ZeroDivisionError, struct.error, zlib.error, NotImplementedError,
+    ZeroDivisionError, struct.error, zlib.error, NotImplementedError,
 )  # fmt: skip
+
+
+_lock = threading.Lock()
+_readers = 0
+_undo = ExitStack()
+
+
+@contextmanager
+def _own_limits() -> Iterator[None]:
+    """Silence warnings and loggers, which quote tags of the film, and raise Pillow's limit to 20,000 px a side.
+
+    All of these are global, so the last of several threads restores them.
+    """
+    global _readers
+    with _lock:
+        if _readers == 0:
+            _undo.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+            for logger in map(logging.getLogger, ("PIL", "pydicom", "pylibjpeg", "openjpeg")):
+                _undo.callback(logger.setLevel, logger.level)
+                logger.setLevel(logging.CRITICAL + 1)
+            _undo.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+            Image.MAX_IMAGE_PIXELS = MAX_SIDE**2
+        _readers += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _readers -= 1
+            if _readers == 0:
+                _undo.close()
 
 
 def read_radiograph(source: Source, name: str | None = None) -> NDArray[np.uint8]:
@@ -43,8 +79,9 @@ def read_radiograph(source: Source, name: str | None = None) -> NDArray[np.uint8
         name: What errors call the film; by default its path.
 
     Raises:
-        RadiographError: the film is missing, cut short, damaged, larger than 20,000 px a side, or not a picture; or a DICOM
-            file has no pixels, colour, several frames or a slice (CT, MR, ...), or needs a decoder that isn't installed.
+        RadiographError: the film is missing, cut short, damaged, larger than 20,000 px a side or 2 GiB, or not a picture; it
+            has several pages or is animated; there is too little memory; or a DICOM file has no pixels, colour, several
+            frames or a slice (CT, MR, ...), or needs a decoder that isn't installed.
     """
     return _decoded(source, name).pixels
 
@@ -129,7 +166,11 @@ def _opened(source: Source, name: str | None) -> Iterator[BinaryIO]:
     """Open `source`; any error while it is decoded becomes a RadiographError that names the film."""
     name = name or ("radiograph in memory" if isinstance(source, bytes) else os.fspath(source))
     try:
-        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
+        if not isinstance(source, bytes) and (kind := special_kind(source)):
+            raise RadiographError(f"{kind}, expected a file")
+        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file, _own_limits():
+            if file.seek(0, os.SEEK_END) > MAX_BYTES:
+                raise RadiographError(f"{file.tell()} bytes, expected at most {MAX_BYTES}: crop or compress it")
             yield file
     except RadiographError as fault:
         raise RadiographError(fault.reason, name) from fault
@@ -139,6 +180,8 @@ def _opened(source: Source, name: str | None) -> Iterator[BinaryIO]:
         raise RadiographError(f"header is damaged: {AGAIN}", name) from error
     except Image.DecompressionBombError as error:
         raise RadiographError(TOO_LARGE, name) from error
+    except MemoryError as error:
+        raise RadiographError(SHORT, name) from error
     except _DECODER_ERRORS as error:
         if isinstance(error, OSError) and error.errno:
             raise RadiographError(f"can't be read: {error.strerror}", name) from error

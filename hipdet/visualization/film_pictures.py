@@ -14,45 +14,19 @@ import numpy as np
 from hipdet.core.annotations import is_ignored
 from hipdet.core.boxes import Detections, xywh_to_xyxy
 from hipdet.core.errors import DatasetError
-from hipdet.core.records import finite, finite_box, is_whole, read_json, shown
+from hipdet.core.records import Record, read_json, records
 from hipdet.data.coco_file import subset
 from hipdet.data.film_status import brief_reason, left_out
 from hipdet.data.validate.faults import Fault
 from hipdet.data.validate.plausibility import sound, sound_images
 from hipdet.evaluation.matching import HIT, Labelled, evaluate_film
-from hipdet.evaluation.report import CORNERS, FOUND_CORNERS, extra_rows, roi_rows
+from hipdet.evaluation.report import CORNERS, FARTHEST, FOUND_CORNERS, extra_rows, roi_rows
 from hipdet.visualization.tiles import Box, Mark, PicturedFilm
 
 Row = Mapping[str, Any]  # a row of a table, or a record of a COCO file
 
 
-def is_table(path: Path) -> bool:
-    """Whether `path` holds a JSON object, as tables do, and not a list, as predictions do.
-
-    Raises:
-        DatasetError: the file can't be read.
-    """
-    try:
-        with path.open(encoding="utf-8") as file:
-            return file.read(1000).lstrip()[:1] != "["
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: can't be read ({error})") from error
-
-
-def read_roi_table(path: Path) -> dict[str, Any]:
-    """The content of a ``test.roi.json``: ``rois`` and ``extras``.
-
-    Raises:
-        DatasetError: the file is of another kind, or has no ROI.
-    """
-    table = read_json(path, "test.roi.json of hipdet test")
-    try:
-        rois = [{**row, "iou": float(row["iou"]), "confidence": float(row["confidence"])} for row in table["rois"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path}: expected test.roi.json as hipdet test writes it ({error!r})") from error
-    if not rois:
-        raise DatasetError(f"{path}: no ROI in it: was the test interrupted?")
-    return dict(table, rois=rois, extras=table.get("extras", []))
+PICTURED = ("image_id", "file_name", *CORNERS, *FOUND_CORNERS)  # what is needed of a row of test.roi.json
 
 
 def evaluated_films(table: Mapping[str, Sequence[Row]]) -> dict[int, PicturedFilm]:
@@ -60,21 +34,15 @@ def evaluated_films(table: Mapping[str, Sequence[Row]]) -> dict[int, PicturedFil
 
     Flags: ``missed``: an ROI without a hit (IoU 0.5); ``extra``: a detection that is no hit.  In old tables ``extras`` have
     no file names, so films without ROIs are left out.
-
-    Raises:
-        DatasetError: a row lacks a field.
     """
     films: dict[int, list[Row]] = {}
     extras: dict[int, list[Row]] = {}
-    try:
-        for row in table["rois"]:
-            films.setdefault(row["image_id"], []).append(row)
-        for row in table.get("extras", ()):
-            if "file_name" in row or row["image_id"] in films:
-                extras.setdefault(row["image_id"], []).append(row)
-        return {key: _evaluated_film(films.get(key, ()), extras.get(key, ())) for key in sorted({*films, *extras})}
-    except (KeyError, TypeError, ValueError) as error:
-        raise DatasetError(f"rows of test.roi.json: {error!r}: expected rows as hipdet test writes them") from error
+    for row in table["rois"]:
+        films.setdefault(row["image_id"], []).append(row)
+    for row in table.get("extras", ()):
+        if "file_name" in row or row["image_id"] in films:
+            extras.setdefault(row["image_id"], []).append(row)
+    return {key: _evaluated_film(films.get(key, ()), extras.get(key, ())) for key in sorted({*films, *extras})}
 
 
 def _evaluated_film(rows: Sequence[Row], extras: Sequence[Row]) -> PicturedFilm:
@@ -113,20 +81,25 @@ def read_predictions(path: Path) -> list[Row]:
     Raises:
         DatasetError: the file is of another kind, or an entry lacks one of these.
     """
-    content = read_json(path, "COCO results: a list of detections")
-    if not isinstance(content, list):
-        raise DatasetError(f"{path}: found a {type(content).__name__}, expected COCO results: a list of detections")
-    for number, each in enumerate(content):
-        if not isinstance(each, dict) or not is_whole(each.get("image_id")) or not is_whole(each.get("category_id")):
-            fault = f"found {shown(each)}, expected an object with image_id and category_id as whole numbers"
-        elif finite_box(each.get("bbox")) is None or min(each["bbox"][2:]) < 0:
-            fault = f"found bbox {shown(each.get('bbox'))}, expected the numbers [x, y, width, height]"
-        elif finite(each.get("score")) is None:
-            fault = f"found score {shown(each.get('score'))}, expected a number"
-        else:
-            continue
-        raise DatasetError(f"{path}: detection {number}: {fault}")
-    return content
+    expected = "COCO results: a list of detections"
+    found = records(read_json(path, expected), f"{path}: detection", remedy=f"expected {expected}")
+    return [_detection(each) for each in found]
+
+
+def _detection(record: Record) -> Row:
+    checked = dict(
+        image_id=record.whole("image_id"),
+        category_id=record.whole("category_id"),
+        bbox=list(record.box("bbox", FARTHEST)),
+        score=record.number("score"),
+    )
+    if min(checked["bbox"][2:]) < 0:
+        record.refuse("bbox", "[x, y, width, height]")
+    for key in ("file_name", "source"):
+        record.text(key, None)
+    if not isinstance(record.values.get("flags"), str):
+        record.texts("flags", None)
+    return {**record.values, **checked}
 
 
 def predicted_films(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipdet.core.errors import DatasetError
-from hipdet.visualization.film_pictures import read_roi_table
+from hipdet.core.records import Record, finite
+from hipdet.evaluation.report import CORNERS, read_roi_table
 
 TABLE = "test.roi.json"
 Floats = NDArray[np.float64]
@@ -50,14 +50,16 @@ def read_rois(path: Path, long_sides: Mapping[str, int] | None = None) -> Evalua
     seen: dict[tuple[Any, Any], Path] = {}
     rows: list[Mapping[str, Any]] = []
     for table in tables:
-        for row in read_roi_table(table)["rois"]:
-            key = row.get("file_name"), row.get("annotation_id")
+        for row in read_roi_table(table, "file_name", "annotation_id", *CORNERS)["rois"]:
+            key = row["file_name"], row["annotation_id"]
             if key in seen:
                 raise DatasetError(
                     f"{path}: annotation {key[1]} of {key[0]} was tested in {seen[key]} and in {table}: give one of them"
                 )
             seen[key] = table
             rows.append(row)
+    if not rows:
+        raise DatasetError(f"{path}: no ROI in it: was the test interrupted?")
     return EvaluatedRois(
         np.array([row["iou"] for row in rows]),
         np.array([row["confidence"] for row in rows]),
@@ -111,8 +113,8 @@ def read_log(work_dir: Path) -> TrainingLog:
     for path in sorted(work_dir.glob(LOGS)):  # in order of time, because mmengine names the folders by it
         for row in _rows(path):
             training = "epoch" in row and "loss" in row
-            epoch = int(row["epoch"] if training else row["step"])
-            steps[training, epoch, int(row.get("iter", 0)) if training else 0] = row
+            epoch = row["epoch"] if training else row["step"]
+            steps[training, epoch, row.get("iter", 0) if training else 0] = row
     return TrainingLog(
         _curves((epoch, row) for (training, epoch, _), row in sorted(steps.items()) if training),
         _curves((epoch, row) for (training, epoch, _), row in sorted(steps.items()) if not training),
@@ -121,15 +123,19 @@ def read_log(work_dir: Path) -> TrainingLog:
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a file of JSON lines; a last line that an interruption cut short is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_bytes().splitlines()
     rows = []
     for number, line in enumerate(lines, 1):
+        where = f"{path}: line {number}"
         try:
-            row = json.loads(line)
-            rows.append({**row, "step": int(row["step"])})
-        except (ValueError, KeyError, TypeError) as error:
+            content = json.loads(line)  # not strict JSON: mmengine writes NaN where a loss is
+        except (ValueError, RecursionError) as error:
             if number < len(lines):
-                raise DatasetError(f"{path}: line {number}: expected a line of mmengine's log ({error!r})") from error
+                raise DatasetError(f"{where}: expected a line of mmengine's log ({error})") from error
+            break
+        row = Record.of(content, where, remedy="expected a line of mmengine's log")
+        numbers = {key: row.whole(key, 0) for key in ("step", "epoch", "iter") if key == "step" or key in content}
+        rows.append({**content, **numbers})
     return rows
 
 
@@ -137,6 +143,6 @@ def _curves(rows: Iterable[tuple[int, Mapping[str, Any]]]) -> dict[str, dict[int
     values: dict[str, dict[int, list[float]]] = {}
     for epoch, row in rows:
         for name, value in row.items():
-            if isinstance(value, (int, float)) and math.isfinite(value) and name not in ("epoch", "iter", "step"):
-                values.setdefault(name, {}).setdefault(epoch, []).append(value)
+            if (number := finite(value)) is not None and name not in ("epoch", "iter", "step"):
+                values.setdefault(name, {}).setdefault(epoch, []).append(number)
     return {name: {e: sum(v) / len(v) for e, v in by_epoch.items()} for name, by_epoch in values.items()}

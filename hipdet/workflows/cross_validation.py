@@ -15,12 +15,12 @@ from mmengine.config import Config
 
 from hipdet.core.errors import ConfigError
 from hipdet.core.files import write_text
-from hipdet.core.records import read_json
 from hipdet.core.resumable import RunFolder, alone_in, fingerprint
 from hipdet.data.split_files import NO_LEAK, Division, split_files
-from hipdet.engine.checkpoint import read_checkpoint
+from hipdet.engine.checkpoint import training_seconds
 from hipdet.engine.config import use_annotations
 from hipdet.engine.safe_settings import require_writable
+from hipdet.evaluation.report import read_report
 from hipdet.workflows.fold_results import TABLE, summarize_folder
 from hipdet.workflows.process import Follow, run_jobs, train, train_and_test
 
@@ -113,9 +113,10 @@ class Fold:
             checkpoint = train(config, title, epochs, follow=follow)
         else:
             checkpoint = train_and_test(config, config, tested, title, epochs, follow=follow)
-            report = read_json(tested / "test_report.json", "the report of hipdet test")
-            facts = {name: report[name] for name in ("parameters", "versions", "figures")}
-        RunFolder(self.folder).finish(dict(seconds=read_checkpoint(checkpoint)["meta"]["seconds"], **facts))
+            kept = ("parameters", "versions", "figures")
+            report = read_report(tested / "test_report.json", *kept)
+            facts = {name: report[name] for name in kept}
+        RunFolder(self.folder).finish(dict(seconds=training_seconds(checkpoint), **facts))
         return True
 
     def _claim(self, cfg: Config) -> None:

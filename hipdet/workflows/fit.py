@@ -30,7 +30,7 @@ from hipdet.workflows.fit_copies import TrainingFiles
 from hipdet.workflows.fit_data import DataOptions, FitData, read_data
 from hipdet.workflows.fit_plan import BATCH, FitPlan, epochs_for, plan_fit, portable_text
 from hipdet.workflows.fit_report import write_report
-from hipdet.workflows.fit_results import FinalModel, FitResult, RoundResults, TestFilms, write_crops_of
+from hipdet.workflows.fit_results import FinalModel, FitResult, RoundResults, TestFilms, facts_of, write_crops_of
 from hipdet.workflows.process import run_jobs
 
 STATE, PLAN, BUDGET, CONFIG = "fit.json", "plan.json", "budget.json", "config.py"
@@ -261,10 +261,10 @@ class Fit:
 
     def _run(self, training: Fold, bar: Bar, done: int, steps: int) -> None:
         if training.run(self.base, bar.follow(done, steps)):
-            record = RunFolder(training.folder).record or {}
-            found = record.get("figures", {}).get("roi/avg_iou")
+            facts = facts_of(training)
+            found = facts["figures"].get("roi/avg_iou")
             tested = "" if found is None else f", average IoU {found:.3f}"
-            bar.say(f"{training.folder.name}: trained in {record['seconds'] / 60:.1f} minutes{tested}")
+            bar.say(f"{training.folder.name}: trained in {facts['seconds'] / 60:.1f} minutes{tested}")
 
     def _progress(self, training: Fold) -> tuple[int, int]:
         """Steps that are done, and all steps, of a training."""

@@ -13,11 +13,10 @@ import numpy as np
 from hipdet.core.annotations import get_patients
 from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import RoiCounts
-from hipdet.core.records import read_json
 from hipdet.data.coco_file import Coco
 from hipdet.evaluation.matching import HIT
 from hipdet.evaluation.metrics import Units, bootstrap_intervals, calibration, mean_interval, roi_metrics
-from hipdet.evaluation.report import FOUND_CORNERS
+from hipdet.evaluation.report import FOUND_CORNERS, read_roi_table
 from hipdet.inference.detections import DetectedRoi, FilmDetections, FilmRois
 from hipdet.inference.results import Numbered, write_predictions
 from hipdet.inference.review import ReviewLimits, film_flags
@@ -45,9 +44,11 @@ class Tested:
     @classmethod
     def read(cls, folders: Sequence[Path]) -> Tested:
         """Read the tables in the `folders` of all folds."""
-        parts = [read_json(folder / TABLE, "test.roi.json of hipdet test") for folder in folders]
-        rows = {key: tuple(row for part in parts for row in part.get(key, ())) for key in ("rois", "extras", "ignored")}
-        fold_of = {row["image_id"]: n for n, part in enumerate(parts) for key in rows for row in part.get(key, ())}
+        parts = [
+            read_roi_table(folder / TABLE, "image_id", "annotation_id", "label", *FOUND_CORNERS) for folder in folders
+        ]
+        rows = {key: tuple(row for part in parts for row in part[key]) for key in ("rois", "extras", "ignored")}
+        fold_of = {row["image_id"]: n for n, part in enumerate(parts) for key in rows for row in part[key]}
         return cls(**rows, fold_of=fold_of)
 
     def detections(self) -> dict[int, list[Row]]:

@@ -101,7 +101,7 @@ class RoundResults:
 
     def metrics(self) -> dict[str, Any]:
         """Metrics out of fold and of half of the films, agreement of readers, and facts about the trainings."""
-        records = [RunFolder(fold.folder).record or {} for fold in self.folds]
+        records = [facts_of(fold) for fold in self.folds]
         maps = [record["figures"].get("coco/bbox_mAP") for record in records]
         found = self.tested.metrics(self.data.coco, self.least_score)
         found["coco_map"] = None if None in maps else float(np.mean(maps))
@@ -158,6 +158,19 @@ class RoundResults:
     def write_detections(self, path: Path) -> None:
         """Write the ROIs of every film by the model that wasn't trained on it."""
         write_as_predictions(path, self.records(), self.data.classes)
+
+
+def facts_of(training: Fold) -> dict[str, Any]:
+    """Seconds of a finished training, and figures, parameters and versions of its test, if it was tested.
+
+    Raises:
+        DatasetError: it isn't finished.
+    """
+    record = RunFolder(training.folder).record
+    if record is None:
+        raise DatasetError(f"{training.folder}: not finished: run the same command again")
+    texts = {key: dict(record.record(key).values) if key in record.values else {} for key in ("figures", "versions")}
+    return dict(seconds=record.number("seconds", 0), parameters=record.whole("parameters", 0, default=None), **texts)
 
 
 def _iou_of_films(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from hipdet.core.annotations import get_patients
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_csv, write_json, write_text
-from hipdet.core.records import read_json
+from hipdet.core.records import Record, read_json
 from hipdet.core.resumable import RunFolder
 from hipdet.core.tables import Cell, Row, markdown, number_cell, text_cell
 from hipdet.evaluation.metrics import Interval, Units, bootstrap_intervals, calibration, mean_interval, roi_metrics
+from hipdet.evaluation.report import read_roi_table
 from hipdet.visualization.plots import write_calibration
 
 TABLE = "test/test.roi.json"
@@ -57,10 +58,12 @@ class Result:
             return None
         found = []
         for number, place in enumerate(places):
-            for row in read_json(place / TABLE, "test.roi.json of hipdet test")["rois"]:
+            for row in read_roi_table(place / TABLE, "file_name", "annotation_id")["rois"]:
                 found.append(((row["file_name"], row["annotation_id"]), number, row["iou"], row["confidence"]))
+        if not found:
+            raise DatasetError(f"{folder}: no ROI in {TABLE} of any fold: was the test interrupted? Remove the folder")
         key, fold, iou, score = zip(*sorted(found))
-        records = [record for place in places if (record := RunFolder(place).record) is not None]
+        records = [_checked(record) for place in places if (record := RunFolder(place).record) is not None]
         return cls(folder.name, list(key), np.array(fold), np.array(iou), np.array(score), records, patients)
 
     @property
@@ -77,7 +80,7 @@ class Result:
         metrics["folds"] = [float(self.iou[self.fold == fold].mean()) for fold in np.unique(self.fold)]
         if self.records:
             metrics["minutes"] = float(np.mean([record["seconds"] for record in self.records])) / 60
-            if "parameters" in self.records[0]:
+            if self.records[0].get("parameters") is not None:
                 metrics["parameters"] = self.records[0]["parameters"]
             maps = [record["figures"].get("coco/bbox_mAP") for record in self.records]
             if None not in maps:
@@ -102,6 +105,24 @@ class Result:
         return calibration(self.iou, self.score, bands)
 
 
+def _read_fold(path: Path) -> Mapping[str, Any]:
+    fold = Record.of(read_json(path, "a fold, as COCO"), path, remedy="remove the folder folds and run again")
+    for image in fold.records("images") if "images" in fold.values else ():
+        image.text("file_name")
+        image.text("source", None)
+        if not isinstance(image.values.get("patient"), (str, int, type(None))):
+            image.refuse("patient", "a name or a number")
+    return fold.values
+
+
+def _checked(record: Record) -> dict[str, Any]:
+    """What the tables show of a fold's record, which another program may have written."""
+    figures = dict(record.record("figures").values)
+    figures["coco/bbox_mAP"] = record.record("figures").number("coco/bbox_mAP", -1, 1, default=None)
+    parameters = record.whole("parameters", 0, default=None)
+    return dict(seconds=record.number("seconds", 0), parameters=parameters, figures=figures)
+
+
 def summarize_folder(out: Path, names: Sequence[str], annotations: Path) -> list[Path]:
     """Write ``summary`` (.md, .csv, .json) and ``calibration.png`` over all variants in `out`, those of `names` first.
 
@@ -111,7 +132,7 @@ def summarize_folder(out: Path, names: Sequence[str], annotations: Path) -> list
         DatasetError: variants were tested on different films.
     """
     tests = sorted((out / "folds").glob("*_test.json"))
-    folds, patients = len(tests), get_patients(read_json(path, "a fold, as COCO") for path in tests)
+    folds, patients = len(tests), get_patients(map(_read_fold, tests))
     others = sorted(path.name for path in out.iterdir() if path.is_dir() and path.name not in (*names, "folds"))
     results = [result for name in (*names, *others) if (result := Result.read(out / name, folds, patients))]
     rows = [_row(result, results[0]) for result in results]

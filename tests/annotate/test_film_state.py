@@ -130,6 +130,7 @@ def test_annotators_whose_name_is_no_file_name(name):
         Project(annotator=name)
 
 
-def test_classes_have_different_names():
-    with pytest.raises(DatasetError, match="expected different names"):
-        Project(classes=("hip", "hip"))
+@pytest.mark.parametrize("classes", [("hip", "hip"), (), ("",), ("hip\n",), ("\x1b[31m",), ("\udcff",)])
+def test_classes_have_different_printable_names(classes):
+    with pytest.raises(DatasetError, match="expected different names, none of them empty, of printable characters"):
+        Project(classes=classes)

@@ -36,9 +36,10 @@ def test_labels_are_written_and_valid(tmp_path):
         ("film-left-out", "2.png", True),
         ("film-left-out", "3.png", True),
     ]
-    common = {"source": "films", "width": 200, "height": 120, "annotator": "alice"}
+    common = {"source": "films", "width": 200, "height": 120, "annotator": "alice", "revision": 1}
+    drawn = DONE.record()["boxes"]
     assert coco["images"] == [
-        {"id": 1, "file_name": "1.png", "patient": "1", "status": "done", **common},
+        {"id": 1, "file_name": "1.png", "patient": "1", "status": "done", "drawn": drawn, **common},
         {
             "id": 2,
             "file_name": "2.png",
@@ -46,6 +47,7 @@ def test_labels_are_written_and_valid(tmp_path):
             "status": "excluded",
             "exclude": "one hip",
             "unsure": True,
+            "drawn": [{"box": HIPS[0], "label": "hip"}],
             **common,
         },
         {"id": 3, "file_name": "3.png", "patient": "3", "status": "incomplete", "unsure": True, **common},
@@ -112,7 +114,7 @@ def test_a_later_change_is_not_overwritten(store):
     store.save("1.png", 0, DONE, SIZE)
     with pytest.raises(StaleRevision, match="changed elsewhere") as error:
         store.save("1.png", 0, FilmState(checked=True), SIZE)
-    assert error.value.current.state == DONE
+    assert error.value.film == "1.png"
     assert store.entry("1.png").state == DONE
 
 
@@ -204,14 +206,41 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         LabelStore(tmp_path / "labels", Project(annotator="alice"), {})
 
 
+ONE = '{"film": "1.png", "revision": 1, '
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("{", "line 2: not JSON"),
         ("[]", "line 2: found [], expected an object"),
         ('{"film": 3, "revision": 1}', "line 2: film is 3"),
-        ('{"film": "1.png", "revision": true}', "line 2: film is '1.png', revision True"),
-        ('{"film": "1.png", "revision": 1, "size": [1]}', "line 2: size is [1], expected [width, height]"),
+        ('{"film": "1.png", "revision": true}', "line 2: revision is True, expected a whole number"),
+        ('{"film": "1.png", "revision": -1}', "line 2: revision is -1, expected a whole number"),
+        ('{"film": "1.png", "revision": 1e999}', "line 2: revision is inf, expected a whole number"),
+        ('{"film": "1.png", "revision": 1' + "0" * 5000 + "}", "line 2: not JSON"),
+        ('{"film": "1.png", "film": "2.png"}', "line 2: not JSON (key 'film' occurs twice"),
+        ('{"film": "\\ud800.png", "revision": 1}', "line 2: not UTF-8"),
+        (ONE + '"size": [1]}', "line 2: size is [1], expected null or two whole numbers from 1"),
+        (ONE + '"size": [0, 120]}', "line 2: size is [0, 120], expected"),
+        (ONE + '"size": [true, 120]}', "line 2: size is [True, 120], expected"),
+        (ONE + '"size": [200, 1e400]}', "line 2: size is [200, inf], expected"),
+        (ONE + '"file": "1.png"}', "line 2: file is '1.png', expected null or two"),
+        (ONE + '"boxes": NaN}', "line 2: not JSON (NaN is not a number of JSON)"),
+        (ONE + '"boxes": ' + "[" * 10**5 + "]" * 10**5 + "}", "line 2: nested too deeply"),
+        (ONE + '"boxes": ' + "[" * 500 + "]" * 500 + "}", "line 2: boxes on a film that can't be read"),
+        (ONE + '"boxes": {}}', "line 2: boxes is {}, expected a list"),
+        (ONE + '"boxes": [null' + ", null" * 10**6 + "]}", "line 2: boxes is [None, "),
+        (
+            ONE + '"size": [9, 9], "boxes": [{"box": [1, 1, 5, Infinity], "label": "hip"}]}',
+            "line 2: not JSON (Infinity",
+        ),
+        (
+            ONE + '"size": [9, 9], "boxes": [{"box": [1, 1, 5, "5"], "label": ["hip"]}]}',
+            "line 2: box {'box': [1, 1, 5, '5'], 'la",
+        ),
+        (ONE + '"boxes": [], "exclude": {}}', "line 2: exclude is {}, expected null"),
+        (ONE + '"boxes": [], "unsure": 0}', "line 2: unsure, checked and none are [0, None, False]"),
         (json.dumps({"film": "1.png", "size": [9, 9], **state([[1, 1, 5, 5]], label="knee")}), "one of the labels hip"),
     ],
 )
@@ -220,10 +249,13 @@ def test_damaged_journals_are_refused(tmp_path, store, line, message):
     store.close()
     with (tmp_path / "alice.journal").open("a") as file:
         file.write(line + "\n")
+    files = {path: path.read_bytes() for path in tmp_path.glob("alice*")}
     for _ in range(2):  # no lock is left behind
         with pytest.raises(DatasetError) as error:
             LabelStore(tmp_path, Project(annotator="alice"), {})
         assert message in str(error.value)
+        assert len(str(error.value)) < 1000
+    assert {path: path.read_bytes() for path in tmp_path.glob("alice*")} == files
 
 
 def test_labels_made_elsewhere_do_not_replace_own_ones(store):
@@ -305,6 +337,26 @@ def test_labels_that_fit_no_film_are_left_out_and_reported(tmp_path):
     old = read(tmp_path / "old.json", tmp_path / "films")
     assert list(old.states) == ["2.png"]
     assert old.notes[0].startswith("left out: 1.png: box [500, 500, 540, 540] reaches")
+
+
+@pytest.mark.parametrize(
+    ("boxes", "note"),
+    [
+        ([(edge / 1000, 0, 20 + edge / 1000, 30) for edge in range(30_000)], "30000 boxes, expected at most 100"),
+        ([(50, 50, 70, 80), (45, 55, 75, 75)], "the same box is listed twice, expected each ROI once: delete one"),
+    ],
+)
+def test_labels_that_no_journal_may_have_are_left_out(tmp_path, boxes, note):
+    """They would be stored, and the journal be refused at the next start.  The two boxes are in the same square."""
+    films_in(tmp_path / "films", 2)
+    films = [
+        Film("1.png", *SIZE, "", "", (Roi(tuple(HIPS[0]), "hip"),)),
+        Film("2.png", *SIZE, "", "", tuple(Roi(box, "hip") for box in boxes)),
+    ]
+    write_json(tmp_path / "old.json", build_coco(films, ["hip"], {}))
+    old = read(tmp_path / "old.json", tmp_path / "films")
+    assert list(old.states) == ["1.png"]
+    assert old.notes[-1] == f"left out: 2.png: {note}"
 
 
 def test_own_labels_are_a_format_too(tmp_path):

@@ -51,10 +51,16 @@ def test_a_damaged_cache_is_computed_again(tmp_path):
     proposals_of(tmp_path, detector())
     cache = tmp_path / "labels/.proposals.jsonl"
     lines = cache.read_text().splitlines()
+    right = proposals_of(tmp_path, detector()).all()
     record = json.loads(lines[1])
-    record["boxes"][0][0] = "x"
-    cache.write_text("\n".join([lines[0][:50], json.dumps(record), "[]", "{}", lines[2], ""]))
-    assert proposals_of(tmp_path, detector()).all().keys() == {"1.png", "2.png", "3.png"}
+    damages = [
+        {"boxes": [["x", 1, 2, 3], HIPS[1]]}, {"boxes": [[1], HIPS[1]]}, {"boxes": HIPS[:1]}, {"boxes": {}},
+        {"scores": ["0.9", 0.8]}, {"scores": [None, 0.8]}, {"scores": [0.9]}, {"labels": ["knee", "hip"]},
+        {"labels": [["hip"], "hip"]}, {"flags": [1]}, {"flags": None}, {"film": 2}, {"film": "9.png"}, {"file": 7},
+    ]  # fmt: skip
+    damaged = [json.dumps({**record, **damage}) for damage in damages]
+    cache.write_text("\n".join([lines[0][:50], *damaged, "[]", "{}", "[" * 10**5, lines[2], ""]))
+    assert proposals_of(tmp_path, detector()).all() == right
 
 
 def test_a_film_without_result_is_flagged(tmp_path):

@@ -14,7 +14,10 @@ import dicom_bytes
 from annotation_parts import HIPS, PageClient, detector, film, films_in, open_session, state, until
 from film_bytes import UPRIGHT, encoded
 from hipdet.annotate.film_state import Project
+from hipdet.annotate.labels import read_old_labels
 from hipdet.core.errors import DatasetError
+from hipdet.data.validate.check import Expected, validate
+from hipdet.radiographs.read import read_header
 
 
 @pytest.fixture
@@ -39,6 +42,8 @@ def test_the_page_gets_everything(page):
     assert page.get("/api/film?name=2.png").get_json() == {
         **state(HIPS, revision=1),
         "status": "done",
+        "size": [200, 120],
+        "replaced": None,
         "proposal": None,
     }
 
@@ -114,11 +119,139 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
-def test_a_name_that_is_not_utf8_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [(b"\xff 100%.png", "%FF 100%25.png"), (b"100%.png", "100%.png"), (b"\x1b[31m\n.png", "%1B[31m%0A.png")],
+)
+def test_odd_names_are_listed_escaped(tmp_path, name, shown):
     films_in(tmp_path)
-    (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(film())
-    with pytest.raises(DatasetError, match="is not UTF-8: rename it"):
-        open_session(tmp_path)
+    (tmp_path / os.fsdecode(name)).write_bytes(film())
+    session = open_session(tmp_path, detect=detector())
+    page = PageClient(session)
+    names = {each["name"] for each in page.get("/api/overview").get_json()["films"]}
+    assert names == {shown, "1.png", "2.png", "3.png"}
+    assert page.get("/api/picture", query_string={"name": shown}).status_code == 200
+    assert page.post(shown, state(HIPS)).status_code == 200
+    until(lambda: not session.proposals.running)
+    assert len(session.proposals.of(shown).boxes) == 2
+    session.close()
+    coco, faults = validate(tmp_path / "labels/annotator.json", tmp_path, Expected.of_classes(["hip"]))
+    assert [image["file_name"] for image in coco["images"]] == [shown]
+    assert faults == []
+    assert read_old_labels(tmp_path / "labels/annotator.json", session.films, Project()).states.keys() == {shown}
+
+
+def replace(films, *size, **remarks):
+    """Label a film of 200x120 px, and replace its file by one of `size`; returns a new session."""
+    films_in(films, 2)
+    session = open_session(films)
+    PageClient(session).post("1.png", state(**remarks))
+    session.close()
+    (films / "1.png").write_bytes(film(*size))
+    return open_session(films)
+
+
+def test_a_film_that_was_replaced_is_done_again_only_when_it_is_confirmed(tmp_path):
+    session = replace(tmp_path, 240, 150, boxes=HIPS)
+    page = PageClient(session)
+    coco = tmp_path / "labels/annotator.json"
+    assert page.get("/api/overview").get_json()["films"][0] == {
+        "name": "1.png",
+        "status": "unchecked",
+        "unsure": False,
+        "replaced": True,
+    }
+    shown = page.get("/api/film?name=1.png").get_json()
+    assert (shown["boxes"], shown["replaced"], shown["size"]) == (state(HIPS)["boxes"], [200, 120], [240, 150])
+    until(lambda: '"replaced"' in coco.read_text())
+    image = json.loads(coco.read_text())["images"][0]
+    assert (image["status"], image["replaced"], image["width"]) == ("unchecked", True, 200)  # that of its boxes
+    answer = page.post("1.png", state(HIPS, revision=1, size=[240, 150]))
+    assert (answer.get_json()["status"], answer.get_json()["replaced"]) == ("done", None)
+    session.close()
+    image = json.loads(coco.read_text())["images"][0]
+    assert (image["status"], "replaced" in image, image["width"]) == ("done", False, 240)
+
+
+def test_a_film_that_is_put_back_is_done_as_before(tmp_path):
+    replace(tmp_path, 240, 150, boxes=HIPS).close()
+    (tmp_path / "1.png").write_bytes(film())
+    session = open_session(tmp_path)
+    assert session.film("1.png")["status"] == "done"
+    session.close()
+
+
+def test_a_film_of_the_same_size_is_not_replaced(tmp_path):
+    session = replace(tmp_path, 200, 120, boxes=HIPS)
+    assert session.film("1.png")["status"] == "done"
+    session.close()
+
+
+def test_a_film_that_was_missing_for_a_while_is_readable_again(page, session):
+    path = session.films.path("1.png")
+    assert page.get("/api/picture?name=1.png").status_code == 200
+    path.rename(path.with_name("away"))
+    assert page.get("/api/picture?name=1.png").status_code == 422
+    assert page.get("/api/film?name=1.png").get_json()["size"] == [200, 120]  # as it was last seen
+    assert page.post("1.png", state(HIPS, size=[200, 120])).status_code == 200
+    path.with_name("away").rename(path)
+    assert page.get("/api/picture?name=1.png").status_code == 200
+    assert page.get("/api/news").get_json()["unreadable"] == {}
+
+
+def test_labelled_films_are_read_again_only_if_their_files_have_changed(tmp_path, monkeypatch):
+    replace(tmp_path, 200, 120, boxes=HIPS).close()
+    os.utime(tmp_path / "1.png", ns=(1, 1))  # as a copy of the folder would have
+    read = []
+
+    def header(*given):
+        read.append(given)
+        return read_header(*given)
+
+    monkeypatch.setattr("hipdet.annotate.film_folder.read_header", header)
+    for _ in range(3):
+        session = open_session(tmp_path)
+        assert session.film("1.png")["status"] == "done"
+        session.close()
+    assert len(read) == 1
+
+
+@pytest.mark.parametrize(
+    ("remarks", "status"),
+    [
+        ({"boxes": HIPS[:1], "exclude": "child"}, "excluded"),
+        ({"none": True}, "unchecked"),
+        ({"unsure": True}, "new"),  # nothing to confirm
+    ],
+)
+def test_other_labels_of_a_film_that_was_replaced(tmp_path, remarks, status):
+    session = replace(tmp_path, 240, 150, **remarks)
+    shown = session.film("1.png")
+    assert (shown["status"], bool(shown["replaced"])) == (status, status != "new")
+    session.close()
+
+
+def test_boxes_off_the_new_film_are_kept_until_they_are_corrected(tmp_path):
+    session = replace(tmp_path, 100, 100, boxes=HIPS)
+    page = PageClient(session)
+    assert page.get("/api/film?name=1.png").get_json()["boxes"] == state(HIPS)["boxes"]
+    answer = page.post("1.png", state(HIPS, revision=1))
+    assert (answer.status_code, "its centre is not on the film of 100x100" in answer.get_json()["error"]) == (400, True)
+    assert page.get("/api/film?name=1.png").get_json()["revision"] == 1
+    session.close()
+
+
+def test_a_film_that_is_replaced_while_it_is_open(session, page):
+    """Boxes that were drawn on the earlier film aren't taken for those of the new one."""
+    path = session.films.path("1.png")
+    assert page.get("/api/film?name=1.png").get_json()["size"] == [200, 120]
+    path.write_bytes(film(240, 150))
+    assert page.post("1.png", state(HIPS, size=[200, 120])).status_code == 200  # no one has seen the new film
+    assert page.get("/api/film?name=1.png").get_json()["replaced"] == [200, 120]
+    answer = page.post("1.png", state(HIPS[:1], revision=1, size=[200, 120]))
+    assert (answer.status_code, answer.get_json()["film"]["size"]) == (409, [240, 150])
+    assert Image.open(io.BytesIO(page.get("/api/picture?name=1.png").data)).size == (240, 150)
+    assert page.post("1.png", state(HIPS, revision=1, size=[240, 150])).get_json()["status"] == "done"
 
 
 @pytest.mark.parametrize(
@@ -188,6 +321,8 @@ def test_pages_of_other_sites_can_load_nothing(page, path):
         (state(HIPS, revision="0"), 400),
         (state(HIPS, revision=True), 400),
         (state([[20, 40, 60, 90]]), 400),
+        (b'{"revision": 0, "revision": 1, "boxes": []}', 400),
+        (b'{"revision": 0, "boxes": [], "exclude": "other: \\ud800", "unsure": false, "checked": true}', 400),
         (b'{"revision": 0, "boxes": [{"box": [NaN, 1, 2, 3], "label": "hip"}]}', 400),
         (b" " * 70_000, 413),
     ],

@@ -2,15 +2,18 @@
 
 import csv
 import json
+import os
 import signal
 import socket
+import sys
 
 import pytest
 
-from annotation_parts import HIPS, films_in, open_session, start_tool, state
+from annotation_parts import HIPS, film, films_in, open_and_end, open_session, start_tool, state
 from hipdet.annotate.film_state import Project
 from hipdet.core.files import write_json
 from hipdet.data.coco_file import Film, Roi, build_coco
+from hipdet.inference.crops import COLUMNS
 from tool_runs import run_tool
 
 pytestmark = pytest.mark.slow
@@ -35,7 +38,7 @@ def label(folder, annotator="alice", **changes):
     ("arguments", "message"),
     [
         (["none"], "no such folder: check the path"),
-        (["empty"], "no films, expected JPEG, PNG, TIFF, BMP or DICOM files"),
+        (["empty"], "no films, expected JPEG, PNG, TIFF, BMP, GIF, WEBP or DICOM files"),
         (["films", "--rois", "0"], "--rois 0: expected a number from 1 to 50, or any"),
         (["films", "--annotator", "../alice"], "--annotator '../alice': expected letters"),
         (["films", "--classes", "hip", "hip"], "--classes hip hip: expected different names"),
@@ -74,6 +77,30 @@ def test_a_session_says_what_it_has_and_ends_on_interrupt(tmp_path):
     assert "3 new" in stop(other)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes in folders are POSIX")
+def test_crops_and_pipes_among_the_films_are_passed_over(tmp_path):
+    films = films_in(tmp_path / "films", 1)
+    for folder in ("crops/a", "other"):
+        films_in(films / folder, 1)
+    (films / "crops/manifest.csv").write_text(",".join(COLUMNS) + "\n")
+    (films / "other/manifest.csv").write_text("film,patient\n")  # of another program
+    os.mkfifo(films / "pipe.png")
+    os.mkfifo(films / "pipe")
+    status, said, complaints = open_and_end(films)
+    assert (status, complaints) == (0, "")
+    assert "note: passed over: 1 with a manifest of hipdet crop: crops" in said
+    assert "note: passed over: 1 which aren't files: pipe.png" in said
+    assert "2 films: 2 new" in said
+    (films / "crops").rename(tmp_path / "crops")
+    status, said, _ = open_and_end(tmp_path / "crops")
+    assert (status, "1 films: 1 new" in said) == (0, True)  # the folder itself was asked for
+    only = tmp_path / "only"
+    only.mkdir()
+    (tmp_path / "crops").rename(only / "crops")
+    status, _, complaints = open_and_end(only)
+    assert (status, "no films (passed over: 1 with a manifest of hipdet crop" in complaints) == (2, True)
+
+
 def test_old_labels_are_imported_once(tmp_path):
     films_in(tmp_path / "films", 2)
     label(tmp_path / "films", "old", _1=state(HIPS), _2=state(HIPS[:1]))
@@ -97,8 +124,32 @@ def test_a_coco_file_that_cannot_be_written_is_reported_at_the_end(tmp_path):
     process, _ = start_tool(tmp_path / "films", "--annotator", "alice")
     process.send_signal(signal.SIGINT)
     _, complaints = process.communicate(timeout=120)
-    assert process.returncode == 2
+    assert process.returncode == 3
     assert complaints.startswith("error: alice.json is not up to date: ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+@pytest.mark.parametrize("locale", [{}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}])
+def test_odd_names_on_the_terminal(tmp_path, locale, monkeypatch):
+    """Names are UTF-8 in every locale; what could steer the terminal is escaped."""
+    films = films_in(tmp_path / "films", 1)
+    odd = films / os.fsdecode(b"\xff\x1b[31m\n.png")
+    for path in (odd, films / os.fsdecode("é.png".encode()), films / "a/x.png", films / "b/x.png"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(film())
+    label(films, "alice", **{"%FF%1B[31m%0A": state(HIPS), "é": state(HIPS)})
+    odd.write_bytes(film()[:900])
+    labels(tmp_path / "old.json", films=["\x9b31m/x.png"])  # of which there are two
+    for key, value in locale.items():
+        monkeypatch.setenv(key, value)
+    status, said, complaints = open_and_end(films, "--annotator", "alice", "--labels", tmp_path / "old.json")
+    assert (status, complaints) == (0, "")
+    assert "2 done, 3 new" in said
+    assert "%FF%1B[31m%0A.png: can't be read: " in said
+    coco = json.loads((films / "labels/alice.json").read_text(encoding="utf-8"))
+    assert [image["file_name"] for image in coco["images"]] == ["%FF%1B[31m%0A.png", "é.png"]
+    assert r"\x9b31m/x.png: old.json: label fits 2 films" in said
+    assert not {"\x1b", "\x9b"} & {*said}
 
 
 def test_the_way_to_training(tmp_path):

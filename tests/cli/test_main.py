@@ -1,17 +1,24 @@
 """``hipdet COMMAND``: the table of commands, the extras that each needs, and the message if one is missing."""
 
+import errno
+import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
+import time
+from functools import partial
 from importlib import metadata
 
 import pytest
 
-from hipdet.cli.main import COMMANDS, EXTRAS, main, overview
+from hipdet.cli.main import COMMANDS, EXTRAS, main, overview, reports_errors
+from hipdet.core.errors import DatasetError, StorageError
 from hipdet.version import __version__
-from tool_runs import REPOSITORY, run_python, run_tool_here
+from roi_tables import row, write_films
+from tool_runs import REPOSITORY, of_checkout, run_python, run_tool_here
 
 # what pip installs for each module that shows whether an extra is there
 PACKAGES = {"cv2": "opencv-python", "mmcv": "mmcv-lite"}
@@ -189,3 +196,128 @@ def test_slurm_scripts(tmp_path, name, arguments, started):
     ]
     usage = subprocess.run(["bash", REPOSITORY / "tools" / script], cwd=tmp_path, capture_output=True, text=True)
     assert (usage.returncode, script in usage.stderr) == (2, True)
+
+
+FAULTS = {
+    FileNotFoundError(2, "No such file or directory", "a.json"): (2, "a.json: No such file or directory"),
+    FileExistsError(17, "File exists", "a"): (2, "a: File exists"),
+    NotADirectoryError(20, "Not a directory", "a/b"): (2, "a/b: Not a directory"),
+    IsADirectoryError(21, "Is a directory", "a"): (2, "a: Is a directory"),
+    PermissionError(13, "Permission denied", "a"): (3, "a: Permission denied"),
+    OSError(errno.ENOSPC, "No space left on device", "a"): (3, "a: No space left on device"),
+    OSError(errno.ENOSPC, "No space left on device"): (3, "standard output: No space left on device"),
+    OSError(errno.EROFS, "Read-only file system", "a"): (3, "a: Read-only file system"),
+    OSError(errno.EDQUOT, "Disk quota exceeded", "a"): (3, "a: Disk quota exceeded"),
+    OSError(errno.EMFILE, "Too many open files", "a"): (3, "a: Too many open files"),
+    OSError(errno.ELOOP, "Too many levels of symbolic links", "a"): (3, "a: Too many levels of symbolic links"),
+    OSError("without a number"): (3, "without a number"),
+    MemoryError(): (3, "too little memory: close other programs, or give smaller films"),
+    StorageError("a: not stored"): (3, "a: not stored"),
+    DatasetError("a: is\x1b[31m odd"): (2, "a: is\\x1b[31m odd"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=repr)
+def test_errors_are_a_line_and_a_status(capfd, fault):
+    @reports_errors
+    def failing():
+        raise fault
+
+    status, line = FAULTS[fault]
+    with pytest.raises(SystemExit) as ended:
+        failing()
+    assert (ended.value.code, capfd.readouterr().err) == (status, f"error: {line}\n")
+
+
+def test_a_bug_keeps_its_traceback():
+    @reports_errors
+    def failing():
+        raise KeyError("odd")
+
+    with pytest.raises(KeyError):
+        failing()
+
+
+@pytest.mark.parametrize("name", ["train", "predict", "convert"])
+def test_help_where_standard_output_is_full(tmp_path, name):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "hipdet", name, "--help"]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=of_checkout(), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (3, "error: standard output: No space left on device\n")
+
+
+def test_a_reader_that_has_seen_enough(tmp_path):
+    command = f"{sys.executable} -m hipdet --help | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=of_checkout(), capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+FILL = """
+import resource, signal, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+from hipdet.cli.main import main
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("size", "arguments", "named"),
+    [
+        (100, ["convert", "folder", "films", "--labels", "labels.csv", "--out", "out"], "out"),
+        (100, ["split", "hips.json", "--out", "out"], "out"),
+        (1000, ["phantoms", "out", "--films", "gis=1", "--max-side", "512", "--workers", "1"], "out"),
+        (1000, ["gallery", "t.roi.json", "--data-root", "films", "--out", "out/g.png"], "out"),
+        (1000, ["browse", "hips.json", "--data-root", "films", "--html", "--out", "out/b.html"], "out"),
+        (1000, ["plot", "iou", "t.roi.json", "--out", "out/p.png"], "out"),
+        (100, ["anchors", "hips.json", "--data-root", "films", "--out", "out"], "out"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_full_disk(tmp_path, size, arguments, named):
+    """A file can't become larger than `size` bytes; a line tells it, and no half of a file is left."""
+    films = write_films(tmp_path, 3) and tmp_path / "films"
+    films.mkdir()
+    for number in (1, 2, 3):
+        (tmp_path / f"{number}.png").rename(films / f"{number}.png")
+    boxes = [dict(id=n, image_id=n, category_id=1, bbox=[10, 10, 20, 20], area=400, iscrowd=0) for n in (1, 2, 3)]
+    images = [dict(id=n, file_name=f"{n}.png", width=100, height=50, patient=f"p{n}") for n in (1, 2, 3)]
+    coco = dict(images=images, annotations=boxes, categories=[dict(id=1, name="hip")])
+    (tmp_path / "hips.json").write_text(json.dumps(coco))
+    (tmp_path / "t.roi.json").write_text(json.dumps(dict(rois=[row(1, 0.4), row(2, 0.9)])))
+    (tmp_path / "labels.csv").write_text("image,label,x0,y0,x1,y1\n1.png,hip,10,10,30,30\n")
+    done = run_python("-c", FILL, size, *arguments, cwd=tmp_path, MPLCONFIGDIR=tmp_path / "mpl")
+    assert done.returncode == 3, done.stderr
+    *_, line = done.stderr.strip().splitlines()
+    assert re.match(rf"error: .*{named}.*: .*File too large", line), done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file() and path.stat().st_size == size] == []
+
+
+def test_a_folder_where_nothing_can_be_written(tmp_path):
+    write_films(tmp_path)
+    (tmp_path / "t.roi.json").write_text(json.dumps(dict(rois=[row(1, 0.4)])))
+    done = run_tool_here("gallery", "t.roi.json", "--data-root", ".", "--out", "/proc/self/attr/g.png", cwd=tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) in {(3, 1), (2, 1)}, done.stderr
+
+
+@pytest.mark.parametrize("program", [["-m", "hipdet"], ["-c", "from hipdet.__main__ import main; main()"]])
+def test_an_interrupt_at_any_time_leaves_no_traceback(tmp_path, program):
+    """While Python starts, which it reports itself, nothing can be done about it: from 0.1 s of CPU time on."""
+    seen = set()
+    for delay in (0.1, 0.2, 0.3, 0.4, 0.5, 0.8, 1.2, 2.0):
+        process = subprocess.Popen(
+            [sys.executable, *program, "annotate", ".", "--no-browser", "--port", "0"], cwd=tmp_path, env=of_checkout(),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert "Traceback" not in said, (delay, said)
+        seen.add(process.returncode)
+    assert seen <= {-signal.SIGINT, 130, 0, 2}, seen
+    assert seen & {-signal.SIGINT, 130}, seen

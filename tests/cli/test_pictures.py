@@ -277,7 +277,7 @@ def test_two_inputs(folder, kind, more, width):
         (["iou", "a=cv/base", "a=cv/small"], "are both called a: name them, as in a=cv/base b=cv/small"),
         (["iou", "cv/base/fold0/20260101"], "no test.roi.json in this folder or below"),
         (["ratio", "cv/base"], "ratio needs the sizes of the films: give their COCO files with --ann"),
-        (["iou", "hips.json"], "expected test.roi.json"),
+        (["iou", "hips.json"], "give test.roi.json as hipdet test writes it"),
         (["learning", "cv"], "expected the work dir"),
         (["iou", "cv/base", "--out", "x.pdf"], "--out x.pdf: expected a name that ends in .png"),
     ],

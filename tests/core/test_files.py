@@ -57,6 +57,16 @@ def test_folders_that_are_not_kept_are_not_listed(tmp_path):
     assert set(asked) == {"x", "y", "z/x", "z/y", "z"} or set(asked) == {"x", "y", "z/x", "z/y"}
 
 
+def test_special_files_are_listed_without_being_opened(tmp_path):
+    for name in ("b/pipe.jpg", "z/a.zip"):
+        (tmp_path / name).parent.mkdir()
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "b/loop.jpg").symlink_to("loop.jpg")
+    assert [file.name for file in files_below(tmp_path / "b")] == ["loop.jpg", "pipe.jpg"]
+    with pytest.raises(DatasetError, match=r"a\.zip: not a readable zip .it is a named pipe"):
+        list(files_below(tmp_path / "z", zips=True))
+
+
 @pytest.mark.parametrize("name", ["../1", "/etc/1", "C:/1", "a\\..\\1"])
 def test_members_that_lead_out(tmp_path, name):
     zipped(tmp_path / "a.zip", **{name: b""})

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
 
-from tool_runs import run_tool
+from tool_runs import RECIPES, of_checkout, run_python, run_tool
 
 pytestmark = pytest.mark.slow
 
@@ -158,3 +160,80 @@ def test_weights_that_can_not_be_downloaded(phantoms, tmp_path):
     assert done.returncode == 2, done.stderr
     for words in ("can't get the pretrained weights", "init_cfg.checkpoint=FILE", "init_cfg=None"):
         assert words in done.stderr
+
+
+FILL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+from hipdet.cli.main import main
+main(sys.argv[2:])
+"""
+ALONE = [
+    f"{part}_dataloader.{key}"
+    for part in ("train", "val", "test")
+    for key in ("num_workers=0", "persistent_workers=False")
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES[:1], indirect=True)
+def test_a_disk_that_fills_up_while_training(recipe, phantoms, tmp_path):
+    """No file can become larger than a checkpoint of the second epoch is: that of the first stays, and is resumed from."""
+    arguments = ["train", recipe.config, "--data-root", phantoms, "--work-dir", "w"]
+    options = ["--cfg-options", *recipe.small, *ALONE, "train_cfg.max_epochs=3", "train_cfg.val_interval=4"]
+    done = run_python("-c", FILL, 1_200_000, *arguments, *options, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (3, "error: w: File too large\n")
+    assert (tmp_path / "w/last_checkpoint").read_text().endswith("w/epoch_1.pth")
+    done = run_tool(*arguments, "--resume", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "w/epoch_3.pth").is_file()
+    done = run_python(
+        "-c", FILL, 12_000, "test", recipe.config, "w/epoch_3.pth", *arguments[2:], *options, cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr.count("\n"), "/w/" in done.stderr) == (3, 1, True), done.stderr
+
+
+@pytest.mark.parametrize("recipe", RECIPES[:1], indirect=True)
+def test_logs_that_fill_up(recipe, phantoms, tmp_path):
+    arguments = ["train", recipe.config, "--data-root", phantoms, "--cfg-options", *recipe.small, *ALONE]
+    done = run_python("-c", FILL, 2000, *arguments, cwd=tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1), done.stderr
+    assert "File too large" in done.stderr
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "hipdet", *map(str, arguments)]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=of_checkout(), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (3, "error: standard output: No space left on device\n")
+    done = run_tool(*arguments[:4], "--work-dir", "/sys/w", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (3, "error: /sys/w: Operation not permitted\n")
+
+
+@pytest.mark.parametrize(("tool", "part"), [("train", "cgoa_oaih_train"), ("train", "cgoa_oaih_val"), ("test", "gis")])
+def test_a_missing_annotation_file_is_all_that_is_said(data, recipe, trained, tmp_path, tool, part):
+    (data / f"annotations/{part}.json").unlink()
+    checkpoint = [trained[0] / "epoch_4.pth"] if tool == "test" else []
+    done = run_tool(tool, recipe.config, *checkpoint, "--data-root", data, "--work-dir", tmp_path / "w", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{part}.json: no such file, expected the films for " in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize("tool", ["test", "publish", "export", "resume"])
+@pytest.mark.parametrize("recipe", RECIPES[:1], indirect=True)
+def test_weights_that_are_no_numbers(trained, recipe, phantoms, tmp_path, tool):
+    content = torch.load(trained[0] / "epoch_4.pth", weights_only=True)
+    content["state_dict"]["bbox_head.conv_cls.0.weight"][0] = float("inf")
+    path = tmp_path / "nan.pth"
+    torch.save(content, path)
+    place = ["--data-root", phantoms, "--work-dir", tmp_path / "w"]
+    arguments = {
+        "test": ["test", recipe.config, path, *place],
+        "publish": ["publish", path, "--out", tmp_path / "w"],
+        "export": ["export", recipe.config, path, "--out", tmp_path / "w/a.onnx"],
+        "resume": ["train", recipe.config, *place, "--resume", path],
+    }
+    done = run_tool(*arguments[tool], cwd=tmp_path)
+    line = f"error: {path}: refused, as numbers of bbox_head.conv_cls.0.weight are NaN or infinite"
+    assert (done.returncode, done.stderr.count("\n"), done.stderr.startswith(line)) == (2, 1, True), done.stderr
+    assert not (tmp_path / "w").exists()

@@ -3,6 +3,8 @@
 mmengine loads local checkpoints, and checkpoints from a URL, without running code in them.
 """
 
+import math
+import re
 import sys
 
 import pytest
@@ -44,6 +46,19 @@ def bad_files(folder):
     torch.save(dict(state_dict=dict()), folder / "hollow.pth")
     torch.save(dict(state_dict=dict(a=1.0)), folder / "numbers.pth")
     torch.save(dict(state_dict=[1]), folder / "listed.pth")
+    torch.save(dict(state_dict={1: torch.ones(2)}), folder / "numbered.pth")
+    nested = []
+    nested.append(nested)
+    torch.save(dict(state_dict=dict(a=torch.ones(2)), meta=nested), folder / "deep.pth")
+    for name, value in dict(nan=math.nan, inf=-math.inf).items():
+        values = torch.tensor([0.0, value])
+        torch.save(dict(state_dict=dict(fine=torch.ones(2), layer=values)), folder / f"{name}.pth")
+        torch.save(
+            dict(state_dict=dict(fine=torch.ones(2)), ema_state_dict=dict(layer=values)), folder / f"ema_{name}.pth"
+        )
+    torch.save(dict(a=torch.tensor([math.nan]), b=torch.tensor([math.inf])), folder / "bare_nan.pth")
+    state = dict(state={3: dict(exp_avg=torch.tensor([math.nan]))})
+    torch.save(dict(state_dict=dict(a=torch.ones(2)), optimizer=state), folder / "optimizer_nan.pth")
 
 
 @pytest.mark.parametrize(
@@ -58,13 +73,40 @@ def bad_files(folder):
         ("hollow.pth", "no weights"),
         ("numbers.pth", "no weights"),
         ("listed.pth", "no weights"),
+        ("numbered.pth", "no weights"),
+        ("deep.pth", "nested too deeply"),
+        ("nan.pth", "refused, as numbers of layer are NaN or infinite: its training diverged"),
+        ("inf.pth", "refused, as numbers of layer are NaN or infinite"),
+        ("ema_nan.pth", r"numbers of ema_state_dict\.layer are NaN"),
+        ("ema_inf.pth", r"numbers of ema_state_dict\.layer are NaN"),
+        ("bare_nan.pth", "numbers of a and 1 more are NaN or infinite"),
+        ("optimizer_nan.pth", r"numbers of optimizer\.state\.3\.exp_avg are NaN"),
     ],
 )
 def test_bad_checkpoints_are_named(tmp_path, capsys, name, message):
     bad_files(tmp_path)
-    with pytest.raises(CheckpointError, match=f"{name}.*{message}"):
+    with pytest.raises(CheckpointError, match=f"{name}.*({message})") as raised:
         read_checkpoint(tmp_path / name)
     assert "never" not in capsys.readouterr().out
+    # torch advises to load unsafe files all the same, in bold
+    assert not re.search("weights_only|trust|\x1b|option", str(raised.value))
+
+
+def test_what_a_pickle_names_is_said(tmp_path):
+    bad_files(tmp_path)
+    with pytest.raises(
+        CheckpointError, match=r"malicious\.pth: refused, .* or is damaged \((builtins\.)?print\)\. Checkpoints"
+    ):
+        read_checkpoint(tmp_path / "malicious.pth")
+
+
+def test_a_file_that_is_much_smaller_than_its_tensor(tmp_path):
+    """An expanded tensor has one number, here for a terabyte."""
+    for name, value in (("good", 0.0), ("nan", math.nan)):
+        torch.save(dict(a=torch.full((1,), value).expand(1 << 38)), tmp_path / f"{name}.pth")
+    assert read_checkpoint(tmp_path / "good.pth")["a"].shape == (1 << 38,)
+    with pytest.raises(CheckpointError, match=r"nan\.pth: refused, as numbers of a are NaN"):
+        read_checkpoint(tmp_path / "nan.pth")
 
 
 @pytest.mark.parametrize(
@@ -123,12 +165,26 @@ def test_damaged(path, content):
         dict(hipdet='{"cfg": "a = 1"}'),
         dict(hipdet='{"cfg": "a = 1", "dataset_meta": null}'),
         dict(hipdet='{"cfg": 7, "dataset_meta": {"classes": ["hip"]}}'),
+        dict(hipdet='{"cfg": "a = 1", "dataset_meta": {"classes": [7]}}'),
+        dict(hipdet='{"cfg": "a = 1", "dataset_meta": {"classes": "hip"}}'),
     ],
 )
 def test_not_published_by_hipdet(tmp_path, metadata):
     save_file(WEIGHTS, tmp_path / "foreign.safetensors", metadata=metadata)
-    with pytest.raises(CheckpointError, match=r"foreign\.safetensors: has weights, but not the config and classes"):
+    with pytest.raises(
+        CheckpointError, match=r"foreign\.safetensors: .*(publish the \.pth file again|nested too deeply|not JSON)"
+    ):
         read_checkpoint(tmp_path / "foreign.safetensors")
+
+
+def test_weights_that_are_no_numbers(tmp_path):
+    """Also where mmengine loads them: DetInferencer, ``load_from``, resuming."""
+    weights = dict(weight=torch.tensor([[math.nan]]), bias=torch.ones(1))
+    (tmp_path / "a.safetensors").write_bytes(safetensors_bytes(weights, META))
+    torch.save(dict(state_dict=weights), tmp_path / "a.pth")
+    for name in ("a.safetensors", "a.pth"):
+        with pytest.raises(CheckpointError, match=rf"{name}: refused, as numbers of weight are NaN or infinite"):
+            load_checkpoint(torch.nn.Linear(1, 1), str(tmp_path / name))
 
 
 def test_no_weights_and_no_file(tmp_path):

@@ -22,7 +22,7 @@ from torch import nn
 from hipdet.cli.train import add_config_arguments, load_config
 from hipdet.core.configs import read_config
 from hipdet.core.errors import CheckpointError, ConfigError
-from hipdet.engine.config import mirroring_pipeline, use_flip_averaging, use_resume
+from hipdet.engine.config import mirroring_pipeline, require_annotations, use_flip_averaging, use_resume
 from places import REPOSITORY
 
 
@@ -91,12 +91,53 @@ def test_nothing_to_resume_from_is_said(tmp_path, capsys):
 
 
 def test_resume_prefers_what_has_been_trained(tmp_path):
-    torch.save(dict(state_dict=dict(weight=torch.zeros(1)), optimizer={}), tmp_path / "epoch_2.pth")
+    content = dict(state_dict=dict(weight=torch.zeros(1)), optimizer={}, meta=dict(epoch=2, iter=8))
+    torch.save(content, tmp_path / "epoch_2.pth")
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_2.pth"))
     cfg = Config(dict(work_dir=str(tmp_path), load_from=str(tmp_path / "elsewhere.pth")))
     use_resume(cfg, "auto")
     assert cfg.resume
     assert cfg.load_from is None
+
+
+@pytest.mark.parametrize(
+    ("meta", "words"),
+    [
+        (None, "no epoch, expected a whole number"),
+        ([1], r"its metadata: found \[1\], expected an object"),
+        (dict(epoch="2", iter=8), "epoch is '2'"),
+        (dict(epoch=2, iter=-1), "iter is -1"),
+        (dict(epoch=2, iter=8, seconds="long"), "seconds is 'long'"),
+        (dict(epoch=2, iter=8, seconds=float("nan")), "seconds is nan"),
+    ],
+)
+def test_forged_metadata_is_not_resumed(tmp_path, meta, words):
+    torch.save(dict(state_dict=dict(weight=torch.zeros(1)), optimizer={}, meta=meta), tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=rf"a\.pth: its metadata: .*{words}|{words}"):
+        use_resume(Config(dict(work_dir=str(tmp_path))), str(tmp_path / "a.pth"))
+
+
+@pytest.mark.parametrize("note", ["", "/elsewhere/epoch_3.pth"])
+def test_the_last_checkpoint_is_not_there(tmp_path, note):
+    """The disk was full when its name was written, or the folder was moved."""
+    (tmp_path / "last_checkpoint").write_text(note)
+    (tmp_path / "epoch_2.pth").touch()
+    with pytest.raises(CheckpointError, match=r"last_checkpoint: names '.*', which isn't there: .* \(epoch_2\.pth\)"):
+        use_resume(Config(dict(work_dir=str(tmp_path))), "auto")
+
+
+def test_annotations_that_are_missing(tmp_path):
+    """In wrappers too; files that aren't on this machine can't be checked."""
+    dataset = dict(type="RoiDataset", data_root=str(tmp_path), ann_file="a.json")
+    remote = dict(dataset, ann_file="s3://films/a.json")
+    cfg = Config(dict(train_dataloader=dict(dataset=dict(type="ConcatDataset", datasets=[remote, dataset]))))
+    with pytest.raises(ConfigError, match=r"a\.json: no such file, expected the films for train: .*--data-root"):
+        require_annotations(cfg, ("train", "val"))
+    (tmp_path / "a.json").touch()
+    require_annotations(cfg, ("train", "val"))
+    cfg.train_dataloader.dataset.datasets[1].data_root = "data"
+    with pytest.raises(ConfigError, match=rf"data/a\.json: no such file in {Path.cwd()}, expected"):
+        require_annotations(cfg, ("train", "val"))
 
 
 DARK, BRIGHT = 20, 250

@@ -3,6 +3,8 @@
 Two sets of ROIs are compared class by class, whatever their order.
 """
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -15,8 +17,9 @@ from PIL import Image
 
 from hipdet.cli.export import films_to_compare
 from hipdet.core.classes import RoiCounts
-from hipdet.core.errors import ConfigError
-from hipdet.export.export import Difference, difference, export_model
+from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
+from hipdet.engine.checkpoint import model_fingerprint, read_checkpoint, weights_fingerprint
+from hipdet.export.export import Difference, difference, export_model, require_own_tables
 from hipdet.export.torch_model import TorchModel
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.onnx_model import OnnxModel
@@ -31,7 +34,7 @@ test_evaluator = [dict(type='RoiMetric', ann_file='', rois_per_image={rois!r})]
 """
 
 
-def untrained(folder, base, classes, rois, changes=""):
+def random_model(folder, base, classes, rois, changes=""):
     """A model of one of our configs with random weights, read as a user's is."""
     path, weights = folder / "untrained.py", folder / "untrained.pth"
     base = str(REPOSITORY / f"configs/{base}.py")
@@ -52,7 +55,7 @@ def untrained(folder, base, classes, rois, changes=""):
 def test_a_head_without_refiner_gives_as_many_as_are_expected(tmp_path, classes, rois, given):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    model = untrained(tmp_path, "hip_ssd_r18_demo", classes, rois)
+    model = random_model(tmp_path, "hip_ssd_r18_demo", classes, rois)
     film = noise(224, 200, 3)
     export_model(model, model.card, tmp_path / "m.onnx", [film])
     exported = OnnxModel(tmp_path / "m.onnx")
@@ -78,7 +81,7 @@ def test_a_head_without_refiner_gives_as_many_as_are_expected(tmp_path, classes,
     ],
 )
 def test_more_expected_than_the_model_gives(tmp_path, base, changes, rois, words):
-    model = untrained(tmp_path, base, ("heart", "lung"), rois, changes)
+    model = random_model(tmp_path, base, ("heart", "lung"), rois, changes)
     with pytest.raises(ConfigError, match=words):
         export_model(model, model.card, tmp_path / "m.onnx", [])
     assert not (tmp_path / "m.onnx").exists()
@@ -162,3 +165,63 @@ def test_films_of_ones_own(tmp_path):
     count, films, kind = films_to_compare([str(tmp_path / "a"), str(tmp_path / "b.png")], ("knee",))
     assert (count, kind) == (None, "films")
     assert [film[0, 0] for film in films] == [0, 50, 100]
+
+
+@pytest.fixture(scope="module")
+def calibrated(untrained, tmp_path_factory):
+    """The small detector, and a folder with tables of tests: `write` makes one with its report."""
+    folder = tmp_path_factory.mktemp("tables")
+
+    def write(name, **report):
+        (folder / name).mkdir(exist_ok=True)
+        table = folder / name / "test.roi.json"
+        table.write_text('{"rois": [], "extras": []}')
+        content = dict(figures={}, epoch=1, **report)
+        (folder / name / "test_report.json").write_text(json.dumps(content))
+        return table
+
+    return TorchModel(untrained.config, untrained.weights), write
+
+
+def test_tables_of_the_model_or_of_folds(calibrated):
+    model, write = calibrated
+    own = write("own", model=model.settings, weights=model.weights)
+    assert require_own_tables([own], model) == ""
+    folds = [write(f"fold{number}", model=model.settings, weights=str(number)) for number in (0, 1)]
+    assert require_own_tables(folds, model) == ""
+    old = write("old")
+    assert "old/test.roi.json: no report beside it says which model it is of" in require_own_tables([own, old], model)
+    old.with_name("test_report.json").unlink()
+    assert "old/test.roi.json: no report beside it" in require_own_tables([old], model)
+
+
+def test_tables_of_another_model(calibrated):
+    model, write = calibrated
+    with pytest.raises(DatasetError, match=r"other/test\.roi\.json: measured with another config than .*untrained\.py"):
+        require_own_tables([write("other", model="0", weights=model.weights)], model)
+    with pytest.raises(DatasetError, match=r"weights/test\.roi\.json: measured with other weights"):
+        require_own_tables([write("weights", model=model.settings, weights="0")], model)
+
+
+def test_fingerprints_are_those_of_a_test(untrained):
+    """A published file has the same; initial weights don't count; every number of the weights does."""
+    model, content = TorchModel(untrained.config, untrained.weights), read_checkpoint(untrained.weights)
+    settings = Config.fromfile(untrained.config).model
+    assert model.settings == model_fingerprint(settings) == model_fingerprint(settings.to_dict())
+    settings.backbone.init_cfg = dict(type="Pretrained", checkpoint="a.pth")
+    assert model.settings == model_fingerprint(settings)
+    settings.passes = (7,)
+    assert model.settings != model_fingerprint(settings)
+    wrapped = {f"module.{name}": value for name, value in content["state_dict"].items()}
+    assert model.weights == weights_fingerprint(dict(state_dict=wrapped))
+    next(iter(content["state_dict"].values()))[0] += 1
+    assert model.weights != weights_fingerprint(content)
+
+
+def test_weights_that_are_no_numbers(untrained, tmp_path):
+    content = torch.load(untrained.weights, weights_only=True)
+    name = "bbox_head.conv_cls.0.weight"
+    content["state_dict"][name][0] = float("nan")
+    torch.save(content, tmp_path / "nan.pth")
+    with pytest.raises(CheckpointError, match=rf"nan\.pth: refused, as numbers of {name} are NaN or infinite"):
+        TorchModel(untrained.config, tmp_path / "nan.pth")

@@ -32,18 +32,20 @@ def predictions(folder, *rows):
 
 def test_window_by_hand():
     # centre (20, 30), side 20 x 1.4 = 28
-    assert CropWindow.around((10, 20, 30, 40), 0.2) == CropWindow(6, 16, 28)
-    assert CropWindow.around((10, 20, 30, 30), 0) == CropWindow(
-        10, 15, 20
-    )  # cut off by an edge: the longer side is used
+    assert CropWindow.around((10, 20, 30, 40), 0.2) == CropWindow(6, 16, 28, 28)
+    # cut off by the lower edge of a film: the longer side is used, around the part that is visible
+    assert CropWindow.around((10, 20, 30, 30), 0) == CropWindow(10, 15, 20, 20)
+    assert CropWindow.around((10.4, 20, 30, 30), 0, tight=True) == CropWindow(10, 20, 20, 10)
+    assert CropWindow.around((10, 20, 30, 30), 0.1, tight=True) == CropWindow(8, 19, 24, 12)
+    assert CropWindow.around((10, 20, 10.2, 30), 0, tight=True) == CropWindow(10, 20, 1, 10)
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.integers(-50, 100), st.integers(-50, 100), st.integers(1, 90))
-def test_cut_is_a_cut_of_the_padded_film(x0, y0, side):
+@given(st.integers(-50, 100), st.integers(-50, 100), st.integers(1, 90), st.integers(1, 90))
+def test_cut_is_a_cut_of_the_padded_film(x0, y0, width, height):
     padded = np.pad(FILM, 200)
-    expected = padded[200 + y0 : 200 + y0 + side, 200 + x0 : 200 + x0 + side]
-    np.testing.assert_array_equal(CropWindow(x0, y0, side).cut(FILM), expected)
+    expected = padded[200 + y0 : 200 + y0 + height, 200 + x0 : 200 + x0 + width]
+    np.testing.assert_array_equal(CropWindow(x0, y0, width, height).cut(FILM), expected)
 
 
 def one_crop(folder, window=None, **changes):
@@ -53,7 +55,7 @@ def one_crop(folder, window=None, **changes):
 
 
 def test_crops_of_hard_films_are_upright(tmp_path):
-    window = CropWindow(60, 20, 40)  # half of it beyond the right edge
+    window = CropWindow(60, 20, 40, 40)  # half of it beyond the right edge
     plain = finished(one_crop(tmp_path, window), FILM, CropSettings())
     assert not plain[:, 20:].any()
     np.testing.assert_array_equal(plain[:, :20], FILM[20:60, 60:])
@@ -156,16 +158,29 @@ def test_crops_of_other_names(tmp_path):
     [
         ([row("../a.png")], r"detection 1: film '\.\./a\.png' leads out of its folder"),
         ([row(), row("/etc/a.png")], r"detection 2: film '/etc/a\.png' leads out"),
-        ([dict(image_id=1)], "detection 1 has no file_name"),
-        ([3], "detection 1 has no file_name"),
-        ([row(bbox=(1, 2, 3))], r"detection 1 has bbox \[1, 2, 3\], expected \[x, y, width, height\]"),
-        ([row(bbox=(1, 2, 3, 0))], "expected .x, y, width, height"),
-        ([{**row(), "turned": 45}], "turned 45"),
-        ([{**row(), "patient_side": "../x"}], "patient_side '../x', expected .* left, right or nothing"),
-        ([{**row(), "patient_side": None}], "patient_side None"),
-        ([{**row(), "label": ""}], "detection 1 has label '', expected the name of a class"),
-        ([{**row(), "label": 3}], "detection 1 has label '3'"),
-        ([{**row(), "label": "x" * 101}], "of up to 100 letters"),
+        ([dict(image_id=1)], "detection 1: no file_name, expected a text"),
+        ([3], "detection 1: found 3, expected an object: give predictions.json as hipdet predict wrote it"),
+        ([None], "detection 1: found None, expected an object"),
+        ([{**row(), "file_name": ["a.png"]}], "detection 1: file_name is .*, expected a text"),
+        ([row(bbox=(1, 2, 3))], r"detection 1: bbox is \[1, 2, 3\], expected four numbers"),
+        ([row(bbox=(1, 2, 3, None))], "bbox is .*, expected four numbers"),
+        ([row(bbox=(1, 2, 3, 10**400))], "bbox is .*, expected four numbers"),
+        ([row(bbox=(1, 2, 3, 0))], "expected .x, y, width, height. of a box that overlaps its film of 80x60 px"),
+        ([row(bbox=(1, 2, 1e5, 1e5))], "bbox is .*, expected four numbers from -160 to 160"),
+        ([row(bbox=(80, 2, 20, 20))], "expected .* of a box that overlaps its film"),
+        ([row(bbox=(10, -20, 20, 20))], "expected .* of a box that overlaps its film"),
+        ([{**row(), "width": None}], "width is None, expected a whole number from 1 to 20000"),
+        ([{**row(), "height": 10**9}], "height is 1000000000, expected a whole number from 1 to 20000"),
+        ([{**row(), "score": "high"}], "score is 'high', expected a number from 0 to 1"),
+        ([{**row(), "turned": 45}], "turned is 45, expected one of 0, 90, 180, 270"),
+        ([{**row(), "turned": []}], "turned is .., expected one of"),
+        ([{**row(), "inverted": "no"}], "inverted is 'no', expected true or false"),
+        ([{**row(), "patient_side": "../x"}], "patient_side is '../x', expected one of 'left', 'right', ''"),
+        ([{**row(), "patient_side": None}], "patient_side is None"),
+        ([{**row(), "picture_side": {}}], "picture_side is .., expected one of"),
+        ([{**row(), "label": ""}], "detection 1: label is '', expected the name of a class"),
+        ([{**row(), "label": 3}], "detection 1: label is 3"),
+        ([{**row(), "label": "x" * 101}], "a text of at most 100 characters"),
         ([row("A.png"), row("a.PNG")], "two crops would be named a_hip_left.png"),
     ],
 )
@@ -174,11 +189,19 @@ def test_bad_predictions(rows, message, tmp_path):
         crops_by_film(predictions(tmp_path, *rows), CropSettings())
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[", None])
+def test_the_memory_of_a_crop_is_bounded(tmp_path):
+    """A film of the largest size, and the widest margin: the crop would take 48 GB."""
+    path = predictions(tmp_path, {**row(bbox=(0, 0, 20_000, 20_000)), "width": 20_000, "height": 20_000})
+    with pytest.raises(DatasetError, match="detection 1: its crop would have 220000 px a side, expected at most 20000"):
+        crops_by_film(path, CropSettings(margin=5))
+    assert len(crops_by_film(path, CropSettings(margin=0))) == 1
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[", "[" * 10_000, '[{"score": NaN}]', None])
 def test_no_predictions(content, tmp_path):
     if content is not None:
         (tmp_path / "p.json").write_text(content)
-    with pytest.raises(DatasetError, match=r"p\.json: (not JSON|expected a list|can't be read)"):
+    with pytest.raises(DatasetError, match=r"p\.json: (not JSON|detection: found|can't be read|nested too)"):
         crops_by_film(tmp_path / "p.json", CropSettings())
 
 

@@ -6,13 +6,13 @@ import threading
 
 import numpy as np
 import pytest
+from fixed_model import CLASSES, SIDE, write_model
 from PIL import Image
 
 from hipdet import HipDetector
 from hipdet.annotate.film_state import Project
 from hipdet.annotate.proposals import load_detector
 from hipdet.cli.predict import _parse_arguments, open_detector
-from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.core.configs import read_config
 from hipdet.core.errors import CheckpointError, ConfigError, RadiographError
@@ -138,14 +138,29 @@ def test_cards_hold_numbers_of_rois_of_all_kinds(rois):
     assert (read, read.rois, read.counts) == (card, rois, RoiCounts.of(rois, ("a", "b")))
 
 
+def changed_card(**changes):
+    return json.dumps({**json.loads(CARD.to_text()), **changes})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (None, "without hipdet's metadata"),
-        ("{", "can't be read"),
-        ("[]", "can't be read"),
-        (CARD.to_text().replace('"side": 448', '"side": 0'), "metadata without classes or side"),
-        (CARD.to_text().replace('["hip"]', "[]"), "metadata without classes"),
+        ("{", "not JSON"),
+        ("[" * 10_000, "nested too deeply"),
+        ("[]", r"found \[\], expected an object: export the checkpoint again"),
+        ('{"side": NaN}', "NaN is not a number of JSON"),
+        (changed_card(side=0), "side is 0, expected a whole number from 32 to 4096"),
+        (changed_card(side=1), "side is 1, expected"),
+        (changed_card(side=448.5), "side is 448.5, expected"),
+        (changed_card(side=10**9), "side is 1000000000, expected"),
+        (changed_card(classes=[]), r"classes is \[\], expected names of classes"),
+        (changed_card(classes=["hip", "hip"]), "expected names of classes, each once"),
+        (changed_card(classes=[3]), "classes is .3., expected a list of texts"),
+        (changed_card(classes="hip"), "classes is 'hip', expected a list"),
+        (changed_card(config=None), "config is None, expected a text"),
+        (changed_card(about=[]), r"about is \[\], expected an object"),
+        (changed_card(limits=3), "limits: .*found 3, expected an object"),
         (CARD.to_text().replace('"rois": 2', '"rois": 0'), "number of ROIs 0, expected a number"),
         (CARD.to_text().replace('"rois": 2', '"rois": "2"'), "number of ROIs '2', expected a number"),
         (CARD.to_text().replace('"rois": 2', '"rois": [2, 1]'), r"number of ROIs \[2, 1\], expected a number"),
@@ -153,8 +168,8 @@ def test_cards_hold_numbers_of_rois_of_all_kinds(rois):
             CARD.to_text().replace('"rois": 2', '"rois": {"knee": 2}'),
             r"for \['knee'\], expected one for each of \['hip'\]",
         ),
-        (CARD.to_text().replace('"rois": 2', '"roi": 2'), "can't be read"),
-        (CARD.to_text().replace('"limits": null', '"limits": {"films": 1}'), "review limits can't be read"),
+        (CARD.to_text().replace('"rois": 2', '"roi": 2'), "no rois, expected a number of ROIs"),
+        (CARD.to_text().replace('"limits": null', '"limits": {"films": 1}'), "limits: .*no ranges, expected an object"),
     ],
 )
 def test_other_cards_are_refused(text, message):
@@ -194,41 +209,7 @@ def test_no_bundled_model(monkeypatch, tmp_path):
         HipDetector()
 
 
-CLASSES = ("heart", "lung")
-SIDE = 96
-# two hearts, three lungs, best first; of them .4 and .1 are noise where an ROI scores .5
-LABELS, SCORES = [0, 0, 1, 1, 1], [0.9, 0.8, 0.7, 0.4, 0.1]
 BY_CLASS_LIMITS = ReviewLimits(9, 0.01, 0.5, 0.01, 0, {})
-
-
-def write_model(path, rois, classes=CLASSES, labels=LABELS, scores=SCORES):
-    """An export that gives the same detections on every film."""
-    onnx = pytest.importorskip("onnx")
-    helper, kinds = onnx.helper, onnx.TensorProto
-    boxes = as_boxes([[10 * n, 10, 10 * n + 8, 30] for n in range(len(labels))]).astype(np.float32)
-    found = dict(boxes=boxes, scores=np.array(scores, np.float32), labels=np.array(labels, np.int64))
-    nodes = [
-        helper.make_node("Constant", [], [name], value=onnx.numpy_helper.from_array(each))
-        for name, each in found.items()
-    ]
-    inputs = [
-        helper.make_tensor_value_info("film", kinds.UINT8, [1, 1, SIDE, SIDE]),
-        helper.make_tensor_value_info("extent", kinds.FLOAT, [2]),
-    ]
-    outputs = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(each.dtype), each.shape)
-        for name, each in found.items()
-    ]
-    model = helper.make_model(
-        helper.make_graph(nodes, "found", inputs, outputs), opset_imports=[helper.make_opsetid("", 17)], ir_version=8
-    )
-    card = ModelCard("chest", classes, SIDE, 2)
-    text = card.to_text().replace('"rois": 2', f'"rois": {rois}')  # another program may have written this
-    helper.set_model_props(model, {"hipdet": text})
-    onnx.save(model, path)
-    return path
-
-
 FILM = np.zeros((SIDE, SIDE), np.uint8)
 
 
@@ -280,7 +261,7 @@ def test_other_numbers_are_refused(rois, tmp_path):
 
 @pytest.mark.parametrize("rois", ["0", "null", "true", "[1]", '{"heart": 1}', '{"heart": 1, "lung": "2"}'])
 def test_a_damaged_card_is_refused_by_name(rois, tmp_path):
-    with pytest.raises(CheckpointError, match=r"m\.onnx: hipdet's metadata can't be read .*rois"):
+    with pytest.raises(CheckpointError, match=r"m\.onnx: hipdet's metadata: rois"):
         HipDetector(write_model(tmp_path / "m.onnx", rois))
 
 

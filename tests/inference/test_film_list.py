@@ -4,6 +4,8 @@ Films that are decoded at a fraction of their size have the same boxes.
 """
 
 import io
+import json
+import os
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -17,11 +19,12 @@ from PIL import Image
 
 from dicom_bytes import film
 from dicom_bytes import film as dicom
-from film_bytes import JPEG, PNG, TIFF, UPRIGHT
+from film_bytes import JPEG, PNG, TIFF, UPRIGHT, encoded
 from hipdet import HipDetector
 from hipdet.core.boxes import turn_boxes
 from hipdet.core.errors import DatasetError, RadiographError
 from hipdet.core.files import film_below
+from hipdet.data.match import find_films
 from hipdet.inference import film_list
 from hipdet.inference.film_list import film_sources, films_at, films_of_coco, shrink
 from hipdet.radiographs.read import read_radiograph, read_reduced
@@ -55,6 +58,20 @@ FOUND = ["a.PNG", "b.jpg", "sub/1.2.840.113", "sub/empty.tif", "y.png/c.tif", "x
 def test_folder(folder):
     assert [source.name for source in film_sources(folder)] == FOUND
     assert [source.name for source in film_sources(str(folder), folder.parent)] == [f"films/{name}" for name in FOUND]
+
+
+def test_films_of_every_kind_are_found_alike(tmp_path):
+    kinds = {"bmp": "BMP", "gif": "GIF", "jpeg": "JPEG", "png": "PNG", "tiff": "TIFF", "webp": "WEBP"}
+    names = sorted(
+        [f"film.{suffix}" for suffix in kinds] + [f"{suffix}/001" for suffix in kinds]
+    )  # and without extension
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(encoded(UPRIGHT, kinds[name.removeprefix("film.").removesuffix("/001")]))
+    sources = list(film_sources(tmp_path))
+    assert sorted(source.name for source in sources) == names
+    assert sorted(candidate.name for candidate in find_films(tmp_path, "any")) == names
+    assert all(source.read().pixels.shape == UPRIGHT.shape for source in sources)
 
 
 def test_patterns_paths_and_arrays(folder):
@@ -92,6 +109,23 @@ def test_nothing_there(place, message, tmp_path):
         list(film_sources(tmp_path / place))
 
 
+def test_an_empty_path_is_not_the_working_directory(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for films in ("", ["b.jpg", ""]):
+        with pytest.raises(DatasetError, match="'': an empty path, expected a film, a folder or a pattern"):
+            list(film_sources(films))
+    with pytest.raises(DatasetError, match="'': no such film or folder"):
+        films_at([""])
+
+
+def test_nothing_but_pipes(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(
+        DatasetError, match=r"no films \(passed over: pipes, sockets or devices \(1, the first: a\.png\)"
+    ):
+        list(film_sources(tmp_path))
+
+
 def test_links_out_of_the_folder_are_refused(folder, tmp_path):
     (tmp_path / "elsewhere.jpg").write_bytes(JPEG)
     (folder / "link.jpg").symlink_to(tmp_path / "elsewhere.jpg")
@@ -112,11 +146,51 @@ def test_films_of_a_coco_file(tmp_path):
     path.write_text('{"images": [{"id": 7, "file_name": "s/a.jpg"}], "categories": [{"id": 3, "name": "hip"}]}')
     listed = films_of_coco(path, tmp_path)
     assert (listed.ids, listed.categories, listed.films[0].path) == ([7], {"hip": 3}, tmp_path / "s/a.jpg")
-    path.write_text('{"images": []}')
-    with pytest.raises(DatasetError, match="not a COCO file with images and categories"):
-        films_of_coco(path, tmp_path)
     with pytest.raises(DatasetError, match=r"none\.json: can't be read"):
         films_of_coco(tmp_path / "none.json", tmp_path)
+
+
+HIPS = [{"id": 1, "name": "hip"}]
+
+
+def film_record(number, name):
+    return {"id": number, "file_name": name}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("null", "found None, expected an object"),
+        ('{"images": Infinity}', "Infinity is not a number of JSON"),
+        ('{"images": ' + "[" * 10_000 + "]" * 10_000 + "}", "nested too deeply"),
+        (dict(categories=HIPS), "no images, expected a list: give a COCO file"),
+        (dict(images=[], categories=HIPS), r"images is \[\], expected a film at least"),
+        (dict(images=None, categories=HIPS), "images is None, expected a list"),
+        (dict(images=[3], categories=HIPS), "images 1: found 3, expected an object"),
+        (dict(images=[film_record(7.9, "a.jpg")], categories=HIPS), r"images 1: id is 7\.9, expected a whole number"),
+        (dict(images=[film_record(1, None)], categories=HIPS), "images 1: file_name is None, expected a text"),
+        (dict(images=[film_record(1, "../a.jpg")], categories=HIPS), r"images 1: film '\.\./a\.jpg' leads out"),
+        (
+            dict(images=[film_record(7, "a.jpg"), film_record(7, "b.jpg")], categories=HIPS),
+            r"images 2: id is 7, expected one of its own, as 'a\.jpg' has this one",
+        ),
+        (
+            dict(images=[film_record(7, "s/a.jpg"), film_record(8, "./s//a.jpg")], categories=HIPS),
+            r"images 2: file_name is '\./s//a\.jpg', expected each film once",
+        ),
+        (dict(images=[film_record(1, "a.jpg")]), "no categories, expected a list"),
+        (dict(images=[film_record(1, "a.jpg")], categories=[{"id": 1}]), "categories 1: no name, expected a text"),
+        (
+            dict(images=[film_record(1, "a.jpg")], categories=[*HIPS, {"id": 1, "name": "knee"}]),
+            "categories 2: id is 1, expected one id for each name",
+        ),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_faulty_coco_files(content, message, tmp_path):
+    (tmp_path / "a.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(DatasetError, match=rf"a\.json: .*{message}"):
+        films_of_coco(tmp_path / "a.json", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../a.jpg", "/etc/a.jpg", "a/../../b.jpg", "C:/a.jpg", "..\\a.jpg", ""])

@@ -123,12 +123,51 @@ def test_two_processes_may_write_one(source, tmp_path):
         assert (journal.find(source).width, journal.find(other).width) == (40, 42)
 
 
-@pytest.mark.parametrize("content", [b"{}\n", b"films\n", b"hello\nworld", b'{"key": 1, "film": {"rois": 3}}\n'])
-def test_other_files_are_refused(content, tmp_path):
-    (tmp_path / "j.jsonl").write_bytes(content)
-    with pytest.raises(DatasetError, match=r"j\.jsonl: (line 1: not JSON|no film record at byte 0, found \{)"):
+def line(**changes):
+    return json.dumps({"key": "k", "film": {**RECORD.to_json(), **changes}})
+
+
+BOX = [1.5, 2.25, 11.5, 12.25]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "byte 0: no film, expected an object: remove this journal of hipdet predict"),
+        ("films", "line 1: not JSON"),
+        ("hello\nworld", "line 1: not JSON"),
+        ("[" * 10_000, "line 1: nested too deeply"),
+        ('{"key": "k", "film": {"rois": NaN}}', "line 1: not JSON"),
+        ('{"key": 1, "film": {"rois": 3}}', "no width, expected a whole number"),
+        (line(width=float(10**300)), "width is 1e.300, expected a whole number from 0 to 20000"),
+        (line(turned=45), "turned is 45, expected one of 0, 90"),
+        (line(inverted=None), "inverted is None"),
+        (line(flags=[3]), "flags is .3., expected a list of texts"),
+        (line(error=3), "error is 3, expected a text"),
+        (line(rois=None), "rois is None, expected a list"),
+        (line(rois=[None]), "rois 1: found None, expected an object"),
+        (line(rois=[dict(box=BOX, score=2, label="hip", picture_side="")]), "rois 1: score is 2, expected a number"),
+        (line(rois=[dict(box=BOX[:3], score=1, label="hip", picture_side="")]), "rois 1: box is .*, expected four"),
+        (line(rois=[dict(box=BOX, score=1, label=3, picture_side="")]), "rois 1: label is 3, expected a text"),
+        (line(rois=[dict(box=BOX, score=1, label="hip", picture_side=None)]), "rois 1: picture_side is None"),
+        (json.dumps({"key": 1, "film": RECORD.to_json()}), "key is 1, expected a text"),
+    ],
+    ids=lambda value: value[:40],
+)
+def test_other_files_are_refused(text, message, tmp_path):
+    (tmp_path / "j.jsonl").write_text(f"{text}\n")
+    with pytest.raises(DatasetError, match=rf"j\.jsonl: .*{message}"):
         FilmJournal(tmp_path / "j.jsonl", "model")
-    assert (tmp_path / "j.jsonl").read_bytes() == content
+    assert (tmp_path / "j.jsonl").read_text() == f"{text}\n"
+
+
+def test_labels_that_the_model_lacks_are_refused(source, tmp_path):
+    with FilmJournal(tmp_path / "j.jsonl", "model", ("knee",)) as journal:
+        journal.add(source, RECORD)
+        with pytest.raises(
+            DatasetError, match=r"j\.jsonl: byte 0: film: rois 1: label is 'hip', expected one of 'knee'"
+        ):
+            journal.find(source)
 
 
 def test_sides():

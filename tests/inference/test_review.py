@@ -126,8 +126,13 @@ def test_limits_go_through_json():
 
 @pytest.mark.parametrize(
     "change",
-    [dict(ranges={"smell": [0, 1]}), dict(ranges=3), dict(margin="a"), dict(films=None), dict(ranges={"x": [1]})],
-)
+    [
+        dict(ranges={"smell": [0, 1]}), dict(ranges=3), dict(ranges={"x": [1]}), dict(ranges={"x": [0, "1"]}),
+        dict(ranges={"x": [float("nan"), 1]}), dict(ranges={"x": [1, 0]}), dict(ranges={"x": "01"}),
+        dict(margin="a"), dict(margin=-1), dict(margin=float("inf")), dict(films=None), dict(films=0), dict(films=2.5),
+        dict(share=2), dict(least_score=1.5), dict(brightness=7), dict(brightness=True),
+    ],
+)  # fmt: skip
 def test_other_json_is_refused(change):
     with pytest.raises(CheckpointError, match=r"m\.onnx: review limits can't be read"):
         ReviewLimits.from_json({**LIMITS.to_json(), **change}, "m.onnx")
@@ -160,7 +165,7 @@ def test_tables_of_a_test(tmp_path):
     (tmp_path / "test.roi.json").write_text(json.dumps(table(file_name="b.jpg")))
     with pytest.raises(DatasetError, match=r"b\.jpg isn't in .*hips\.json: name the COCO file"):
         validation_films([tmp_path / "test.roi.json"], tmp_path / "hips.json")
-    with pytest.raises(DatasetError, match=r"hips\.json: no 'rois' in it"):
+    with pytest.raises(DatasetError, match=r"hips\.json: no rois, expected a list: give test\.roi\.json"):
         validation_films([tmp_path / "hips.json"], tmp_path / "hips.json")
 
 

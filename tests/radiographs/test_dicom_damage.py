@@ -2,13 +2,13 @@
 
 import builtins
 import contextlib
+import os
 import pathlib
 import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 pydicom = pytest.importorskip("pydicom")
 
@@ -34,7 +34,7 @@ from dicom_bytes import (
     preamble,
     run_length,
 )
-from film_bytes import UPRIGHT, encoded
+from film_bytes import UPRIGHT, damaged, encoded
 from hipdet.core.errors import RadiographError
 from hipdet.radiographs import dicom_pixels
 from hipdet.radiographs.read import read_header, read_radiograph
@@ -69,7 +69,7 @@ def of(**changes):
         (film(DEEP, JPEG_2000, data=fragments(CODE[: len(CODE) // 2])), "the compressed pixels have no end marker"),
         (film(DEEP, JPEG_2000, data=fragments()), "the compressed pixels have no end marker"),
         (film(UPRIGHT, JPEG, data=fragments(encoded(UPRIGHT, "JPEG")[:-2])), "the compressed pixels have no end marker"),
-        (film(DEEP, DEFLATED)[:-40], "damaged DICOM|without pixel data"),
+        (film(DEEP, DEFLATED)[:-40], r"cut short \(\d+ bytes of pixel data, expected 8192"),
         (of(NumberOfFrames="2"), "2 frames, expected one: save each film as its own file"),
         (of(SamplesPerPixel=3, PhotometricInterpretation="RGB"), r"colour \(RGB\), as in a screenshot or secondary capture"),
         (of(PhotometricInterpretation="PALETTE COLOR"), r"colour \(PALETTE COLOR\)"),
@@ -169,7 +169,7 @@ def test_missing_pydicom(monkeypatch, tmp_path, missing):
     ],
 )
 def test_not_every_file_is_dicom(data):
-    with pytest.raises(RadiographError, match="not a JPEG, PNG, TIFF, BMP or DICOM"):
+    with pytest.raises(RadiographError, match="not a JPEG, PNG, TIFF, BMP, GIF, WEBP or DICOM"):
         read_header(data)
 
 
@@ -191,31 +191,25 @@ def test_pydicoms_test_files_give_pixels_or_our_error(caplog, recwarn):
     assert not recwarn.list
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=int(os.environ.get("HIPDET_FUZZ_EXAMPLES", "200")), deadline=None)
 @given(
-    data=st.sampled_from([
+    damaged([
         NATIVE, COMPRESSED, film(DEEP, IMPLICIT, with_preamble=False), film(DEEP, BIG_ENDIAN), film(DEEP, DEFLATED),
         film(DEEP, RLE, data=fragments(run_length(DEEP))), film(UPRIGHT, JPEG, data=fragments(encoded(UPRIGHT, "JPEG"))),
         of(VOILUTSequence=dict(LUTDescriptor=[4, 0, 16], LUTData=[0, 9, 99, 65535]), PixelPaddingValue=7),
         of(WindowCenter="2000", WindowWidth="4000", RescaleSlope="2", RescaleIntercept="-100"),
     ]),
-    places=st.lists(st.tuples(st.one_of(st.integers(130, 700), st.integers(0, 9000)), st.integers(0, 255)), max_size=8),
-    keep=st.one_of(st.just(1.0), st.floats(0, 1)),
 )  # fmt: skip
-def test_damage_gives_pixels_or_our_error(data, places, keep):
-    damaged = bytearray(data)
-    for place, value in places:
-        damaged[place % len(damaged)] = value
-    damaged = bytes(damaged[: int(keep * len(damaged))])
+def test_damage_gives_pixels_or_our_error(data):
     try:
-        pixels = read_radiograph(damaged)
+        pixels = read_radiograph(data)
     except RadiographError as error:
         assert_discreet(error)
         with contextlib.suppress(RadiographError):  # what the header doesn't show
-            read_header(damaged)
+            read_header(data)
         return
     assert pixels.dtype == np.uint8
-    assert pixels.shape == read_header(damaged).upright[::-1]
+    assert pixels.shape == read_header(data).upright[::-1]
 
 
 def test_the_films_of_these_tests_do_name_a_patient():

@@ -1,21 +1,22 @@
 """Films of every kind become upright grey; files that aren't pictures or are incomplete are refused."""
 
-import contextlib
+import os
 import pickle
+import socket
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
-from film_bytes import BMP, JPEG, PNG, TIFF, UPRIGHT, WITH_PREVIEW, encoded
+from film_bytes import UPRIGHT, encoded
 from hipdet.core.errors import RadiographError
 from hipdet.core.records import MAX_SIDE
 from hipdet.radiographs.grey import TOO_LARGE, RadiographHeader
 from hipdet.radiographs.read import read_header, read_radiograph
+from hipdet.radiographs.sniff import is_film
 
 # How a film must be stored so that a viewer that obeys the orientation shows UPRIGHT (EXIF 2.3, tag 274).
 STORED = {
@@ -38,6 +39,7 @@ STORED = {
         ("PNG", np.uint8, {}),
         ("TIFF", np.uint8, {}),
         ("TIFF", np.uint8, {"compression": "tiff_lzw"}),  # another decoder, libtiff
+        ("WEBP", np.uint8, {"lossless": True}),
         ("PNG", np.uint16, {}),
         ("TIFF", np.uint16, {}),
     ],
@@ -74,6 +76,8 @@ def test_impossible_orientation_is_none(orientation):
 @pytest.mark.parametrize(
     ("kind", "mode"),
     [
+        *[("GIF", mode) for mode in ("L", "P", "1")],
+        *[("WEBP", mode) for mode in ("L", "RGB", "RGBA")],
         *[("PNG", mode) for mode in ("L", "RGB", "P", "1", "LA", "RGBA")],
         *[("BMP", mode) for mode in ("L", "RGB", "P", "1", "RGBA")],
         *[("TIFF", mode) for mode in ("L", "RGB", "P", "1", "LA", "RGBA", "CMYK")],
@@ -83,7 +87,8 @@ def test_modes_become_grey(kind, mode):
     grey = Image.fromarray(UPRIGHT)
     image = grey.convert("RGB").convert(mode) if mode == "CMYK" else grey.convert(mode, dither=Image.Dither.NONE)
     expected = np.where(UPRIGHT > 127, 255, 0) if mode == "1" else UPRIGHT
-    np.testing.assert_allclose(read_radiograph(encoded(image, kind)), expected, atol=1)
+    options = {"lossless": True} if kind == "WEBP" else {}
+    np.testing.assert_allclose(read_radiograph(encoded(image, kind, **options)), expected, atol=1)
 
 
 def test_transparent_is_black():
@@ -123,6 +128,15 @@ def test_deep_tiffs(values, expected):
     np.testing.assert_array_equal(read_radiograph(encoded(values, "TIFF")), np.broadcast_to(expected, values.shape))
 
 
+def test_unsigned_32_bit_does_not_wrap():
+    values = np.array([[0, 2**31 - 5, 2**31 + 5, 2**32 - 1]], np.uint32)
+    signed = struct.pack("<HHII", 339, 3, 1, 2)  # tag, type, count, value; Pillow can't write unsigned numbers
+    data = encoded(values.view(np.int32), "TIFF")
+    assert signed in data
+    unsigned = data.replace(signed, struct.pack("<HHII", 339, 3, 1, 1))
+    np.testing.assert_array_equal(read_radiograph(unsigned), [[0, 128, 128, 255]])
+
+
 def test_one_bright_pixel_in_a_uniform_film_is_seen():
     values = np.zeros((100, 100), np.uint16)
     values[3, 4] = 900  # beyond both percentiles, which are both 0
@@ -154,21 +168,56 @@ def test_missing_file_and_folder(tmp_path):
         read_header(tmp_path / "nowhere.jpg")
 
 
+def special_files(folder):
+    """Files that aren't films, by what they are; each is named like a film and not."""
+    for suffix in ("", ".jpg"):
+        os.mkfifo(folder / f"pipe{suffix}")
+        (folder / f"loop{suffix}").symlink_to(f"loop{suffix}")
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(os.fspath(folder / f"socket{suffix}"))
+        yield from (
+            (folder / f"pipe{suffix}", "a named pipe, expected a file"),
+            (folder / f"socket{suffix}", "a socket, expected a file"),
+            (folder / f"loop{suffix}", "can't be read: Too many levels of symbolic links"),
+            (folder / f"{250 * 'x'}{250 * 'y'}{suffix}", "can't be read: File name too long"),
+            (folder / f"a\0{suffix}", "a name that no file can have, expected a file"),
+        )
+    yield from ((path, "a device, expected a file") for path in ("/dev/null", "/dev/zero"))
+
+
+def test_special_files_are_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # paths of sockets are short
+    for path, reason in special_files(Path()):
+        for read in (read_header, read_radiograph):
+            with pytest.raises(RadiographError) as caught:
+                read(path)
+            assert str(caught.value) == f"{path}: {reason}"
+        assert is_film(Path(path).name, Path(path)) == (Path(path).suffix == ".jpg")
+
+
 def test_name_of_bytes():
     with pytest.raises(RadiographError, match=r"^upload 3: empty"):
         read_radiograph(b"", name="upload 3")
 
 
-def test_several_pages_are_refused_but_a_preview_is_not():
+def test_several_pages_are_refused_but_a_preview_is_not(monkeypatch):
     page = Image.fromarray(UPRIGHT)
     two = encoded(page, "TIFF", save_all=True, append_images=[page])
-    with pytest.raises(RadiographError, match="2 pages"):
-        read_radiograph(two)
-    preview = page.resize((10, 6))
+    animated = dict(save_all=True, append_images=[Image.fromarray(255 - UPRIGHT)])
+    for kind in ("GIF", "PNG", "WEBP"):
+        with pytest.raises(RadiographError, match=f"an animated {kind}, expected one picture"):
+            read_header(encoded(page, kind, **animated))
+    for read in (read_header, read_radiograph):
+        with pytest.raises(RadiographError, match="several pages, expected one: save each film as its own file"):
+            read(two)
+    preview = page.resize((30, 18))
     preview.encoderinfo = {"tiffinfo": {254: 1}}
-    np.testing.assert_array_equal(
-        read_radiograph(encoded(page, "TIFF", save_all=True, append_images=[preview])), UPRIGHT
-    )
+    with_preview = encoded(page, "TIFF", save_all=True, append_images=[preview])
+    # each page is larger than the limit of the host's Pillow
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+    np.testing.assert_array_equal(read_radiograph(with_preview), UPRIGHT)
+    np.testing.assert_array_equal(read_radiograph(encoded(page, "TIFF", compression="tiff_lzw")), UPRIGHT)
+    assert Image.MAX_IMAGE_PIXELS == 200
 
 
 def png_header(width, height, depth, colour):
@@ -208,27 +257,6 @@ def test_largest_film(width, height, fine):
     assert limit == Image.MAX_IMAGE_PIXELS
 
 
-@settings(max_examples=150, deadline=None)
-@given(
-    data=st.sampled_from([JPEG, PNG, TIFF, BMP]),
-    places=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=8),
-    keep=st.floats(0, 1),
-)
-def test_damage_gives_pixels_or_our_error(data, places, keep):
-    damaged = bytearray(data)
-    for place, value in places:
-        damaged[int(place * len(damaged))] = value
-    damaged = bytes(damaged[: int(keep * len(damaged))])
-    try:
-        pixels = read_radiograph(damaged)
-    except RadiographError:
-        with contextlib.suppress(RadiographError):  # what the header doesn't show
-            read_header(damaged)
-        return
-    assert pixels.ndim == 2
-    assert pixels.dtype == np.uint8
-
-
 def test_real_films(shared):
     films = sorted((shared / "data/fracatlas_hips/images").glob("*.jpg"))
     assert len(films) == 100
@@ -241,14 +269,6 @@ def test_real_films(shared):
     assert read_radiograph(film).shape == read_header(film).upright[::-1]
 
 
-def test_real_truncated_film(shared):
-    film = shared / "data/fracatlas_hips/truncated_IMG0004177.jpg"
-    with pytest.raises(RadiographError, match=r"truncated_IMG0004177\.jpg: cut short"):
-        read_header(film)
-    with pytest.raises(RadiographError, match=r"truncated_IMG0004177\.jpg: cut short"):
-        read_radiograph(film)
-
-
 def test_the_error_names_the_limit():
     assert str(MAX_SIDE) in TOO_LARGE
 
@@ -256,44 +276,3 @@ def test_the_error_names_the_limit():
 def test_errors_can_be_pickled():
     error = pickle.loads(pickle.dumps(RadiographError("cut short", "a.jpg")))
     assert (str(error), error.reason, error.film) == ("a.jpg: cut short", "cut short", "a.jpg")
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"", "empty file"),
-        (b"version https://git-lfs", "not a JPEG, PNG, TIFF, BMP or DICOM"),  # a pointer in place of the film
-        (encoded(UPRIGHT, "GIF"), "not a JPEG, PNG, TIFF, BMP or DICOM"),
-        (JPEG[:-2], "cut short"),  # only the end marker is missing
-        (JPEG[: len(JPEG) // 2], "cut short"),
-        (JPEG[: len(JPEG) // 2] + bytes(9000), "cut short"),  # a partial download of full size; Pillow reads it
-        (WITH_PREVIEW[: -len(JPEG) // 2], "cut short"),  # the preview's end marker isn't the film's
-        (JPEG[:30], "cut short"),
-        (PNG[:-12], "cut short or damaged"),  # without IEND
-        (PNG[: len(PNG) // 2], "cut short or damaged"),
-        (PNG[: len(PNG) // 2] + bytes(9000), "cut short or damaged"),
-        (PNG[:8], "cut short or damaged"),
-        (TIFF[: len(TIFF) // 2], "damaged"),
-        (BMP[: len(BMP) // 2], "damaged"),
-        (b"\xff\xd8\xff\xd9", "header is damaged"),
-    ],
-)
-def test_faulty_films(data, message, tmp_path):
-    path = tmp_path / "film.jpg"
-    path.write_bytes(data)
-    for read in (read_header, read_radiograph):
-        with pytest.raises(RadiographError, match=message) as caught:
-            read(path)
-        assert str(caught.value).startswith(f"{path}: ")
-
-
-def test_truncated_is_refused_even_if_a_library_told_pillow_to_accept_it(monkeypatch):
-    monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True)
-    with pytest.raises(RadiographError, match="cut short"):
-        read_radiograph(JPEG[: len(JPEG) // 2], name="half")
-
-
-@pytest.mark.parametrize("data", [JPEG + bytes(5000), JPEG + b"a maker's trailer" * 500, WITH_PREVIEW, PNG + b"junk"])
-def test_complete_films_with_a_trailer_or_a_preview(data):
-    assert read_header(data).upright == (64, 64)
-    assert read_radiograph(data).shape == (64, 64)

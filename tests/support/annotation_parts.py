@@ -39,10 +39,10 @@ def films_in(folder, count=3):
     return folder
 
 
-def state(boxes=(), revision=0, exclude=None, unsure=False, checked=True, label="hip", none=False):
+def state(boxes=(), revision=0, exclude=None, unsure=False, checked=True, label="hip", none=False, **more):
     """A state as the page sends it."""
     records = [{"box": box, "label": label} for box in boxes]
-    return dict(revision=revision, boxes=records, exclude=exclude, unsure=unsure, checked=checked, none=none)
+    return dict(revision=revision, boxes=records, exclude=exclude, unsure=unsure, checked=checked, none=none, **more)
 
 
 def detector(boxes=HIPS, scores=(0.9, 0.8), flags=lambda path: (), error=lambda path: None):
@@ -60,7 +60,7 @@ def detector(boxes=HIPS, scores=(0.9, 0.8), flags=lambda path: (), error=lambda 
 def open_session(folder, project=None, detect=None, out=None):
     project, out = project or Project(), out or folder / "labels"
     films = FilmFolder(folder, project.source)
-    store = LabelStore(out, project, {name: each.patient for name, each in films.candidates.items()})
+    store = LabelStore(out, project, {name: each.patient for name, each in films.candidates.items()}, films)
     proposals = FilmProposals(detect, films, project, out / ".proposals.jsonl") if detect else None
     return Session(films, store, proposals)
 
@@ -113,6 +113,20 @@ def start_tool(folder, *arguments):
         if found:
             return process, found[1]
     raise AssertionError(said + process.stderr.read())
+
+
+def open_and_end(folder, *arguments, **options):
+    """Run hipdet annotate until its page can be opened, or it ends by itself; returns status, output and complaints."""
+    command = [sys.executable, "-m", "hipdet", "annotate", folder, "--no-browser", *arguments]
+    process = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=of_checkout(), **options
+    )
+    said = ""
+    for line in process.stdout:
+        said += line
+        if line.startswith("open http"):
+            process.send_signal(signal.SIGINT)
+    return process.wait(timeout=120), said, process.communicate()[1]
 
 
 def kill(process):

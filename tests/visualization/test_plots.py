@@ -199,7 +199,34 @@ def test_runs_of_folders(tmp_path):
         find_runs(tmp_path / "folds")
 
 
-def test_other_files_are_refused(tmp_path):
-    write_log(tmp_path, [dict(loss=1), trained(1, 10, 1.0)])
-    with pytest.raises(DatasetError, match="line 1: expected a line of mmengine's log"):
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (dict(loss=1), "no step, expected a whole number"),
+        (dict(loss=1, step="1"), "step is '1'"),
+        (dict(loss=1, step=float("inf")), "step is inf"),
+        (dict(loss=1, step=1, epoch=[1]), r"epoch is \[1\]"),
+        (dict(loss=1, step=1, epoch=1, iter=0.5), "iter is 0.5"),
+        ([1], r"found \[1\], expected an object"),
+        (3, "found 3"),
+    ],
+)
+def test_other_lines_are_refused(tmp_path, line, words):
+    write_log(tmp_path, [line, trained(1, 10, 1.0)])
+    with pytest.raises(DatasetError, match=rf"scalars\.json: line 1: {words}.*: expected a line of mmengine's log"):
         read_log(tmp_path)
+
+
+@pytest.mark.parametrize("line", [b"no JSON", b"[" * 100_000, b'{"step": "\xff"}', b"{" * 100_000])
+def test_lines_that_are_no_json(tmp_path, line):
+    path = next(write_log(tmp_path, [trained(1, 10, 1.0)]).rglob("scalars.json"))
+    path.write_bytes(line + b"\n" + path.read_bytes())
+    with pytest.raises(DatasetError, match="line 1: expected a line of mmengine's log") as raised:
+        read_log(tmp_path)
+    assert len(str(raised.value)) < 500
+
+
+def test_numbers_of_thousands_of_digits(tmp_path):
+    """JSON has no largest number, but floats do."""
+    write_log(tmp_path, [dict(trained(1, 10, 1.0), memory=10**400)])
+    assert read_log(tmp_path).training.keys() == {"loss", "lr"}

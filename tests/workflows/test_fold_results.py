@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from hipdet.core.errors import DatasetError
+from hipdet.core.errors import ConfigError, DatasetError
+from hipdet.core.resumable import RunFolder
 from hipdet.workflows.fold_results import Result, summarize_folder
 
 
@@ -99,6 +100,45 @@ def test_films_of_a_patient_are_resampled_together(tmp_path, info, factor, resam
     assert width == pytest.approx(factor * 2 * 1.96 * of_patient.std() / 80**0.5, rel=0.1)
     # a gain of .1 for half of them: standard deviation .05
     assert np.diff(new["gain_interval"])[0] == pytest.approx(factor * 2 * 1.96 * 0.05 / 80**0.5, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("base/fold0/test/test.roi.json", dict(rois=3), "rois is 3"),
+        (
+            "base/fold0/test/test.roi.json",
+            dict(rois=[dict(iou=1, confidence=1, file_name="a.png")]),
+            "no annotation_id",
+        ),
+        ("base/fold0/record.json", [1], r"found \[1\], expected an object: remove the file and run again"),
+        ("base/fold0/record.json", {}, "no figures"),
+        ("base/fold0/record.json", dict(figures={}, seconds="long"), "seconds is 'long', expected a number"),
+        ("base/fold0/record.json", dict(figures={}, seconds=1, parameters=[1]), r"parameters is \[1\]"),
+        ("base/fold1/record.json", dict(figures={"coco/bbox_mAP": "good"}, seconds=1), "coco/bbox_mAP is 'good'"),
+        ("folds/hips_fold0_test.json", [], r"found \[\], expected an object"),
+        ("folds/hips_fold0_test.json", dict(images=[dict(file_name=3)]), "file_name is 3"),
+        ("folds/hips_fold0_test.json", dict(images=[dict(file_name="a", patient=[1])]), r"patient is \[1\]"),
+    ],
+)
+def test_forged_files_are_refused(out, name, content, words):
+    (out / name).write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=rf"{name.rpartition('/')[2]}: .*{words}|{name.rpartition('/')[2]}: {words}"):
+        summarize_folder(out, ["base"], out / "hips.json")
+
+
+def test_folds_without_an_roi(out):
+    for fold in (0, 1):
+        (out / f"base/fold{fold}/test/test.roi.json").write_text('{"rois": []}')
+    with pytest.raises(DatasetError, match=r"base: no ROI in test/test\.roi\.json of any fold"):
+        summarize_folder(out, ["base"], out / "hips.json")
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "{", "null"])
+def test_forged_inputs_are_refused(tmp_path, content):
+    (tmp_path / "inputs.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"inputs\.json: .*remove the folder to train again"):
+        RunFolder(tmp_path).claim(dict(config="1"))
 
 
 def test_gain_is_paired(out):

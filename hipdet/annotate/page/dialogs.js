@@ -25,7 +25,7 @@ export function showList(order, current, onChoose) {
   const refill = () => {
     const words = $("filter").value.trim().toLowerCase().split(/\s+/).filter(Boolean);
     const found = order.names.filter((name) => {
-      const tags = [order.statusOf(name), order.films.get(name).unsure ? "unsure" : ""];
+      const tags = [order.statusOf(name), ...order.tagsOf(name)];
       return words.every((word) => name.toLowerCase().includes(word) || tags.includes(word));
     });
     const here = words.length ? 0 : Math.max(0, order.names.indexOf(current) - 50);
@@ -53,7 +53,7 @@ function listed(order, name, current, choose) {
   const status = order.statusOf(name);
   item.dataset.status = status;
   item.classList.toggle("current", current);
-  for (const text of [name, order.films.get(name).unsure ? `${status}, unsure` : status])
+  for (const text of [name, [status, ...order.tagsOf(name)].join(", ")])
     item.append(Object.assign(document.createElement("span"), { textContent: text }));
   item.addEventListener("click", () => choose(name));
   return item;
@@ -93,7 +93,8 @@ export function askConflict(film, theirs) {
 function ask(film, theirs) {
   const boxes = (state) => state.none && !state.exclude ? "no ROI" : `${state.boxes.length} box${state.boxes.length === 1 ? "" : "es"}${state.exclude ? `, excluded: ${state.exclude}` : ""}`;
   const dialog = $("conflict");
-  $("conflict-text").textContent = `${film.name}: saved there: ${boxes(theirs)}; here: ${boxes(film)}.`;
+  const replaced = String(film.size) !== String(theirs.size) ? ` Its file was replaced by a film of ${theirs.size?.join(" × ")} px.` : "";
+  $("conflict-text").textContent = `${film.name}: saved there: ${boxes(theirs)}; here: ${boxes(film)}.${replaced}`;
   return new Promise((resolve) => {
     const choose = (mine) => {
       dialog.onclose = null;

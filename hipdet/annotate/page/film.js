@@ -23,13 +23,17 @@ export class Film {
   /** Take the server's state; if it differs from ours, undo and redo start afresh. */
   take(answer) {
     const changed = this.revision !== undefined && !same(this, answer);
-    Object.assign(this, stateOf(answer), { revision: answer.revision });
+    Object.assign(this, stateOf(answer));
+    this.settle(answer);
     if ("proposal" in answer) this.proposal = answer.proposal;
     if (changed) this.past = this.future = [];
   }
 
+  /** Take what the server says beside the state: its revision, the film's size, and the size before it was replaced. */
+  settle({ revision, size, replaced }) { Object.assign(this, { revision, size, replaced }); }
+
   get state() {
-    return { ...stateOf(this), revision: this.revision };
+    return { ...stateOf(this), revision: this.revision, size: this.size };
   }
 
   /** Whether the model's boxes are shown: until the annotator has changed or confirmed anything. */
@@ -53,7 +57,7 @@ export class Film {
     if (same(before, after)) return false;
     this.past = [...this.past, before];
     this.future = [];
-    Object.assign(this, after);
+    Object.assign(this, after, { replaced: null });
     return true;
   }
 

@@ -18,6 +18,7 @@ const NEWS_LATER = 10000;
 
 let current = null; // name of the film that is shown or being loaded
 let task, order, desk, pointer, sharpening;
+let faulty = false; // whether the latest news had faults
 
 const view = new View($("stage"), $("film"), () => { redraw(); sharpen(); });
 const saver = new Saver(showSaving, note, conflict);
@@ -32,8 +33,9 @@ function redraw() {
 function note(film) {
   const listed = order.films.get(film.name);
   const status = statusOf(film, task.rois);
-  if (listed.status === status && listed.unsure === film.unsure) return;
-  Object.assign(listed, { status, unsure: film.unsure });
+  const replaced = Boolean(film.replaced);
+  if (listed.status === status && listed.unsure === film.unsure && listed.replaced === replaced) return;
+  Object.assign(listed, { status, replaced, unsure: film.unsure });
   showPlace(order, current);
 }
 
@@ -61,7 +63,8 @@ async function go(name) {
   $("stage").classList.add("busy"); // the picture is still that of the previous film
   const picture = shelf.picture(name);
   const film = await shelf.film(name).catch((error) => error);
-  const shown = await picture.catch((error) => error);
+  let shown = await picture.catch((error) => error);
+  if (film.size && shown.size && String(film.size) !== String(shown.size)) shown = await shelf.again(name).catch((error) => error); // it was replaced
   if (current !== name) return; // another film was opened meanwhile
   $("stage").classList.remove("busy");
   history.replaceState(null, "", `#${encodeURIComponent(name)}`);
@@ -91,7 +94,9 @@ function sharpen() {
     const picture = name && view.size && (await shelf.picture(name).catch(() => null));
     if (!picture || current !== name || picture.side >= Math.max(...picture.size) || view.wantedSide <= picture.side * 1.2) return;
     const whole = await shelf.whole(name).catch(() => null);
-    if (whole && current === name) view.show(whole, true);
+    if (!whole || current !== name) return;
+    if (String(whole.size) === String(view.size)) view.show(whole, true);
+    else go(name); // it was replaced
   }, 150);
 }
 
@@ -171,7 +176,8 @@ function takeNews(news) {
   const more = Object.keys(news.doubts).length !== Object.keys(order.doubts).length;
   Object.assign(order, { doubts: news.doubts, unreadable: { ...order.unreadable, ...news.unreadable } });
   if (more) order.sort();
-  if (news.faults.length && !saver.unsaved) showSaving("error", news.faults.join("; "));
+  if ((news.faults.length || faulty) && !saver.unsaved) showSaving(news.faults.length ? "error" : "saved", news.faults.join("; "));
+  faulty = news.faults.length > 0;
   if (current) showPlace(order, current);
   const seen = Object.keys(news.doubts).length;
   $("task").textContent = [`${task.annotator} → ${task.files}`, news.proposing && `model: ${seen} of ${order.names.length} films`].filter(Boolean).join(" · ");

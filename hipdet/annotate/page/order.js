@@ -4,7 +4,7 @@ const OPEN = new Set(["new", "unchecked", "incomplete"]);
 
 export class Order {
   constructor(films) {
-    this.films = new Map(films.map((film) => [film.name, film])); // name -> {name, status, unsure}
+    this.films = new Map(films.map((film) => [film.name, film])); // name -> {name, status, unsure, replaced}
     this.byName = [...this.films.keys()];
     this.visited = new Set();
     this.doubts = {};
@@ -20,7 +20,13 @@ export class Order {
     this.names = this.byDoubt ? [...this.visited, ...sorted.filter((name) => !this.visited.has(name))] : sorted;
   }
 
-  isOpen(name) { return OPEN.has(this.films.get(name).status) && !(name in this.unreadable); }
+  isOpen(name) {
+    const { status, replaced } = this.films.get(name);
+    return (OPEN.has(status) || replaced) && !(name in this.unreadable);
+  }
+
+  /** What else the list says of the film. */
+  tagsOf(name) { return ["unsure", "replaced"].filter((tag) => this.films.get(name)[tag]); }
 
   statusOf(name) {
     const { status } = this.films.get(name);

@@ -84,6 +84,7 @@ function showRemarks(film) {
 }
 
 function hintOf({ film, draft, classes, rois, freeShape, status, size }) {
+  if (film.replaced) return `Labelled at ${film.replaced.join(" × ")} px, and replaced by another film since. Press Enter if ${film.exclude ? "it is to stay excluded" : "the boxes are right, drag what is wrong"}.`;
   if (film.exclude) return "This film is excluded. X includes it again.";
   if (!size) return "";
   if (draft && draft.instead < 0) return freeShape ? "Release, or click the other corner." : "Release at the rim, or click it.";

@@ -34,7 +34,7 @@ export class Saver {
   resolve(film, theirs, keepMine) {
     this.held.delete(film);
     if (keepMine) {
-      film.revision = theirs.revision;
+      film.settle(theirs);
       this.put(film);
     } else {
       film.take(theirs);
@@ -64,7 +64,7 @@ export class Saver {
 
   #stored(film, answer) {
     this.failing = false;
-    film.revision = answer.revision;
+    film.settle(answer);
     this.onStored(film, answer);
   }
 

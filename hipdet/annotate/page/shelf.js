@@ -33,6 +33,12 @@ export class Shelf {
     return known;
   }
 
+  /** The picture, fetched again. */
+  again(name) {
+    this.#drop(name);
+    return this.picture(name);
+  }
+
   /** The picture with all pixels of the film. */
   async whole(name) {
     const picture = await getPicture(name, null);

@@ -160,7 +160,7 @@ GOOD = "film,patient,group,fracture"
             "are films of number 0001, found 2 patients, expected one",
         ),
         (["Smith_John.jpg"], GOOD, "expected a serial number such as 0001, 0001_pre or 0001_post"),
-        ([], GOOD, "no films, expected JPEG, PNG, TIFF, BMP or DICOM"),
+        ([], GOOD, "no films, expected JPEG, PNG, TIFF, BMP, GIF, WEBP or DICOM"),
         (["0001.jpg"], b"PK\x03\x04\xff", "not UTF-8"),
         (["0001.jpg"], "<xml/>", "is XML, expected a CSV table"),
     ],

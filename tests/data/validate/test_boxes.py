@@ -60,7 +60,7 @@ def test_no_faults(root):
         (
             ("films/text.jpg", 40, 24),
             "film-unreadable",
-            "not a JPEG, PNG, TIFF, BMP or DICOM film, expected a readable",
+            "not a JPEG, PNG, TIFF, BMP, GIF, WEBP or DICOM film, expected a readable",
         ),
         (("films/empty.jpg", 40, 24), "film-unreadable", "empty file, expected a readable film"),
     ],
