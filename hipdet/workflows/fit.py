@@ -30,7 +30,7 @@ from hipdet.workflows.fit_copies import TrainingFiles
 from hipdet.workflows.fit_data import DataOptions, FitData, read_data
 from hipdet.workflows.fit_plan import BATCH, FitPlan, epochs_for, plan_fit, portable_text
 from hipdet.workflows.fit_report import write_report
-from hipdet.workflows.fit_results import FinalModel, FitResult, RoundResults, TestFilms, facts_of, write_crops_of
+from hipdet.workflows.fit_results import FilmsElsewhere, FinalModel, FitResult, RoundResults, facts_of, write_crops_of
 from hipdet.workflows.process import run_jobs
 
 STATE, PLAN, BUDGET, CONFIG = "fit.json", "plan.json", "budget.json", "config.py"
@@ -292,7 +292,7 @@ class Fit:
         results.write_detections(self.out / "out_of_fold.json")
         metrics["crops"] = write_crops_of(self.out / "out_of_fold.json", self.options.data.films, self.out / "crops")
         if self.options.test is not None:
-            test = TestFilms(self.options.test, self.options.test_labels, self.data)
+            test = FilmsElsewhere(self.options.test, self.options.test_labels, self.data)
             metrics["test"] = test.run(self.out)
         if (self.out / BEFORE).is_file():
             metrics["before"] = results.against(read_json(self.out / BEFORE, "metrics of hipdet fit"))

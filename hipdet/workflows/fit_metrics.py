@@ -26,7 +26,7 @@ TABLE = "test.roi.json"
 
 
 @dataclass(frozen=True)
-class Tested:
+class Detected:
     """Labels and detections of tested films, as the rows of ``test.roi.json``; ids of images are unique.
 
     Attributes:
@@ -42,7 +42,7 @@ class Tested:
     fold_of: Mapping[int, int] | None = None
 
     @classmethod
-    def read(cls, folders: Sequence[Path]) -> Tested:
+    def read(cls, folders: Sequence[Path]) -> Detected:
         """Read the tables in the `folders` of all folds."""
         parts = [
             read_roi_table(folder / TABLE, "image_id", "annotation_id", "label", *FOUND_CORNERS) for folder in folders
@@ -112,7 +112,7 @@ class Tested:
             **counts,
         )
 
-    def compared(self, other: Tested, coco: Coco) -> dict[str, Any]:
+    def compared(self, other: Detected, coco: Coco) -> dict[str, Any]:
         """Average IoU of both on the labels that both were tested on, and the gain of this one with its 95% interval."""
         theirs = {(row["image_id"], row["annotation_id"]): row["iou"] for row in other.rois}
         pairs = [
@@ -146,7 +146,7 @@ class Tested:
 
 
 def film_records(
-    tested: Tested, coco: Coco, copies: Coco, counts: RoiCounts, limits: ReviewLimits | None
+    tested: Detected, coco: Coco, copies: Coco, counts: RoiCounts, limits: ReviewLimits | None
 ) -> Iterator[Numbered]:
     """Each film with its ROIs and flags, in pixels of the film.
 

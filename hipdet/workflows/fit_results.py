@@ -36,7 +36,7 @@ from hipdet.radiographs.read import read_radiograph
 from hipdet.workflows.cross_validation import CONFIG, Fold
 from hipdet.workflows.fit_copies import TrainingFiles
 from hipdet.workflows.fit_data import FitData, FitLabels
-from hipdet.workflows.fit_metrics import TABLE, Tested, film_records, write_as_predictions
+from hipdet.workflows.fit_metrics import TABLE, Detected, film_records, write_as_predictions
 from hipdet.workflows.fit_plan import FitPlan
 
 COMPARED = 4  # films on which the exported model is compared with torch
@@ -79,9 +79,9 @@ class RoundResults:
     half: Fold | None
 
     @cached_property
-    def tested(self) -> Tested:
+    def tested(self) -> Detected:
         """Labels and detections of all films."""
-        return Tested.read([fold.folder / "test" for fold in self.folds])
+        return Detected.read([fold.folder / "test" for fold in self.folds])
 
     @cached_property
     def limits(self) -> ReviewLimits | None:
@@ -117,7 +117,7 @@ class RoundResults:
             half=None,
         )
         if self.half is not None:
-            half = Tested.read([self.half.folder / "test"])
+            half = Detected.read([self.half.folder / "test"])
             metrics["half"] = self.tested.compared(half, self.data.coco)
         return metrics
 
@@ -225,7 +225,7 @@ def write_crops_of(predictions: Path, films: Path, out: Path) -> int:
 
 
 @dataclass(frozen=True)
-class TestFilms:
+class FilmsElsewhere:
     """Films from elsewhere, with or without labels.
 
     Attributes:
@@ -233,8 +233,6 @@ class TestFilms:
         labels: Their label file or folder; None if there are none.
         data: What was trained on.
     """
-
-    __test__ = False  # not one of pytest's
 
     films: Path
     labels: Path | None
@@ -290,7 +288,7 @@ def _review(records: Sequence[Numbered]) -> dict[str, Any]:
     )
 
 
-def compare_with_labels(records: Sequence[Numbered], coco: Coco, detector: HipDetector) -> Tested:
+def compare_with_labels(records: Sequence[Numbered], coco: Coco, detector: HipDetector) -> Detected:
     """Match the ROIs of `records` with the labels of `coco`."""
     names = {each["id"]: each["name"] for each in coco["categories"]}
     classes = list(names.values())
@@ -309,7 +307,7 @@ def compare_with_labels(records: Sequence[Numbered], coco: Coco, detector: HipDe
         result = evaluate_film(*boxes_of(labels), found, detector.rois, boxes_of(ignored))
         rois += roi_rows(images[number], labels, result, names)
         extras += extra_rows(images[number], result, dict(enumerate(classes)))
-    return Tested(tuple(rois), tuple(extras))
+    return Detected(tuple(rois), tuple(extras))
 
 
 def _detections(film: FilmRois, classes: Sequence[str]) -> Detections:
