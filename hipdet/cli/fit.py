@@ -73,6 +73,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--unlabelled", choices=["leave-out", "negative"], default="leave-out",
         help="what to do with films that no label names: leave them out, or take them as films without ROI",
     )  # fmt: skip
+    add("--skip-faulty", action="store_true", help="leave out films that can't be used, and list them, instead of stopping")
     add("--minutes", type=minutes, default=30.0, help="minutes for everything")
     add("--over-budget", action="store_true", help="take more minutes if the fewest trainings need more")
     cores = min(2, os.cpu_count() or 1)
@@ -109,6 +110,7 @@ def build_options(args: argparse.Namespace) -> FitOptions:
         absent=args.absent,
         negative=args.unlabelled == "negative",
         seed=args.seed,
+        skip_faulty=args.skip_faulty,
     )
     return FitOptions(
         data,

@@ -50,6 +50,7 @@ class DataOptions:
         absent: Whether films lack what isn't labelled on them: ``known`` or ``unknown``.
         negative: Whether films that no label file names have no ROI; if not, they are left out.
         seed: Seed of the folds.
+        skip_faulty: Leave out films that can't be used, with the fault as the reason, instead of refusing.
     """
 
     films: Path
@@ -61,6 +62,7 @@ class DataOptions:
     absent: str = KNOWN
     negative: bool = False
     seed: int = 0
+    skip_faulty: bool = False
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,12 @@ def read_data(options: DataOptions, scratch: Path) -> FitData:
     others = found.candidates if options.negative else ()
     labels = FitLabels(dict(options.labels), dict(format=options.format), unnamed, others)
     rules = Rules(SOURCE, classes=options.classes, rois=None)
-    output = Output(options.films, annotations=scratch, near_duplicates=found.mark == UNKNOWN)
+    output = Output(
+        options.films,
+        annotations=scratch,
+        skip_faulty=options.skip_faulty,
+        near_duplicates=found.mark == UNKNOWN,
+    )
     noted = dict(absent=options.absent, unlabelled="negative" if options.negative else "left out")
     conversion = convert_found(options.films, found, labels, rules, output, noted)
     coco = read_json(conversion.path, "a COCO file")

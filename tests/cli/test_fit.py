@@ -202,6 +202,15 @@ def test_what_films_lack_and_which_are_left_out(place):
     assert plan["data"]["unlabelled"] == []
 
 
+def test_faulty_films_are_left_out_if_asked(place):
+    damaged_film(place)
+    write(place / "labels.csv", table(HEAD, *rows()[:-1], ["f13.png", 100, 15, 45, "knee"]))
+    assert "2 faults" in fit(place).stderr
+    _, plan = planned(place, "--skip-faulty")
+    assert plan["data"]["films"] == 12
+    assert [film for film, _ in plan["data"]["excluded"]] == ["f04.png", "f13.png"]
+
+
 def test_absent_unknown_ignores_what_is_missing(place):
     write(place / "labels.csv", table(HEAD, *rows(), *[[f"f{n:02}.png", 70, 80, 35, "hip"] for n in range(4)]))
     said, plan = planned(place, "--absent", "unknown")
