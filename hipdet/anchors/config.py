@@ -136,16 +136,17 @@ def _training(base: Mapping[str, Any], data: PlanData) -> dict[str, Any]:
 
 
 def _evaluation(part: str, ann_file: str | None, base: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
-    if ann_file is None:
+    if ann_file is None and part == "val":
         return {f"{part}_dataloader": None, f"{part}_evaluator": None, f"{part}_cfg": None}
-    path = Name(f"data_root + {'/' + ann_file!r}")
+    # without films to test on, the config still says how films are read and how many ROIs they have
+    path = "" if ann_file is None else Name(f"data_root + {'/' + ann_file!r}")
     evaluators = [dict(evaluator, ann_file=path) for evaluator in base[f"{part}_evaluator"]]
     for evaluator in evaluators:
         if evaluator["type"] == "RoiMetric":
             counts = plan.roi_counts.to_json()
             # class names may not be identifiers
             evaluator["rois_per_image"] = Name(repr(counts)) if isinstance(counts, dict) else counts
-    loader = dict(dataset=dict(**FILMS, ann_file=ann_file))
+    loader = dict(dataset=dict(**FILMS, ann_file=ann_file or ""))
     return {f"{part}_dataloader": loader, f"{part}_evaluator": evaluators}
 
 

@@ -88,6 +88,7 @@ COMMANDS = (
     Command("crop", (), "crop the ROIs from their films, for a second stage"),
     Command("annotate", ("annotate",), "label films in the browser"),
     Command("agree", ("data",), "measure how well two annotators agree"),
+    Command("fit", ("mm", "export"), "films and labels to a detector, with a report"),
     Command("convert", ("data",), "convert films and label files of any tool to COCO"),
     Command("validate", ("data",), "find every fault in annotations and films"),
     Command("split", ("data",), "split annotations by patient"),

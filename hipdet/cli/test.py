@@ -40,8 +40,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.out and not args.out.endswith((".pkl", ".pickle")):
         raise ConfigError(f"--out {args.out}: expected a name that ends in .pkl, as it is a pickle file")
     cfg = load_config(args)
-    if not cfg.get("test_dataloader") or not cfg.get("test_evaluator"):
-        raise ConfigError(f"{args.config}: has no films to test on: set test_dataloader, test_evaluator and test_cfg")
+    loader = cfg.get("test_dataloader")
+    if not loader or not cfg.get("test_evaluator") or loader.get("dataset", {}).get("ann_file") == "":
+        raise ConfigError(f"{args.config}: has no films to test on: name them with --test-ann")
     require_annotations(cfg, ("test",))
     read_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint

@@ -225,7 +225,7 @@ class _Collector:
         made.faults += matches.faults
         left_out = self._leave_out(faulty)
         for each in matches.without_film:
-            made.exclusions.append(Exclusion(each.relative or each.name, "labelled, but there is no such film"))
+            made.exclusions.append(Exclusion(each.relative or each.name, "labelled but without a film of this name"))
         for candidate in tqdm(self.candidates, desc=f"{self.rules.source} films", unit="film", disable=None):
             if candidate.name in left_out:
                 continue

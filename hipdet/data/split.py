@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hipdet.core.annotations import patient_of, source_of
-from hipdet.core.errors import DatasetError
+from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.records import shown
 from hipdet.data.coco_file import Film
 from hipdet.data.validate.faults import Fault
@@ -102,6 +102,44 @@ def grouped_folds(groups: Sequence[Hashable], folds: int, seed: int) -> list[int
         fold_of[group] = fold
         sizes[fold] += size
     return [fold_of[group] for group in groups]
+
+
+def given_folds(films: Sequence[str], rows: Mapping[str, str], source: object) -> tuple[dict[str, int], int]:
+    """The fold of each film from a table, and the number of its rows for other films, which are skipped.
+
+    Args:
+        films: Names of the films.
+        rows: Fold by name of the film as the table has both; a film may be named without its folders.
+        source: The table, for messages.
+
+    Returns:
+        Folds, numbered from 0 in the order of the table's numbers, by name of the film; and the number of skipped rows.
+
+    Raises:
+        DatasetError: a film without fold, a fold that is no number, fewer than two folds, or a table for other films.
+    """
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for film in films:
+        by_name[film.rpartition("/")[2]].append(film)
+    fold_of: dict[str, str] = {}
+    faults, strangers = [], []
+    for name, fold in rows.items():
+        fits = [name] if name in films else by_name.get(name, [])
+        if not fold.isdecimal():
+            faults.append(f"{name}: fold is {fold!r}, expected a whole number from 0")
+        if len(fits) > 1:
+            faults.append(f"{name}: {len(fits)} films of this name, expected one: add the folder")
+        if not fits:
+            strangers.append(f"{name}: no such film among those with labels")
+        fold_of.update(dict.fromkeys(fits, fold))
+    without = [f"{film}: no fold, expected one for each film" for film in films if film not in fold_of]
+    if without or len(rows) <= len(films):  # a table of more films than these may be used for several data sets
+        faults += without + strangers
+    raise_faults(source, faults)
+    numbers = sorted({int(fold) for fold in fold_of.values()})
+    if len(numbers) < 2:
+        raise DatasetError(f"{source}: all films are in fold {numbers[0]}, expected 2 folds or more")
+    return {film: numbers.index(int(fold)) for film, fold in fold_of.items()}, len(strangers)
 
 
 def near_duplicate_groups(numbers: Sequence[int], gap: int = 2) -> list[int]:

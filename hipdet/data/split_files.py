@@ -21,20 +21,28 @@ NO_LEAK = "no patient is on both sides of a split"
 
 @dataclass(frozen=True)
 class Division:
-    """How to split: into `folds`, or if that is None into training and parts of the given `fractions`."""
+    """How to split: into `folds`, or if that is None into training and parts of the given `fractions`.
+
+    `fold_of` has the fold of each film by its name where folds are given, see :func:`hipdet.data.split.given_folds`.
+    """
 
     fractions: Mapping[str, float] = field(default_factory=lambda: {"val": 0.1})
     folds: int | None = None
     seed: int = 0
     by: str = "patient"
+    fold_of: Mapping[str, int] = field(default_factory=dict)
 
     def __call__(self, images: Sequence[Image]) -> Partition:
         """The image ids of each part."""
         if self.folds is None:
             return divide(images, self.fractions, self.seed, self.by)
         everything = [image["id"] for image in images]
+        if self.fold_of:
+            folds = [[each["id"] for each in images if self.fold_of[each["file_name"]] == n] for n in range(self.folds)]
+        else:
+            folds = fold_ids(images, self.folds, self.seed, self.by)
         parts = {}
-        for number, test in enumerate(fold_ids(images, self.folds, self.seed, self.by)):
+        for number, test in enumerate(folds):
             tested = set(test)
             parts[f"fold{number}_train"] = [image_id for image_id in everything if image_id not in tested]
             parts[f"fold{number}_test"] = test
@@ -49,7 +57,8 @@ class Division:
     def record(self, part: str, of: Any) -> dict[str, Any]:
         """What the ``info`` of a part says about the split; `of` is the name of the file, or a list of names."""
         how = dict(self.fractions) if self.folds is None else {"folds": self.folds}
-        return {"part": part, "of": of, **how, "seed": self.seed, "by": self.by}
+        drawn = {"by": "table"} if self.fold_of else {"seed": self.seed, "by": self.by}
+        return {"part": part, "of": of, **how, **drawn}
 
 
 @dataclass(frozen=True)

@@ -79,12 +79,15 @@ def roi_rows(
     return rows
 
 
-def extra_rows(image: Mapping[str, Any], film: FilmResult, names: Mapping[int, str]) -> list[dict]:
+def extra_rows(
+    image: Mapping[str, Any], film: FilmResult, names: Mapping[int, str], on_ignored: bool = False
+) -> list[dict]:
     """One row per top detection of a film that was matched with no ROI and lies on no ignored box.
 
-    `names` are the class names by class index.
+    With `on_ignored` those that were matched with no ROI and lie on one.  `names` are the class names by class index.
     """
-    others = film.ignored.union(roi.detection for roi in film.rois)
+    matched = {roi.detection for roi in film.rois}
+    others = matched | (set(range(len(film.top.scores))) - film.ignored if on_ignored else film.ignored)
     return [
         dict(
             image_id=image["id"],
@@ -100,7 +103,10 @@ def extra_rows(image: Mapping[str, Any], film: FilmResult, names: Mapping[int, s
 
 
 def write_roi_table(prefix: str, head: Mapping[str, Any], rois: Sequence[dict], extras: Sequence[dict]) -> None:
-    """Write ``<prefix>.roi.json`` (`head`, ``rois``, ``extras``) and ``<prefix>.roi.csv`` (the ROIs)."""
+    """Write ``<prefix>.roi.json`` (`head`, ``rois``, ``extras``) and ``<prefix>.roi.csv`` (the ROIs).
+
+    `head` may have ``ignored``, rows as `extras` of detections on ignored boxes.
+    """
     rois = sorted(rois, key=lambda row: (row["iou"], row["confidence"], row["annotation_id"]))
     write_json(f"{prefix}.roi.json", dict(head, rois=rois, extras=list(extras)))
     write_rows(Path(f"{prefix}.roi.csv"), rois)
@@ -121,7 +127,7 @@ OF_EXTRAS = ("image_id", "confidence", *FOUND_CORNERS)
 
 
 def read_roi_table(path: Path, *needed: str) -> dict[str, list[dict[str, Any]]]:
-    """``rois`` and ``extras`` of a ``*.roi.json``, whose known fields have been checked.
+    """``rois``, ``extras`` and ``ignored`` of a ``*.roi.json``, whose known fields have been checked.
 
     Args:
         path: File of :func:`write_roi_table`, or one that another program wrote in its form.
@@ -131,10 +137,13 @@ def read_roi_table(path: Path, *needed: str) -> dict[str, list[dict[str, Any]]]:
         DatasetError: the file can't be read, is of another kind, or a field is missing or wrong.
     """
     table = Record.of(read_json(path, TABLE_EXPECTED), path, remedy=f"give {TABLE_EXPECTED}")
-    extras = replace(table, values={"extras": [], **table.values}).records("extras")
+    others = replace(table, values={"extras": [], "ignored": [], **table.values})
     return dict(
         rois=[_row(row, ROI_FIELDS, {"iou", "confidence", *needed}) for row in table.records("rois")],
-        extras=[_row(row, FIELDS, {"confidence", *needed}.intersection(OF_EXTRAS)) for row in extras],
+        **{
+            key: [_row(row, FIELDS, {"confidence", *needed}.intersection(OF_EXTRAS)) for row in others.records(key)]
+            for key in ("extras", "ignored")
+        },
     )
 
 

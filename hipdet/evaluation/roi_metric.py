@@ -193,9 +193,9 @@ class RoiMetric(BaseMetric):
         rois = [row for i, film in films.items() for row in roi_rows(images[i], annotations[i], film, names)]
         by_label = dict(enumerate(self._classes()))
         extras = [row for i, film in films.items() for row in extra_rows(images[i], film, by_label)]
-        write_roi_table(
-            str(self.outfile_prefix), dict(figures=metrics, ann_file=Path(self.ann_file).name), rois, extras
-        )
+        ignored = [row for i, film in films.items() for row in extra_rows(images[i], film, by_label, on_ignored=True)]
+        head = dict(figures=metrics, ann_file=Path(self.ann_file).name, **({"ignored": ignored} if ignored else {}))
+        write_roi_table(str(self.outfile_prefix), head, rois, extras)
         MMLogger.get_current_instance().info(f"ROI table, worst first: {self.outfile_prefix}.roi.csv")
 
 

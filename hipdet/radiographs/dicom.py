@@ -26,7 +26,7 @@ from hipdet.radiographs.grey import RadiographHeader, ReducedFilm, enough_memory
 from hipdet.radiographs.sniff import AGAIN
 
 _NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
-# no other tag is read from the file: no name, number or date
+# no other tag is read with a film: no name, number or date
 _TAGS = (
     *_NEEDED, "Modality", "HighBit", "SamplesPerPixel", "NumberOfFrames", "ModalityLUTSequence", "RescaleSlope",
     "RescaleIntercept", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth", "PixelPaddingValue",
@@ -74,6 +74,15 @@ def series_description(file: BinaryIO) -> str | None:
         dataset = _parsed(_inflated(file), lambda tag, *_: tag >= _PIXELS, ["SeriesDescription"])
         value = dataset.get("SeriesDescription")
         return None if value is None else str(value)
+
+
+def patient_id(file: BinaryIO) -> str | None:
+    """The tag PatientID; None if it is missing or empty.  Only for telling patients apart: callers don't store it."""
+    with _pydicom_errors():
+        import pydicom
+
+        dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=["PatientID"])
+        return str(dataset.get("PatientID") or "").strip() or None
 
 
 @contextmanager

@@ -138,6 +138,16 @@ def read_series_description(source: Source, name: str | None = None) -> str | No
         return _dicom().series_description(file)
 
 
+def read_patient_id(source: Source, name: str | None = None) -> str | None:
+    """PatientID of a DICOM film; None if it has none, or isn't DICOM.  It tells patients apart, and must not be stored.
+
+    Raises:
+        RadiographError: the film is missing, or damaged.
+    """
+    with _opened(source, name) as file:
+        return _dicom().patient_id(file) if checked_kind(file) == "DICOM" else None
+
+
 def _decoded(source: Source, name: str | None, depth: int = 8, at_least: int | None = None) -> ReducedFilm:
     with _opened(source, name) as file:
         kind = checked_kind(file)

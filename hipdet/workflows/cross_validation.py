@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import os
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from hipdet.engine.config import use_annotations
 from hipdet.engine.safe_settings import require_writable
 from hipdet.evaluation.report import read_report
 from hipdet.workflows.fold_results import TABLE, summarize_folder
-from hipdet.workflows.process import train_and_test
+from hipdet.workflows.process import Follow, run_jobs, train, train_and_test
 
 CONFIG = "config.py"
 log = logging.getLogger(__name__)
@@ -56,7 +56,8 @@ class Fold:
         seed: Seed of the weights, the order of films and the augmentation.
         folder: Folder for everything that training and test write.
         data_root: Folder that the films' names are relative to.
-        train, test: COCO files.
+        train, test: COCO files; without a file to test on, it is only trained.
+        interval: Epochs between two checkpoints.
     """
 
     variant: Variant
@@ -65,7 +66,8 @@ class Fold:
     folder: Path
     data_root: Path
     train: Path
-    test: Path
+    test: Path | None
+    interval: int = 5
 
     def config(self, base: Config) -> Config:
         """`base` with the settings of the variant and the films of the fold; the last epoch is the result.
@@ -76,18 +78,22 @@ class Fold:
         cfg = Config(base.to_dict())
         cfg.merge_from_dict(dict(self.variant.options))
         for part, file in (("train", self.train), ("val", self.test), ("test", self.test)):
-            use_annotations(cfg, part, str(file.resolve()))
+            if part == "val" and not cfg.get("val_dataloader"):
+                continue  # the config doesn't validate
+            if file is not None:
+                use_annotations(cfg, part, str(file.resolve()))
             cfg[f"{part}_dataloader"].dataset.data_root = str(self.data_root.resolve())
         cfg.randomness = dict(cfg.get("randomness") or {}, seed=self.seed)
-        cfg.default_hooks.checkpoint.update(interval=5, max_keep_ckpts=2, save_best=None, save_last=True)
+        cfg.default_hooks.checkpoint.update(interval=self.interval, max_keep_ckpts=2, save_best=None, save_last=True)
         cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs  # the fold left out must not choose the checkpoint
         return cfg
 
-    def run(self, base: Config) -> bool:
+    def run(self, base: Config, follow: Follow | None = None) -> bool:
         """Train, resuming an interrupted training, then test; ``record.json`` is written last.
 
         Args:
             base: Config that the variant is applied to.
+            follow: See :func:`hipdet.workflows.process.run_program`.
 
         Returns:
             Whether there was anything to do.
@@ -101,22 +107,27 @@ class Fold:
         if RunFolder(self.folder).record is not None:
             return False
         config, tested = self.folder / CONFIG, (self.folder / TABLE).parent
-        title = f"{self.variant.name}, fold {self.number}"
-        checkpoint = train_and_test(config, config, tested, title, cfg.train_cfg.max_epochs)
-        kept = ("parameters", "versions", "figures")
-        report = read_report(tested / "test_report.json", *kept)
-        RunFolder(self.folder).finish(
-            dict(seconds=training_seconds(checkpoint), **{name: report[name] for name in kept})
-        )
+        title, epochs = f"{self.variant.name}, fold {self.number}", cfg.train_cfg.max_epochs
+        facts: dict[str, Any] = {}
+        if self.test is None:
+            checkpoint = train(config, title, epochs, follow=follow)
+        else:
+            checkpoint = train_and_test(config, config, tested, title, epochs, follow=follow)
+            kept = ("parameters", "versions", "figures")
+            report = read_report(tested / "test_report.json", *kept)
+            facts = {name: report[name] for name in kept}
+        RunFolder(self.folder).finish(dict(seconds=training_seconds(checkpoint), **facts))
         return True
 
     def _claim(self, cfg: Config) -> None:
         """Write config and inputs into a new folder; refuse a folder that holds another training."""
         require_writable(cfg.to_dict())
-        text = cfg.pretty_text
-        for place in (self.train, self.test, self.data_root):  # their folders may change
+        # not pretty_text, whose lines break by the length of paths
+        text = json.dumps(cfg.to_dict(), sort_keys=True, default=str, ensure_ascii=False)
+        files = [self.train, *([self.test] if self.test else [])]
+        for place in (*files, self.data_root):  # their folders may change
             text = text.replace(str(place.resolve()), place.name)
-        films = [fingerprint(file.read_bytes()) for file in (self.train, self.test)]
+        films = [fingerprint(file.read_bytes()) for file in files]
         RunFolder(self.folder).claim(dict(config=fingerprint(text), films=films))
         write_text(self.folder / CONFIG, cfg.pretty_text)  # with the current paths
 
@@ -155,7 +166,7 @@ class CrossValidation:
             folds = self.trainings()
             for fold in folds:
                 fold.config(base)  # wrong settings raise before the first training
-            self._work(folds, base)
+            run_jobs([partial(fold.run, base) for fold in folds], self.jobs)
             return summarize_folder(self.out, [variant.name for variant in self.variants], self.annotations)
 
     def trainings(self) -> list[Fold]:
@@ -178,19 +189,3 @@ class CrossValidation:
             for number in range(self.folds)
             for variant in self.variants
         ]
-
-    def _work(self, folds: Sequence[Fold], base: Config) -> None:
-        if self.jobs == 1:
-            for fold in folds:
-                fold.run(base)
-            return
-        # each training gets its share of the cores
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.jobs)))
-        with ThreadPoolExecutor(self.jobs) as pool:
-            waiting = [pool.submit(fold.run, base) for fold in folds]
-            try:
-                for each in waiting:
-                    each.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise

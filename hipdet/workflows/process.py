@@ -10,9 +10,13 @@ import site
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -25,9 +29,46 @@ LOSS = re.compile(r" loss: ([\d.]+)")
 SHOWN_LINES = 15
 DIE_WITH_PARENT = 1  # Linux: PR_SET_PDEATHSIG
 
+Follow = Callable[[str], None]  # takes each line of a program's output
+_running: set[subprocess.Popen] = set()
+
 
 class ProgramError(HipdetError):
     """A program ended with an error."""
+
+
+def train(
+    config: Path,
+    title: str,
+    epochs: int,
+    processes: int = 1,
+    flags: Sequence[str] = (),
+    follow: Follow | None = None,
+) -> Path:
+    """Train in the folder of `config`, resuming an interrupted training.
+
+    Args:
+        config: Config of the training.
+        title: Text of the progress bar.
+        epochs: Epochs of the training.
+        processes: Number of ranks.
+        flags: Passed on to ``train``, such as ``--amp``.
+        follow: See :func:`run_program`.
+
+    Returns:
+        The last checkpoint.
+
+    Raises:
+        ProgramError: training failed.
+    """
+    folder = config.parent
+    checkpoint, note = folder / f"epoch_{epochs}.pth", folder / "last_checkpoint"
+    # the note names the last checkpoint that mmengine wrote completely; if another program trained, it may be missing
+    last = Path(note.read_text(encoding="utf-8").strip()) if note.is_file() else checkpoint
+    if last.name != checkpoint.name or not checkpoint.is_file():
+        arguments = [config, "--work-dir", folder, "--resume", *flags]
+        run_program(TRAIN, arguments, processes, folder / "train.log", title, epochs, follow)
+    return checkpoint
 
 
 def train_and_test(
@@ -38,8 +79,9 @@ def train_and_test(
     epochs: int,
     processes: int = 1,
     flags: Sequence[str] = (),
+    follow: Follow | None = None,
 ) -> Path:
-    """Train in the folder of `config`, resuming an interrupted training, then test the last checkpoint.
+    """As :func:`train`, then test the last checkpoint.
 
     Args:
         config: Config of the training.
@@ -49,6 +91,7 @@ def train_and_test(
         epochs: Epochs of the training.
         processes: Number of ranks of both.
         flags: Passed on to ``train``, such as ``--amp``.
+        follow: See :func:`run_program`.
 
     Returns:
         The last checkpoint.
@@ -56,20 +99,20 @@ def train_and_test(
     Raises:
         ProgramError: training or testing failed.
     """
-    folder = config.parent
-    checkpoint, note = folder / f"epoch_{epochs}.pth", folder / "last_checkpoint"
-    # the note names the last checkpoint that mmengine wrote completely; if another program trained, it may be missing
-    last = Path(note.read_text(encoding="utf-8").strip()) if note.is_file() else checkpoint
-    if last.name != checkpoint.name or not checkpoint.is_file():
-        arguments = [config, "--work-dir", folder, "--resume", *flags]
-        run_program(TRAIN, arguments, processes, folder / "train.log", title, epochs)
+    checkpoint = train(config, title, epochs, processes, flags, follow)
     arguments = [test_config, checkpoint, "--work-dir", tested]
-    run_program(TEST, arguments, processes, folder / "test.log", f"{title}, test")
+    run_program(TEST, arguments, processes, config.parent / "test.log", f"{title}, test", follow=follow)
     return checkpoint
 
 
 def run_program(
-    program: Sequence[str], arguments: Sequence[object], processes: int, log: Path, title: str, epochs: int = 1
+    program: Sequence[str],
+    arguments: Sequence[object],
+    processes: int,
+    log: Path,
+    title: str,
+    epochs: int = 1,
+    follow: Follow | None = None,
 ) -> None:
     """Run `program` with one process per rank and append its output to `log`.
 
@@ -80,6 +123,7 @@ def run_program(
         log: File to append to.
         title: Text of the progress bar.
         epochs: Number of epochs that the program will log.
+        follow: Takes each line of the output as soon as it is written; None for a progress bar.
 
     Raises:
         ProgramError: the program failed; the message holds its error or its last lines.
@@ -89,7 +133,8 @@ def run_program(
         ranks = ["--nproc_per_node", str(processes), "--master_port", str(_free_port())]
         command = ["-m", "torch.distributed.run", *ranks, *command, "--launcher", "pytorch"]
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as file, tqdm(desc=title, unit="it", dynamic_ncols=True) as bar:
+    shown: Any = nullcontext() if follow else tqdm(desc=title, unit="it", dynamic_ncols=True)
+    with log.open("a", encoding="utf-8") as file, shown as bar:
         process = subprocess.Popen(
             [sys.executable, *command],
             env=_environment(),
@@ -99,22 +144,64 @@ def run_program(
             errors="replace",
             preexec_fn=partial(_bind_to, os.getpid()),
         )
+        _running.add(process)
         lines: list[str] = []
         try:
             for line in process.stdout or ():
                 file.write(line)
                 file.flush()
                 lines.append(line)
-                _advance(bar, line, epochs)
+                follow(line) if follow else _advance(bar, line, epochs)
         except BaseException:
             process.terminate()
             process.wait()
             raise
+        finally:
+            _running.discard(process)
         if process.wait() != 0:
             raise ProgramError(
                 f"{title} failed: {_cause(lines)}\nThe whole output is in {log}. Run the same command again to resume."
             )
-        bar.total = bar.n  # a resumed run may have nothing left to do
+        if bar is not None:
+            bar.total = bar.n  # a resumed run may have nothing left to do
+
+
+def run_jobs(tasks: Sequence[Callable[[], object]], jobs: int) -> None:
+    """Run all `tasks`, which start programs, `jobs` of them at a time; each gets its share of the cores.
+
+    If one fails, or the user interrupts, the programs of the others are ended, and later tasks aren't begun.
+    """
+    if jobs == 1:
+        for task in tasks:
+            task()
+        return
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
+    stopped = threading.Event()
+
+    def begin(task: Callable[[], object]) -> None:
+        if not stopped.is_set():
+            try:
+                task()
+            except BaseException:
+                stopped.set()  # before this thread takes the next task
+                raise
+
+    with ThreadPoolExecutor(jobs) as pool:
+        waiting = [pool.submit(begin, task) for task in tasks]
+        try:
+            for each in waiting:
+                each.result()
+        except BaseException:
+            stopped.set()
+            _end_programs()
+            while wait(waiting, timeout=1).not_done:  # a program may just have been about to start
+                _end_programs()
+            raise
+
+
+def _end_programs() -> None:
+    for process in [*_running]:
+        process.terminate()
 
 
 def _advance(bar: tqdm, line: str, epochs: int) -> None:

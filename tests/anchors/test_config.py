@@ -129,7 +129,10 @@ def test_films_of_two_files_without_validation(tmp_path):
     assert [part.ann_file for part in dataset.datasets] == ["a.json", "b.json"]
     exp3 = Config.fromfile(EXP3).train_dataloader.dataset
     assert all(part.pipeline == exp3.pipeline and part.filter_cfg == exp3.filter_cfg for part in dataset.datasets)
-    assert cfg.val_dataloader is cfg.val_cfg is cfg.val_evaluator is cfg.test_dataloader is None
+    assert cfg.val_dataloader is cfg.val_cfg is cfg.val_evaluator is None
+    assert cfg.test_dataloader.dataset.ann_file == ""
+    assert cfg.test_dataloader.dataset.pipeline == Config.fromfile(EXP3).test_dataloader.dataset.pipeline
+    assert cfg.test_evaluator[1].rois_per_image == 1
     assert cfg.default_hooks.checkpoint.save_best is None
 
 

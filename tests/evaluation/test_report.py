@@ -21,9 +21,9 @@ def write(path, content):
 def test_a_table_comes_back(tmp_path):
     rois, extras = [FOUND, row(1, 0.0, None, annotation_id=2)], [extra(1, (1, 2, 3, 4), 0.3)]
     found = read_roi_table(write(tmp_path / "t.json", dict(rois=rois, extras=extras)), *NEEDED)
-    assert found == dict(rois=rois, extras=extras)
+    assert found == dict(rois=rois, extras=extras, ignored=[])
     assert read_roi_table(write(tmp_path / "t.json", dict(rois=[dict(iou=1, confidence=0)]))) == dict(
-        rois=[dict(iou=1.0, confidence=0.0)], extras=[]
+        rois=[dict(iou=1.0, confidence=0.0)], extras=[], ignored=[]
     )  # another program's
 
 

@@ -57,8 +57,8 @@ def test_reports(oai, tmp_path):
     labels = oai_labels(tmp_path / "hips.json", *LABELLED[:2], "00100001", "00109999")
     conversion = convert(oai, labels, tmp_path, copies=Copies(tmp_path, workers=1))
     assert [(each.name, each.reason) for each in conversion.exclusions] == [
-        ("00100001_1x1.jpg", "labelled, but there is no such film"),  # of a visit that isn't selected
-        ("00109999_1x1.jpg", "labelled, but there is no such film"),
+        ("00100001_1x1.jpg", "labelled but without a film of this name"),  # of a visit that isn't selected
+        ("00109999_1x1.jpg", "labelled but without a film of this name"),
         ("96m/9000002/00100005", "not labelled"),
         ("96m/9000003/00100006", "in contents.csv, but not in the archive"),
     ]

@@ -1,0 +1,374 @@
+"""The data of ``hipdet fit``: films, labels, patients, what films lack, and folds; faults are refused."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hipdet.core.annotations import GUESSED, UNKNOWN, is_ignored, patients_mark
+from hipdet.core.errors import DatasetError, raise_faults
+from hipdet.core.records import read_json
+from hipdet.data.candidates import Candidate, Found, Rules
+from hipdet.data.coco_file import Coco, subset
+from hipdet.data.convert import Conversion, Output, convert_found, reasons
+from hipdet.data.formats.parse import load_label_file, table_header
+from hipdet.data.match import FilmIndex, read_film_table, with_patients
+from hipdet.data.sources.folder import find_folder
+from hipdet.data.split import divide, given_folds
+from hipdet.data.split_files import Division
+from hipdet.data.statistics import table1
+from hipdet.data.validate.check import validate
+from hipdet.radiographs.read import read_patient_id
+from hipdet.workflows.fit_labels import UNNAMED, FitLabels
+
+SOURCE = "fit"
+FEWEST_FILMS = 10  # with an ROI: with fewer, neither folds nor metrics mean anything
+FEWEST_OF_CLASS = 3  # patients with an ROI of a class: two to train on wherever one is left out
+SHOWN = 5
+DRAWS = 50  # of folds, until each has an ROI to test on, and all classes to train on
+PATIENT = "patient"  # column of label tables
+KNOWN, ABSENT = "known", "absent"
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """What the user says about the data; see ``hipdet fit --help``.
+
+    Attributes:
+        films: Folder of films.
+        labels: Label file or folder by name of the annotator.
+        format: Format of the labels; None if it is to be detected.
+        classes: Class names; empty for those of the labels.
+        patients: ``--patients``; None if it wasn't given.
+        folds: Table of given folds, or a number of folds; None to let the budget decide.
+        absent: Whether films lack what isn't labelled on them: ``known`` or ``unknown``.
+        negative: Whether films that no label file names have no ROI; if not, they are left out.
+        seed: Seed of the folds.
+        skip_faulty: Leave out films that can't be used, with the fault as the reason, instead of refusing.
+    """
+
+    films: Path
+    labels: Mapping[str, Path]
+    format: str | None = None
+    classes: tuple[str, ...] = ()
+    patients: str | None = None
+    folds: Path | int | None = None
+    absent: str = KNOWN
+    negative: bool = False
+    seed: int = 0
+    skip_faulty: bool = False
+
+
+@dataclass(frozen=True)
+class FitData:
+    """Data that can be trained on; nothing of it is written yet.
+
+    Attributes:
+        options: What the user said.
+        conversion: What the conversion found, for reports.
+        coco: COCO dictionary of the films, in their own pixels.
+        warnings: What is unlikely in the labels and should be looked at.
+        unlabelled: Names of the films that were left out because no label file names them.
+        notes: Sentences for the report.
+        fold_of: Given fold of each film; empty if folds are to be drawn.
+    """
+
+    options: DataOptions
+    conversion: Conversion
+    coco: Coco
+    warnings: tuple[str, ...]
+    unlabelled: tuple[str, ...]
+    notes: tuple[str, ...]
+    fold_of: Mapping[str, int]
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the order of their ids."""
+        return [category["name"] for category in self.coco["categories"]]
+
+    @cached_property
+    def patients(self) -> int:
+        """Number of patients, or of groups of films that are treated as one."""
+        return len({image["patient"] for image in self.coco["images"]})
+
+    def lacking(self) -> dict[str, int]:
+        """For each class, the number of films without a box of it."""
+        having = _films_with(self.coco)
+        return {name: len(self.coco["images"]) - len(having[name]) for name in self.classes}
+
+    def folds(self, count: int) -> list[list[int]]:
+        """Image ids that each of `count` folds leaves out; films of a patient share a fold.
+
+        Raises:
+            DatasetError: a fold would have no ROI to test on, or not all classes to train on.
+        """
+        for seed in range(self.options.seed, self.options.seed + (1 if self.fold_of else DRAWS)):
+            division = Division(folds=count, seed=seed, fold_of=self.fold_of)
+            parts = division(self.coco["images"]).parts
+            folds = [parts[f"fold{number}_test"] for number in range(count)]
+            fault = next(filter(None, (self._fold_fault(number, fold) for number, fold in enumerate(folds))), "")
+            if not fault:
+                return folds
+        raise DatasetError(f"{count} folds: {fault}: label more films, or give other folds with --folds")
+
+    def _fold_fault(self, number: int, fold: Sequence[int]) -> str:
+        left_out = set(fold)
+        having = {name: ids - left_out for name, ids in _films_with(self.coco).items()}
+        if missing := [name for name in self.classes if not having.get(name)]:
+            return f"all films with {missing[0]!r} are in fold {number}, so none is left to train on"
+        if not any(ids & left_out for ids in _films_with(self.coco).values()):
+            return f"fold {number} has no ROI to test on"
+        return ""
+
+    def halves(self) -> tuple[list[int], list[int]] | None:
+        """Image ids of two halves of the films, by patient; None where a half would lack a class or have no ROI."""
+        for seed in range(self.options.seed, self.options.seed + DRAWS):
+            parts = divide(self.coco["images"], {"test": 0.5}, seed).parts
+            if parts.get("test") and not self._fold_fault(0, parts["test"]):
+                return parts["train"], parts["test"]
+        return None
+
+    def text(self) -> str:
+        """Table 1 and what is special, for the terminal."""
+        path, excluded = Path(self.options.films.name), self.conversion.exclusions
+        lines = [table1({path: self.conversion.summary})]
+        for name, count in self.lacking().items():
+            if count:
+                said = "it isn't known whether they have one" if self.options.absent != KNOWN else "they lack it"
+                lines.append(f"{count} films without {name!r}: {said}")
+        lines += [f"{count} films left out: {reason}" for reason, count in reasons(excluded)]
+        mark = patients_mark(self.coco)
+        lines += ["patients unknown: near duplicates are kept together"] if mark == UNKNOWN else []
+        if pairs := self.conversion.duplicates:
+            lines.append(f"{len(pairs)} pairs of near duplicates, the closest {pairs[0].first} and {pairs[0].second}")
+        lines += [*self.notes, *(f"warning: {warning}" for warning in self.warnings[:SHOWN])]
+        if len(self.warnings) > SHOWN:
+            lines.append(f"... and {len(self.warnings) - SHOWN} more warnings in the report")
+        return "\n".join(lines)
+
+    def record(self) -> dict[str, Any]:
+        """What reports say about the data."""
+        mark = patients_mark(self.coco)
+        boxes = Counter(each["category_id"] for each in self.coco["annotations"] if not is_ignored(each))
+        return dict(
+            **self.conversion.summary.record(),
+            classes=self.classes,
+            rois_of_class={each["name"]: boxes[each["id"]] for each in self.coco["categories"]},
+            films_without=self.lacking(),
+            absent=self.options.absent,
+            patients_known=not mark,
+            patients_said=mark,
+            ignored=sum(map(is_ignored, self.coco["annotations"])),
+            unlabelled=list(self.unlabelled),
+            excluded=[[each.name, each.reason] for each in self.conversion.exclusions],
+            near_duplicates=[[each.first, each.second] for each in self.conversion.duplicates],
+            warnings=list(self.warnings),
+            notes=list(self.notes),
+        )
+
+
+def _films_with(coco: Coco) -> dict[str, set[int]]:
+    """Image ids of the films that have an ROI, by class."""
+    names = {each["id"]: each["name"] for each in coco["categories"]}
+    found: dict[str, set[int]] = defaultdict(set)
+    for each in coco["annotations"]:
+        if not is_ignored(each):
+            found[names[each["category_id"]]].add(each["image_id"])
+    return found
+
+
+def read_data(options: DataOptions, scratch: Path) -> FitData:
+    """Find films, read and check labels and patients.
+
+    Args:
+        options: What the user says about the data.
+        scratch: Empty folder for what the conversion writes.
+
+    Raises:
+        DatasetError: films or labels that can't be trained on; the message lists all faults of a kind.
+    """
+    found, notes = _find(options)
+    unnamed = "" if options.classes else UNNAMED
+    others = found.candidates if options.negative else ()
+    labels = FitLabels(dict(options.labels), dict(format=options.format), unnamed, others)
+    rules = Rules(SOURCE, classes=options.classes, rois=None)
+    output = Output(
+        options.films,
+        annotations=scratch,
+        skip_faulty=options.skip_faulty,
+        near_duplicates=found.mark == UNKNOWN,
+    )
+    noted = dict(absent=options.absent, unlabelled="negative" if options.negative else "left out")
+    conversion = convert_found(options.films, found, labels, rules, output, noted)
+    coco = read_json(conversion.path, "a COCO file")
+    faults = validate(conversion.path)[1]
+    raise_faults(options.films, [str(fault) for fault in faults if not fault.warning])
+    if options.absent != KNOWN:
+        coco, more = _with_unknown(coco)
+        notes += more
+    data = FitData(
+        options=options,
+        conversion=conversion,
+        coco=coco,
+        warnings=(*conversion.warnings, *(str(fault) for fault in faults)),
+        unlabelled=tuple(each.name for each in conversion.exclusions if each.reason == "not labelled"),
+        notes=tuple(notes),
+        fold_of={},
+    )
+    _require_enough(data)
+    return _with_folds(data)
+
+
+def _find(options: DataOptions) -> tuple[Found, list[str]]:
+    """The films with their patients, by ``--patients``, the labels themselves, or DICOM tags."""
+    given = options.patients
+    if given is not None and Path(given).is_file():
+        return find_folder(options.films, SOURCE, table=Path(given)), [f"patients: {Path(given).name}"]
+    if given in ("folder", "film"):
+        return find_folder(options.films, SOURCE, given), [f"patients: by {given}"]
+    if given is not None and "(" in given:
+        return find_folder(options.films, SOURCE, given), [f"patients: {given} in the films' names"]
+    found, column = find_folder(options.films, SOURCE), given or PATIENT
+    tables = {path: rows for path in options.labels.values() if (rows := _patient_rows(path, column))}
+    if tables:
+        return _by_rows(found, tables), [f"patients: {column} in the labels"]
+    if given is not None:
+        raise DatasetError(
+            f"--patients {given}: neither a file, nor a column of the labels, nor a regular expression with a group, "
+            f"such as '(P[0-9]+)_': expected one of these, or folder or film"
+        )
+    return _by_tags(found)
+
+
+def _patient_rows(path: Path, column: str) -> list[tuple[str, str, str]]:
+    """Film, patient and place of each row of a CSV table, or image of a COCO file; none if it doesn't say."""
+    if not path.is_file() or path.suffix.lower() not in (".csv", ".tsv", ".txt", ".json"):
+        return []
+    file = load_label_file(path, path.name)
+    if file.kind == "text":
+        if not {column.casefold(), "image"} <= set(table_header(file.document)[0]):
+            return []
+        return [(film, row.text[column.casefold()], row.place) for film, row in read_film_table(path)]
+    images = file.document.get("images") if isinstance(file.document, dict) else None
+    if not isinstance(images, list) or patients_mark({"info": file.document.get("info"), "images": [{}]}):
+        return []
+    named = [each for each in images if isinstance(each, dict) and isinstance(each.get("file_name"), str)]
+    rows = [(each["file_name"], str(each.get(column) or ""), f"image {place}") for place, each in enumerate(named, 1)]
+    return rows if any(patient for _, patient, _ in rows) else []
+
+
+def _by_rows(found: Found, tables: Mapping[Path, Sequence[tuple[str, str, str]]]) -> Found:
+    index = FilmIndex(found.candidates)
+    patients: dict[str, str] = {}
+    for path, rows in tables.items():
+        faults = []
+        for film, patient, place in rows:
+            for each in index.find(film):
+                before = patients.setdefault(each.name, patient)
+                if before != patient:
+                    faults.append(f"{place}: {film} is of patient {patient!r}, and of {before!r} before: fix one")
+        raise_faults(path, faults)
+    mark = "" if all(patients.values()) else UNKNOWN
+    return replace(found, candidates=tuple(with_patients(found.candidates, patients)), mark=mark)
+
+
+def _by_tags(found: Found) -> tuple[Found, list[str]]:
+    """Patients by DICOM's PatientID, which isn't kept; films stay unknown unless all have one."""
+    ids = [
+        read_patient_id(each.file.source(), each.shown) if _may_be_dicom(each) else None for each in found.candidates
+    ]
+    if not ids or None in ids:
+        return found, []
+    number = {patient: f"patient {place}" for place, patient in enumerate(dict.fromkeys(ids), 1)}
+    patients = {each.name: number[patient] for each, patient in zip(found.candidates, ids)}
+    named = replace(found, candidates=tuple(with_patients(found.candidates, patients)), mark="")
+    return named, ["patients: from the DICOM tag PatientID, which isn't stored"]
+
+
+def _may_be_dicom(film: Candidate) -> bool:
+    return Path(film.name).suffix.lower() in ("", ".dcm", ".dicom", ".ima")
+
+
+def _with_unknown(coco: Coco) -> tuple[Coco, list[str]]:
+    """Where a class isn't labelled on a film, an ignored box of the whole film: no detection there is wrong.
+
+    Films without any box say nothing, and are left out.
+    """
+    having = _films_with(coco)
+    labelled = set().union(*having.values())
+    coco = subset(coco, labelled)
+    for image in coco["images"]:
+        missing = [each for each in coco["categories"] if image["id"] not in having[each["name"]]]
+        if missing:
+            image[ABSENT] = "unknown"
+        for category in missing:
+            size = image["width"], image["height"]
+            number = max((each["id"] for each in coco["annotations"]), default=0) + 1
+            box = dict(bbox=[0.0, 0.0, float(size[0]), float(size[1])], area=float(size[0] * size[1]), iscrowd=1)
+            coco["annotations"].append(dict(id=number, image_id=image["id"], category_id=category["id"], **box))
+    return coco, ["films may have ROIs that aren't labelled (--absent unknown): nothing is learnt from what is missing"]
+
+
+def _require_enough(data: FitData) -> None:
+    """Check that there is something to train and to test on.
+
+    Raises:
+        DatasetError: too few films or patients, of any class.
+    """
+    place, having = data.options.films, _films_with(data.coco)
+    patient = {image["id"]: image["patient"] for image in data.coco["images"]}
+    films = set().union(*having.values()) if having else set()
+    if len(films) < FEWEST_FILMS:
+        raise DatasetError(
+            f"{place}: {len(films)} films with an ROI, expected {FEWEST_FILMS} or more: label more films"
+        )
+    known = not patients_mark(data.coco)
+    for name in data.classes:
+        whose = {patient[film] for film in having[name]}
+        if len(whose) < FEWEST_OF_CLASS:
+            unit = "patients" if known else "films that aren't near duplicates"
+            raise DatasetError(
+                f"{place}: {name!r} is on films of {len(whose)} {unit}, expected {FEWEST_OF_CLASS} or more, as some are "
+                f"left out to test on: label more films, leave the class out with --classes, or check --patients"
+            )
+
+
+def _with_folds(data: FitData) -> FitData:
+    """`data` with the folds of the table, if one is given; a number is checked."""
+    folds, notes = data.options.folds, list(data.notes)
+    names = [image["file_name"] for image in data.coco["images"]]
+    if isinstance(folds, Path):
+        rows: dict[str, str] = {}
+        faults = []
+        for film, row in read_film_table(folds, ["fold"]):
+            if rows.setdefault(film, row.text["fold"]) != row.text["fold"]:
+                faults.append(f"{row.place}: {film} is in fold {rows[film]}, too, expected one fold: remove one")
+        raise_faults(folds, faults)
+        fold_of, skipped = given_folds(names, rows, folds)
+        notes += [f"{skipped} rows of {folds.name} are for other films"] if skipped else []
+        data = replace(data, fold_of=fold_of, notes=tuple(notes))
+        _require_whole_patients(data, folds)
+        data.folds(len(set(fold_of.values())))
+    elif folds is not None:
+        data.folds(folds)
+    else:
+        data.folds(min(3, data.patients))
+    return data
+
+
+def _require_whole_patients(data: FitData, table: Path) -> None:
+    folds: dict[str, dict[int, str]] = defaultdict(dict)
+    if patients_mark(data.coco) in (UNKNOWN, GUESSED):
+        return
+    for image in data.coco["images"]:
+        folds[image["patient"]].setdefault(data.fold_of[image["file_name"]], image["file_name"])
+    split = [
+        f"patient {patient} is in {len(where)} folds ({', '.join(where.values())}), expected one"
+        for patient, where in folds.items()
+        if len(where) > 1
+    ]
+    raise_faults(table, split)

@@ -1,0 +1,314 @@
+"""The results of ``hipdet fit``: metrics out of fold, the exported model, crops, and a test on films from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from hipdet.core.annotations import is_ignored
+from hipdet.core.boxes import Detections, as_boxes, xywh_to_xyxy
+from hipdet.core.errors import DatasetError
+from hipdet.core.files import film_below, write_csv, write_json
+from hipdet.core.records import read_json
+from hipdet.core.resumable import RunFolder
+from hipdet.data.candidates import Rules
+from hipdet.data.coco_file import Coco
+from hipdet.data.convert import Output, convert_found
+from hipdet.data.sources.folder import find_folder
+from hipdet.engine.loop import has_bfloat16
+from hipdet.evaluation.matching import Labelled, evaluate_film
+from hipdet.evaluation.report import extra_rows, roi_rows
+from hipdet.export.export import export_model, validation_films
+from hipdet.export.torch_model import TorchModel
+from hipdet.inference.crops import COLUMNS, CropSettings, crops_by_film, manifest_row, strangers, write_crops
+from hipdet.inference.detections import FilmRois
+from hipdet.inference.detector import RoiDetector
+from hipdet.inference.film_list import films_at, films_of_coco
+from hipdet.inference.results import Numbered
+from hipdet.inference.review import ReviewLimits, build_limits
+from hipdet.radiographs.read import read_radiograph
+from hipdet.workflows.cross_validation import CONFIG, Fold
+from hipdet.workflows.fit_copies import TrainingFiles
+from hipdet.workflows.fit_data import FitData
+from hipdet.workflows.fit_labels import FitLabels
+from hipdet.workflows.fit_metrics import TABLE, Detected, film_records, write_as_predictions
+from hipdet.workflows.fit_plan import FitPlan
+
+COMPARED = 4  # films on which the exported model is compared with torch
+NOT_FOR = "research only, not for diagnosis"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What reports need.
+
+    Attributes:
+        out: Folder of the fit.
+        films: Folder of the films.
+        metrics: Content of ``metrics.json``.
+        coco: The films with their labels, in pixels of the films.
+    """
+
+    out: Path
+    films: Path
+    metrics: dict[str, Any]
+    coco: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RoundResults:
+    """Results of all folds, each tested on the films that it left out.
+
+    Attributes:
+        data: Films and labels.
+        files: The copies that were trained and tested on.
+        plan: What was trained.
+        folds: Finished trainings of the folds.
+        half: Finished training on half of the films, tested on the other half.
+    """
+
+    data: FitData
+    files: TrainingFiles
+    plan: FitPlan
+    folds: Sequence[Fold]
+    half: Fold | None
+
+    @cached_property
+    def tested(self) -> Detected:
+        """Labels and detections of all films."""
+        return Detected.read([fold.folder / "test" for fold in self.folds])
+
+    @cached_property
+    def limits(self) -> ReviewLimits | None:
+        """Review limits from detections on films that the model of the fold hadn't seen; None without a single hit."""
+        tables = [fold.folder / "test" / TABLE for fold in self.folds]
+        everything = self.files.root / "all.json"
+        films = validation_films(tables, everything, self.files.root, self.data.classes)
+        try:
+            return build_limits(films, classes=self.data.classes)
+        except DatasetError:
+            return None
+
+    def metrics(self) -> dict[str, Any]:
+        """Metrics out of fold and of half of the films, agreement of readers, and facts about the trainings."""
+        records = [facts_of(fold) for fold in self.folds]
+        maps = [record["figures"].get("coco/bbox_mAP") for record in records]
+        found = self.tested.metrics(self.data.coco, self.limits)
+        found["coco_map"] = None if None in maps else float(np.mean(maps))
+        metrics: dict[str, Any] = dict(
+            out_of_fold=found,
+            rois=self.tested.rows(self.data.coco),
+            limits=self.limits.to_json() if self.limits else None,
+            training_minutes=[record["seconds"] / 60 for record in records],
+            parameters=records[0]["parameters"],
+            versions=records[0]["versions"],
+            bfloat16=has_bfloat16("cpu"),
+            readers=self._readers(),
+            half=None,
+        )
+        if self.half is not None:
+            half = Detected.read([self.half.folder / "test"])
+            metrics["half"] = self.tested.compared(half, self.data.coco)
+        return metrics
+
+    def _readers(self) -> dict[str, Any] | None:
+        """How well two readers agree, by class."""
+        rows = self.data.conversion.agreements
+        if not rows:
+            return None
+        both = [row.iou for row in rows if row.second_box is not None]
+        classes = {
+            name: float(np.mean([row.iou for row in rows if row.label == name and row.second_box is not None] or [0.0]))
+            for name in self.data.classes
+        }
+        return dict(
+            rois=len(both),
+            alone=len(rows) - len(both),
+            mean_iou=float(np.mean(both or [0.0])),
+            min_iou=min(both, default=0.0),
+            classes=classes,
+        )
+
+    def against(self, before: Mapping[str, Any]) -> dict[str, Any]:
+        """The metrics before, and the average IoU of both on the films that both have."""
+        old, new = (_iou_of_films(rows) for rows in (before.get("rois", ()), self.tested.rows(self.data.coco)))
+        common = sorted(set(old) & set(new))
+        figures = {key: before["out_of_fold"].get(key) for key in ("avg_iou", "acc50", "recall", "false_per_film")}
+        figures.update(films=before["data"]["films"], common_films=len(common))
+        if common:
+            figures["common_avg_iou_before"] = float(np.mean([value for film in common for value in old[film]]))
+            figures["common_avg_iou"] = float(np.mean([value for film in common for value in new[film]]))
+        return figures
+
+    def records(self) -> list[Numbered]:
+        """Every film with its ROIs out of fold."""
+        counts = self.plan.anchors.roi_counts
+        return list(film_records(self.tested, self.data.coco, self.files.coco, counts, self.limits))
+
+    def write_detections(self, path: Path) -> None:
+        """Write the ROIs of every film by the model that wasn't trained on it."""
+        write_as_predictions(path, self.records(), self.data.classes)
+
+
+def facts_of(training: Fold) -> dict[str, Any]:
+    """Seconds of a finished training, and figures, parameters and versions of its test, if it was tested.
+
+    Raises:
+        DatasetError: it isn't finished.
+    """
+    record = RunFolder(training.folder).record
+    if record is None:
+        raise DatasetError(f"{training.folder}: not finished: run the same command again")
+    texts = {key: dict(record.record(key).values) if key in record.values else {} for key in ("figures", "versions")}
+    return dict(seconds=record.number("seconds", 0), parameters=record.whole("parameters", 0, default=None), **texts)
+
+
+def _iou_of_films(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        found.setdefault(row["film"], []).append(row["iou"])
+    return found
+
+
+@dataclass(frozen=True)
+class FinalModel:
+    """The model that was trained on all films; `trained` is the folder of the training, `path` that of the export."""
+
+    trained: Path
+    path: Path
+
+    def write(self, results: RoundResults, files: TrainingFiles, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        """Export the model with its card, after a comparison with torch.
+
+        Raises:
+            CheckpointError: the exported model differs from torch.
+        """
+        checkpoint = Path((self.trained / "last_checkpoint").read_text(encoding="utf-8").strip())
+        model = TorchModel(self.trained / CONFIG, self.trained / checkpoint.name)
+        data, found = metrics["data"], metrics["out_of_fold"]
+        about = dict(
+            data=f"{data['films']} films, {data['rois']} ROIs, {data['patients']} patients; hipdet fit",
+            metrics=f"out of fold: average IoU {found['avg_iou']:.3f}, acc50 {found['acc50']:.3f}",
+            limits=NOT_FOR,
+        )
+        rois: Any = results.plan.anchors.roi_counts.to_json()
+        name = Path(results.plan.base).stem
+        card = replace(model.card, config=name, rois=rois, limits=results.limits, about={**model.card.about, **about})
+        names = [image["file_name"] for image in files.coco["images"][:COMPARED]]
+        films = [read_radiograph(film_below(files.root, film, self.path)) for film in names]
+        difference = export_model(model, card, self.path, films)
+        return dict(file=self.path.name, bytes=self.path.stat().st_size, differs_from_torch_px=difference)
+
+
+def write_crops_of(predictions: Path, films: Path, out: Path) -> int:
+    """Write the crops of `predictions` with their table; crops of an earlier run that aren't among them are removed."""
+    settings = CropSettings()
+    wanted = crops_by_film(predictions, settings)
+    rows = []
+    for film, crops in wanted.items():
+        write_crops(film_below(films, film, predictions), crops, out, settings)
+        rows += [manifest_row(film, crop, settings) for crop in crops]
+    for name in strangers(out, wanted) if out.is_dir() else ():
+        (out / name).unlink()
+    write_csv(out / "manifest.csv", [COLUMNS, *rows])
+    return len(rows)
+
+
+@dataclass(frozen=True)
+class FilmsElsewhere:
+    """Films from elsewhere, with or without labels.
+
+    Attributes:
+        films: Their folder.
+        labels: Their label file or folder; None if there are none.
+        data: What was trained on.
+    """
+
+    films: Path
+    labels: Path | None
+    data: FitData
+
+    def run(self, out: Path) -> dict[str, Any]:
+        """Find the ROIs with the model in `out`, write ``test.json`` there, and return the metrics if there are labels.
+
+        Raises:
+            DatasetError: faulty labels, or no film.
+        """
+        detector = RoiDetector(out, progress=True)
+        if self.labels is None:
+            listed = films_at([str(self.films)])
+            records = list(zip(listed.ids, detector.of_sources(iter(listed.films), len(listed.films))))
+            write_as_predictions(out / "test.json", records, self.data.classes)
+            return _review(records)
+        coco = self.read()
+        with TemporaryDirectory() as folder:
+            write_json(Path(folder) / "test.json", coco)
+            listed = films_of_coco(Path(folder) / "test.json", self.films)
+        records = list(zip(listed.ids, detector.of_sources(iter(listed.films), len(listed.films))))
+        write_as_predictions(out / "test.json", records, self.data.classes)
+        tested = compare_with_labels(records, coco, detector)
+        return dict(_review(records), **tested.metrics(coco, detector.limits), rois=tested.rows(coco))
+
+    def read(self) -> Coco:
+        """The films and labels as COCO.
+
+        Raises:
+            DatasetError: they are faulty, or of other classes.
+        """
+        if self.labels is None:
+            raise DatasetError(f"{self.films}: no labels to read: give --test-labels")
+        labels = FitLabels(
+            {"": self.labels}, dict(format=None), self.data.classes[0] if len(self.data.classes) == 1 else ""
+        )
+        rules = Rules("test", classes=tuple(self.data.classes), rois=None)
+        with TemporaryDirectory() as folder:
+            output = Output(self.films, annotations=Path(folder))
+            converted = convert_found(self.films, find_folder(self.films, "test"), labels, rules, output, {})
+            coco: Coco = read_json(converted.path, "a COCO file")
+        return coco
+
+
+def _review(records: Sequence[Numbered]) -> dict[str, Any]:
+    films = [film for _, film in records]
+    return dict(
+        films=len(films),
+        unreadable=sum(film.error is not None for film in films),
+        flagged=sum(bool(film.flags) for film in films),
+    )
+
+
+def compare_with_labels(records: Sequence[Numbered], coco: Coco, detector: RoiDetector) -> Detected:
+    """Match the ROIs of `records` with the labels of `coco`."""
+    names = {each["id"]: each["name"] for each in coco["categories"]}
+    classes = list(names.values())
+    images = {image["id"]: image for image in coco["images"]}
+
+    def boxes_of(annotations: Sequence[Mapping[str, Any]]) -> Labelled:
+        labels = [classes.index(names[each["category_id"]]) for each in annotations]
+        return xywh_to_xyxy([each["bbox"] for each in annotations]), np.array(labels, np.int64)
+
+    rois: list[Mapping[str, Any]] = []
+    extras: list[Mapping[str, Any]] = []
+    for number, film in records:
+        own = [each for each in coco["annotations"] if each["image_id"] == number]
+        labels, ignored = ([each for each in own if is_ignored(each) == wanted] for wanted in (False, True))
+        found = _detections(film, classes)
+        result = evaluate_film(*boxes_of(labels), found, detector.rois, boxes_of(ignored))
+        rois += roi_rows(images[number], labels, result, names)
+        extras += extra_rows(images[number], result, dict(enumerate(classes)))
+    return Detected(tuple(rois), tuple(extras))
+
+
+def _detections(film: FilmRois, classes: Sequence[str]) -> Detections:
+    found = [*film.rois, *film.candidates]
+    return Detections(
+        as_boxes([roi.box for roi in found]),
+        np.array([roi.score for roi in found], np.float64),
+        np.array([classes.index(roi.label) for roi in found], np.int64),
+    )

@@ -1,0 +1,84 @@
+"""Metrics of hipdet fit: presence, false ROIs, films without one, halves, and predictions in pixels of the films."""
+
+import json
+
+import pytest
+
+from hipdet.core.classes import RoiCounts
+from hipdet.core.files import write_json
+from hipdet.inference.review import ReviewLimits
+from hipdet.workflows.fit_metrics import Detected, film_records, write_as_predictions
+
+FOUND = ("found_x0", "found_y0", "found_x1", "found_y1")
+
+
+def label(film, iou, score, box=(10, 10, 30, 30), number=None, name="knee"):
+    corners = dict.fromkeys(FOUND) if score == 0 else dict(zip(FOUND, box))
+    rest = dict(file_name=f"{film}.png", annotation_id=number or film, label=name, best_iou=max(iou, 0.6))
+    return dict(image_id=film, iou=iou, confidence=score, **rest, **corners)
+
+
+def extra(film, score, box=(50, 50, 70, 70), name="knee"):
+    return dict(image_id=film, file_name=f"{film}.png", label=name, confidence=score, **dict(zip(FOUND, box)))
+
+
+def coco(side, classes=("knee",)):
+    images = [dict(id=n, file_name=f"{n}.jpg", width=side, height=side, patient=f"p{n}") for n in range(1, 6)]
+    return dict(
+        info={}, images=images, annotations=[], categories=[dict(id=n, name=name) for n, name in enumerate(classes, 1)]
+    )
+
+
+LIMITS = ReviewLimits(films=5, share=0.01, least_score=0.5, margin=0.0, brightness=0, ranges={})
+ROWS = (label(1, 0.9, 0.95), label(2, 0.8, 0.4), label(3, 0.3, 0.9), label(4, 0.0, 0.0))
+EXTRAS = (extra(1, 0.2), extra(4, 0.8), extra(5, 0.9))
+
+
+def test_presence_and_false_rois():
+    found = Detected(ROWS, EXTRAS).metrics(coco(100), LIMITS)
+    assert (found["films"], found["num_rois"]) == (5, 4)
+    assert found["avg_iou"] == pytest.approx(0.5)
+    assert found["acc50"] == 0.5
+    assert found["recall"] == 0.25  # the second is found, but scores too little to be an ROI
+    assert found["label_iou"] == pytest.approx((0.9 + 0.8 + 0.6 + 0.6) / 4)
+    assert found["false_per_film"] == pytest.approx(3 / 5)  # beside the knee of film 3, and on films 4 and 5
+    assert (found["films_without"], found["films_without_but_found"]) == (1, 1)
+    assert found["resampled"] == "patients"
+
+
+def test_by_class():
+    rows = (*ROWS, label(1, 0.7, 0.9, number=9, name="hip"))
+    found = Detected(rows, EXTRAS).metrics(coco(100, ("hip", "knee", "ankle")), LIMITS)["classes"]
+    assert {name: each["num_rois"] for name, each in found.items()} == {"hip": 1, "knee": 4, "ankle": 0}
+    assert found["hip"]["avg_iou"] == 0.7
+    assert found["ankle"]["false_per_film"] == 0
+
+
+def test_compared_on_the_same_labels():
+    half = Detected((label(1, 0.7, 0.9), label(3, 0.5, 0.9)))
+    found = Detected(ROWS).compared(half, coco(100))
+    assert (found["num_rois"], found["avg_iou"], found["other_avg_iou"]) == (2, 0.6, 0.6)
+    assert found["gain"] == pytest.approx(0)
+    assert Detected(ROWS).compared(Detected(()), coco(100)) == {}
+
+
+def test_tables_of_folds(tmp_path):
+    for number, (rois, extras) in enumerate([(ROWS[:2], EXTRAS[:1]), (ROWS[2:], EXTRAS[1:])]):
+        write_json(tmp_path / f"{number}/test.roi.json", dict(rois=rois, extras=extras, ignored=[extra(2, 0.3)]))
+    tested = Detected.read([tmp_path / "0", tmp_path / "1"])
+    assert (tested.rois, tested.extras) == (ROWS, EXTRAS)
+    assert [row["fold"] for row in tested.rows(coco(100)) if row["film"] in ("1.jpg", "4.jpg")] == [1, 0]
+
+
+def test_detections_on_every_film_in_its_own_pixels(tmp_path):
+    """Also those on ignored boxes; a film without a detection has the flag of a missing ROI."""
+    tested = Detected(ROWS, (), (extra(5, 0.9),))
+    counts = RoiCounts.of(1, ["knee"])
+    records = dict(film_records(tested, coco(1000), coco(100), counts, None))
+    assert records[1].rois[0].box == (100, 100, 300, 300)
+    assert records[5].rois[0].box == (500, 500, 700, 700)
+    assert records[4].flags == ("fewer_rois",)
+    write_as_predictions(tmp_path / "out_of_fold.json", list(records.items()), ["knee"])
+    rows = json.loads((tmp_path / "out_of_fold.json").read_text())
+    assert [(row["file_name"], row["bbox"]) for row in rows[:1]] == [("1.jpg", [100, 100, 200, 200])]
+    assert [path.name for path in tmp_path.iterdir()] == ["out_of_fold.json"]

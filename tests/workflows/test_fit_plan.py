@@ -1,0 +1,48 @@
+"""The plan of hipdet fit follows from sizes and counts."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hipdet.core.errors import ConfigError
+from hipdet.workflows.fit_plan import LARGE_FROM, plan_fit, portable_text
+from roi_sets import squares
+
+
+@pytest.mark.parametrize(
+    ("sizes", "pixels", "side", "reduction"),
+    [
+        (np.linspace(0.1, 0.3, 80), 2000, 448, 2),  # hips
+        (np.linspace(0.5, 0.9, 80), 2000, 448, 2),
+        (np.linspace(0.04, 0.08, 80), 2000, 448, 1),
+        (np.linspace(0.025, 0.05, 80), 2000, 640, 1),
+        (np.linspace(0.02, 0.05, 80), 2000, 896, 1),
+        (np.linspace(0.025, 0.05, 80), 450, 448, 1),  # the films have no more pixels
+    ],
+)
+def test_the_first_look_is_as_coarse_as_the_rois_allow(sizes, pixels, side, reduction):
+    rois = squares(sizes)
+    plan = plan_fit(replace(rois, long_sides=np.full(len(rois.long_sides), float(pixels))))
+    assert (plan.side, plan.reduction) == (side, reduction)
+
+
+def test_every_part_of_the_config_has_the_size(tmp_path):
+    rois = squares(np.linspace(0.025, 0.05, 80))
+    plan = plan_fit(replace(rois, long_sides=np.full(len(rois.long_sides), 2000.0)))
+    cfg = plan.config(tmp_path, "all.json", {"train_cfg.max_epochs": 7})
+    text = portable_text(cfg, plan.reasons)
+    assert cfg.image_size == (plan.side, plan.side)
+    assert cfg.train_cfg.max_epochs == 7
+    assert "448" not in str(cfg.train_dataloader) + str(cfg.test_dataloader)
+    assert text.count(str(tmp_path)) == 0
+
+
+def test_large_networks_for_many_films():
+    few, many = (plan_fit(squares(np.linspace(0.1, 0.3, count))) for count in (LARGE_FROM - 1, LARGE_FROM))
+    assert (few.record()["base"], many.record()["base"]) == ("hip_roi_medium", "hip_roi_large")
+
+
+def test_a_folder_that_a_config_can_not_hold(tmp_path):
+    with pytest.raises(ConfigError, match="mmengine substitutes variables"):
+        plan_fit(squares([0.2] * 50)).config(tmp_path / "{{x}}", "all.json")
