@@ -233,7 +233,9 @@ def test_find(film, folder, expected):
 
 def test_a_name_with_blanks_around_it():
     films = [candidate(name) for name in (" 1.jpg", "1.jpg", "a/ 2.jpg", "b/2.jpg ", "3.jpg ")]
-    found = {film: [each.name for each in FilmIndex(films).find(film)] for film in ("1.jpg", "2.jpg", "3.jpg", " 1.jpg")}
+    found = {
+        film: [each.name for each in FilmIndex(films).find(film)] for film in ("1.jpg", "2.jpg", "3.jpg", " 1.jpg")
+    }
     assert found == {"1.jpg": ["1.jpg"], "2.jpg": ["a/ 2.jpg", "b/2.jpg "], "3.jpg": ["3.jpg "], " 1.jpg": [" 1.jpg"]}
 
 
