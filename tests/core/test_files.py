@@ -173,6 +173,14 @@ def test_names_are_utf8_without_control_characters(tmp_path, stored, name):
     assert path_below(tmp_path, name) == tmp_path / os.fsdecode(stored)
 
 
+@pytest.mark.parametrize("make", [lambda path: Path(path).write_bytes(b""), os.mkdir])
+def test_two_names_that_would_be_written_alike(tmp_path, make):
+    for name in (b"a\xff", b"a%FF", b"b%FF"):
+        make(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    with pytest.raises(DatasetError, match="two files are called a%FF, one with bytes that aren't UTF-8: rename it"):
+        list(files_below(tmp_path))
+
+
 def test_a_name_as_it_is_comes_before_its_escape(tmp_path):
     (tmp_path / "a%FF").write_text("")
     assert path_below(tmp_path, "a%FF") == tmp_path / "a%FF"
