@@ -56,7 +56,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes private files
-        temporary.replace(target)
+        try:
+            temporary.replace(target)
+        except OSError as error:
+            error.filename, error.filename2 = str(target), None
+            raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -267,6 +271,8 @@ class Journal:
             self._closing.enter_context(locked(lock, f"{self.path}: {self._busy}"))
 
     def _open(self) -> None:
+        if self.path.exists() and not self.path.is_file():  # a pipe would wait forever
+            raise OSError(errno.EINVAL, "it is no regular file")
         self._file: BinaryIO = self._closing.enter_context(self.path.open("a+b", buffering=0))
         self._size = os.fstat(self._file.fileno()).st_size  # as we left it
 
@@ -306,11 +312,16 @@ class Journal:
                 place += len(line)
 
     def at(self, place: int) -> dict[str, Any]:
-        """The record at `place`, a byte offset from :meth:`records` or :meth:`append`."""
-        with self.path.open("rb") as file:
+        """The record at `place`, a byte offset from :meth:`records` or :meth:`append`.
+
+        Raises:
+            DatasetError: another program has changed the file.
+        """
+        with os.fdopen(os.dup(self._file.fileno()), "rb") as file:  # ours, also if another program has deleted it
             file.seek(place)
-            record: dict[str, Any] = json.loads(file.readline())
-        return record
+            line = file.readline()
+        where = f"{self.path}: byte {place}"
+        return dict(Record.of(parse_json(line, where, f"an object: {REMEDY}"), where, remedy=REMEDY).values)
 
     def append(self, records: Sequence[Mapping[str, Any]]) -> int:
         """Store `records` and return the byte offset of the first one.

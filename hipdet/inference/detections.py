@@ -151,6 +151,8 @@ class FilmRois:
 
 
 def _roi(values: Record) -> DetectedRoi:
-    side = values.one_of("picture_side", SIDES)
+    side, box = values.one_of("picture_side", SIDES), values.box("box", 2 * MAX_SIDE)
+    if box[0] > box[2] or box[1] > box[3]:
+        values.refuse("box", "[x0, y0, x1, y1] from left to right and from top to bottom")
     score, label = values.number("score", 0, 1), values.text("label", longest=LONGEST_LABEL)
-    return DetectedRoi(values.box("box"), score, label, side, values.flag("candidate", default=False))
+    return DetectedRoi(box, score, label, side, values.flag("candidate", default=False))

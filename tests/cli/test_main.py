@@ -248,6 +248,20 @@ def test_help_where_standard_output_is_full(tmp_path, name):
     assert (done.returncode, done.stderr) == (3, "error: standard output: No space left on device\n")
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("arguments", "status"), [(["crop", "p.json", "--data-root", "."], 0), (["nothing"], 2)])
+def test_standard_streams_that_are_closed(tmp_path, closed, arguments, status):
+    """What is printed goes nowhere, and least of all into the files that are written."""
+    (tmp_path / "p.json").write_text("[]")
+    command = f"{sys.executable} -m hipdet {' '.join(arguments)} {closed}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=of_checkout(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (status, False)
+    manifest = tmp_path / "crops/manifest.csv"
+    assert not manifest.exists() or len(manifest.read_text().splitlines()) == 1
+
+
 def test_a_reader_that_has_seen_enough(tmp_path):
     command = f"{sys.executable} -m hipdet --help | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
