@@ -162,8 +162,8 @@ def write_json_files(contents: Mapping[Path, Any]) -> None:
                 file.write("\n")
 
 
-# control characters, ends of lines, no UTF-8, ``\\``
-_ODD = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\\\\]")
+# control characters, also of the direction of writing, ends of lines, no UTF-8, ``\\``
+_ODD = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\\\\]")
 
 
 def name_of(path: str) -> str:

@@ -176,6 +176,7 @@ def test_makes_folders_and_keeps_the_suffix(tmp_path):
         (b"a\\b.png", "a%5Cb.png"),
         (b"a\n\x1b[31m.png", "a%0A%1B[31m.png"),
         ("a\u2028b.png".encode(), "a%E2%80%A8b.png"),
+        ("a\u202egnp.exe".encode(), "a%E2%80%AEgnp.exe"),  # shown from right to left
         (b"C:x.png", "C%3Ax.png"),
         (b"ab:x.png", "ab:x.png"),
         (b"\xed\xa0\x80.png", "%ED%A0%80.png"),  # half a character, as some systems write it
