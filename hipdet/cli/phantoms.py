@@ -21,12 +21,17 @@ If interrupted, run it again: it makes the missing films.
 """
 
 
+MOST_DIGITS = 6  # of a number of films, all of which are planned before the first is made
+
+
 def source_and_count(text: str) -> tuple[str, int]:
     """Parse ``cgoa=40`` as a source and a number of films."""
     source, _, count = text.partition("=")
-    if source not in (*SOURCES, CHEST) or not count.isdecimal():
+    if source not in (*SOURCES, CHEST) or not (count.isdecimal() and len(count) <= MOST_DIGITS):
         known = ", ".join((*SOURCES, CHEST))
-        raise argparse.ArgumentTypeError(f"{text!r}: expected SOURCE=NUMBER with SOURCE one of {known}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected SOURCE=NUMBER with SOURCE one of {known}, and a number of at most {MOST_DIGITS} digits"
+        )
     return source, int(count)
 
 

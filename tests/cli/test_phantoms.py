@@ -61,6 +61,7 @@ def test_other_settings_are_refused(tmp_path):
         (["--films", "gis"], "expected SOURCE=NUMBER"),
         (["--films", "mri=3"], "expected SOURCE=NUMBER"),
         (["--films", "gis=-1"], "expected SOURCE=NUMBER"),
+        (["--films", "gis=9999999"], "a number of at most 6 digits"),
         (["--seed", "-1"], "at least 0"),
         (["--max-side", "8"], "at least 32"),
         (["--workers", "0"], "a whole number from 1 to 1024"),

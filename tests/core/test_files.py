@@ -116,6 +116,19 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "a.txt"]
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_what_is_no_file_is_not_replaced(tmp_path, link):
+    """As root, a file would take the place of /dev/null for every program of the machine."""
+    os.mkfifo(tmp_path / "pipe")
+    target = tmp_path / "link" if link else tmp_path / "pipe"
+    if link:
+        target.symlink_to("pipe")
+    with pytest.raises(FileExistsError, match="no regular file, which could be replaced"):
+        write_json(target, {})
+    assert (tmp_path / "pipe").is_fifo()
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe", target.name}
+
+
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
 def test_a_journal_that_is_no_regular_file_is_refused(tmp_path, make):
     make(tmp_path / "j.jsonl")
@@ -163,6 +176,7 @@ def test_makes_folders_and_keeps_the_suffix(tmp_path):
         (b"a\\b.png", "a%5Cb.png"),
         (b"a\n\x1b[31m.png", "a%0A%1B[31m.png"),
         ("a\u2028b.png".encode(), "a%E2%80%A8b.png"),
+        ("a\u202egnp.exe".encode(), "a%E2%80%AEgnp.exe"),  # shown from right to left
         (b"C:x.png", "C%3Ax.png"),
         (b"ab:x.png", "ab:x.png"),
         (b"\xed\xa0\x80.png", "%ED%A0%80.png"),  # half a character, as some systems write it
