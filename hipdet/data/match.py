@@ -15,6 +15,7 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Generic, TypeVar
 
+from hipdet.core.annotations import GUESSED, UNKNOWN
 from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.stored_files import StoredFile, files_below
 from hipdet.data.candidates import Candidate, Exclusion, Found
@@ -24,6 +25,7 @@ from hipdet.data.formats.record import FilmLabels
 from hipdet.radiographs.sniff import KINDS, is_film, short_name
 
 Film = TypeVar("Film", bound=Candidate | Exclusion)
+PATIENT, GROUP = "patient", "group"  # columns of tables
 
 
 @dataclass
@@ -206,14 +208,26 @@ def exclude_listed(candidates: Sequence[Candidate], table: Path | None) -> Found
     return Found(tuple(each for each in candidates if each.name not in rows), excluded)
 
 
-def add_patients(candidates: Sequence[Candidate], table: Path) -> tuple[list[Candidate], bool]:
-    """Give `candidates` the patients of `table` (``film, patient``); also returns whether every film has one there.
+def add_patients(candidates: Sequence[Candidate], table: Path) -> tuple[list[Candidate], str]:
+    """Give `candidates` the patients of `table` (``film, patient``).
+
+    The table may have a column ``group`` instead: films that may be of one patient.
+
+    Returns:
+        The films, and what is known: the mark of :class:`hipdet.data.candidates.Found`, ``unknown`` unless all are there.
 
     Raises:
         DatasetError: as :func:`rows_of_films`.
     """
-    patients = {name: row.text["patient"] for name, row in rows_of_films(candidates, table, ["patient"]).items()}
-    return with_patients(candidates, patients), all(patients.get(each.name) for each in candidates)
+    rows = rows_of_films(candidates, table)
+    columns = next(iter(rows.values())).text if rows else {}
+    column = next((each for each in (PATIENT, GROUP) if each in columns), None)
+    if column is None:
+        raise DatasetError(f"{table}: columns are {', '.join(columns)}, expected {PATIENT}, or {GROUP}: add one")
+    patients = {name: row.text[column] for name, row in rows.items()}
+    known = GUESSED if column == GROUP else ""
+    mark = known if all(patients.get(each.name) for each in candidates) else UNKNOWN
+    return with_patients(candidates, patients), mark
 
 
 def with_patients(candidates: Sequence[Candidate], patient_of: Mapping[str, str]) -> list[Candidate]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from hipdet.core.annotations import UNKNOWN
+from hipdet.core.annotations import GUESSED, UNKNOWN
 from hipdet.core.errors import DatasetError
 from hipdet.data.candidates import Candidate, Found
 from hipdet.data.match import add_patients, exclude_listed, find_films, with_patients
@@ -27,7 +27,8 @@ def find_folder(
         patient_from: ``unknown`` treats each film as a patient, as patients aren't known; ``film`` states that each film is
             of another patient; ``folder`` uses the name of the film's folder; anything else is a regular expression that is
             searched in the film's name, and its first group is the patient.
-        table: Table ``film, patient``; films that are missing there get their patient by `patient_from`.
+        table: Table ``film, patient``, or ``film, group`` of films that may be of one patient; films that are missing there
+            get their patient by `patient_from`.
         exclude: Table ``film, reason`` of films to leave out.
 
     Raises:
@@ -36,11 +37,11 @@ def find_folder(
     films = find_films(root, source)
     if patient_from not in ("unknown", "film"):
         films = with_patients(films, _patients(films, patient_from))
-    known = patient_from != "unknown"
+    mark = UNKNOWN if patient_from == "unknown" else ""
     if table is not None:
-        films, in_table = add_patients(films, table)
-        known = known or in_table
-    return replace(exclude_listed(films, exclude), mark="" if known else UNKNOWN)
+        films, found = add_patients(films, table)
+        mark = found if mark == UNKNOWN or found == GUESSED else ""
+    return replace(exclude_listed(films, exclude), mark=mark)
 
 
 def find_gis(root: Path, exclude: Path | None = None, table: Path | None = None) -> Found:
