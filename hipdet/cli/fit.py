@@ -78,7 +78,11 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--unlabelled", choices=["leave-out", "negative"], default="leave-out",
         help="what to do with films that no label names: leave them out, or take them as films without ROI",
     )  # fmt: skip
-    add("--skip-faulty", action="store_true", help="leave out films that can't be used, and list them, instead of stopping")
+    add(
+        "--skip-faulty",
+        action="store_true",
+        help="leave out films that can't be used, and list them, instead of stopping",
+    )
     add("--minutes", type=minutes, default=30.0, help="minutes for everything")
     add("--over-budget", action="store_true", help="take more minutes if the fewest trainings need more")
     cores = min(2, os.cpu_count() or 1)

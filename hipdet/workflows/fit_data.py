@@ -14,10 +14,8 @@ from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.records import read_json
 from hipdet.data.candidates import Candidate, Found, Rules
 from hipdet.data.coco_file import Coco, subset
-from hipdet.data.collect import LabelSource
 from hipdet.data.convert import Conversion, Output, convert_found, reasons
 from hipdet.data.formats.parse import load_label_file, table_header
-from hipdet.data.formats.record import FilmLabels, FilmSizes, LabelBox
 from hipdet.data.match import FilmIndex, read_film_table, with_patients
 from hipdet.data.sources.folder import find_folder
 from hipdet.data.split import divide
@@ -25,6 +23,7 @@ from hipdet.data.split_files import Division, FoldTable
 from hipdet.data.statistics import table1
 from hipdet.data.validate.check import validate
 from hipdet.radiographs.read import read_patient_id
+from hipdet.workflows.fit_labels import UNNAMED, FitLabels
 
 SOURCE = "fit"
 FEWEST_FILMS = 10  # with an ROI: with fewer, neither folds nor metrics mean anything
@@ -32,7 +31,6 @@ FEWEST_OF_CLASS = 3  # patients with an ROI of a class: two to train on wherever
 SHOWN = 5
 DRAWS = 50  # of folds, until each has an ROI to test on, and all classes to train on
 PATIENT = "patient"  # column of label tables
-UNNAMED = "roi"  # the class, where the labels give no name
 KNOWN, ABSENT = "known", "absent"
 
 
@@ -65,40 +63,6 @@ class DataOptions:
     seed: int = 0
     skip_faulty: bool = False
     ignore: Path | None = None
-
-
-@dataclass(frozen=True)
-class FitLabels(LabelSource):
-    """Labels of one class that may be without a name, and which may also say something about the other films.
-
-    Attributes:
-        unnamed: Name of the class if no box has one; empty to refuse boxes without a name.
-        others: Films that have no ROI unless a label file names them.
-    """
-
-    unnamed: str = UNNAMED
-    others: tuple[Candidate, ...] = ()
-
-    def read(self, film_size: FilmSizes) -> list[FilmLabels]:
-        """As in LabelSource, with the name of the class, and a record for each of the other films."""
-        labels = super().read(film_size)
-        if self.unnamed and all(box.label is None for film in labels for box in (*film.boxes, *film.ignored)):
-            labels = [
-                replace(film, boxes=_named(film.boxes, self.unnamed), ignored=_named(film.ignored, self.unnamed))
-                for film in labels
-            ]
-        if not self.others:
-            return labels
-        index = FilmIndex(self.others)
-        named = {film.name for each in labels for film in index.find(each.film, each.file.parent.parts)}
-        annotator, path = next(iter(self.paths.items()))
-        file = path / "films without label" if path.is_dir() else path
-        rest = [film.name for film in self.others if film.name not in named]
-        return labels + [FilmLabels(name, None, (), file, annotator=annotator) for name in rest]
-
-
-def _named(boxes: Sequence[LabelBox], name: str) -> tuple[LabelBox, ...]:
-    return tuple(replace(box, label=name) for box in boxes)
 
 
 @dataclass(frozen=True)

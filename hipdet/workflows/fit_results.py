@@ -35,7 +35,8 @@ from hipdet.inference.review import ReviewLimits, build_limits
 from hipdet.radiographs.read import read_radiograph
 from hipdet.workflows.cross_validation import CONFIG, Fold
 from hipdet.workflows.fit_copies import TrainingFiles
-from hipdet.workflows.fit_data import FitData, FitLabels
+from hipdet.workflows.fit_data import FitData
+from hipdet.workflows.fit_labels import FitLabels
 from hipdet.workflows.fit_metrics import TABLE, Detected, film_records, write_as_predictions
 from hipdet.workflows.fit_plan import FitPlan
 
