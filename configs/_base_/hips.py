@@ -9,8 +9,7 @@ image_size = (224, 224)
 load_film = dict(type="LoadImageFromFile", color_type="grayscale", backend_args=dict(backend="radiograph"))
 # area interpolation: bilinear aliases when a 2,688-px film becomes 224 px
 to_square = [
-    # squares that reach over the edge of the film stay squares
-    dict(type="Resize", scale=image_size, keep_ratio=True, interpolation="area", clip_object_border=False),
+    dict(type="Resize", scale=image_size, keep_ratio=True, interpolation="area"),
     dict(type="Pad", size=image_size, pad_val=dict(img=0)),
 ]
 train_pipeline = [

@@ -27,9 +27,15 @@ def as_crowd(annotation: Mapping[str, Any]) -> dict[str, Any]:
 
 SQUARE, KIND, VIEW = "square", "kind", "view"  # keys: of annotations, but ``view`` of image records
 
-# The largest part of a square's side that may be outside the film: 4 of 200 ordinary hips of FracAtlas reach out by up to .21,
-# one of the others by .28.  More is a mistake: the box of another film, or of this one in another orientation.
+# The largest part of a square's side that may be outside the film: 4 of 200 ordinary hips of FracAtlas reach out by up to
+# .21, one of the others by .28.  More is a mistake: the box of another film, or of this one in another orientation.
 LARGEST_OVERHANG = 0.35
+
+
+def group_of(record: Mapping[str, Any], key: str) -> str:
+    """The ``kind`` of an annotation or the ``view`` of an image record; ``unknown`` where it has none."""
+    value = record.get(key)
+    return value if isinstance(value, str) and value else UNKNOWN
 
 
 def drawn_box(annotation: Mapping[str, Any]) -> list[float]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hipdet.core.annotations import Group
-from hipdet.evaluation.matching import FilmResult
+from hipdet.evaluation.matching import FilmResult, RoiResult
 
 RESAMPLES = 2000
 Interval = tuple[float, float]
@@ -57,6 +57,15 @@ def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
         "missed_per_image": float(np.mean([film.missed for film in films])),
         **{f"oracle_{name}": oracle[name] for name in ("avg_iou", "min_iou", "avg_conf", "acc50")},
     }
+
+
+def group_metrics(films: Sequence[FilmResult], rois: Sequence[RoiResult]) -> dict[str, float]:
+    """Metrics of a group of `rois`, such as those of children, and of the `films` that have it."""
+    metrics = {"extra_per_image": float(np.mean([film.extra for film in films]))}
+    if rois:
+        found = roi_metrics([roi.iou for roi in rois], [roi.score for roi in rois])
+        metrics.update((name, found[name]) for name in ("avg_iou", "acc50", "num_rois"))
+    return metrics
 
 
 def bootstrap_intervals(iou: ArrayLike, units: ArrayLike, seed: int = 0) -> dict[str, Interval]:

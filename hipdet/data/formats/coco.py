@@ -82,14 +82,13 @@ def _is_ignored(annotation: Fields) -> bool:
 
 def _box(annotation: Fields, film: FilmLabels, names: dict[object, str], place: str) -> LabelBox:
     label = names[_get_id(annotation, "category_id", names, "categories")]
-    boxes = [_edges(annotation, key) for key in ("bbox", SQUARE) if key == "bbox" or annotation.get(key)]
-    if len(boxes) > 1 and film.declared and not near(boxes[0], clipped(boxes[1], *film.declared)):
-        found = f"{SQUARE} is {shown(annotation[SQUARE])} and bbox {shown(annotation['bbox'])}"
-        raise LabelFault(f"{found}, expected a square whose part on the film is bbox: remove {SQUARE}, or fix one")
-    kind = annotation.get(KIND)
-    return LabelBox(
-        checked_box(boxes[-1], film.declared), label, place, kind=kind if isinstance(kind, str) and kind else None
-    )
+    box, kind = _edges(annotation, "bbox"), annotation.get(KIND)
+    if annotation.get(SQUARE):
+        square = _edges(annotation, SQUARE)
+        if film.declared is None or near(box, clipped(square, *film.declared)):  # otherwise bbox was edited elsewhere
+            box = square
+    box = checked_box(box, film.declared)
+    return LabelBox(box, label, place, kind=kind if isinstance(kind, str) and kind else None)
 
 
 def _edges(annotation: Fields, key: str) -> Box:
