@@ -343,9 +343,7 @@ def _take(
     )
     if not project.free_shape:
         unequal = sum(not is_square(roi.box) for roi in rois)
-        rois = tuple(
-            roi if is_square(roi.box) else replace(roi, box=squared(roi.box, header.upright)) for roi in rois
-        )
+        rois = tuple(roi if is_square(roi.box) else replace(roi, box=squared(roi.box, header.upright)) for roi in rois)
         if unequal:
             old.notes.append(f"{name}: {unequal} boxes are not square and were expanded to squares")
     none = not rois and is_done(first.remarks)  # in other files, nobody may have looked at a film without boxes

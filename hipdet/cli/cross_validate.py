@@ -51,7 +51,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--ann", type=Path, required=True, metavar="ANN.json", help="COCO file of all films, below --data-root or here")
     add("--data-root", type=Path, metavar="FOLDER", help="folder of the films (default: $HIPDET_DATA, else data)")
     add("--out", type=Path, metavar="FOLDER", help="output folder (default: work_dirs/cross_validation/<config name>)")
-    add("--folds", type=folds, default=5, metavar="N|FILE", help="number of folds, or CSV table image,fold of given ones")
+    add(
+        "--folds",
+        type=folds,
+        default=5,
+        metavar="N|FILE",
+        help="number of folds, or CSV table image,fold of given ones",
+    )
     add("--seed", type=int, default=0, help="seed of the folds and of every training")
     add("--jobs", type=int, default=1, metavar="N", help="trainings in parallel, which share the cores")
     add("--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE", help="override the config")

@@ -40,18 +40,26 @@ class FoldTable:
         """Read `path`; further columns are skipped.
 
         Raises:
-            DatasetError: the list of its faults, such as a film in two folds.
+            DatasetError: the list of its faults, such as a film or a patient in two folds.
         """
         rows = read_film_table(path, ["fold"])
         column = next((name for name in (PATIENT, GROUP) if name in rows[0][1].text), None)
         faults = []
         folds: dict[str, str] = {}
         patients: dict[str, str] = {}
+        first: dict[str, tuple[str, str]] = {}  # film and fold of each patient
         for film, row in rows:
             if folds.setdefault(film, row.text["fold"]) != row.text["fold"]:
                 faults.append(f"{row.place}: {film} is in fold {folds[film]}, too, expected one fold: remove one")
             if column and patients.setdefault(film, row.text[column]) != row.text[column]:
                 faults.append(f"{row.place}: {film} is of {column} {patients[film]}, too, expected one: remove one")
+            if column and row.text[column]:
+                other, fold = first.setdefault(row.text[column], (film, row.text["fold"]))
+                if fold != row.text["fold"]:
+                    found = (
+                        f"{column} {row.text[column]} is in fold {row.text['fold']}, and with {other} in fold {fold}"
+                    )
+                    faults.append(f"{row.place}: {found}: expected one fold")
         raise_faults(path, faults)
         return cls(path, folds, patients, GUESSED if column == GROUP else "")
 

@@ -110,11 +110,13 @@ def test_a_box_that_is_cut_is_ignored_and_counts_as_drawn(tmp_path):
     assert [roi.box for roi in one.rois] == [tuple(HIPS[0])]
     assert [(roi.box, roi.square) for roi in one.ignored] == [((170, 40, SIZE[0], 120), (170, 40, 250, 120))]
     write_json(tmp_path / "a.json", coco)
-    assert not [each for each in validate(tmp_path / "a.json", expected=Expected.of_classes(["hip"]))[1] if not each.warning]
+    assert not [
+        each for each in validate(tmp_path / "a.json", expected=Expected.of_classes(["hip"]))[1] if not each.warning
+    ]
     (labels,) = read_labels(tmp_path / "a.json")
     assert [len(labels.boxes), len(labels.ignored)] == [1, 1]
     for wrong in ("yes", 1, None):
-        with pytest.raises(DatasetError, match="cut is .*, expected true or false"):
+        with pytest.raises(DatasetError, match=r"cut is .*, expected true or false"):
             parse_state({**given_state, "boxes": [{**cut, "cut": wrong}]}, Project(), SIZE)
 
 

@@ -222,6 +222,10 @@ def test_by_image_says_that_it_leaks(tmp_path):
         (["a.json", "--folds", "none.csv"], "none.csv: can't be read"),
         (["a.json", "--folds", "one.csv"], "one.csv: 19 faults"),
         (["a.json", "--folds", "two.csv"], "line 3: cgoa/0.jpg is in fold 0, too, expected one fold: remove one"),
+        (
+            ["a.json", "--folds", "divided.csv"],
+            "line 3: group G is in fold 1, and with 0.jpg in fold 0: expected one fold",
+        ),
         (["a.json", "--folds", "3", "--val", "0.2"], "not allowed with argument"),
         (["a.json", "--folds", "3", "--test", "0.2"], "--test and --folds: expected one of them"),
         (["a.json", "sub/a.json"], "names are a, a, expected each once"),
@@ -247,6 +251,7 @@ def test_bad_input(tmp_path, arguments, message):
     write_json(tmp_path / "nobody.json", coco)
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "one.csv").write_text("image,fold\n0.jpg,0\n")
+    (tmp_path / "divided.csv").write_text("image,group,fold\n0.jpg,G,0\n1.jpg,G,1\n")
     (tmp_path / "two.csv").write_text("image,fold\ncgoa/0.jpg,0\ncgoa/0.jpg,1\n")
     before = sorted(tmp_path.rglob("*"))
     done = run_tool("split", *arguments, cwd=tmp_path)

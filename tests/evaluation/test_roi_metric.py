@@ -343,7 +343,11 @@ def test_kinds_and_views(ann_file, tmp_path):
         image["view"] = "turned"
     ann_file.write_text(json.dumps(coco))
     metrics = evaluate(RoiMetric(str(ann_file), outfile_prefix=str(tmp_path / "test")), predictions(2))
-    for name, rois, hits, extra in (("kind=child", 20, 18, 0.2), ("kind=unknown", 182, 182, 0), ("view=turned", 20, 18, 0.2)):
+    for name, rois, hits, extra in (
+        ("kind=child", 20, 18, 0.2),
+        ("kind=unknown", 182, 182, 0),
+        ("view=turned", 20, 18, 0.2),
+    ):
         assert metrics[f"roi/num_rois/{name}"] == rois
         assert metrics[f"roi/acc50/{name}"] == metrics[f"roi/avg_iou/{name}"] == pytest.approx(hits / rois)
         assert metrics[f"roi/extra_per_image/{name}"] == pytest.approx(extra)

@@ -263,7 +263,9 @@ def score(ann_file, boxes):
     """The figures of `boxes` on the only film of a file."""
     metric = RoiMetric(str(ann_file))
     metric.dataset_meta = dict(classes=("hip",))
-    found = dict(bboxes=torch.tensor(boxes), scores=torch.linspace(0.9, 0.5, len(boxes)), labels=torch.zeros(len(boxes)))
+    found = dict(
+        bboxes=torch.tensor(boxes), scores=torch.linspace(0.9, 0.5, len(boxes)), labels=torch.zeros(len(boxes))
+    )
     metric.process({}, [dict(img_id=1, pred_instances=found)])
     return metric.evaluate(1)
 

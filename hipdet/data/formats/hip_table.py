@@ -27,9 +27,7 @@ def read_hip_table(file: LabelFile, options: LabelOptions, faults: FaultLog) -> 
             image, said = row.text["image"], {"patient": row.text.get("patient", ""), **remarks_in(row.text)}
             if not is_file_name(image):
                 raise LabelFault(f"column image is {shown(image)}, expected a plain file name without folders")
-            film = films.setdefault(
-                image, FilmLabels(image, None, (), file.path, row.place, remarks=said)
-            )
+            film = films.setdefault(image, FilmLabels(image, None, (), file.path, row.place, remarks=said))
             require_same(film, said)
             hip = _hip(row)
             same = [each.place for each in film.boxes if hip.picture_side and each.picture_side == hip.picture_side]

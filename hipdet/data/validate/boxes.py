@@ -121,7 +121,9 @@ def _check_square(annotation: Record, box: Edges, image: Record, report: FaultyR
     over = max(abs(one - other) for one, other in zip(drawn, part))
     if over > LARGEST_OVERHANG * max(square[2:]) + TOLERANCE and not is_ignored(annotation):
         expected = f"at most {LARGEST_OVERHANG:g} of its side out of the film"
-        report.error("square-outside", f"{found}: {over:g} px out of the film", expected, "set iscrowd, or draw it again")
+        report.error(
+            "square-outside", f"{found}: {over:g} px out of the film", expected, "set iscrowd, or draw it again"
+        )
         return False
     return True
 

@@ -106,7 +106,9 @@ def test_kind_and_view(tmp_path, format):
     assert [box.kind for box in first.boxes] == ["child", None]
     assert (first.remarks["view"], second.remarks["view"]) == ("frontal", "")
     write("image,x,y,side,kind,view\na.jpg,1,2,3,child,frontal\na.jpg,5,2,3,,turned\n")
-    with pytest.raises(DatasetError, match="line 3: column view is 'turned', expected 'frontal' as in line 2: a film has"):
+    with pytest.raises(
+        DatasetError, match="line 3: column view is 'turned', expected 'frontal' as in line 2: a film has"
+    ):
         read_labels(tmp_path / "hips.csv", format)
 
 
@@ -149,7 +151,10 @@ def test_square_at_the_edge_is_clipped_and_kept_as_drawn(tmp_path, make_film, ro
     ("row", "expected"),
     [
         ("a.jpg,-11,0,30,left,0,p1", "a.jpg: box [-11, 0, 19, 30] reaches 11 px out of the film of 100x80 upright"),
-        ("a.jpg,81,20,30,left,0,p1", "reaches 11 px out of the film of 100x80 upright, expected at most 0.35 of its side"),
+        (
+            "a.jpg,81,20,30,left,0,p1",
+            "reaches 11 px out of the film of 100x80 upright, expected at most 0.35 of its side",
+        ),
         (ROW + "a.jpg,81,20,30,right,0,p1", "(hips.csv, line 2, line 3)"),
         ("a.jpg,10,70,30,left,0,p1", "reaches 20 px out"),
         ("none.jpg,10,20,30,left,0,p1", "line 2: none.jpg is not in s/images of {root}"),
