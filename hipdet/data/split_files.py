@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -63,13 +63,17 @@ class FoldTable:
         raise_faults(path, faults)
         return cls(path, folds, patients, GUESSED if column == GROUP else "")
 
-    def divide(self, films: Sequence[str]) -> tuple[dict[str, int], list[str]]:
-        """The fold of each of `films`, from 0, and a note on films of the table that aren't among them.
+    def divide(self, images: Iterable[Image]) -> tuple[dict[str, int], list[str]]:
+        """The fold, from 0, of each film by ``file_name``, and a note on films of the table that aren't among `images`.
+
+        Copies are found by the names of the films that they were made of.
 
         Raises:
             DatasetError: as :func:`hipdet.data.split.given_folds`.
         """
-        fold_of, skipped = given_folds(films, self.fold_of, self.path)
+        films = {image["file_name"]: _original(image) for image in images}
+        folds, skipped = given_folds(list(dict.fromkeys(films.values())), self.fold_of, self.path)
+        fold_of = {name: folds[original] for name, original in films.items()}
         return fold_of, [f"{skipped} rows of {self.path.name} are for other films"] if skipped else []
 
     def with_patients(self, coco: Coco) -> Coco:
@@ -77,7 +81,7 @@ class FoldTable:
         by_name = {name.rpartition("/")[2]: patient for name, patient in self.patient_of.items()}
         images = []
         for image, mark in zip(coco["images"], marks(coco)):
-            name = image["file_name"]
+            name = _original(image)
             patient = self.patient_of.get(name) or by_name.get(name.rpartition("/")[2])
             if patient and (mark or not image.get("patient")):
                 image, mark = {**image, "patient": patient}, self.mark
@@ -85,6 +89,12 @@ class FoldTable:
         info = coco.get("info")
         kept = {key: each for key, each in info.items() if key != PATIENTS} if isinstance(info, Mapping) else {}
         return {**coco, "info": kept, "images": images} if self.patient_of else coco
+
+
+def _original(image: Image) -> str:
+    """Name of the film, or of the one of which it is a copy."""
+    original = image.get("original")
+    return original if isinstance(original, str) and original else str(image["file_name"])
 
 
 @dataclass(frozen=True)
@@ -174,8 +184,7 @@ def split_files(
     skipped: list[str] = []
     if table is not None:
         cocos = {path: table.with_patients(coco) for path, coco in cocos.items()}
-        films = dict.fromkeys(image["file_name"] for coco in cocos.values() for image in coco["images"])
-        fold_of, skipped = table.divide(list(films))
+        fold_of, skipped = table.divide(image for coco in cocos.values() for image in coco["images"])
         division = replace(division, folds=len({*fold_of.values()}), fold_of=fold_of)
     partitions = (
         _together(cocos, division) if merge else {path: division(coco["images"]) for path, coco in cocos.items()}

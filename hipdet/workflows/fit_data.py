@@ -347,9 +347,8 @@ def _require_enough(data: FitData) -> None:
 def _with_folds(data: FitData) -> FitData:
     """`data` with the folds of the table, if one is given; a number is checked."""
     folds, notes = data.options.folds, list(data.notes)
-    names = [image["file_name"] for image in data.coco["images"]]
     if isinstance(folds, Path):
-        fold_of, more = FoldTable.read(folds).divide(names)
+        fold_of, more = FoldTable.read(folds).divide(data.coco["images"])
         notes += more
         data = replace(data, fold_of=fold_of, notes=tuple(notes))
         _require_whole_patients(data, folds)

@@ -183,7 +183,10 @@ def test_folds_and_check(tmp_path):
 @pytest.mark.parametrize("column", ["group", "patient"])
 def test_given_folds(tmp_path, column):
     """Three of five folds occur, and the table has more films; its groups count where patients aren't known."""
-    without_patients(tmp_path / "a.json"), annotations(tmp_path / "b.json")
+    annotations(tmp_path / "b.json")
+    coco = json.loads(without_patients(tmp_path / "a.json").read_text())
+    coco["images"][0].update(file_name="a_448/0.png", original="a/0.jpg")  # a copy
+    write_json(tmp_path / "a.json", coco)
     rows = [f"{n}.jpg,G{n // 4},{(0, 2, 4)[n // 4 % 3]}" for n in range(20)] + ["other.jpg,G9,1"]
     (tmp_path / "folds.csv").write_text("\n".join([f"image,{column},fold", *rows]))
     for name in ("a", "b"):
@@ -191,7 +194,7 @@ def test_given_folds(tmp_path, column):
         assert done.returncode == 0, done.stderr
         assert f"{name}: 1 rows of folds.csv are for other films" in done.stdout
     tests = [json.loads((tmp_path / f"folds/a_fold{n}_test.json").read_text()) for n in range(3)]
-    assert [[int(image["file_name"][2:-4]) for image in coco["images"]] for coco in tests] == [
+    assert [[image["id"] - 1 for image in coco["images"]] for coco in tests] == [
         [0, 1, 2, 3, 12, 13, 14, 15], [4, 5, 6, 7, 16, 17, 18, 19], [8, 9, 10, 11]
     ]  # fmt: skip
     assert not (tmp_path / "folds/a_fold3_test.json").exists()
