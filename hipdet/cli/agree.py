@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hipdet.cli.main import command_parser
-from hipdet.core.errors import DatasetError
-from hipdet.core.files import write_csv, write_json
+from hipdet.core.errors import DatasetError, one_line
+from hipdet.core.files import name_of, write_csv, write_json
 from hipdet.data.annotators import DIFFERENCES, Comparison, compare
 from hipdet.data.validate.check import require_valid
 
@@ -33,7 +33,7 @@ def agreement_text(comparison: Comparison, least_iou: float, show: int) -> str:
         lines.append(f"  {film.film:<{width}}  {iou}  {'; '.join([*film.remarks, *alone])}".rstrip())
     if len(again) > len(shown):
         lines.append(f"  ... and {len(again) - len(shown)} more")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 def write(comparison: Comparison, least_iou: float, folder: Path) -> None:
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if not 0 <= args.least_iou <= 1:
         parser.error(f"--least-iou {args.least_iou}: expected an IoU from 0 to 1")
-    names = (args.first.stem, args.second.stem)
+    names = (name_of(args.first.stem), name_of(args.second.stem))
     first, second = (require_valid(path) for path in (args.first, args.second))
     comparison = compare(first, second, names)
     if not comparison.films:

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from hipdet.cli.gallery import add_picture_arguments, image_root, limited, listed, out_file, write_pictures
 from hipdet.cli.main import command_parser, require
-from hipdet.core.errors import ConfigError, DatasetError
+from hipdet.core.errors import ConfigError, DatasetError, one_line
 from hipdet.data.validate.check import Expected, validate
 from hipdet.data.validate.faults import Fault
 from hipdet.visualization.film_pictures import faulty_first, labelled_films
@@ -63,7 +63,7 @@ def browse(args: argparse.Namespace) -> str:
     films, faults = read_labelled_films(args.annotations, image_root(args))
     errors = sum(not fault.warning for fault in faults)
     title = f"{args.annotations.name}: {len(films)} films, {errors} errors, {len(faults) - errors} warnings"
-    print(title)
+    print(one_line(title))
     if args.faults:
         films = faulty_first(films, faults)
     return write_pictures(args, films, Path(args.annotations.stem), title, strict=False)

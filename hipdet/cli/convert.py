@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from hipdet.cli.main import HelpFormatter, add_unfinished, command_parser, number_or_any, whole_number
+from hipdet.cli.main import HelpFormatter, add_unfinished, command_parser, number_or_any, utf8, whole_number
 from hipdet.core.errors import DatasetError
 from hipdet.data.candidates import Found, Rules
 from hipdet.data.collect import LabelSource, default_labels
@@ -38,7 +38,7 @@ def _add_collection(parser: argparse.ArgumentParser, rois: int = 2, min_side: in
     add("--origin", choices=["auto", "0", "1"], default="auto", help="number of the first pixel in Pascal VOC files")
     add("--rotated", choices=["refuse", "enclose"], default="refuse", help="refuse rotated boxes or enclose them")
     _add_ignore(group)
-    add("--rename", nargs="+", default=[], metavar="LABEL=CLASS", help="class names for labels")
+    add("--rename", nargs="+", type=utf8, default=[], metavar="LABEL=CLASS", help="class names for labels")
     add(
         "--disagreement", choices=["exclude", "first"], default="exclude",
         help="what to do if annotators disagree on a film: exclude it, or take the boxes of the first",
@@ -61,7 +61,8 @@ def _add_collection(parser: argparse.ArgumentParser, rois: int = 2, min_side: in
     add("--workers", type=number, metavar="N", help="processes that write copies (default: one per core)")
     add(
         "--skip-faulty", action="store_true",
-        help="leave out films that can't be converted and say why, instead of stopping",
+        help="leave out films that can't be converted, or whose labels or rows of a table are faulty, and say why, instead "
+        "of stopping",
     )  # fmt: skip
 
 
@@ -109,6 +110,7 @@ EXAMPLES = """examples:
   hipdet convert phantom data/phantoms --val-fraction 0.1
 
 Labels: COCO, Pascal VOC, LabelMe, CVAT, Label Studio, VGG VIA, YOLO or CSV; the format is detected from the content.
+Columns of CSV: image, label, and x,y,side or x,y,w,h or x0,y0,x1,y1.
 Writes SOURCE.json with SOURCE.exclusions.csv (every film that was left out, and why) and SOURCE.provenance.json; fracatlas
 and phantom also write folds or splits.  Prints films, ROIs, patients, ratio_ROI/image, and the long side of the films in
 pixels.  Next: hipdet validate, hipdet split.
@@ -150,10 +152,17 @@ def _add_gis(parser: argparse.ArgumentParser, folder: ModuleType) -> None:
 
 def _add_folder(parser: argparse.ArgumentParser, folder: ModuleType) -> None:
     add = parser.add_argument
-    add("--source", default="folder", metavar="NAME", help="name of the data set")
-    add("--classes", nargs="+", default=[], metavar="CLASS", help="class names in order (default: those of the labels)")
+    add("--source", type=utf8, default="folder", metavar="NAME", help="name of the data set")
     add(
-        "--patient-from", default="unknown", metavar="unknown|film|folder|REGEX",
+        "--classes",
+        nargs="+",
+        type=utf8,
+        default=[],
+        metavar="CLASS",
+        help="class names in order (default: those of the labels)",
+    )
+    add(
+        "--patient-from", type=utf8, default="unknown", metavar="unknown|film|folder|REGEX",
         help="how to tell patients apart: unknown, each film counts as one and the file says so; film, each film is another; "
         "folder, each folder is one; or a REGEX whose group finds the patient in the film's name",
     )  # fmt: skip
@@ -235,14 +244,15 @@ def _parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
 def _find(args: argparse.Namespace, source: ModuleType) -> tuple[Found, Rules, bool]:
     """The films, the rules, and whether to search for near duplicates."""
     if args.command == "cgoa":
-        return source.find_cgoa(args.root, args.table, args.phases, tuple(args.crop)), rules(args, "cgoa"), False
+        found = source.find_cgoa(args.root, args.table, args.phases, tuple(args.crop), args.skip_faulty)
+        return found, rules(args, "cgoa"), False
     if args.command == "oaih":
         # labels of the previews can be used on the films
         scaled = args.route == "dicom"
         return source.find_oaih(args.root, args.visits, args.route), rules(args, "oaih", scaled_labels=scaled), False
     if args.command == "gis":
-        return source.find_gis(args.root, args.exclude, args.table), rules(args, "gis"), True
-    found = source.find_folder(args.root, args.source, args.patient_from, args.table, args.exclude)
+        return source.find_gis(args.root, args.exclude, args.table, args.skip_faulty), rules(args, "gis"), True
+    found = source.find_folder(args.root, args.source, args.patient_from, args.table, args.exclude, args.skip_faulty)
     return found, rules(args, args.source, classes=tuple(args.classes)), args.near_duplicates
 
 

@@ -7,7 +7,6 @@ import functools
 import io
 import math
 import os
-import re
 import signal
 import sys
 import threading
@@ -18,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from hipdet.core.errors import HipdetError, StorageError
+from hipdet.core.errors import HipdetError, StorageError, one_line
 from hipdet.core.files import name_of
 from hipdet.core.telemetry import switch_off
 from hipdet.core.versions import check_versions, version_report
@@ -32,7 +31,6 @@ SYSTEM_ERROR = 3  # disk full, read-only, no permission, too little memory
 INTERRUPTED = 130  # the status that shells use
 LONGEST_MESSAGE = 5000  # characters
 _WRONG_PATH = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")  # names in files could steer a terminal
 
 
 def reports_errors(main: Callable[..., None]) -> Callable[..., None]:
@@ -199,7 +197,7 @@ def _under_old_name(name: str) -> None:
 def printable(text: str) -> str:
     """`text` for a terminal: control characters but line ends are escaped, and what is too long is cut."""
     cut = f" ... ({len(text)} characters)" if len(text) > LONGEST_MESSAGE else ""
-    return _CONTROL.sub(lambda letter: repr(letter[0])[1:-1], text[:LONGEST_MESSAGE]) + cut
+    return "\n".join(map(one_line, text[:LONGEST_MESSAGE].split("\n"))) + cut
 
 
 def _end(text: str, status: int = USER_ERROR) -> NoReturn:
@@ -237,6 +235,11 @@ def whole_number(low: int, expected: str = "", high: float = math.inf) -> Callab
         return int(text)
 
     return number
+
+
+def utf8(text: str) -> str:
+    """An argument type: a text that is written to files, and no path, as UTF-8 whatever the locale."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def number_or_any(text: str) -> int:

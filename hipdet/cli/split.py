@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hipdet.cli.main import add_unfinished, command_parser, folds
+from hipdet.cli.main import add_unfinished, command_parser, folds, utf8
 from hipdet.core.annotations import GUESSED, SAID, UNKNOWN, patients_mark
-from hipdet.core.errors import DatasetError
+from hipdet.core.errors import DatasetError, one_line
 from hipdet.core.files import write_json
 from hipdet.data.coco_file import get_films
 from hipdet.data.split import SPLIT_BY, Leaks, find_leaks
@@ -51,7 +51,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="split by patient, or film by film as in the paper, which leaks",
     )  # fmt: skip
     add_unfinished(parser)
-    add("--merge", metavar="NAME", help="also merge the parts of all inputs: NAME_train.json ...")
+    add("--merge", type=utf8, metavar="NAME", help="also merge the parts of all inputs: NAME_train.json ...")
     add("--out", type=Path, metavar="FOLDER", help="output folder (default: that of the input)")
     add("--json", type=Path, metavar="FILE", help="with --check: write the leaks to this file")
     return parser.parse_args(argv)
@@ -68,7 +68,7 @@ def split(args: argparse.Namespace) -> None:
     print(table1({path: Summary.of(get_films(part)) for each in made for path, part in each.files.items()}))
     for each in made:
         for line in (*each.notes, each.leak):
-            print(f"{each.name}: {line}")
+            print(one_line(f"{each.name}: {line}"))
     print(f"written to {args.out or args.annotations[0].parent}")
 
 
@@ -81,7 +81,7 @@ def check_leaks(args: argparse.Namespace) -> None:
     cocos = {path.name: require_valid(path) for path in args.annotations}
     leaks = find_leaks({name: coco["images"] for name, coco in cocos.items()})
     marks = {name: mark for name, coco in cocos.items() if (mark := patients_mark(coco))}
-    print("\n".join([leak_table(leaks), *(f"{name}: {SAID[mark]}" for name, mark in marks.items())]))
+    print("\n".join([leak_table(leaks), *(one_line(f"{name}: {SAID[mark]}") for name, mark in marks.items())]))
     if args.json:
         record = {
             "patients": [dict(patient=each.name, film=each.film, files=list(each.parts)) for each in leaks.patients],
@@ -103,7 +103,7 @@ def leak_table(leaks: Leaks) -> str:
             lines.append(f"  ... and {len(shared) - SHOWN} more")
     if leaks.without_patient:
         lines.append(f"{leaks.without_patient} films without patient: they can't be checked")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

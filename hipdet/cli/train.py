@@ -96,9 +96,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )  # fmt: skip
     args = parser.parse_args(argv)
     cfg = load_config(args)
-    require_annotations(cfg, ("train", "val"))
     if args.amp:
         use_amp(cfg)
+    require_annotations(cfg, ("train", "val"))
     if args.auto_scale_lr:
         use_auto_scale_lr(cfg)
     if args.resume:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hipdet.cli.main import command_parser, number_or_any
+from hipdet.cli.main import command_parser, number_or_any, utf8
 from hipdet.core.annotations import SAID, mark_record, patients_mark
 from hipdet.core.configs import default_root
-from hipdet.core.errors import DatasetError
+from hipdet.core.errors import DatasetError, one_line
 from hipdet.core.files import write_json
 from hipdet.data.split import check_across
 from hipdet.data.validate.check import SQUARE_TOLERANCE, Expected, validate
@@ -35,7 +35,14 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("annotations", nargs="+", type=Path, metavar="ANN.json", help="COCO files")
     add("--data-root", type=Path, metavar="FOLDER", help="folder of the films (default: $HIPDET_DATA, else data)")
     add("--no-films", action="store_true", help="don't read the films")
-    add("--classes", nargs="+", default=["hip"], metavar="CLASS", help="expected classes, or any (default: hip)")
+    add(
+        "--classes",
+        nargs="+",
+        type=utf8,
+        default=["hip"],
+        metavar="CLASS",
+        help="expected classes, or any (default: hip)",
+    )
     add("--rois", type=number_or_any, metavar="N|any", help="expected ROIs per film (default: 2 for hips, else any)")
     add(
         "--square-tolerance", type=float, metavar="SHARE",
@@ -87,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(fault_table(faults, args.show))
     for name, coco in contents.items():
         if mark := patients_mark(coco):
-            print(f"{name}: {SAID[mark]}")
+            print(one_line(f"{name}: {SAID[mark]}"))
     rate = films / max(time.perf_counter() - start, 1e-9)
     print(
         f"{len(files)} files, {films} films: {report['errors']} errors, {report['warnings']} warnings ({rate:.0f} films/s)"

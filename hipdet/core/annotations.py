@@ -12,6 +12,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hipdet.core.records import finite
+
 
 def is_ignored(annotation: Mapping[str, Any]) -> bool:
     """Whether the box of `annotation` is to be ignored: COCO's ``iscrowd``, or ``ignore``, which means the same here."""
@@ -44,6 +46,29 @@ def drawn_box(annotation: Mapping[str, Any]) -> list[float]:
     return box
 
 
+def name_text(value: object) -> str | None:
+    """The patient or source of an image record as text, so that 1, 1.0 and "1" are one: empty if there is none.
+
+    None for what is no name: a list, an object, true.
+    """
+    if value is None or isinstance(value, str):
+        return value or ""
+    number = finite(value)
+    if number is None:
+        return None
+    return str(int(value)) if number.is_integer() else str(value)  # type: ignore[call-overload]
+
+
+def patient_of(image: Mapping[str, Any]) -> str:
+    """The patient of an image record; empty if it has none, or what is no name."""
+    return name_text(image.get("patient")) or ""
+
+
+def source_of(image: Mapping[str, Any]) -> str:
+    """The source of an image record; empty if it has none, or what is no name."""
+    return name_text(image.get("source")) or ""
+
+
 # key of the mark: in the ``info`` of a COCO file, and in the image records of a file that was merged from several
 PATIENTS = "patients"
 UNKNOWN, GUESSED = "unknown", "guessed"  # a patient is a single film; a group of films that may be of one patient
@@ -73,8 +98,14 @@ def marks(coco: Mapping[str, Any]) -> list[str]:
 
     A file that was merged from several has both; the patients of its films without a mark are known.
     """
-    own = [get_mark(image) for image in coco.get("images", ())]
+    own = [get_mark(image) for image in _images(coco)]
     return own if any(own) else [get_mark(coco.get("info"))] * len(own)
+
+
+def _images(coco: Mapping[str, Any]) -> list[Any]:
+    """The image records of a COCO dictionary, which may be faulty."""
+    images = coco.get("images")
+    return images if isinstance(images, list) else []
 
 
 def patients_mark(coco: Mapping[str, Any]) -> str:
@@ -95,8 +126,9 @@ def get_patients(cocos: Iterable[Mapping[str, Any]]) -> dict[Hashable, Hashable]
     """
     found: dict[Hashable, Hashable] = {}
     for coco in cocos:
-        for image, mark in zip(coco.get("images", ()), marks(coco)):
-            if image.get("patient") and mark != UNKNOWN:
-                patient = image.get("source") or "", image["patient"]
+        for image, mark in zip(_images(coco), marks(coco)):
+            named = isinstance(image, Mapping) and isinstance(image.get("file_name"), str)
+            if named and patient_of(image) and mark != UNKNOWN:
+                patient = source_of(image), patient_of(image)
                 found[image["file_name"]] = Group(*patient) if mark == GUESSED else patient
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 
@@ -43,13 +44,21 @@ class StorageError(HipdetError):
 
 
 SHOWN = 20
+LONGEST_LINE = 1000  # characters; a name in a file may have millions
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def one_line(text: str) -> str:
+    """`text` for a line of a terminal: control characters, which names in files may have, are escaped, and it is cut."""
+    cut = f" ... ({len(text)} characters)" if len(text) > LONGEST_LINE else ""
+    return _CONTROL.sub(lambda letter: repr(letter[0])[1:-1], text[:LONGEST_LINE]) + cut
 
 
 def raise_faults(subject: object, faults: Sequence[str]) -> None:
     """Raise DatasetError if there are `faults`, with their number and the first 20 of them; `subject` is what has them."""
     if not faults:
         return
-    lines = [f"{subject}: {len(faults)} fault{'s' if len(faults) > 1 else ''}", *faults[:SHOWN]]
+    lines = [f"{subject}: {len(faults)} fault{'s' if len(faults) > 1 else ''}", *map(one_line, faults[:SHOWN])]
     if len(faults) > SHOWN:
         lines.append(f"... and {len(faults) - SHOWN} more")
     raise DatasetError("\n  ".join(lines))

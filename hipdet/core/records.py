@@ -18,7 +18,9 @@ from hipdet.core.errors import DatasetError, HipdetError
 MAX_SIDE = 20_000  # px; a 43 cm film digitised at 50 um, which is the finest, has 8,600
 MAX_WHOLE = 2**53  # above it, a program that reads numbers as floats takes two ids for one
 MAX_BYTES = 1 << 30  # of a file; the COCO file of 60,000 films has some 30 MB
+MAX_ROIS = 1000  # boxes on a film: far more than any has, and few enough to compare each with each
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")  # how every number begins or ends that is infinite as a float
 
 _repr = Repr()
 _repr.maxstring = _repr.maxother = _repr.maxlong = 80
@@ -98,7 +100,7 @@ def read_json(path: Path, expected: str, error: type[HipdetError] = DatasetError
 
 
 def parse_json(data: bytes | str, where: object, expected: str, error: type[HipdetError] = DatasetError) -> Any:
-    """Parse strict JSON: UTF-8 with or without byte order mark, no NaN or Infinity, no key twice, no half characters.
+    """Parse strict JSON, see :func:`strict_json`.
 
     Args:
         data: The text.
@@ -110,22 +112,59 @@ def parse_json(data: bytes | str, where: object, expected: str, error: type[Hipd
         HipdetError: it isn't strict JSON.
     """
     try:
+        return strict_json(data)
+    except ValueError as fault:
+        raise error(f"{where}: {fault}, expected {expected}") from fault
+
+
+class NotANumber(ValueError):
+    """JSON has a NaN, an infinity or a number as large as 1e400, which none of our files may have."""
+
+
+def strict_json(data: bytes | str, dropped: Collection[str] = ()) -> Any:
+    """Parse strict JSON: UTF-8 with or without byte order mark, no NaN or Infinity, no key twice, no half characters.
+
+    Args:
+        data: The text.
+        dropped: Keys that are left out of all objects.
+
+    Raises:
+        NotANumber: it has numbers that aren't finite.
+        ValueError: it isn't strict JSON; the text says why.
+    """
+    try:
         data = data.encode() if isinstance(data, str) else data
         text = data.decode("utf-8-sig")
-        content = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=unique_keys)
+        hooks: dict[str, Any] = dict(parse_constant=_refuse_constant, object_pairs_hook=unique_keys)
+        if dropped:
+            hooks["object_pairs_hook"] = lambda pairs: {
+                key: value for key, value in unique_keys(pairs).items() if key not in dropped
+            }
+        if _HUGE.search(data):  # the hook takes time
+            hooks["parse_float"] = _finite_float
+        content = json.loads(text, **hooks)
         if _SURROGATE.search(data):  # halves of a character; whole ones are written in two escapes, too
             json.dumps(content, ensure_ascii=False).encode()
     except (UnicodeDecodeError, UnicodeEncodeError) as fault:
-        raise error(f"{where}: not UTF-8 ({fault.reason}), expected {expected}") from fault
+        raise ValueError(f"not UTF-8 ({fault.reason})") from fault
     except RecursionError as fault:
-        raise error(f"{where}: nested too deeply, expected {expected}") from fault
-    except ValueError as fault:  # JSONDecodeError, a number with thousands of digits, or one of ours
-        raise error(f"{where}: not JSON ({fault}), expected {expected}") from fault
+        raise ValueError("nested too deeply") from fault
+    except NotANumber:
+        raise
+    except ValueError as fault:  # JSONDecodeError, a number with thousands of digits, or a key that occurs twice
+        raise ValueError(f"not JSON ({fault})") from fault
     return content
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number of JSON")
+    raise NotANumber(f"not JSON ({name} is not a number of JSON)")
+
+
+def _finite_float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise NotANumber(f"not JSON ({shown(text)} is too large a number)")
+    return number
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from hipdet.core.files import escaped, leads_out, name_of
 MAX_MEMBER = 1 << 30  # bytes; a 16-bit film of 20,000 px a side has 0.8e9
 _ZIP_ERRORS = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError)
 
+COPIES = ".hipdet-copies"  # marks a folder of copies that hipdet convert made: no films of their own
+
 NameRule = Callable[[str], bool]
 _SPECIAL = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
@@ -29,6 +31,11 @@ def special_kind(path: str | os.PathLike[str]) -> str:
         return ""
     except ValueError:
         return "a name that no file can have"
+
+
+def holds_copies(folder: Path) -> bool:
+    """Whether `folder` has copies of films that ``hipdet convert --copies`` made."""
+    return (folder / COPIES).is_file()
 
 
 @dataclass(frozen=True, order=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hipdet.core.errors import DatasetError, HipdetError
+from hipdet.core.records import shown
 from hipdet.core.stored_files import StoredFile
 
 
@@ -59,13 +61,16 @@ class Found:
     """The result of a finder: films to convert, films that the data set's rules exclude, and notes for the user.
 
     `mark` says whether patients are known: empty if they are, ``unknown`` if each film is treated as a patient, or
-    ``guessed`` (see :mod:`hipdet.core.annotations`).
+    ``guessed`` (see :mod:`hipdet.core.annotations`).  `faults` are films and rows of tables that can't be used as they are,
+    `tables` the tables that were read, by the name of their option.
     """
 
     candidates: tuple[Candidate, ...]
     exclusions: tuple[Exclusion, ...] = ()
     notes: tuple[str, ...] = ()
     mark: str = ""
+    faults: tuple[Exclusion, ...] = ()
+    tables: Mapping[str, Path] = field(default_factory=dict)
 
 
 HIP = "hip"
@@ -117,7 +122,9 @@ class Rules:
         if label is None:
             if len(self.classes) == 1:
                 return self.classes[0]
-            raise DatasetError("box without label: name the class with --classes, or label it")
+            raise DatasetError(
+                "box without label: label it (in a CSV, in the column label), or name the only class with --classes"
+            )
         name = self.rename.get(label, label)
         if not self.classes or name in self.classes:
             return name
@@ -125,6 +132,6 @@ class Rules:
         if same:
             return same[0]
         raise DatasetError(
-            f"label {label!r} found, expected one of {', '.join(self.classes)}: add --rename {label!r}={self.classes[0]} "
-            f"or --classes"
+            f"label {shown(label)} found, expected one of {', '.join(self.classes)}: add --rename "
+            f"{shown(label)}={self.classes[0]} or --classes"
         )

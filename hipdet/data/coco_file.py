@@ -16,10 +16,13 @@ from hipdet.core.annotations import (
     is_ignored,
     mark_record,
     marks,
+    patient_of,
     patients_mark,
+    source_of,
 )
 from hipdet.core.boxes import Edges, clipped, get_patient_side, xywh_to_xyxy, xyxy_to_xywh
 from hipdet.core.errors import DatasetError
+from hipdet.core.records import shown
 
 
 @dataclass(frozen=True)
@@ -195,8 +198,8 @@ def get_films(coco: Mapping[str, Any]) -> list[Film]:
             image["file_name"],
             image["width"],
             image["height"],
-            image.get("source") or "",
-            image.get("patient") or "",
+            source_of(image),
+            patient_of(image),
             tuple(rois[image["id"], False]),
             {key: value for key, value in image.items() if key not in _OWN},
             tuple(rois[image["id"], True]),
@@ -241,7 +244,8 @@ def append(coco: Coco, added: Mapping[str, Any], name: str) -> None:
     coco["categories"] = coco["categories"] or [dict(id=i, name=title) for i, title in enumerate(classes, 1)]
     expected = [category["name"] for category in coco["categories"]]
     if classes != expected:
-        raise DatasetError(f"{name}: classes are {classes}, expected {expected} as in the other files: rename them")
+        found = f"classes are {shown(classes)}, expected {shown(expected)} as in the other files"
+        raise DatasetError(f"{name}: {found}: rename them")
     category_ids = {category["id"]: number for number, category in enumerate(added["categories"], 1)}
     image_ids: dict[int, int] = {}
     for image, mark in zip(added["images"], marks(added)):

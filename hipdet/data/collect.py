@@ -13,14 +13,16 @@ from tqdm import tqdm
 from hipdet.core.annotations import LARGEST_OVERHANG, VIEW
 from hipdet.core.boxes import sides_of_pairs
 from hipdet.core.errors import DatasetError, HipdetError
+from hipdet.core.files import name_of
 from hipdet.data.annotators import Agreement, get_usable_labels, merge_annotators
 from hipdet.data.candidates import Candidate, Exclusion, Found, Rules, build_exclusion
 from hipdet.data.coco_file import Film, Roi
 from hipdet.data.film_status import DONE, STATUS, TAKEN, is_done, is_unfinished
 from hipdet.data.formats.geometry import decide_frame, turn_upright
+from hipdet.data.formats.parse import FaultyLabel
 from hipdet.data.formats.reader import read_labels
 from hipdet.data.formats.record import FilmLabels, FilmSizes, LabelBox
-from hipdet.data.match import FilmIndex, Matches, match_labels
+from hipdet.data.match import FilmIndex, Matches, fault_exclusions, match_labels
 from hipdet.radiographs.grey import RadiographHeader
 from hipdet.radiographs.read import read_header
 
@@ -126,25 +128,33 @@ class LabelSource:
     options: Mapping[str, Any] = field(default_factory=dict)
     ignore: Path | None = None
 
-    def read(self, film_size: FilmSizes) -> list[FilmLabels]:
+    def read(self, film_size: FilmSizes, faulty: list[FaultyLabel] | None = None) -> list[FilmLabels]:
         """Read all labels, each with its annotator: the name in `paths` or, if that is empty, the one in the label file.
+
+        Args:
+            film_size: Size of a film by name, for YOLO.
+            faulty: Gets the faults, so that they don't raise.
 
         Raises:
             DatasetError: as :func:`hipdet.data.formats.reader.read_labels`.
         """
         labels = []
         for annotator, path in self.paths.items():
-            for film in read_labels(path, film_size=film_size, **self.options):
+            for film in read_labels(path, film_size=film_size, faulty=faulty, **self.options):
                 labels.append(replace(film, annotator=annotator or film.annotator or ""))
         return labels
 
-    def read_ignored(self, classes: Sequence[str]) -> list[FilmLabels]:
+    def read_ignored(self, classes: Sequence[str], faulty: list[FaultyLabel] | None = None) -> list[FilmLabels]:
         """The films of the table of boxes to ignore; a box without a label is ignored for each of `classes`.
+
+        Args:
+            classes: Names of classes.
+            faulty: Gets the faults, so that they don't raise.
 
         Raises:
             DatasetError: as :func:`hipdet.data.formats.reader.read_labels`.
         """
-        films = read_labels(self.ignore, "csv") if self.ignore else []
+        films = read_labels(self.ignore, "csv", faulty=faulty) if self.ignore else []
         return [replace(film, boxes=(), ignored=_named(film.boxes, classes)) for film in films]
 
     def get_root(self, labels: FilmLabels) -> Path:
@@ -171,7 +181,10 @@ def default_labels(root: Path, given: Sequence[str]) -> dict[str, Path]:
         DatasetError: no labels, or several that don't all have a name of their own.
     """
     if given:
-        named = [(name, path) if sign else ("", name) for name, sign, path in (text.partition("=") for text in given)]
+        named = [
+            (name_of(name), path) if sign else ("", name)
+            for name, sign, path in (text.partition("=") for text in given)
+        ]
         annotators = {name for name, _ in named}
         if len(annotators) < len(named) or (len(named) > 1 and "" in annotators):
             raise DatasetError(
@@ -186,7 +199,7 @@ def default_labels(root: Path, given: Sequence[str]) -> dict[str, Path]:
         )
     inside = sorted(path for path in found[0].iterdir() if path.name[0] != ".") if found[0].is_dir() else []
     if len(inside) > 1 and all(path.is_dir() for path in inside):
-        return {path.name: path for path in inside}
+        return {name_of(path.name): path for path in inside}
     return {"": found[0]}
 
 
@@ -200,6 +213,7 @@ class Collected:
         faults: Films that can't be converted as they are, with what must be fixed.
         warnings: Sentences about guesses.
         agreements: A row for each ROI that two annotators labelled, the lowest IoU first.
+        labels: The names of classes that the label files use.
     """
 
     films: list[tuple[Film, Candidate]] = field(default_factory=list)
@@ -207,27 +221,33 @@ class Collected:
     faults: list[Exclusion] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     agreements: list[Agreement] = field(default_factory=list)
+    labels: set[str] = field(default_factory=set)
 
 
 class _Collector:
     """Converts one film after another and collects the results."""
 
-    def __init__(self, found: Found, source: LabelSource, rules: Rules) -> None:
+    def __init__(self, found: Found, source: LabelSource, rules: Rules, skip_faulty: bool) -> None:
         self.rules = rules
         self.source = source
+        self.skip_faulty = skip_faulty
         self.candidates = sorted(found.candidates, key=lambda candidate: candidate.file)
         self.index = FilmIndex(self.candidates)
-        self.made = Collected(exclusions=list(found.exclusions))
+        self.made = Collected(exclusions=list(found.exclusions), faults=list(found.faults))
         self.ignored = Matches()  # the table of boxes to ignore
 
     def run(self) -> Collected:
         made = self.made
-        matches, self.ignored = self._read()
+        faulty: list[FaultyLabel] = []
+        matches, self.ignored = self._read(faulty if self.skip_faulty else None)
+        made.faults += [*matches.faults, *self.ignored.faults]
+        left_out = self._leave_out(faulty)
         for found, how in ((matches, "labelled"), (self.ignored, "in the table of boxes to ignore")):
-            made.faults += found.faults
             for each in found.without_film:
                 made.exclusions.append(Exclusion(each.relative or each.name, f"{how} but without a film of this name"))
         for candidate in tqdm(self.candidates, desc=f"{self.rules.source} films", unit="film", disable=None):
+            if candidate.name in left_out:
+                continue
             try:
                 if exclusion := self._convert(candidate, matches.of_film.pop(candidate.name, ())):
                     made.exclusions.append(Exclusion(candidate.shown, exclusion))
@@ -236,12 +256,25 @@ class _Collector:
         made.agreements.sort(key=lambda row: (row.iou, row.film, row.first_box))
         return made
 
-    def _read(self) -> tuple[Matches, Matches]:
+    def _read(self, faulty: list[FaultyLabel] | None) -> tuple[Matches, Matches]:
         """The labels and the boxes to ignore, by film."""
-        labels, excluded = self.source.read(self._film_size), FilmIndex(self.made.exclusions)
+        excluded = FilmIndex([*self.made.exclusions, *self.made.faults])
+        labels = self.source.read(self._film_size, faulty)
         named = {self.rules.rename.get(box.label, box.label) for film in labels for box in film.boxes if box.label}
-        ignored = self.source.read_ignored(self.rules.classes or sorted(named))
+        ignored = self.source.read_ignored(self.rules.classes or sorted(named), faulty)
         return match_labels(labels, self.index, excluded), match_labels(ignored, self.index, excluded)
+
+    def _leave_out(self, faulty: Sequence[FaultyLabel]) -> set[str]:
+        """The names of the films whose labels are `faulty`, which become faults with the first reason of each."""
+        found: dict[str, Exclusion] = {}
+        left_out = set()
+        for fault in faulty:
+            films = self.index.find(fault.film) if fault.film else []
+            left_out |= {each.name for each in films}
+            for each in fault_exclusions(fault, films, "faulty label"):
+                found.setdefault(each.name, each)
+        self.made.faults += found.values()
+        return left_out
 
     def _convert(self, candidate: Candidate, labels: Sequence[FilmLabels]) -> str | None:
         """Convert one film; returns the reason for an exclusion, else None."""
@@ -262,6 +295,7 @@ class _Collector:
             if annotator in readings:
                 raise DatasetError(f"{name}: labelled twice, the second time in {each.file.name}: remove one")
             upright = upright_rois(each, header, candidate, rules)
+            self.made.labels.update(box.label for box in (*each.boxes, *each.ignored) if box.label is not None)
             readings[annotator] = upright.rois
             ignored.update(dict.fromkeys(upright.ignored))
             self.made.warnings += [upright.warning] if upright.warning else []
@@ -276,7 +310,7 @@ class _Collector:
             return f"number of ROIs is {len(merged.rois)}, expected {rules.rois}"
         rois = tuple(roi.on_film(width, height) for roi in merged.rois)
         rois = with_sides(rois) if rules.rois == 2 else rois
-        label_files = sorted({each.file.relative_to(self.source.get_root(each)).as_posix() for each in labels})
+        label_files = sorted({name_of(str(each.file.relative_to(self.source.get_root(each)))) for each in labels})
         extra = {**candidate.extra, LABEL_FILE: ", ".join(label_files), **_status(labels), **_view(name, labels)}
         film = Film(candidate.name, width, height, rules.source, candidate.patient, rois, extra, tuple(ignored))
         self.made.films.append((film, candidate))
@@ -308,13 +342,13 @@ def _view(film: str, labels: Sequence[FilmLabels]) -> dict[str, str]:
     return {VIEW: views[0]} if views else {}
 
 
-def collect(found: Found, source: LabelSource, rules: Rules) -> Collected:
+def collect(found: Found, source: LabelSource, rules: Rules, skip_faulty: bool = False) -> Collected:
     """Convert the films of `found` that have labels.
 
     Films with unreadable headers and labels that can't be used are faults; the other films are converted nevertheless, so
-    that one run reports all faults.
+    that one run reports all faults.  With `skip_faulty` films whose labels are faulty in the label file are faults, too.
 
     Raises:
-        DatasetError: label files that can't be read.
+        DatasetError: label files that can't be read, or without `skip_faulty` the list of their faults.
     """
-    return _Collector(found, source, rules).run()
+    return _Collector(found, source, rules, skip_faulty).run()

@@ -14,12 +14,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from hipdet.core.annotations import UNKNOWN, mark_record
-from hipdet.core.errors import DatasetError, raise_faults
-from hipdet.core.files import name_of, write_csv, write_json
+from hipdet.core.errors import DatasetError, one_line, raise_faults
+from hipdet.core.files import is_file_name, name_of, native, write_csv, write_json
+from hipdet.core.records import shown
 from hipdet.data.annotators import Agreement
 from hipdet.data.candidates import Candidate, Exclusion, Found, Rules
 from hipdet.data.coco_file import Film, build_coco
-from hipdet.data.collect import LABEL_FILE, LabelSource, collect
+from hipdet.data.collect import LABEL_FILE, Collected, LabelSource, collect
 from hipdet.data.formats.reader import FORMATS, label_files_below
 from hipdet.data.statistics import Summary, table1
 from hipdet.version import __version__
@@ -104,7 +105,7 @@ def write_conversion(conversion: Conversion, record: dict[str, Any], rules: Rule
     path = base.with_name(f"{base.name}.provenance.json")
     write_json(path, record)
     description = f"{rules.source}: boxes in the upright frame, 0-based"
-    info = {"description": description, "provenance": path.name, **mark_record(conversion.mark)}
+    info = {"description": description, "provenance": name_of(path.name), **mark_record(conversion.mark)}
     classes = rules.classes or sorted({roi.label for film in conversion.films for roi in (*film.rois, *film.ignored)})
     write_json(conversion.path, build_coco(conversion.films, classes, info))
     conversion.files.extend([path, conversion.path])
@@ -114,7 +115,9 @@ def _shown(box: tuple[float, ...] | None) -> str:
     return " ".join(f"{edge:.2f}" for edge in box) if box else ""
 
 
-def provenance(root: Path, conversion: Conversion, labels: LabelSource, options: Mapping[str, Any]) -> dict[str, Any]:
+def provenance(
+    root: Path, conversion: Conversion, labels: LabelSource, tables: Mapping[str, Path], options: Mapping[str, Any]
+) -> dict[str, Any]:
     """The provenance of a conversion: the same inputs give the same record, on any machine and at any time."""
     ious = [row.iou for row in conversion.agreements]
     record: dict[str, Any] = {
@@ -123,7 +126,7 @@ def provenance(root: Path, conversion: Conversion, labels: LabelSource, options:
         "labels": [
             {"annotator": name, "path": _neutral(path, root), **checksum(path)} for name, path in labels.paths.items()
         ],
-        **({"ignore": {"path": _neutral(labels.ignore, root), **checksum(labels.ignore)}} if labels.ignore else {}),
+        **({"tables": [_table_record(*each, root) for each in tables.items()]} if tables else {}),
         **conversion.summary.record(),
         "excluded": dict(reasons(conversion.exclusions)),
         "notes": list(conversion.notes),
@@ -135,12 +138,16 @@ def provenance(root: Path, conversion: Conversion, labels: LabelSource, options:
     return record
 
 
+def _table_record(option: str, path: Path, root: Path) -> dict[str, Any]:
+    return {"option": option, "path": _neutral(path, root), **checksum(path)}
+
+
 def _neutral(path: Path, root: Path) -> str:
     """`path` relative to the data set, or else its last part: no other folder of this machine."""
     try:
-        return path.resolve().relative_to(root.resolve()).as_posix()
+        return name_of(str(path.resolve().relative_to(root.resolve())))
     except ValueError:
-        return path.name
+        return name_of(path.name)
 
 
 def checksum(path: Path) -> dict[str, Any]:
@@ -150,7 +157,7 @@ def checksum(path: Path) -> dict[str, Any]:
     total = hashlib.sha256()
     files = label_files_below(path, sorted({suffix for each in FORMATS.values() for suffix in each.suffixes}))
     for file in files:
-        total.update(file.relative_to(path).as_posix().encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+        total.update(name_of(str(file.relative_to(path))).encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
     return {"files": len(files), "sha256": total.hexdigest()}
 
 
@@ -175,9 +182,11 @@ def convert_found(
     Raises:
         DatasetError: no film is left, or the list of films that can't be converted.
     """
+    if not is_file_name(rules.source):
+        raise DatasetError(f"--source {shown(rules.source)}: expected a name without folders, as files are named so")
     if output.copies is None:
         _require_films_as_they_are(found.candidates)
-    collected = collect(found, labels, rules)
+    collected = collect(found, labels, rules, output.skip_faulty)
     films, faults = collected.films, collected.faults
     _refuse(root, faults, output)  # before the steps that take long
     pairs: list[NearDuplicate] = []
@@ -200,18 +209,36 @@ def convert_found(
         listed = "; ".join(f"{count} x {reason}" for reason, count in reasons(exclusions)[:5]) or "no films were found"
         raise DatasetError(f"{root}: no film is left to convert, expected at least one: {listed}")
     conversion = Conversion(
-        path=output.folder / f"{rules.source}.json",
+        path=output.folder / native(f"{rules.source}.json"),
         films=[film for film, _ in films],
         summary=Summary.of([originals[candidate.name] for _, candidate in films]),
         exclusions=exclusions,
         agreements=tuple(collected.agreements),
         duplicates=tuple(pairs),
-        warnings=tuple(collected.warnings),
+        warnings=(*_unused(collected, rules), *collected.warnings),
         notes=found.notes,
         mark=found.mark,
     )
-    write_conversion(conversion, provenance(root, conversion, labels, options), rules)
+    write_conversion(conversion, provenance(root, conversion, labels, found.tables, options), rules)
     return conversion
+
+
+def _unused(collected: Collected, rules: Rules) -> list[str]:
+    """Warnings of classes without a box and of renamed labels that don't occur: a typing error, perhaps."""
+    boxes = {roi.label for film, _ in collected.films for roi in (*film.rois, *film.ignored)}
+    found = ", ".join(sorted(collected.labels)) or "none"
+    return [
+        *(
+            f"class {shown(name)} has no box: labels in the files are {found}"
+            for name in rules.classes
+            if name not in boxes
+        ),
+        *(
+            f"--rename {shown(name)}: no box has this label, labels in the files are {found}"
+            for name in rules.rename
+            if name not in collected.labels
+        ),
+    ]
 
 
 def convert_listed(found: Found, table: Path, source: str, ignore: Path | None = None) -> list[Film]:
@@ -267,7 +294,7 @@ SHOWN = 5
 
 def report(conversion: Conversion) -> str:
     """The report for the user: Table 1, then what was left out and what should be checked."""
-    lines = [table1({conversion.path: conversion.summary})]
+    lines = table1({conversion.path: conversion.summary}).split("\n")
     if conversion.exclusions:
         lines.append(f"{len(conversion.exclusions)} films excluded:")
         lines += [f"  {count:6}  {reason}" for reason, count in reasons(conversion.exclusions)]
@@ -296,4 +323,4 @@ def report(conversion: Conversion) -> str:
     if len(conversion.warnings) > SHOWN:
         lines.append(f"... and {len(conversion.warnings) - SHOWN} more warnings in the provenance file")
     lines.append("written: " + ", ".join(path.name for path in conversion.files) + f" in {conversion.path.parent}")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))

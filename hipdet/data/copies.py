@@ -27,7 +27,8 @@ from tqdm import tqdm
 
 from hipdet.core.boxes import Edges
 from hipdet.core.errors import HipdetError
-from hipdet.core.files import replacing
+from hipdet.core.files import native, replacing, write_text
+from hipdet.core.stored_files import COPIES
 from hipdet.data.candidates import Candidate, Exclusion, build_exclusion
 from hipdet.data.coco_file import Film
 from hipdet.radiographs.grey import area_mean
@@ -61,6 +62,10 @@ def copy_films(
     Returns:
         The films with the name, size and boxes of their copies, and the faults of films that can't be decoded.
     """
+    for folder in {copies.folder(film.source) for film, _ in films}:
+        write_text(
+            copies.root / native(folder) / COPIES, "Copies that hipdet convert made of films: no films of their own.\n"
+        )
     made = [
         (_in_copy(film, name, copies.side), candidate) for (film, candidate), name in zip(films, _names(films, copies))
     ]
@@ -121,7 +126,7 @@ def _write_all(films: Sequence[tuple[Film, Candidate]], copies: Copies) -> Itera
 def _write(film: tuple[Film, Candidate], copies: Copies) -> HipdetError | None:
     """Write one copy; returns the error of a film that can't be decoded."""
     copy, candidate = film
-    (top, bottom), size, path = candidate.crop, (copy.width, copy.height), copies.root / copy.file_name
+    (top, bottom), size, path = candidate.crop, (copy.width, copy.height), copies.root / native(copy.file_name)
     comment = f"hipdet copy, {size[0]}x{size[1]}, rows cut off: {top} and {bottom}"
     if _is_current(path, candidate, size, comment):
         return None

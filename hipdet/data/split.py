@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from hipdet.core.annotations import patient_of, source_of
 from hipdet.core.errors import DatasetError, raise_faults
+from hipdet.core.records import shown
 from hipdet.data.coco_file import Film
 from hipdet.data.validate.faults import Fault
 from hipdet.data.validate.plausibility import sound_images
@@ -51,12 +53,12 @@ def split_key(image: Image, by: str) -> tuple[str, str]:
     """
     if by not in SPLIT_BY:
         raise DatasetError(f"split by {by!r}: expected one of {', '.join(SPLIT_BY)}")
-    if by == "patient" and not image.get("patient"):
+    if by == "patient" and not patient_of(image):
         raise DatasetError(
             f"{image['file_name']} has no patient, so films of one patient can't be kept together: add 'patient' to the "
             f"image records, or split by image, where validation may hold patients of training"
         )
-    return image.get("source", ""), image["patient" if by == "patient" else "file_name"]
+    return source_of(image), patient_of(image) if by == "patient" else image["file_name"]
 
 
 def validation_part(groups: Sequence[Hashable], fraction: float, seed: int) -> list[bool]:
@@ -181,8 +183,8 @@ def divide(images: Sequence[Image], fractions: Mapping[str, float], seed: int, b
         DatasetError: fractions that leave nothing for training, an unknown `by`, or images without patient.
     """
     if not 0 < sum(fractions.values()) < 1 or min(fractions.values()) <= 0:
-        shown = ", ".join(f"{name} {fraction}" for name, fraction in fractions.items())
-        raise DatasetError(f"parts are {shown}, expected each above 0 and together below 1")
+        listed = ", ".join(f"{name} {fraction}" for name, fraction in fractions.items())
+        raise DatasetError(f"parts are {listed}, expected each above 0 and together below 1")
     part_of: dict[int, str] = {}
     notes = []
     for source, records in _by_source(images).items():
@@ -190,7 +192,7 @@ def divide(images: Sequence[Image], fractions: Mapping[str, float], seed: int, b
         for name, fraction in fractions.items():
             keys = [split_key(image, by) for image in left]
             if len(set(keys)) < 2:
-                where = f"source {source!r} has" if source else "there is"
+                where = f"source {shown(source)} has" if source else "there is"
                 notes.append(f"{where} a single patient left: it stays in {TRAIN}, and {name} has no film of it")
                 continue
             chosen = validation_part(keys, fraction / whole, seed)
@@ -214,7 +216,7 @@ def fold_ids(images: Sequence[Image], folds: int, seed: int, by: str = "patient"
         try:
             numbers = grouped_folds([split_key(image, by) for image in records], folds, seed)
         except DatasetError as error:
-            raise DatasetError(f"source {source!r}: {error}" if source else str(error)) from error
+            raise DatasetError(f"source {shown(source)}: {error}" if source else str(error)) from error
         fold_of.update((image["id"], fold) for image, fold in zip(records, numbers))
     return [[image["id"] for image in images if fold_of[image["id"]] == fold] for fold in range(folds)]
 
@@ -222,7 +224,7 @@ def fold_ids(images: Sequence[Image], folds: int, seed: int, by: str = "patient"
 def _by_source(images: Sequence[Image]) -> dict[str, list[Image]]:
     found: dict[str, list[Image]] = defaultdict(list)
     for image in images:
-        found[image.get("source") or ""].append(image)
+        found[source_of(image)].append(image)
     return dict(sorted(found.items()))
 
 
@@ -260,8 +262,8 @@ def find_leaks(parts: Mapping[str, Iterable[Image]]) -> Leaks:
         for image in images:
             name = str(image.get("file_name"))
             films[name][part] = None
-            if image.get("patient"):
-                patients[str(image.get("source", "")), str(image["patient"])].setdefault(part, name)
+            if patient := patient_of(image):
+                patients[source_of(image), patient].setdefault(part, name)
             else:
                 without += 1
     shared_patients = [

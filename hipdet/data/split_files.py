@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hipdet.core.annotations import GUESSED, PATIENTS, SAID, mark_record, marks, patients_mark
+from hipdet.core.annotations import GUESSED, PATIENTS, SAID, mark_record, marks, patient_of, patients_mark
 from hipdet.core.errors import DatasetError, raise_faults
-from hipdet.core.files import write_json_files
+from hipdet.core.files import is_file_name, name_of, native, write_json_files
+from hipdet.core.records import shown
 from hipdet.data.coco_file import Coco, append, subset
 from hipdet.data.film_status import labelled
 from hipdet.data.match import GROUP, PATIENT, read_film_table
@@ -83,7 +84,7 @@ class FoldTable:
         for image, mark in zip(coco["images"], marks(coco)):
             name = _original(image)
             patient = self.patient_of.get(name) or by_name.get(name.rpartition("/")[2])
-            if patient and (mark or not image.get("patient")):
+            if patient and (mark or not patient_of(image)):
                 image, mark = {**image, "patient": patient}, self.mark
             images.append({**{key: each for key, each in image.items() if key != PATIENTS}, **mark_record(mark)})
         info = coco.get("info")
@@ -176,11 +177,15 @@ def split_files(
         DatasetError: faults of a file, equal names, different classes, a part without films, or as
             :func:`hipdet.data.split.divide` and :meth:`FoldTable.divide`.
     """
+    if merge is not None and not is_file_name(merge):
+        raise DatasetError(f"--merge {shown(merge)}: expected a name without folders, as files are named so")
     names = [*(path.stem for path in paths), *([merge] if merge else [])]
     if len(set(names)) < len(names):
         raise DatasetError(f"names are {', '.join(names)}, expected each once: rename a file, as parts are named so")
     found = {path: labelled(require_valid(path), path, unfinished) for path in paths}
     cocos = {path: each.coco for path, each in found.items()}
+    if merge:
+        _refuse_shared_films(cocos)
     skipped: list[str] = []
     if table is not None:
         cocos = {path: table.with_patients(coco) for path, coco in cocos.items()}
@@ -198,7 +203,7 @@ def split_files(
             parts[part] = subset(coco, image_ids)
             info = parts[part].get("info")
             kept = info if isinstance(info, Mapping) else {}
-            parts[part]["info"] = {**kept, "split": division.record(part, path.name)}
+            parts[part]["info"] = {**kept, "split": division.record(part, name_of(path.name))}
             if merge:
                 whole = merged.setdefault(part, dict(info={}, images=[], annotations=[], categories=[]))
                 append(whole, parts[part], str(path))
@@ -206,12 +211,24 @@ def split_files(
         made.append(_parts(path.stem, out or path.parent, parts, notes, division))
     if merge:
         for part, coco in merged.items():
-            split = division.record(part, [each.name for each in paths])
+            split = division.record(part, [name_of(each.name) for each in paths])
             coco["info"] = {**mark_record(patients_mark(coco)), "split": split}
         notes = [f"patients of {', '.join(unknown)} aren't known"] if unknown else []
-        made.append(_parts(merge, out or paths[0].parent, merged, notes, division))
+        made.append(_parts(native(merge), out or paths[0].parent, merged, notes, division))
     write_json_files({path: coco for each in made for path, coco in each.files.items()})
     return made
+
+
+def _refuse_shared_films(cocos: Mapping[Path, Coco]) -> None:
+    """Refuse a film that is in several files: their union would have it twice, which training refuses."""
+    first: dict[str, Path] = {}
+    for path, coco in cocos.items():
+        for image in coco["images"]:
+            other = first.setdefault(image["file_name"], path)
+            if other != path:
+                raise DatasetError(
+                    f"{image['file_name']} is in {other} and {path}, expected each film once: remove one"
+                )
 
 
 def _together(cocos: Mapping[Path, Coco], division: Division) -> dict[Path, Partition]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hipdet.core.errors import one_line
 from hipdet.data.coco_file import Film
 
 
@@ -70,4 +71,4 @@ def table1(written: Mapping[Path, Summary]) -> str:
         px = s.long_side
         sizes = f"{px.maximum:9.0f} {px.minimum:6.0f} {px.median:7.0f} {px.mean:7.1f} {px.sd:6.1f}"
         lines.append(f"{path.name:{width}}  {s.films:5}  {s.rois:5}  {s.patients:8}  {ratio}  {sizes}")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))

@@ -27,6 +27,7 @@ from hipdet.core.files import path_below
 from hipdet.data.film_status import labelled
 from hipdet.data.validate.check import require_valid
 from hipdet.engine.transforms import RandomSimilarity, mirroring_steps
+from hipdet.evaluation.roi_metric import StrictCoco
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class RoiDataset(CocoDataset):
     """
 
     METAINFO = dict(classes=("hip",), palette=[(220, 20, 60)])
+    COCOAPI = StrictCoco
 
     def __init__(self, *args: Any, verify_films: bool = True, unfinished: bool = False, **kwargs: Any) -> None:
         self.verify_films, self.unfinished = verify_films, unfinished

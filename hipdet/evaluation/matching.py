@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from hipdet.core.boxes import ON_IGNORED, Boxes, Detections, as_boxes, iou_matri
 from hipdet.core.classes import RoiCounts
 
 UNMATCHED = -1
+BLOCK = 1024  # ROIs that are compared with all detections at a time
 HIT = 0.5  # least IoU of a hit
 Labelled = tuple[Boxes, NDArray[np.int64]]  # boxes [G, 4] and their class indices [G]
 
@@ -94,21 +96,31 @@ def evaluate_film(
     else:
         top = every.at(np.arange(len(every.scores)) < rois_per_image)
     iou = class_iou(truth, labels, top)
-    oracle = class_iou(truth, labels, every)
     rois = []
-    for g, d in enumerate(match(iou)):
-        best = int(oracle[g].argmax()) if oracle.shape[1] and oracle[g].max() > 0 else UNMATCHED
+    for g, (d, best) in enumerate(zip(match(iou), _closest(truth, labels, every))):
         rois.append(
             RoiResult(
                 iou=float(iou[g, d]) if d != UNMATCHED else 0.0,
                 score=float(top.scores[d]) if d != UNMATCHED else 0.0,
                 detection=int(d),
-                oracle_iou=float(oracle[g, best]) if best != UNMATCHED else 0.0,
-                oracle_score=float(every.scores[best]) if best != UNMATCHED else 0.0,
+                oracle_iou=best[0],
+                oracle_score=float(every.scores[best[1]]) if best[1] != UNMATCHED else 0.0,
             )
         )
     hits = {roi.detection for roi in rois if roi.iou >= HIT}
     return FilmResult(tuple(rois), top, _on_ignored(top, ignored) - hits)
+
+
+def _closest(truth: Boxes, labels: NDArray[np.int64], every: Detections) -> Iterator[tuple[float, int]]:
+    """The largest IoU of each ROI with a detection of its class, and that detection; 0 and -1 if it overlaps none."""
+    if not len(every.scores):
+        yield from [(0.0, UNMATCHED)] * len(truth)
+        return
+    for start in range(0, len(truth), BLOCK):  # blocks limit the memory: a forged file has a million ROIs on a film
+        iou = class_iou(truth[start : start + BLOCK], labels[start : start + BLOCK], every)
+        best = iou.argmax(axis=1)
+        for place, value in zip(best, iou[np.arange(len(iou)), best]):
+            yield float(value), int(place) if value > 0 else UNMATCHED
 
 
 def _on_ignored(found: Detections, ignored: Labelled | None) -> frozenset[int]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hipdet.core.annotations import KIND, UNKNOWN, VIEW, group_of
+from hipdet.core.annotations import KIND, UNKNOWN, VIEW, group_of, source_of
 from hipdet.core.boxes import xywh_to_xyxy
 from hipdet.core.files import write_json
 from hipdet.core.records import MAX_SIDE, Record, read_json
@@ -65,7 +65,7 @@ def roi_rows(
             dict(
                 image_id=image["id"],
                 file_name=image["file_name"],
-                source=image.get("source", ""),
+                source=source_of(image),
                 annotation_id=annotation["id"],
                 label=names[annotation["category_id"]],
                 iou=round(roi.iou, 6),
@@ -92,7 +92,7 @@ def extra_rows(
         dict(
             image_id=image["id"],
             file_name=image["file_name"],  # a film without ROIs has no other row
-            source=image.get("source", ""),
+            source=source_of(image),
             label=names.get(int(film.top.labels[index]), ""),
             confidence=round(float(film.top.scores[index]), 4),
             **dict(zip(FOUND_CORNERS, film.top.boxes[index].round(2).tolist())),

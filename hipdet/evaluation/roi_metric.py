@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,11 +15,12 @@ from hipdet import mmcv_lite
 
 mmcv_lite.install()  # mmdet's packages import mmcv._ext
 
+from mmdet.datasets.api_wrappers import COCO
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
-from mmengine.fileio import get_text
+from mmengine.fileio import get, get_local_path
 from mmengine.logging import MMLogger
 
 from hipdet.core.annotations import KIND, UNKNOWN, VIEW, group_of, is_ignored
@@ -28,6 +28,7 @@ from hipdet.core.boxes import Boxes, Detections, as_boxes, xywh_to_xyxy
 from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.configs import in_place
 from hipdet.core.errors import DatasetError
+from hipdet.core.records import parse_json, read_json
 from hipdet.evaluation.matching import FilmResult, Labelled, RoiResult, evaluate_film
 from hipdet.evaluation.metrics import group_metrics, summarize
 from hipdet.evaluation.report import extra_rows, roi_rows, write_roi_table
@@ -88,7 +89,7 @@ class RoiMetric(BaseMetric):
         self.rois_per_image = rois_per_image
         self._wanted(list(rois_per_image) if isinstance(rois_per_image, Mapping) else [])  # raises before the test
         self.outfile_prefix = outfile_prefix
-        self.coco = json.loads(get_text(ann_file, backend_args=backend_args))
+        self.coco = parse_json(get(ann_file, backend_args=backend_args), ann_file, "COCO annotations")
         self._images = {image["id"]: image for image in self.coco["images"]}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -202,6 +203,17 @@ class RoiMetric(BaseMetric):
         MMLogger.get_current_instance().info(f"ROI table, worst first: {self.outfile_prefix}.roi.csv")
 
 
+class StrictCoco(COCO):
+    """mmdet's COCO file, read as hipdet reads JSON: a byte order mark is no fault."""
+
+    def __init__(self, annotation_file: str | None = None) -> None:
+        super().__init__()
+        if annotation_file is not None:
+            self.dataset = read_json(Path(annotation_file), "COCO annotations")
+            self.createIndex()
+            self.img_ann_map, self.cat_img_map = self.imgToAnns, self.catToImgs
+
+
 @METRICS.register_module()
 class RoiCocoMetric(CocoMetric):
     """``CocoMetric`` with hipdet's rules.
@@ -215,7 +227,12 @@ class RoiCocoMetric(CocoMetric):
     """
 
     def __init__(self, ann_file: str | None = None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(None if ann_file is None else in_place(ann_file), *args, **kwargs)
+        path = None if ann_file is None else in_place(ann_file)
+        strict = path is not None and not kwargs.get("sort_categories")  # mmdet sorts only what it reads itself
+        super().__init__(None if strict else path, *args, **kwargs)
+        if strict:
+            with get_local_path(path, backend_args=self.backend_args) as local:
+                self._coco_api = StrictCoco(local)
         if self._coco_api is not None:  # None if the labels are in the samples
             for annotation in self._coco_api.dataset["annotations"]:
                 annotation["iscrowd"] = int(is_ignored(annotation))

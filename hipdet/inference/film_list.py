@@ -20,7 +20,7 @@ from hipdet.core.boxes import Boxes, as_boxes
 from hipdet.core.errors import DatasetError, RadiographError
 from hipdet.core.files import film_below, name_of, path_below
 from hipdet.core.records import Record, read_json, shown
-from hipdet.core.stored_files import files_below
+from hipdet.core.stored_files import files_below, holds_copies
 from hipdet.inference.crops import COLUMNS, MANIFEST
 from hipdet.inference.detections import LONGEST_PATH
 from hipdet.radiographs.grey import ReducedFilm, area_mean, windowed
@@ -70,14 +70,20 @@ class PassedOver:
     Attributes:
         special: Names of pipes, sockets and devices.
         crops: Names of folders that hipdet crop wrote.
+        copies: Names of folders with copies that hipdet convert wrote.
     """
 
     special: list[str] = field(default_factory=list)
     crops: list[str] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """What a user should know, in a line for each kind."""
-        kinds = {"pipes, sockets or devices": self.special, "folders with manifest.csv of hipdet crop": self.crops}
+        kinds = {
+            "pipes, sockets or devices": self.special,
+            "folders with manifest.csv of hipdet crop": self.crops,
+            "folders with copies of hipdet convert": self.copies,
+        }
         return [f"passed over: {kind} ({len(names)}, the first: {names[0]})" for kind, names in kinds.items() if names]
 
     def takes(self, path: Path, name: str) -> bool:
@@ -89,6 +95,10 @@ class PassedOver:
 
     def takes_folder(self, path: Path, name: str) -> bool:
         """Whether the folder `path`, called `name`, is passed over."""
+        if holds_copies(path):
+            if name not in self.copies:
+                self.copies.append(name)
+            return True
         manifest = path / MANIFEST
         if not manifest.is_file():  # a pipe would wait forever
             return False

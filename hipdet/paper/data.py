@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hipdet.core.annotations import mark_record, patients_mark
+from hipdet.core.annotations import mark_record, patient_of, patients_mark, source_of
 from hipdet.core.configs import get_data_root
 from hipdet.core.files import write_json
 from hipdet.data.coco_file import append, subset
@@ -117,4 +117,4 @@ def _append(coco: Coco, data_set: DataSet) -> bool:
 
 
 def _patient(image: Mapping[str, Any]) -> tuple[str, str] | None:
-    return (image["source"], image["patient"]) if image.get("patient") else None
+    return (source_of(image), patient_of(image)) if patient_of(image) else None

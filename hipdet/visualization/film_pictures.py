@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hipdet.core.annotations import is_ignored
+from hipdet.core.annotations import is_ignored, source_of
 from hipdet.core.boxes import Detections, xywh_to_xyxy
 from hipdet.core.errors import DatasetError
 from hipdet.core.records import Record, read_json, records
@@ -142,7 +142,7 @@ def _predicted_film(image: Row, found: Sequence[Row]) -> PicturedFilm:
         x0, y0, x1, y1 = xywh_to_xyxy([each["bbox"]])[0].tolist()
         marks.append(Mark((x0, y0, x1, y1), True, f"{each['score']:.2f}"))
     score = min((float(each["score"]) for each in found), default=None)
-    return PicturedFilm(image["file_name"], image.get("source") or "", tuple(marks), None, score, _flags(image, found))
+    return PicturedFilm(image["file_name"], source_of(image), tuple(marks), None, score, _flags(image, found))
 
 
 def _flags(image: Row, found: Sequence[Row]) -> tuple[str, ...]:
@@ -227,7 +227,7 @@ def labelled_films(
     return [
         PicturedFilm(
             image["file_name"],
-            image.get("source") or "",
+            source_of(image),
             tuple(marks[image["id"]]),
             flags=tuple(dict.fromkeys(fault.kind for fault in by_film[image["file_name"]])),
             notes=tuple(_note(fault, root) for fault in by_film[image["file_name"]]),

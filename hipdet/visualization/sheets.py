@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from hipdet.core.errors import DatasetError
+from hipdet.core.errors import DatasetError, one_line
 from hipdet.core.files import replacing
 from hipdet.visualization.tiles import (
     BACKGROUND,
@@ -107,5 +107,6 @@ def _write_heading(draw: ImageDraw.ImageDraw, heading: Sequence[Words], size: in
     letters, x = font(size), 2.0 * GAP
     for text, colour in heading:
         if text:
+            text = one_line(text)
             draw.text((x, size // 2), text, fill=colour, font=letters)
             x += draw.textlength(text, font=letters) + size

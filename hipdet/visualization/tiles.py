@@ -8,12 +8,13 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from hipdet.core.errors import DatasetError, HipdetError
+from hipdet.core.errors import DatasetError, HipdetError, one_line
 from hipdet.core.files import path_below
 from hipdet.data.validate.structure import file_name_fault
 from hipdet.radiographs.read import read_radiograph
 
 Box = tuple[float, float, float, float]
+LONGEST_CAPTION = 300  # characters; a tile shows fewer
 
 
 @dataclass(frozen=True)
@@ -210,11 +211,12 @@ def _write_beside(
     """Write the text of a label below it, that of a detection above it, always inside the tile."""
     if not mark.text:
         return
-    _, _, width, height = draw.textbbox((0, 0), mark.text, font=letters, stroke_width=2)
+    text = one_line(mark.text)
+    _, _, width, height = draw.textbbox((0, 0), text, font=letters, stroke_width=2)
     x = min(max(0.0, box[0]), size[0] - width)
     y = box[1] - height - 2 if mark.detected else box[3] + 2
     place = x, min(max(0.0, y), size[1] - height)
-    draw.text(place, mark.text, fill=TEXT, font=letters, stroke_width=2, stroke_fill=OUTLINE)
+    draw.text(place, text, fill=TEXT, font=letters, stroke_width=2, stroke_fill=OUTLINE)
 
 
 def _write_caption(
@@ -222,6 +224,7 @@ def _write_caption(
 ) -> None:
     x, space = 2.0, letters.size / 2
     for text, colour in zip(filter(None, caption), (TEXT, *[QUIET] * len(caption))):
+        text = one_line(text)[:LONGEST_CAPTION]
         while text and x + draw.textlength(text, font=letters) > size[0]:
             text = text[:-2] + "\N{HORIZONTAL ELLIPSIS}" if len(text) > 2 else ""
         draw.text((x, size[1] + 2), text, fill=colour, font=letters)

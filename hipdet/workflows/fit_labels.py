@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from hipdet.data.candidates import Candidate
 from hipdet.data.collect import LabelSource
+from hipdet.data.formats.parse import FaultyLabel
 from hipdet.data.formats.record import FilmLabels, FilmSizes, LabelBox
 from hipdet.data.match import FilmIndex
 
@@ -25,9 +26,9 @@ class FitLabels(LabelSource):
     unnamed: str = UNNAMED
     others: tuple[Candidate, ...] = ()
 
-    def read(self, film_size: FilmSizes) -> list[FilmLabels]:
+    def read(self, film_size: FilmSizes, faulty: list[FaultyLabel] | None = None) -> list[FilmLabels]:
         """As in LabelSource, with the name of the class, and a record for each of the other films."""
-        labels = super().read(film_size)
+        labels = super().read(film_size, faulty)
         if self.unnamed and all(box.label is None for film in labels for box in (*film.boxes, *film.ignored)):
             labels = [
                 replace(film, boxes=_named(film.boxes, self.unnamed), ignored=_named(film.ignored, self.unnamed))

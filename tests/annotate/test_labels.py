@@ -217,14 +217,14 @@ ONE = '{"film": "1.png", "revision": 1, '
         ('{"film": 3, "revision": 1}', "line 2: film is 3"),
         ('{"film": "1.png", "revision": true}', "line 2: revision is True, expected a whole number"),
         ('{"film": "1.png", "revision": -1}', "line 2: revision is -1, expected a whole number"),
-        ('{"film": "1.png", "revision": 1e999}', "line 2: revision is inf, expected a whole number"),
+        ('{"film": "1.png", "revision": 1e999}', "line 2: not JSON ('1e999' is too large a number)"),
         ('{"film": "1.png", "revision": 1' + "0" * 5000 + "}", "line 2: not JSON"),
         ('{"film": "1.png", "film": "2.png"}', "line 2: not JSON (key 'film' occurs twice"),
         ('{"film": "\\ud800.png", "revision": 1}', "line 2: not UTF-8"),
         (ONE + '"size": [1]}', "line 2: size is [1], expected null or two whole numbers from 1"),
         (ONE + '"size": [0, 120]}', "line 2: size is [0, 120], expected"),
         (ONE + '"size": [true, 120]}', "line 2: size is [True, 120], expected"),
-        (ONE + '"size": [200, 1e400]}', "line 2: size is [200, inf], expected"),
+        (ONE + '"size": [200, 1e400]}', "line 2: not JSON ('1e400' is too large a number)"),
         (ONE + '"file": "1.png"}', "line 2: file is '1.png', expected null or two"),
         (ONE + '"boxes": NaN}', "line 2: not JSON (NaN is not a number of JSON)"),
         (ONE + '"boxes": ' + "[" * 10**5 + "]" * 10**5 + "}", "line 2: nested too deeply"),
@@ -345,7 +345,7 @@ def test_labels_that_fit_no_film_are_left_out_and_reported(tmp_path):
 @pytest.mark.parametrize(
     ("boxes", "note"),
     [
-        ([(edge / 1000, 0, 20 + edge / 1000, 30) for edge in range(30_000)], "30000 boxes, expected at most 100"),
+        ([(edge / 1000, 0, 20 + edge / 1000, 30) for edge in range(900)], "900 boxes, expected at most 100"),
         ([(50, 50, 70, 80), (45, 55, 75, 75)], "the same box is listed twice, expected each ROI once: delete one"),
     ],
 )

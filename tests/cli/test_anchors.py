@@ -135,7 +135,7 @@ def changed(**changes):
             "image 1 (0.png): width is 0, expected the pixels of the upright film",
         ),
         (changed(annotation=dict(bbox=[1, 1, 0, 0])), "annotation 1 (0.png): bbox [1, 1, 0, 0], 0 wide and 0 high"),
-        (changed(annotation=dict(bbox=[float("nan"), 1, 5, 5])), "1 x NaN, which JSON doesn't allow"),
+        (changed(annotation=dict(bbox=[float("nan"), 1, 5, 5])), "NaN is not a number of JSON"),
         ("{", "not JSON"),
         (dict(images=[]), "'annotations' is missing"),
     ],

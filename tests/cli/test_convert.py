@@ -48,7 +48,7 @@ def test_oaih_from_zips_into_the_data_root_of_all(tmp_path):
     done = run_tool("convert", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "series that aren't AP Pelvis: 1 x Bilateral PA Fixed Flexion Knee" in done.stdout
-    assert sorted(path.name for path in (tmp_path / "data/oaih_96").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "data/oaih_96").glob("[!.]*")) == [
         "9000001_12m_00100002.png", "9000002_12m_00100004.png", "9000002_96m_00100005.png"
     ]  # fmt: skip
     done = run_tool("validate", "data/annotations/oaih.json", "--data-root", "data", "--strict", cwd=tmp_path)
@@ -154,6 +154,21 @@ def test_only_what_a_conversion_needs_is_imported(tmp_path):
         (["oaih", "GIS"], "error: GIS: no AP Pelvis film by route dicom"),
         (["oaih", "GIS", "--visits", "13m"], "invalid choice: '13m'"),
         (["folder", "GIS", "--patient-from", "("], "not a regular expression"),
+        (
+            ["folder", "GIS", "--source", "../x"],
+            "--source '../x': expected a name without folders, as files are named so",
+        ),
+        (["folder", "GIS", "--source", "a/b"], "--source 'a/b': expected a name without folders"),
+        (["folder", "GIS", "--source", ""], "--source '': expected a name without folders"),
+        (
+            ["gis", "GIS", "--table", "t.csv"],
+            "t.csv: columns film, patient are missing, found ['filename', 'patientid'] separated by ',', expected film, pat",
+        ),
+        (["gis", "GIS", "--table", "surplus.csv"], "surplus.csv: line 3: 'gone.jpg': no such film"),
+        (
+            ["folder", "GIS", "--labels", "class.csv", "--classes", "hip", "knee"],
+            "box without label: label it (in a CSV, in",
+        ),
         (["folder", "GIS", "--classes", "knee"], "label 'hip' found, expected one of knee: add --rename 'hip'=knee"),
     ],
 )
@@ -161,6 +176,9 @@ def test_bad_input(tmp_path, arguments, message):
     make_gis(tmp_path / "GIS")
     (tmp_path / "empty").mkdir()
     write(tmp_path / "l.csv", "film;hips\n")
+    write(tmp_path / "t.csv", "filename,patientid\na.jpg,P1\n")
+    write(tmp_path / "surplus.csv", "film,patient\na.jpg,P1\ngone.jpg,P2\n")
+    write(tmp_path / "class.csv", "image,x,y,side,class\na.jpg,20,20,50,hip\n")
     before = sorted(tmp_path.rglob("*"))
     done = run_tool("convert", *arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stdout

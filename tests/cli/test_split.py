@@ -11,9 +11,9 @@ from hipdet.data.split_files import Division, split_files
 from tool_runs import run_tool
 
 
-def annotations(path, source="cgoa", count=20, classes=("hip",)):
+def annotations(path, source="cgoa", count=20, classes=("hip",), folder=None):
     rois = (Roi((1, 2, 31, 32), classes[0]), Roi((50, 2, 80, 32), classes[0]))
-    films = [Film(f"{source}/{n}.jpg", 90, 60, source, f"P{n // 2}", rois) for n in range(count)]
+    films = [Film(f"{folder or source}/{n}.jpg", 90, 60, source, f"P{n // 2}", rois) for n in range(count)]
     write_json(path, build_coco(films, classes, {"description": source}))
     return path
 
@@ -47,7 +47,9 @@ def test_ninety_ten(tmp_path):
 
 
 def test_a_patient_in_two_files_is_on_one_side_of_the_merged_split(tmp_path):
-    paths = [annotations(tmp_path / f"{name}.json", "cgoa", count) for name, count in (("a", 30), ("b", 20))]
+    paths = [
+        annotations(tmp_path / f"{name}.json", "cgoa", count, folder=name) for name, count in (("a", 30), ("b", 20))
+    ]
     for seed in range(5):
         *alone, _ = split_files(paths, Division(seed=seed), tmp_path / "out", "both")
         sides = {
@@ -239,6 +241,11 @@ def test_by_image_says_that_it_leaks(tmp_path):
         (["broken.json"], "not JSON"),
         (["a.json", "--check"], "--check: expected two files or more"),
         (["a.json", "sub/a.json", "--check"], "two files have the same name"),
+        (["a.json", "--merge", "../x"], "--merge '../x': expected a name without folders, as files are named so"),
+        (["a.json", "--merge", "sub/x"], "--merge 'sub/x': expected a name without folders"),
+        (["a.json", "same.json", "--merge", "all"], "cgoa/0.jpg is in a.json and same.json, expected each film once"),
+        (["odd.json"], "image 1 (cgoa/0.jpg): patient is ['P0'], expected a name or a number: fix it"),
+        (["huge.json"], "'1e400' is too large a number"),
         (["a.json", "--json", "x.json"], "--json: only with --check"),
         (["a.json", "--out", "broken.json/x"], "broken.json"),
     ],
@@ -256,12 +263,43 @@ def test_bad_input(tmp_path, arguments, message):
     (tmp_path / "one.csv").write_text("image,fold\n0.jpg,0\n")
     (tmp_path / "divided.csv").write_text("image,group,fold\n0.jpg,G,0\n1.jpg,G,1\n")
     (tmp_path / "two.csv").write_text("image,fold\ncgoa/0.jpg,0\ncgoa/0.jpg,1\n")
+    text = (tmp_path / "a.json").read_text()
+    (tmp_path / "same.json").write_text(text)
+    (tmp_path / "odd.json").write_text(text.replace('"P0"', '["P0"]').replace('"source": "cgoa"', '"source": {}', 1))
+    (tmp_path / "huge.json").write_text(text.replace('"P0"', "1e400"))
     before = sorted(tmp_path.rglob("*"))
     done = run_tool("split", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_patients_are_names(tmp_path):
+    """0 is a patient, and 1, 1.0 and "1" are one; so is the source."""
+    coco = json.loads(annotations(tmp_path / "a.json").read_text())
+    of_films = [0, "0", 0.0, 1, "1", 1.0, 2, 2, 3, "3", *range(4, 14)]
+    for number, (image, patient) in enumerate(zip(coco["images"], of_films)):
+        image.update(patient=patient, source=7 if number % 2 else "7")
+    coco["info"] = None
+    write_json(tmp_path / "a.json", coco)
+    for division in (Division({"val": 0.3, "test": 0.3}), Division(folds=4)):
+        (made,) = split_files([tmp_path / "a.json"], division, tmp_path / "out")
+        assert made.leak == "no patient is on both sides of a split"
+        held_out = [part for path, part in made.files.items() if not path.stem.endswith("train")]
+        sides = [{str(image["patient"]).removesuffix(".0") for image in part["images"]} for part in held_out]
+        assert all(sides)
+        assert sum(map(len, sides)) == len(set().union(*sides))
+    patients = get_patients([coco])
+    assert len(set(patients.values())) == 14
+    assert patients["cgoa/0.jpg"] == ("7", "0")
+    # in two files, as a number here and as a text there
+    for name, films in (("b", coco["images"][3:4]), ("c", coco["images"][4:5])):
+        write_json(tmp_path / f"{name}.json", {**coco, "images": films, "annotations": [
+            each for each in coco["annotations"] if each["image_id"] == films[0]["id"]
+        ]})  # fmt: skip
+    done = run_tool("split", "--check", "b.json", "c.json", cwd=tmp_path)
+    assert (done.returncode, "1 patients in more than one file" in done.stdout) == (1, True)
 
 
 def test_an_interruption_leaves_no_part_alone(tmp_path, monkeypatch):

@@ -111,5 +111,51 @@ def test_broken_files_are_faults(tmp_path):
     assert "error    file-not-json      a.json" in done.stdout
 
 
+def test_names_can_not_steer_the_terminal(tmp_path):
+    """ESC codes and ends of lines in names, patients and classes: escaped by all commands that print them."""
+    annotations(tmp_path / "a.json")
+    coco = json.loads((tmp_path / "a.json").read_text())
+    coco["images"][0]["file_name"] = "a\x1b[2J\nerror: none.jpg"
+    coco["images"][1].update(patient="P\x1b[1m\n0 patients", status="excluded", exclude="\x9b1m\u2028x")
+    coco["categories"][0]["name"] = "hip\x1b[0m"
+    coco["annotations"][0]["bbox"] = ["\x1b[3m"]
+    write_json(tmp_path / "a.json", coco)
+    coco["images"][0]["file_name"], coco["categories"][0]["name"] = "1.jpg", "hip"
+    coco["annotations"][0]["bbox"] = [1, 2, 30, 30]
+    for name in "bc":
+        write_json(tmp_path / f"{name}.json", coco)
+    for arguments in (
+        ("validate", "a.json", "b.json", "c.json", "--no-films", "--show", 0),
+        ("split", "a.json"),
+        ("split", "b.json", "--val", 0.5),
+        ("split", "--check", "b.json", "c.json"),
+        ("agree", "b.json", "c.json"),
+        ("browse", "a.json", "--data-root", "."),
+        ("convert", "folder", ".", "--labels", "a.json"),
+    ):
+        done = run_tool(*arguments, cwd=tmp_path)
+        assert "Traceback" not in done.stderr
+        for line in (done.stdout + done.stderr).splitlines():
+            assert line.isprintable(), arguments
+            assert not line.startswith(("error: none", "0 patients")), arguments
+
+
+def test_one_strict_reader(tmp_path):
+    """What convert refuses as JSON, validate and split refuse; a byte order mark is no fault."""
+    annotations(tmp_path / "a.json")
+    text = (tmp_path / "a.json").read_text()
+    (tmp_path / "bom.json").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    (tmp_path / "twice.json").write_text(text.replace('"info": {}', '"info": {}, "info": {}'))
+    (tmp_path / "huge.json").write_text(text.replace('"info": {}', '"info": {"a": 1e400}'))
+    assert run(tmp_path, "bom.json", "--no-films", "--strict").returncode == 0
+    assert run_tool("split", "bom.json", "--val", 0.5, cwd=tmp_path).returncode == 0
+    for name, reason in (("twice", "key 'info' occurs twice in an object"), ("huge", "'1e400' is too large a number")):
+        assert f"found not JSON ({reason})" in run(tmp_path, f"{name}.json", "--no-films").stdout
+        for command in (["split"], ["convert", "folder", ".", "--labels"]):
+            done = run_tool(*command, f"{name}.json", cwd=tmp_path)
+            assert done.returncode == 2
+            assert reason in done.stderr or "no films" in done.stderr
+
+
 def test_help_shows_examples(tmp_path):
     assert "examples:\n  hipdet validate data/annotations/cgoa.json" in run(tmp_path, "--help").stdout

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import resource
 import zipfile
 from pathlib import Path
 
@@ -166,10 +167,10 @@ def test_formulas_are_guarded_and_numbers_are_not(tmp_path):
     write_csv(tmp_path / "a.csv", [[*texts, *numbers, -1.5, 2, None]])
     with (tmp_path / "a.csv").open(newline="") as file:
         (row,) = csv.reader(file)
-    guarded = ["'=cmd()|x.jpg", "'+1+1", "'-x", "'@a", "'\tx", "'\rx", "'quoted", "'=x", "a=b", ""]
+    guarded = ["'=cmd()|x.jpg", "'+1+1", "'-x", "'@a", "'\tx", "'\rx", "'quoted", "''=x", "a=b", ""]
     assert row == [*guarded, *numbers, "-1.5", "2", ""]
     back = [unguarded(cell) for cell in row]
-    assert back == [*texts[:7], "=x", *texts[8:], *numbers, "-1.5", "2", ""]
+    assert back == [*texts, *numbers, "-1.5", "2", ""]
 
 
 def test_json_is_strict(tmp_path):
@@ -253,3 +254,31 @@ def test_right_versions(versions, monkeypatch):
         lambda names: next(((name, versions[name]) for name in names if name in versions), None),
     )
     environment.check_versions()
+
+
+def test_what_python_could_not_decode_is_written_as_utf8(tmp_path):
+    """Texts with names of files under an ASCII locale: their UTF-8, and percent escapes of bytes that aren't."""
+    text = os.fsdecode(b"a").replace("a", "gr\udcc3\udcb6\udcc3\udc9fe \udcff")
+    write_json(tmp_path / "a.json", {text: [text]})
+    write_csv(tmp_path / "a.csv", [[text]])
+    write_text(tmp_path / "a.txt", text)
+    for name in ("a.json", "a.csv", "a.txt"):
+        assert "größe %FF" in (tmp_path / name).read_text(encoding="utf-8")
+
+
+def test_a_full_disk_is_reported_with_the_name_of_the_file(tmp_path):
+    write_text(tmp_path / "a.txt", "old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: .*a\.txt"):
+            write_text(tmp_path / "a.txt", "x" * 2000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_a_name_of_250_characters_can_be_written(tmp_path):
+    write_text(tmp_path / ("n" * 250), "x")
+    assert (tmp_path / ("n" * 250)).read_text() == "x"

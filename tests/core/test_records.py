@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hipdet.core.errors import DatasetError
-from hipdet.core.records import Record, parse_json, read_json, records, shown
+from hipdet.core.records import Record, parse_json, read_json, records, shown, strict_json
 
 DEEP = "[" * 100_000
 
@@ -21,6 +21,9 @@ DEEP = "[" * 100_000
         (b"{", "not JSON"),
         (b"[NaN]", "NaN is not a number of JSON"),
         (b"[1, -Infinity]", "-Infinity is not a number of JSON"),
+        (b"[1, 1e400]", "'1e400' is too large a number"),
+        (b"[-1E+999]", "'-1E+999' is too large a number"),
+        (b"[" + b"9" * 400 + b".0]", "is too large a number"),
         (b'{"a": 1, "b": 2, "a": 3}', "key 'a' occurs twice in an object"),
         (b'["\xff"]', "not UTF-8"),
         (rb'["\ud800"]', "not UTF-8"),
@@ -45,6 +48,14 @@ def test_utf8_with_and_without_byte_order_mark(tmp_path):
         (tmp_path / "a.json").write_bytes(data)
         assert read_json(tmp_path / "a.json", "a record") == {"a": "é"}
     assert parse_json(rb'"\ud83d\ude00"', "a", "a text") == "\N{GRINNING FACE}"  # one character in two escapes
+
+
+def test_large_numbers_and_texts_that_look_like_them():
+    assert parse_json(b'[1e100, 1E300, "1e400", 5e-400]', "a", "a list") == [1e100, 1e300, "1e400", 0.0]
+
+
+def test_keys_that_are_dropped():
+    assert strict_json('{"imageData": "x", "a": [{"imageData": 1, "b": 2}]}', {"imageData"}) == {"a": [{"b": 2}]}
 
 
 def test_what_is_not_a_file(tmp_path):

@@ -11,7 +11,7 @@ from multiprocessing.reduction import ForkingPickler
 import numpy as np
 import pytest
 import torch
-from mmdet.registry import DATASETS
+from mmdet.registry import DATASETS, METRICS
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.config import Config
@@ -46,6 +46,17 @@ def write_set(root, **changes):
         )
     coco.update(changes)
     (root / "ann.json").write_text(json.dumps(coco))
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path):
+    """Nor for the metrics, which read the file themselves."""
+    write_set(tmp_path)
+    path = tmp_path / "ann.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(build(tmp_path, test_mode=True)) == 2
+    coco = METRICS.build(dict(type="RoiCocoMetric", ann_file=str(path), metric="bbox"))._coco_api
+    assert coco.get_img_ids() == [1, 2]
+    assert len(METRICS.build(dict(type="RoiMetric", ann_file=str(path))).coco["images"]) == 2
 
 
 def build(root, **settings):

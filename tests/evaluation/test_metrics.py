@@ -143,9 +143,9 @@ def test_patients_of_coco_files():
     joined = dict(images=[image("g", "g", patients="unknown"), image("h", 1, None)])
     guessed = dict(info=dict(patients="guessed"), images=[image("i", "1"), image("j", "1"), image("k")])
     found = get_patients([known, marked, joined, guessed, {}, dict(info=[1], images=[])])
-    assert found == dict(a=("s", "1"), b=("t", "1"), h=("", 1), i=Group("s", "1"), j=Group("s", "1"))
+    assert found == dict(a=("s", "1"), b=("t", "1"), h=("", "1"), i=Group("s", "1"), j=Group("s", "1"))
     # films of a joined file speak for themselves
-    assert get_patients([dict(joined, info=dict(patients="unknown"))]) == dict(h=("", 1))
+    assert get_patients([dict(joined, info=dict(patients="unknown"))]) == dict(h=("", "1"))
 
 
 @pytest.mark.parametrize("films", [1, 4, 9])

@@ -33,18 +33,19 @@ def read_coco_labels(file: LabelFile, options: LabelOptions, faults: FaultLog) -
             names[_new_id(category, names)] = label_name(category["name"], "name")
     images: dict[object, FilmLabels] = {}
     for place, record in _places(records["images"], "image"):
-        with faults.at(file.shown, place):
+        with faults.at(file.shown, place) as about:
             image = Fields(record, "the image")
+            about.film = film_name(image["file_name"], "file_name")
             size = film_size(image.get("width"), image.get("height"))
             remarks = {key: image[key] for key in REMARKS if key in image}
             remarks |= {VIEW: image[VIEW]} if isinstance(image.get(VIEW), str) else {}
-            film = FilmLabels(film_name(image["file_name"], "file_name"), size, (), file.path, place, remarks=remarks)
-            images[_new_id(image, images)] = film
+            images[_new_id(image, images)] = FilmLabels(about.film, size, (), file.path, place, remarks=remarks)
     boxes: dict[tuple[object, bool], list[LabelBox]] = defaultdict(list)  # by image, and whether they are ignored
     for place, record in _places(records["annotations"], "annotation"):
-        with faults.at(file.shown, place):
+        with faults.at(file.shown, place) as about:
             annotation = Fields(record, "the annotation")
             image_id = _get_id(annotation, "image_id", images, "images")
+            about.film = images[image_id].film
             found = _box(annotation, images[image_id], names, place)
             boxes[image_id, _is_ignored(annotation)].append(found)
     return [

@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element
 
 from hipdet.core.records import shown
 from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, turned_corners
-from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, child_text, film_size_in, number_in
+from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, child_text, film_size_in, number_in, shown_tag
 from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name
 
 _SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
@@ -24,22 +24,23 @@ _SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skelet
 def read_cvat(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
     """Read the films of `file`; faults of its shapes go to `faults`."""
     if file.document.tag != "annotations":
-        raise LabelFault(f"root element is <{file.document.tag}>, expected <annotations>: is this a CVAT file?")
+        raise LabelFault(f"root element is {shown_tag(file.document)}, expected <annotations>: is this a CVAT file?")
     return [*_images(file, options.rotated, faults), *_tracks(file, options.rotated, faults)]
 
 
 def _images(file: LabelFile, rotated: str, faults: FaultLog) -> Iterator[FilmLabels]:
     for index, image in enumerate(file.document.findall("image"), 1):
         place = f"image {index}"
-        with faults.at(file.shown, place):
+        with faults.at(file.shown, place) as about:
+            film = about.film = film_name(image.get("name"), "name")
             size = film_size_in(image.get("width"), image.get("height"))
             boxes = []
             for number, shape in enumerate(_shapes(image), 1):
                 where = f"{place}, shape {number}"
-                with faults.at(file.shown, where):
+                with faults.at(file.shown, where, film=film):
                     if shape.get("outside") != "1":
                         boxes.append(_label_box(shape, shape.get("label"), rotated, size, where))
-            yield FilmLabels(film_name(image.get("name"), "name"), size, tuple(boxes), file.path, place)
+            yield FilmLabels(film, size, tuple(boxes), file.path, place)
 
 
 def _tracks(file: LabelFile, rotated: str, faults: FaultLog) -> list[FilmLabels]:
@@ -53,15 +54,20 @@ def _tracks(file: LabelFile, rotated: str, faults: FaultLog) -> list[FilmLabels]
     for index, track in enumerate(file.document.findall("track"), 1):
         for number, shape in enumerate(_shapes(track), 1):
             place = f"track {index}, shape {number}"
-            with faults.at(file.shown, place):
+            with faults.at(file.shown, place) as about:
                 frame = _frame(shape)
+                about.film = _frame_name(frame)
                 if shape.get("outside") != "1":
                     box = _label_box(shape, track.get("label"), rotated, size, place)
                     frames.setdefault(frame, []).append(box)
     return [
-        FilmLabels(f"frame_{frame:06d}", size, tuple(boxes), file.path, f"frame {frame}")
+        FilmLabels(_frame_name(frame), size, tuple(boxes), file.path, f"frame {frame}")
         for frame, boxes in sorted(frames.items())
     ]
+
+
+def _frame_name(frame: int) -> str:
+    return f"frame_{frame:06d}"
 
 
 def _shapes(parent: Element) -> list[Element]:
@@ -78,7 +84,7 @@ def _frame(shape: Element) -> int:
 
 def _label_box(shape: Element, label: str | None, rotated: str, size: Size | None, place: str) -> LabelBox:
     if shape.tag != "box":
-        raise LabelFault(f"<{shape.tag}> found, expected <box>: draw a rectangle")
+        raise LabelFault(f"{shown_tag(shape)} found, expected <box>: draw a rectangle")
     x0, y0, x1, y1 = (number_in(shape.get(key), key) for key in ("xtl", "ytl", "xbr", "ybr"))
     box = checked_box((x0, y0, x1, y1), None)
     degrees = number_in(shape.get("rotation", "0"), "rotation")

@@ -7,11 +7,13 @@ implants: it is read as a hip table only if the format is named (``hips``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hipdet.core.annotations import KIND
+from hipdet.core.errors import one_line
 from hipdet.core.files import is_file_name
-from hipdet.core.records import shown
+from hipdet.core.records import MAX_ROIS, shown
 from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, TableRow, number_in, table_rows
 from hipdet.data.formats.record import FilmLabels, LabelBox, LabelOptions, file_by_file, remarks_in, require_same
 
@@ -22,22 +24,29 @@ COLUMNS = ("image", "x", "y", "side")
 def read_hip_table(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
     """Read the films of `file`, each with the ``patient`` of its rows or ``""``; faults of its rows go to `faults`."""
     films: dict[str, FilmLabels] = {}
+    hips: dict[str, list[LabelBox]] = {}
     for row in table_rows(file.document, COLUMNS, faults, file.shown, delimiters=","):
-        with faults.at(file.shown, row.place):
+        with faults.at(file.shown, row.place, film=row.text["image"]):
             image, said = row.text["image"], {"patient": row.text.get("patient", ""), **remarks_in(row.text)}
-            if not is_file_name(image):
+            if not is_file_name(image) or one_line(image) != image:
                 raise LabelFault(f"column image is {shown(image)}, expected a plain file name without folders")
             film = films.setdefault(image, FilmLabels(image, None, (), file.path, row.place, remarks=said))
+            before = hips.setdefault(image, [])
             require_same(film, said)
             hip = _hip(row)
-            same = [each.place for each in film.boxes if hip.picture_side and each.picture_side == hip.picture_side]
-            if same and all(each.box != hip.box for each in film.boxes):  # repeat_faults reports the same box twice
-                raise LabelFault(
-                    f"column picture_side is {hip.picture_side!r}, as for {image} in {same[0]}, expected one hip on each "
-                    "side: fix one of the two"
-                )
-            films[image] = replace(film, boxes=(*film.boxes, hip))
-    return list(films.values())
+            before.append(hip)
+            if len(before) <= MAX_ROIS:  # check_films refuses more
+                _check_side(hip, before[:-1], image)
+    return [replace(film, boxes=tuple(hips[image])) for image, film in films.items()]
+
+
+def _check_side(hip: LabelBox, before: Sequence[LabelBox], image: str) -> None:
+    same = [each.place for each in before if hip.picture_side and each.picture_side == hip.picture_side]
+    if same and all(each.box != hip.box for each in before):  # check_films reports the same box twice
+        raise LabelFault(
+            f"column picture_side is {hip.picture_side!r}, as for {image} in {same[0]}, expected one hip on each "
+            "side: fix one of the two"
+        )
 
 
 def _hip(row: TableRow) -> LabelBox:

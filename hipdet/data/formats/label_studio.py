@@ -9,14 +9,14 @@ predictions are left out, so a film that has nothing else is not labelled; an an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from hipdet.core.records import shown
 from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, turned_corners
-from hipdet.data.formats.parse import FaultLog, Fields, LabelFault, LabelFile, film_size, number, sequence
+from hipdet.data.formats.parse import FaultLog, FaultyLabel, Fields, LabelFault, LabelFile, film_size, number, sequence
 from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".dcm", ".webp", ".gif")
@@ -28,25 +28,28 @@ TOLERANCE = 0.01  # percent; Label Studio doesn't round, but exports through oth
 def read_label_studio(file: LabelFile, options: LabelOptions, faults: FaultLog) -> Iterator[FilmLabels]:
     """Read the films of `file`; faults of its tasks go to `faults`."""
     for index, record in enumerate(sequence(file.document, "the file"), 1):
-        with faults.at(file.shown, f"task {index}"):
-            yield from _task(file, Fields(record, "the task"), f"task {index}", options, faults)
+        with faults.at(file.shown, f"task {index}") as about:
+            yield from _task(file, Fields(record, "the task"), about, options, faults)
 
 
-def _task(file: LabelFile, task: Fields, place: str, options: LabelOptions, faults: FaultLog) -> Iterator[FilmLabels]:
+def _task(
+    file: LabelFile, task: Fields, about: FaultyLabel, options: LabelOptions, faults: FaultLog
+) -> Iterator[FilmLabels]:
     """One film per annotator."""
     minimal = "data" not in task
     data = task if minimal else Fields(task["data"], "data")
-    name = film_name(film_of_address(_address(data)), "the image's address")
+    name = about.film = film_name(film_of_address(_address(data)), "the image's address")
+    place = about.where.removeprefix(f"{file.shown}: ")
     found = [task] if minimal else sequence(task["annotations"], "annotations")
     for index, record in enumerate(found, 1):
         where = place if minimal else f"{place}, annotation {index}"
-        with faults.at(file.shown, where):
+        with faults.at(file.shown, where, film=name):
             annotation = Fields(record, "the annotation")
             annotator = _annotator(annotation.get("annotator" if minimal else "completed_by"))
             if annotation.get("was_cancelled") or options.annotator not in (None, annotator):
                 continue
             regions = _minimal_regions(annotation) if minimal else sequence(annotation["result"], "result")
-            boxes, size = _region_boxes(regions, options.rotated, (file.shown, where), faults)
+            boxes, size = _region_boxes(regions, options.rotated, (file.shown, where, name), faults)
             yield FilmLabels(name, size, boxes, file.path, where, annotator)
 
 
@@ -107,17 +110,20 @@ def _minimal_regions(task: Fields) -> list[dict[str, Any]]:
 
 
 def _region_boxes(
-    regions: Sequence[object], rotated: str, where: tuple[str, str], faults: FaultLog
+    regions: Sequence[object], rotated: str, where: tuple[str, str, str], faults: FaultLog
 ) -> tuple[tuple[LabelBox, ...], Size | None]:
     """The boxes among `regions`, and the declared ``(width, height)`` of the film: None without boxes.
+
+    `where` is what errors call the file, the place of the regions in it, and the film.
 
     Answers about the whole film, such as choices and texts, are skipped; regions of other shapes are faults.
     """
     boxes: list[LabelBox] = []
     sizes: list[Size] = []
+    apart = _separate_labels(regions)
     for index, record in enumerate(regions, 1):
         place = f"{where[1]}, region {index}"
-        with faults.at(where[0], place):
+        with faults.at(where[0], place, film=where[2]):
             region = Fields(record, "the region")
             kind = region["type"]
             if kind not in ("rectanglelabels", "rectangle"):
@@ -131,7 +137,7 @@ def _region_boxes(
             if sizes and size != sizes[0]:
                 raise LabelFault(f"original size is {size}, expected {sizes[0]} as in the regions before: export again")
             sizes.append(size)
-            boxes.append(LabelBox(_box(value, size, rotated), _label(region, value, regions), place))
+            boxes.append(LabelBox(_box(value, size, rotated), _label(region, value, apart), place))
     return tuple(boxes), sizes[0] if sizes else None
 
 
@@ -141,13 +147,21 @@ def _refuse_shapes(kind: object) -> None:
         raise LabelFault(f"type is {shown(kind)}, expected rectanglelabels: draw a rectangle")
 
 
-def _label(region: Fields, value: Fields, regions: Sequence[object]) -> str:
+def _separate_labels(regions: Sequence[object]) -> dict[object, Any]:
+    """The regions of a separate ``Labels`` control, by their id."""
+    return {
+        region["id"]: region
+        for region in regions
+        if isinstance(region, dict) and region.get("type") == "labels" and isinstance(region.get("id"), (str, int))
+    }
+
+
+def _label(region: Fields, value: Fields, apart: Mapping[object, Any]) -> str:
     """The only label of a region: its own, or that of a separate ``Labels`` control with the same id."""
     labels = value.get("rectanglelabels", value.get("labels"))
-    if labels is None and "id" in region:
-        for other in regions:
-            if isinstance(other, dict) and other.get("type") == "labels" and other.get("id") == region["id"]:
-                labels = Fields(Fields(other, "the region")["value"], "value").get("labels")
+    identity = region.get("id")
+    if labels is None and isinstance(identity, (str, int)) and identity in apart:
+        labels = Fields(apart[identity]["value"], "value").get("labels")
     names = [] if labels is None else sequence(labels, "rectanglelabels")
     if len(names) != 1:
         raise LabelFault(f"rectanglelabels are {shown(names)}, expected one label: choose one")

@@ -18,15 +18,19 @@ from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, 
 def read_labelme(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
     """Read the film of `file`; faults of its shapes go to `faults`."""
     document = Fields(file.document, "the file")
-    size = film_size(document.get("imageWidth"), document.get("imageHeight"))
-    boxes = []
-    for index, record in enumerate(sequence(document["shapes"], "shapes"), 1):
-        place = f"shape {index}"
-        with faults.at(file.shown, place):
-            shape = Fields(record, "the shape")
-            label = label_name(shape["label"], "label")
-            boxes.append(LabelBox(_box(shape, options.rotated, size), label, place))
-    return [FilmLabels(film_name(document["imagePath"], "imagePath"), size, tuple(boxes), file.path)]
+    shapes = sequence(document["shapes"], "shapes")
+    film = film_name(document["imagePath"], "imagePath")
+    with faults.at(file.shown, film=film):
+        size = film_size(document.get("imageWidth"), document.get("imageHeight"))
+        boxes = []
+        for index, record in enumerate(shapes, 1):
+            place = f"shape {index}"
+            with faults.at(file.shown, place, film=film):
+                shape = Fields(record, "the shape")
+                label = label_name(shape["label"], "label")
+                boxes.append(LabelBox(_box(shape, options.rotated, size), label, place))
+        return [FilmLabels(film, size, tuple(boxes), file.path)]
+    return []
 
 
 def _box(shape: Fields, rotated: str, size: Size | None) -> Box:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 import stat
 from collections.abc import Iterator, Sequence
@@ -20,27 +19,56 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from hipdet.core.errors import HipdetError
-from hipdet.core.records import shown
+from hipdet.core.errors import HipdetError, one_line
+from hipdet.core.files import unguarded
+from hipdet.core.records import shown, strict_json
 
 
 class LabelFault(HipdetError):
     """What is wrong at one place of a label file; :class:`FaultLog` adds file and place."""
 
 
+@dataclass
+class FaultyLabel:
+    """A fault of a label file.
+
+    Attributes:
+        where: File and place.
+        film: The film whose labels are faulty, as the label file names it; empty where that isn't known.
+        reason: What is wrong.
+    """
+
+    where: str
+    film: str = ""
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return one_line(f"{self.where}: {self.reason}" if self.where else self.reason)
+
+
 class FaultLog:
-    """The faults of label files found so far, each as ``file: place: what is wrong``."""
+    """The faults of label files found so far."""
 
     def __init__(self) -> None:
-        self.found: list[str] = []
+        self.faults: list[FaultyLabel] = []
+
+    @property
+    def found(self) -> list[str]:
+        """Each fault as ``file: place: what is wrong``."""
+        return [str(fault) for fault in self.faults]
 
     @contextmanager
-    def at(self, *where: str) -> Iterator[None]:
-        """Collect a LabelFault that ends the block, under `where`: file and place; empty parts are left out."""
+    def at(self, *where: str, film: str = "") -> Iterator[FaultyLabel]:
+        """Collect a LabelFault that ends the block, under `where`: file and place; empty parts are left out.
+
+        The block sets the `film` of what it gets as soon as it knows which film a fault would be about.
+        """
+        fault = FaultyLabel(": ".join(filter(None, where)), film)
         try:
-            yield
-        except LabelFault as fault:
-            self.found.append(": ".join([*filter(None, where), str(fault)]))
+            yield fault
+        except LabelFault as error:
+            fault.reason = one_line(str(error))
+            self.faults.append(fault)
 
 
 LARGEST = 1e6  # px; no film is larger, and sums of such numbers stay finite
@@ -108,32 +136,15 @@ PICTURE_KEYS = frozenset({"imageData", "base64_img_data"})
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON, without embedded pictures.
+    """Parse strict JSON (:func:`hipdet.core.records.strict_json`), without embedded pictures.
 
     Raises:
-        LabelFault: broken or too deeply nested JSON, NaN or Infinity, or a key that occurs twice in an object.
+        LabelFault: it isn't strict JSON.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
-    except RecursionError as error:
-        raise LabelFault("nested too deeply for an annotation file: export the annotations again") from error
-    except ValueError as error:  # JSONDecodeError, or a number with thousands of digits
-        raise LabelFault(f"not JSON ({error}): is it cut short? Export the annotations again") from error
-
-
-def _refuse_constant(name: str) -> None:
-    raise LabelFault(f"{name} found, expected a finite number: fix the boxes")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise LabelFault(f"key {shown(twice)} occurs twice in an object, expected once: remove one")
-    for key in PICTURE_KEYS & record.keys():
-        del record[key]
-    return record
+        return strict_json(text, PICTURE_KEYS)
+    except ValueError as error:
+        raise LabelFault(f"{error}: export the annotations again, whole and as JSON") from error
 
 
 def parse_xml(data: bytes) -> Element:
@@ -149,6 +160,11 @@ def parse_xml(data: bytes) -> Element:
     except (ParseError, ValueError, LookupError, RecursionError) as error:  # the last three: encodings and depth
         raise LabelFault(f"not XML ({error}): is it cut short? Export the annotations again") from error
     return root
+
+
+def shown_tag(element: Element) -> str:
+    """The tag of `element` for messages: ``<annotation>``."""
+    return f"<{shown(element.tag)[1:-1]}>"
 
 
 def child_text(element: Element, *names: str) -> str | None:
@@ -178,6 +194,11 @@ class TableRow:
     delimiter: str
 
 
+def cell_text(field: str) -> str:
+    """The text of a CSV field, without the apostrophe that keeps a spreadsheet from running it."""
+    return unguarded(field.strip()).strip()
+
+
 def table_header(text: str, delimiters: Sequence[str] = DELIMITERS) -> tuple[list[str], str]:
     """Lower-case column names, and the delimiter: the one that gives the most columns."""
     lines = [line for line in text[:10_000].splitlines() if line.strip()]
@@ -189,7 +210,7 @@ def table_header(text: str, delimiters: Sequence[str] = DELIMITERS) -> tuple[lis
             fields = next(csv.reader(lines[:1], delimiter=delimiter), [])
         except csv.Error:
             fields = []
-        headers.append(([field.strip().lstrip("#").casefold() for field in fields], delimiter))
+        headers.append(([cell_text(field).lstrip("#").casefold() for field in fields], delimiter))
     return max(headers, key=lambda header: len(header[0]))
 
 
@@ -198,13 +219,18 @@ def table_rows(
 ) -> Iterator[TableRow]:
     """The rows below the header; empty lines are skipped, rows of another length go to `faults`.
 
+    The first of `columns` names the film.
+
     Raises:
         LabelFault: `columns` are missing, a column occurs twice, or the text is no CSV.
     """
     header, delimiter = table_header(text, delimiters)
     missing = [column for column in columns if column not in header]
     if missing:
-        raise LabelFault(f"columns {', '.join(missing)} are missing, found {shown(header)} separated by {delimiter!r}")
+        wanted = f"expected {', '.join(columns)}: rename them"
+        raise LabelFault(
+            f"columns {', '.join(missing)} are missing, found {shown(header)} separated by {delimiter!r}, {wanted}"
+        )
     if len(set(header)) < len(header):
         raise LabelFault(f"a column occurs twice in {shown(header)}, expected once: remove one")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -217,13 +243,14 @@ def table_rows(
                 seen_header = not _is_separator_line(delimiter.join(fields))
                 continue
             place = f"line {reader.line_num}"
-            with faults.at(shown_file, place):
+            cells = dict(zip(header, map(cell_text, fields)))
+            with faults.at(shown_file, place, film=cells.get(columns[0], "")):
                 if len(fields) != len(header):
                     raise LabelFault(
                         f"{len(fields)} fields, expected {len(header)} as the header has: check the "
                         f"{'tabs' if delimiter == chr(9) else repr(delimiter)} between them"
                     )
-                yield TableRow(place, dict(zip(header, (field.strip() for field in fields))), delimiter)
+                yield TableRow(place, cells, delimiter)
     except csv.Error as error:
         raise LabelFault(f"line {reader.line_num}: not CSV ({error}): save the table as CSV UTF-8") from error
 

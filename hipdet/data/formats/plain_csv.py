@@ -38,6 +38,7 @@ from hipdet.data.formats.record import (
     LabelOptions,
     file_by_file,
     film_name,
+    label_name,
     remarks_in,
     require_same,
 )
@@ -51,8 +52,9 @@ def read_csv(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[F
     """Read the films of `file`; faults of its rows go to `faults`."""
     form = _form(table_header(file.document)[0])
     films: dict[str, FilmLabels] = {}
+    boxes: dict[str, list[LabelBox]] = {}
     for row in table_rows(file.document, ("image", *form), faults, file.shown):
-        with faults.at(file.shown, row.place):
+        with faults.at(file.shown, row.place, film=row.text["image"]):
             name = film_name(row.text["image"], "column image")
             size = film_size_in(_point(row, "width"), _point(row, "height"))
             said = remarks_in(row.text)
@@ -61,14 +63,14 @@ def read_csv(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[F
             if film.declared != size:
                 raise LabelFault(f"size of {name} is {size}, expected {film.declared} as in {film.place}: fix one")
             has_box = any(row.text[column] for column in form)
-            if name in films and not (has_box and film.boxes):
+            if name in films and not (has_box and boxes[name]):
                 raise LabelFault(f"{name} is in {film.place} too, once without a box: remove the row without a box")
-            if has_box:
-                box, kind = checked_box(_box(row, form), size), row.text.get(KIND) or None
-                label_box = LabelBox(box, row.text.get("label") or None, row.place, kind=kind)
-                film = replace(film, boxes=(*film.boxes, label_box))
+            label = label_name(text, "column label") if (text := row.text.get("label")) else None
+            kind = row.text.get(KIND) or None
+            found = [LabelBox(checked_box(_box(row, form), size), label, row.place, kind=kind)] if has_box else []
             films[name] = film
-    return list(films.values())
+            boxes.setdefault(name, []).extend(found)
+    return [replace(film, boxes=tuple(boxes[name])) for name, film in films.items()]
 
 
 def _form(header: list[str]) -> tuple[str, ...]:

@@ -12,10 +12,19 @@ from typing import Any
 from tqdm import tqdm
 
 from hipdet.core.errors import DatasetError, raise_faults
+from hipdet.core.files import name_of
 from hipdet.core.records import shown
 from hipdet.core.stored_files import files_below
-from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, load_label_file, table_header
-from hipdet.data.formats.record import CLASS_LISTS, FilmLabels, FilmSizes, LabelOptions, Origin, Reader, repeat_faults
+from hipdet.data.formats.parse import (
+    FaultLog,
+    FaultyLabel,
+    LabelFault,
+    LabelFile,
+    load_label_file,
+    shown_tag,
+    table_header,
+)
+from hipdet.data.formats.record import CLASS_LISTS, FilmLabels, FilmSizes, LabelOptions, Origin, Reader, check_films
 
 BOX_COLUMNS = {"x", "y", "side", "w", "h", "x0", "y0", "x1", "y1"}  # of plain CSV
 
@@ -65,7 +74,7 @@ def _text_format(file: LabelFile) -> str | None:
 
 def _summary(file: LabelFile) -> str:
     if file.kind == "xml":
-        return f"XML with the root element <{file.document.tag}>"
+        return f"XML with the root element {shown_tag(file.document)}"
     if file.kind == "text":
         return f"text that begins with {shown(file.document)}"
     if isinstance(file.document, dict):
@@ -131,6 +140,7 @@ def read_labels(
     classes: Sequence[str] | None = None,
     annotator: int | str | None = None,
     attribute: str | None = None,
+    faulty: list[FaultyLabel] | None = None,
 ) -> list[FilmLabels]:
     """Read the labelled films of a label file, or of all label files of one format below a folder.
 
@@ -150,9 +160,11 @@ def read_labels(
         classes: For YOLO: names by index; by default from ``classes.txt`` or ``data.yaml`` beside or above the files.
         annotator: For Label Studio: read the annotations of this annotator only; by default of all, one record for each.
         attribute: For VIA: the region attribute that holds the label; by default the only one.
+        faulty: Gets the faults, so that they don't raise.
 
     Returns:
-        At least one film, in the order of the sorted files, and within a file in its order.
+        At least one film, in the order of the sorted files, and within a file in its order.  With `faulty` a film whose
+        labels are faulty may lack some of its boxes, and there may be no film.
 
     Raises:
         DatasetError: nothing to read, or the list of all faults: file, place, what was found, what was expected.
@@ -169,9 +181,12 @@ def read_labels(
     files = _load(path, format, faults)
     kind, files = (format, files) if format else _detected(path, files, faults)
     films = FORMATS[kind].read(files, options, faults) if kind else []
-    faults.found += repeat_faults(films, {file.path: file.shown for file in files})
-    raise_faults(path, faults.found)
-    if not films:
+    check_films(films, {file.path: file.shown for file in files}, faults)
+    if faulty is None:
+        raise_faults(path, faults.found)
+    else:
+        faulty += faults.faults
+    if not films and not faults.faults:
         raise DatasetError(f"{path}: no labelled film, expected at least one: export the labels again")
     return films
 
@@ -191,7 +206,7 @@ def _load(path: Path, format: str | None, faults: FaultLog) -> list[LabelFile]:
         raise DatasetError(f"{path}: no such file or folder: check the path")
     files = []
     for each in tqdm(paths, "label files", unit="file", disable=None if len(paths) > 1 else True):
-        shown = each.name if each == path else each.relative_to(path).as_posix()
+        shown = name_of(each.name if each == path else str(each.relative_to(path)))
         with faults.at(shown):
             file = load_label_file(each, shown)
             if format and file.kind not in FORMATS[format].kinds:

@@ -6,7 +6,6 @@ a film name with a backslash can't be distinguished from a path.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
@@ -14,12 +13,11 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
 from hipdet.core.annotations import VIEW
-from hipdet.core.errors import DatasetError
-from hipdet.core.records import shown
+from hipdet.core.errors import DatasetError, one_line
+from hipdet.core.records import MAX_ROIS, shown
 from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile
 
 CLASS_LISTS = ("classes.txt", "obj.names", "predefined_classes.txt")  # beside label files, but not label files
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def last_part(film: str) -> str:
@@ -39,16 +37,16 @@ def film_name(value: object, key: str) -> str:
     """Return `value`, stripped, if it names a film.
 
     Raises:
-        LabelFault: it isn't a string, is empty, names a folder, or has control characters.
+        LabelFault: it isn't a string, is empty, names a folder, has control characters, or is far too long.
     """
-    if not isinstance(value, str) or last_part(value.strip()) in ("", "..") or _UNPRINTABLE.search(value):
+    if not isinstance(value, str) or last_part(value.strip()) in ("", "..") or one_line(value) != value:
         raise LabelFault(f"{key} is {shown(value)}, expected the file name of a film")
     return value.strip()
 
 
 def label_name(value: object, key: str) -> str:
-    """Return `value`, stripped, if it names a class."""
-    if not isinstance(value, str) or not value.strip():
+    """Return `value`, stripped, if it names a class: not empty, without control characters, and not far too long."""
+    if not isinstance(value, str) or not value.strip() or one_line(value.strip()) != value.strip():
         raise LabelFault(f"{key} is {'missing' if value is None else shown(value)}, expected the name of a class")
     return value.strip()
 
@@ -155,26 +153,35 @@ def require_same(film: FilmLabels, said: Mapping[str, str]) -> None:
             )
 
 
-def repeat_faults(films: Iterable[FilmLabels], shown: dict[Path, str]) -> list[str]:
-    """A fault for every film that an annotator labelled twice, and for every box that is listed twice in a film.
+def check_films(films: Iterable[FilmLabels], names: Mapping[Path, str], faults: FaultLog) -> None:
+    """Report every film that an annotator labelled twice or with far too many boxes, and every box that a film has twice.
 
     Film names are relative to the folder of their label file: the same name in two folders means two films.
+
+    Args:
+        films: What a reader returns.
+        names: What errors call the label files.
+        faults: Collects the faults.
     """
-    faults = []
     first: dict[object, FilmLabels] = {}
     for film in films:
-        key = (film.file.parent, film.relative or film.film, film.annotator)
-        before = first.setdefault(key, film)
-        if before is not film:
-            where, there = (": ".join(filter(None, (shown[each.file], each.place))) for each in (film, before))
-            by = f" by annotator {film.annotator}" if film.annotator is not None else ""
-            faults.append(f"{where}: {film.film} is labelled{by} in {there} too, expected once: remove one")
+        file = names[film.file]
+        with faults.at(file, film.place, film=film.film):
+            before = first.setdefault((film.file.parent, film.relative or film.film, film.annotator), film)
+            if before is not film:
+                there = ": ".join(filter(None, (names[before.file], before.place)))
+                by = f" by annotator {film.annotator}" if film.annotator is not None else ""
+                raise LabelFault(f"{film.film} is labelled{by} in {there} too, expected once: remove one")
+        with faults.at(file, film.place, film=film.film):
+            count = len(film.boxes) + len(film.ignored)
+            if count > MAX_ROIS:
+                raise LabelFault(f"{count} boxes on {film.film}, expected at most {MAX_ROIS}: is this one film?")
         seen: dict[tuple[Box, str | None], str] = {}
         for box in (*film.boxes, *film.ignored):
             place = seen.setdefault((box.box, box.label), box.place)
             if place != box.place:
-                faults.append(f"{shown[film.file]}: {box.place}: the same box of {film.film} is {place}: remove one")
-    return faults
+                with faults.at(file, box.place, film=film.film):
+                    raise LabelFault(f"the same box of {film.film} is {place}: remove one")
 
 
 FileReader = Callable[[LabelFile, LabelOptions, FaultLog], Iterable[FilmLabels]]

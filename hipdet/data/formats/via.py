@@ -18,7 +18,7 @@ from typing import Any
 from hipdet.core.records import shown
 from hipdet.data.formats.geometry import around_circle, checked_box
 from hipdet.data.formats.parse import FaultLog, Fields, LabelFault, LabelFile, number, number_in, parse_json, table_rows
-from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name
+from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name
 
 PROJECT_KEY = "_via_img_metadata"
 SHAPE_COLUMN = "region_shape_attributes"
@@ -37,14 +37,15 @@ def _json_films(file: LabelFile, attribute: str | None, faults: FaultLog) -> Ite
         document = Fields(document[PROJECT_KEY], PROJECT_KEY)
     for position, record in enumerate(document.values(), 1):
         place = f"film {position}"
-        with faults.at(file.shown, place):
+        with faults.at(file.shown, place) as about:
             film = Fields(record, "the film")
+            name = about.film = film_name(film["filename"], "filename")
             boxes = []
             for index, region in enumerate(_regions(film["regions"]), 1):
                 where = f"{place}, region {index}"
-                with faults.at(file.shown, where):
+                with faults.at(file.shown, where, film=name):
                     boxes.append(_label_box(Fields(region, "the region"), attribute, where))
-            yield FilmLabels(film_name(film["filename"], "filename"), None, tuple(boxes), file.path, place)
+            yield FilmLabels(name, None, tuple(boxes), file.path, place)
 
 
 def _regions(regions: object) -> list[Any]:
@@ -71,7 +72,7 @@ def _csv_films(file: LabelFile, attribute: str | None, faults: FaultLog) -> list
     first: dict[str, str] = {}  # place of the first row of a film
     counts: dict[str, tuple[int, int]] = {}  # regions that it should have, rows that it has
     for row in table_rows(file.document, _COLUMNS, faults, file.shown, delimiters=","):
-        with faults.at(file.shown, row.place):
+        with faults.at(file.shown, row.place, film=row.text["filename"]):
             name = film_name(row.text["filename"], "filename")
             boxes.setdefault(name, [])
             first.setdefault(name, row.place)
@@ -84,7 +85,7 @@ def _csv_films(file: LabelFile, attribute: str | None, faults: FaultLog) -> list
             label = _region_label(_json(row.text, "region_attributes"), attribute)
             boxes[name].append(LabelBox(_region_box(shape), label, row.place))
     for name, (expected, found) in counts.items():
-        with faults.at(file.shown, first[name]):
+        with faults.at(file.shown, first[name], film=name):
             if expected != found:
                 raise LabelFault(f"{found} rows for {name}, region_count says {expected}: export the labels again")
     return [FilmLabels(name, None, tuple(boxes[name]), file.path, first[name]) for name in boxes]
@@ -127,6 +128,4 @@ def _region_label(attributes: Fields, attribute: str | None) -> str | None:
         if len(ticked) > 1:
             raise LabelFault(f"{name} has {shown(ticked)} ticked, expected one label: choose one")
         value = ticked[0] if ticked else None
-    if value is not None and not isinstance(value, str):
-        raise LabelFault(f"{name} is {shown(value)}, expected the name of a class")
-    return (value or "").strip() or None
+    return None if value is None or value == "" else label_name(value, shown(name)[1:-1])

@@ -16,7 +16,7 @@ from dataclasses import replace
 from xml.etree.ElementTree import Element
 
 from hipdet.data.formats.geometry import checked_box
-from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, child_text, film_size_in, number_in
+from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, child_text, film_size_in, number_in, shown_tag
 from hipdet.data.formats.record import (
     Box,
     FilmLabels,
@@ -52,15 +52,18 @@ def _is_zero_based(root: Element) -> bool:
 def _films(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[FilmLabels]:
     root: Element = file.document
     if root.tag != "annotation":
-        raise LabelFault(f"root element is <{root.tag}>, expected <annotation>: is this a Pascal VOC file?")
-    size = film_size_in(child_text(root, "size", "width"), child_text(root, "size", "height"))
-    boxes = []
-    for number, thing in enumerate(root.findall("object"), 1):
-        place = f"object {number}"
-        with faults.at(file.shown, place):
-            label = label_name(child_text(thing, "name"), "name")
-            boxes.append(LabelBox(checked_box(_box(thing, int(options.origin)), size), label, place))
-    return [FilmLabels(_film_name(root), size, tuple(boxes), file.path)]
+        raise LabelFault(f"root element is {shown_tag(root)}, expected <annotation>: is this a Pascal VOC file?")
+    film = _film_name(root)
+    with faults.at(file.shown, film=film):
+        size = film_size_in(child_text(root, "size", "width"), child_text(root, "size", "height"))
+        boxes = []
+        for number, thing in enumerate(root.findall("object"), 1):
+            place = f"object {number}"
+            with faults.at(file.shown, place, film=film):
+                label = label_name(child_text(thing, "name"), "name")
+                boxes.append(LabelBox(checked_box(_box(thing, int(options.origin)), size), label, place))
+        return [FilmLabels(film, size, tuple(boxes), file.path)]
+    return []
 
 
 def _film_name(root: Element) -> str:

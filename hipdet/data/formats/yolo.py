@@ -36,7 +36,7 @@ def read_yolo(files: Sequence[LabelFile], options: LabelOptions, faults: FaultLo
     classes: dict[Path, tuple[str, ...]] = {}
     for file in files:
         folder = file.path.parent
-        with faults.at(file.shown):
+        with faults.at(file.shown, film=film_of_label_file(file.shown)):
             if folder not in classes:
                 classes[folder] = ()  # a fault of a folder is reported once
                 classes[folder] = options.classes or find_classes(folder)
@@ -52,7 +52,7 @@ def _film(file: LabelFile, classes: Sequence[str], options: LabelOptions, faults
     boxes = []
     for number, fields in lines:
         place = f"line {number}"
-        with faults.at(file.shown, place):
+        with faults.at(file.shown, place, film=name):
             label = _label(fields[0], classes)
             if size is not None:
                 boxes.append(LabelBox(_box(fields, size, options.rotated), label, place))

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from hipdet.core.errors import DatasetError, raise_faults
+from hipdet.core.records import shown
 from hipdet.data.candidates import Exclusion, Found
 from hipdet.data.formats.parse import TableRow
-from hipdet.data.match import find_films, rows_of_films
+from hipdet.data.match import find_films, rows_of_films, without_faulty
 
 SOURCE = "cgoa"
 PHASES = ("pre", "post")
@@ -29,7 +30,11 @@ _SERIAL = re.compile(r"(\d{1,10})(?:[_-]?(pre|post))?", re.IGNORECASE)
 
 
 def find_cgoa(
-    root: Path, table: Path | None = None, phases: Collection[str] = (ONE,), crop: tuple[int, int] = (0, 0)
+    root: Path,
+    table: Path | None = None,
+    phases: Collection[str] = (ONE,),
+    crop: tuple[int, int] = (0, 0),
+    skip_faulty: bool = False,
 ) -> Found:
     """Find the films of the table, without fracture cases.
 
@@ -41,6 +46,7 @@ def find_cgoa(
         phases: Which films of a pair to use: ``pre``, ``post``, both, or ``one``: the film before the operation if there is
             one, otherwise that after it.
         crop: Pixel rows to cut off at the top and at the bottom, where some films show patient data.
+        skip_faulty: Leave out what is faulty in the table, with the films it is about: ``faults`` of the result.
 
     Raises:
         DatasetError: no films, a name that is no serial number, or the list of faults of the table.
@@ -52,13 +58,23 @@ def find_cgoa(
     hint = "expected a serial number such as 0001, 0001_pre or 0001_post: this name may identify the patient"
     raise_faults(f"{root} (rename the films, in the label files too)", [f"{name}: {hint}" for name in unnumbered])
     table = table or root / "films.csv"
-    rows = rows_of_films(films, table, COLUMNS)
-    raise_faults(table, [fault for name, row in rows.items() for fault in _faults(name, row)] + _pair_faults(rows))
+    faults: list[Exclusion] = []
+    rows = rows_of_films(films, table, COLUMNS, faults=faults if skip_faulty else None)
+    found = [*_row_faults(rows), *_pair_faults(rows)]
+    if not skip_faulty:
+        raise_faults(table, list(dict.fromkeys(fault.reason for fault in found)))
+    faults += [Exclusion(fault.name, f"faulty row of a table: {table.name}: {fault.reason}") for fault in found]
+    spoiled = {_serial(fault.name)[0]: fault.reason for fault in faults} if skip_faulty else {}
+    faults += [
+        Exclusion(film.name, spoiled[_serial(film.name)[0]]) for film in films if _serial(film.name)[0] in spoiled
+    ]
     fractures = {_serial(name)[0]: name for name, row in rows.items() if row.text["fracture"] == "1"}
     taken = _taken([_serial(name) for name in rows], phases)
     candidates, exclusions = [], []
     for film in films:
         serial, phase = _serial(film.name)
+        if serial in spoiled:  # either film of a pair may show a fracture
+            continue
         if film.name not in rows:
             reason = f"not in {table.name}"
         elif serial in fractures:
@@ -70,7 +86,7 @@ def find_cgoa(
             candidates.append(replace(film, patient=rows[film.name].text["patient"], extra=extra, crop=crop))
             continue
         exclusions.append(Exclusion(film.name, reason))
-    return Found(tuple(candidates), tuple(exclusions))
+    return without_faulty(Found(tuple(candidates), tuple(exclusions), tables={"table": table}), faults)
 
 
 def _taken(films: Iterable[tuple[str, str]], phases: Collection[str]) -> Mapping[str, set[str]]:
@@ -88,27 +104,24 @@ def _serial(name: str) -> tuple[str, str]:
     return (match[1], (match[2] or "").lower()) if match else ("", "")
 
 
-def _faults(name: str, row: TableRow) -> list[str]:
-    found = []
-    if not row.text["patient"]:
-        found.append("column patient is empty, expected a pseudonym")
-    if row.text["group"].casefold() not in GROUPS:
-        found.append(f"column group is {row.text['group']!r}, expected {' or '.join(GROUPS.values())}")
-    if row.text["fracture"] not in ("0", "1"):
-        found.append(f"column fracture is {row.text['fracture']!r}, expected 0 or 1")
-    return [f"{row.place} ({name}): {fault}" for fault in found]
+def _row_faults(rows: Mapping[str, TableRow]) -> Iterator[Exclusion]:
+    for name, row in rows.items():
+        if not row.text["patient"]:
+            yield Exclusion(name, f"{row.place} ({name}): column patient is empty, expected a pseudonym")
+        for column, good in (("group", GROUPS), ("fracture", {"0": "0", "1": "1"})):
+            if row.text[column].casefold() not in good:
+                found, expected = shown(row.text[column]), " or ".join(good.values())
+                yield Exclusion(name, f"{row.place} ({name}): column {column} is {found}, expected {expected}")
 
 
-def _pair_faults(rows: dict[str, TableRow]) -> list[str]:
+def _pair_faults(rows: Mapping[str, TableRow]) -> Iterator[Exclusion]:
     """Faults of pairs whose two films have different patients."""
     pairs: dict[str, list[tuple[str, TableRow]]] = defaultdict(list)
     for name, row in rows.items():
         pairs[_serial(name)[0]].append((name, row))
-    faults = []
     for serial, films in pairs.items():
         patients = {row.text["patient"] for _, row in films}
         if len(patients) > 1:
             names = " and ".join(name for name, _ in films)
             found = f"{names} are films of number {serial}, found {len(patients)} patients, expected one: fix the table"
-            faults.append(f"{films[1][1].place}: {found}")
-    return faults
+            yield from (Exclusion(name, f"{films[1][1].place}: {found}") for name, _ in films)

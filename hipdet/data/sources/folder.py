@@ -9,15 +9,20 @@ from pathlib import Path, PurePosixPath
 
 from hipdet.core.annotations import GUESSED, UNKNOWN
 from hipdet.core.errors import DatasetError
-from hipdet.data.candidates import Candidate, Found
-from hipdet.data.match import add_patients, exclude_listed, find_films, with_patients
+from hipdet.data.candidates import Candidate, Exclusion, Found
+from hipdet.data.match import add_patients, exclude_listed, find_films, with_patients, without_faulty
 
 GIS = "gis"
 GIS_MIN_SIDE = 225  # px; the paper's text excludes films below 255, but its table has one of 225
 
 
 def find_folder(
-    root: Path, source: str, patient_from: str = "unknown", table: Path | None = None, exclude: Path | None = None
+    root: Path,
+    source: str,
+    patient_from: str = "unknown",
+    table: Path | None = None,
+    exclude: Path | None = None,
+    skip_faulty: bool = False,
 ) -> Found:
     """Find the films of a folder and their patients.
 
@@ -30,6 +35,7 @@ def find_folder(
         table: Table ``film, patient``, or ``film, group`` of films that may be of one patient; films that are missing there
             get their patient by `patient_from`.
         exclude: Table ``film, reason`` of films to leave out.
+        skip_faulty: Leave out what is faulty in the tables, with the films it is about: ``faults`` of the result.
 
     Raises:
         DatasetError: no films, a name in which the expression isn't found, or the list of faults of a table.
@@ -38,13 +44,17 @@ def find_folder(
     if patient_from not in ("unknown", "film"):
         films = with_patients(films, _patients(films, patient_from))
     mark = UNKNOWN if patient_from == "unknown" else ""
+    faults: list[Exclusion] = []
+    taken = faults if skip_faulty else None
     if table is not None:
-        films, found = add_patients(films, table)
-        mark = found if mark == UNKNOWN or found == GUESSED else ""
-    return replace(exclude_listed(films, exclude), mark=mark)
+        films, known = add_patients(films, table, taken)
+        mark = known if mark == UNKNOWN or known == GUESSED else ""
+    found = without_faulty(exclude_listed(films, exclude, taken), faults)
+    tables = {**({"table": table} if table else {}), **found.tables}
+    return replace(found, mark=mark, tables=tables)
 
 
-def find_gis(root: Path, exclude: Path | None = None, table: Path | None = None) -> Found:
+def find_gis(root: Path, exclude: Path | None = None, table: Path | None = None, skip_faulty: bool = False) -> Found:
     """Find the films of a folder, without those that a table excludes.
 
     Args:
@@ -52,13 +62,14 @@ def find_gis(root: Path, exclude: Path | None = None, table: Path | None = None)
         exclude: Table ``film, reason`` of films to leave out: in the paper children, drawings and bandages over the hip;
             by default ``root/exclude.csv`` if there is one.
         table: Table ``film, patient`` if patients are known; otherwise each film is treated as a patient.
+        skip_faulty: As for :func:`find_folder`.
 
     Raises:
         DatasetError: no films, or the list of faults of a table.
     """
     listed = root / "exclude.csv"
     exclude = exclude or (listed if listed.is_file() else None)
-    return find_folder(root, GIS, table=table, exclude=exclude)
+    return find_folder(root, GIS, table=table, exclude=exclude, skip_faulty=skip_faulty)
 
 
 def _patients(films: Iterable[Candidate], patient_from: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from hipdet.core.annotations import GUESSED, mark_record
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_json_files
+from hipdet.core.records import shown
 from hipdet.data.candidates import HIP, Found
 from hipdet.data.coco_file import Film, build_coco
 from hipdet.data.convert import checksum, convert_listed
@@ -48,7 +49,7 @@ def find_fracatlas(root: Path, table: Path) -> Found:
 def _number(labels: FilmLabels) -> str:
     match = _NAME.fullmatch(labels.film)
     if not match:
-        raise LabelFault(f"column image is {labels.film!r}, expected a name such as IMG0000123.jpg")
+        raise LabelFault(f"column image is {shown(labels.film)}, expected a name such as IMG0000123.jpg")
     return match[1]
 
 

@@ -13,7 +13,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from hipdet.core.errors import DatasetError, raise_faults
+from hipdet.core.errors import DatasetError, one_line, raise_faults
+from hipdet.core.records import shown
 from hipdet.core.stored_files import StoredFile, files_below
 from hipdet.data.candidates import Candidate, Exclusion, Found
 from hipdet.data.formats.parse import FaultLog, LabelFault, decoded, table_rows
@@ -25,6 +26,7 @@ PAPER_VISITS = ("12m", "96m")
 ROUTES = ("dicom", "preview")
 PELVIS = "AP Pelvis"
 CONTENTS = "contents.csv"
+LONGEST, SHOWN_KINDS = 64, 10  # characters of a description in DICOM, and how many of them a note lists
 
 _VISIT = re.compile(r"\d\dm")
 _SERIES = re.compile(r"(?P<participant>\d{7})/(?P<date>\d{8})/(?P<series>0\d{7})(?P<kind>/001|_1x1\.jpg)")
@@ -155,10 +157,12 @@ def _descriptions(listing: Listing) -> dict[tuple[str, str], str]:
                     folder = row.text["folder"]
                     parts = folder.replace("\\", "/").strip("/").split("/")
                     if len(parts) < 3:
-                        raise LabelFault(f"column Folder is {folder!r}, expected .../participant/date/series")
+                        raise LabelFault(f"column Folder is {shown(folder)}, expected .../participant/date/series")
                     participant = row.text.get("participantid") or parts[-3]
                     if participant != parts[-3]:
-                        raise LabelFault(f"ParticipantID is {participant!r}, expected {parts[-3]!r} as in Folder")
+                        raise LabelFault(
+                            f"ParticipantID is {shown(participant)}, expected {shown(parts[-3])} as in Folder"
+                        )
                     if parts[-1].startswith("0"):  # X-ray
                         found[visit, "/".join(parts[-3:])] = row.text["seriesdescription"]
     raise_faults("tables of contents", faults.found)
@@ -174,7 +178,8 @@ def _read_description(series: Series) -> str | None:
 def _notes(listing: Listing, others: Counter[str]) -> tuple[str, ...]:
     notes = []
     if others:
-        listed = ", ".join(f"{count} x {description}" for description, count in sorted(others.items()))
+        kinds = [f"{count} x {one_line(description[:LONGEST])}" for description, count in sorted(others.items())]
+        listed = ", ".join([*kinds[:SHOWN_KINDS], *(["..."] if len(kinds) > SHOWN_KINDS else [])])
         notes.append(f"series that aren't {PELVIS}: {listed}")
     if listing.other_visits:
         notes.append(f"visits that weren't selected: {', '.join(listing.other_visits)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hipdet.core.annotations import LARGEST_OVERHANG, SQUARE, is_ignored
 from hipdet.core.boxes import Edges, clipped, near
 from hipdet.core.errors import RadiographError
 from hipdet.core.files import path_below
-from hipdet.core.records import MAX_SIDE, finite, finite_box, is_side, is_whole, shown
+from hipdet.core.records import MAX_ROIS, MAX_SIDE, finite, finite_box, is_side, is_whole, shown
 from hipdet.data.validate.faults import Faults, FaultyRecord
 from hipdet.data.validate.structure import Record, file_name_fault
 from hipdet.radiographs.read import read_header
@@ -26,8 +27,10 @@ def check_annotations(
 ) -> None:
     """Check that each annotation has an image and a category of the file, and a valid box on its film."""
     by_id = {image["id"]: image for image in images if is_whole(image["id"])}
-    category_ids = sorted({category["id"] for category in categories if is_whole(category["id"])})
+    category_ids = {category["id"] for category in categories if is_whole(category["id"])}
+    listed = f"one of {shown(sorted(category_ids))}"
     seen: dict[tuple[object, ...], object] = {}
+    count: Counter[int] = Counter()
     for annotation in annotations:
         image_id, category_id = annotation["image_id"], annotation["category_id"]
         image = by_id.get(image_id) if is_whole(image_id) else None
@@ -36,14 +39,21 @@ def check_annotations(
             expected, remedy = "the id of an image of this file", "add the image, or remove the box"
             report.error("image-unknown", f"image_id {shown(image_id)}", expected, remedy)
         if not is_whole(category_id) or category_id not in category_ids:
-            expected, remedy = f"one of {category_ids}", "add the category, or fix the id"
-            report.error("category-unknown", f"category_id {shown(category_id)}", expected, remedy)
+            remedy = "add the category, or fix the id"
+            report.error("category-unknown", f"category_id {shown(category_id)}", listed, remedy)
         _check_flags(annotation, report)
         if _check_box(annotation, image, report) and image is not None:
             key = (image_id, shown(category_id), *annotation["bbox"])
             if key in seen:
-                report.error("box-twice", f"the same box as annotation {seen[key]}", "each ROI once", "remove one")
+                report.error(
+                    "box-twice", f"the same box as annotation {shown(seen[key])}", "each ROI once", "remove one"
+                )
             seen.setdefault(key, annotation["id"])
+        count.update([image_id] if image is not None else [])
+    for image_id, boxes in count.items():
+        if boxes > MAX_ROIS:
+            report = faults.at(f"image {image_id}", by_id[image_id]["file_name"])
+            report.error("too-many-boxes", f"{boxes} boxes", f"at most {MAX_ROIS} on a film", "is this one film?")
 
 
 def _check_flags(annotation: Record, report: FaultyRecord) -> None:
@@ -146,7 +156,7 @@ def check_films(images: Iterable[Record], root: Path, faults: Faults, progress: 
     for image in tqdm(images, "films", unit="film", disable=None if progress else True):
         name = image.get("file_name")
         if file_name_fault(name) is None:
-            _check_film(path_below(root, str(name)), image, faults.at(f"image {image.get('id')}", name))
+            _check_film(path_below(root, str(name)), image, faults.at(f"image {shown(image.get('id'))}", name))
 
 
 def _check_film(path: Path, image: Record, report: FaultyRecord) -> None:
@@ -160,7 +170,10 @@ def _check_film(path: Path, image: Record, report: FaultyRecord) -> None:
         report.error("film-unreadable", found, "a readable film", remedy or "export it again")
         return
     declared, upright = (image.get("width"), image.get("height")), header.upright
-    found, expected = f"{declared[0]}x{declared[1]} declared", f"{upright[0]}x{upright[1]}, the upright film's size"
+    found, expected = (
+        f"{shown(declared[0])}x{shown(declared[1])} declared",
+        f"{upright[0]}x{upright[1]}, the upright film's size",
+    )
     if declared != upright and declared == header.stored:
         remedy = "EXIF orientation was ignored when it was labelled: rotate its boxes into the upright frame"
         report.error("size-not-upright", found, expected, remedy)

@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from hipdet.core.errors import LONGEST_LINE, one_line
+from hipdet.core.records import shown
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -41,7 +44,8 @@ class Fault:
 
     def __str__(self) -> str:
         where = f"{self.id} ({self.film})" if self.id and self.film else self.id or self.film
-        return f"{self.file}: {where + ': ' if where else ''}{self.found}, expected {self.expected}: {self.remedy}"
+        text = f"{self.file}: {where + ': ' if where else ''}{self.found}, expected {self.expected}: {self.remedy}"
+        return one_line(text)
 
     def record(self) -> dict[str, Any]:
         """The fault for JSON, where the key of the remedy is ``mend``."""
@@ -60,7 +64,7 @@ class Faults:
 
     def at(self, id: str = "", film: object = "") -> FaultyRecord:
         """Get the reporter for a record and its film; without `id`, for the file as a whole."""
-        return FaultyRecord(self, id, film if isinstance(film, str) else repr(film))
+        return FaultyRecord(self, id, film if isinstance(film, str) and len(film) <= LONGEST_LINE else shown(film))
 
 
 class FaultyRecord(NamedTuple):
@@ -96,8 +100,8 @@ def fault_table(faults: Sequence[Fault], show: int) -> str:
         same = list(group)
         head = f"{same[0].severity:8} {same[0].kind:18}"
         for fault in same[: show or None]:
-            lines.append(f"{head} {'  '.join(filter(None, (fault.file, fault.id, fault.film)))}")
-            text = f"found {fault.found}, expected {fault.expected}: {fault.remedy}"
+            lines.append(one_line(f"{head} {'  '.join(filter(None, (fault.file, fault.id, fault.film)))}"))
+            text = one_line(f"found {fault.found}, expected {fault.expected}: {fault.remedy}")
             lines += textwrap.wrap(text, WIDTH, initial_indent=" " * 9, subsequent_indent=" " * 9)
         if len(same) > show > 0:
             lines.append(f"{head} ... and {len(same) - show} more")

@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
 
-from hipdet.core.annotations import is_ignored
-from hipdet.core.records import finite_box, is_side, is_whole, shown
+import numpy as np
+
+from hipdet.core.annotations import is_ignored, patient_of
+from hipdet.core.records import MAX_ROIS, finite_box, is_side, is_whole, shown
 from hipdet.data.film_status import is_done, left_out
 from hipdet.data.validate.faults import Faults, FaultyRecord
 from hipdet.data.validate.structure import Record
@@ -53,7 +55,7 @@ def check_plausibility(
         _check_overlap(image, boxes, faults)
         for annotation in boxes:
             _check_size(image, annotation, medians.get(annotation["category_id"]), square_tolerance, faults)
-    without = [image["file_name"] for image in images if not image.get("patient")]
+    without = [image["file_name"] for image in images if not patient_of(image)]
     if without:
         found = f"{len(without)} of {len(images)} images without patient"
         remedy = "add patients: without them, splits may leak"
@@ -76,7 +78,7 @@ def _check_size(
     image: Record, annotation: Record, typical: float | None, square_tolerance: float | None, faults: Faults
 ) -> None:
     """Warn if the ratio is far from `typical`, or if the box isn't a square though no edge of the film cuts it."""
-    report, ratio = faults.at(f"annotation {annotation['id']}", image["file_name"]), _ratio(image, annotation)
+    report, ratio = faults.at(f"annotation {shown(annotation['id'])}", image["file_name"]), _ratio(image, annotation)
     if typical and not typical / RATIO_FACTOR <= ratio <= typical * RATIO_FACTOR:
         report.warn("ratio-unlikely", f"ratio_ROI/image {ratio:.3f}", f"near {typical:.3f}, the median", _CHECK)
     x, y, w, h = annotation["bbox"]
@@ -97,7 +99,7 @@ def _check_sides(image: Record, boxes: Sequence[Record], faults: Faults) -> None
     """Warn if picture_side and laterality are invalid, don't mirror each other, or contradict the positions of the boxes."""
     centre = {}
     for annotation in boxes:
-        report = faults.at(f"annotation {annotation['id']}", image["file_name"])
+        report = faults.at(f"annotation {shown(annotation['id'])}", image["file_name"])
         sides = [annotation.get("picture_side"), annotation.get("laterality")]
         if not all(side in SIDES for side in sides):
             found = f"picture_side {shown(sides[0])}, laterality {shown(sides[1])}"
@@ -115,18 +117,21 @@ def _check_sides(image: Record, boxes: Sequence[Record], faults: Faults) -> None
 
 
 def _check_overlap(image: Record, boxes: Sequence[Record], faults: Faults) -> None:
-    if len(boxes) < 2:
+    """Warn of each box that overlaps one before it, of which the closest is named."""
+    if not 2 <= len(boxes) <= MAX_ROIS:  # more are an error, and comparing a million with each other takes terabytes
         return
     from pycocotools import mask  # imported here, as files without labels don't need it
 
     corners = [[float(value) for value in annotation["bbox"]] for annotation in boxes]
     iou = mask.iou(corners, corners, [0] * len(corners))  # for two boxes three times as fast as iou_matrix
-    for j in range(len(boxes)):
-        for i in range(j):
-            if iou[i, j] > OVERLAP and boxes[i]["category_id"] == boxes[j]["category_id"]:
-                report = faults.at(f"annotation {boxes[j]['id']}", image["file_name"])
-                found = f"IoU {iou[i, j]:.2f} with annotation {boxes[i]['id']}"
-                report.warn("rois-overlap", found, "ROIs that don't overlap", "remove one if it is a repeat")
+    classes = [annotation["category_id"] for annotation in boxes]
+    for j in range(1, len(boxes)):
+        near = [(iou[i, j], -i) for i in np.flatnonzero(iou[:j, j] > OVERLAP).tolist() if classes[i] == classes[j]]
+        if near:
+            largest, place = max(near)
+            report = faults.at(f"annotation {shown(boxes[j]['id'])}", image["file_name"])
+            found = f"IoU {largest:.2f} with annotation {shown(boxes[-place]['id'])}"
+            report.warn("rois-overlap", found, "ROIs that don't overlap", "remove one if it is a repeat")
 
 
 def sound(annotations: Sequence[Record], images: Sequence[Record]) -> list[Record]:

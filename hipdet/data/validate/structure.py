@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from hipdet.core.annotations import name_text
+from hipdet.core.errors import one_line
 from hipdet.core.files import leads_out
-from hipdet.core.records import MAX_SIDE, is_side, is_whole, shown
+from hipdet.core.records import MAX_BYTES, MAX_SIDE, NotANumber, is_side, is_whole, shown, strict_json
 from hipdet.data.validate.faults import Faults
 
 Record = dict[str, Any]
@@ -35,10 +36,13 @@ def read_coco(path: Path, faults: Faults) -> dict[str, Any] | None:
 
 
 def _parse(path: Path, faults: Faults) -> dict[str, Any] | None:
-    constants: list[str] = []
     whole = faults.at()
     try:
-        coco = json.loads(path.read_bytes().decode("utf-8"), parse_constant=constants.append)
+        if path.exists() and not path.is_file():  # a pipe would wait forever
+            raise OSError("not a file")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise OSError(f"{size} bytes, more than {MAX_BYTES}")
+        coco = strict_json(path.read_bytes())
     except FileNotFoundError:
         whole.error("file-missing", "no such file", f"{path}", "check the path, or make it with hipdet convert")
         return None
@@ -46,12 +50,11 @@ def _parse(path: Path, faults: Faults) -> dict[str, Any] | None:
         found = f"can't be read ({error.strerror or error})"
         whole.error("file-unreadable", found, "a readable file", "check the path and its permissions")
         return None
-    except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
-        whole.error("file-not-json", f"not JSON ({error})", "JSON in UTF-8", _EXPORT)
+    except NotANumber as error:
+        whole.error("not-a-number", str(error), "finite numbers", "fix the boxes")
         return None
-    if constants:
-        found = f"{len(constants)} x {', '.join(sorted(set(constants)))}, which JSON doesn't allow"
-        whole.error("not-a-number", found, "finite numbers", "fix the boxes")
+    except ValueError as error:
+        whole.error("file-not-json", str(error), "strict JSON in UTF-8", _EXPORT)
         return None
     if not isinstance(coco, dict):
         expected = "an object with images, annotations and categories"
@@ -99,14 +102,17 @@ def check_images(images: Sequence[Record], faults: Faults) -> None:
             if not is_side(image[key]):
                 expected = f"the pixels of the upright film, 1 to {MAX_SIDE}"
                 report.error("size-invalid", f"{key} is {shown(image[key])}", expected, "read them from the film")
+        for key in ("patient", "source"):
+            if name_text(image.get(key)) is None:
+                report.error("name-invalid", f"{key} is {shown(image[key])}", "a name or a number", "fix it")
         if fault := file_name_fault(name):
             report.error("name-invalid", f"file_name {fault}", "the path of a film below the image root", "fix it")
             continue
         if name in first:
-            found = f"the same file_name as image {first[name]}"
+            found = f"the same file_name as image {shown(first[name])}"
             report.error("film-twice", found, "one record per film", "remove one")
         elif folded.setdefault(name.casefold(), name) != name:
-            found = f"differs from {folded[name.casefold()]!r} by case only"
+            found = f"differs from {shown(folded[name.casefold()])} by case only"
             report.warn("name-case", found, "names that differ", "rename one: some file systems ignore case")
         first.setdefault(name, image["id"])
 
@@ -115,12 +121,14 @@ def file_name_fault(name: object) -> str | None:
     """Why `name` can't be followed below an image root, or None."""
     if not isinstance(name, str) or not name.strip():
         return f"is {shown(name)}"
+    if one_line(name) != name:
+        return f"{shown(name)} has control characters or is too long"
     if "\\" in name:
-        return f"{name!r} has a backslash in place of '/'"
+        return f"{shown(name)} has a backslash in place of '/'"
     if name.startswith("/") or (":" in name and PureWindowsPath(name).drive):
-        return f"{name!r} is absolute"
+        return f"{shown(name)} is absolute"
     if leads_out(name):
-        return f"{name!r} leads out of the image root"
+        return f"{shown(name)} leads out of the image root"
     return None
 
 
@@ -129,13 +137,15 @@ def check_categories(
 ) -> None:
     """Check that names are strings, each used once, and with `classes` that they are these, in this order."""
     for category in categories:
-        if not isinstance(category["name"], str) or not category["name"]:
+        name = category["name"]
+        if not isinstance(name, str) or not name or one_line(name) != name:
             report = faults.at(f"category {shown(category['id'])}")
-            report.error("class-name", f"name is {shown(category['name'])}", "a string", "name the class")
+            expected = "a string without control characters"
+            report.error("class-name", f"name is {shown(name)}", expected, "name the class")
     names = [category["name"] for category in categories if isinstance(category["name"], str)]
     for name, count in Counter(names).items():
         if count > 1:
-            faults.at(f"category {name!r}").error(
+            faults.at(f"category {shown(name)}").error(
                 "class-twice", f"name is used {count} times", "once", "remove the others"
             )
     if classes is not None:
@@ -155,8 +165,8 @@ def _check_classes(
             continue
         similar = near.pop(expected.strip().casefold(), None)
         if similar is not None:
-            report = faults.at(f"category {similar!r}")
-            report.error("class-name", f"{similar!r}", f"{expected!r}", "rename it")
+            report = faults.at(f"category {shown(similar)}")
+            report.error("class-name", shown(similar), f"{expected!r}", "rename it")
         else:
             report, remedy = faults.at(f"category {expected!r}"), "rename one, or fix --classes or the config"
             report.error("class-missing", f"categories {shown(names)}", f"{expected!r}", remedy)
@@ -164,11 +174,13 @@ def _check_classes(
     order = [name for name in names if name in classes]
     if order != [name for name in classes if name in names] and len(set(order)) == len(order):
         remedy = "write the config's `classes` in the order of the file"
-        faults.at().error("class-order", f"categories in the order {order}", f"{list(classes)}", remedy)
+        faults.at().error("class-order", f"categories in the order {shown(order)}", shown(list(classes)), remedy)
     # a further category only matters if boxes would be dropped with it
     used = {annotation["category_id"] for annotation in annotations if is_whole(annotation["category_id"])}
     for category in categories:
         if category["name"] in near.values() and is_whole(category["id"]) and category["id"] in used:
-            report = faults.at(f"category {category['name']!r}")
+            report = faults.at(f"category {shown(category['name'])}")
             remedy = "add it to `classes`, or remove its boxes"
-            report.error("class-unknown", "boxes of a class that training drops", f"one of {list(classes)}", remedy)
+            report.error(
+                "class-unknown", "boxes of a class that training drops", f"one of {shown(list(classes))}", remedy
+            )

@@ -75,7 +75,7 @@ def test_no_tag_and_no_date_in_any_output(oai, tmp_path):
     patient = [text.encode() for text in (dicom_bytes.PATIENT, dicom_bytes.NUMBER, dicom_bytes.DATE)]
     secrets = (*patient, b"2005", b"2012", b"01660000", str(tmp_path).encode())
     outputs = [path for path in (tmp_path / "d").rglob("*") if path.is_file()]
-    assert len(outputs) == 6  # 3 films, annotations, exclusions, provenance
+    assert len(outputs) == 7  # 3 films with the mark of their folder, annotations, exclusions, provenance
     for path in outputs:
         content = path.read_bytes() + str(path.relative_to(tmp_path)).encode()
         for secret in secrets:
