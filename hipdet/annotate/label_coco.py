@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def read_label_coco(path: Path, project: Project, known: Mapping[str, Entry] | N
     Args:
         path: File.
         project: Its classes are those that a box may have.
-        known: Entries by film name; films are left out unless the file has a later revision.
+        known: Entries by film name; films are left out unless the file has a later revision, or another state of the same.
 
     Raises:
         DatasetError: not such a file, or a record in it that isn't valid.
@@ -116,20 +117,26 @@ def read_label_coco(path: Path, project: Project, known: Mapping[str, Entry] | N
 
 
 def _entries(coco: Record, project: Project, known: Mapping[str, Entry]) -> dict[str, Entry]:
-    def is_later(record: Record, key: str) -> bool:
-        film = record.text(key, longest=LONGEST_NAME)
-        return bool(record.whole("revision", 0, default=1) > known.get(film, NO_ENTRY).revision)
+    def is_earlier(record: Record, key: str) -> bool:
+        film, revision = record.text(key, longest=LONGEST_NAME), record.whole("revision", 0, default=None)
+        return revision is not None and revision < known.get(film, NO_ENTRY).revision
 
-    images = [each for each in coco.records("images") if is_later(each, "file_name")]
+    images = [each for each in coco.records("images") if not is_earlier(each, "file_name")]
     others = records(coco.values.get(UNLABELLED, []), f"{coco.where}: {UNLABELLED}")
     boxes = _annotated(coco) if images else {}
     found = [_entry(each, boxes.get(each.whole("id"), []), project) for each in images]
-    found += [parse_entry(each, project) for each in others if is_later(each, "film")]
+    found += [parse_entry(each, project) for each in others if not is_earlier(each, "film")]
     entries = dict(found)
     if len(entries) < len(found):
         twice = Counter(film for film, _ in found).most_common(1)[0][0]
         raise DatasetError(f"{coco.where}: film {twice!r} is listed twice, expected once")
-    return entries
+    return {film: entry for film, entry in entries.items() if film not in known or not _is_in(known[film], entry)}
+
+
+def _is_in(known: Entry, entry: Entry) -> bool:
+    """Whether `known` is as late as `entry` and has the same state, in whatever order of the boxes."""
+    states = [replace(each.state, rois=tuple(sorted(each.state.rois, key=str))) for each in (entry, known)]
+    return entry.revision <= known.revision and states[0] == states[1]
 
 
 def _annotated(coco: Record) -> dict[int, list[dict[str, Any]]]:

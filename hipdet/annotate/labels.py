@@ -168,15 +168,22 @@ class LabelStore:
         if not coco.is_file():
             return
         try:
-            later = read_label_coco(coco, self.project, self._entries)
+            found = read_label_coco(coco, self.project, self._entries)
         except DatasetError as error:
             if not self._entries:
                 raise
             self.notes.append(f"{error}; the journal's labels are used, and the file is kept as {set_aside(coco).name}")
             return
+        known = self._entries
+        later = {
+            film: each for film, each in found.items() if film not in known or each.revision > known[film].revision
+        }
+        if edited := len(found) - len(later):
+            self.notes.append(f"{coco}: was edited elsewhere ({edited} films); the journal's labels of these are used")
         if later:
-            lacking = f"labels of {len(later)} films, which {self._journal.path.name} lacks, were read"
-            self.notes.append(f"{coco}: {lacking}; the file is kept as {set_aside(coco).name}")
+            self.notes.append(f"{coco}: labels of {len(later)} films, which {self._journal.path.name} lacks, were read")
+        if found:
+            self.notes[-1] += f"; the file is kept as {set_aside(coco).name}"
             self._store(later)
 
     def _look_at(self, films: FilmFolder) -> None:

@@ -40,7 +40,7 @@ Writes to --out: anchor_plan.json, anchors.png and ssd_NAME.py.  Next: hipdet tr
 def grids(text: str) -> tuple[int, ...]:
     """Parse ``7`` or ``14,7``: cells along a side of one feature map, or of several."""
     parts = text.split(",")
-    if not all(part.isdigit() and int(part) > 0 for part in parts):
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r}: expected a grid such as 7, or several such as 14,7")
     return tuple(sorted(map(int, parts), reverse=True))
 

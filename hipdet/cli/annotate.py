@@ -50,7 +50,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def build_project(args: argparse.Namespace) -> Project:
     """Build the annotator's task from the arguments."""
-    if args.rois != "any" and not (args.rois.isdigit() and 1 <= int(args.rois) <= 50):
+    if args.rois != "any" and args.rois not in map(str, range(1, 51)):
         raise DatasetError(f"--rois {args.rois}: expected a number from 1 to 50, or any")
     rois = None if args.rois == "any" else int(args.rois)
     return Project(tuple(args.classes), rois, args.free_shape, args.annotator, name_of(args.folder.resolve().name))

@@ -10,7 +10,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from hipdet.cli.main import HelpFormatter, add_unfinished, command_parser, number_or_any, utf8, whole_number
+from hipdet.cli.main import (
+    MOST_WORKERS,
+    HelpFormatter,
+    add_unfinished,
+    command_parser,
+    number_or_any,
+    utf8,
+    whole_number,
+)
 from hipdet.core.errors import DatasetError
 from hipdet.data.candidates import Found, Rules
 from hipdet.data.collect import LabelSource, default_labels
@@ -57,7 +65,7 @@ def _add_collection(parser: argparse.ArgumentParser, rois: int = 2, min_side: in
         "--copies", type=_copies, metavar="upright|PX",
         help="write 8-bit PNG copies to <source>_* below --data-root: upright at full size, or with a long side of PX",
     )  # fmt: skip
-    number = whole_number(1, "a number from 1 up")
+    number = whole_number(1, high=MOST_WORKERS)
     add("--workers", type=number, metavar="N", help="processes that write copies (default: one per core)")
     add(
         "--skip-faulty", action="store_true",
@@ -96,7 +104,7 @@ def rules(args: argparse.Namespace, source: str, **options: Any) -> Rules:
 
 
 def _copies(text: str) -> str:
-    if text != "upright" and not (text.isdigit() and 32 <= int(text) <= 4096):
+    if text != "upright" and not (text.isdecimal() and 32 <= int(text) <= 4096):
         raise argparse.ArgumentTypeError(f"{text!r}: expected upright or a side from 32 to 4096 px")
     return text
 

@@ -74,9 +74,10 @@ def build_crop_settings(args: argparse.Namespace) -> CropSettings:
         raise ConfigError(f"--margin {margin}: expected 0 to 5 sides of the ROI")
     if args.size is not None and not 1 <= args.size <= 8192:
         raise ConfigError(f"--size {args.size}: expected 1 to 8192 pixels")
-    if os.path.realpath(args.out) == os.path.realpath(args.data_root):
+    out, films = Path(os.path.realpath(args.out)), Path(os.path.realpath(args.data_root))
+    if out == films or out in films.parents:
         raise ConfigError(
-            f"--out {args.out}: is the folder of the films, whose crops would be films: choose another one"
+            f"--out {args.out}: is the folder of the films or one above it, whose films would pass for crops: choose another"
         )
     return CropSettings(margin, args.size, args.depth, args.as_stored, args.tight)
 

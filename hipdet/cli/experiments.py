@@ -42,7 +42,7 @@ seed<S>/exp<N>/ with config, logs, weights and every ROI.
 def experiment_numbers(text: str) -> list[int]:
     """Parse ``3`` or ``7-10`` as experiment numbers."""
     first, _, last = text.partition("-")
-    if not first.isdigit() or not (last or first).isdigit():
+    if not first.isdecimal() or not (last or first).isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r}: expected a number or a range such as 7-10")
     numbers = list(range(int(first), int(last or first) + 1))
     if not numbers or not set(numbers) <= set(EXPERIMENTS):

@@ -45,7 +45,7 @@ def films_to_compare(films: Sequence[str], classes: Sequence[str]) -> tuple[int 
     Returns:
         Number of films if it is known, the films ``[H, W]``, and their kind.
     """
-    if len(films) != 1 or not films[0].isdigit():
+    if len(films) != 1 or not films[0].isdecimal():
         return None, (source.read().pixels for source in film_sources([Path(name) for name in films])), "films"
     count = int(films[0])
     kind = PELVES if HIPS.issuperset(classes) else CHEST_FILMS if CHESTS.issuperset(classes) else NOISE

@@ -29,6 +29,7 @@ if "__mp_main__" in sys.modules:  # a process spawned by a training: it imports 
 USER_ERROR = 2
 SYSTEM_ERROR = 3  # disk full, read-only, no permission, too little memory
 INTERRUPTED = 130  # the status that shells use
+MOST_WORKERS = 1024  # processes; so many more than a machine has cores would fill it
 LONGEST_MESSAGE = 5000  # characters
 _WRONG_PATH = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 
@@ -44,6 +45,7 @@ def reports_errors(main: Callable[..., None]) -> Callable[..., None]:
     def wrapper(*argv: Sequence[str]) -> None:
         if signal.getsignal(signal.SIGINT) == signal.SIG_DFL and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.default_int_handler)  # see __main__.py
+        _open_closed_streams()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # a terminal that can't show a letter gets its escape
                 stream.reconfigure(errors="backslashreplace")
@@ -66,6 +68,15 @@ def reports_errors(main: Callable[..., None]) -> Callable[..., None]:
             _end(text, USER_ERROR if isinstance(error, _WRONG_PATH) else SYSTEM_ERROR)
 
     return wrapper
+
+
+def _open_closed_streams() -> None:
+    """Open standard streams that are closed, as by ``>&-``: the next file would get their number, and what is printed."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115 - until the process ends
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 def _cause(error: Exception) -> str:
@@ -196,8 +207,9 @@ def _under_old_name(name: str) -> None:
 
 def printable(text: str) -> str:
     """`text` for a terminal: control characters but line ends are escaped, and what is too long is cut."""
+    text = "\n".join(map(one_line, text.split("\n")))
     cut = f" ... ({len(text)} characters)" if len(text) > LONGEST_MESSAGE else ""
-    return "\n".join(map(one_line, text[:LONGEST_MESSAGE].split("\n"))) + cut
+    return text[:LONGEST_MESSAGE] + cut
 
 
 def _end(text: str, status: int = USER_ERROR) -> NoReturn:
@@ -216,9 +228,19 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.register("type", Path, _path)
+
     def print_help(self, file: Any = None) -> None:
         """As in argparse, which says nothing where the help can't be written."""
         (file or sys.stdout).write(self.format_help())
+
+
+def _path(text: str) -> Path:
+    if not text:  # Path("") is the working directory, which an unset variable of a script isn't meant to be
+        raise argparse.ArgumentTypeError("an empty path")
+    return Path(text)
 
 
 def command_parser(name: str, description: str | None, examples: str) -> argparse.ArgumentParser:
@@ -231,7 +253,8 @@ def whole_number(low: int, expected: str = "", high: float = math.inf) -> Callab
 
     def number(text: str) -> int:
         if not text.isdecimal() or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text!r}: expected {expected or f'a whole number, at least {low}'}")
+            span = f", at least {low}" if high == math.inf else f" from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"{text!r}: expected {expected or f'a whole number{span}'}")
         return int(text)
 
     return number

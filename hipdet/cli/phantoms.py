@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from hipdet.cli.main import command_parser, whole_number
+from hipdet.cli.main import MOST_WORKERS, command_parser, whole_number
 from hipdet.phantoms.plan import SOURCES
 from hipdet.phantoms.write import CHEST, write_phantoms
 
@@ -21,12 +21,17 @@ If interrupted, run it again: it makes the missing films.
 """
 
 
+MOST_DIGITS = 6  # of a number of films, all of which are planned before the first is made
+
+
 def source_and_count(text: str) -> tuple[str, int]:
     """Parse ``cgoa=40`` as a source and a number of films."""
     source, _, count = text.partition("=")
-    if source not in (*SOURCES, CHEST) or not count.isdigit():
+    if source not in (*SOURCES, CHEST) or not (count.isdecimal() and len(count) <= MOST_DIGITS):
         known = ", ".join((*SOURCES, CHEST))
-        raise argparse.ArgumentTypeError(f"{text!r}: expected SOURCE=NUMBER with SOURCE one of {known}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected SOURCE=NUMBER with SOURCE one of {known}, and a number of at most {MOST_DIGITS} digits"
+        )
     return source, int(count)
 
 
@@ -42,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )  # fmt: skip
     add("--seed", type=whole_number(0), default=0, help="seed of all random draws")
     add("--max-side", type=whole_number(32), metavar="PX", help="largest long side; larger films are made at this size")
-    add("--workers", type=whole_number(1), metavar="N", help="processes (default: one per core)")
+    add("--workers", type=whole_number(1, high=MOST_WORKERS), metavar="N", help="processes (default: one per core)")
     args = parser.parse_args(argv)
     for source, films in args.films:
         made = write_phantoms(args.out, source, films, args.seed, args.max_side, args.workers)

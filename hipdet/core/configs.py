@@ -6,11 +6,13 @@ import ast
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from hipdet.core.errors import ConfigError
+from hipdet.core.errors import ConfigError, StorageError
+from hipdet.core.files import stored_in
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -209,6 +211,15 @@ PACKAGE = Path(__file__).resolve().parents[1]
 PLACES = (Path(), PACKAGE.parent, PACKAGE / ".mim")  # where configs are: working directory, clone, package
 
 
+def _temporary_folder() -> str:
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise StorageError(
+            f"{error.strerror}: free some space, or set TMPDIR to a folder that can be written"
+        ) from error
+
+
 def read_config(name: str, components: bool = True) -> Config:
     """Load the config at `name`, relative to the working directory, the clone or the installed package.
 
@@ -229,7 +240,8 @@ def read_config(name: str, components: bool = True) -> Config:
     try:
         if root:  # mmengine would paste it into a config that has it as a placeholder, and run it; `in_place` doesn't
             os.environ[DATA] = DEFAULT
-        return Config.fromfile(path, import_custom_modules=components)
+        with stored_in(_temporary_folder()):  # where mmengine writes a copy of it
+            return Config.fromfile(path, import_custom_modules=components)
     finally:
         if root:
             os.environ[DATA] = root

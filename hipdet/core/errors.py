@@ -45,7 +45,7 @@ class StorageError(HipdetError):
 
 SHOWN = 20
 LONGEST_LINE = 1000  # characters; a name in a file may have millions
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def one_line(text: str) -> str:

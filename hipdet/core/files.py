@@ -38,8 +38,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; it replaces `path` if the block ends without an error.
 
     Readers never see half a file, and an interrupted writer leaves the old one.  A missing folder is made.
+
+    Raises:
+        OSError: `path` is a folder, or a pipe or device, which a file would replace for all programs.
     """
     target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    if (target.exists() and not target.is_file()) or str(target.parent) == "/dev":  # also a link there, as /dev/stdout
+        raise FileExistsError(errno.EEXIST, "no regular file, which could be replaced", str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{target.stem[:50]}."
     try:
@@ -155,9 +162,8 @@ def write_json_files(contents: Mapping[Path, Any]) -> None:
                 file.write("\n")
 
 
-_ODD = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\\\\]"
-)  # control characters, ends of lines, no UTF-8, ``\\``
+# control characters, also of the direction of writing, ends of lines, no UTF-8, ``\\``
+_ODD = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\\\\]")
 
 
 def name_of(path: str) -> str:
@@ -223,8 +229,7 @@ def is_file_name(name: str) -> bool:
 
 
 J = TypeVar("J", bound="Journal")
-
-
+LOST = "not stored: another program has deleted, replaced or changed the file"
 REMEDY = "was the file edited? Remove the line, or restore the file"
 
 
@@ -267,6 +272,8 @@ class Journal:
             self._closing.enter_context(locked(lock, f"{self.path}: {self._busy}"))
 
     def _open(self) -> None:
+        if self.path.exists() and not self.path.is_file():  # a pipe would wait forever
+            raise OSError(errno.EINVAL, "it is no regular file")
         self._file: BinaryIO = self._closing.enter_context(self.path.open("a+b", buffering=0))
         self._size = os.fstat(self._file.fileno()).st_size  # as we left it
 
@@ -306,11 +313,16 @@ class Journal:
                 place += len(line)
 
     def at(self, place: int) -> dict[str, Any]:
-        """The record at `place`, a byte offset from :meth:`records` or :meth:`append`."""
-        with self.path.open("rb") as file:
+        """The record at `place`, a byte offset from :meth:`records` or :meth:`append`.
+
+        Raises:
+            DatasetError: another program has changed the file.
+        """
+        with os.fdopen(os.dup(self._file.fileno()), "rb") as file:  # ours, also if another program has deleted it
             file.seek(place)
-            record: dict[str, Any] = json.loads(file.readline())
-        return record
+            line = file.readline()
+        where = f"{self.path}: byte {place}"
+        return dict(Record.of(parse_json(line, where, f"an object: {REMEDY}"), where, remedy=REMEDY).values)
 
     def append(self, records: Sequence[Mapping[str, Any]]) -> int:
         """Store `records` and return the byte offset of the first one.
@@ -352,9 +364,7 @@ class Journal:
 
     def _check(self) -> None:
         if self._busy and not self.is_ours:
-            raise JournalLost(
-                f"{self.path.name}: not stored: another program has deleted, replaced or changed the file"
-            )
+            raise JournalLost(f"{self.path.name}: {LOST}")
 
     def renew(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Write the file again with `records`, after `JournalLost`; a file that has taken its place is kept beside it.
@@ -376,10 +386,7 @@ class Journal:
         except (OSError, DatasetError) as error:
             self._closing.close()
             reason = error.strerror if isinstance(error, OSError) else error
-            lost = "another program has deleted, replaced or changed the file"
-            raise StorageError(
-                f"{self.path.name}: not stored: {lost}, and it can't be written again: {reason}"
-            ) from error
+            raise StorageError(f"{self.path.name}: {LOST}, and it can't be written again: {reason}") from error
         self._spoiled, self._kept = False, None
 
     def _whole_size(self) -> int:

@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -106,6 +106,7 @@ def files_below(
     for folder, folders, names in os.walk(root, onerror=_refuse):
         below = os.path.relpath(folder, root)
         prefix = "" if below == "." else f"{name_of(below)}/"
+        _refuse_twins(folder, [*folders, *names])
         folders[:] = sorted(name for name in folders if not name.startswith(".") and keep(prefix + name_of(name)))
         for name in sorted(names):
             path = Path(folder, name)
@@ -118,6 +119,15 @@ def files_below(
                 yield from _members(path, prefix + shown[:-4] + "/", keep)
             else:
                 yield StoredFile(prefix + shown, path)
+
+
+def _refuse_twins(folder: str, names: Sequence[str]) -> None:
+    """Refuse two names that :func:`name_of` makes one: the byte 255 and ``%FF``, say.  Labels of one would be the other's."""
+    odd = {name for name in names if name_of(name) != name}
+    if twins := {name_of(name) for name in odd} & ({*names} - odd):
+        raise DatasetError(
+            f"{name_of(folder)}: two files are called {min(twins)}, one with bytes that aren't UTF-8: rename it"
+        )
 
 
 def _members(path: Path, prefix: str, keep: NameRule) -> Iterator[StoredFile]:

@@ -60,7 +60,7 @@ def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candid
         x0, y0, x1, y1 = (edge * scale for edge in each.box)
         if frame.name == "raw":
             x0, y0, x1, y1 = turn_upright((x0, y0, x1, y1), header.stored, header.orientation)
-        where = ", ".join(filter(None, (labels.file.name, labels.place, each.place)))
+        where = ", ".join(dict.fromkeys(filter(None, (labels.file.name, labels.place, each.place))))
         try:
             drawn = x0, y0 - top, x1, y1 - top
             roi = Roi(drawn, rules.get_class(each.label), each.picture_side, each.implant, each.kind)

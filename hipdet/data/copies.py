@@ -9,6 +9,7 @@ Near duplicates are copies of a film from two web pages, or two exposures of one
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -115,7 +116,8 @@ def _write_all(films: Sequence[tuple[Film, Candidate]], copies: Copies) -> Itera
         return
     # only the parent process reports an interruption
     ignore = (signal.SIGINT, signal.SIG_IGN)
-    with ProcessPoolExecutor(copies.workers, initializer=signal.signal, initargs=ignore) as pool:
+    workers = min(copies.workers or os.cpu_count() or 1, len(films))
+    with ProcessPoolExecutor(workers, initializer=signal.signal, initargs=ignore) as pool:
         try:
             yield from pool.map(write, films, chunksize=4)
         except BaseException:

@@ -62,6 +62,10 @@ class FilmIndex(Generic[Film]):
                 self._by_name[name].append(film)
             for stem in {short_name(name) for name in names}:
                 self._by_stem[stem].append(film)
+        bare: dict[str, list[Film]] = defaultdict(list)  # readers of label files strip names
+        for name in self._by_name:
+            bare[name.strip()] += self._by_name[name]
+        self._by_name = {**bare, **self._by_name}
 
     def find(self, film: str, folder: Sequence[str] = ()) -> list[Film]:
         """The films that a label file may mean by `film`: one, none, or several that can't be distinguished.

@@ -29,6 +29,7 @@ from hipdet.core.resumable import fingerprint
 SUFFIX = ".safetensors"
 KEY = "hipdet"  # in the header's metadata
 MOST_CHARACTERS = 1_000_000  # of a config
+MOST_REPEATED = 1 << 28  # bytes of a tensor of which less is stored, as its numbers are repeated
 WRITTEN = "take a checkpoint that hipdet train wrote"
 PUBLISH_AGAIN = "publish the .pth file again with hipdet publish"
 NAMED = re.compile(r"(?:GLOBAL|type) '?([\w.]+)")  # what torch's refusal names
@@ -242,10 +243,15 @@ def require_finite(content: Any, path: Path) -> None:
     """Check every tensor in `content` of `path`: a detector with NaN finds nothing, or boxes that mean nothing.
 
     Raises:
-        CheckpointError: a number is NaN or infinite, and the message names its layer; or `content` is nested too deeply.
+        CheckpointError: a number is NaN or infinite, or a tensor isn't one of a detector, and the message names its layer; or
+            `content` is nested too deeply.
     """
     try:
-        faulty = [name for name, tensor in _tensors(content) if not _stored(tensor).isfinite().all()]
+        for name, tensor in _tensors(content):
+            if not _is_plain(tensor):
+                kind = f"{tensor.dtype}, {tensor.layout}, {tensor.device.type}, {shown([*tensor.shape])}"
+                raise CheckpointError(f"{path}: {name} is no tensor of a detector ({kind}): {WRITTEN}")
+        faulty = [name for name, tensor in _tensors(content) if not tensor.isfinite().all()]
     except RecursionError as error:
         raise CheckpointError(f"{path}: nested too deeply, expected weights: get it again from its source") from error
     if faulty:
@@ -256,17 +262,21 @@ def require_finite(content: Any, path: Path) -> None:
         )
 
 
-def _stored(tensor: Tensor) -> Tensor:
-    """`tensor`, or what is stored of it: a few bytes can stand for a tensor that no memory holds."""
-    storage = tensor.untyped_storage()
-    few = tensor.numel() * tensor.element_size() > storage.nbytes()
-    return torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(storage) if few else tensor
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether `tensor` has numbers that can be read: it isn't sparse, quantized, of 8-bit floats, or on no device.
+
+    Nor do a few bytes stand for a tensor that no memory holds.
+    """
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        return False
+    size = tensor.numel() * tensor.element_size()
+    small = tensor.is_floating_point() and tensor.element_size() == 1
+    return not small and (size <= MOST_REPEATED or size <= tensor.untyped_storage().nbytes())
 
 
 def _tensors(content: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
     if isinstance(content, Tensor):
-        if content.layout == torch.strided and not content.is_quantized:  # others are no weights of a detector
-            yield name.removeprefix("state_dict."), content
+        yield name.removeprefix("state_dict."), content
     elif isinstance(content, (Mapping, list, tuple)):
         for key, value in content.items() if isinstance(content, Mapping) else enumerate(content):
             yield from _tensors(value, f"{name}.{key}" if name else str(key))

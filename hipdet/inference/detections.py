@@ -132,7 +132,7 @@ class FilmRois:
 
 
 def _roi(values: Record) -> DetectedRoi:
-    side = values.one_of("picture_side", SIDES)
-    return DetectedRoi(
-        values.box("box"), values.number("score", 0, 1), values.text("label", longest=LONGEST_LABEL), side
-    )
+    side, box = values.one_of("picture_side", SIDES), values.box("box", 2 * MAX_SIDE)
+    if box[0] > box[2] or box[1] > box[3]:
+        values.refuse("box", "[x0, y0, x1, y1] from left to right and from top to bottom")
+    return DetectedRoi(box, values.number("score", 0, 1), values.text("label", longest=LONGEST_LABEL), side)

@@ -103,7 +103,7 @@ def _make_all(missing: list[tuple[AnyPlan, Path]], workers: int | None) -> Itera
     if workers == 1 or len(missing) < 2:
         yield from map(_make, missing)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(min(workers or os.cpu_count() or 1, len(missing))) as pool:
         yield from pool.map(_make, missing, chunksize=4)
 
 

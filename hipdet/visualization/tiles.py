@@ -196,11 +196,12 @@ def marked_tile(
     draw = ImageDraw.Draw(tile)
     letters = font(font_size(side))
     line = max(1, side // 320)
-    for mark in marks:
-        box = [round(scale * value) for value in mark.box]
-        draw.rectangle(box, outline=DETECTION if mark.detected else LABEL, width=line)
-    for mark in marks:
-        _write_beside(draw, mark, [scale * value for value in mark.box], letters, (side, height))
+    # far outside the tile, where Pillow can't draw, any place will do
+    boxes = [[min(max(scale * value, -side), 2 * side) for value in mark.box] for mark in marks]
+    for mark, box in zip(marks, boxes):
+        draw.rectangle([*map(round, box)], outline=DETECTION if mark.detected else LABEL, width=line)
+    for mark, box in zip(marks, boxes):
+        _write_beside(draw, mark, box, letters, (side, height))
     _write_caption(draw, caption, letters, (side, height))
     return tile
 

@@ -265,6 +265,53 @@ def test_a_json_that_another_program_writes_during_the_session_is_kept(folder):
     assert "3.png" in (folder / "alice.json").read_text()
 
 
+def move_a_box(coco):
+    coco["annotations"][0]["bbox"][0] += 7
+
+
+def remove_an_annotation(coco):
+    coco["annotations"].pop()
+
+
+def take_the_film_in(coco):
+    image = next(each for each in coco["images"] if "exclude" in each)
+    image.pop("exclude")
+    image["status"] = "done"
+
+
+def forget_the_revisions(coco):
+    """As a tool does that keeps COCO's own keys only."""
+    move_a_box(coco)
+    for image in coco["images"]:
+        image.pop("revision")
+
+
+@pytest.mark.parametrize("edit", [move_a_box, remove_an_annotation, take_the_film_in, forget_the_revisions])
+def test_a_json_that_was_edited_between_sessions_is_kept(folder, edit):
+    path = folder / "alice.json"
+    before = json.loads(path.read_text())
+    edit(coco := json.loads(path.read_text()))
+    path.write_text(edited := json.dumps(coco))
+    for expected in ([True], []):  # only the first session finds the edited file
+        store = LabelStore(folder, ALICE, {})
+        assert ["edited elsewhere" in note and "alice.json.before-" in note for note in store.notes] == expected
+        store.close()
+    assert [each.read_text() for each in folder.glob("alice.json.before-*")] == [edited]
+    assert json.loads(path.read_text())["annotations"] == before["annotations"]  # of the journal
+
+
+def test_a_json_that_is_behind_the_journal_was_not_edited(folder):
+    path = folder / "alice.json"
+    before = path.read_bytes()
+    session = open_session(folder.parent, ALICE)
+    session.change("1.png", state(HIPS, revision=1))
+    session.close()
+    path.write_bytes(before)  # as after a kill
+    store = LabelStore(folder, ALICE, {})
+    store.close()
+    assert (store.notes, list(folder.glob("alice.json.before-*"))) == ([], [])
+
+
 @pytest.mark.slow
 def test_own_labels_given_as_old_ones_are_not_emptied(folder):
     coco = folder / "alice.json"

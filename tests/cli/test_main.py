@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
 from importlib import metadata
@@ -248,6 +249,20 @@ def test_help_where_standard_output_is_full(tmp_path, name):
     assert (done.returncode, done.stderr) == (3, "error: standard output: No space left on device\n")
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("arguments", "status"), [(["crop", "p.json", "--data-root", "."], 0), (["nothing"], 2)])
+def test_standard_streams_that_are_closed(tmp_path, closed, arguments, status):
+    """What is printed goes nowhere, and least of all into the files that are written."""
+    (tmp_path / "p.json").write_text("[]")
+    command = f"{sys.executable} -m hipdet {' '.join(arguments)} {closed}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=of_checkout(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (status, False)
+    manifest = tmp_path / "crops/manifest.csv"
+    assert not manifest.exists() or len(manifest.read_text().splitlines()) == 1
+
+
 def test_a_reader_that_has_seen_enough(tmp_path):
     command = f"{sys.executable} -m hipdet --help | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
@@ -273,7 +288,7 @@ main(sys.argv[2:])
         (1000, ["gallery", "t.roi.json", "--data-root", "films", "--out", "out/g.png"], "out"),
         (1000, ["browse", "hips.json", "--data-root", "films", "--html", "--out", "out/b.html"], "out"),
         (1000, ["plot", "iou", "t.roi.json", "--out", "out/p.png"], "out"),
-        (100, ["anchors", "hips.json", "--data-root", "films", "--out", "out"], "out"),
+        (100, ["anchors", "hips.json", "--data-root", "films", "--out", "out"], tempfile.gettempdir()),  # of mmengine
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -293,6 +308,7 @@ def test_a_full_disk(tmp_path, size, arguments, named):
     assert done.returncode == 3, done.stderr
     *_, line = done.stderr.strip().splitlines()
     assert re.match(rf"error: .*{named}.*: .*File too large", line), done.stderr
+    assert "standard output" not in line
     assert "Traceback" not in done.stderr
     assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file() and path.stat().st_size == size] == []
 

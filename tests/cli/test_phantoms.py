@@ -61,9 +61,11 @@ def test_other_settings_are_refused(tmp_path):
         (["--films", "gis"], "expected SOURCE=NUMBER"),
         (["--films", "mri=3"], "expected SOURCE=NUMBER"),
         (["--films", "gis=-1"], "expected SOURCE=NUMBER"),
+        (["--films", "gis=9999999"], "a number of at most 6 digits"),
         (["--seed", "-1"], "at least 0"),
         (["--max-side", "8"], "at least 32"),
-        (["--workers", "0"], "at least 1"),
+        (["--workers", "0"], "a whole number from 1 to 1024"),
+        (["--workers", "9" * 5000], "--workers"),
     ],
 )
 def test_bad_arguments(tmp_path, arguments, words):

@@ -1,6 +1,7 @@
 """Configs: parsed from text, freed of this machine's paths, and written as source."""
 
 import keyword
+import re
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from mmengine.config import Config
 from hipdet.core.configs import WIDTH, Name, annotation_files, as_source, portable, read_settings
 from hipdet.core.errors import ConfigError
 from places import REPOSITORY
+from tool_runs import run_python
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").glob("*.py")), ids=lambda path: path.stem)
@@ -132,3 +134,19 @@ def test_names_are_source():
     films = dict(root="data")
     assert as_source({"**": Name("films"), "file": Name("root + '/a.json'")}) == "dict(**films, file=root + '/a.json')"
     assert eval(as_source({"**": Name("films"), "file": "a"}), dict(films=films)) == dict(root="data", file="a")
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (0, "StorageError: No usable temporary directory found in .*: free some space"),
+        (1, "OSError: .*File too large: '/"),
+    ],
+)
+def test_where_mmengine_can_not_write_its_copy(tmp_path, size, message):
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); "
+        "from hipdet.core.configs import read_config; read_config('configs/hip_ssd_exp3.py', components=False)"
+    )
+    done = run_python("-c", code, size, cwd=tmp_path)
+    assert re.search(message, done.stderr.splitlines()[-1])

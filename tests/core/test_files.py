@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from film_sources import write
 from hipdet.core import versions as environment
 from hipdet.core.configs import coco_file, get_data_root
-from hipdet.core.errors import ConfigError, DatasetError
-from hipdet.core.files import name_of, path_below, replacing, unguarded, write_csv, write_json, write_text
+from hipdet.core.errors import ConfigError, DatasetError, StorageError
+from hipdet.core.files import Journal, name_of, path_below, replacing, unguarded, write_csv, write_json, write_text
 from hipdet.core.records import plain
 from hipdet.core.stored_files import files_below
 
@@ -108,6 +108,55 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(IsADirectoryError) as error:
+        write_text(tmp_path / "a.txt", "new")
+    assert error.value.filename == str(tmp_path / "a.txt")
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.txt"]
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_what_is_no_file_is_not_replaced(tmp_path, link):
+    """As root, a file would take the place of /dev/null for every program of the machine."""
+    os.mkfifo(tmp_path / "pipe")
+    target = tmp_path / "link" if link else tmp_path / "pipe"
+    if link:
+        target.symlink_to("pipe")
+    with pytest.raises(FileExistsError, match="no regular file, which could be replaced"):
+        write_json(target, {})
+    assert (tmp_path / "pipe").is_fifo()
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe", target.name}
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_a_journal_that_is_no_regular_file_is_refused(tmp_path, make):
+    make(tmp_path / "j.jsonl")
+    for busy in (None, "busy"):
+        with pytest.raises(StorageError, match=r"j\.jsonl: can't be written \(it is no regular file\)"):
+            Journal(tmp_path / "j.jsonl", busy)
+
+
+def test_a_journal_that_another_program_replaces_is_still_read(tmp_path):
+    """As hipdet predict --overwrite does, while another one writes to the same --out."""
+    with Journal(tmp_path / "j.jsonl") as journal:
+        place = journal.append([{"number": 1}])
+        (tmp_path / "j.jsonl").unlink()
+        (tmp_path / "j.jsonl").write_text("")
+        assert journal.at(place) == {"number": 1}
+        assert journal.at(journal.append([{"number": 2}])) == {"number": 2}
+
+
+def test_a_journal_that_another_program_edits_is_no_journal(tmp_path):
+    with Journal(tmp_path / "j.jsonl") as journal:
+        place = journal.append([{"number": 1}])
+        (tmp_path / "j.jsonl").write_text("[1]\n")
+        with pytest.raises(
+            DatasetError, match=r"j\.jsonl: byte 0: found \[1\], expected an object: was the file edited"
+        ):
+            journal.at(place)
+
+
 def test_makes_folders_and_keeps_the_suffix(tmp_path):
     with replacing(tmp_path / "b" / "c.jpg") as path:
         assert path.suffix == ".jpg"
@@ -127,6 +176,7 @@ def test_makes_folders_and_keeps_the_suffix(tmp_path):
         (b"a\\b.png", "a%5Cb.png"),
         (b"a\n\x1b[31m.png", "a%0A%1B[31m.png"),
         ("a\u2028b.png".encode(), "a%E2%80%A8b.png"),
+        ("a\u202egnp.exe".encode(), "a%E2%80%AEgnp.exe"),  # shown from right to left
         (b"C:x.png", "C%3Ax.png"),
         (b"ab:x.png", "ab:x.png"),
         (b"\xed\xa0\x80.png", "%ED%A0%80.png"),  # half a character, as some systems write it
@@ -135,6 +185,14 @@ def test_makes_folders_and_keeps_the_suffix(tmp_path):
 def test_names_are_utf8_without_control_characters(tmp_path, stored, name):
     assert name_of(os.fsdecode(stored)) == name
     assert path_below(tmp_path, name) == tmp_path / os.fsdecode(stored)
+
+
+@pytest.mark.parametrize("make", [lambda path: Path(path).write_bytes(b""), os.mkdir])
+def test_two_names_that_would_be_written_alike(tmp_path, make):
+    for name in (b"a\xff", b"a%FF", b"b%FF"):
+        make(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    with pytest.raises(DatasetError, match="two files are called a%FF, one with bytes that aren't UTF-8: rename it"):
+        list(files_below(tmp_path))
 
 
 def test_a_name_as_it_is_comes_before_its_escape(tmp_path):

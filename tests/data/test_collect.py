@@ -231,6 +231,14 @@ def test_find(film, folder, expected):
     assert [each.name for each in FilmIndex(FILMS).find(film, folder)] == expected
 
 
+def test_a_name_with_blanks_around_it():
+    films = [candidate(name) for name in (" 1.jpg", "1.jpg", "a/ 2.jpg", "b/2.jpg ", "3.jpg ")]
+    found = {
+        film: [each.name for each in FilmIndex(films).find(film)] for film in ("1.jpg", "2.jpg", "3.jpg", " 1.jpg")
+    }
+    assert found == {"1.jpg": ["1.jpg"], "2.jpg": ["a/ 2.jpg", "b/2.jpg "], "3.jpg": ["3.jpg "], " 1.jpg": [" 1.jpg"]}
+
+
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("cd"), st.sampled_from("123")), min_size=1, unique=True)
 )

@@ -101,12 +101,33 @@ def test_what_a_pickle_names_is_said(tmp_path):
 
 
 def test_a_file_that_is_much_smaller_than_its_tensor(tmp_path):
-    """An expanded tensor has one number, here for a terabyte."""
-    for name, value in (("good", 0.0), ("nan", math.nan)):
-        torch.save(dict(a=torch.full((1,), value).expand(1 << 38)), tmp_path / f"{name}.pth")
-    assert read_checkpoint(tmp_path / "good.pth")["a"].shape == (1 << 38,)
+    """An expanded tensor has one number, here for a terabyte, which loading it would need."""
+    torch.save(dict(a=torch.zeros(1).expand(1 << 38)), tmp_path / "large.pth")
+    with pytest.raises(
+        CheckpointError, match=r"large\.pth: a is no tensor of a detector \(torch\.float32, .* \[274877906944\]"
+    ):
+        read_checkpoint(tmp_path / "large.pth")
+    torch.save(dict(a=torch.full((1,), math.nan).expand(9)), tmp_path / "nan.pth")
     with pytest.raises(CheckpointError, match=r"nan\.pth: refused, as numbers of a are NaN"):
         read_checkpoint(tmp_path / "nan.pth")
+    torch.save(dict(a=torch.zeros(1).expand(9)), tmp_path / "good.pth")
+    assert read_checkpoint(tmp_path / "good.pth")["a"].tolist() == [0] * 9
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(2, 2).to_sparse(),
+        torch.zeros(2, device="meta"),
+        torch.zeros(2).to(torch.float8_e4m3fn),
+    ],
+    ids=lambda tensor: f"{tensor.dtype}, {tensor.layout}, {tensor.device}",
+)
+@pytest.mark.parametrize("place", ["state_dict", "optimizer"])
+def test_tensors_that_are_not_of_a_detector(tmp_path, tensor, place):
+    torch.save({"state_dict": dict(a=torch.zeros(2)), place: dict(a=tensor)}, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError, match=r"odd\.pth: (optimizer\.)?a is no tensor of a detector"):
+        read_checkpoint(tmp_path / "odd.pth")
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,14 @@ BOX = [1.5, 2.25, 11.5, 12.25]
         (line(rois=[None]), "rois 1: found None, expected an object"),
         (line(rois=[dict(box=BOX, score=2, label="hip", picture_side="")]), "rois 1: score is 2, expected a number"),
         (line(rois=[dict(box=BOX[:3], score=1, label="hip", picture_side="")]), "rois 1: box is .*, expected four"),
+        (
+            line(rois=[dict(box=[9e9, 0, 1e10, 5], score=1, label="hip", picture_side="")]),
+            "rois 1: box is .*, expected four",
+        ),
+        (
+            line(rois=[dict(box=BOX[::-1], score=1, label="hip", picture_side="")]),
+            "rois 1: box is .* from left to right",
+        ),
         (line(rois=[dict(box=BOX, score=1, label=3, picture_side="")]), "rois 1: label is 3, expected a text"),
         (line(rois=[dict(box=BOX, score=1, label="hip", picture_side=None)]), "rois 1: picture_side is None"),
         (json.dumps({"key": 1, "film": RECORD.to_json()}), "key is 1, expected a text"),

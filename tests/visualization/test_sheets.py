@@ -62,6 +62,14 @@ def test_boxes_are_where_they_belong(films):
     assert sheet[HEAD + 12, SIDE + 4 + 152].tolist() == [20] * 3
 
 
+def test_a_box_far_off_its_film(films):
+    """hipdet browse draws films with faults, too."""
+    far = [Mark((1e30, 0, 1e308, 5), False, "far"), Mark((-1e300, -1e300, 50, float("inf")), True, "wide")]
+    tile = np.asarray(film_tile(pictured(1, (far[0],)), films, SIDE)).astype(int)
+    assert not is_colour(tile, YELLOW).any()
+    film_tile(pictured(1, tuple(far)), films, SIDE)
+
+
 def test_text_stays_inside_the_film(films):
     corners = [(0, 0, 10, 10), (90, 0, 100, 10), (0, 40, 10, 50), (90, 40, 100, 50)]
     for detected in (False, True):
