@@ -5,7 +5,8 @@ custom_imports = dict(imports=["hipdet.plugin"], allow_failed_imports=False)
 
 image_size = (448, 448)
 to_square = [
-    dict(type="Resize", scale=image_size, keep_ratio=True, interpolation="area"),
+    # squares that reach over the edge of the film stay squares
+    dict(type="Resize", scale=image_size, keep_ratio=True, interpolation="area", clip_object_border=False),
     dict(type="Pad", size=image_size, pad_val=dict(img=0)),
 ]
 train_pipeline = [

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hipdet.core.annotations import is_ignored
+from hipdet.core.annotations import drawn_box, is_ignored
 from hipdet.core.boxes import Boxes, xywh_to_xyxy
 from hipdet.core.errors import DatasetError
 from hipdet.data.film_status import labelled
@@ -56,7 +56,7 @@ class Rois:
                 found = f"image {image['id']} ({image['file_name']}): size {image['width']}x{image['height']}"
                 raise DatasetError(f"{found}, expected whole pixels above 0")
         chosen = [each for each in coco["annotations"] if not is_ignored(each)]
-        boxes = xywh_to_xyxy([each["bbox"] for each in chosen])
+        boxes = xywh_to_xyxy([drawn_box(each) for each in chosen])
         films = np.array([film[each["image_id"]] for each in chosen], dtype=np.int64)
         for place in np.flatnonzero(~(boxes[:, 2:] > boxes[:, :2]).all(axis=1))[:1]:
             raise DatasetError(

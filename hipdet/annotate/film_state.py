@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hipdet.core.boxes import clipped
 from hipdet.core.errors import DatasetError
 from hipdet.core.records import MAX_SIDE, Record, finite_box, is_whole, shown
 from hipdet.data.coco_file import Roi
@@ -66,7 +67,8 @@ class FilmState:
     """Boxes and remarks of a film.
 
     Attributes:
-        rois: Boxes ``(x0, y0, x1, y1)`` of the upright film as drawn: a square may reach over the edge of the film.
+        rois: Boxes ``(x0, y0, x1, y1)`` of the upright film as drawn: a square may reach over the edge of the film.  One that
+            is ``cut`` by the edge counts as drawn, and becomes an ignored box.
         exclude: Why the film is excluded; None if it isn't.
         unsure: Whether the annotator asks for a second opinion.
         checked: Whether the annotator has drawn or confirmed the boxes; imported labels are unchecked at first.
@@ -92,7 +94,9 @@ class FilmState:
     def record(self) -> dict[str, Any]:
         """The state as a JSON object, which :func:`parse_state` reads."""
         return {
-            "boxes": [{"box": list(roi.box), "label": roi.label} for roi in self.rois],
+            "boxes": [
+                {"box": list(roi.box), "label": roi.label, **({"cut": True} if roi.cut else {})} for roi in self.rois
+            ],
             "exclude": self.exclude,
             "unsure": self.unsure,
             "checked": self.checked,
@@ -140,19 +144,17 @@ def _roi(record: object, project: Project, size: Size) -> Roi:
     x0, y0, x1, y1 = (round(edge, DECIMALS) for edge in edges)
     box = x0, y0, x1, y1
     width, height = size
-    if not (0 <= (x0 + x1) / 2 <= width and 0 <= (y0 + y1) / 2 <= height):
+    cut = record.get("cut", False)
+    if not isinstance(cut, bool):
+        raise DatasetError(f"{found}: cut is {shown(cut)}, expected true or false")
+    if not cut and not (0 <= (x0 + x1) / 2 <= width and 0 <= (y0 + y1) / 2 <= height):
         raise DatasetError(f"{found}: its centre is not on the film of {width}x{height}")
-    clipped = clip(box, size)
-    if x1 - x0 < 1 or y1 - y0 < 1 or min(clipped[2] - clipped[0], clipped[3] - clipped[1]) < 1:
+    seen = clipped(box, *size)
+    if x1 - x0 < 1 or y1 - y0 < 1 or min(seen[2] - seen[0], seen[3] - seen[1]) < 1:
         raise DatasetError(f"{found}: less than 1 px wide or high on the film: draw it again")
     if not project.free_shape and not is_square(box):
         raise DatasetError(f"{found}: {x1 - x0:g} px wide and {y1 - y0:g} px high, expected a square")
-    return Roi(box, record["label"])
-
-
-def clip(box: Box, size: Size) -> Box:
-    """The part of `box` that lies on the film of ``(width, height)``."""
-    return max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(size[0])), min(box[3], float(size[1]))
+    return Roi(box, record["label"], cut=cut)
 
 
 def squared(box: Box, size: Size) -> Box:

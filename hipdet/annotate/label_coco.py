@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,11 @@ from hipdet.annotate.film_state import (
     Entry,
     FilmState,
     Project,
-    clip,
     is_square,
     parse_entry,
     squared,
 )
-from hipdet.core.annotations import UNKNOWN_PATIENTS, is_ignored
+from hipdet.core.annotations import LARGEST_OVERHANG, UNKNOWN_PATIENTS, is_ignored
 from hipdet.core.errors import DatasetError
 from hipdet.core.records import Record, read_json, records
 from hipdet.data.coco_file import Film, Roi, build_coco
@@ -37,7 +37,8 @@ UNLABELLED = "unlabelled"
 def build_label_coco(entries: Mapping[str, Entry], patients: Mapping[str, str], project: Project) -> dict[str, Any]:
     """Build the COCO dictionary of the films that are labelled or excluded, sorted by name.
 
-    Boxes are clipped to the film, and sorted from left to right; those of an excluded film are no annotations.  Image records
+    Boxes are clipped to the film, and sorted from left to right; those that are cut become ignored boxes (``iscrowd``), and
+    those of an excluded film are no annotations.  Image records
     have ``status`` and ``revision``, and, only where they apply, ``exclude`` with the reason, ``unsure``, ``replaced``,
     ``drawn``, and what the status doesn't tell of ``checked`` and ``none``.
 
@@ -54,14 +55,15 @@ def build_label_coco(entries: Mapping[str, Entry], patients: Mapping[str, str], 
             continue
         rois = _clipped(entry.state, size)
         extra = {"annotator": project.annotator, STATUS: status, **_remarks(entry, status, rois)}
-        sided = with_sides(rois) if project.rois == 2 else rois
-        films.append(Film(name, *size, project.source, patients.get(name, name), sided, extra))
+        whole, cut = (tuple(roi for roi in rois if roi.cut == cuts) for cuts in (False, True))
+        sided = with_sides(whole) if project.rois == 2 else whole
+        films.append(Film(name, *size, project.source, patients.get(name, name), sided, extra, cut))
     info = {"description": "ROIs drawn on upright radiographs, 0-based", **UNKNOWN_PATIENTS}  # each film counts as one
     return {**build_coco(films, project.classes, info), **({UNLABELLED: others} if others else {})}
 
 
 def _clipped(state: FilmState, size: Size) -> tuple[Roi, ...]:
-    drawn = [] if state.exclude else [Roi(clip(roi.box, size), roi.label) for roi in state.rois]
+    drawn = [] if state.exclude else [roi.on_film(*size, inf if roi.cut else LARGEST_OVERHANG) for roi in state.rois]
     return tuple(sorted(drawn, key=lambda roi: roi.box))
 
 
@@ -81,7 +83,7 @@ def _remarks(entry: Entry, status: str, rois: tuple[Roi, ...]) -> dict[str, Any]
 def is_drawn(state: FilmState, size: Size, annotated: Iterable[Roi]) -> bool:
     """Whether the annotations are what `state` gives on a film of `size`; otherwise they were edited elsewhere."""
     drawn, found = (
-        sorted((roi.label, *(round(edge, DECIMALS) for edge in roi.box)) for roi in rois)
+        sorted((roi.label, roi.cut, *(round(edge, DECIMALS) for edge in roi.box)) for roi in rois)
         for rois in (_clipped(state, size), annotated)
     )
     return drawn == found
@@ -138,14 +140,13 @@ def _is_in(known: Entry, entry: Entry) -> bool:
 
 
 def _annotated(coco: Record) -> dict[int, list[dict[str, Any]]]:
-    """Boxes by image id, as in the record of an entry; ignored ones are left out."""
+    """Boxes by image id, as in the record of an entry; ignored ones are cut."""
     labels = {each.whole("id"): each.text("name") for each in coco.records("categories")}
     boxes: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for each in coco.records("annotations"):
         x, y, width, height = each.box("bbox")
-        if not is_ignored(each.values):
-            label = labels.get(each.whole("category_id"))
-            boxes[each.whole("image_id")].append({"box": [x, y, x + width, y + height], "label": label})
+        box = {"box": [x, y, x + width, y + height], "label": labels.get(each.whole("category_id"))}
+        boxes[each.whole("image_id")].append({**box, "cut": is_ignored(each.values)})
     return boxes
 
 

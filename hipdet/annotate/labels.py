@@ -341,12 +341,16 @@ def _take(
     if upright.warning:
         old.notes.append(upright.warning)
     if upright.ignored:
-        old.notes.append(f"{name}: {len(upright.ignored)} boxes that are to be ignored (iscrowd, ignore) are left out")
+        old.notes.append(f"{name}: {len(upright.ignored)} boxes to ignore (iscrowd, ignore) are marked as cut")
     exclude = reason if is_reason(reason := first.remarks.get(EXCLUDE)) else None
-    rois = _as_drawn(first.remarks, exclude, upright.rois, project, header.upright)
+    found = (*upright.rois, *(replace(roi, cut=True) for roi in upright.ignored))
+    rois = tuple(
+        replace(roi, box=roi.drawn, square=None)
+        for roi in _as_drawn(first.remarks, exclude, found, project, header.upright)
+    )
     if not project.free_shape:
         unequal = sum(not is_square(roi.box) for roi in rois)
-        rois = tuple(roi if is_square(roi.box) else Roi(squared(roi.box, header.upright), roi.label) for roi in rois)
+        rois = tuple(roi if is_square(roi.box) else replace(roi, box=squared(roi.box, header.upright)) for roi in rois)
         if unequal:
             old.notes.append(f"{name}: {unequal} boxes are not square and were expanded to squares")
     none = not rois and is_done(first.remarks)  # in other files, nobody may have looked at a film without boxes

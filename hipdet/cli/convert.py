@@ -45,6 +45,7 @@ def _add_collection(parser: argparse.ArgumentParser, rois: int = 2, min_side: in
     add("--format", choices=list(FORMATS), help="format of the labels (default: detected from their content)")
     add("--origin", choices=["auto", "0", "1"], default="auto", help="number of the first pixel in Pascal VOC files")
     add("--rotated", choices=["refuse", "enclose"], default="refuse", help="refuse rotated boxes or enclose them")
+    _add_ignore(group)
     add("--rename", nargs="+", type=utf8, default=[], metavar="LABEL=CLASS", help="class names for labels")
     add(
         "--disagreement", choices=["exclude", "first"], default="exclude",
@@ -70,6 +71,14 @@ def _add_collection(parser: argparse.ArgumentParser, rois: int = 2, min_side: in
         "--skip-faulty", action="store_true",
         help="leave out films that can't be converted, or whose labels or rows of a table are faulty, and say why, instead "
         "of stopping",
+    )  # fmt: skip
+
+
+def _add_ignore(group: argparse._ActionsContainer) -> None:
+    group.add_argument(
+        "--ignore", type=Path, metavar="FILE",
+        help="CSV table image,x,y,side (or x,y,w,h, or x0,y0,x1,y1) of boxes that are neither ROI nor background; column "
+        "label for those of a single class",
     )  # fmt: skip
 
 
@@ -165,7 +174,10 @@ def _add_folder(parser: argparse.ArgumentParser, folder: ModuleType) -> None:
         help="how to tell patients apart: unknown, each film counts as one and the file says so; film, each film is another; "
         "folder, each folder is one; or a REGEX whose group finds the patient in the film's name",
     )  # fmt: skip
-    add("--table", type=Path, metavar="FILE", help="CSV table film,patient; overrides --patient-from")
+    add(
+        "--table", type=Path, metavar="FILE",
+        help="CSV table film,patient, or film,group of films that may be of one patient; overrides --patient-from",
+    )  # fmt: skip
     add("--exclude", type=Path, metavar="FILE", help="CSV table film,reason of films to leave out")
     add("--near-duplicates", action="store_true", help="report nearly equal films; decodes every film")
     _add_collection(parser, rois=0)
@@ -177,6 +189,7 @@ def _add_fracatlas(parser: argparse.ArgumentParser, fracatlas: ModuleType) -> No
         help="CSV table of hips (default: ROOT/hips.csv, otherwise the bundled one of 100 films)",
     )  # fmt: skip
     parser.add_argument("--folds", type=int, default=5, metavar="N", help="folds of a cross-validation")
+    _add_ignore(parser)
     _add_parts(parser)
 
 
@@ -259,7 +272,7 @@ def convert_collection(args: argparse.Namespace, source: ModuleType) -> str:
     """
     origin = args.origin if args.origin == "auto" else int(args.origin)
     options: dict[str, Any] = dict(format=args.format, origin=origin, rotated=args.rotated)
-    labels = LabelSource(default_labels(args.root, args.labels), options)
+    labels = LabelSource(default_labels(args.root, args.labels), options, args.ignore)
     found, its_rules, near_duplicates = _find(args, source)
     data_root = args.data_root or (args.root if args.root.is_dir() else args.root.parent)
     copies = None
@@ -280,11 +293,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(convert_collection(args, source))
         return
     if args.command == "fracatlas":
-        written = source.convert_fracatlas(args.root, args.table, args.out, args.folds, args.seed)
+        written = source.convert_fracatlas(args.root, args.table, args.out, args.folds, args.seed, args.ignore)
     else:
         written = source.convert_phantoms(args.root, args.out, args.val_fraction, args.seed, args.split)
     print(table1({path: Summary.of(films) for path, films in written.items()}))
     cut = {roi for films in written.values() for film in films for roi in film.rois if not roi.is_square}
     if cut:
-        print(f"{len(cut)} boxes reached over the edge of their film and were clipped to it")
+        print(f"{len(cut)} boxes reach over the edge of their film: tests compare the part on the film")
     print(f"written to {next(iter(written)).parent}")

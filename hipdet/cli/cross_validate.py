@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import DictAction
 
-from hipdet.cli.main import command_parser
+from hipdet.cli.main import command_parser, folds
 from hipdet.core.configs import coco_file, default_root, read_config
 from hipdet.core.errors import ConfigError
 from hipdet.workflows.cross_validation import CrossValidation, Variant
@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json
   hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --folds 3 \\
       --variant once model.passes='(4,)' --variant short train_cfg.max_epochs=100 --jobs 2
+  hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --folds folds.csv
   hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann splits/hips_fold0_train.json --folds 3
                                        choose on folds of a training part; its test part stays unseen
 
@@ -50,7 +51,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--ann", type=Path, required=True, metavar="ANN.json", help="COCO file of all films, below --data-root or here")
     add("--data-root", type=Path, metavar="FOLDER", help="folder of the films (default: $HIPDET_DATA, else data)")
     add("--out", type=Path, metavar="FOLDER", help="output folder (default: work_dirs/cross_validation/<config name>)")
-    add("--folds", type=int, default=5, metavar="N", help="number of folds")
+    add(
+        "--folds",
+        type=folds,
+        default=5,
+        metavar="N|FILE",
+        help="number of folds, or CSV table image,fold of given ones",
+    )
     add("--seed", type=int, default=0, help="seed of the folds and of every training")
     add("--jobs", type=int, default=1, metavar="N", help="trainings in parallel, which share the cores")
     add("--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE", help="override the config")
@@ -61,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     root = args.data_root or Path(default_root())
     annotations = coco_file(args.ann, root)
-    if args.folds < 2 or args.jobs < 1:
+    if (isinstance(args.folds, int) and args.folds < 2) or args.jobs < 1:
         raise ConfigError(f"--folds {args.folds} --jobs {args.jobs}: expected at least 2 folds and 1 job")
     variants = [Variant("base"), *args.variant]
     if len({variant.name for variant in variants}) < len(variants):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from hipdet.cli.main import command_parser, whole_number
+from hipdet.cli.main import command_parser, folds, whole_number
 from hipdet.core.errors import ConfigError
 from hipdet.data.collect import default_labels
 from hipdet.data.formats.reader import FORMATS
@@ -65,8 +65,13 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "DICOM tags; else near duplicates are kept together)",
     )  # fmt: skip
     add(
-        "--folds", metavar="FILE|N",
+        "--folds", type=folds, metavar="FILE|N",
         help="CSV table image,fold, or number of folds (default: 5, or 3 where 5 don't fit into the minutes)",
+    )  # fmt: skip
+    add(
+        "--ignore", type=Path, metavar="FILE",
+        help="CSV table image,x,y,side (or x,y,w,h) of boxes that are neither ROI nor background, such as ROIs that the "
+        "film's edge cuts",
     )  # fmt: skip
     add("--absent", choices=[KNOWN, "unknown"], default=KNOWN, help="whether a film lacks what isn't labelled on it")
     add(
@@ -97,11 +102,8 @@ def build_options(args: argparse.Namespace) -> FitOptions:
     Raises:
         ConfigError: arguments that contradict each other.
     """
-    folds: Path | int | None = None
-    if args.folds is not None:
-        folds = int(args.folds) if args.folds.isdecimal() else Path(args.folds)
-        if isinstance(folds, int) and folds < 2:
-            raise ConfigError(f"--folds {folds}: expected 2 folds or more, or a table image,fold")
+    if isinstance(args.folds, int) and args.folds < 2:
+        raise ConfigError(f"--folds {args.folds}: expected 2 folds or more, or a table image,fold")
     if args.test_labels is not None and args.test is None:
         raise ConfigError("--test-labels needs --test, the folder of their films")
     data = DataOptions(
@@ -110,11 +112,12 @@ def build_options(args: argparse.Namespace) -> FitOptions:
         format=args.format,
         classes=tuple(args.classes),
         patients=args.patients,
-        folds=folds,
+        folds=args.folds,
         absent=args.absent,
         negative=args.unlabelled == "negative",
         seed=args.seed,
         skip_faulty=args.skip_faulty,
+        ignore=args.ignore,
     )
     return FitOptions(
         data,

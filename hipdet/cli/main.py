@@ -270,6 +270,11 @@ def number_or_any(text: str) -> int:
     return 0 if text == "any" else whole_number(1, "a number from 1 up, or any")(text)
 
 
+def folds(text: str) -> int | Path:
+    """An argument type: a number of folds, or the table of given folds."""
+    return int(text) if text.isdecimal() else Path(text)
+
+
 def add_unfinished(parser: argparse._ActionsContainer) -> None:
     """Add ``--with-unfinished`` to a parser or to a group of its arguments."""
     parser.add_argument(

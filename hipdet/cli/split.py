@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hipdet.cli.main import add_unfinished, command_parser, utf8
+from hipdet.cli.main import add_unfinished, command_parser, folds, utf8
 from hipdet.core.annotations import GUESSED, SAID, UNKNOWN, patients_mark
 from hipdet.core.errors import DatasetError, one_line
 from hipdet.core.files import write_json
 from hipdet.data.coco_file import get_films
 from hipdet.data.split import SPLIT_BY, Leaks, find_leaks
-from hipdet.data.split_files import Division, split_files
+from hipdet.data.split_files import Division, FoldTable, split_files
 from hipdet.data.statistics import Summary, table1
 from hipdet.data.validate.check import require_valid
 
@@ -21,6 +21,7 @@ SHOWN = 10
 EXAMPLES = """examples:
   hipdet split data/annotations/cgoa.json data/annotations/oaih.json --merge cgoa_oaih    90 / 10, by patient
   hipdet split data/annotations/gis.json --folds 5 --seed 1
+  hipdet split data/annotations/hips.json --folds folds.csv
   hipdet split knees.json --val 0.15 --test 0.15 --out splits
   hipdet split --check train.json val.json test.json
 
@@ -37,7 +38,11 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("annotations", nargs="+", type=Path, metavar="ANN.json", help="COCO files")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--val", type=float, default=0.1, metavar="SHARE", help="share for validation")
-    how.add_argument("--folds", type=int, metavar="N", help="write N folds instead of training and validation")
+    how.add_argument(
+        "--folds", type=folds, metavar="N|FILE",
+        help="write N folds instead of training and validation, or those of a CSV table image,fold; its column patient or "
+        "group is used where patients aren't known",
+    )  # fmt: skip
     how.add_argument("--check", action="store_true", help="only report what the files share")
     add("--test", type=float, default=0.0, metavar="SHARE", help="share for a test set (default: none)")
     add("--seed", type=int, default=0, help="seed of the draw")
@@ -57,8 +62,9 @@ def split(args: argparse.Namespace) -> None:
     if args.folds is not None and args.test:
         raise DatasetError("--test and --folds: expected one of them, as every fold has test films")
     fractions = {"val": args.val, **({"test": args.test} if args.test else {})}
-    division = Division(fractions, args.folds, args.seed, args.by)
-    made = split_files(args.annotations, division, args.out, args.merge, args.with_unfinished)
+    table = FoldTable.read(args.folds) if isinstance(args.folds, Path) else None
+    division = Division(fractions, None if table else args.folds, args.seed, args.by)
+    made = split_files(args.annotations, division, args.out, args.merge, args.with_unfinished, table)
     print(table1({path: Summary.of(get_films(part)) for each in made for path, part in each.files.items()}))
     for each in made:
         for line in (*each.notes, each.leak):

@@ -43,6 +43,19 @@ def xyxy_to_xywh(boxes: ArrayLike) -> Boxes:
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 
+Edges = tuple[float, float, float, float]
+
+
+def clipped(box: Edges, width: float, height: float) -> Edges:
+    """The part of `box` ``(x0, y0, x1, y1)`` that is on a film of this size."""
+    return max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(width)), min(box[3], float(height))
+
+
+def near(one: Edges, other: Edges, tolerance: float = 1.0) -> bool:
+    """Whether no edge of the one box is more than `tolerance` px from that of the other."""
+    return all(abs(a - b) <= tolerance for a, b in zip(one, other))
+
+
 def area(boxes: ArrayLike) -> NDArray[np.float64]:
     """Areas ``[N]`` in square pixels; a box with a negative side has area 0."""
     boxes = as_boxes(boxes)

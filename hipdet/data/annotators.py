@@ -42,7 +42,8 @@ class Merged:
 def merge_annotators(film: str, readings: Mapping[str, Sequence[Roi]], rules: Rules) -> Merged:
     """Average the boxes of each ROI; if annotators disagree, exclude the film or use the first annotator's boxes.
 
-    ROIs are matched one to one within their class so that the total IoU is largest.  The mean of squares is a square.
+    ROIs are matched one to one within their class so that the total IoU is largest.  The mean of squares is a square, and
+    may reach over the edge of the film.
 
     Args:
         film: Its name, for messages.
@@ -64,9 +65,9 @@ def merge_annotators(film: str, readings: Mapping[str, Sequence[Roi]], rules: Ru
         return Merged(first, agreements, disagreement if rules.disagreement == "exclude" else None)
     rois = []
     for place, roi in enumerate(first):
-        boxes = [roi.box, *(readings[name][partners[name][place]].box for name in names[1:])]
+        boxes = [roi.drawn, *(readings[name][partners[name][place]].drawn for name in names[1:])]
         x0, y0, x1, y1 = np.mean(boxes, axis=0).tolist()
-        rois.append(replace(roi, box=(x0, y0, x1, y1)))
+        rois.append(replace(roi, box=(x0, y0, x1, y1), square=None))
     return Merged(tuple(rois), agreements)
 
 

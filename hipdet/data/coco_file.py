@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hipdet.core.annotations import (
+    KIND,
+    LARGEST_OVERHANG,
     PATIENTS,
+    SQUARE,
     get_mark,
     is_ignored,
     mark_record,
@@ -17,7 +20,7 @@ from hipdet.core.annotations import (
     patients_mark,
     source_of,
 )
-from hipdet.core.boxes import get_patient_side, xywh_to_xyxy, xyxy_to_xywh
+from hipdet.core.boxes import Edges, clipped, get_patient_side, xywh_to_xyxy, xyxy_to_xywh
 from hipdet.core.errors import DatasetError
 from hipdet.core.records import shown
 
@@ -31,12 +34,34 @@ class Roi:
         label: Name of its class.
         picture_side: ``left`` or ``right`` as seen on the film, if known.
         implant: Whether the joint is artificial, if known.
+        kind: Kind of ROI, such as ``child``, by which tests report; None if there is none.
+        square: The square as drawn, if it reaches over the edge of the film; `box` is the part on the film.
+        cut: Whether the annotator has marked it as cut by the edge of the film, so that it becomes an ignored box.
     """
 
-    box: tuple[float, float, float, float]
+    box: Edges
     label: str
     picture_side: str | None = None
     implant: bool | None = None
+    kind: str | None = None
+    square: Edges | None = None
+    cut: bool = False
+
+    @property
+    def drawn(self) -> Edges:
+        """The box as drawn."""
+        return self.square or self.box
+
+    def on_film(self, width: float, height: float, overhang: float = LARGEST_OVERHANG) -> Roi:
+        """This ROI with the part of its box that is on the film, and the square as drawn if it reaches over the edge.
+
+        A square that reaches out by more than `overhang` of its side, or another shape, is only clipped.
+        """
+        drawn = self.drawn
+        box, side = clipped(drawn, width, height), max(drawn[2] - drawn[0], drawn[3] - drawn[1])
+        over = max(abs(one - other) for one, other in zip(drawn, box))
+        keeps = 0.01 < over <= overhang * side and replace(self, box=drawn).is_square
+        return replace(self, box=box, square=drawn if keeps else None)
 
     @property
     def patient_side(self) -> str | None:
@@ -45,8 +70,8 @@ class Roi:
 
     @property
     def side(self) -> float:
-        """The longer side in pixels: the side of the square, even if one edge of the film cuts the square."""
-        return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
+        """The longer side in pixels: the side of the square, even if an edge of the film cuts the square."""
+        return max(self.drawn[2] - self.drawn[0], self.drawn[3] - self.drawn[1])
 
     @property
     def is_square(self) -> bool:
@@ -122,8 +147,12 @@ def build_coco(films: Iterable[Film], classes: Sequence[str], info: Mapping[str,
     return {"info": dict(info), "images": images, "annotations": annotations, "categories": categories}
 
 
+def _xywh(box: Edges) -> list[float]:
+    return [round(float(value), 3) for value in xyxy_to_xywh(box)[0]]
+
+
 def _annotation(number: int, image_id: int, category_id: int, roi: Roi, iscrowd: int) -> dict[str, Any]:
-    bbox = [round(float(value), 3) for value in xyxy_to_xywh(roi.box)[0]]
+    bbox = _xywh(roi.box)
     annotation: dict[str, Any] = {
         "id": number,
         "image_id": image_id,
@@ -137,7 +166,13 @@ def _annotation(number: int, image_id: int, category_id: int, roi: Roi, iscrowd:
         annotation["laterality"] = roi.patient_side
     if roi.implant is not None:
         annotation["implant"] = roi.implant
-    return annotation
+    more = {KIND: roi.kind, SQUARE: roi.square and _xywh(roi.square)}
+    return {**annotation, **{key: value for key, value in more.items() if value}}
+
+
+def _edges(xywh: Sequence[float]) -> Edges:
+    x0, y0, x1, y1 = xywh_to_xyxy(xywh)[0].tolist()
+    return x0, y0, x1, y1
 
 
 _OWN = ("id", "file_name", "width", "height", "source", "patient")
@@ -148,9 +183,15 @@ def get_films(coco: Mapping[str, Any]) -> list[Film]:
     labels = {category["id"]: category["name"] for category in coco["categories"]}
     rois: dict[tuple[int, bool], list[Roi]] = defaultdict(list)  # by image, and whether they are ignored
     for annotation in coco["annotations"]:
-        x0, y0, x1, y1 = xywh_to_xyxy(annotation["bbox"])[0].tolist()
-        side, implant = annotation.get("picture_side"), annotation.get("implant")
-        roi = Roi((x0, y0, x1, y1), labels[annotation["category_id"]], side, implant)
+        square = annotation.get(SQUARE)
+        roi = Roi(
+            _edges(annotation["bbox"]),
+            labels[annotation["category_id"]],
+            annotation.get("picture_side"),
+            annotation.get("implant"),
+            annotation.get(KIND),
+            square and _edges(square),
+        )
         rois[annotation["image_id"], is_ignored(annotation)].append(roi)
     return [
         Film(

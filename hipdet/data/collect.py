@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from hipdet.core.annotations import LARGEST_OVERHANG, VIEW
 from hipdet.core.boxes import sides_of_pairs
 from hipdet.core.errors import DatasetError, HipdetError
 from hipdet.core.files import name_of
@@ -16,17 +18,15 @@ from hipdet.data.annotators import Agreement, get_usable_labels, merge_annotator
 from hipdet.data.candidates import Candidate, Exclusion, Found, Rules, build_exclusion
 from hipdet.data.coco_file import Film, Roi
 from hipdet.data.film_status import DONE, STATUS, TAKEN, is_done, is_unfinished
-from hipdet.data.formats.geometry import clipped, decide_frame, turn_upright
+from hipdet.data.formats.geometry import decide_frame, turn_upright
 from hipdet.data.formats.parse import FaultyLabel
 from hipdet.data.formats.reader import read_labels
-from hipdet.data.formats.record import Box, FilmLabels, FilmSizes, LabelBox
-from hipdet.data.match import FilmIndex, fault_exclusions, match_labels
+from hipdet.data.formats.record import FilmLabels, FilmSizes, LabelBox
+from hipdet.data.match import FilmIndex, Matches, fault_exclusions, match_labels
 from hipdet.radiographs.grey import RadiographHeader
 from hipdet.radiographs.read import read_header
 
-# A square around an ROI near the edge of a film reaches over it: 4 of 200 hips in FracAtlas, by up to 21% of the side.
-# More than this fraction is a mistake: the box of another film, or one that was drawn on the film in another orientation.
-LARGEST_OVERHANG = 0.25
+LABEL_FILE = "label_file"  # key of an image record
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class UprightRois:
 
 
 def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candidate, rules: Rules) -> UprightRois:
-    """Convert `labels` to the upright frame, scale and crop them, and clip them to the film.
+    """Convert `labels` to the upright frame, scale and crop them, and clip them to the film; see :meth:`Roi.on_film`.
 
     Raises:
         DatasetError: labels for another size, an unknown class, or a box outside the film.
@@ -56,21 +56,22 @@ def upright_rois(labels: FilmLabels, header: RadiographHeader, candidate: Candid
             f"{film}: {header.upright[1]} px high, expected more than the {top} + {bottom} px to be cropped: crop less"
         )
 
-    def upright(each: LabelBox) -> Roi:
+    def upright(each: LabelBox, largest_overhang: float) -> Roi:
         x0, y0, x1, y1 = (edge * scale for edge in each.box)
         if frame.name == "raw":
             x0, y0, x1, y1 = turn_upright((x0, y0, x1, y1), header.stored, header.orientation)
         where = ", ".join(dict.fromkeys(filter(None, (labels.file.name, labels.place, each.place))))
         try:
-            box = _on_film((x0, y0 - top, x1, y1 - top), width, height)
-            return Roi(box, rules.get_class(each.label), each.picture_side, each.implant)
+            drawn = x0, y0 - top, x1, y1 - top
+            roi = Roi(drawn, rules.get_class(each.label), each.picture_side, each.implant, each.kind)
+            return _on_film(roi, width, height, largest_overhang)
         except DatasetError as error:
             raise DatasetError(f"{film}: {error} ({where})") from error
 
     # from left to right, regardless of the order of drawing
     rois, ignored = (
-        tuple(sorted(map(upright, boxes), key=lambda roi: (roi.box, roi.label)))
-        for boxes in (labels.boxes, labels.ignored)
+        tuple(sorted((upright(each, most) for each in boxes), key=lambda roi: (roi.box, roi.label)))
+        for boxes, most in ((labels.boxes, LARGEST_OVERHANG), (labels.ignored, math.inf))
     )
     return UprightRois(rois, frame.warning if rois or ignored else None, ignored)
 
@@ -93,23 +94,24 @@ def _scale(declared: tuple[int, int] | None, header: RadiographHeader) -> float:
     return scale
 
 
-def _on_film(box: Box, width: int, height: int) -> Box:
-    """Clip `box` to the film.
+def _on_film(roi: Roi, width: int, height: int, largest_overhang: float) -> Roi:
+    """Clip the box of `roi` to the film.
 
     Raises:
         DatasetError: the box reaches too far out of the film, or less than 1 px of it is left.
     """
-    x0, y0, x1, y1 = box
+    x0, y0, x1, y1 = roi.box
     over = max(-x0, -y0, x1 - width, y1 - height)
-    if over > LARGEST_OVERHANG * max(x1 - x0, y1 - y0):
+    if over > largest_overhang * max(x1 - x0, y1 - y0):
         raise DatasetError(
-            f"box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] reaches {over:g} px out of the film of {width}x{height} upright, "
-            f"expected at most a quarter of its side: was another film labelled, or this one rotated?"
+            f"box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] reaches {over:g} px out of the film of {width}x{height} upright, expected "
+            f"at most {largest_overhang:g} of its side: was another film labelled, or this one rotated? If the film cuts the "
+            "ROI, it is a box to ignore"
         )
-    part = clipped(box, width, height)
-    if part[2] - part[0] < 1 or part[3] - part[1] < 1:
+    found = roi.on_film(width, height, largest_overhang)
+    if found.box[2] - found.box[0] < 1 or found.box[3] - found.box[1] < 1:
         raise DatasetError(f"box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] is less than 1 px wide or high: draw it again")
-    return part
+    return found
 
 
 @dataclass(frozen=True)
@@ -119,10 +121,12 @@ class LabelSource:
     Attributes:
         paths: File or folder by annotator; the name of a single annotator may be empty.
         options: Keyword arguments for :func:`hipdet.data.formats.reader.read_labels`.
+        ignore: CSV table of boxes to ignore, in any form of :mod:`hipdet.data.formats.plain_csv`; None if there is none.
     """
 
     paths: Mapping[str, Path]
     options: Mapping[str, Any] = field(default_factory=dict)
+    ignore: Path | None = None
 
     def read(self, film_size: FilmSizes, faulty: list[FaultyLabel] | None = None) -> list[FilmLabels]:
         """Read all labels, each with its annotator: the name in `paths` or, if that is empty, the one in the label file.
@@ -140,6 +144,19 @@ class LabelSource:
                 labels.append(replace(film, annotator=annotator or film.annotator or ""))
         return labels
 
+    def read_ignored(self, classes: Sequence[str], faulty: list[FaultyLabel] | None = None) -> list[FilmLabels]:
+        """The films of the table of boxes to ignore; a box without a label is ignored for each of `classes`.
+
+        Args:
+            classes: Names of classes.
+            faulty: Gets the faults, so that they don't raise.
+
+        Raises:
+            DatasetError: as :func:`hipdet.data.formats.reader.read_labels`.
+        """
+        films = read_labels(self.ignore, "csv", faulty=faulty) if self.ignore else []
+        return [replace(film, boxes=(), ignored=_named(film.boxes, classes)) for film in films]
+
     def get_root(self, labels: FilmLabels) -> Path:
         """The folder given by the user that holds the file of `labels`."""
         for path in self.paths.values():
@@ -148,6 +165,11 @@ class LabelSource:
             if path in labels.file.parents:
                 return path
         raise DatasetError(f"{labels.file} is below none of {[str(path) for path in self.paths.values()]}")
+
+
+def _named(boxes: Sequence[LabelBox], classes: Sequence[str]) -> tuple[LabelBox, ...]:
+    """`boxes`, one that has no label once for each of `classes`."""
+    return tuple(replace(box, label=label) for box in boxes for label in ([box.label] if box.label else classes))
 
 
 def default_labels(root: Path, given: Sequence[str]) -> dict[str, Path]:
@@ -212,20 +234,17 @@ class _Collector:
         self.candidates = sorted(found.candidates, key=lambda candidate: candidate.file)
         self.index = FilmIndex(self.candidates)
         self.made = Collected(exclusions=list(found.exclusions), faults=list(found.faults))
+        self.ignored = Matches()  # the table of boxes to ignore
 
     def run(self) -> Collected:
         made = self.made
         faulty: list[FaultyLabel] = []
-        # the list has no name, so that each film's labels are freed when it is converted
-        matches = match_labels(
-            self.source.read(self._film_size, faulty if self.skip_faulty else None),
-            self.index,
-            FilmIndex([*made.exclusions, *made.faults]),
-        )
-        made.faults += matches.faults
+        matches, self.ignored = self._read(faulty if self.skip_faulty else None)
+        made.faults += [*matches.faults, *self.ignored.faults]
         left_out = self._leave_out(faulty)
-        for each in matches.without_film:
-            made.exclusions.append(Exclusion(each.relative or each.name, "labelled but without a film of this name"))
+        for found, how in ((matches, "labelled"), (self.ignored, "in the table of boxes to ignore")):
+            for each in found.without_film:
+                made.exclusions.append(Exclusion(each.relative or each.name, f"{how} but without a film of this name"))
         for candidate in tqdm(self.candidates, desc=f"{self.rules.source} films", unit="film", disable=None):
             if candidate.name in left_out:
                 continue
@@ -236,6 +255,14 @@ class _Collector:
                 made.faults.append(build_exclusion(candidate, error))
         made.agreements.sort(key=lambda row: (row.iou, row.film, row.first_box))
         return made
+
+    def _read(self, faulty: list[FaultyLabel] | None) -> tuple[Matches, Matches]:
+        """The labels and the boxes to ignore, by film."""
+        excluded = FilmIndex([*self.made.exclusions, *self.made.faults])
+        labels = self.source.read(self._film_size, faulty)
+        named = {self.rules.rename.get(box.label, box.label) for film in labels for box in film.boxes if box.label}
+        ignored = self.source.read_ignored(self.rules.classes or sorted(named), faulty)
+        return match_labels(labels, self.index, excluded), match_labels(ignored, self.index, excluded)
 
     def _leave_out(self, faulty: Sequence[FaultyLabel]) -> set[str]:
         """The names of the films whose labels are `faulty`, which become faults with the first reason of each."""
@@ -272,6 +299,8 @@ class _Collector:
             readings[annotator] = upright.rois
             ignored.update(dict.fromkeys(upright.ignored))
             self.made.warnings += [upright.warning] if upright.warning else []
+        for each in self.ignored.of_film.get(candidate.name, ()):
+            ignored.update(dict.fromkeys(upright_rois(each, header, candidate, rules).ignored))
         merged = merge_annotators(name, readings, rules)
         self.made.agreements += merged.agreements
         if merged.disagreement:
@@ -279,9 +308,10 @@ class _Collector:
         none = not merged.rois and all(is_done(each.remarks) for each in labels)
         if rules.rois is not None and len(merged.rois) != rules.rois and not none:
             return f"number of ROIs is {len(merged.rois)}, expected {rules.rois}"
-        rois = with_sides(merged.rois) if rules.rois == 2 else merged.rois
+        rois = tuple(roi.on_film(width, height) for roi in merged.rois)
+        rois = with_sides(rois) if rules.rois == 2 else rois
         label_files = sorted({name_of(str(each.file.relative_to(self.source.get_root(each)))) for each in labels})
-        extra = {**candidate.extra, "label_file": ", ".join(label_files), **_status(labels)}
+        extra = {**candidate.extra, LABEL_FILE: ", ".join(label_files), **_status(labels), **_view(name, labels)}
         film = Film(candidate.name, width, height, rules.source, candidate.patient, rois, extra, tuple(ignored))
         self.made.films.append((film, candidate))
         return None
@@ -298,6 +328,18 @@ def _status(labels: Sequence[FilmLabels]) -> dict[str, Any]:
     if unfinished:
         return {STATUS: unfinished[0], TAKEN: True}
     return {STATUS: DONE} if all(is_done(each.remarks) for each in labels) else {}
+
+
+def _view(film: str, labels: Sequence[FilmLabels]) -> dict[str, str]:
+    """The view for the image record, if the labels say it.
+
+    Raises:
+        DatasetError: they say different ones.
+    """
+    views = sorted({each.remarks[VIEW] for each in labels if each.remarks.get(VIEW)})
+    if len(views) > 1:
+        raise DatasetError(f"{film}: view is {' and '.join(views)} in different label files, expected one: fix one")
+    return {VIEW: views[0]} if views else {}
 
 
 def collect(found: Found, source: LabelSource, rules: Rules, skip_faulty: bool = False) -> Collected:

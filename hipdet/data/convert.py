@@ -20,7 +20,7 @@ from hipdet.core.records import shown
 from hipdet.data.annotators import Agreement
 from hipdet.data.candidates import Candidate, Exclusion, Found, Rules
 from hipdet.data.coco_file import Film, build_coco
-from hipdet.data.collect import Collected, LabelSource, collect
+from hipdet.data.collect import LABEL_FILE, Collected, LabelSource, collect
 from hipdet.data.formats.reader import FORMATS, label_files_below
 from hipdet.data.statistics import Summary, table1
 from hipdet.version import __version__
@@ -241,17 +241,26 @@ def _unused(collected: Collected, rules: Rules) -> list[str]:
     ]
 
 
-def convert_listed(found: Found, table: Path, source: str) -> list[Film]:
+def convert_listed(found: Found, table: Path, source: str, ignore: Path | None = None) -> list[Film]:
     """The films of `found`, in its order, with the hips of a hip table; for data sets that are written in parts.
+
+    Args:
+        found: The films.
+        table: The hip table.
+        source: Name of the data set.
+        ignore: Table of boxes to ignore.
 
     Raises:
         DatasetError: the list of damaged films, and of boxes outside their film.
     """
-    collected = collect(found, LabelSource({"": table}, {"format": "hips"}), Rules(source, rois=None))
+    collected = collect(found, LabelSource({"": table}, {"format": "hips"}, ignore), Rules(source, rois=None))
     raise_faults(table, [f"{fault.name}: {fault.reason}" for fault in collected.faults])
-    film_of = {candidate.name: film for film, candidate in collected.films}
     # one table labels all films, so image records don't name it
-    return [replace(film_of[each.name], extra=dict(each.extra)) for each in found.candidates]
+    film_of = {
+        candidate.name: replace(film, extra={key: said for key, said in film.extra.items() if key != LABEL_FILE})
+        for film, candidate in collected.films
+    }
+    return [film_of[each.name] for each in found.candidates]
 
 
 def _refuse(root: Path, faults: Sequence[Exclusion], output: Output) -> None:
@@ -298,7 +307,9 @@ def report(conversion: Conversion) -> str:
         )
     lines += conversion.notes
     if ignored := sum(len(film.ignored) for film in conversion.films):
-        lines.append(f"{ignored} boxes with iscrowd or ignore: neither ROI nor background")
+        lines.append(f"{ignored} boxes to ignore: neither ROI nor background")
+    if over := sum(roi.square is not None for film in conversion.films for roi in film.rois):
+        lines.append(f"{over} squares reach over the edge of their film: they are learnt so, and tested clipped")
     if conversion.agreements:
         ious = [row.iou for row in conversion.agreements]
         worst = conversion.agreements[0]

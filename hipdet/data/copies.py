@@ -26,6 +26,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
+from hipdet.core.boxes import Edges
 from hipdet.core.errors import HipdetError
 from hipdet.core.files import native, replacing, write_text
 from hipdet.core.stored_files import COPIES
@@ -95,8 +96,12 @@ def _in_copy(film: Film, name: str, side: int | None) -> Film:
     scale = min(1.0, side / film.long_side)
     width, height = (max(1, int(pixels * scale + 0.5)) for pixels in (film.width, film.height))
     fx, fy = width / film.width, height / film.height  # from the rounded sizes, as in mmdet's Resize
+
+    def scaled(box: Edges) -> Edges:
+        return box[0] * fx, box[1] * fy, box[2] * fx, box[3] * fy
+
     rois, ignored = (
-        tuple(replace(r, box=(r.box[0] * fx, r.box[1] * fy, r.box[2] * fx, r.box[3] * fy)) for r in boxes)
+        tuple(replace(each, box=scaled(each.box), square=each.square and scaled(each.square)) for each in boxes)
         for boxes in (film.rois, film.ignored)
     )
     size = {"original_width": film.width, "original_height": film.height}

@@ -16,6 +16,7 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Generic, TypeVar
 
+from hipdet.core.annotations import GUESSED, UNKNOWN
 from hipdet.core.errors import DatasetError, one_line, raise_faults
 from hipdet.core.files import name_of, path_below
 from hipdet.core.records import shown
@@ -37,6 +38,7 @@ from hipdet.radiographs.sniff import KINDS, is_film, short_name
 log = logging.getLogger(__name__)
 
 Film = TypeVar("Film", bound=Candidate | Exclusion)
+PATIENT, GROUP = "patient", "group"  # columns of tables
 
 
 @dataclass
@@ -273,15 +275,32 @@ def exclude_listed(candidates: Sequence[Candidate], table: Path | None, faults: 
 
 def add_patients(
     candidates: Sequence[Candidate], table: Path, faults: list[Exclusion] | None = None
-) -> tuple[list[Candidate], bool]:
-    """Give `candidates` the patients of `table` (``film, patient``); also returns whether every film has one there.
+) -> tuple[list[Candidate], str]:
+    """Give `candidates` the patients of `table` (``film, patient``).
+
+    The table may have a column ``group`` instead: films that may be of one patient.
+
+    Returns:
+        The films, and what is known: the mark of :class:`hipdet.data.candidates.Found`, ``unknown`` unless all are there.
 
     Raises:
         DatasetError: as :func:`rows_of_films`.
     """
-    rows = rows_of_films(candidates, table, ["patient"], faults=faults)
-    patients = {name: row.text["patient"] for name, row in rows.items()}
-    return with_patients(candidates, patients), all(patients.get(each.name) for each in candidates)
+    column = _patient_column(table)
+    rows = rows_of_films(candidates, table, [column], faults=faults)
+    patients = {name: row.text[column] for name, row in rows.items()}
+    known = GUESSED if column == GROUP else ""
+    mark = known if all(patients.get(each.name) for each in candidates) else UNKNOWN
+    return with_patients(candidates, patients), mark
+
+
+def _patient_column(table: Path) -> str:
+    try:
+        file = load_label_file(table, table.name)
+    except LabelFault:  # reported when the table is read
+        return PATIENT
+    header = table_header(file.document)[0] if file.kind == "text" else []
+    return GROUP if GROUP in header and PATIENT not in header else PATIENT
 
 
 def without_faulty(found: Found, faults: Sequence[Exclusion]) -> Found:

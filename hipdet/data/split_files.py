@@ -2,21 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hipdet.core.annotations import GUESSED, SAID, mark_record, patients_mark
-from hipdet.core.errors import DatasetError
+from hipdet.core.annotations import GUESSED, PATIENTS, SAID, mark_record, marks, patient_of, patients_mark
+from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.files import is_file_name, name_of, native, write_json_files
 from hipdet.core.records import shown
 from hipdet.data.coco_file import Coco, append, subset
 from hipdet.data.film_status import labelled
-from hipdet.data.split import Image, Partition, divide, find_leaks, fold_ids
+from hipdet.data.match import GROUP, PATIENT, read_film_table
+from hipdet.data.split import Image, Partition, divide, find_leaks, fold_ids, given_folds
 from hipdet.data.validate.check import require_valid
 
 NO_LEAK = "no patient is on both sides of a split"
+
+
+@dataclass(frozen=True)
+class FoldTable:
+    """A CSV table ``image,fold`` of given folds, which may cover more films than a data set.
+
+    Attributes:
+        path: The table.
+        fold_of: Fold, as text, by name of the film.
+        patient_of: Patient or group by name of the film, if the table has such a column.
+        mark: What is known of patients: as in :func:`hipdet.core.annotations.get_mark`, ``guessed`` for groups.
+    """
+
+    path: Path
+    fold_of: Mapping[str, str]
+    patient_of: Mapping[str, str]
+    mark: str
+
+    @classmethod
+    def read(cls, path: Path) -> FoldTable:
+        """Read `path`; further columns are skipped.
+
+        Raises:
+            DatasetError: the list of its faults, such as a film or a patient in two folds.
+        """
+        rows = read_film_table(path, ["fold"])
+        column = next((name for name in (PATIENT, GROUP) if name in rows[0][1].text), None)
+        faults = []
+        folds: dict[str, str] = {}
+        patients: dict[str, str] = {}
+        first: dict[str, tuple[str, str]] = {}  # film and fold of each patient
+        for film, row in rows:
+            if folds.setdefault(film, row.text["fold"]) != row.text["fold"]:
+                faults.append(f"{row.place}: {film} is in fold {folds[film]}, too, expected one fold: remove one")
+            if column and patients.setdefault(film, row.text[column]) != row.text[column]:
+                faults.append(f"{row.place}: {film} is of {column} {patients[film]}, too, expected one: remove one")
+            if column and row.text[column]:
+                other, fold = first.setdefault(row.text[column], (film, row.text["fold"]))
+                if fold != row.text["fold"]:
+                    found = (
+                        f"{column} {row.text[column]} is in fold {row.text['fold']}, and with {other} in fold {fold}"
+                    )
+                    faults.append(f"{row.place}: {found}: expected one fold")
+        raise_faults(path, faults)
+        return cls(path, folds, patients, GUESSED if column == GROUP else "")
+
+    def divide(self, images: Iterable[Image]) -> tuple[dict[str, int], list[str]]:
+        """The fold, from 0, of each film by ``file_name``, and a note on films of the table that aren't among `images`.
+
+        Copies are found by the names of the films that they were made of.
+
+        Raises:
+            DatasetError: as :func:`hipdet.data.split.given_folds`.
+        """
+        films = {image["file_name"]: _original(image) for image in images}
+        folds, skipped = given_folds(list(dict.fromkeys(films.values())), self.fold_of, self.path)
+        fold_of = {name: folds[original] for name, original in films.items()}
+        return fold_of, [f"{skipped} rows of {self.path.name} are for other films"] if skipped else []
+
+    def with_patients(self, coco: Coco) -> Coco:
+        """`coco` with the patients or groups of the table, where its own patients aren't known."""
+        by_name = {name.rpartition("/")[2]: patient for name, patient in self.patient_of.items()}
+        images = []
+        for image, mark in zip(coco["images"], marks(coco)):
+            name = _original(image)
+            patient = self.patient_of.get(name) or by_name.get(name.rpartition("/")[2])
+            if patient and (mark or not patient_of(image)):
+                image, mark = {**image, "patient": patient}, self.mark
+            images.append({**{key: each for key, each in image.items() if key != PATIENTS}, **mark_record(mark)})
+        info = coco.get("info")
+        kept = {key: each for key, each in info.items() if key != PATIENTS} if isinstance(info, Mapping) else {}
+        return {**coco, "info": kept, "images": images} if self.patient_of else coco
+
+
+def _original(image: Image) -> str:
+    """Name of the film, or of the one of which it is a copy."""
+    original = image.get("original")
+    return original if isinstance(original, str) and original else str(image["file_name"])
 
 
 @dataclass(frozen=True)
@@ -77,6 +156,7 @@ def split_files(
     out: Path | None = None,
     merge: str | None = None,
     unfinished: bool = False,
+    table: FoldTable | None = None,
 ) -> list[Parts]:
     """Write ``<stem>_<part>.json`` for each part of each file: either all of these files or none.
 
@@ -88,13 +168,14 @@ def split_files(
         out: Folder to write to; None for the folder of each file.
         merge: Also write ``<merge>_<part>.json`` with that part of all files; ids are renumbered.
         unfinished: Also use films that their annotator hasn't finished (:mod:`hipdet.data.film_status`).
+        table: Folds, instead of those that `division` would draw.
 
     Returns:
         The parts of each file, and with `merge` those of their union.
 
     Raises:
         DatasetError: faults of a file, equal names, different classes, a part without films, or as
-            :func:`hipdet.data.split.divide`.
+            :func:`hipdet.data.split.divide` and :meth:`FoldTable.divide`.
     """
     if merge is not None and not is_file_name(merge):
         raise DatasetError(f"--merge {shown(merge)}: expected a name without folders, as files are named so")
@@ -105,6 +186,11 @@ def split_files(
     cocos = {path: each.coco for path, each in found.items()}
     if merge:
         _refuse_shared_films(cocos)
+    skipped: list[str] = []
+    if table is not None:
+        cocos = {path: table.with_patients(coco) for path, coco in cocos.items()}
+        fold_of, skipped = table.divide(image for coco in cocos.values() for image in coco["images"])
+        division = replace(division, folds=len({*fold_of.values()}), fold_of=fold_of)
     partitions = (
         _together(cocos, division) if merge else {path: division(coco["images"]) for path, coco in cocos.items()}
     )
@@ -121,7 +207,7 @@ def split_files(
             if merge:
                 whole = merged.setdefault(part, dict(info={}, images=[], annotations=[], categories=[]))
                 append(whole, parts[part], str(path))
-        notes = [*filter(None, [str(found[path])]), *partitions[path].notes]
+        notes = [*filter(None, [str(found[path])]), *partitions[path].notes, *skipped]
         made.append(_parts(path.stem, out or path.parent, parts, notes, division))
     if merge:
         for part, coco in merged.items():

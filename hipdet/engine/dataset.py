@@ -19,7 +19,7 @@ from mmengine.registry import FUNCTIONS
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from hipdet.core.annotations import as_crowd
+from hipdet.core.annotations import as_crowd, drawn_box
 from hipdet.core.classes import mirrored_labels
 from hipdet.core.configs import in_fold, in_place
 from hipdet.core.errors import ConfigError, DatasetError
@@ -101,9 +101,12 @@ class RoiDataset(CocoDataset):
     def parse_data_info(self, raw_data_info: dict) -> dict | list[dict]:
         """As in CocoDataset, with ``mirrored_labels``, and with file names that :func:`name_of` escaped.
 
-        ``ignore`` is treated as ``iscrowd``: CocoDataset would drop the box, so that its place became background.
+        ``ignore`` is treated as ``iscrowd``: CocoDataset would drop the box, so that its place became background.  In
+        training, a square that reaches over the edge of the film is whole.
         """
         annotations = [as_crowd(annotation) for annotation in raw_data_info["raw_ann_info"]]
+        if not self.test_mode:
+            annotations = [{**annotation, "bbox": drawn_box(annotation)} for annotation in annotations]
         film = super().parse_data_info({**raw_data_info, "raw_ann_info": annotations})
         path = path_below(Path(self.data_prefix.get("img") or ""), raw_data_info["raw_img_info"]["file_name"])
         return dict(film, img_path=str(path), mirrored_labels=self._mirrored_labels)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hipdet.core.annotations import Group
-from hipdet.evaluation.matching import HIT, FilmResult
+from hipdet.evaluation.matching import HIT, FilmResult, RoiResult
 
 RESAMPLES = 2000
 Interval = tuple[float, float]
@@ -88,6 +88,15 @@ def presence_metrics(
         )
     if known := [film for film in films if film.absence_known]:
         metrics["false_per_film"] = float(np.mean([film.false_rois(least) for film in known]))
+    return metrics
+
+
+def group_metrics(films: Sequence[FilmResult], rois: Sequence[RoiResult]) -> dict[str, float]:
+    """Metrics of a group of `rois`, such as those of children, and of the `films` that have it."""
+    metrics = {"extra_per_image": float(np.mean([film.extra for film in films]))}
+    if rois:
+        found = roi_metrics([roi.iou for roi in rois], [roi.score for roi in rois])
+        metrics.update((name, found[name]) for name in ("avg_iou", "acc50", "num_rois"))
     return metrics
 
 

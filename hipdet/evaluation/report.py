@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hipdet.core.annotations import source_of
+from hipdet.core.annotations import KIND, UNKNOWN, VIEW, group_of, source_of
 from hipdet.core.boxes import xywh_to_xyxy
 from hipdet.core.files import write_json
 from hipdet.core.records import MAX_SIDE, Record, read_json
@@ -47,7 +47,10 @@ def metrics_table(metrics: Mapping[str, float]) -> str:
             lines.append(f"{title:<46}{metrics[key]:>8.{0 if key in COUNTS else 4}f}")
         for of_class in metrics:
             if of_class.startswith(f"{key}/"):
-                lines.append(f"{f'  {of_class[len(key) + 1 :]}':<46}{metrics[of_class]:>8.4f}")
+                name = of_class[len(key) + 1 :]
+                rois = metrics.get(f"roi/num_rois/{name}")  # of a kind or view
+                title = f"  {name}" if rois is None else f"  {name}, {rois:.0f} ROIs"
+                lines.append(f"{title:<46}{metrics[of_class]:>8.4f}")
     return "\n".join(lines)
 
 
@@ -71,6 +74,7 @@ def roi_rows(
                 iou=round(roi.iou, 6),
                 confidence=round(roi.score, 6),
                 oracle_iou=round(roi.oracle_iou, 6),
+                **{key: own[key] for own, key in ((annotation, KIND), (image, VIEW)) if group_of(own, key) != UNKNOWN},
                 **dict(zip(CORNERS, xywh_to_xyxy([annotation["bbox"]])[0].round(2).tolist())),
                 **dict(zip(FOUND_CORNERS, found)),
                 best_iou=round(roi.best_iou, 6),  # of label_iou
@@ -117,7 +121,7 @@ FARTHEST = 10 * MAX_SIDE  # px; labels may lie over the edges of a film
 FIELDS: dict[str, Callable[[Record, str], Any]] = {  # of a detection without a label
     **dict.fromkeys(("image_id", "annotation_id"), Record.whole),
     "file_name": Record.text,
-    **dict.fromkeys(("source", "label"), lambda row, key: row.text(key, None)),
+    **dict.fromkeys(("source", "label", KIND, VIEW), lambda row, key: row.text(key, None)),
     "iou": lambda row, key: row.number(key, 0, 1),
     "confidence": Record.number,
     **dict.fromkeys((*CORNERS, *FOUND_CORNERS), lambda row, key: row.number(key, -FARTHEST, FARTHEST)),

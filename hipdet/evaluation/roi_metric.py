@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,14 +25,14 @@ from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get, get_local_path
 from mmengine.logging import MMLogger
 
-from hipdet.core.annotations import is_absence_known, is_ignored
-from hipdet.core.boxes import Detections, as_boxes, xywh_to_xyxy
+from hipdet.core.annotations import KIND, UNKNOWN, VIEW, group_of, is_absence_known, is_ignored
+from hipdet.core.boxes import Boxes, Detections, as_boxes, xywh_to_xyxy
 from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.configs import in_place
 from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.core.records import finite, parse_json, read_json
-from hipdet.evaluation.matching import FilmResult, Labelled, evaluate_film
-from hipdet.evaluation.metrics import presence_metrics, summarize
+from hipdet.evaluation.matching import FilmResult, Labelled, RoiResult, evaluate_film
+from hipdet.evaluation.metrics import group_metrics, presence_metrics, summarize
 from hipdet.evaluation.report import extra_rows, roi_rows, write_roi_table
 
 OTHER_FILE = (
@@ -58,8 +59,12 @@ class RoiMetric(BaseMetric):
     The ground truth is taken from the annotation file by image id, because the pipeline may have resized the samples' boxes.
     An annotation with ``iscrowd`` or ``ignore`` is not an ROI, and a detection on it is neither a hit nor extra, see
     `evaluate_film`.  The metrics don't depend on the order of films, the batch size or the number of ranks.  If there are
-    several classes, each also has ``avg_iou/<class>``, ``acc50/<class>`` and ``recall/<class>``.  Films with ``absent``:
-    ``unknown`` don't count in ``false_per_film``, as they may have ROIs without a label.
+    several classes, each also has ``avg_iou/<class>``, ``acc50/<class>`` and ``recall/<class>``.  If labels have a ``kind``,
+    or films a ``view``, each of these has metrics too, such as ``avg_iou/kind=child``; see
+    :func:`hipdet.evaluation.metrics.group_metrics`.  Films with ``absent``: ``unknown`` don't count in ``false_per_film``, as
+    they may have ROIs without a label.
+
+    Labels and detections are clipped to the film.
 
     Args:
         ann_file: COCO annotation file of the evaluated films, found by :func:`hipdet.core.configs.in_place`.
@@ -102,7 +107,7 @@ class RoiMetric(BaseMetric):
             self._check_film(sample["img_id"], sample.get("img_path"))
             found = sample["pred_instances"]
             detections = Detections(
-                as_boxes(found["bboxes"].cpu().numpy()),
+                self._on_film(sample["img_id"], as_boxes(found["bboxes"].cpu().numpy())),
                 found["scores"].cpu().numpy().astype(np.float64),
                 found["labels"].cpu().numpy().astype(np.int64),
             )
@@ -122,7 +127,8 @@ class RoiMetric(BaseMetric):
             )
         classes = self._classes()
         presence = presence_metrics(list(films.values()), classes if len(classes) > 1 else (), self._least(classes))
-        metrics = {**summarize(list(films.values())), **presence, **self._per_class(films, truth)}
+        groups = {**self._per_class(films, truth), **self._per_group(films)}
+        metrics = {**summarize(list(films.values())), **presence, **groups}
         if self.outfile_prefix is not None and is_main_process():
             self._write(films, metrics)
         return metrics
@@ -170,6 +176,21 @@ class RoiMetric(BaseMetric):
         means = {f"avg_iou/{name}": float(values.mean()) for name, values in of_class.items()}
         return {**means, **{f"acc50/{name}": float((values >= 0.5).mean()) for name, values in of_class.items()}}
 
+    def _per_group(self, films: Mapping[int, FilmResult]) -> dict[str, float]:
+        """Metrics of each kind of ROI and of each view of films; of ``unknown`` where only others have one."""
+        annotations, metrics = self._annotations(False), dict[str, float]()
+        for key in (KIND, VIEW):
+            groups: dict[str, list[tuple[FilmResult, list[RoiResult]]]] = defaultdict(list)
+            for image_id, film in films.items():
+                image = self._images[image_id]
+                names = [group_of(each if key == KIND else image, key) for each in annotations[image_id]]
+                for name in dict.fromkeys(names if key == KIND else [group_of(image, key)]):
+                    groups[name].append((film, [roi for roi, own in zip(film.rois, names) if own == name]))
+            for name, parts in sorted(groups.items()) if set(groups) != {UNKNOWN} else ():
+                found = group_metrics([film for film, _ in parts], [roi for _, rois in parts for roi in rois])
+                metrics.update((f"{metric}/{key}={name}", value) for metric, value in found.items())
+        return metrics
+
     def _annotations(self, ignored: bool) -> dict[int, list[dict]]:
         """Annotations of the classes by image id: the ignored ones, or else the ROIs."""
         labels = self._labels()
@@ -184,8 +205,13 @@ class RoiMetric(BaseMetric):
         index, found = self._labels(), {}
         for image_id, own in self._annotations(ignored).items():
             labels = np.array([index[each["category_id"]] for each in own], dtype=np.int64)
-            found[image_id] = xywh_to_xyxy([each["bbox"] for each in own]), labels
+            found[image_id] = self._on_film(image_id, xywh_to_xyxy([each["bbox"] for each in own])), labels
         return found
+
+    def _on_film(self, image_id: int, boxes: Boxes) -> Boxes:
+        """`boxes` ``[N, 4]`` clipped to the film."""
+        image = self._images[image_id]
+        return boxes.clip(0, [image["width"], image["height"]] * 2)
 
     def _write(self, films: dict[int, FilmResult], metrics: dict[str, float]) -> None:
         images, annotations = self._images, self._annotations(False)

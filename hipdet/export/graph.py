@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hipdet.core.errors import ConfigError
 from hipdet.models.hip_ssd_head import HipSSDHead, flatten_levels
-from hipdet.models.proposals import RegionProposals, best_of_classes, best_proposals, distinct
+from hipdet.models.proposals import RegionProposals, best_of_classes, best_proposals, distinct, on_film
 
 ROIS = 4  # of a class, unless more are expected
 
@@ -70,13 +70,14 @@ class DetectorGraph(nn.Module):
         scores, deltas = head(self.detector.extract_feat(seen))
         logits, moves = flatten_levels(scores, head.num_classes)[0], flatten_levels(deltas, 4)[0]
         found = self._find(seen, logits, moves, extent)
-        return torch.minimum(found.bboxes.clamp(min=0), extent.float().repeat(2)), found.scores, found.labels
+        return on_film(found.bboxes, extent), found.scores, found.labels
 
     def _find(self, seen: Tensor, logits: Tensor, moves: Tensor, extent: Tensor) -> InstanceData:
         """The best detections of all classes together; of a refining detector, as many of each class."""
         first = (logits, moves, self.anchors, extent, self.settings.nms_pre)
         if not self.passes:
-            return self._distinct(best_proposals(*first).instances, self.rois)
+            found = best_proposals(*first)
+            return self._distinct(found._replace(boxes=on_film(found.boxes, extent)).instances, self.rois)
         candidates = best_of_classes(*first)
         proposed = [self._distinct(each.instances, self.passes[0]) for each in candidates]
         suppress = lambda kept: self._distinct(kept, len(kept.scores))  # noqa: E731

@@ -39,7 +39,7 @@ class RegionProposals(NamedTuple):
 
 
 def best_proposals(logits: Tensor, deltas: Tensor, anchors: Tensor, extent: Tensor, count: int) -> RegionProposals:
-    """The `count` best pairs of anchor and class, decoded as by ``DeltaXYWHBBoxCoder`` and clipped to the film.
+    """The `count` best pairs of anchor and class, decoded as by ``DeltaXYWHBBoxCoder``; boxes may reach over the edge.
 
     Args:
         logits: Class logits ``[A, C]``.
@@ -55,9 +55,14 @@ def best_proposals(logits: Tensor, deltas: Tensor, anchors: Tensor, extent: Tens
     centre, sides = (around[:, :2] + around[:, 2:]) / 2, around[:, 2:] - around[:, :2]
     centre, half = centre + moves[:, :2] * sides, sides * moves[:, 2:].exp() / 2
     boxes = torch.cat([centre - half, centre + half], dim=1)
-    boxes = torch.minimum(boxes.clamp(min=0), extent.float().repeat(2))
-    inside = (boxes[:, 2:] > boxes[:, :2]).all(1)  # boxes in the padding are empty after clipping
+    seen = on_film(boxes, extent)
+    inside = (seen[:, 2:] > seen[:, :2]).all(1)  # of boxes in the padding nothing is left
     return RegionProposals(boxes, torch.where(inside, scores, torch.full_like(scores, -1.0)), index % classes)
+
+
+def on_film(boxes: Tensor, extent: Tensor) -> Tensor:
+    """`boxes` ``[K, 4]`` clipped to the film, whose width and height are `extent` ``[2]``."""
+    return torch.minimum(boxes.clamp(min=0), extent.float().repeat(2))
 
 
 def best_of_classes(
@@ -157,5 +162,5 @@ def on_ignored(boxes: Tensor, ignored: Tensor, shape: tuple[int, int]) -> Tensor
         shape: Height and width of the film.
     """
     height, width = shape
-    on_film = boxes.clamp(min=0).minimum(boxes.new_tensor([width, height] * 2))
-    return (bbox_overlaps(on_film, ignored, mode="iof") >= ON_IGNORED).any(dim=1)
+    seen = on_film(boxes, boxes.new_tensor([width, height]))
+    return (bbox_overlaps(seen, ignored, mode="iof") >= ON_IGNORED).any(dim=1)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from hipdet.anchors.second_look import PASSES
 from hipdet.core.errors import ConfigError
-from hipdet.models.proposals import RegionProposals, best_of_classes, class_shares, film_shape, ignored_boxes
+from hipdet.models.proposals import RegionProposals, best_of_classes, class_shares, film_shape, ignored_boxes, on_film
 
 Suppress = Callable[[InstanceData], InstanceData]
 Candidates = Sequence[RegionProposals]
@@ -86,7 +86,7 @@ class RefiningDetector(SingleStageDetector):
         for film, (proposed, candidates), sample in zip(batch_inputs, proposals, batch_data_samples):
             refined = self.refine(film, proposed, candidates=candidates)
             height, width = film_shape(sample.metainfo)
-            refined.bboxes = refined.bboxes.clamp(min=0).minimum(refined.bboxes.new_tensor([width, height] * 2))
+            refined.bboxes = on_film(refined.bboxes, refined.bboxes.new_tensor([width, height]))
             if rescale:
                 refined.bboxes = refined.bboxes / refined.bboxes.new_tensor(sample.scale_factor).repeat(2)
             results.append(refined)
@@ -107,9 +107,10 @@ class RefiningDetector(SingleStageDetector):
         """For each film, the proposals of each class, best first, and all candidates of the first stage.
 
         Each class has the same number: among the best of all classes together, a class with low scores would be missing.
+        Boxes may reach over the edge of the film: the refiner has learnt to look at whole ROIs, not at their parts.
         """
         head, settings = self.bbox_head, self.test_cfg
-        if head.num_classes == 1 or not self.passes:
+        if not self.passes:
             for found in head.predict(features, samples, rescale=False):
                 yield [found], ()
             return
@@ -119,7 +120,8 @@ class RefiningDetector(SingleStageDetector):
             extent = logits.new_tensor([width, height])
             candidates = best_of_classes(logits, deltas, anchors, extent, settings.nms_pre)
             least = max(settings.score_thr, 0)
-            yield [self._suppress(each.instances[each.scores > least]) for each in candidates], candidates
+            proposed = [self._suppress(each.instances[each.scores > least]) for each in candidates]
+            yield proposed, candidates if len(candidates) > 1 else ()
 
     def refine(
         self,

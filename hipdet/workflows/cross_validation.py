@@ -16,7 +16,7 @@ from mmengine.config import Config
 from hipdet.core.errors import ConfigError
 from hipdet.core.files import write_text
 from hipdet.core.resumable import RunFolder, alone_in, fingerprint
-from hipdet.data.split_files import NO_LEAK, Division, split_files
+from hipdet.data.split_files import NO_LEAK, Division, FoldTable, split_files
 from hipdet.engine.checkpoint import training_seconds
 from hipdet.engine.config import use_annotations
 from hipdet.engine.safe_settings import require_writable
@@ -141,7 +141,7 @@ class CrossValidation:
         data_root: Folder that the films' names are relative to.
         out: Folder for folds, trainings and tables.
         variants: The others are compared with the first.
-        folds: Number of folds; films of a patient stay together.
+        folds: Number of folds, whose films of a patient stay together; or the table of given folds.
         seed: Seed of the folds and of every training.
         jobs: Number of trainings in parallel.
     """
@@ -150,7 +150,7 @@ class CrossValidation:
     data_root: Path
     out: Path
     variants: Sequence[Variant]
-    folds: int = 5
+    folds: int | Path = 5
     seed: int = 0
     jobs: int = 1
 
@@ -171,8 +171,9 @@ class CrossValidation:
 
     def trainings(self) -> list[Fold]:
         """Write the folds and list the trainings, all variants of a fold before the next fold."""
-        division = Division(folds=self.folds, seed=self.seed)
-        (parts,) = split_files([self.annotations], division, self.out / "folds")
+        table = FoldTable.read(self.folds) if isinstance(self.folds, Path) else None
+        division = Division(folds=self.folds if isinstance(self.folds, int) else None, seed=self.seed)
+        (parts,) = split_files([self.annotations], division, self.out / "folds", table=table)
         for line in (*parts.notes, *([] if parts.leak == NO_LEAK else [parts.leak])):
             log.warning("%s: %s", parts.name, line)
         name = self.out / "folds" / parts.name
@@ -186,6 +187,6 @@ class CrossValidation:
                 train=Path(f"{name}_fold{number}_train.json"),
                 test=Path(f"{name}_fold{number}_test.json"),
             )
-            for number in range(self.folds)
+            for number in range(len(parts.files) // 2)
             for variant in self.variants
         ]

@@ -18,8 +18,8 @@ from hipdet.data.convert import Conversion, Output, convert_found, reasons
 from hipdet.data.formats.parse import load_label_file, table_header
 from hipdet.data.match import FilmIndex, read_film_table, with_patients
 from hipdet.data.sources.folder import find_folder
-from hipdet.data.split import divide, given_folds
-from hipdet.data.split_files import Division
+from hipdet.data.split import divide
+from hipdet.data.split_files import Division, FoldTable
 from hipdet.data.statistics import table1
 from hipdet.data.validate.check import validate
 from hipdet.radiographs.read import read_patient_id
@@ -46,6 +46,7 @@ class DataOptions:
         patients: ``--patients``; None if it wasn't given.
         folds: Table of given folds, or a number of folds; None to let the budget decide.
         absent: Whether films lack what isn't labelled on them: ``known`` or ``unknown``.
+        ignore: CSV table of boxes that are neither ROI nor background.
         negative: Whether films that no label file names have no ROI; if not, they are left out.
         seed: Seed of the folds.
         skip_faulty: Leave out films that can't be used, with the fault as the reason, instead of refusing.
@@ -61,6 +62,7 @@ class DataOptions:
     negative: bool = False
     seed: int = 0
     skip_faulty: bool = False
+    ignore: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ def read_data(options: DataOptions, scratch: Path) -> FitData:
     found, notes = _find(options)
     unnamed = "" if options.classes else UNNAMED
     others = found.candidates if options.negative else ()
-    labels = FitLabels(dict(options.labels), dict(format=options.format), unnamed, others)
+    labels = FitLabels(dict(options.labels), dict(format=options.format), options.ignore, unnamed, others)
     rules = Rules(SOURCE, classes=options.classes, rois=None)
     output = Output(
         options.films,
@@ -236,6 +238,10 @@ def _find(options: DataOptions) -> tuple[Found, list[str]]:
     tables = {path: rows for path in options.labels.values() if (rows := _patient_rows(path, column))}
     if tables:
         return _by_rows(found, tables), [f"patients: {column} in the labels"]
+    folds = FoldTable.read(options.folds) if given is None and isinstance(options.folds, Path) else None
+    if folds is not None and folds.patient_of:
+        rows = [(film, patient, folds.path.name) for film, patient in folds.patient_of.items()]
+        return _by_rows(found, {folds.path: rows}, folds.mark), [f"patients: as {folds.path.name} groups the films"]
     if given is not None:
         raise DatasetError(
             f"--patients {given}: neither a file, nor a column of the labels, nor a regular expression with a group, "
@@ -261,7 +267,8 @@ def _patient_rows(path: Path, column: str) -> list[tuple[str, str, str]]:
     return rows if any(patient for _, patient, _ in rows) else []
 
 
-def _by_rows(found: Found, tables: Mapping[Path, Sequence[tuple[str, str, str]]]) -> Found:
+def _by_rows(found: Found, tables: Mapping[Path, Sequence[tuple[str, str, str]]], mark: str = "") -> Found:
+    """`found` with the patients of `tables`, and with `mark` if each film has one there."""
     index = FilmIndex(found.candidates)
     patients: dict[str, str] = {}
     for path, rows in tables.items():
@@ -272,7 +279,7 @@ def _by_rows(found: Found, tables: Mapping[Path, Sequence[tuple[str, str, str]]]
                 if before != patient:
                     faults.append(f"{place}: {film} is of patient {patient!r}, and of {before!r} before: fix one")
         raise_faults(path, faults)
-    mark = "" if all(patients.values()) else UNKNOWN
+    mark = mark if all(patients.values()) else UNKNOWN
     return replace(found, candidates=tuple(with_patients(found.candidates, patients)), mark=mark)
 
 
@@ -340,16 +347,9 @@ def _require_enough(data: FitData) -> None:
 def _with_folds(data: FitData) -> FitData:
     """`data` with the folds of the table, if one is given; a number is checked."""
     folds, notes = data.options.folds, list(data.notes)
-    names = [image["file_name"] for image in data.coco["images"]]
     if isinstance(folds, Path):
-        rows: dict[str, str] = {}
-        faults = []
-        for film, row in read_film_table(folds, ["fold"]):
-            if rows.setdefault(film, row.text["fold"]) != row.text["fold"]:
-                faults.append(f"{row.place}: {film} is in fold {rows[film]}, too, expected one fold: remove one")
-        raise_faults(folds, faults)
-        fold_of, skipped = given_folds(names, rows, folds)
-        notes += [f"{skipped} rows of {folds.name} are for other films"] if skipped else []
+        fold_of, more = FoldTable.read(folds).divide(data.coco["images"])
+        notes += more
         data = replace(data, fold_of=fold_of, notes=tuple(notes))
         _require_whole_patients(data, folds)
         data.folds(len(set(fold_of.values())))

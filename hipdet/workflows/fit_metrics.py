@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hipdet.core.annotations import get_patients
+from hipdet.core.annotations import KIND, UNKNOWN, VIEW, get_patients, group_of
 from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.data.coco_file import Coco
@@ -82,9 +82,28 @@ class Detected:
             )
             for name in classes
         }
+        groups = {
+            group: self._summary(rois, [row for row in self.extras if row["image_id"] in films], films, patients, least)
+            for group, (films, rois) in self._groups(coco).items()
+        }
         iou, score = (np.array([row[key] for row in self.rois], np.float64) for key in ("iou", "confidence"))
         bands = calibration(iou, score) if len(self.rois) else []
-        return dict(films=len(names), least_scores=least, **every, classes=by_class, calibration=bands)
+        by = {"by": groups} if groups else {}
+        return dict(films=len(names), least_scores=least, **every, classes=by_class, **by, calibration=bands)
+
+    def _groups(self, coco: Coco) -> dict[str, tuple[dict[int, str], list[Row]]]:
+        """Names of the films by image id, and ROIs, of each kind of ROI and view of a film, such as ``kind=child``."""
+        image_of = {image["id"]: image for image in coco["images"]}
+        found: dict[str, tuple[dict[int, str], list[Row]]] = {}
+        for key in (KIND, VIEW):
+            named = [(group_of(row if key == KIND else image_of[row["image_id"]], key), row) for row in self.rois]
+            films = [(group_of(image, key), number) for number, image in image_of.items()]  # also those without ROI
+            if key == KIND:
+                films = [(name, row["image_id"]) for name, row in named]
+            for name in sorted({name for name, _ in films}) if any(name != UNKNOWN for name, _ in films) else ():
+                names = {number: image_of[number]["file_name"] for own, number in films if own == name}
+                found[f"{key}={name}"] = names, [row for own, row in named if own == name]
+        return found
 
     @staticmethod
     def _summary(

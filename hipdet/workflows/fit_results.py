@@ -264,7 +264,7 @@ class FilmsElsewhere:
         if self.labels is None:
             raise DatasetError(f"{self.films}: no labels to read: give --test-labels")
         labels = FitLabels(
-            {"": self.labels}, dict(format=None), self.data.classes[0] if len(self.data.classes) == 1 else ""
+            {"": self.labels}, dict(format=None), None, self.data.classes[0] if len(self.data.classes) == 1 else ""
         )
         rules = Rules("test", classes=tuple(self.data.classes), rois=None)
         with TemporaryDirectory() as folder:

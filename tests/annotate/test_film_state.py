@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation_parts import HIPS, SIZE, state
-from hipdet.annotate.film_state import FilmState, Project, clip, is_reason, parse_state, squared
+from hipdet.annotate.film_state import FilmState, Project, is_reason, parse_state, squared
+from hipdet.core.boxes import clipped
 from hipdet.core.errors import DatasetError
 from hipdet.data.coco_file import Roi
 
@@ -117,7 +118,7 @@ def test_squares_around_boxes(box, square):
 def test_a_clipped_square_is_restored(cx, cy, side):
     """A square that one edge of the film cuts is restored, unless two opposite edges or a corner cut it."""
     box = (cx - side / 2, cy - side / 2, cx + side / 2, cy + side / 2)
-    cut = clip(box, SIZE)
+    cut = clipped(box, *SIZE)
     again = squared(cut, SIZE)
     assert math.isclose(again[2] - again[0], again[3] - again[1], abs_tol=0.021)
     if not ((box[0] < 0 or box[2] > 200) and (box[1] < 0 or box[3] > 120)) and min(cut[0], cut[1]) > 1:

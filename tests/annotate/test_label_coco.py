@@ -30,7 +30,8 @@ def entries(draw):
     size = draw(st.sampled_from([SIZE, (90, 200), None]))
     boxes = []
     for x, y, width, height in draw(st.lists(st.tuples(number, number, side, side), max_size=3)):
-        boxes.append({"box": [x, y, x + width, y + height], "label": draw(st.sampled_from(PROJECT.classes))})
+        mark = {"cut": True} if draw(st.booleans()) else {}
+        boxes.append({"box": [x, y, x + width, y + height], "label": draw(st.sampled_from(PROJECT.classes)), **mark})
     record = {
         "boxes": boxes,
         "exclude": draw(st.sampled_from([None, "child", "other: lead, apron"])),
@@ -95,6 +96,28 @@ def test_boxes_of_excluded_films_never_become_labels(path):
         "none.png": 0,
     }
     assert [image["file_name"] for image in labelled(coco, path).coco["images"]] == ["beyond.png", "none.png"]
+
+
+def test_a_box_that_is_cut_is_ignored_and_counts_as_drawn(tmp_path):
+    """Also one whose centre isn't on the film; with one whole and one cut hip, a film of two is done."""
+    cut = {"box": [170.0, 40.0, 250.0, 120.0], "label": "hip", "cut": True}
+    given_state = state([HIPS[0]])
+    made = parse_state({**given_state, "boxes": [*given_state["boxes"], cut]}, Project(), SIZE)
+    assert made.status(2) == "done"
+    assert parse_state(made.record(), Project(), SIZE) == made
+    coco = build_label_coco({"1.png": Entry(made, 1, SIZE)}, {}, Project())
+    (one,) = get_films(coco)
+    assert [roi.box for roi in one.rois] == [tuple(HIPS[0])]
+    assert [(roi.box, roi.square) for roi in one.ignored] == [((170, 40, SIZE[0], 120), (170, 40, 250, 120))]
+    write_json(tmp_path / "a.json", coco)
+    assert not [
+        each for each in validate(tmp_path / "a.json", expected=Expected.of_classes(["hip"]))[1] if not each.warning
+    ]
+    (labels,) = read_labels(tmp_path / "a.json")
+    assert [len(labels.boxes), len(labels.ignored)] == [1, 1]
+    for wrong in ("yes", 1, None):
+        with pytest.raises(DatasetError, match=r"cut is .*, expected true or false"):
+            parse_state({**given_state, "boxes": [{**cut, "cut": wrong}]}, Project(), SIZE)
 
 
 def test_labels_of_an_annotator_are_imported_with_all_they_hold(path, tmp_path):

@@ -316,14 +316,17 @@ def test_boxes_that_are_not_square_are_reported(tmp_path):
     assert boxes_of(free, "1.png") == [[20, 40, 60, 90]]
 
 
-def test_ignored_boxes_are_left_out_and_reported(tmp_path):
+def test_ignored_boxes_are_cut_and_reported(tmp_path):
     films_in(tmp_path / "films", 2)
     roi, aside = Roi((20, 40, 60, 80), "hip"), Roi((100, 40, 140, 80), "hip")
-    films = [Film("1.png", 200, 120, "", "", (roi,), ignored=(aside,))]
+    beyond = Roi((190, 40, 200, 80), "hip", square=(190, 40, 230, 80))  # its centre isn't on the film
+    films = [Film("1.png", 200, 120, "", "", (roi,), ignored=(aside, beyond))]
     write_json(tmp_path / "old.json", build_coco(films, ["hip"], {}))
     old = read(tmp_path / "old.json", tmp_path / "films")
-    assert boxes_of(old, "1.png") == [[20, 40, 60, 80]]
-    assert old.notes == ["1.png: 1 boxes that are to be ignored (iscrowd, ignore) are left out"]
+    assert [(roi.box, roi.cut) for roi in old.states["1.png"][0].rois] == [
+        ((20, 40, 60, 80), False), ((100, 40, 140, 80), True), ((190, 40, 230, 80), True)
+    ]  # fmt: skip
+    assert old.notes == ["1.png: 2 boxes to ignore (iscrowd, ignore) are marked as cut"]
 
 
 def test_labels_that_fit_no_film_are_left_out_and_reported(tmp_path):

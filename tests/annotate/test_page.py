@@ -71,6 +71,18 @@ def test_squares_are_moved_resized_and_deleted_by_mouse_and_key(desk):
     assert session.store.entry("1.png").state.status(2) == "new"
 
 
+def test_a_hip_that_the_edge_cuts_is_marked_and_counts_as_drawn(desk):
+    page, session = desk
+    page.drag(LEFT, [60, 60])
+    page.drag(RIGHT, [180, 60])
+    page.keys("k")
+    until(lambda: [roi.cut for roi in session.store.entry("1.png").state.rois] == [False, True])
+    assert session.store.entry("1.png").state.status(2) == "done"
+    assert page.text("rois").count("cut") == 1
+    page.chord(Keys.CONTROL, "z")
+    until(lambda: [roi.cut for roi in session.store.entry("1.png").state.rois] == [False, False])
+
+
 def test_undo_and_redo(desk):
     page, session = desk
     page.drag(LEFT, [60, 60])

@@ -98,7 +98,7 @@ def test_ignored_boxes_of_a_coco_file_stay_ignored(tmp_path):
     done = run_tool("convert", "folder", "hips", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[1].split()[:4] == ["hips.json", "2", "2", "2"]
-    assert "2 boxes with iscrowd or ignore: neither ROI nor background" in done.stdout
+    assert "2 boxes to ignore: neither ROI nor background" in done.stdout
     coco = json.loads((tmp_path / "data/annotations/hips.json").read_text())
     # stored (x, y) is (300 - y, x) upright; the copies are half as large
     found = [(a["image_id"], a["bbox"], a["iscrowd"]) for a in coco["annotations"]]
@@ -258,7 +258,7 @@ def test_fracatlas_from_another_folder(shared, tmp_path):
     line = next(line for line in done.stdout.splitlines() if line.startswith("hips.json"))
     assert line.split()[1:4] == ["100", "200", "68"]
     assert "0.175 / 0.199 / 0.237" in line
-    assert "4 boxes reached over the edge of their film" in done.stdout
+    assert "4 boxes reach over the edge of their film" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -260,9 +260,39 @@ def test_patients_of_dicom_films(tmp_path):
 
 
 def test_given_folds_of_more_films(place):
-    write(place / "folds.csv", table("image,group,fold", *[[row[0], "g", 4 + n % 3] for n, row in enumerate(rows(20))]))
-    said, _ = planned(place, "--folds", "folds.csv")
+    """Its groups are kept together, where patients aren't known otherwise."""
+    given = [[row[0], f"g{n // 2}", 4 + n // 2 % 3] for n, row in enumerate(rows(20))]
+    write(place / "folds.csv", table("image,group,fold", *given))
+    said, plan = planned(place, "--folds", "folds.csv")
     assert "6 rows of folds.csv are for other films" in said
+    assert "patients: as folds.csv groups the films" in said
+    assert (plan["data"]["patients"], plan["data"]["patients_said"]) == (7, "guessed")
+    _, plan = planned(place, "--folds", "folds.csv", "--patients", "film")
+    assert (plan["data"]["patients"], plan["data"]["patients_known"]) == (14, True)
+
+
+def test_boxes_to_ignore(place):
+    """Of each class, if the table doesn't say which; a square over the edge is kept as drawn."""
+    labels = [*rows()[1:], ["f00.png", -12, 60, 40, "hip"], *[[f"f{n:02}.png", 70, 80, 35, "hip"] for n in range(1, 4)]]
+    write(place / "labels.csv", table(HEAD, *labels))
+    write(
+        place / "ignore.csv", table("image,x,y,side,label", ["f01.png", 100, 80, 60, ""], ["f02.png", 1, 90, 30, "hip"])
+    )
+    _, plan = planned(place, "--ignore", "ignore.csv")
+    assert plan["data"]["ignored"] == 3
+    coco = json.loads((place / "out/data/fit.json").read_text())
+    ignored = [
+        (each["image_id"], each["category_id"], each.get("square")) for each in coco["annotations"] if each["iscrowd"]
+    ]
+    assert [(film, label) for film, label, _ in ignored[:2]] == [(2, 1), (2, 2)]
+    assert ignored[0][2] == [100, 80, 60, 60]
+    assert [(each["bbox"], each["square"]) for each in coco["annotations"] if each["image_id"] == 1] == [
+        ([0, 60, 28, 40], [-12, 60, 40, 40])
+    ]
+    write(place / "ignore.csv", table("image,x,y,side", ["f01.png", 200, 80, 60]))
+    assert (
+        "f01.png: box [200, 80, 260, 140] is less than 1 px wide or high" in fit(place, "--ignore", "ignore.csv").stderr
+    )
 
 
 def test_two_readers(place):

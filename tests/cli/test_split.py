@@ -182,6 +182,31 @@ def test_folds_and_check(tmp_path):
     assert leak["patients"][0]["files"] == ["a_fold0_train.json", "a_fold1_test.json"]
 
 
+@pytest.mark.parametrize("column", ["group", "patient"])
+def test_given_folds(tmp_path, column):
+    """Three of five folds occur, and the table has more films; its groups count where patients aren't known."""
+    annotations(tmp_path / "b.json")
+    coco = json.loads(without_patients(tmp_path / "a.json").read_text())
+    coco["images"][0].update(file_name="a_448/0.png", original="a/0.jpg")  # a copy
+    write_json(tmp_path / "a.json", coco)
+    rows = [f"{n}.jpg,G{n // 4},{(0, 2, 4)[n // 4 % 3]}" for n in range(20)] + ["other.jpg,G9,1"]
+    (tmp_path / "folds.csv").write_text("\n".join([f"image,{column},fold", *rows]))
+    for name in ("a", "b"):
+        done = run_tool("split", f"{name}.json", "--folds", "folds.csv", "--out", "folds", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert f"{name}: 1 rows of folds.csv are for other films" in done.stdout
+    tests = [json.loads((tmp_path / f"folds/a_fold{n}_test.json").read_text()) for n in range(3)]
+    assert [[image["id"] - 1 for image in coco["images"]] for coco in tests] == [
+        [0, 1, 2, 3, 12, 13, 14, 15], [4, 5, 6, 7, 16, 17, 18, 19], [8, 9, 10, 11]
+    ]  # fmt: skip
+    assert not (tmp_path / "folds/a_fold3_test.json").exists()
+    assert tests[0]["info"]["split"] == {"part": "fold0_test", "of": "a.json", "folds": 3, "by": "table"}
+    patients = get_patients(tests)
+    assert {type(patient) for patient in patients.values()} == ({Group} if column == "group" else {tuple})
+    assert len({*patients.values()}) == 5
+    assert json.loads((tmp_path / "folds/b_fold2_test.json").read_text())["images"][0]["patient"] == "P4"  # its own
+
+
 def test_by_image_says_that_it_leaks(tmp_path):
     annotations(tmp_path / "a.json")
     done = run_tool("split", "a.json", "--by", "image", "--val", 0.5, cwd=tmp_path)
@@ -199,6 +224,13 @@ def test_by_image_says_that_it_leaks(tmp_path):
         (["a.json", "--val", "x"], "invalid float value: 'x'"),
         (["a.json", "--folds", "1"], "folds is 1, expected 2 to 10"),
         (["a.json", "--folds", "11"], "folds is 11, expected 2 to 10"),
+        (["a.json", "--folds", "none.csv"], "none.csv: can't be read"),
+        (["a.json", "--folds", "one.csv"], "one.csv: 19 faults"),
+        (["a.json", "--folds", "two.csv"], "line 3: cgoa/0.jpg is in fold 0, too, expected one fold: remove one"),
+        (
+            ["a.json", "--folds", "divided.csv"],
+            "line 3: group G is in fold 1, and with 0.jpg in fold 0: expected one fold",
+        ),
         (["a.json", "--folds", "3", "--val", "0.2"], "not allowed with argument"),
         (["a.json", "--folds", "3", "--test", "0.2"], "--test and --folds: expected one of them"),
         (["a.json", "sub/a.json"], "names are a, a, expected each once"),
@@ -228,6 +260,9 @@ def test_bad_input(tmp_path, arguments, message):
         del image["patient"]
     write_json(tmp_path / "nobody.json", coco)
     (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "one.csv").write_text("image,fold\n0.jpg,0\n")
+    (tmp_path / "divided.csv").write_text("image,group,fold\n0.jpg,G,0\n1.jpg,G,1\n")
+    (tmp_path / "two.csv").write_text("image,fold\ncgoa/0.jpg,0\ncgoa/0.jpg,1\n")
     text = (tmp_path / "a.json").read_text()
     (tmp_path / "same.json").write_text(text)
     (tmp_path / "odd.json").write_text(text.replace('"P0"', '["P0"]').replace('"source": "cgoa"', '"source": {}', 1))

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -260,3 +261,32 @@ def test_nothing_left_is_an_error():
         DatasetError, match=r"a\.json: 1 films are left out: 1 unchecked, and no box is left.*--with-unfinished"
     ):
         labelled(build_label_coco(("unchecked", True), ("done", False)), "a.json")
+
+
+def test_squares_over_the_edge_and_kinds_come_back():
+    roi = Roi((-9, 20, 31, 60), "hip", kind="child").on_film(300, 200)
+    assert (roi.box, roi.square, roi.side) == ((0, 20, 31, 60), (-9, 20, 31, 60), 40)
+    film = replace(FILMS[0], rois=(roi,), ignored=(Roi((280, 150, 380, 250), "hip").on_film(300, 200, math.inf),))
+    coco = build_coco([film], ["hip"], {})
+    first, second = coco["annotations"]
+    assert (first["bbox"], first["square"], first["kind"]) == ([0, 20, 31, 40], [-9, 20, 40, 40], "child")
+    assert (second["bbox"], second["square"], second["iscrowd"]) == ([280, 150, 20, 50], [280, 150, 100, 100], 1)
+    assert get_films(coco)[0] == film
+
+
+@pytest.mark.parametrize(
+    ("box", "square"),
+    [
+        ((10, 20, 50, 60), None),  # on the film
+        ((-14, 20, 26, 60), (-14, 20, 26, 60)),  # by .35
+        ((-15, 20, 25, 60), None),  # too far: as if it were cut
+        ((-9, 20, 31, 70), None),  # no square
+        ((-9, -9, 31, 31), (-9, -9, 31, 31)),  # its part on the film is a square, too
+        ((-0.004, 20, 39.996, 60), None),  # rounding
+    ],
+)
+def test_which_squares_are_kept(box, square):
+    roi = Roi(box, "hip").on_film(300, 200)
+    assert roi.square == square
+    assert roi.box == tuple(np.clip(box, 0, [300, 200] * 2))
+    assert roi.on_film(300, 200) == roi

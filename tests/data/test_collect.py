@@ -76,7 +76,7 @@ def test_labels_of_a_smaller_copy():
 @pytest.mark.parametrize(
     ("box", "crop", "message"),
     [
-        ((-6, 20, 14, 40), (0, 0), r"f/a\.jpg: box \[-6, 20, 14, 40\] reaches 6 px out of the film of 180x120"),
+        ((-8, 20, 12, 40), (0, 0), r"f/a\.jpg: box \[-8, 20, 12, 40\] reaches 8 px out of the film of 180x120"),
         ((500, 20, 520, 40), (0, 0), "reaches 340 px out of the film"),
         ((10, 20, 10.5, 40), (0, 0), r"is less than 1 px wide or high: draw it again \(l\.csv, line 2\)"),
         ((10, 20, 30, 40), (60, 60), r"120 px high, expected more than the 60 \+ 60 px to be cropped"),

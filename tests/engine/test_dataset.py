@@ -14,6 +14,7 @@ import torch
 from mmdet.registry import DATASETS, METRICS
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import FUNCTIONS, init_default_scope
 from mmengine.structures import InstanceData
@@ -24,6 +25,7 @@ from torch.utils.data import DataLoader
 from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.engine.dataset import collate_films
 from hipdet.radiographs.read import read_radiograph
+from places import REPOSITORY
 
 PIPELINE = [
     dict(type="LoadImageFromFile", backend_args=dict(backend="radiograph")),
@@ -291,3 +293,19 @@ def test_tensors_that_numpy_cannot_hold():
 
 def test_configs_find_it():
     assert FUNCTIONS.get("collate_films") is collate_films
+
+
+def test_a_square_over_the_edge_trains_whole_and_is_tested_clipped(tmp_path):
+    """With the recommended pipeline: the film is enlarged sevenfold, from 60x40 to 420x280."""
+    write_set(tmp_path)
+    coco = json.loads((tmp_path / "ann.json").read_text())
+    coco["annotations"][0].update(bbox=[0.0, 5.0, 13.0, 20.0], area=260.0, square=[-7.0, 5.0, 20.0, 20.0])
+    (tmp_path / "ann.json").write_text(json.dumps(coco))
+    recommended = Config.fromfile(REPOSITORY / "configs/hip_roi_medium.py")
+    steps = [step for step in recommended.train_pipeline if step.type in ("LoadAnnotations", "Resize", "Pad")]
+    pipeline = [dict(PIPELINE[0]), *steps, dict(type="PackDetInputs")]
+    settings = [dict(step, scale=(420, 420)) if step["type"] == "Resize" else step for step in pipeline]
+    first = build(tmp_path, pipeline=settings)[0]["data_samples"]
+    assert first.gt_instances.bboxes.tensor.numpy().tolist() == [[-49, 35, 91, 175]]
+    tested = build(tmp_path, test_mode=True)[0]["data_samples"]
+    assert tested.gt_instances.bboxes.numpy().tolist() == [[0, 5, 13, 25]]

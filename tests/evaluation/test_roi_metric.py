@@ -10,6 +10,7 @@ import torch
 from mmdet.evaluation import CocoMetric
 
 from hipdet.core.errors import ConfigError, DatasetError
+from hipdet.evaluation.report import metrics_table, read_roi_table
 from hipdet.evaluation.roi_metric import RoiCocoMetric, RoiMetric, same_film
 
 META = dict(classes=("hip",))
@@ -343,3 +344,41 @@ def test_rois_that_score_enough(ann_file):
 def test_other_least_scores_are_refused(ann_file, least):
     with pytest.raises(ConfigError, match="RoiMetric: least_score="):
         evaluate(RoiMetric(str(ann_file), least_score=least), predictions())
+
+
+def test_labels_and_detections_are_clipped_to_the_film(ann_file):
+    """A square over the edge hits whether it is clipped or not; its label is the part on the film."""
+    coco = json.loads(ann_file.read_text())
+    coco["annotations"][0].update(bbox=[0, 40, 14, 20], area=280, square=[-6, 40, 20, 20])
+    ann_file.write_text(json.dumps(coco))
+    right = [60, 40, 80, 60]
+    for left in ([-6, 40, 14, 60], [0, 40, 14, 60]):
+        metrics = evaluate(RoiMetric(str(ann_file)), [sample(1, [left, right], [0.9, 0.8])])
+        assert metrics["roi/avg_iou"] == 1
+
+
+def test_kinds_and_views(ann_file, tmp_path):
+    """Ten films of children, turned; the others say nothing.  The first two miss a hip of a child."""
+    coco = json.loads(ann_file.read_text())
+    for annotation in coco["annotations"][:20]:
+        annotation["kind"] = "child"
+    for image in coco["images"][:10]:
+        image["view"] = "turned"
+    ann_file.write_text(json.dumps(coco))
+    metrics = evaluate(RoiMetric(str(ann_file), outfile_prefix=str(tmp_path / "test")), predictions(2))
+    for name, rois, hits, extra in (
+        ("kind=child", 20, 18, 0.2),
+        ("kind=unknown", 182, 182, 0),
+        ("view=turned", 20, 18, 0.2),
+    ):
+        assert metrics[f"roi/num_rois/{name}"] == rois
+        assert metrics[f"roi/acc50/{name}"] == metrics[f"roi/avg_iou/{name}"] == pytest.approx(hits / rois)
+        assert metrics[f"roi/extra_per_image/{name}"] == pytest.approx(extra)
+    assert "  kind=child, 20 ROIs" in metrics_table(metrics)
+    rows = read_roi_table(tmp_path / "test.roi.json")["rois"]
+    assert {row.get("kind") for row in rows} == {"child", None}
+    assert {row.get("view") for row in rows} == {"turned", None}
+
+
+def test_no_groups_without_kinds_and_views(ann_file):
+    assert not [name for name in evaluate(RoiMetric(str(ann_file)), predictions()) if "=" in name]

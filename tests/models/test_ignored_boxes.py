@@ -1,4 +1,4 @@
-"""Boxes that are neither ROI nor background: from a COCO file to targets, to the refiner's background, to the score."""
+"""Boxes that are neither ROI nor background: from files to targets, to the refiner's background, to the score."""
 
 import copy
 import json
@@ -18,6 +18,7 @@ from PIL import Image
 from hipdet.core.boxes import share_matrix
 from hipdet.evaluation.roi_metric import RoiMetric
 from places import REPOSITORY
+from tool_runs import run_tool
 
 SIDE = 448
 ROI, SET_ASIDE = [60, 160, 100, 100], [290, 160, 100, 100]  # x, y, width, height
@@ -53,16 +54,21 @@ def root(tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope="module")
-def batch(root, recommended):
+def training_batch(root, recommended, ann_file="ann.json"):
     """The films as the recommended detector gets them in training, without random augmentation."""
     init_default_scope("mmdet")
     pipeline = [step for step in recommended.train_pipeline if not step.type.startswith(("Random", "Invert"))]
     dataset = DATASETS.build(
-        dict(type="RoiDataset", data_root=str(root), ann_file="ann.json", data_prefix=dict(img=""), pipeline=pipeline)
+        dict(type="RoiDataset", data_root=str(root), ann_file=ann_file, data_prefix=dict(img=""), pipeline=pipeline)
     )
-    assert len(dataset) == len(FILMS)
     return pseudo_collate([dataset[place] for place in range(len(dataset))])
+
+
+@pytest.fixture(scope="module")
+def batch(root, recommended):
+    found = training_batch(root, recommended)
+    assert len(found["inputs"]) == len(FILMS)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +79,10 @@ def detector(recommended):
 
 @pytest.fixture(scope="module")
 def targets(batch, detector):
+    return dict(zip(FILMS, targets_of(batch, detector)))
+
+
+def targets_of(batch, detector):
     """For each film the labels and weights of all anchors, and the anchors."""
     data = detector.data_preprocessor(copy.deepcopy(batch), training=True)  # it changes its input
     samples = data["data_samples"]
@@ -84,10 +94,10 @@ def targets(batch, detector):
     labels, weights, *_ = head.get_targets(
         anchors, valid, [s.gt_instances for s in samples], metas, [s.ignored_instances for s in samples]
     )
-    return {
-        name: (torch.cat([each[place] for each in labels]), torch.cat([each[place] for each in weights]), anchors[0][0])
-        for place, name in enumerate(FILMS)
-    }
+    return [
+        (torch.cat([each[place] for each in labels]), torch.cat([each[place] for each in weights]), anchors[0][0])
+        for place in range(len(samples))
+    ]
 
 
 def on(box, anchors):
@@ -247,3 +257,50 @@ def test_without_ignored_boxes_losses_are_bit_equal():
     (plain, plain_grads), (given, grads) = losses(), losses([NONE, NONE])
     assert all(plain[name].equal(given[name]) for name in plain)
     assert all(a.equal(b) for a, b in zip(plain_grads, grads))
+
+
+def score(ann_file, boxes):
+    """The figures of `boxes` on the only film of a file."""
+    metric = RoiMetric(str(ann_file))
+    metric.dataset_meta = dict(classes=("hip",))
+    found = dict(
+        bboxes=torch.tensor(boxes), scores=torch.linspace(0.9, 0.5, len(boxes)), labels=torch.zeros(len(boxes))
+    )
+    metric.process({}, [dict(img_id=1, pred_instances=found)])
+    return metric.evaluate(1)
+
+
+@pytest.mark.parametrize("source", ["--ignore", "iscrowd"])
+def test_from_file_to_score(tmp_path, recommended, detector, source):
+    """A hip that the film's edge cuts, in a table or in a COCO file: converted, trained on, tested."""
+    x, y, side = 383, 160, 130  # half of it is on the film
+    Image.fromarray(np.full((SIDE, SIDE), 60, np.uint8)).save(tmp_path / "1.png")
+    (tmp_path / "hips.csv").write_text("image,x,y,side\n1.png,60,160,100\n")
+    (tmp_path / "ignore.csv").write_text(f"image,x,y,side,share_on_film\n1.png,{x},{y},{side},.5\n")
+    labels = ["--labels", "hips.csv", "--ignore", "ignore.csv", "--format", "hips", "--classes", "hip"]
+    if source == "iscrowd":
+        boxes = [[60, 160, 100, 100], [x, y, side, side]]
+        rows = [dict(id=n, image_id=1, category_id=1, bbox=box, iscrowd=n - 1) for n, box in enumerate(boxes, 1)]
+        image = dict(id=1, file_name="1.png", width=SIDE, height=SIDE)
+        coco = dict(images=[image], annotations=rows, categories=[dict(id=1, name="hip")])
+        (tmp_path / "coco.json").write_text(json.dumps(coco))
+        labels = ["--labels", "coco.json"]
+    done = run_tool("convert", "folder", ".", *labels, "--out", "made", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1 boxes to ignore: neither ROI nor background" in done.stdout
+    ann_file = tmp_path / "made/folder.json"
+
+    batch = training_batch(tmp_path, recommended, "made/folder.json")
+    (sample,) = batch["data_samples"]
+    assert sample.gt_instances.bboxes.tensor.tolist() == [[60, 160, 160, 260]]
+    assert sample.ignored_instances.bboxes.tensor.tolist() == [[x, y, x + side, y + side]]
+    ((labels, weights, anchors),) = targets_of(batch, detector)
+    there = on([x, y, x + side, y + side], anchors)
+    assert there.sum() > 10
+    assert labels[there].eq(1).all()
+    assert weights.equal((~there).float())
+
+    on_roi, on_cut, beside = [60.0, 160, 160, 260], [390.0, 165, 448, 280], [200.0, 20, 300, 120]
+    assert score(ann_file, [on_roi, on_cut])["roi/extra_per_image"] == 0
+    assert score(ann_file, [on_roi, on_cut])["roi/num_rois"] == 1
+    assert score(ann_file, [on_roi, beside])["roi/extra_per_image"] == 1

@@ -150,12 +150,31 @@ def test_pixels_of_the_film():
 def test_boxes_are_clipped_to_the_film():
     detector = make_detector(passes=(1,)).eval()
     beyond = torch.tensor([[-9.0, 20, 300, 329]])
-    detector.bbox_head.predict = lambda *_, **__: [
-        InstanceData(bboxes=beyond, scores=torch.tensor([0.5]), labels=torch.tensor([0]))
-    ]
+    detector.bbox_head.flat = lambda *_: (beyond, torch.zeros(1, 1, 1), torch.zeros(1, 1, 4))
     with torch.no_grad():
         (found,) = detector.predict(torch.randn(1, 3, 256, 256), [sample()])
     assert found.pred_instances.bboxes[0].tolist() == pytest.approx([0, 20, 256, 256], abs=0.1)
+
+
+def test_a_square_over_the_edge_is_whole_until_the_end():
+    """The refiner looks at all of it, and its size counts for the other ROI; the result is the part on the film."""
+    detector = make_detector(passes=(2, 2), one_size=True).eval()
+    proposed = torch.tensor([[-30.0, 60, 70, 160], [120, 60, 201, 141]])
+    logits = torch.tensor([[[3.0], [2.0]]])
+    detector.bbox_head.flat = lambda *_: (proposed, logits, torch.zeros(1, 2, 4))
+    seen = []
+
+    def refine(film, boxes, mirrored):
+        seen.append(boxes)
+        return boxes, torch.full((len(boxes),), 0.9)
+
+    detector.refiner.refine = refine
+    with torch.no_grad():
+        (found,) = detector.predict(torch.randn(1, 3, 256, 256), [sample()])
+    assert all(boxes.sort(0).values.allclose(proposed.sort(0).values) for boxes in seen)
+    assert len(seen) == 2
+    boxes = found.pred_instances.bboxes[found.pred_instances.bboxes[:, 0].argsort()]
+    torch.testing.assert_close(boxes, torch.tensor([[0.0, 65, 65, 155], [115.5, 55.5, 205.5, 145.5]]))  # sides of 90
 
 
 @pytest.mark.parametrize("boxes", [[], [[30.0, 40, 80, 90]]])

@@ -7,13 +7,14 @@ from hipdet.core.annotations import is_ignored
 from hipdet.workflows.fit_copies import TrainingFiles
 from hipdet.workflows.fit_data import DataOptions, read_data
 
+ROWS = [[f"f{n:02}.png", 20 + n, 15 + n, 40, "knee"] for n in range(12)]
+ROWS += [[f"f{n:02}.png", 70, 80, 35, "hip"] for n in (2, 5, 7)]
 
-def data_at(place, **options):
-    rows = [[f"f{n:02}.png", 20 + n, 15 + n, 40, "knee"] for n in range(12)]
-    rows += [[f"f{n:02}.png", 70, 80, 35, "hip"] for n in (2, 5, 7)]
+
+def data_at(place, labels=("image,x,y,side,label", ROWS), **options):
     for n in range(12):
         write(place / f"films/f{n:02}.png", film(600 if n % 2 else 120, 750 if n % 2 else 150, "PNG", seed=n))
-    write(place / "labels.csv", table("image,x,y,side,label", *rows))
+    write(place / "labels.csv", table(labels[0], *labels[1]))
     (place / "scratch").mkdir()
     return read_data(DataOptions(place / "films", {"": place / "labels.csv"}, **options), place / "scratch")
 
@@ -34,6 +35,16 @@ def test_copies_have_the_ids_of_the_films(tmp_path):
         assert is_ignored(each) == is_ignored(same)
         scale = small[each["image_id"]] / size[each["image_id"]]
         np.testing.assert_allclose(each["bbox"], np.multiply(same["bbox"], scale), atol=0.6)
+
+
+def test_copies_keep_kinds_views_and_squares(tmp_path):
+    rows = [[f"f{n:02}.png", -8 if n == 5 else 20 + n, 15 + n, 40, "knee", "child", "frontal"] for n in range(12)]
+    data = data_at(tmp_path, ["image,x,y,side,label,kind,view", rows])
+    copies = TrainingFiles.write(data, tmp_path / "data", 375).coco
+    assert {each["kind"] for each in copies["annotations"]} == {"child"}
+    assert {each["view"] for each in copies["images"]} == {"frontal"}
+    (over,) = [each for each in copies["annotations"] if "square" in each]
+    assert (over["square"], over["bbox"]) == ([-4, 10, 20, 20], [0, 10, 16, 20])  # of a film twice as large
 
 
 def test_what_is_not_known_to_be_absent(tmp_path):

@@ -54,6 +54,22 @@ def test_by_class():
     assert found["ankle"]["false_per_film"] == 0
 
 
+def test_by_kind_and_view():
+    """False ROIs a film are those on films of the group, also on films of a view that have no ROI."""
+    rows = tuple(dict(row, kind="child") if row["image_id"] < 3 else row for row in ROWS)
+    films = coco(100)
+    for image in films["images"][3:]:
+        image["view"] = "turned"
+    found = Detected(rows, EXTRAS).metrics(films, least_score=0.5)["by"]
+    assert {name: each["num_rois"] for name, each in found.items()} == {
+        "kind=child": 2, "kind=unknown": 2, "view=turned": 1, "view=unknown": 3
+    }  # fmt: skip
+    assert found["kind=child"]["avg_iou"] == pytest.approx(0.85)
+    assert (found["kind=child"]["false_per_film"], found["kind=unknown"]["false_per_film"]) == (0, 1)
+    assert (found["view=turned"]["false_per_film"], found["view=turned"]["films_without"]) == (1, 1)
+    assert "by" not in Detected(ROWS, EXTRAS).metrics(coco(100), least_score=0.5)
+
+
 def test_compared_on_the_same_labels():
     half = Detected((label(1, 0.7, 0.9), label(3, 0.5, 0.9)))
     found = Detected(ROWS).compared(half, coco(100))

@@ -11,7 +11,8 @@ from mmengine.config import Config
 
 from hipdet.core.errors import ConfigError
 from hipdet.core.files import write_json
-from hipdet.workflows.cross_validation import Fold, Variant
+from hipdet.core.records import read_json
+from hipdet.workflows.cross_validation import CrossValidation, Fold, Variant
 from hipdet.workflows.fit_plan import plan_fit
 from hipdet.workflows.process import ProgramError, run_jobs, run_program
 from roi_sets import build_label_coco, squares
@@ -34,6 +35,20 @@ def test_a_config_without_validation(tmp_path):
     assert cfg.test_dataloader.dataset.ann_file == str(tmp_path / "data/test.json")
     assert [each.ann_file for each in cfg.test_evaluator] == [str(tmp_path / "data/test.json")] * 2
     assert fold(tmp_path, test=False).config(base).test_dataloader.dataset.ann_file == ""
+
+
+def test_given_folds(tmp_path):
+    """Folds of a table, of which two occur; it has films of other data sets."""
+    coco = build_label_coco(ROIS)
+    write_json(tmp_path / "all.json", coco)
+    names = [image["file_name"] for image in coco["images"]]
+    rows = [f"{name},{3 if number % 4 else 1}" for number, name in enumerate(names)]
+    (tmp_path / "folds.csv").write_text("\n".join(["image,fold", *rows, "other.jpg,2"]))
+    run = CrossValidation(tmp_path / "all.json", tmp_path, tmp_path / "out", [Variant("a")], tmp_path / "folds.csv")
+    folds = run.trainings()
+    assert [(each.number, each.test.name) for each in folds] == [(0, "all_fold0_test.json"), (1, "all_fold1_test.json")]
+    tested = read_json(folds[0].test, "COCO")["images"]
+    assert [image["file_name"] for image in tested] == names[::4]
 
 
 def test_a_moved_folder_is_that_of_the_same_training(tmp_path):

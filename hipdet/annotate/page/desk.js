@@ -74,6 +74,17 @@ export class Desk {
     this.edit((state) => state.boxes.splice(index, 1));
   }
 
+  /** Mark the selected box, or the last one, as cut by the film's edge: neither ROI nor background; or undo that. */
+  cut() {
+    const index = this.selected >= 0 ? this.selected : this.film.shown.length - 1;
+    if (index < 0) return;
+    this.selected = index;
+    this.edit((state) => {
+      if (state.boxes[index].cut) delete state.boxes[index].cut;
+      else state.boxes[index].cut = true;
+    });
+  }
+
   selectNext(event) {
     const count = this.film.shown.length;
     if (count) this.select((this.selected + (event.shiftKey ? count - 1 : 1) + (this.selected < 0 && event.shiftKey ? 1 : 0)) % count);

@@ -20,6 +20,7 @@ export function connectKeys(actions, blocked) {
     [null, null, [","], () => actions.grow(-20)],
     ["Tab", "select the next box", ["Tab"], actions.selectNext],
     ["Del", "delete the box", ["Delete", "Backspace"], actions.remove],
+    ["K", "cut by the film's edge: neither ROI nor background", ["k"], actions.cut],
     ["1 … 9", "class of the box", ["1", "2", "3", "4", "5", "6", "7", "8", "9"], (event) => actions.setClass(Number(event.key) - 1)],
     ["Ctrl Z", "undo", ["ctrl+z"], actions.undo],
     ["Ctrl Y", "redo", ["ctrl+y", "ctrl+Z"], actions.redo],

@@ -17,11 +17,11 @@ function element(name, attributes, parent) {
   return made;
 }
 
-function drawBox(layer, { box, label, candidate }, { open, selected, draft, colour, scale }) {
+function drawBox(layer, { box, label, candidate, cut }, { open, selected, draft, colour, scale }) {
   const [x0, y0, x1, y1] = box;
   const group = element("g", {}, layer);
   group.style.setProperty("--colour", colour);
-  const style = ["box", open && "open", candidate && "candidate", selected && "selected", draft && "draft"].filter(Boolean).join(" ");
+  const style = ["box", open && "open", candidate && "candidate", cut && "cut", selected && "selected", draft && "draft"].filter(Boolean).join(" ");
   element("rect", { class: style, x: x0, y: y0, width: x1 - x0, height: y1 - y0, "data-label": label }, group);
   const [cx, cy] = centreOf(box);
   const arm = CROSS / scale;

@@ -154,6 +154,7 @@ const actions = {
   exclude: withFilm(exclude),
   none: withPicture(() => desk.none()),
   unsure: withPicture(() => desk.unsure()),
+  cut: withPicture(() => desk.cut()),
   invert: () => light({ inverted: !view.light.inverted }),
   light: (which, by) => light({ [which]: Math.min(400, Math.max(20, view.light[which] + by)) }),
   resetLight: () => light({ brightness: 100, contrast: 100, inverted: false }),

@@ -61,11 +61,12 @@ export function showRois(desk) {
   const paired = rois === 2 && shown.length <= 2 && desk.size;
   const items = shown.map((each, n) => {
     const name = [classes.length > 1 && each.label, paired && sideOf(shown, n, desk.size[0])].filter(Boolean).join(", ") || `ROI ${n + 1}`;
+    const cut = each.cut ? ", cut" : "";
     const sides = sizeOf(each.box).map(Math.round);
     const value = desk.freeShape ? `${sides[0]} × ${sides[1]} px` : `${sides[0]} px`;
     const score = each.score === undefined ? "" : `${each.candidate ? "candidate " : ""}${each.score.toFixed(2)} · `;
     const style = [n === selected && "selected", !film.checked && "open"].filter(Boolean).join(" ");
-    return row(name, score + value, { colour: colourOf(classes, each.label, film.proposed), style, onClick: () => desk.select(n) });
+    return row(name + cut, score + value, { colour: colourOf(classes, each.label, film.proposed), style, onClick: () => desk.select(n) });
   });
   for (let n = shown.length; n < (film.none ? 0 : rois ?? 0); n++) items.push(row(`ROI ${n + 1}`, "to draw", { style: "wanted" }));
   $("rois").replaceChildren(...items);

@@ -2,7 +2,8 @@
 
 Every image of the file is a labelled film, even one without boxes: the format has no way to say "not labelled", apart
 from the ``status`` that hipdet annotate writes.  Ids may start at 0 or be strings, as some tools write them.  Segmentations
-are skipped; boxes with ``iscrowd`` or ``ignore`` become ignored boxes.
+are skipped; boxes with ``iscrowd`` or ``ignore`` become ignored boxes.  hipdet's own additions are read: ``square``, the box
+as drawn, ``kind``, and ``view`` of the film.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
-from hipdet.core.annotations import is_ignored
+from hipdet.core.annotations import KIND, SQUARE, VIEW, is_ignored
+from hipdet.core.boxes import clipped, near
 from hipdet.core.records import shown
 from hipdet.data.film_status import REMARKS
 from hipdet.data.formats.geometry import checked_box
 from hipdet.data.formats.parse import FaultLog, Fields, LabelFault, LabelFile, film_size, number, sequence
-from hipdet.data.formats.record import FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name
+from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name
 
 
 @file_by_file
@@ -36,6 +38,7 @@ def read_coco_labels(file: LabelFile, options: LabelOptions, faults: FaultLog) -
             about.film = film_name(image["file_name"], "file_name")
             size = film_size(image.get("width"), image.get("height"))
             remarks = {key: image[key] for key in REMARKS if key in image}
+            remarks |= {VIEW: image[VIEW]} if isinstance(image.get(VIEW), str) else {}
             images[_new_id(image, images)] = FilmLabels(about.film, size, (), file.path, place, remarks=remarks)
     boxes: dict[tuple[object, bool], list[LabelBox]] = defaultdict(list)  # by image, and whether they are ignored
     for place, record in _places(records["annotations"], "annotation"):
@@ -80,8 +83,18 @@ def _is_ignored(annotation: Fields) -> bool:
 
 def _box(annotation: Fields, film: FilmLabels, names: dict[object, str], place: str) -> LabelBox:
     label = names[_get_id(annotation, "category_id", names, "categories")]
-    bbox = sequence(annotation["bbox"], "bbox")
-    if len(bbox) != 4:
-        raise LabelFault(f"bbox is {shown(bbox)}, expected 4 numbers [x, y, width, height]")
-    x, y, width, height = (number(value, f"bbox[{index}]") for index, value in enumerate(bbox))
-    return LabelBox(checked_box((x, y, x + width, y + height), film.declared), label, place)
+    box, kind = _edges(annotation, "bbox"), annotation.get(KIND)
+    if annotation.get(SQUARE):
+        square = _edges(annotation, SQUARE)
+        if film.declared is None or near(box, clipped(square, *film.declared)):  # otherwise bbox was edited elsewhere
+            box = square
+    box = checked_box(box, film.declared)
+    return LabelBox(box, label, place, kind=kind if isinstance(kind, str) and kind else None)
+
+
+def _edges(annotation: Fields, key: str) -> Box:
+    box = sequence(annotation[key], key)
+    if len(box) != 4:
+        raise LabelFault(f"{key} is {shown(box)}, expected 4 numbers [x, y, width, height]")
+    x, y, width, height = (number(value, f"{key}[{index}]") for index, value in enumerate(box))
+    return x, y, x + width, y + height

@@ -39,11 +39,6 @@ def checked_box(box: Box, declared: Size | None) -> Box:
     return box
 
 
-def clipped(box: Box, width: float, height: float) -> Box:
-    """The part of `box` that is on a film of this size."""
-    return max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(width)), min(box[3], float(height))
-
-
 def enclosing(points: Sequence[Point]) -> Box:
     """The smallest axis-aligned box around `points`."""
     xs, ys = [x for x, _ in points], [y for _, y in points]

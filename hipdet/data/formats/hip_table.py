@@ -1,4 +1,4 @@
-"""The hip table: one row per hip, ``image,x,y,side[,picture_side][,implant][,patient]``.
+"""The hip table: one row per hip, ``image,x,y,side[,picture_side][,implant][,kind][,view][,patient]``.
 
 ``x, y`` is the top-left corner and ``side`` the side of a square box, in pixels of the upright film, 0-based.  The table is
 comma separated; further columns are skipped.  Its content looks like plain CSV, which has neither sides of the picture nor
@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hipdet.core.annotations import KIND
 from hipdet.core.errors import one_line
 from hipdet.core.files import is_file_name
 from hipdet.core.records import MAX_ROIS, shown
 from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile, TableRow, number_in, table_rows
-from hipdet.data.formats.record import FilmLabels, LabelBox, LabelOptions, file_by_file
+from hipdet.data.formats.record import FilmLabels, LabelBox, LabelOptions, file_by_file, remarks_in, require_same
 
 COLUMNS = ("image", "x", "y", "side")
 
@@ -26,18 +27,12 @@ def read_hip_table(file: LabelFile, options: LabelOptions, faults: FaultLog) -> 
     hips: dict[str, list[LabelBox]] = {}
     for row in table_rows(file.document, COLUMNS, faults, file.shown, delimiters=","):
         with faults.at(file.shown, row.place, film=row.text["image"]):
-            image, patient = row.text["image"], row.text.get("patient", "")
+            image, said = row.text["image"], {"patient": row.text.get("patient", ""), **remarks_in(row.text)}
             if not is_file_name(image) or one_line(image) != image:
                 raise LabelFault(f"column image is {shown(image)}, expected a plain file name without folders")
-            film = films.setdefault(
-                image, FilmLabels(image, None, (), file.path, row.place, remarks={"patient": patient})
-            )
+            film = films.setdefault(image, FilmLabels(image, None, (), file.path, row.place, remarks=said))
             before = hips.setdefault(image, [])
-            if film.remarks["patient"] != patient:
-                raise LabelFault(
-                    f"column patient is {shown(patient)}, expected {shown(film.remarks['patient'])} as in {film.place}: "
-                    "a film has one patient"
-                )
+            require_same(film, said)
             hip = _hip(row)
             before.append(hip)
             if len(before) <= MAX_ROIS:  # check_films refuses more
@@ -62,4 +57,6 @@ def _hip(row: TableRow) -> LabelBox:
         if (text := row.text.get(column)) and text not in expected:
             raise LabelFault(f"column {column} is {shown(text)}, expected {', '.join(expected)} or an empty field")
     implant = {"0": False, "1": True}.get(row.text.get("implant", ""))
-    return LabelBox((x, y, x + side, y + side), None, row.place, row.text.get("picture_side") or None, implant)
+    box = (x, y, x + side, y + side)
+    kind = row.text.get(KIND) or None
+    return LabelBox(box, None, row.place, row.text.get("picture_side") or None, implant, kind)

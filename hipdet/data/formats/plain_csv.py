@@ -6,8 +6,9 @@
 ``x0, y0, x1, y1``  edges
 =================== ===========================================
 
-Further columns: ``label``, and ``width`` and ``height`` of the film; any other column is skipped.  Fields are separated by
-commas, semicolons or tabs; with the latter two a decimal comma is read too.  A row with an empty box is a film without ROI.
+Further columns: ``label``; ``kind`` of ROI, such as ``child``; ``view``, ``width`` and ``height`` of the film; any other
+column is skipped.  Fields are separated by commas, semicolons or tabs; with the latter two a decimal comma is read too.  A
+row with an empty box is a film without ROI.
 A spreadsheet that shows few digits also saves few: numbers like ``1.2E+03`` are refused.  Whole numbers may be rounded, so
 they are exact to half a pixel.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from hipdet.core.annotations import KIND
 from hipdet.core.records import shown
 from hipdet.data.formats.geometry import checked_box
 from hipdet.data.formats.parse import (
@@ -29,7 +31,17 @@ from hipdet.data.formats.parse import (
     table_header,
     table_rows,
 )
-from hipdet.data.formats.record import Box, FilmLabels, LabelBox, LabelOptions, file_by_file, film_name, label_name
+from hipdet.data.formats.record import (
+    Box,
+    FilmLabels,
+    LabelBox,
+    LabelOptions,
+    file_by_file,
+    film_name,
+    label_name,
+    remarks_in,
+    require_same,
+)
 
 FORMS = (("x", "y", "side"), ("x", "y", "w", "h"), ("x0", "y0", "x1", "y1"))
 _ROUNDED = re.compile(r"[eE]\+?[0-9]")
@@ -45,14 +57,17 @@ def read_csv(file: LabelFile, options: LabelOptions, faults: FaultLog) -> list[F
         with faults.at(file.shown, row.place, film=row.text["image"]):
             name = film_name(row.text["image"], "column image")
             size = film_size_in(_point(row, "width"), _point(row, "height"))
-            film = films.get(name) or FilmLabels(name, size, (), file.path, row.place)
+            said = remarks_in(row.text)
+            film = films.get(name) or FilmLabels(name, size, (), file.path, row.place, remarks=said)
+            require_same(film, said)
             if film.declared != size:
                 raise LabelFault(f"size of {name} is {size}, expected {film.declared} as in {film.place}: fix one")
             has_box = any(row.text[column] for column in form)
             if name in films and not (has_box and boxes[name]):
                 raise LabelFault(f"{name} is in {film.place} too, once without a box: remove the row without a box")
             label = label_name(text, "column label") if (text := row.text.get("label")) else None
-            found = [LabelBox(checked_box(_box(row, form), size), label, row.place)] if has_box else []
+            kind = row.text.get(KIND) or None
+            found = [LabelBox(checked_box(_box(row, form), size), label, row.place, kind=kind)] if has_box else []
             films[name] = film
             boxes.setdefault(name, []).extend(found)
     return [replace(film, boxes=tuple(boxes[name])) for name, film in films.items()]

@@ -12,6 +12,7 @@ from functools import wraps
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
+from hipdet.core.annotations import VIEW
 from hipdet.core.errors import DatasetError, one_line
 from hipdet.core.records import MAX_ROIS, shown
 from hipdet.data.formats.parse import FaultLog, LabelFault, LabelFile
@@ -64,6 +65,7 @@ class LabelBox:
         place: Its place in the label file: ``line 12``, ``object 2``.
         picture_side: ``left`` or ``right`` as seen on the upright film; None if the file doesn't say.
         implant: Whether the joint is artificial; None if the file doesn't say.
+        kind: Kind of ROI, such as ``child``; None if the file doesn't say.
     """
 
     box: Box
@@ -71,6 +73,7 @@ class LabelBox:
     place: str
     picture_side: str | None = None
     implant: bool | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class FilmLabels:
         annotator: Who labelled it, in formats that can hold a film once per annotator.
         ignored: Boxes that are neither ROI nor background, in formats that have them, in the order of the file.
         remarks: What else the file says about the film: the ``status`` and so on from hipdet annotate (see
-            :mod:`hipdet.data.film_status`), the ``patient`` from a hip table.
+            :mod:`hipdet.data.film_status`), the ``patient`` from a hip table, the ``view`` from any table or COCO file.
     """
 
     film: str
@@ -133,6 +136,21 @@ class LabelOptions:
         good = self.classes is None or (self.classes and all(isinstance(name, str) and name for name in self.classes))
         if not good:
             raise DatasetError(f"classes are {self.classes!r}, expected the names of the classes")
+
+
+def remarks_in(row: Mapping[str, str]) -> dict[str, str]:
+    """What the text of a table's row says of its film: the view, if the table has that column."""
+    return {VIEW: row[VIEW]} if VIEW in row else {}
+
+
+def require_same(film: FilmLabels, said: Mapping[str, str]) -> None:
+    """Refuse a row of a table that says something else of its `film` than the rows before."""
+    for column, text in said.items():
+        if film.remarks[column] != text:
+            raise LabelFault(
+                f"column {column} is {shown(text)}, expected {shown(film.remarks[column])} as in {film.place}: a film has "
+                f"one {column}"
+            )
 
 
 def check_films(films: Iterable[FilmLabels], names: Mapping[Path, str], faults: FaultLog) -> None:

@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from hipdet.core.boxes import clipped
 from hipdet.core.errors import HipdetError
 from hipdet.core.records import shown
-from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, clipped, enclosing
+from hipdet.data.formats.geometry import Size, box_of_corners, checked_box, enclosing
 from hipdet.data.formats.parse import FaultLog, Fields, LabelFault, LabelFile, decoded, film_size, number_in
 from hipdet.data.formats.record import CLASS_LISTS, Box, FilmLabels, FilmSizes, LabelBox, LabelOptions, label_name
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from hipdet.core.annotations import UNKNOWN
+from hipdet.core.annotations import GUESSED, UNKNOWN
 from hipdet.core.errors import DatasetError
 from hipdet.data.candidates import Candidate, Exclusion, Found
 from hipdet.data.match import add_patients, exclude_listed, find_films, with_patients, without_faulty
@@ -32,7 +32,8 @@ def find_folder(
         patient_from: ``unknown`` treats each film as a patient, as patients aren't known; ``film`` states that each film is
             of another patient; ``folder`` uses the name of the film's folder; anything else is a regular expression that is
             searched in the film's name, and its first group is the patient.
-        table: Table ``film, patient``; films that are missing there get their patient by `patient_from`.
+        table: Table ``film, patient``, or ``film, group`` of films that may be of one patient; films that are missing there
+            get their patient by `patient_from`.
         exclude: Table ``film, reason`` of films to leave out.
         skip_faulty: Leave out what is faulty in the tables, with the films it is about: ``faults`` of the result.
 
@@ -42,15 +43,15 @@ def find_folder(
     films = find_films(root, source)
     if patient_from not in ("unknown", "film"):
         films = with_patients(films, _patients(films, patient_from))
-    known = patient_from != "unknown"
+    mark = UNKNOWN if patient_from == "unknown" else ""
     faults: list[Exclusion] = []
     taken = faults if skip_faulty else None
     if table is not None:
-        films, in_table = add_patients(films, table, taken)
-        known = known or in_table
+        films, known = add_patients(films, table, taken)
+        mark = known if mark == UNKNOWN or known == GUESSED else ""
     found = without_faulty(exclude_listed(films, exclude, taken), faults)
     tables = {**({"table": table} if table else {}), **found.tables}
-    return replace(found, mark="" if known else UNKNOWN, tables=tables)
+    return replace(found, mark=mark, tables=tables)
 
 
 def find_gis(root: Path, exclude: Path | None = None, table: Path | None = None, skip_faulty: bool = False) -> Found:

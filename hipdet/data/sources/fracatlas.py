@@ -59,6 +59,7 @@ def convert_fracatlas(
     out: str | os.PathLike[str] | None = None,
     folds: int = 5,
     seed: int = 0,
+    ignore: str | os.PathLike[str] | None = None,
 ) -> dict[Path, list[Film]]:
     """Write ``hips.json`` with its provenance, and ``fold{k}_train.json`` and ``fold{k}_test.json`` for every fold.
 
@@ -71,6 +72,7 @@ def convert_fracatlas(
         out: Folder to write to; by default ``root/annotations``.
         folds: Number of folds.
         seed: Seed of the random folds.
+        ignore: Table of boxes to ignore.
 
     Returns:
         The films of every written file, by path.
@@ -85,9 +87,9 @@ def convert_fracatlas(
     table = Path(table) if table is not None else own_table if own_table.exists() else OUR_TABLE
     out = Path(out) if out is not None else root / "annotations"
     found = find_fracatlas(root, table)
-    films = convert_listed(found, table, "fracatlas")
+    films = convert_listed(found, table, "fracatlas", Path(ignore) if ignore is not None else None)
     fold_of = grouped_folds([film.patient for film in films], folds, seed)
-    films = [replace(film, extra={"fold": fold}) for film, fold in zip(films, fold_of)]
+    films = [replace(film, extra={**film.extra, "fold": fold}) for film, fold in zip(films, fold_of)]
     parts = {"hips": films}
     for fold in range(folds):
         parts[f"fold{fold}_train"] = [film for film in films if film.extra["fold"] != fold]

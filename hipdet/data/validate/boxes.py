@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from hipdet.core.annotations import LARGEST_OVERHANG, SQUARE, is_ignored
+from hipdet.core.boxes import Edges, clipped, near
 from hipdet.core.errors import RadiographError
 from hipdet.core.files import path_below
 from hipdet.core.records import MAX_ROIS, MAX_SIDE, finite, finite_box, is_side, is_whole, shown
@@ -80,6 +82,8 @@ def _check_box(annotation: Record, image: Record | None, report: FaultyRecord) -
         return False
     if image is not None and not _check_place(box, image, annotation["bbox"], report):
         return False
+    if annotation.get(SQUARE) and image is not None and not _check_square(annotation, box, image, report):
+        return False
     area = finite(annotation["area"])
     # CocoDataset drops a box without area, pycocotools one above 1e10
     if area is None or not 0 < area <= MAX_SIDE**2:
@@ -110,6 +114,28 @@ def _check_place(box: tuple[float, float, float, float], image: Record, bbox: ob
         remedy = "clip or redraw it, and check that it was drawn on the upright film of this size"
         report.error("box-outside", found, "a box on the film", remedy)
     return False
+
+
+def _check_square(annotation: Record, box: Edges, image: Record, report: FaultyRecord) -> bool:
+    """Check that the square as drawn gives the box ``(x, y, w, h)``, and doesn't reach out of the film too far."""
+    square, size = finite_box(annotation[SQUARE]), (image["width"], image["height"])
+    found = f"{SQUARE} {shown(annotation[SQUARE])}, bbox {shown(annotation['bbox'])}"
+    if square is None or not is_side(size[0]) or not is_side(size[1]):
+        report.error("square-invalid", found, "4 finite numbers [x, y, side, side]", f"remove {SQUARE}")
+        return False
+    drawn, on_film = ((x, y, x + w, y + h) for x, y, w, h in (square, box))
+    part = clipped(drawn, *size)
+    if abs(square[2] - square[3]) > TOLERANCE or not near(part, on_film):
+        report.error("square-invalid", found, "a square whose part on the film is bbox", f"remove {SQUARE}, or fix one")
+        return False
+    over = max(abs(one - other) for one, other in zip(drawn, part))
+    if over > LARGEST_OVERHANG * max(square[2:]) + TOLERANCE and not is_ignored(annotation):
+        expected = f"at most {LARGEST_OVERHANG:g} of its side out of the film"
+        report.error(
+            "square-outside", f"{found}: {over:g} px out of the film", expected, "set iscrowd, or draw it again"
+        )
+        return False
+    return True
 
 
 def check_films(images: Iterable[Record], root: Path, faults: Faults, progress: bool) -> None:

@@ -98,6 +98,20 @@ def test_faulty_tables(tmp_path, text, expected):
         read(tmp_path, text)
 
 
+@pytest.mark.parametrize("format", ["hips", "csv"])
+def test_kind_and_view(tmp_path, format):
+    write = (tmp_path / "hips.csv").write_text
+    write("image,x,y,side,kind,view\na.jpg,1,2,3,child,frontal\na.jpg,5,2,3,,frontal\nb.jpg,1,2,3,,\n")
+    first, second = read_labels(tmp_path / "hips.csv", format)
+    assert [box.kind for box in first.boxes] == ["child", None]
+    assert (first.remarks["view"], second.remarks["view"]) == ("frontal", "")
+    write("image,x,y,side,kind,view\na.jpg,1,2,3,child,frontal\na.jpg,5,2,3,,turned\n")
+    with pytest.raises(
+        DatasetError, match="line 3: column view is 'turned', expected 'frontal' as in line 2: a film has"
+    ):
+        read_labels(tmp_path / "hips.csv", format)
+
+
 def test_missing_table(tmp_path):
     with pytest.raises(DatasetError, match=r"none\.csv: no such file"):
         read_labels(tmp_path / "none.csv", "hips")
@@ -123,20 +137,25 @@ def test_films_are_upright(tmp_path, make_film):
     ("row", "box"),
     [
         ("a.jpg,-5,0,30,left,0,p1", (0, 0, 25, 30)),  # a sixth of the square is out of the film
-        ("a.jpg,77.5,57.5,30,left,0,p1", (77.5, 57.5, 100, 80)),  # exactly a quarter, at two edges
+        ("a.jpg,80.5,60.5,30,left,0,p1", (80.5, 60.5, 100, 80)),  # exactly .35, at two edges
     ],
 )
-def test_square_at_the_edge_is_clipped(tmp_path, make_film, row, box):
+def test_square_at_the_edge_is_clipped_and_kept_as_drawn(tmp_path, make_film, row, box):
     make_film(tmp_path / "s/images/a.jpg")
-    assert films(tmp_path, row)[0].rois[0].box == box
+    (roi,) = films(tmp_path, row)[0].rois
+    x, y = map(float, row.split(",")[1:3])
+    assert (roi.box, roi.square, roi.side) == (box, (x, y, x + 30, y + 30), 30)
 
 
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ("a.jpg,-8,0,30,left,0,p1", "a.jpg: box [-8, 0, 22, 30] reaches 8 px out of the film of 100x80 upright"),
-        ("a.jpg,80,20,30,left,0,p1", "reaches 10 px out"),
-        (ROW + "a.jpg,80,20,30,right,0,p1", "(hips.csv, line 2, line 3)"),
+        ("a.jpg,-11,0,30,left,0,p1", "a.jpg: box [-11, 0, 19, 30] reaches 11 px out of the film of 100x80 upright"),
+        (
+            "a.jpg,81,20,30,left,0,p1",
+            "reaches 11 px out of the film of 100x80 upright, expected at most 0.35 of its side",
+        ),
+        (ROW + "a.jpg,81,20,30,right,0,p1", "(hips.csv, line 2, line 3)"),
         ("a.jpg,10,70,30,left,0,p1", "reaches 20 px out"),
         ("none.jpg,10,20,30,left,0,p1", "line 2: none.jpg is not in s/images of {root}"),
         ("cut.jpg,10,20,30,left,0,p1", "s/images/cut.jpg: cut short"),

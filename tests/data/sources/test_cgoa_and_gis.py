@@ -132,9 +132,9 @@ def test_strips_are_cut_off_in_copies(tmp_path):
 def test_a_crop_through_an_roi_is_a_fault(tmp_path):
     root = make_cgoa(tmp_path)
     with pytest.raises(
-        DatasetError, match=r"0001_post\.jpg: box \[10, -6, 30, 14\] reaches 6 px out of the film of 90x34"
+        DatasetError, match=r"0001_post\.jpg: box \[10, -8, 30, 12\] reaches 8 px out of the film of 90x32"
     ):
-        convert(root, phases=PHASES, crop=(26, 0), copies=Copies(root))
+        convert(root, phases=PHASES, crop=(28, 0), copies=Copies(root))
     assert not (root / "annotations").exists()
 
 
@@ -249,6 +249,20 @@ def test_patients_of_a_table(tmp_path):
     root = make_gis(tmp_path)
     write(root / "patients.csv", table("film,patient", ["a.jpg", "P1"], ["b.png", "P1"], ["a again.jpg", "P1"]))
     assert {film.patient for film in convert_gis(root, table=root / "patients.csv").films} == {"P1"}
+
+
+def test_groups_of_a_table(tmp_path):
+    """It is a guess that they are of one patient, unless a film has none."""
+    root = make_gis(tmp_path)
+    names = sorted(path.name for path in root.iterdir() if path.suffix != ".csv")
+    rows = [[name, f"G{name[0]}"] for name in names]
+    write(root / "groups.csv", table("image,set,group,fold", *([name, "s", group, 0] for name, group in rows)))
+    assert find_gis(root, table=root / "groups.csv").mark == "guessed"
+    write(root / "groups.csv", table("image,group", *rows[:-1]))
+    assert find_gis(root, table=root / "groups.csv").mark == "unknown"
+    write(root / "groups.csv", table("image,fold", ["a.jpg", 0]))
+    with pytest.raises(DatasetError, match="columns patient are missing"):
+        find_gis(root, table=root / "groups.csv")
 
 
 def test_near_duplicates_join_all_films_of_their_patients(tmp_path):

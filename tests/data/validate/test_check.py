@@ -110,6 +110,14 @@ def test_no_fault(tmp_path, place, value):
         ),  # KeyError in COCOeval
         ("annotations.0.iscrowd", "0", "iscrowd-invalid", "iscrowd is '0', expected 0 or 1"),
         ("annotations.0.iscrowd", 2, "iscrowd-invalid", "iscrowd is 2, expected 0 or 1"),
+        ("annotations.0.square", [-5, 20, 50], "square-invalid", "expected 4 finite numbers [x, y, side, side]"),
+        (
+            "annotations.0.square",
+            [-5, 20, 65, 65],
+            "square-invalid",
+            "expected a square whose part on the film is bbox",
+        ),
+        ("annotations.0.square", [10, 20, 50, 90], "square-invalid", "a square whose part on the film is bbox"),
         # images
         ("images.0.width", 0, "size-invalid", "image 1 (a/1.jpg): width is 0, expected the pixels of the upright film"),
         ("images.0.height", -300, "size-invalid", "height is -300"),
