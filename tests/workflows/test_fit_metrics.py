@@ -60,14 +60,14 @@ def test_by_kind_and_view():
     films = coco(100)
     for image in films["images"][3:]:
         image["view"] = "turned"
-    found = Detected(rows, EXTRAS).metrics(films, least_score=0.5)["by"]
+    found = Detected(rows, EXTRAS).metrics(films, LIMITS)["by"]
     assert {name: each["num_rois"] for name, each in found.items()} == {
         "kind=child": 2, "kind=unknown": 2, "view=turned": 1, "view=unknown": 3
     }  # fmt: skip
     assert found["kind=child"]["avg_iou"] == pytest.approx(0.85)
     assert (found["kind=child"]["false_per_film"], found["kind=unknown"]["false_per_film"]) == (0, 1)
     assert (found["view=turned"]["false_per_film"], found["view=turned"]["films_without"]) == (1, 1)
-    assert "by" not in Detected(ROWS, EXTRAS).metrics(coco(100), least_score=0.5)
+    assert "by" not in Detected(ROWS, EXTRAS).metrics(coco(100), LIMITS)
 
 
 def test_compared_on_the_same_labels():
