@@ -97,7 +97,9 @@ def test_tables_of_predict_crop_and_test(tmp_path):
     review = rows_of(tmp_path / "review.csv", "film")
     assert sorted(row["film"] for row in review) == sorted([*NAMES, "@x.png"])
     assert "=1+1" in {row["error"] for row in review}
-    row = dict(score=0.75, label=LABEL, picture_side="left", patient_side="right", turned=0, inverted=False)
+    row = dict(
+        score=0.75, label=LABEL, picture_side="left", patient_side="right", turned=0, inverted=False, candidate=False
+    )
     crops = [manifest_row(name, RoiCrop(name, CropWindow(1, 2, 10, 10), row), CropSettings()) for name in NAMES]
     write_csv(tmp_path / "manifest.csv", [COLUMNS, *crops])
     assert [row["film"] for row in rows_of(tmp_path / "manifest.csv", "film")] == list(NAMES)

@@ -92,6 +92,8 @@ run_jobs([partial(run_program, [{str(tmp_path / "waits")!r}], [], 1, log, "x") f
 """
     from tool_runs import of_checkout
 
+    # a shell's background jobs ignore interrupts
+    code = f"import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n{code}"
     parent = subprocess.Popen([sys.executable, "-c", code], env=of_checkout(), stderr=subprocess.DEVNULL)
     deadline = time.time() + 120
     while not all((tmp_path / name).exists() and (tmp_path / name).read_text() for name in ("a.log", "b.log")):
