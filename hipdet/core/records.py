@@ -88,15 +88,24 @@ def read_json(path: Path, expected: str, error: type[HipdetError] = DatasetError
         HipdetError: no such file, not a regular one, too large, or not strict JSON.
     """
     try:
-        if path.exists() and not path.is_file():  # a pipe would wait forever
-            raise error(f"{path}: not a file, expected {expected}: check the path")
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise error(f"{path}: {size} bytes, expected {expected}, of at most {MAX_BYTES}: make it in parts")
-        data = path.read_bytes()
+        data = bytes_of(path)
     except (OSError, ValueError) as fault:  # the latter: a path with a null character
         reason = getattr(fault, "strerror", None) or fault
         raise error(f"{path}: can't be read ({reason}), expected {expected}") from fault
     return parse_json(data, path, expected, error)
+
+
+def bytes_of(path: Path) -> bytes:
+    """The content of the regular file `path`.
+
+    Raises:
+        OSError: no such file, not a regular one, or one of more than :data:`MAX_BYTES`.
+    """
+    if path.exists() and not path.is_file():  # a pipe would wait forever
+        raise OSError("not a file")
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise OSError(f"{size} bytes, more than {MAX_BYTES}: make it in parts")
+    return path.read_bytes()
 
 
 def parse_json(data: bytes | str, where: object, expected: str, error: type[HipdetError] = DatasetError) -> Any:

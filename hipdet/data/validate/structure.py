@@ -10,7 +10,7 @@ from typing import Any
 from hipdet.core.annotations import name_text
 from hipdet.core.errors import one_line
 from hipdet.core.files import leads_out
-from hipdet.core.records import MAX_BYTES, MAX_SIDE, NotANumber, is_side, is_whole, shown, strict_json
+from hipdet.core.records import MAX_SIDE, NotANumber, bytes_of, is_side, is_whole, shown, strict_json
 from hipdet.data.validate.faults import Faults
 
 Record = dict[str, Any]
@@ -38,11 +38,7 @@ def read_coco(path: Path, faults: Faults) -> dict[str, Any] | None:
 def _parse(path: Path, faults: Faults) -> dict[str, Any] | None:
     whole = faults.at()
     try:
-        if path.exists() and not path.is_file():  # a pipe would wait forever
-            raise OSError("not a file")
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise OSError(f"{size} bytes, more than {MAX_BYTES}")
-        coco = strict_json(path.read_bytes())
+        coco = strict_json(bytes_of(path))
     except FileNotFoundError:
         whole.error("file-missing", "no such file", f"{path}", "check the path, or make it with hipdet convert")
         return None
