@@ -64,6 +64,7 @@ def test_it_holds_the_package_as_it_is_here(wheel):
     for name in (
         "weights/hip_roi_small.onnx",
         "data/sources/fracatlas_hips.csv",
+        "data/sources/fracatlas_knees.csv",
         "annotate/page/index.html",
         "py.typed",
     ):

@@ -13,7 +13,7 @@ from hipdet.annotate.labels import LabelStore, read_old_labels
 from hipdet.annotate.proposals import FilmProposals, cache_name, load_detector
 from hipdet.annotate.server import bind, serve
 from hipdet.annotate.session import Session
-from hipdet.cli.main import command_parser, printable
+from hipdet.cli.main import class_name, command_parser, printable
 from hipdet.core.errors import DatasetError, StorageError
 from hipdet.core.files import name_of
 
@@ -37,7 +37,10 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("folder", type=Path, metavar="FILMS", help="folder of films: JPEG, PNG, TIFF, BMP, GIF, WEBP, DICOM")
     add("--rois", default="2", metavar="N|any", help="number of ROIs on a finished film")
-    add("--classes", nargs="+", default=["hip"], metavar="CLASS", help="class names in order (default: hip)")
+    add(
+        "--classes", nargs="+", type=class_name, default=["hip"], metavar="CLASS",
+        help="class names in order (default: hip)",
+    )  # fmt: skip
     add("--free-shape", action="store_true", help="allow boxes that aren't square")
     add("--annotator", default="annotator", metavar="NAME", help="name of the annotator and of the label files")
     add("--labels", type=Path, metavar="PATH", help="label file or folder to import, for films without labels")

@@ -14,6 +14,7 @@ from hipdet.cli.main import (
     MOST_WORKERS,
     HelpFormatter,
     add_unfinished,
+    class_name,
     command_parser,
     number_or_any,
     utf8,
@@ -111,6 +112,7 @@ def _copies(text: str) -> str:
 
 EXAMPLES = """examples:
   hipdet convert fracatlas data/FracAtlas --folds 3
+  hipdet convert fracatlas data/FracAtlas --joint knees
   hipdet convert cgoa data/CGOA --labels RL=data/CGOA/labels_RL SC=data/CGOA/labels_SC
   hipdet convert oaih data/OAI --labels oai_hips.json --data-root data --copies 448
   hipdet convert gis data/GIS --labels gis.xml --exclude exclude.csv
@@ -162,13 +164,9 @@ def _add_folder(parser: argparse.ArgumentParser, folder: ModuleType) -> None:
     add = parser.add_argument
     add("--source", type=utf8, default="folder", metavar="NAME", help="name of the data set")
     add(
-        "--classes",
-        nargs="+",
-        type=utf8,
-        default=[],
-        metavar="CLASS",
+        "--classes", nargs="+", type=class_name, default=[], metavar="CLASS",
         help="class names in order (default: those of the labels)",
-    )
+    )  # fmt: skip
     add(
         "--patient-from", type=utf8, default="unknown", metavar="unknown|film|folder|REGEX",
         help="how to tell patients apart: unknown, each film counts as one and the file says so; film, each film is another; "
@@ -185,8 +183,12 @@ def _add_folder(parser: argparse.ArgumentParser, folder: ModuleType) -> None:
 
 def _add_fracatlas(parser: argparse.ArgumentParser, fracatlas: ModuleType) -> None:
     parser.add_argument(
+        "--joint", choices=list(fracatlas.JOINTS), default=fracatlas.HIPS,
+        help="ROIs to write: hips of 100 films, or knees of 104; labelled by AI annotators, CC BY 4.0",
+    )  # fmt: skip
+    parser.add_argument(
         "--table", type=Path, metavar="FILE",
-        help="CSV table of hips (default: ROOT/hips.csv, otherwise the bundled one of 100 films)",
+        help="CSV table image,x,y,side (default: ROOT/hips.csv or ROOT/knees.csv, otherwise the bundled one)",
     )  # fmt: skip
     parser.add_argument("--folds", type=int, default=5, metavar="N", help="folds of a cross-validation")
     _add_ignore(parser)
@@ -293,7 +295,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(convert_collection(args, source))
         return
     if args.command == "fracatlas":
-        written = source.convert_fracatlas(args.root, args.table, args.out, args.folds, args.seed, args.ignore)
+        written = source.convert_fracatlas(
+            args.root, args.table, args.out, args.folds, args.seed, args.ignore, args.joint
+        )
     else:
         written = source.convert_phantoms(args.root, args.out, args.val_fraction, args.seed, args.split)
     print(table1({path: Summary.of(films) for path, films in written.items()}))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from hipdet.cli.main import command_parser, folds, whole_number
+from hipdet.cli.main import class_name, command_parser, folds, whole_number
 from hipdet.core.errors import ConfigError
 from hipdet.data.collect import default_labels
 from hipdet.data.formats.reader import FORMATS
@@ -57,7 +57,10 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     add("--out", type=Path, required=True, metavar="FOLDER", help="folder for everything that is written")
     add("--format", choices=list(FORMATS), help="format of the labels (default: detected from their content)")
-    add("--classes", nargs="+", default=[], metavar="CLASS", help="class names in order (default: those of the labels)")
+    add(
+        "--classes", nargs="+", type=class_name, default=[], metavar="CLASS",
+        help="class names in order (default: those of the labels)",
+    )  # fmt: skip
     add(
         "--patients", metavar="FILE|COLUMN|REGEX|folder|film",
         help="CSV table image,patient; a column of the labels; a regular expression whose group finds the patient in the "

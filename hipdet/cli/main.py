@@ -265,6 +265,13 @@ def utf8(text: str) -> str:
     return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
+def class_name(text: str) -> str:
+    """An argument type: the name of a class, as :func:`utf8`."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected the name of a class")
+    return utf8(text)
+
+
 def number_or_any(text: str) -> int:
     """An argument type: a whole number from 1, or 0 for ``any``."""
     return 0 if text == "any" else whole_number(1, "a number from 1 up, or any")(text)

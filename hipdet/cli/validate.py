@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hipdet.cli.main import command_parser, number_or_any, utf8
+from hipdet.cli.main import class_name, command_parser, number_or_any
 from hipdet.core.annotations import SAID, mark_record, patients_mark
 from hipdet.core.configs import default_root
 from hipdet.core.errors import DatasetError, one_line
@@ -38,7 +38,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--classes",
         nargs="+",
-        type=utf8,
+        type=class_name,
         default=["hip"],
         metavar="CLASS",
         help="expected classes, or any (default: hip)",

@@ -18,7 +18,7 @@ from hipdet.core.errors import DatasetError, one_line, raise_faults
 from hipdet.core.files import is_file_name, name_of, native, write_csv, write_json
 from hipdet.core.records import shown
 from hipdet.data.annotators import Agreement
-from hipdet.data.candidates import Candidate, Exclusion, Found, Rules
+from hipdet.data.candidates import HIP, Candidate, Exclusion, Found, Rules
 from hipdet.data.coco_file import Film, build_coco
 from hipdet.data.collect import LABEL_FILE, Collected, LabelSource, collect
 from hipdet.data.formats.reader import FORMATS, label_files_below
@@ -241,19 +241,23 @@ def _unused(collected: Collected, rules: Rules) -> list[str]:
     ]
 
 
-def convert_listed(found: Found, table: Path, source: str, ignore: Path | None = None) -> list[Film]:
-    """The films of `found`, in its order, with the hips of a hip table; for data sets that are written in parts.
+def convert_listed(
+    found: Found, table: Path, source: str, ignore: Path | None = None, label: str = HIP
+) -> list[Film]:
+    """The films of `found`, in its order, with the ROIs of a hip table; for data sets that are written in parts.
 
     Args:
         found: The films.
         table: The hip table.
         source: Name of the data set.
         ignore: Table of boxes to ignore.
+        label: Class of the ROIs.
 
     Raises:
         DatasetError: the list of damaged films, and of boxes outside their film.
     """
-    collected = collect(found, LabelSource({"": table}, {"format": "hips"}, ignore), Rules(source, rois=None))
+    labels = LabelSource({"": table}, {"format": "hips"}, ignore)
+    collected = collect(found, labels, Rules(source, classes=(label,), rois=None))
     raise_faults(table, [f"{fault.name}: {fault.reason}" for fault in collected.faults])
     # one table labels all films, so image records don't name it
     film_of = {

@@ -235,9 +235,10 @@ def _find(options: DataOptions) -> tuple[Found, list[str]]:
     if given is not None and "(" in given:
         return find_folder(options.films, SOURCE, given), [f"patients: {given} in the films' names"]
     found, column = find_folder(options.films, SOURCE), given or PATIENT
-    tables = {path: rows for path in options.labels.values() if (rows := _patient_rows(path, column))}
-    if tables:
-        return _by_rows(found, tables), [f"patients: {column} in the labels"]
+    named = {path: _patient_rows(path, column) for path in options.labels.values()}
+    if tables := {path: rows for path, (rows, _) in named.items() if rows}:
+        mark = GUESSED if any(mark for _, mark in named.values()) else ""
+        return _by_rows(found, tables, mark), [f"patients: {column} in the labels{', guessed' if mark else ''}"]
     folds = FoldTable.read(options.folds) if given is None and isinstance(options.folds, Path) else None
     if folds is not None and folds.patient_of:
         rows = [(film, patient, folds.path.name) for film, patient in folds.patient_of.items()]
@@ -250,21 +251,27 @@ def _find(options: DataOptions) -> tuple[Found, list[str]]:
     return _by_tags(found)
 
 
-def _patient_rows(path: Path, column: str) -> list[tuple[str, str, str]]:
-    """Film, patient and place of each row of a CSV table, or image of a COCO file; none if it doesn't say."""
+def _patient_rows(path: Path, column: str) -> tuple[list[tuple[str, str, str]], str]:
+    """Film, patient and place of each row of a CSV table, or image of a COCO file, and ``guessed`` if the file says so.
+
+    No rows if it names no patients, or says that they aren't known.
+    """
     if not path.is_file() or path.suffix.lower() not in (".csv", ".tsv", ".txt", ".json"):
-        return []
+        return [], ""
     file = load_label_file(path, path.name)
     if file.kind == "text":
         if not {column.casefold(), "image"} <= set(table_header(file.document)[0]):
-            return []
-        return [(film, row.text[column.casefold()], row.place) for film, row in read_film_table(path)]
+            return [], ""
+        return [(film, row.text[column.casefold()], row.place) for film, row in read_film_table(path)], ""
     images = file.document.get("images") if isinstance(file.document, dict) else None
-    if not isinstance(images, list) or patients_mark({"info": file.document.get("info"), "images": [{}]}):
-        return []
+    if not isinstance(images, list) or not images:
+        return [], ""
+    mark = patients_mark(file.document)
+    if mark == UNKNOWN:
+        return [], ""
     named = [each for each in images if isinstance(each, dict) and isinstance(each.get("file_name"), str)]
     rows = [(each["file_name"], str(each.get(column) or ""), f"image {place}") for place, each in enumerate(named, 1)]
-    return rows if any(patient for _, patient, _ in rows) else []
+    return (rows, mark) if any(patient for _, patient, _ in rows) else ([], "")
 
 
 def _by_rows(found: Found, tables: Mapping[Path, Sequence[tuple[str, str, str]]], mark: str = "") -> Found:

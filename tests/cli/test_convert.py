@@ -172,6 +172,9 @@ def test_only_what_a_conversion_needs_is_imported(tmp_path):
             ["folder", "GIS", "--labels", "class.csv", "--classes", "hip", "knee"],
             "box without label: label it (in a CSV, in",
         ),
+        (["folder", "GIS", "--classes", ""], "argument --classes: '': expected the name of a class"),
+        (["folder", "GIS", "--classes", "hip", " "], "argument --classes: ' ': expected the name of a class"),
+        (["fracatlas", "GIS", "--joint", "elbows"], "argument --joint: invalid choice: 'elbows'"),
         (["folder", "GIS", "--classes", "knee"], "label 'hip' found, expected one of knee: add --rename 'hip'=knee"),
     ],
 )

@@ -145,6 +145,7 @@ EVEN = [[row[0], n % 2] for n, row in enumerate(rows())]
         (twice, "the same box of f00.png"),
         (rare_class, "'patella' is on films of 1 films that aren't near duplicates, expected 3 or more"),
         (half_unnamed, "box without label"),
+        (lambda place: ["--classes", ""], "argument --classes: '': expected the name of a class"),
         (lambda place: ["--classes", "hip"], "label 'knee' found, expected one of hip"),
         (damaged_film, "f04.png: "),
         (one_patient, "'knee' is on films of 1 patients, expected 3 or more"),
@@ -244,6 +245,21 @@ def test_patients_of_a_coco_file(place):
     said, plan = planned(place, labels="coco.json")
     assert "patients: patient in the labels" in said
     assert (plan["data"]["patients"], plan["data"]["patients_known"]) == (10, True)
+
+
+def test_groups_of_a_coco_file_are_a_guess(place):
+    """Films that may be of one patient, as hipdet convert fracatlas groups them; one group makes all of them a guess."""
+    planned(place, "--patients", r"(\d)\.png")
+    coco = json.loads((place / "out/data/fit.json").read_text())
+    shutil.rmtree(place / "out")
+    for marked in (coco["info"], coco["images"][3]):
+        marked["patients"] = "guessed"
+        write(place / "coco.json", json.dumps(coco))
+        said, plan = planned(place, labels="coco.json")
+        assert "patients: patient in the labels, guessed" in said
+        assert "near duplicates are kept together" not in said
+        assert (plan["data"]["patients"], plan["data"]["patients_said"]) == (10, "guessed")
+        del marked["patients"]
 
 
 def test_patients_of_dicom_films(tmp_path):

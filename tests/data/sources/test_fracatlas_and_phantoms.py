@@ -120,6 +120,33 @@ def test_our_own_table_is_used_for_a_release_without_one(shared, tmp_path):
     assert len(ours[tmp_path / "ours/hips.json"]) == 100
 
 
+def test_knees_beside_hips(root):
+    """A table of our form in the folder is preferred; neither joint's files replace those of the other."""
+    names = [f"IMG{number:07d}.jpg" for number in (10, 12, 14, 20, 30, 40)]
+    (root / "knees.csv").write_text("image,x,y,side,readings\n" + "".join(f"{name},20,30,40,2\n" for name in names))
+    hips = convert_fracatlas(root, folds=2)
+    before = {path: path.read_bytes() for path in hips}
+    written = convert_fracatlas(root, folds=2, joint="knees")
+    assert [path.name for path in written] == [
+        "knees.json", "knees_fold0_train.json", "knees_fold0_test.json", "knees_fold1_train.json", "knees_fold1_test.json"
+    ]  # fmt: skip
+    assert {path: path.read_bytes() for path in hips} == before
+    coco = require_valid(root / "annotations/knees.json", root, ("knee",))
+    assert (coco["info"]["patients"], coco["info"]["licence"]) == ("guessed", "CC BY 4.0")
+    assert [image["patient"] for image in coco["images"]] == ["IMG0000010"] * 3 + [name[:10] for name in names[3:]]
+    assert coco["annotations"][0]["bbox"] == [20, 30, 40, 40]
+    assert json.loads((root / "annotations/knees.provenance.json").read_text())["rois"] == 6
+
+
+def test_our_own_knees(shared, tmp_path):
+    (tmp_path / "images").symlink_to(shared / "data/fracatlas_knees/images")
+    films = convert_fracatlas(tmp_path, joint="knees")[tmp_path / "annotations/knees.json"]
+    # from its README: 104 films with one box each, side / long side from 0.176 to 0.333, median 0.249
+    ratios = sorted(ratio for film in films for ratio in film.ratios)
+    assert len(films) == len(ratios) == 104
+    assert (ratios[0], (ratios[51] + ratios[52]) / 2, ratios[-1]) == pytest.approx((0.176, 0.249, 0.333), abs=5e-4)
+
+
 PHANTOM_HEADER = "image,x,y,side,picture_side,implant,patient\n"
 NAMES = ["cgoa", "cgoa_train", "cgoa_val", "oaih", "oaih_train", "oaih_val", "gis", "cgoa_oaih_train", "cgoa_oaih_val"]
 
