@@ -76,6 +76,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="CSV table image,x,y,side (or x,y,w,h) of boxes that are neither ROI nor background, such as ROIs that the "
         "film's edge cuts",
     )  # fmt: skip
+    add("--exclude", type=Path, metavar="FILE", help="CSV table film,reason of films to leave out")
     add("--absent", choices=[KNOWN, "unknown"], default=KNOWN, help="whether a film lacks what isn't labelled on it")
     add(
         "--unlabelled", choices=["leave-out", "negative"], default="leave-out",
@@ -121,6 +122,7 @@ def build_options(args: argparse.Namespace) -> FitOptions:
         seed=args.seed,
         skip_faulty=args.skip_faulty,
         ignore=args.ignore,
+        exclude=args.exclude,
     )
     return FitOptions(
         data,

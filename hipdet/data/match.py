@@ -87,14 +87,20 @@ def match_labels(labels: Iterable[FilmLabels], films: FilmIndex[Candidate], excl
     matches = Matches()
     for each in labels:
         folder = name_of(str(each.file.parent)).split("/")
-        found = films.find(each.film, folder)
+        found, left_out = films.find(each.film, folder), excluded.find(each.film, folder)
+        if found and left_out:  # a film that is left out may have the same name in another folder
+            parts = [*folder, *PureWindowsPath(each.film).parts][:-1]
+            near, nearer = (
+                _shared_folders(PurePosixPath(some[0].name).parts[:-1], parts) for some in (found, left_out)
+            )
+            found = [] if nearer > near else found
         if len(found) > 1:
             names = ", ".join(candidate.name for candidate in found[:3])
             reason = f"{each.file.name}: label fits {len(found)} films ({names}), expected one: add the folder"
             matches.faults.append(Exclusion(each.film, reason))
         elif found:
             matches.of_film[found[0].name].append(each)
-        elif not excluded.find(each.film, folder):
+        elif not left_out:
             matches.without_film.append(each)
     return matches
 

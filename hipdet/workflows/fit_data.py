@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class DataOptions:
         negative: Whether films that no label file names have no ROI; if not, they are left out.
         seed: Seed of the folds.
         skip_faulty: Leave out films that can't be used, with the fault as the reason, instead of refusing.
+        exclude: CSV table ``film,reason`` of films to leave out.
     """
 
     films: Path
@@ -63,6 +64,7 @@ class DataOptions:
     seed: int = 0
     skip_faulty: bool = False
     ignore: Path | None = None
+    exclude: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -228,13 +230,14 @@ def read_data(options: DataOptions, scratch: Path) -> FitData:
 def _find(options: DataOptions) -> tuple[Found, list[str]]:
     """The films with their patients, by ``--patients``, the labels themselves, or DICOM tags."""
     given = options.patients
+    find = partial(find_folder, options.films, SOURCE, exclude=options.exclude, skip_faulty=options.skip_faulty)
     if given is not None and Path(given).is_file():
-        return find_folder(options.films, SOURCE, table=Path(given)), [f"patients: {Path(given).name}"]
+        return find(table=Path(given)), [f"patients: {Path(given).name}"]
     if given in ("folder", "film"):
-        return find_folder(options.films, SOURCE, given), [f"patients: by {given}"]
+        return find(given), [f"patients: by {given}"]
     if given is not None and "(" in given:
-        return find_folder(options.films, SOURCE, given), [f"patients: {given} in the films' names"]
-    found, column = find_folder(options.films, SOURCE), given or PATIENT
+        return find(given), [f"patients: {given} in the films' names"]
+    found, column = find(), given or PATIENT
     named = {path: _patient_rows(path, column) for path in options.labels.values()}
     if tables := {path: rows for path, (rows, _) in named.items() if rows}:
         mark = GUESSED if any(mark for _, mark in named.values()) else ""
@@ -276,7 +279,7 @@ def _patient_rows(path: Path, column: str) -> tuple[list[tuple[str, str, str]], 
 
 def _by_rows(found: Found, tables: Mapping[Path, Sequence[tuple[str, str, str]]], mark: str = "") -> Found:
     """`found` with the patients of `tables`, and with `mark` if each film has one there."""
-    index = FilmIndex(found.candidates)
+    index = FilmIndex((*found.candidates, *found.exclusions))  # so that no row of one left out is taken for another's
     patients: dict[str, str] = {}
     for path, rows in tables.items():
         faults = []

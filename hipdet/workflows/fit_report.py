@@ -53,6 +53,7 @@ def _data(data: dict[str, Any]) -> list[str]:
         notes.append(
             f"{len(data['unlabelled'])} films that no label names were left out: {', '.join(data['unlabelled'])}"
         )
+    notes += [f"left out: {film}: {why}" for film, why in data["excluded"] if film not in data["unlabelled"]]
     said = f"<p>{data['films']} films, {data['rois']} ROIs, {data['patients']} patients.</p>"
     return ["<h2>Data</h2>", known, said, _table(("class", "ROIs", "films without"), rows), _list(notes)]
 

@@ -152,6 +152,7 @@ EVEN = [[row[0], n % 2] for n, row in enumerate(rows())]
         (two_patients_of_a_film, "f00.png is of patient '5', and of '0' before"),
         (lambda place: ["--patients", "nobody"], "--patients nobody: neither a file, nor a column"),
         (lambda place: ["--patients", "(x)"], "finds no patient in this name"),
+        (lambda place: ["--exclude", "none.csv"], "none.csv: can't be read: No such file"),
         (lambda place: ["--folds", "1"], "--folds 1: expected 2 folds or more"),
         (lambda place: ["--folds", "99"], "folds is 99, expected 2 to 14"),
         (folds(*EVEN[:-1]), "f13.png: no fold, expected one for each film"),
@@ -210,6 +211,36 @@ def test_faulty_films_are_left_out_if_asked(place):
     _, plan = planned(place, "--skip-faulty")
     assert plan["data"]["films"] == 12
     assert [film for film, _ in plan["data"]["excluded"]] == ["f04.png", "f13.png"]
+
+
+def test_films_to_leave_out(place):
+    write(place / "exclude.csv", table("film,reason", ["f03.png", "age 3"], ["f07.png", "implant"]))
+    said, plan = planned(place, "--exclude", "exclude.csv")
+    assert plan["data"]["films"] == COUNT - 2
+    assert plan["data"]["excluded"] == [["f03.png", "age 3"], ["f07.png", "implant"]]
+    assert plan["data"]["unlabelled"] == []
+    assert "1 films left out: age 3" in said
+    write(place / "exclude.csv", table("film,reason", ["f03.png", "age 3"], ["gone.png", "age 3"]))
+    assert "exclude.csv: line 3: 'gone.png': no such film" in fit(place, "--exclude", "exclude.csv").stderr
+    assert planned(place, "--exclude", "exclude.csv", "--skip-faulty")[1]["data"]["films"] == COUNT - 1
+
+
+def test_a_film_of_the_same_name_in_another_folder_is_left_out(place):
+    """Neither its labels nor its patient become those of the other."""
+    (place / "films/a").mkdir()
+    (place / "films/b").mkdir()
+    for n, folder in ((0, "a"), (1, "b")):
+        (place / f"films/f{n:02}.png").rename(place / f"films/{folder}/same.png")
+    names = ["a/same.png", "b/same.png", *[row[0] for row in rows()[2:]]]
+    whose = [[name, *row[1:], f"P{n}"] for n, (name, row) in enumerate(zip(names, rows()))]
+    write(place / "labels.csv", table(HEAD + ",patient", *whose))
+    write(place / "exclude.csv", table("film,reason", ["a/same.png", "blurred"]))
+    _, plan = planned(place, "--exclude", "exclude.csv")
+    assert (plan["data"]["films"], plan["data"]["patients"]) == (COUNT - 1, COUNT - 1)
+    coco = json.loads((place / "out/data/fit.json").read_text())
+    (same,) = [image for image in coco["images"] if image["file_name"] == "b/same.png"]
+    assert same["patient"] == "P1"
+    assert [each["bbox"][:2] for each in coco["annotations"] if each["image_id"] == same["id"]] == [[21, 16]]
 
 
 def test_absent_unknown_ignores_what_is_missing(place):

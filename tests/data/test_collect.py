@@ -260,6 +260,13 @@ def test_labels_by_their_film(tmp_path):
     assert fault.reason == "l.csv: label fits 3 films (a/1.jpg, b/1.jpg, b/c/1.jpg), expected one: add the folder"
 
 
+def test_labels_of_a_film_that_is_left_out_are_not_those_of_another_of_its_name(tmp_path):
+    films, excluded = FilmIndex([candidate("b/1.jpg")]), FilmIndex([Exclusion("a/1.jpg", "blurred")])
+    for name, expected in (("a/1.jpg", []), ("b/1.jpg", ["b/1.jpg"]), ("1.jpg", ["b/1.jpg"])):
+        matches = match_labels([FilmLabels(name, None, (), tmp_path / "l.csv")], films, excluded)
+        assert ([*matches.of_film], matches.without_film, matches.faults) == (expected, [], [])
+
+
 LEFT, RIGHT = Roi((10, 20, 30, 40), "hip"), Roi((60, 20, 80, 40), "hip")
 LOWER = Roi((60, 24, 80, 44), "hip")  # IoU 320 / 480 with RIGHT
 FAR = Roi((60, 34, 80, 54), "hip")  # IoU 120 / 680 with RIGHT
