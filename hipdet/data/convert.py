@@ -241,9 +241,7 @@ def _unused(collected: Collected, rules: Rules) -> list[str]:
     ]
 
 
-def convert_listed(
-    found: Found, table: Path, source: str, ignore: Path | None = None, label: str = HIP
-) -> list[Film]:
+def convert_listed(found: Found, table: Path, source: str, ignore: Path | None = None, label: str = HIP) -> list[Film]:
     """The films of `found`, in its order, with the ROIs of a hip table; for data sets that are written in parts.
 
     Args:

@@ -60,7 +60,10 @@ def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
 
 
 def presence_metrics(
-    films: Sequence[FilmResult], classes: Sequence[str] = (), least_score: ArrayLike = 0.0
+    films: Sequence[FilmResult],
+    classes: Sequence[str] = (),
+    least_score: ArrayLike = 0.0,
+    rois: Sequence[RoiResult] | None = None,
 ) -> dict[str, float]:
     """Whether the ROIs of `films` are given as such, and nothing else; the top detections are as many as a film may have.
 
@@ -68,6 +71,7 @@ def presence_metrics(
         films: Films with their ROIs and top detections.
         classes: Names of several classes, for ``recall/<class>``.
         least_score: Score from which a detection is an ROI, for all classes or for each ``[C]``; below it, it is a candidate.
+        rois: The labels to count, if not all of `films`.
 
     Returns:
         ``recall``, the share of labels with an ROI of IoU 0.5 matched one to one; ``label_iou``, the mean over labels of the
@@ -75,7 +79,7 @@ def presence_metrics(
         box, on each film whose other ROIs are known to be absent.  Without labels, or such films, the metric is left out.
     """
     least = np.asarray(least_score, dtype=np.float64)
-    rois = [roi for film in films for roi in film.rois]
+    rois = [roi for film in films for roi in film.rois] if rois is None else rois
     labels = np.array([roi.label for roi in rois], dtype=np.int64)
     limits = least[labels] if least.ndim else least
     given = np.array([roi.iou for roi in rois]) >= HIT
@@ -91,9 +95,15 @@ def presence_metrics(
     return metrics
 
 
-def group_metrics(films: Sequence[FilmResult], rois: Sequence[RoiResult]) -> dict[str, float]:
-    """Metrics of a group of `rois`, such as those of children, and of the `films` that have it."""
+def group_metrics(
+    films: Sequence[FilmResult], rois: Sequence[RoiResult], least_score: ArrayLike = 0.0
+) -> dict[str, float]:
+    """Metrics of a group of `rois`, such as those of children, and of the `films` that have it.
+
+    `least_score` is as for :func:`presence_metrics`, whose metrics are among them.
+    """
     metrics = {"extra_per_image": float(np.mean([film.extra for film in films]))}
+    metrics.update(presence_metrics(films, (), least_score, rois))
     if rois:
         found = roi_metrics([roi.iou for roi in rois], [roi.score for roi in rois])
         metrics.update((name, found[name]) for name in ("avg_iou", "acc50", "num_rois"))

@@ -187,7 +187,8 @@ class RoiMetric(BaseMetric):
                 for name in dict.fromkeys(names if key == KIND else [group_of(image, key)]):
                     groups[name].append((film, [roi for roi, own in zip(film.rois, names) if own == name]))
             for name, parts in sorted(groups.items()) if set(groups) != {UNKNOWN} else ():
-                found = group_metrics([film for film, _ in parts], [roi for _, rois in parts for roi in rois])
+                rois = [roi for _, some in parts for roi in some]
+                found = group_metrics([film for film, _ in parts], rois, self._least(self._classes()))
                 metrics.update((f"{metric}/{key}={name}", value) for metric, value in found.items())
         return metrics
 

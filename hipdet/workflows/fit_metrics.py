@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from hipdet.core.annotations import KIND, UNKNOWN, VIEW, get_patients, group_of
+from hipdet.core.annotations import KIND, UNKNOWN, VIEW, get_patients, group_of, is_absence_known
 from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.data.coco_file import Coco
@@ -60,7 +61,9 @@ class Detected:
         return found
 
     def metrics(self, coco: Coco, limits: ReviewLimits | None) -> dict[str, Any]:
-        """Metrics over all ROIs, and by class.
+        """Metrics over all ROIs, by class, and by kind of ROI and view of films where records say them.
+
+        Films without a label count for false ROIs, unless it isn't known whether they have an ROI of the class.
 
         Args:
             coco: The tested films.
@@ -71,38 +74,36 @@ class Detected:
         classes = [each["name"] for each in coco["categories"]]
         scores = limits.least_scores(classes).tolist() if limits else [0.0] * len(classes)
         least = dict(zip(classes, scores))
-        every = self._summary(self.rois, self.extras, names, patients, least)
-        by_class = {
-            name: self._summary(
-                [row for row in self.rois if row["label"] == name],
-                [row for row in self.extras if row["label"] == name],
-                names,
-                patients,
-                least,
-            )
-            for name in classes
-        }
+        of = partial(self._summary, patients=patients, least=least)
+        by_class = {}
+        for name in classes:
+            rois, extras = ([row for row in rows if row["label"] == name] for rows in (self.rois, self.extras))
+            by_class[name] = of(rois, extras, _known(coco, names, {row["image_id"] for row in rois}))
         groups = {
-            group: self._summary(rois, [row for row in self.extras if row["image_id"] in films], films, patients, least)
-            for group, (films, rois) in self._groups(coco).items()
+            f"{key}s": {
+                name: of(rois, [row for row in self.extras if row["image_id"] in films], films)
+                for name, (films, rois) in self._groups(coco, key).items()
+            }
+            for key in (KIND, VIEW)
         }
         iou, score = (np.array([row[key] for row in self.rois], np.float64) for key in ("iou", "confidence"))
         bands = calibration(iou, score) if len(self.rois) else []
-        by = {"by": groups} if groups else {}
-        return dict(films=len(names), least_scores=least, **every, classes=by_class, **by, calibration=bands)
+        by = {"classes": by_class, **{key: group for key, group in groups.items() if group}}
+        every = of(self.rois, self.extras, names)
+        return dict(films=len(names), least_scores=least, **every, **by, calibration=bands)
 
-    def _groups(self, coco: Coco) -> dict[str, tuple[dict[int, str], list[Row]]]:
-        """Names of the films by image id, and ROIs, of each kind of ROI and view of a film, such as ``kind=child``."""
+    def _groups(self, coco: Coco, key: str) -> dict[str, tuple[dict[int, str], list[Row]]]:
+        """Names of the films by image id, and ROIs, of each kind of ROI or view of a film; none where no record says it."""
         image_of = {image["id"]: image for image in coco["images"]}
-        found: dict[str, tuple[dict[int, str], list[Row]]] = {}
-        for key in (KIND, VIEW):
-            named = [(group_of(row if key == KIND else image_of[row["image_id"]], key), row) for row in self.rois]
-            films = [(group_of(image, key), number) for number, image in image_of.items()]  # also those without ROI
-            if key == KIND:
-                films = [(name, row["image_id"]) for name, row in named]
-            for name in sorted({name for name, _ in films}) if any(name != UNKNOWN for name, _ in films) else ():
-                names = {number: image_of[number]["file_name"] for own, number in films if own == name}
-                found[f"{key}={name}"] = names, [row for own, row in named if own == name]
+        rows = [(group_of(row if key == KIND else image_of[row["image_id"]], key), row) for row in self.rois]
+        if key == KIND:
+            films = [(name, row["image_id"]) for name, row in rows]
+        else:  # also films without ROI
+            films = [(group_of(image, key), number) for number, image in image_of.items()]
+        found = {}
+        for name in sorted({name for name, _ in films} if any(name != UNKNOWN for name, _ in films) else ()):
+            names = {number: image_of[number]["file_name"] for own, number in films if own == name}
+            found[name] = names, [row for own, row in rows if own == name]
         return found
 
     @staticmethod
@@ -170,6 +171,15 @@ class Detected:
             if self.fold_of:
                 row["fold"] = self.fold_of[each["image_id"]]
         return sorted(rows, key=lambda row: (row["iou"], row["film"], row["annotation_id"]))
+
+
+def _known(coco: Coco, names: Mapping[int, str], labelled: Collection[int]) -> dict[int, str]:
+    """The `names` of films of which it is known whether they have ROIs of a class: those `labelled` with it, by image id.
+
+    Of others that ``absent`` says isn't known; see :func:`hipdet.core.annotations.is_absence_known`.
+    """
+    known = {image["id"] for image in coco["images"] if is_absence_known(image)}
+    return {number: name for number, name in names.items() if number in known or number in labelled}
 
 
 def film_records(

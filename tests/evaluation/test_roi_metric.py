@@ -374,10 +374,39 @@ def test_kinds_and_views(ann_file, tmp_path):
         assert metrics[f"roi/num_rois/{name}"] == rois
         assert metrics[f"roi/acc50/{name}"] == metrics[f"roi/avg_iou/{name}"] == pytest.approx(hits / rois)
         assert metrics[f"roi/extra_per_image/{name}"] == pytest.approx(extra)
+        assert metrics[f"roi/recall/{name}"] == metrics[f"roi/label_iou/{name}"] == pytest.approx(hits / rois)
+        assert metrics[f"roi/false_per_film/{name}"] == pytest.approx(extra)
     assert "  kind=child, 20 ROIs" in metrics_table(metrics)
     rows = read_roi_table(tmp_path / "test.roi.json")["rois"]
     assert {row.get("kind") for row in rows} == {"child", None}
     assert {row.get("view") for row in rows} == {"turned", None}
+
+
+def test_presence_by_kind_and_view(ann_file):
+    """Of four films two are turned: one without ROI, where two are found, and one of which nothing is known but a child."""
+    coco = json.loads(ann_file.read_text())
+    coco["images"] = coco["images"][:4]
+    coco["annotations"] = [each for each in coco["annotations"] if each["image_id"] < 4]
+    for image in coco["images"][2:]:
+        image["view"] = "turned"
+    coco["images"][2]["absent"] = "unknown"
+    coco["annotations"][4]["kind"] = "child"
+    ann_file.write_text(json.dumps(coco))
+    right, beside = [60, 40, 80, 60], [80, 40, 100, 60]
+    found = [
+        sample(1, [[10, 40, 30, 60], right], [0.9, 0.8]),
+        sample(2, [[10, 40, 30, 60], right], [0.9, 0.4]),  # too low a score: a candidate
+        sample(3, [[10, 40, 30, 60], beside], [0.9, 0.8]),
+        sample(4, [[10, 40, 30, 60], right], [0.7, 0.3]),
+    ]
+    metrics = evaluate(RoiMetric(str(ann_file), least_score=0.5), found)
+    assert [metrics[f"roi/recall/{name}"] for name in ("view=turned", "view=unknown")] == [0.5, 0.75]
+    assert [metrics[f"roi/label_iou/{name}"] for name in ("view=turned", "view=unknown")] == [0.5, 1]
+    # film 3 doesn't count, as it may have ROIs without a label; on film 4 one scores enough
+    assert [metrics[f"roi/false_per_film/{name}"] for name in ("view=turned", "view=unknown")] == [1, 0]
+    assert (metrics["roi/recall/kind=child"], metrics["roi/recall/kind=unknown"]) == (1, 3 / 5)
+    assert "roi/false_per_film/kind=child" not in metrics
+    assert metrics["roi/false_per_film/kind=unknown"] == 0
 
 
 def test_no_groups_without_kinds_and_views(ann_file):

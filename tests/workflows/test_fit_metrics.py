@@ -60,14 +60,29 @@ def test_by_kind_and_view():
     films = coco(100)
     for image in films["images"][3:]:
         image["view"] = "turned"
-    found = Detected(rows, EXTRAS).metrics(films, LIMITS)["by"]
-    assert {name: each["num_rois"] for name, each in found.items()} == {
-        "kind=child": 2, "kind=unknown": 2, "view=turned": 1, "view=unknown": 3
-    }  # fmt: skip
-    assert found["kind=child"]["avg_iou"] == pytest.approx(0.85)
-    assert (found["kind=child"]["false_per_film"], found["kind=unknown"]["false_per_film"]) == (0, 1)
-    assert (found["view=turned"]["false_per_film"], found["view=turned"]["films_without"]) == (1, 1)
-    assert "by" not in Detected(ROWS, EXTRAS).metrics(coco(100), LIMITS)
+    found = Detected(rows, EXTRAS).metrics(films, LIMITS)
+    kinds, views = found["kinds"], found["views"]
+    assert {name: each["num_rois"] for name, each in kinds.items()} == {"child": 2, "unknown": 2}
+    assert {name: each["num_rois"] for name, each in views.items()} == {"turned": 1, "unknown": 3}
+    assert kinds["child"]["avg_iou"] == pytest.approx(0.85)
+    assert (kinds["child"]["recall"], kinds["unknown"]["recall"]) == (0.5, 0)
+    assert (kinds["child"]["label_iou"], kinds["unknown"]["label_iou"]) == pytest.approx((0.85, 0.6))
+    assert (kinds["child"]["false_per_film"], kinds["unknown"]["false_per_film"]) == (0, 1)
+    assert (views["turned"]["false_per_film"], views["turned"]["films_without"]) == (1, 1)
+    without = Detected(ROWS, EXTRAS).metrics(coco(100), LIMITS)
+    assert "kinds" not in without
+    assert "views" not in without
+
+
+def test_films_that_may_have_a_class_do_not_count_for_it():
+    """Of film 5 it isn't known: what is found there is neither false nor does the film make others fewer."""
+    films = coco(100, ("knee", "hip"))
+    films["images"][4]["absent"] = "unknown"
+    rows = (*ROWS, label(5, 0.9, 0.9, number=9, name="hip"))
+    found = Detected(rows, EXTRAS[:2], (EXTRAS[2],)).metrics(films, LIMITS)["classes"]
+    assert found["knee"]["false_per_film"] == pytest.approx(2 / 4)  # beside the knee of film 3, and on film 4
+    assert (found["knee"]["films_without"], found["hip"]["films_without"]) == (0, 4)
+    assert found["hip"]["false_per_film"] == 0
 
 
 def test_compared_on_the_same_labels():
