@@ -161,10 +161,16 @@ class Bar:
             total=total, initial=done, desc="hipdet fit", unit="step", smoothing=0.02, dynamic_ncols=True, disable=None
         )
         self._lock = threading.Lock()
+        self._now: list[str] = []  # what is being done beside the steps
 
-    def follow(self, done: int, steps: int) -> Callable[[str], None]:
-        """What follows the lines of one training of `steps` steps, of which `done` are counted already."""
+    def follow(self, done: int, steps: int, then: str = "") -> Callable[[str], None]:
+        """What follows the lines of one training of `steps` steps, of which `done` are counted already.
+
+        `then`, such as ``fold1: testing``, is shown after the last step, until :meth:`end` takes it away.
+        """
         counted = done
+        if done >= steps:
+            self._show(then)
 
         def line(text: str) -> None:
             nonlocal counted
@@ -175,9 +181,20 @@ class Bar:
             now = min((epoch - 1) * length + inner, steps)
             with self._lock:
                 self._bar.update(now - counted)
+            if counted < now == steps:
+                self._show(then)
             counted = now
 
         return line
+
+    def end(self, then: str) -> None:
+        """Show `then` no longer."""
+        self._show(then, False)
+
+    def _show(self, then: str, on: bool = True) -> None:
+        with self._lock:
+            self._now = [each for each in self._now if each != then] + [then] * on
+            self._bar.set_postfix_str(", ".join(filter(None, self._now)))
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""

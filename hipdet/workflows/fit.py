@@ -28,6 +28,7 @@ from hipdet.workflows.budget import Bar, Budget, Limits, Speed, Stopwatch
 from hipdet.workflows.cross_validation import Fold, Variant
 from hipdet.workflows.fit_copies import TrainingFiles
 from hipdet.workflows.fit_data import DataOptions, FitData, read_data
+from hipdet.workflows.fit_leaks import require_other_films
 from hipdet.workflows.fit_plan import BATCH, FitPlan, epochs_for, plan_fit, portable_text
 from hipdet.workflows.fit_report import write_report
 from hipdet.workflows.fit_results import FilmsElsewhere, FinalModel, FitResult, RoundResults, facts_of, write_crops_of
@@ -100,7 +101,7 @@ class Fit:
         options: What is asked for.
 
     Raises:
-        DatasetError: films or labels that can't be trained on.
+        DatasetError: films or labels that can't be trained on, or films to test on that are trained on.
     """
 
     def __init__(self, options: FitOptions) -> None:
@@ -109,6 +110,8 @@ class Fit:
         self.options, self.out = options, options.out
         self._scratch = TemporaryDirectory()
         self.data: FitData = read_data(options.data, Path(self._scratch.name))
+        if options.test is not None:
+            require_other_films(self.data, FilmsElsewhere(options.test, options.test_labels, self.data))
         self.plan: FitPlan = plan_fit(Rois.of_coco(self.data.coco), options.data.films.name)
         self.root = self.out / DATA
         self.base: Config = self.plan.config(self.root, f"{ALL}.json", options.settings)
@@ -260,7 +263,10 @@ class Fit:
             bar.close()
 
     def _run(self, training: Fold, bar: Bar, done: int, steps: int) -> None:
-        if training.run(self.base, bar.follow(done, steps)):
+        then = f"{training.folder.name}: testing" if training.test else ""
+        ran = training.run(self.base, bar.follow(done, steps, then))
+        bar.end(then)
+        if ran:
             facts = facts_of(training)
             found = facts["figures"].get("roi/avg_iou")
             tested = "" if found is None else f", average IoU {found:.3f}"

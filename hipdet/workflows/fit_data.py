@@ -12,7 +12,7 @@ from typing import Any
 from hipdet.core.annotations import GUESSED, UNKNOWN, is_ignored, patients_mark
 from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.records import read_json
-from hipdet.data.candidates import Candidate, Found, Rules
+from hipdet.data.candidates import Found, Rules
 from hipdet.data.coco_file import Coco, subset
 from hipdet.data.convert import Conversion, Output, convert_found, reasons
 from hipdet.data.formats.parse import load_label_file, table_header
@@ -238,7 +238,7 @@ def _find(options: DataOptions) -> tuple[Found, list[str]]:
     if given is not None and "(" in given:
         return find(given), [f"patients: {given} in the films' names"]
     found, column = find(), given or PATIENT
-    named = {path: _patient_rows(path, column) for path in options.labels.values()}
+    named = {path: patient_rows(path, column) for path in options.labels.values()}
     if tables := {path: rows for path, (rows, _) in named.items() if rows}:
         mark = GUESSED if any(mark for _, mark in named.values()) else ""
         return _by_rows(found, tables, mark), [f"patients: {column} in the labels{', guessed' if mark else ''}"]
@@ -254,7 +254,7 @@ def _find(options: DataOptions) -> tuple[Found, list[str]]:
     return _by_tags(found)
 
 
-def _patient_rows(path: Path, column: str) -> tuple[list[tuple[str, str, str]], str]:
+def patient_rows(path: Path, column: str) -> tuple[list[tuple[str, str, str]], str]:
     """Film, patient and place of each row of a CSV table, or image of a COCO file, and ``guessed`` if the file says so.
 
     No rows if it names no patients, or says that they aren't known.
@@ -296,7 +296,8 @@ def _by_rows(found: Found, tables: Mapping[Path, Sequence[tuple[str, str, str]]]
 def _by_tags(found: Found) -> tuple[Found, list[str]]:
     """Patients by DICOM's PatientID, which isn't kept; films stay unknown unless all have one."""
     ids = [
-        read_patient_id(each.file.source(), each.shown) if _may_be_dicom(each) else None for each in found.candidates
+        read_patient_id(each.file.source(), each.shown) if may_be_dicom(each.name) else None
+        for each in found.candidates
     ]
     if not ids or None in ids:
         return found, []
@@ -306,8 +307,9 @@ def _by_tags(found: Found) -> tuple[Found, list[str]]:
     return named, ["patients: from the DICOM tag PatientID, which isn't stored"]
 
 
-def _may_be_dicom(film: Candidate) -> bool:
-    return Path(film.name).suffix.lower() in ("", ".dcm", ".dicom", ".ima")
+def may_be_dicom(name: str) -> bool:
+    """Whether a film may be DICOM, by its name."""
+    return Path(name).suffix.lower() in ("", ".dcm", ".dicom", ".ima")
 
 
 def _with_unknown(coco: Coco) -> tuple[Coco, list[str]]:

@@ -14,7 +14,7 @@ import numpy as np
 from hipdet.core.annotations import is_ignored
 from hipdet.core.boxes import Detections, as_boxes, xywh_to_xyxy
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import film_below, write_csv, write_json
+from hipdet.core.files import film_below, path_below, write_csv, write_json
 from hipdet.core.records import read_json
 from hipdet.core.resumable import RunFolder
 from hipdet.data.candidates import Rules
@@ -254,6 +254,17 @@ class FilmsElsewhere:
         write_as_predictions(out / "test.json", records, self.data.classes)
         tested = compare_with_labels(records, coco, detector)
         return dict(_review(records), **tested.metrics(coco, detector.limits), rois=tested.rows(coco))
+
+    def paths(self) -> dict[str, Path]:
+        """The files of the films by name: of all films, or of those with labels.
+
+        Raises:
+            DatasetError: as :meth:`run`.
+        """
+        if self.labels is not None:
+            names = [image["file_name"] for image in self.read()["images"]]
+            return {name: path_below(self.films, name) for name in names}
+        return {film.name: film.path for film in films_at([str(self.films)]).films if film.path is not None}
 
     def read(self) -> Coco:
         """The films and labels as COCO.

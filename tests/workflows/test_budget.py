@@ -1,10 +1,12 @@
-"""How the minutes of hipdet fit are divided, what is measured, and how many epochs that makes."""
+"""How the minutes of hipdet fit are divided, what is measured, how many epochs that makes, and what the bar shows."""
+
+import io
 
 import pytest
 
 from hipdet.core.errors import ConfigError
 from hipdet.core.files import write_json
-from hipdet.workflows.budget import FEWEST_STEPS, LONGEST, Budget, Limits, Speed, Stopwatch
+from hipdet.workflows.budget import FEWEST_STEPS, LONGEST, Bar, Budget, Limits, Speed, Stopwatch
 from hipdet.workflows.fit_plan import LEAST_STEPS, MOST_STEPS, STEPS, epochs_for, plan_steps
 
 FIVE = (5, 3)
@@ -92,3 +94,34 @@ def test_what_was_measured(monkeypatch):
     speed = watch.speed()
     assert speed.step == 1.0  # 12 steps in 12 seconds
     assert speed.around == 2 * (45 - 14)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+    def last(self):
+        return self.getvalue().split("\r")[-1].rstrip()
+
+
+def test_the_bar_says_what_is_tested(monkeypatch):
+    """While steps of another training are counted, and from the start where an earlier run made all steps."""
+    monkeypatch.setattr("sys.stderr", shown := Terminal())
+    bar = Bar(12, 4)
+    first, second = bar.follow(0, 4, "fold0: testing"), bar.follow(0, 4, "fold1: testing")
+    first("Epoch(train)  [1][2/2]  loss: 3.2")
+    assert "testing" not in shown.getvalue()
+    first("Epoch(train)  [2][2/2]  loss: 3.2")
+    second("Epoch(train)  [1][2/2]  loss: 3.2")
+    first("Epoch(test)  [2/2]")
+    assert shown.last().endswith("fold0: testing]")
+    second("Epoch(train)  [2][2/2]  loss: 3.2")
+    assert shown.last().endswith("fold0: testing, fold1: testing]")
+    bar.end("fold0: testing")
+    assert shown.last().endswith(", fold1: testing]")
+    assert "fold0" not in shown.last()
+    bar.end("fold1: testing")
+    bar.follow(4, 4, "fold2: testing")
+    assert shown.last().endswith("fold2: testing]")
+    assert "12/12" in shown.last()
+    bar.close()

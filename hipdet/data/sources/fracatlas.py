@@ -89,8 +89,9 @@ def convert_fracatlas(
 ) -> dict[Path, list[Film]]:
     """Write ``hips.json`` with its provenance, and ``fold{k}_train.json`` and ``fold{k}_test.json`` for every fold.
 
-    For knees these are ``knees.json`` and ``knees_fold{k}_train.json``, so that both fit into one folder.  Films that may be of one patient share a fold; the ``info`` says that this is a guess.  Every image record has the
-    ``fold`` in which it is tested.
+    For knees these are ``knees.json``, ``knees_fold{k}_train.json`` and so on, so that both fit into one folder.  Films that
+    may be of one patient share a fold; the ``info`` says that this is a guess.  Every image record has the ``fold`` in which
+    it is tested.
 
     Args:
         root: The released folder, with the films in ``images``, ``images/Fractured`` or ``images/Non_fractured``.

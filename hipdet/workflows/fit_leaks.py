@@ -1,0 +1,97 @@
+"""Whether films to test ``hipdet fit`` on were trained on: the same film, nearly the same, or one of the same patient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from hipdet.core.annotations import patients_mark
+from hipdet.core.errors import DatasetError, HipdetError, raise_faults
+from hipdet.core.files import path_below
+from hipdet.data.copies import difference_hash, near_duplicates
+from hipdet.data.match import FilmIndex, find_films
+from hipdet.data.sources.folder import find_folder
+from hipdet.radiographs.read import read_patient_id, read_radiograph
+from hipdet.workflows.fit_data import PATIENT, FitData, may_be_dicom, patient_rows
+from hipdet.workflows.fit_results import FilmsElsewhere
+
+Paths = Mapping[str, Path]  # files of films by name
+
+
+def require_other_films(data: FitData, test: FilmsElsewhere) -> None:
+    """Check that no film of `test` is (nearly) a film of `data`, nor of one of its patients as far as both are known.
+
+    Raises:
+        DatasetError: the list of such pairs; faulty labels, or no film to test on.
+    """
+    trained = {image["file_name"]: path_below(data.options.films, image["file_name"]) for image in data.coco["images"]}
+    tested = test.paths()
+    pairs = {(mine, other): f"is nearly the same as {other}" for mine, other in _alike(trained, tested)}
+    for mine, other in _of_one_patient(data, test, trained, tested):
+        pairs.setdefault((mine, other), f"is of the same patient as {other}")
+    remedy = "take these films out of it, or leave the others out of the training with --exclude"
+    faults = [f"{mine} {what}, which is trained on" for (mine, _), what in sorted(pairs.items())]
+    raise_faults(f"--test {test.films} ({remedy})", faults)
+
+
+def _alike(trained: Paths, tested: Paths) -> Iterator[tuple[str, str]]:
+    """Pairs of a tested and a trained film whose pixels are equal or nearly so; what can't be decoded is in none."""
+    films, hashes = [], []
+    every = [(name, path, part is tested) for part in (trained, tested) for name, path in part.items()]
+    for name, path, is_test in tqdm(every, "comparing with --test", unit="film", disable=None):
+        if (found := _hash(path, name)) is not None:
+            films.append((name, is_test))
+            hashes.append(found)
+    for pair in near_duplicates([str(place) for place in range(len(films))], hashes):
+        one, other = (films[int(place)] for place in (pair.first, pair.second))
+        if one[1] != other[1]:
+            yield (other[0], one[0]) if other[1] else (one[0], other[0])
+
+
+def _hash(path: Path, name: str) -> NDArray[np.bool_] | None:
+    try:
+        return difference_hash(read_radiograph(path, name))
+    except HipdetError:  # reported where the film is needed
+        return None
+
+
+def _of_one_patient(data: FitData, test: FilmsElsewhere, trained: Paths, tested: Paths) -> Iterator[tuple[str, str]]:
+    """Pairs of a tested film and the first trained one of its patient, by name or by DICOM's PatientID."""
+    named = {} if patients_mark(data.coco) else {image["file_name"]: image["patient"] for image in data.coco["images"]}
+    known = [(named, _named_patients(data, test) if named else {}), (_tagged(trained), _tagged(tested))]
+    for training, testing in known:
+        first: dict[str, str] = {}
+        for film, patient in training.items():
+            first.setdefault(patient, film)
+        yield from ((film, first[patient]) for film, patient in testing.items() if film in tested and patient in first)
+
+
+def _named_patients(data: FitData, test: FilmsElsewhere) -> dict[str, str]:
+    """Patients of the tested films as ``--patients`` finds them, or as their labels say; empty if neither does."""
+    given = data.options.patients
+    if given == "folder" or (given is not None and "(" in given and not Path(given).is_file()):
+        try:
+            return {each.name: each.patient for each in find_folder(test.films, "test", given).candidates}
+        except DatasetError:  # films from elsewhere have other names
+            return {}
+    column = PATIENT if given is None or given == "film" or Path(given).is_file() else given
+    rows, mark = patient_rows(test.labels, column) if test.labels is not None else ([], "")
+    if mark or not rows:
+        return {}
+    index = FilmIndex(find_films(test.films, "test"))
+    return {each.name: patient for film, patient, _ in rows if patient for each in index.find(film)}
+
+
+def _tagged(films: Paths) -> dict[str, str]:
+    """PatientID of the DICOM films; it is neither stored nor shown."""
+    found = {}
+    for name, path in films.items():
+        with suppress(HipdetError):  # a damaged film is reported where it is needed
+            if may_be_dicom(name) and (patient := read_patient_id(path, name)):
+                found[name] = patient
+    return found
