@@ -162,6 +162,10 @@ SIDE = 16  # cells per side: 256 bits distinguish pelves, which look alike at 8x
 # Fraction of the bits.  100 pelves that were halved in size, saved again and given a gamma of 0.6 or 1.5 differ from the
 # original by at most 0.07; any two different ones differ by at least 0.09.
 LARGEST_DISTANCE = 0.07
+FINE_SIDE = 64  # cells per side, for what hashes can't tell apart
+# Correlation of `brightness_steps`.  Of 104 knees and 100 pelves, each that was saved again as above has .917 or more with
+# the original; any two different ones have .70 or less, also two knees whose hashes differ by .066.
+LEAST_CORRELATION = 0.8
 _BLOCK = 1024
 
 
@@ -181,6 +185,17 @@ def difference_hash(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """
     small = np.asarray(Image.fromarray(pixels).resize((SIDE + 1, SIDE), Image.Resampling.BOX), dtype=np.int16)
     return (small[:, 1:] > small[:, :-1]).reshape(-1)
+
+
+def brightness_steps(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Differences between neighbours of 65x64 cells of the film ``[H, W]``, of mean 0 and length 1, ``[4096]``.
+
+    The product with that of another film is their correlation; of a film without any difference it is 0.
+    """
+    small = np.asarray(Image.fromarray(pixels).resize((FINE_SIDE + 1, FINE_SIDE), Image.Resampling.BOX), np.float32)
+    steps = np.diff(small, axis=1).reshape(-1)
+    steps -= steps.mean()
+    return steps / max(float(np.linalg.norm(steps)), 1e-6)
 
 
 def near_duplicates(names: Sequence[str], hashes: Iterable[NDArray[np.bool_]]) -> list[NearDuplicate]:

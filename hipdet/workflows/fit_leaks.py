@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hipdet.core.annotations import patients_mark
 from hipdet.core.errors import DatasetError, HipdetError, raise_faults
 from hipdet.core.files import path_below
-from hipdet.data.copies import difference_hash, near_duplicates
+from hipdet.data.copies import LEAST_CORRELATION, brightness_steps, difference_hash, near_duplicates
 from hipdet.data.match import FilmIndex, find_films
 from hipdet.data.sources.folder import find_folder
 from hipdet.radiographs.read import read_patient_id, read_radiograph
@@ -41,23 +39,20 @@ def require_other_films(data: FitData, test: FilmsElsewhere) -> None:
 
 def _alike(trained: Paths, tested: Paths) -> Iterator[tuple[str, str]]:
     """Pairs of a tested and a trained film whose pixels are equal or nearly so; what can't be decoded is in none."""
-    films, hashes = [], []
+    films, hashes, steps = [], [], []
     every = [(name, path, part is tested) for part in (trained, tested) for name, path in part.items()]
     for name, path, is_test in tqdm(every, "comparing with --test", unit="film", disable=None):
-        if (found := _hash(path, name)) is not None:
+        with suppress(HipdetError):  # a damaged film is reported where it is needed
+            pixels = read_radiograph(path, name)
             films.append((name, is_test))
-            hashes.append(found)
+            hashes.append(difference_hash(pixels))
+            steps.append(brightness_steps(pixels))
     for pair in near_duplicates([str(place) for place in range(len(films))], hashes):
-        one, other = (films[int(place)] for place in (pair.first, pair.second))
-        if one[1] != other[1]:
-            yield (other[0], one[0]) if other[1] else (one[0], other[0])
-
-
-def _hash(path: Path, name: str) -> NDArray[np.bool_] | None:
-    try:
-        return difference_hash(read_radiograph(path, name))
-    except HipdetError:  # reported where the film is needed
-        return None
+        first, second = sorted((int(pair.first), int(pair.second)), key=lambda place: films[place][1])
+        (other, _), (mine, is_test) = films[first], films[second]
+        # one of some thousand pairs of different films has hashes so much alike
+        if is_test and not films[first][1] and steps[first] @ steps[second] >= LEAST_CORRELATION:
+            yield mine, other
 
 
 def _of_one_patient(data: FitData, test: FilmsElsewhere, trained: Paths, tested: Paths) -> Iterator[tuple[str, str]]:

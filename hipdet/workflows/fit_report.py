@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from hipdet.core.annotations import GUESSED, UNKNOWN
 from hipdet.core.files import write_text
 from hipdet.workflows.fit_results import FitResult
 
@@ -46,7 +47,11 @@ def _list(sentences: Iterable[object]) -> str:
 
 
 def _data(data: dict[str, Any]) -> list[str]:
-    known = "" if data["patients_known"] else "<p><b>Patients unknown: near duplicates are kept together.</b></p>"
+    together = {
+        UNKNOWN: "Patients unknown: near duplicates are kept together.",
+        GUESSED: "Patients unknown: groups of films that may be of one patient are kept together.",
+    }
+    known = f"<p><b>{together[data['patients_said']]}</b></p>" if data["patients_said"] else ""
     rows = [(name, count, data["films_without"][name]) for name, count in data["rois_of_class"].items()]
     notes = [*data["notes"], *data["warnings"]]
     if data["unlabelled"]:

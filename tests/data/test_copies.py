@@ -18,7 +18,16 @@ from hipdet.core.stored_files import StoredFile
 from hipdet.data import copies as module
 from hipdet.data.candidates import Candidate
 from hipdet.data.coco_file import Film, Roi, build_coco
-from hipdet.data.copies import Copies, NearDuplicate, copy_films, difference_hash, groups, near_duplicates
+from hipdet.data.copies import (
+    LEAST_CORRELATION,
+    Copies,
+    NearDuplicate,
+    brightness_steps,
+    copy_films,
+    difference_hash,
+    groups,
+    near_duplicates,
+)
 from hipdet.models.proposals import film_shape
 from hipdet.radiographs.read import read_radiograph
 
@@ -206,3 +215,23 @@ def test_real_films_saved_again_are_found_and_others_are_not(shared):
     names = [path.name for path in paths] + [f"copy of {path.name}" for path in paths[:10]]
     found = near_duplicates(names, [difference_hash(pixels) for pixels in films + changed])
     assert {(pair.first, pair.second) for pair in found} == {(path.name, f"copy of {path.name}") for path in paths[:10]}
+    steps = [brightness_steps(pixels) for pixels in films[:10] + changed]
+    assert min(steps[n] @ steps[10 + n] for n in range(10)) > LEAST_CORRELATION
+    assert max(steps[n] @ steps[m] for n in range(10) for m in range(n)) < LEAST_CORRELATION
+
+
+def test_two_knees_that_only_hashes_take_for_one(shared):
+    """The closest of all pairs of 104 films, which are of different knees."""
+    films = [read_radiograph(shared / f"data/fracatlas_knees/images/IMG000{number}.jpg") for number in ("0772", "3018")]
+    names, hashes = ["one", "other"], [difference_hash(pixels) for pixels in films]
+    assert near_duplicates(names, hashes)
+    one, other = (brightness_steps(pixels) for pixels in films)
+    assert one @ other < 0.5
+
+
+def test_steps_of_a_uniform_film_are_like_no_others():
+    grey = brightness_steps(np.full((90, 70), 128, np.uint8))
+    assert not grey.any()
+    ramp = brightness_steps(np.tile((np.arange(70) ** 2 // 20).astype(np.uint8), (90, 1)))
+    assert ramp @ ramp == pytest.approx(1)
+    assert ramp @ grey == 0
