@@ -295,6 +295,21 @@ def test_groups_of_a_coco_file_are_a_guess(place):
         del marked["patients"]
 
 
+def test_knees_of_fracatlas_as_in_the_tutorial(shared, tmp_path):
+    """Labels, class and groups come from what hipdet convert wrote; the films are in a folder of the release."""
+    shutil.copytree(shared / "data/fracatlas_knees/images", tmp_path / "FracAtlas/images/Non_fractured")
+    write(tmp_path / "FracAtlas/images/Fractured/IMG0000001.jpg", film(373, 454))
+    done = run_tool_here("convert", "fracatlas", "FracAtlas", "--joint", "knees", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    arguments = ["FracAtlas/images", "--labels", "FracAtlas/annotations/knees.json", "--out", "knees", "--plan-only"]
+    done = run_tool_here("fit", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    data = json.loads((tmp_path / "knees/plan.json").read_text())["data"]
+    assert (data["films"], data["rois"], data["classes"]) == (104, 104, ["knee"])
+    assert (data["patients"], data["patients_said"]) == (95, "guessed")  # as many groups as convert made
+    assert data["unlabelled"] == ["Fractured/IMG0000001.jpg"]
+
+
 def test_patients_of_dicom_films(tmp_path):
     pytest.importorskip("pydicom")
     for n in range(COUNT):

@@ -26,7 +26,10 @@ def films(phantoms, tmp_path_factory):
     """12 films with two hips, of which one has a second label file's worth of doubt, and one that no row names."""
     folder = tmp_path_factory.mktemp("films")
     shutil.copytree(phantoms / "cgoa/images", folder / "images")
-    rows = list(csv.DictReader((phantoms / "cgoa/hips.csv").open()))
+    rows = [
+        dict(row, kind="worn" if place < 6 else "")
+        for place, row in enumerate(csv.DictReader((phantoms / "cgoa/hips.csv").open()))
+    ]
     names = sorted({row["image"] for row in rows})
     write_rows(folder / "hips.csv", [row for row in rows if row["image"] != names[-1]])
     write_rows(folder / "more.csv", rows)
@@ -79,6 +82,9 @@ def test_one_folder_with_everything(done):
     assert metrics["half"]["num_rois"] > 0
     assert metrics["budget"]["folds"] == 2
     assert {row["fold"] for row in metrics["rois"]} == {0, 1}
+    kinds = metrics["out_of_fold"]["kinds"]
+    assert {name: each["num_rois"] for name, each in kinds.items()} == {"unknown": 16, "worn": 6}
+    assert all(0 <= each["recall"] <= 1 and each["false_per_film"] >= 0 for each in kinds.values())
     assert "average IoU" in (place / "out/report.html").read_text()
     assert not list((place / "out/trainings").glob("measured*"))
 
