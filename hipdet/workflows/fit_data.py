@@ -12,7 +12,7 @@ from typing import Any
 from hipdet.core.annotations import GUESSED, UNKNOWN, is_ignored, patients_mark
 from hipdet.core.errors import DatasetError, raise_faults
 from hipdet.core.records import read_json
-from hipdet.data.candidates import Found, Rules
+from hipdet.data.candidates import Candidate, Exclusion, Found, Rules
 from hipdet.data.coco_file import Coco, subset
 from hipdet.data.convert import Conversion, Output, convert_found, reasons
 from hipdet.data.formats.parse import load_label_file, table_header
@@ -279,7 +279,8 @@ def patient_rows(path: Path, column: str) -> tuple[list[tuple[str, str, str]], s
 
 def _by_rows(found: Found, tables: Mapping[Path, Sequence[tuple[str, str, str]]], mark: str = "") -> Found:
     """`found` with the patients of `tables`, and with `mark` if each film has one there."""
-    index = FilmIndex((*found.candidates, *found.exclusions))  # so that no row of one left out is taken for another's
+    # with those that are left out, so that no row of theirs is taken for another's
+    index = FilmIndex[Candidate | Exclusion]((*found.candidates, *found.exclusions))
     patients: dict[str, str] = {}
     for path, rows in tables.items():
         faults = []
