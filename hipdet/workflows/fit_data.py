@@ -290,7 +290,7 @@ def _by_rows(found: Found, tables: Mapping[Path, Sequence[tuple[str, str, str]]]
                 if before != patient:
                     faults.append(f"{place}: {film} is of patient {patient!r}, and of {before!r} before: fix one")
         raise_faults(path, faults)
-    mark = mark if all(patients.values()) else UNKNOWN
+    mark = mark if all(patients[each.name] for each in found.candidates if each.name in patients) else UNKNOWN
     return replace(found, candidates=tuple(with_patients(found.candidates, patients)), mark=mark)
 
 
