@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hipdet.core.annotations import KIND, UNKNOWN, VIEW, get_patients, group_of
+from hipdet.core.annotations import KIND, UNKNOWN, VIEW, get_patients, group_of, is_absence_known
 from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.data.coco_file import Coco
@@ -23,6 +24,44 @@ from hipdet.inference.review import ReviewLimits, judge
 
 Row = Mapping[str, Any]
 TABLE = "test.roi.json"
+
+
+def least_by_class(coco: Coco, limits: ReviewLimits | None) -> dict[str, float]:
+    """Score from which a detection is an ROI, by class; 0 without limits."""
+    classes = [each["name"] for each in coco["categories"]]
+    scores = limits.least_scores(classes).tolist() if limits else [0.0] * len(classes)
+    return dict(zip(classes, scores))
+
+
+@dataclass(frozen=True)
+class _Films:
+    """Tested films: names, and those that have no other ROIs than their labels, by image id; patients by name."""
+
+    names: Mapping[int, str]
+    known: Mapping[int, str]
+    patients: Mapping[Any, Any]
+
+    @classmethod
+    def of(cls, coco: Coco) -> _Films:
+        known = {image["id"]: image["file_name"] for image in coco["images"] if is_absence_known(image)}
+        return cls({image["id"]: image["file_name"] for image in coco["images"]}, known, get_patients([coco]))
+
+    def only(self, chosen: Collection[int]) -> _Films:
+        names, known = ({each: films[each] for each in films if each in chosen} for films in (self.names, self.known))
+        return _Films(names, known, self.patients)
+
+    def units(self, numbers: Sequence[int]) -> Units:
+        """What a bootstrap of values of the films `numbers` resamples."""
+        return Units.of([self.names[number] for number in numbers], self.patients)
+
+    def false_rois(self, numbers: Sequence[int]) -> dict[str, Any]:
+        """False ROIs a film, and their interval, from the film of each; of films whose other ROIs are known to be absent."""
+        if not self.known:
+            return dict(false_per_film=None, false_per_film_interval=None)
+        count = Counter(numbers)
+        false = np.array([count[number] for number in self.known], np.float64)
+        interval = mean_interval(false, self.units([*self.known]).numbers)
+        return dict(false_per_film=float(false.mean()), false_per_film_interval=interval)
 
 
 @dataclass(frozen=True)
@@ -66,51 +105,45 @@ class Detected:
             coco: The tested films.
             limits: Review limits, which say from which score a detection is an ROI.
         """
-        names = {image["id"]: image["file_name"] for image in coco["images"]}
-        patients = get_patients([coco])
-        classes = [each["name"] for each in coco["categories"]]
-        scores = limits.least_scores(classes).tolist() if limits else [0.0] * len(classes)
-        least = dict(zip(classes, scores))
-        every = self._summary(self.rois, self.extras, names, patients, least)
+        films, least = _Films.of(coco), least_by_class(coco, limits)
+        every = self._summary(self.rois, self.extras, films, least)
         by_class = {
             name: self._summary(
                 [row for row in self.rois if row["label"] == name],
                 [row for row in self.extras if row["label"] == name],
-                names,
-                patients,
+                films,
                 least,
             )
-            for name in classes
+            for name in least
         }
         groups = {
-            group: self._summary(rois, [row for row in self.extras if row["image_id"] in films], films, patients, least)
-            for group, (films, rois) in self._groups(coco).items()
+            group: self._summary(rois, [row for row in self.extras if row["image_id"] in own], films.only(own), least)
+            for group, (own, rois) in self._groups(coco).items()
         }
         iou, score = (np.array([row[key] for row in self.rois], np.float64) for key in ("iou", "confidence"))
         bands = calibration(iou, score) if len(self.rois) else []
         by = {"by": groups} if groups else {}
-        return dict(films=len(names), least_scores=least, **every, classes=by_class, **by, calibration=bands)
+        return dict(films=len(films.names), least_scores=least, **every, classes=by_class, **by, calibration=bands)
 
-    def _groups(self, coco: Coco) -> dict[str, tuple[dict[int, str], list[Row]]]:
-        """Names of the films by image id, and ROIs, of each kind of ROI and view of a film, such as ``kind=child``."""
+    def _groups(self, coco: Coco) -> dict[str, tuple[set[int], list[Row]]]:
+        """Image ids of the films, and ROIs, of each kind of ROI and view of a film, such as ``kind=child``."""
         image_of = {image["id"]: image for image in coco["images"]}
-        found: dict[str, tuple[dict[int, str], list[Row]]] = {}
+        found: dict[str, tuple[set[int], list[Row]]] = {}
         for key in (KIND, VIEW):
             named = [(group_of(row if key == KIND else image_of[row["image_id"]], key), row) for row in self.rois]
             films = [(group_of(image, key), number) for number, image in image_of.items()]  # also those without ROI
             if key == KIND:
                 films = [(name, row["image_id"]) for name, row in named]
             for name in sorted({name for name, _ in films}) if any(name != UNKNOWN for name, _ in films) else ():
-                names = {number: image_of[number]["file_name"] for own, number in films if own == name}
-                found[f"{key}={name}"] = names, [row for own, row in named if own == name]
+                numbers = {number for own, number in films if own == name}
+                found[f"{key}={name}"] = numbers, [row for own, row in named if own == name]
         return found
 
     @staticmethod
     def _summary(
         rois: Sequence[Row],
         extras: Sequence[Row],
-        names: Mapping[int, str],
-        patients: Mapping[Any, Any],
+        films: _Films,
         least: Mapping[str, float],
     ) -> dict[str, Any]:
         def given(row: Row) -> bool:
@@ -119,23 +152,28 @@ class Detected:
         false = [*filter(given, extras), *(row for row in rois if 0 < row["iou"] < HIT and given(row))]
         with_roi = {row["image_id"] for row in rois}
         counts = dict(
-            false_per_film=len(false) / max(len(names), 1),
-            films_without=len(names) - len(with_roi),
+            **films.false_rois([row["image_id"] for row in false]),
+            films_without=len(films.names) - len(with_roi),
             films_without_but_found=len({row["image_id"] for row in false} - with_roi),
         )
         if not rois:
             return dict(num_rois=0, **counts)
         iou = np.array([row["iou"] for row in rois])
         score = np.array([row["confidence"] for row in rois])
-        units = Units.of([names[row["image_id"]] for row in rois], patients)
+        units = films.units([row["image_id"] for row in rois])
+        more = dict(
+            acc75=iou >= 0.75,
+            recall=(iou >= HIT) & [*map(given, rois)],
+            label_iou=np.array([row.get("best_iou", row["iou"]) for row in rois]),
+        )
         intervals = bootstrap_intervals(iou, units.numbers)
+        intervals.update((name, mean_interval(value, units.numbers)) for name, value in more.items())
         return dict(
             **roi_metrics(iou, score),
-            avg_iou_interval=intervals["avg_iou"],
-            acc50_interval=intervals["acc50"],
+            **{f"{name}_interval": interval for name, interval in intervals.items()},
             resampled=units.resampled,
-            recall=float(((iou >= HIT) & [*map(given, rois)]).mean()),
-            label_iou=float(np.mean([row.get("best_iou", row["iou"]) for row in rois])),
+            recall=float(more["recall"].mean()),
+            label_iou=float(more["label_iou"].mean()),
             **counts,
         )
 
@@ -149,8 +187,7 @@ class Detected:
         ]
         if not pairs:
             return {}
-        names = {image["id"]: image["file_name"] for image in coco["images"]}
-        units = Units.of([names[film] for film, _, _ in pairs], get_patients([coco]))
+        units = _Films.of(coco).units([film for film, _, _ in pairs])
         mine, before = (np.array([pair[place] for pair in pairs]) for place in (1, 2))
         interval = mean_interval(mine - before, units.numbers)
         return dict(
@@ -170,6 +207,48 @@ class Detected:
             if self.fold_of:
                 row["fold"] = self.fold_of[each["image_id"]]
         return sorted(rows, key=lambda row: (row["iou"], row["film"], row["annotation_id"]))
+
+
+DOUBT = 0.3  # score, the IoU that the detector expects, less the IoU with the label: three times its usual error
+MISPLACED, LACKING, UNLABELLED = "misplaced", "lacking", "unlabelled"  # kinds of doubted labels
+
+
+def doubted_labels(tested: Detected, coco: Coco, least: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Labels that the detector doubts, the most doubted first: either they are wrong, or the detector is.
+
+    The score is the IoU that a detection expects to have with a label.  Of each detection that is an ROI and expects a hit
+    (a score of 0.5 or more), the doubt is its score less the IoU that it has, 0 without a label; listed from :data:`DOUBT`.
+
+    Args:
+        tested: Labels and detections out of fold.
+        coco: The films.
+        least: Score from which a detection is an ROI, by class.
+
+    Returns:
+        Rows of ``film``, ``label`` (the class), ``kind``, ``doubt``, ``score``, ``iou``, and ``annotation_id``, None for a
+        detection without a label.  Kinds: ``misplaced``, its box overlaps the label's by less than expected; ``lacking``,
+        the film is said to lack the class; ``unlabelled``, it lies beside the film's labels of the class.
+    """
+    name_of = {image["id"]: image["file_name"] for image in coco["images"]}
+    labelled = {(row["image_id"], row["label"]) for row in tested.rois}
+    found = []
+    for row in (*tested.rois, *tested.extras):
+        iou = row.get("iou", 0.0)
+        if row["confidence"] < max(HIT, least[row["label"]]) or row["confidence"] - iou < DOUBT:
+            continue
+        unmatched = UNLABELLED if (row["image_id"], row["label"]) in labelled else LACKING
+        found.append(
+            dict(
+                film=name_of[row["image_id"]],
+                label=row["label"],
+                kind=MISPLACED if "iou" in row else unmatched,
+                doubt=row["confidence"] - iou,
+                score=row["confidence"],
+                iou=iou,
+                annotation_id=row.get("annotation_id"),
+            )
+        )
+    return sorted(found, key=lambda each: (-each["doubt"], each["film"], each["label"]))
 
 
 def film_records(
