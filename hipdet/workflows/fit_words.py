@@ -189,7 +189,7 @@ def doubts(metrics: Metrics) -> str:
         f"The score is the IoU that a box should have with a label. Listed is each ROI with a score of 0.5 or more whose score "
         f"is {DOUBT} or more above the IoU that it has (0 without a label): either the label is wrong, or the detector."
     )
-    return f"{len(found) or 'None'}, of {rois:.0f} labels. {rule}"
+    return f"{_count(len(found), 'doubt')} about {_count(rois, 'label')}. {rule}"
 
 
 def comparison(before: Metrics) -> str:
