@@ -142,8 +142,8 @@ def summary(result: FitResult) -> str:
         f"[{low:.3f}, {high:.3f}], acc50 {found['acc50']:.3f}, lowest IoU {found['min_iou']:.3f}, "
         f"{false} false ROIs a film"
     ]
-    classes = found["classes"].items() if len(found["classes"]) > 1 else ()
-    lines += [f"  {name}: average IoU {each['avg_iou']:.3f}, acc50 {each['acc50']:.3f}" for name, each in classes if each["num_rois"]]
+    classes = [each for each in found["classes"].items() if len(found["classes"]) > 1 and each[1]["num_rois"]]
+    lines += [f"  {name}: average IoU {each['avg_iou']:.3f}, acc50 {each['acc50']:.3f}" for name, each in classes]
     if half := result.metrics["half"]:
         lines.append(f"with half of the films {half['other_avg_iou']:.3f}, on the same films {half['avg_iou']:.3f}")
     if before := result.metrics.get("before"):

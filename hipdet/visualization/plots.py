@@ -192,7 +192,9 @@ def write_calibration(
         x, y = ([point[key] for point in points] for key in ("avg_confidence", "avg_iou"))
         axes.plot(x, y, marker="o", label=name)
     for number, (name, limit) in enumerate((limits or {}).items(), len(bands)):
-        axes.axvline(limit, color=f"C{number % 10}", linewidth=1, linestyle=":", label=f"an ROI of {name} from {limit:g}")
+        axes.axvline(
+            limit, color=f"C{number % 10}", linewidth=1, linestyle=":", label=f"an ROI of {name} from {limit:g}"
+        )
     lowest = min(point["avg_iou"] for points in bands.values() for point in points)
     axes.set(title="IoU by score", xlabel="mean score of a band", ylabel="mean IoU of its ROIs")
     axes.set(xlim=(0, 1.02), ylim=(max(0.0, lowest - 0.05), 1.0))

@@ -192,5 +192,6 @@ class _Films:
         picture, scale = shrunk(Image.fromarray(read_radiograph(film.path(self.root))), SIDE)
         tile = marked_tile(picture, scale, film.marks, (), picture.width).crop((0, 0, *picture.size))
         jpeg = io.BytesIO()
-        tile.save(jpeg, format="JPEG", quality=JPEG_QUALITY, optimize=True, subsampling=0)  # else thin lines lose their colour
+        # without subsampling, else thin lines lose their colour
+        tile.save(jpeg, format="JPEG", quality=JPEG_QUALITY, optimize=True, subsampling=0)
         return _embedded(jpeg.getvalue(), "image/jpeg")

@@ -154,7 +154,10 @@ def more_labels(half: Metrics | None, films: int, folds: int) -> str:
         f"gain of {half['gain']:+.3f} (95% interval {_interval(half['gain_interval'], '+')}). "
     )
     if low > 0:
-        return said + "The interval is above 0: more films have helped here, so more labels of the same kind may help again."
+        return (
+            said
+            + "The interval is above 0: more films have helped here, so more labels of the same kind may help again."
+        )
     if high < 0:
         return said + (
             "The interval is below 0: more films didn't help, in as many steps. More likely than labels, longer trainings "
@@ -162,8 +165,8 @@ def more_labels(half: Metrics | None, films: int, folds: int) -> str:
         )
     if high < LITTLE:
         return said + (
-            f"A gain of {LITTLE} or more is unlikely: more labels of the same kind would hardly help. Look at the worst films "
-            f"and at the doubted labels instead."
+            f"A gain of {LITTLE} or more is unlikely: more labels of the same kind would hardly help. Look at the worst "
+            f"films and at the doubted labels instead."
         )
     return said + "The interval has 0 in it: whether more labels would help can't be told from these films."
 
@@ -186,8 +189,8 @@ def doubts(metrics: Metrics) -> str:
     """How many labels are doubted, and by which rule."""
     found, rois = metrics["doubted"], metrics["out_of_fold"]["num_rois"]
     rule = (
-        f"The score is the IoU that a box should have with a label. Listed is each ROI with a score of 0.5 or more whose score "
-        f"is {DOUBT} or more above the IoU that it has (0 without a label): either the label is wrong, or the detector."
+        f"The score is the IoU that a box should have with a label. Listed is each ROI with a score of 0.5 or more whose "
+        f"score is {DOUBT} or more above the IoU that it has (0 without a label): either the label is wrong, or the detector."
     )
     return f"{_count(len(found), 'doubt')} about {_count(rois, 'label')}. {rule}"
 
@@ -198,13 +201,15 @@ def comparison(before: Metrics) -> str:
         return "The two runs have no film in common, so they can't be compared on the same films."
     said = (
         f"On the {_count(before['common_films'], 'film')} that both runs have, the average IoU was "
-        f"{before['common_avg_iou_before']:.3f} and is {before['common_avg_iou']:.3f}: a gain of {before['common_gain']:+.3f} a "
-        f"film (95% interval {_interval(before['common_gain_interval'], '+')}). "
+        f"{before['common_avg_iou_before']:.3f} and is {before['common_avg_iou']:.3f}: a gain of "
+        f"{before['common_gain']:+.3f} a film (95% interval {_interval(before['common_gain_interval'], '+')}). "
     )
     low, high = before["common_gain_interval"]
     if low > 0:
         return said + "The interval is above 0: it is better."
-    return said + ("The interval is below 0: it is worse." if high < 0 else "The interval has 0 in it: chance may do that.")
+    return said + (
+        "The interval is below 0: it is worse." if high < 0 else "The interval has 0 in it: chance may do that."
+    )
 
 
 def methods(metrics: Metrics) -> str:
@@ -221,8 +226,8 @@ def methods(metrics: Metrics) -> str:
     return " ".join(
         [
             f"The detector was trained with hipdet {versions.get('hipdet', '')} [2], a plug-in for MMDetection "
-            f"{versions.get('mmdet', '')} [3] on PyTorch {versions.get('torch', '')}, on {data['films']} radiographs{whose}, with "
-            f"{data['rois']} labelled regions of interest ({counts}).",
+            f"{versions.get('mmdet', '')} [3] on PyTorch {versions.get('torch', '')}, on {data['films']} radiographs{whose}, "
+            f"with {data['rois']} labelled regions of interest ({counts}).",
             f"Of the radiographs, {lacking}." if lacking and data["absent"] == "known" else "",
             f"The network ({plan['base']}, {metrics['parameters']:,} parameters), which follows the framework of Liu et al. "
             f"[1], looks at each radiograph, fitted into a square of {plan['side']} px, first at {first}, with "
@@ -249,8 +254,8 @@ def _measured(found: Metrics) -> str:
         else ""
     )
     return (
-        f"The mean IoU was {found['avg_iou']:.3f} (95% interval {_interval(found['avg_iou_interval'])}, {RESAMPLES} bootstrap "
-        f"resamples of {found['resampled']}), the lowest {found['min_iou']:.3f}; {found['acc50']:.1%} "
+        f"The mean IoU was {found['avg_iou']:.3f} (95% interval {_interval(found['avg_iou_interval'])}, {RESAMPLES} "
+        f"bootstrap resamples of {found['resampled']}), the lowest {found['min_iou']:.3f}; {found['acc50']:.1%} "
         f"({_share(found['acc50_interval'])}) of the regions had an IoU of at least 0.5 and {found['acc75']:.1%} "
         f"({_share(found['acc75_interval'])}) of at least 0.75; at the score from which a box counts as a region, "
         f"{found['recall']:.1%} ({_share(found['recall_interval'])}) were found{false}."
@@ -265,6 +270,7 @@ def _measured_elsewhere(test: Metrics | None) -> str:
     if not test or not test.get("num_rois"):
         return ""
     return (
-        f"On {_count(test['films'], 'radiograph')} from elsewhere, the final model reached a mean IoU of {test['avg_iou']:.3f} "
-        f"(95% interval {_interval(test['avg_iou_interval'])}) and found {test['recall']:.1%} of {test['num_rois']:.0f} regions."
+        f"On {_count(test['films'], 'radiograph')} from elsewhere, the final model reached a mean IoU of "
+        f"{test['avg_iou']:.3f} (95% interval {_interval(test['avg_iou_interval'])}) and found {test['recall']:.1%} of "
+        f"{test['num_rois']:.0f} regions."
     )
