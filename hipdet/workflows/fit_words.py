@@ -94,8 +94,7 @@ def meaning(found: Metrics) -> list[str]:
         f"of its patient, as far as patients are known.",
         f"On average the box that was found and the label have an IoU of {found['avg_iou']:.3f} (1 is a perfect match, 0 no "
         f"overlap). With other patients of the same kind, this mean would probably be between "
-        f"{' and '.join(f'{value:.3f}' for value in found['avg_iou_interval'])} (95% interval, resampled: "
-        f"{found['resampled']}).",
+        f"{' and '.join(f'{value:.3f}' for value in found['avg_iou_interval'])}: the 95% interval over {found['resampled']}.",
         f"{found['acc50']:.1%} of the labels are hit, with an IoU of 0.5 or more; {found['below50']:.0f} of "
         f"{found['num_rois']:.0f} are missed. {found['recall']:.1%} are hit by a box that scores enough to count as an ROI.",
     ]
