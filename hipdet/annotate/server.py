@@ -71,8 +71,11 @@ class Guard:
         return secrets.compare_digest(request.args.get("key", "").encode(), self.key.encode())
 
     def admit(self, request: Request, response: Response) -> None:
-        """Give the browser the cookie, so that the key doesn't stay in the address."""
-        response.set_cookie(self._cookie(request), self.key, httponly=True, samesite="Strict")
+        """Give the browser the cookie, so that the key doesn't stay in the address.
+
+        Lax: links of a report open films of the page; what other sites load or send comes without the cookie.
+        """
+        response.set_cookie(self._cookie(request), self.key, httponly=True, samesite="Lax")
 
     @staticmethod
     def _cookie(request: Request) -> str:

@@ -141,17 +141,20 @@ def summary(result: FitResult) -> str:
     """The metrics in a few lines."""
     found = result.metrics["out_of_fold"]
     low, high = found["avg_iou_interval"]
+    false = "unknown" if found["false_per_film"] is None else f"{found['false_per_film']:.2f}"
     lines = [
         f"out of fold, {found['films']} films, {found['num_rois']:.0f} ROIs: average IoU {found['avg_iou']:.3f} "
         f"[{low:.3f}, {high:.3f}], acc50 {found['acc50']:.3f}, lowest IoU {found['min_iou']:.3f}, "
-        f"{found['false_per_film']:.2f} false ROIs a film"
+        f"{false} false ROIs a film"
     ]
-    classes = found["classes"].items() if len(found["classes"]) > 1 else ()
+    classes = [each for each in found["classes"].items() if len(found["classes"]) > 1 and each[1]["num_rois"]]
     lines += [f"  {name}: average IoU {each['avg_iou']:.3f}, acc50 {each['acc50']:.3f}" for name, each in classes]
     if half := result.metrics["half"]:
         lines.append(f"with half of the films {half['other_avg_iou']:.3f}, on the same films {half['avg_iou']:.3f}")
     if before := result.metrics.get("before"):
         lines.append(f"before, with {before['films']} films: average IoU {before['avg_iou']:.3f}")
+    if doubted := result.metrics["doubted"]:
+        lines.append(f"{len(doubted)} labels are doubted, see the report")
     lines.append(
         f"written to {result.out}: model.onnx, {METRICS}, {REPORT}; next: hipdet predict --model {result.out} FILMS"
     )

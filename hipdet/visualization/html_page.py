@@ -55,7 +55,7 @@ def write_page(
     if not films:
         raise DatasetError("no film to draw")
     style, script, start = ((PARTS / f"gallery.{kind}").read_text(encoding="utf-8") for kind in ("css", "js", "html"))
-    hashes = dict(style_hash=_hash(style), script_hash=_hash(script))
+    hashes = dict(style_hash=content_hash(style), script_hash=content_hash(script))
     with replacing(out) as path, path.open("w", encoding="utf-8", newline="\n") as page:
         title, grouping = html.escape(title), "checked" if grouped else ""
         page.write(start.format(title=title, style=style, grouped=grouping, **hashes))
@@ -65,7 +65,8 @@ def write_page(
         page.write(f"<script>{script}</script>\n</body>\n</html>\n")
 
 
-def _hash(text: str) -> str:
+def content_hash(text: str) -> str:
+    """What a content security policy calls the style or script `text`."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -37,9 +39,13 @@ def panels(count: int, width: float = PANEL, share: bool = False) -> tuple[Figur
 
 
 def write_figure(path: str | os.PathLike[str], figure: Figure) -> None:
-    """Write `figure` as PNG, completely or not at all; the same figure gives the same bytes."""
+    """Write `figure` as PNG, or as SVG if `path` ends in ``.svg``, wholly or not at all; equal figures give equal bytes."""
     with replacing(path) as temporary:
-        FigureCanvasAgg(figure).print_png(str(temporary), metadata={"Software": None})
+        if temporary.suffix == ".svg":
+            with rc_context({"svg.hashsalt": "hipdet"}):  # else the names in it are random
+                FigureCanvasSVG(figure).print_svg(str(temporary), metadata={"Date": None})
+        else:
+            FigureCanvasAgg(figure).print_png(str(temporary), metadata={"Software": None})
 
 
 MOST_DRAWN = 40  # anchors of a cell; more can't be told apart
@@ -168,18 +174,27 @@ def write_iou_histogram(path: str | os.PathLike[str], series: Mapping[str, Evalu
     write_figure(path, figure)
 
 
-def write_calibration(path: str | os.PathLike[str], bands: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
+def write_calibration(
+    path: str | os.PathLike[str],
+    bands: Mapping[str, Sequence[Mapping[str, float]]],
+    limits: Mapping[str, float] | None = None,
+) -> None:
     """Write mean IoU over mean score as PNG, one line per name.
 
     Args:
         path: PNG to write.
         bands: ``avg_confidence`` and ``avg_iou`` of bands of ROIs by rising score, by name.
+        limits: Scores from which a detection is an ROI, by class.
     """
     figure, (axes,) = panels(1, width=6)
     axes.axline((1, 1), slope=1, color=QUIET_LINE, linewidth=0.8, linestyle="--", label="score = IoU")
     for name, points in bands.items():
         x, y = ([point[key] for point in points] for key in ("avg_confidence", "avg_iou"))
         axes.plot(x, y, marker="o", label=name)
+    for number, (name, limit) in enumerate((limits or {}).items(), len(bands)):
+        axes.axvline(
+            limit, color=f"C{number % 10}", linewidth=1, linestyle=":", label=f"an ROI of {name} from {limit:g}"
+        )
     lowest = min(point["avg_iou"] for points in bands.values() for point in points)
     axes.set(title="IoU by score", xlabel="mean score of a band", ylabel="mean IoU of its ROIs")
     axes.set(xlim=(0, 1.02), ylim=(max(0.0, lowest - 0.05), 1.0))

@@ -26,12 +26,12 @@ from hipdet.core.resumable import RunFolder, alone_in, fingerprint
 from hipdet.engine.safe_settings import require_writable
 from hipdet.workflows.budget import Bar, Budget, Limits, Speed, Stopwatch
 from hipdet.workflows.cross_validation import Fold, Variant
-from hipdet.workflows.fit_copies import TrainingFiles
-from hipdet.workflows.fit_data import DataOptions, FitData, read_data
+from hipdet.workflows.fit_data import DataOptions, FitData, TrainingFiles, read_data
 from hipdet.workflows.fit_leaks import require_other_films
 from hipdet.workflows.fit_plan import BATCH, FitPlan, epochs_for, plan_fit, portable_text
 from hipdet.workflows.fit_report import write_report
 from hipdet.workflows.fit_results import FilmsElsewhere, FinalModel, FitResult, RoundResults, facts_of, write_crops_of
+from hipdet.workflows.fit_words import machine, training_facts
 from hipdet.workflows.process import run_jobs
 
 STATE, PLAN, BUDGET, CONFIG = "fit.json", "plan.json", "budget.json", "config.py"
@@ -291,6 +291,8 @@ class Fit:
             data=self.data.record(),
             plan=self.plan.record(),
             budget=dict(budget.to_json(), said=str(budget)),
+            training=training_facts(self.base),
+            machine=machine(),
             **results.metrics(),
         )
         model = FinalModel(final.folder, self.out / "model.onnx")
@@ -303,7 +305,7 @@ class Fit:
         if (self.out / BEFORE).is_file():
             metrics["before"] = results.against(read_json(self.out / BEFORE, "metrics of hipdet fit"))
         metrics = plain(metrics)
-        result = FitResult(self.out, self.options.data.films, metrics, self.data.coco)
+        result = FitResult(self.out, self.options.data.films, metrics, self.data.coco, self.files, results.tested)
         write_report(result, self.out / REPORT)
         write_json(self.out / METRICS, metrics)
         return result

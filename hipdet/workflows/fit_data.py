@@ -1,4 +1,4 @@
-"""The data of ``hipdet fit``: films, labels, patients, what films lack, and folds; faults are refused."""
+"""The data of ``hipdet fit``: films, labels, what films lack, and folds; then copies of the size that training needs."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import Any
 
 from hipdet.core.annotations import GUESSED, UNKNOWN, is_ignored, patients_mark
 from hipdet.core.errors import DatasetError, raise_faults
+from hipdet.core.files import path_below, write_json
 from hipdet.core.records import read_json
-from hipdet.data.candidates import Candidate, Exclusion, Found, Rules
-from hipdet.data.coco_file import Coco, subset
+from hipdet.core.stored_files import StoredFile
+from hipdet.data.candidates import Candidate, Exclusion, Rules
+from hipdet.data.coco_file import Coco, Film, build_coco, get_films, subset
 from hipdet.data.convert import Conversion, Output, convert_found, reasons
-from hipdet.data.formats.parse import load_label_file, table_header
-from hipdet.data.match import FilmIndex, read_film_table, with_patients
+from hipdet.data.copies import Copies, copy_films
 from hipdet.data.sources.folder import find_folder
 from hipdet.data.split import divide
 from hipdet.data.split_files import Division, FoldTable
 from hipdet.data.statistics import table1
 from hipdet.data.validate.check import validate
-from hipdet.radiographs.read import read_patient_id
-from hipdet.workflows.fit_labels import UNNAMED, FitLabels
+from hipdet.radiographs.sniff import short_name
+from hipdet.workflows.fit_labels import UNNAMED, FitLabels, find_films
 
 SOURCE = "fit"
 FEWEST_FILMS = 10  # with an ROI: with fewer, neither folds nor metrics mean anything
 FEWEST_OF_CLASS = 3  # patients with an ROI of a class: two to train on wherever one is left out
 SHOWN = 5
 DRAWS = 50  # of folds, until each has an ROI to test on, and all classes to train on
-PATIENT = "patient"  # column of label tables
 KNOWN, ABSENT = "known", "absent"
 
 
@@ -195,7 +195,8 @@ def read_data(options: DataOptions, scratch: Path) -> FitData:
     Raises:
         DatasetError: films or labels that can't be trained on; the message lists all faults of a kind.
     """
-    found, notes = _find(options)
+    find = partial(find_folder, options.films, SOURCE, exclude=options.exclude, skip_faulty=options.skip_faulty)
+    found, notes = find_films(find, options.labels.values(), options.patients, options.folds)
     unnamed = "" if options.classes else UNNAMED
     others = found.candidates if options.negative else ()
     labels = FitLabels(dict(options.labels), dict(format=options.format), options.ignore, unnamed, others)
@@ -225,92 +226,6 @@ def read_data(options: DataOptions, scratch: Path) -> FitData:
     )
     _require_enough(data)
     return _with_folds(data)
-
-
-def _find(options: DataOptions) -> tuple[Found, list[str]]:
-    """The films with their patients, by ``--patients``, the labels themselves, or DICOM tags."""
-    given = options.patients
-    find = partial(find_folder, options.films, SOURCE, exclude=options.exclude, skip_faulty=options.skip_faulty)
-    if given is not None and Path(given).is_file():
-        return find(table=Path(given)), [f"patients: {Path(given).name}"]
-    if given in ("folder", "film"):
-        return find(given), [f"patients: by {given}"]
-    if given is not None and "(" in given:
-        return find(given), [f"patients: {given} in the films' names"]
-    found, column = find(), given or PATIENT
-    named = {path: patient_rows(path, column) for path in options.labels.values()}
-    if tables := {path: rows for path, (rows, _) in named.items() if rows}:
-        mark = GUESSED if any(mark for _, mark in named.values()) else ""
-        return _by_rows(found, tables, mark), [f"patients: {column} in the labels{', guessed' if mark else ''}"]
-    folds = FoldTable.read(options.folds) if given is None and isinstance(options.folds, Path) else None
-    if folds is not None and folds.patient_of:
-        rows = [(film, patient, folds.path.name) for film, patient in folds.patient_of.items()]
-        return _by_rows(found, {folds.path: rows}, folds.mark), [f"patients: as {folds.path.name} groups the films"]
-    if given is not None:
-        raise DatasetError(
-            f"--patients {given}: neither a file, nor a column of the labels, nor a regular expression with a group, "
-            f"such as '(P[0-9]+)_': expected one of these, or folder or film"
-        )
-    return _by_tags(found)
-
-
-def patient_rows(path: Path, column: str) -> tuple[list[tuple[str, str, str]], str]:
-    """Film, patient and place of each row of a CSV table, or image of a COCO file, and ``guessed`` if the file says so.
-
-    No rows if it names no patients, or says that they aren't known.
-    """
-    if not path.is_file() or path.suffix.lower() not in (".csv", ".tsv", ".txt", ".json"):
-        return [], ""
-    file = load_label_file(path, path.name)
-    if file.kind == "text":
-        if not {column.casefold(), "image"} <= set(table_header(file.document)[0]):
-            return [], ""
-        return [(film, row.text[column.casefold()], row.place) for film, row in read_film_table(path)], ""
-    images = file.document.get("images") if isinstance(file.document, dict) else None
-    if not isinstance(images, list) or not images:
-        return [], ""
-    mark = patients_mark(file.document)
-    if mark == UNKNOWN:
-        return [], ""
-    named = [each for each in images if isinstance(each, dict) and isinstance(each.get("file_name"), str)]
-    rows = [(each["file_name"], str(each.get(column) or ""), f"image {place}") for place, each in enumerate(named, 1)]
-    return (rows, mark) if any(patient for _, patient, _ in rows) else ([], "")
-
-
-def _by_rows(found: Found, tables: Mapping[Path, Sequence[tuple[str, str, str]]], mark: str = "") -> Found:
-    """`found` with the patients of `tables`, and with `mark` if each film has one there."""
-    # with those that are left out, so that no row of theirs is taken for another's
-    index = FilmIndex[Candidate | Exclusion]((*found.candidates, *found.exclusions))
-    patients: dict[str, str] = {}
-    for path, rows in tables.items():
-        faults = []
-        for film, patient, place in rows:
-            for each in index.find(film):
-                before = patients.setdefault(each.name, patient)
-                if before != patient:
-                    faults.append(f"{place}: {film} is of patient {patient!r}, and of {before!r} before: fix one")
-        raise_faults(path, faults)
-    mark = mark if all(patients[each.name] for each in found.candidates if each.name in patients) else UNKNOWN
-    return replace(found, candidates=tuple(with_patients(found.candidates, patients)), mark=mark)
-
-
-def _by_tags(found: Found) -> tuple[Found, list[str]]:
-    """Patients by DICOM's PatientID, which isn't kept; films stay unknown unless all have one."""
-    ids = [
-        read_patient_id(each.file.source(), each.shown) if may_be_dicom(each.name) else None
-        for each in found.candidates
-    ]
-    if not ids or None in ids:
-        return found, []
-    number = {patient: f"patient {place}" for place, patient in enumerate(dict.fromkeys(ids), 1)}
-    patients = {each.name: number[patient] for each, patient in zip(found.candidates, ids)}
-    named = replace(found, candidates=tuple(with_patients(found.candidates, patients)), mark="")
-    return named, ["patients: from the DICOM tag PatientID, which isn't stored"]
-
-
-def may_be_dicom(name: str) -> bool:
-    """Whether a film may be DICOM, by its name."""
-    return Path(name).suffix.lower() in ("", ".dcm", ".dicom", ".ima")
 
 
 def _with_unknown(coco: Coco) -> tuple[Coco, list[str]]:
@@ -385,3 +300,62 @@ def _require_whole_patients(data: FitData, table: Path) -> None:
         if len(where) > 1
     ]
     raise_faults(table, split)
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """Copies of the films, of the size that training needs, and COCO files of them.
+
+    Attributes:
+        root: Folder that their names are relative to.
+        coco: COCO dictionary of all copies; ids are those of the films.
+    """
+
+    root: Path
+    coco: Coco
+
+    @classmethod
+    def write(cls, data: FitData, root: Path, side: int) -> TrainingFiles:
+        """Copy the films below `root`, with a long side of `side` pixels; copies that are current are kept.
+
+        Raises:
+            DatasetError: the list of films that can't be decoded.
+        """
+        films = get_films(data.coco)
+        pairs: list[tuple[Film, Candidate]] = []
+        for film in films:
+            file = StoredFile(film.file_name, path_below(data.options.films, film.file_name))
+            pairs.append((film, Candidate(file, film.patient, short_name(film.file_name))))
+        copies, faults = copy_films(pairs, Copies(root, side, workers=1 if len(films) < 50 else None))
+        _refuse(data.options.films, faults)
+        coco = build_coco([copy for copy, _ in copies], data.classes, data.coco["info"])
+        _keep_ids(coco, data.coco)
+        return cls(root, coco)
+
+    def write_part(self, name: str, image_ids: Sequence[int] | None = None) -> Path:
+        """Write the COCO file of these copies, all by default, and return its path."""
+        path = self.root / f"{name}.json"
+        write_json(path, self.coco if image_ids is None else subset(self.coco, image_ids))
+        return path
+
+    def others(self, image_ids: Sequence[int]) -> list[int]:
+        """Ids of all images but these."""
+        left = set(image_ids)
+        return [image["id"] for image in self.coco["images"] if image["id"] not in left]
+
+
+def _keep_ids(copies: Coco, films: Coco) -> None:
+    """Give images and annotations of `copies` the ids that they have in `films`, of which they were made."""
+    own = {place: image["id"] for place, image in enumerate(films["images"], 1)}
+    place_of = {number: place for place, number in own.items()}
+    # film by film, first ROIs, then ignored boxes; the sort is stable
+    ordered = sorted(films["annotations"], key=lambda each: (place_of[each["image_id"]], is_ignored(each)))
+    ids = iter([(each["image_id"], each["id"]) for each in ordered])
+    for image in copies["images"]:
+        image["id"] = own[image["id"]]
+    for annotation in copies["annotations"]:
+        annotation["image_id"], annotation["id"] = next(ids)
+
+
+def _refuse(root: Path, faults: Sequence[Exclusion]) -> None:
+    raise_faults(root, [f"{fault.name}: {fault.reason}" for fault in faults])

@@ -15,7 +15,8 @@ from hipdet.data.copies import LEAST_CORRELATION, brightness_steps, difference_h
 from hipdet.data.match import FilmIndex, find_films
 from hipdet.data.sources.folder import find_folder
 from hipdet.radiographs.read import read_patient_id, read_radiograph
-from hipdet.workflows.fit_data import PATIENT, FitData, may_be_dicom, patient_rows
+from hipdet.workflows.fit_data import FitData
+from hipdet.workflows.fit_labels import PATIENT, may_be_dicom, patient_rows
 from hipdet.workflows.fit_results import FilmsElsewhere
 
 Paths = Mapping[str, Path]  # files of films by name

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +24,52 @@ from hipdet.inference.review import ReviewLimits, judge
 
 Row = Mapping[str, Any]
 TABLE = "test.roi.json"
+
+
+def least_by_class(coco: Coco, limits: ReviewLimits | None) -> dict[str, float]:
+    """Score from which a detection is an ROI, by class; 0 without limits."""
+    classes = [each["name"] for each in coco["categories"]]
+    scores = limits.least_scores(classes).tolist() if limits else [0.0] * len(classes)
+    return dict(zip(classes, scores))
+
+
+@dataclass(frozen=True)
+class _Films:
+    """Tested films: names by image id, the ids of those that have no other ROIs than their labels, and patients by name."""
+
+    names: Mapping[int, str]
+    known: tuple[int, ...]
+    patients: Mapping[Any, Any]
+
+    @classmethod
+    def of(cls, coco: Coco) -> _Films:
+        known = tuple(image["id"] for image in coco["images"] if is_absence_known(image))
+        return cls({image["id"]: image["file_name"] for image in coco["images"]}, known, get_patients([coco]))
+
+    def of_class(self, labelled: Collection[int]) -> _Films:
+        """For the ROIs of a class: it is the others that may be unknown on a film that is `labelled` with it."""
+        return replace(self, known=tuple(each for each in self.names if each in self.known or each in labelled))
+
+    def only(self, chosen: Collection[int]) -> _Films:
+        names = {each: name for each, name in self.names.items() if each in chosen}
+        return _Films(names, tuple(each for each in self.known if each in chosen), self.patients)
+
+    def units(self, numbers: Sequence[int]) -> Units:
+        """What a bootstrap of values of the films `numbers` resamples."""
+        return Units.of([self.names[number] for number in numbers], self.patients)
+
+    def false_rois(self, numbers: Sequence[int], with_roi: Collection[int]) -> dict[str, Any]:
+        """False ROIs a film, and films without an ROI, of films whose other ROIs are known to be absent.
+
+        `numbers` has the film of each false ROI, `with_roi` the films that have a label.
+        """
+        count, without = Counter(numbers), {*self.known}.difference(with_roi)
+        found: dict[str, Any] = dict(false_per_film=None, false_per_film_interval=None)
+        if self.known:
+            false = np.array([count[number] for number in self.known], np.float64)
+            interval = mean_interval(false, self.units(self.known).numbers)
+            found = dict(false_per_film=float(false.mean()), false_per_film_interval=interval)
+        return dict(found, films_without=len(without), films_without_but_found=len(without.intersection(numbers)))
 
 
 @dataclass(frozen=True)
@@ -69,74 +115,65 @@ class Detected:
             coco: The tested films.
             limits: Review limits, which say from which score a detection is an ROI.
         """
-        names = {image["id"]: image["file_name"] for image in coco["images"]}
-        patients = get_patients([coco])
-        classes = [each["name"] for each in coco["categories"]]
-        scores = limits.least_scores(classes).tolist() if limits else [0.0] * len(classes)
-        least = dict(zip(classes, scores))
-        of = partial(self._summary, patients=patients, least=least)
-        by_class = {}
-        for name in classes:
+        films, least = _Films.of(coco), least_by_class(coco, limits)
+        by: dict[str, dict[str, Any]] = {"classes": {}}
+        for name in least:
             rois, extras = ([row for row in rows if row["label"] == name] for rows in (self.rois, self.extras))
-            by_class[name] = of(rois, extras, _known(coco, names, {row["image_id"] for row in rois}))
-        groups = {
-            f"{key}s": {
-                name: of(rois, [row for row in self.extras if row["image_id"] in films], films)
-                for name, (films, rois) in self._groups(coco, key).items()
-            }
-            for key in (KIND, VIEW)
-        }
+            own = films.of_class({row["image_id"] for row in rois})
+            by["classes"][name] = self._summary(rois, extras, own, least)
+        for key in (KIND, VIEW):
+            for name, (numbers, rois) in self._groups(coco, key).items():
+                extras = [row for row in self.extras if row["image_id"] in numbers]
+                by.setdefault(f"{key}s", {})[name] = self._summary(rois, extras, films.only(numbers), least)
         iou, score = (np.array([row[key] for row in self.rois], np.float64) for key in ("iou", "confidence"))
         bands = calibration(iou, score) if len(self.rois) else []
-        by = {"classes": by_class, **{key: group for key, group in groups.items() if group}}
-        every = of(self.rois, self.extras, names)
-        return dict(films=len(names), least_scores=least, **every, **by, calibration=bands)
+        every = self._summary(self.rois, self.extras, films, least)
+        return dict(films=len(films.names), least_scores=least, **every, **by, calibration=bands)
 
-    def _groups(self, coco: Coco, key: str) -> dict[str, tuple[dict[int, str], list[Row]]]:
-        """Names of the films by image id, and ROIs, of each kind of ROI or view of a film; none where no record says it."""
+    def _groups(self, coco: Coco, key: str) -> dict[str, tuple[set[int], list[Row]]]:
+        """Image ids of the films, and ROIs, of each kind of ROI or view of a film; none where no record says it."""
         image_of = {image["id"]: image for image in coco["images"]}
         rows = [(group_of(row if key == KIND else image_of[row["image_id"]], key), row) for row in self.rois]
         if key == KIND:
             films = [(name, row["image_id"]) for name, row in rows]
         else:  # also films without ROI
             films = [(group_of(image, key), number) for number, image in image_of.items()]
-        found = {}
-        for name in sorted({name for name, _ in films} if any(name != UNKNOWN for name, _ in films) else ()):
-            names = {number: image_of[number]["file_name"] for own, number in films if own == name}
-            found[name] = names, [row for own, row in rows if own == name]
-        return found
+        names = sorted({name for name, _ in films})
+        return {
+            name: ({number for own, number in films if own == name}, [row for own, row in rows if own == name])
+            for name in (names if names != [UNKNOWN] else ())
+        }
 
     @staticmethod
     def _summary(
         rois: Sequence[Row],
         extras: Sequence[Row],
-        names: Mapping[int, str],
-        patients: Mapping[Any, Any],
+        films: _Films,
         least: Mapping[str, float],
     ) -> dict[str, Any]:
         def given(row: Row) -> bool:
             return bool(row["confidence"] >= least[row["label"]])
 
         false = [*filter(given, extras), *(row for row in rois if 0 < row["iou"] < HIT and given(row))]
-        with_roi = {row["image_id"] for row in rois}
-        counts = dict(
-            false_per_film=len(false) / max(len(names), 1),
-            films_without=len(names) - len(with_roi),
-            films_without_but_found=len({row["image_id"] for row in false} - with_roi),
-        )
+        counts = films.false_rois([row["image_id"] for row in false], {row["image_id"] for row in rois})
         if not rois:
             return dict(num_rois=0, **counts)
         iou = np.array([row["iou"] for row in rois])
         score = np.array([row["confidence"] for row in rois])
-        units = Units.of([names[row["image_id"]] for row in rois], patients)
+        units = films.units([row["image_id"] for row in rois])
+        more = dict(
+            acc75=iou >= 0.75,
+            recall=(iou >= HIT) & [*map(given, rois)],
+            label_iou=np.array([row.get("best_iou", row["iou"]) for row in rois]),
+        )
         intervals = bootstrap_intervals(iou, units.numbers)
+        intervals.update((name, mean_interval(value, units.numbers)) for name, value in more.items())
         return dict(
             **roi_metrics(iou, score),
-            avg_iou_interval=intervals["avg_iou"],
-            acc50_interval=intervals["acc50"],
+            **{f"{name}_interval": interval for name, interval in intervals.items()},
             resampled=units.resampled,
-            recall=float(((iou >= HIT) & [*map(given, rois)]).mean()),
-            label_iou=float(np.mean([row.get("best_iou", row["iou"]) for row in rois])),
+            recall=float(more["recall"].mean()),
+            label_iou=float(more["label_iou"].mean()),
             **counts,
         )
 
@@ -150,8 +187,7 @@ class Detected:
         ]
         if not pairs:
             return {}
-        names = {image["id"]: image["file_name"] for image in coco["images"]}
-        units = Units.of([names[film] for film, _, _ in pairs], get_patients([coco]))
+        units = _Films.of(coco).units([film for film, _, _ in pairs])
         mine, before = (np.array([pair[place] for pair in pairs]) for place in (1, 2))
         interval = mean_interval(mine - before, units.numbers)
         return dict(
@@ -173,13 +209,46 @@ class Detected:
         return sorted(rows, key=lambda row: (row["iou"], row["film"], row["annotation_id"]))
 
 
-def _known(coco: Coco, names: Mapping[int, str], labelled: Collection[int]) -> dict[int, str]:
-    """The `names` of films of which it is known whether they have ROIs of a class: those `labelled` with it, by image id.
+DOUBT = 0.3  # score, the IoU that the detector expects, less the IoU with the label: three times its usual error
+MISPLACED, LACKING, UNLABELLED = "misplaced", "lacking", "unlabelled"  # kinds of doubted labels
 
-    Of others that ``absent`` says isn't known; see :func:`hipdet.core.annotations.is_absence_known`.
+
+def doubted_labels(tested: Detected, coco: Coco, least: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Labels that the detector doubts, the most doubted first: either they are wrong, or the detector is.
+
+    The score is the IoU that a detection expects to have with a label.  Of each detection that is an ROI and expects a hit
+    (a score of 0.5 or more), the doubt is its score less the IoU that it has, 0 without a label; listed from :data:`DOUBT`.
+
+    Args:
+        tested: Labels and detections out of fold.
+        coco: The films.
+        least: Score from which a detection is an ROI, by class.
+
+    Returns:
+        Rows of ``film``, ``label`` (the class), ``kind``, ``doubt``, ``score``, ``iou``, and ``annotation_id``, None for a
+        detection without a label.  Kinds: ``misplaced``, its box overlaps the label's by less than expected; ``lacking``,
+        the film is said to lack the class; ``unlabelled``, it lies beside the film's labels of the class.
     """
-    known = {image["id"] for image in coco["images"] if is_absence_known(image)}
-    return {number: name for number, name in names.items() if number in known or number in labelled}
+    name_of = {image["id"]: image["file_name"] for image in coco["images"]}
+    labelled = {(row["image_id"], row["label"]) for row in tested.rois}
+    found = []
+    for row in (*tested.rois, *tested.extras):
+        iou = row.get("iou", 0.0)
+        if row["confidence"] < max(HIT, least[row["label"]]) or row["confidence"] - iou < DOUBT:
+            continue
+        unmatched = UNLABELLED if (row["image_id"], row["label"]) in labelled else LACKING
+        found.append(
+            dict(
+                film=name_of[row["image_id"]],
+                label=row["label"],
+                kind=MISPLACED if "iou" in row else unmatched,
+                doubt=row["confidence"] - iou,
+                score=row["confidence"],
+                iou=iou,
+                annotation_id=row.get("annotation_id"),
+            )
+        )
+    return sorted(found, key=lambda each: (-each["doubt"], each["film"], each["label"]))
 
 
 def film_records(

@@ -1,90 +1,198 @@
-"""The report of ``hipdet fit``: one HTML page with data, plan, metrics and the worst films."""
+"""The report of ``hipdet fit``: one HTML file that stands alone, pictures included, so that it can be sent and kept.
+
+It loads nothing, has no script, and escapes what comes from files.  Film pictures are few and small, however many films
+there are; ``metrics.json`` has every label.
+"""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Sequence
+import base64
+import io
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import quote
 
-from hipdet.core.annotations import GUESSED, UNKNOWN
+from jinja2 import Environment, FileSystemLoader, StrictUndefined  # torch needs it, too
+from PIL import Image
+
+from hipdet.core.annotations import KIND, VIEW, drawn_box, is_ignored
+from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_text
+from hipdet.radiographs.read import read_radiograph
+from hipdet.visualization.film_pictures import evaluated_films
+from hipdet.visualization.html_page import JPEG_QUALITY, PARTS, content_hash
+from hipdet.visualization.plot_data import find_runs, read_log
+from hipdet.visualization.plots import write_calibration, write_learning_curves
+from hipdet.visualization.tiles import PicturedFilm, marked_tile, shrunk, worst_first
+from hipdet.workflows import fit_words as words
 from hipdet.workflows.fit_results import FitResult
 
-WORST = 20
-STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
-    "table{border-collapse:collapse}td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid #ccc}"
-)
+PICTURED = 24  # films of each list: a page that opens at once, also of thousands of films
+LISTED = 200  # doubted labels; metrics.json has all
+SIDE = 360  # px of a picture
+PORT = 8765  # of hipdet annotate: a port of its own, so that links can be written before it runs
 
 
 def write_report(result: FitResult, path: Path) -> None:
     """Write the report of `result` to `path`."""
     metrics = result.metrics
-    parts = [
-        f"<h1>{_text(result.out.name)}</h1>",
-        *_data(metrics["data"]),
-        *_plan(metrics["plan"], metrics["budget"]),
-        *_metrics(metrics),
-        *_worst(metrics["rois"]),
-    ]
-    head = f"<meta charset=utf-8><title>{_text(result.out.name)}</title><style>{STYLE}</style>"
-    write_text(path, f"<!doctype html><html lang=en>{head}<body>{''.join(parts)}</body></html>\n")
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    cells = "".join(f"<th>{_text(each)}</th>" for each in head)
-    lines = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{cells}</tr>{lines}</table>"
-
-
-def _list(sentences: Iterable[object]) -> str:
-    return f"<ul>{''.join(f'<li>{_text(each)}</li>' for each in sentences)}</ul>"
-
-
-def _data(data: dict[str, Any]) -> list[str]:
-    together = {
-        UNKNOWN: "Patients unknown: near duplicates are kept together.",
-        GUESSED: "Patients unknown: groups of films that may be of one patient are kept together.",
-    }
-    known = f"<p><b>{together[data['patients_said']]}</b></p>" if data["patients_said"] else ""
-    rows = [(name, count, data["films_without"][name]) for name, count in data["rois_of_class"].items()]
-    notes = [*data["notes"], *data["warnings"]]
-    if data["unlabelled"]:
-        notes.append(
-            f"{len(data['unlabelled'])} films that no label names were left out: {', '.join(data['unlabelled'])}"
-        )
-    notes += [f"left out: {film}: {why}" for film, why in data["excluded"] if film not in data["unlabelled"]]
-    said = f"<p>{data['films']} films, {data['rois']} ROIs, {data['patients']} patients.</p>"
-    return ["<h2>Data</h2>", known, said, _table(("class", "ROIs", "films without"), rows), _list(notes)]
-
-
-def _plan(plan: dict[str, Any], budget: dict[str, Any]) -> list[str]:
-    return ["<h2>Plan</h2>", _list([*plan["reasons"], budget["said"], *budget["notes"]])]
-
-
-def _metrics(metrics: dict[str, Any]) -> list[str]:
-    found = metrics["out_of_fold"]
-    rows = [("all", found), *found["classes"].items()]
-    table = _table(
-        ("class", "ROIs", "average IoU", "95%", "acc50", "acc75", "lowest IoU", "recall", "false ROIs a film"),
-        [_metric_row(name, each) for name, each in rows],
+    style = (PARTS / "report.css").read_text(encoding="utf-8")
+    pages = Environment(
+        loader=FileSystemLoader(PARTS), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return ["<h2>Out of fold</h2>", table]
+    pages.filters.update(number=_number, share=_share, link=_link, names=_names)
+    films = _Films(result)
+    page = pages.get_template("report.html").render(
+        title=result.out.resolve().name,
+        date=f"{datetime.now():%Y-%m-%d}",
+        style=style,
+        style_hash=content_hash(style),
+        m={"before": None, "test": None, **metrics},
+        said=_said(metrics),
+        rows=_metric_rows(metrics["out_of_fold"]),
+        test_rows=_metric_rows(test) if "num_rois" in (test := metrics.get("test") or {}) else [],
+        excluded=_by_reason(metrics["data"]["excluded"]),
+        worst=films.worst(),
+        doubted=films.doubted(metrics["doubted"]),
+        listed=LISTED,
+        calibration=_calibration(metrics),
+        curves=_curves(result.out / "trainings"),
+        annotate=annotate_command(result),
+        predict=shlex.join(["hipdet", "predict", "--model", str(result.out), "FILMS"]),
+        checked=result.out / "checked/annotator.json",
+    )
+    write_text(path, page)
 
 
-def _metric_row(name: str, each: dict[str, Any]) -> tuple[object, ...]:
-    if not each["num_rois"]:
-        return (name, 0)
-    low, high = each["avg_iou_interval"]
-    shown = (f"{each[key]:.3f}" for key in ("acc50", "acc75", "min_iou", "recall", "false_per_film"))
-    return name, int(each["num_rois"]), f"{each['avg_iou']:.3f}", f"{low:.3f} to {high:.3f}", *shown
+def _said(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The sentences, by section."""
+    before = metrics.get("before")
+    return dict(
+        meaning=words.meaning(metrics["out_of_fold"]),
+        notices=words.notices(metrics),
+        half=words.more_labels(metrics["half"], metrics["data"]["films"], metrics["budget"]["folds"]),
+        calibration=words.calibrated(metrics["out_of_fold"]["calibration"]),
+        doubts=words.doubts(metrics),
+        before=words.comparison(before) if before else "",
+        methods=words.methods(metrics),
+        references=[each.format(version=metrics["versions"].get("hipdet", "")) for each in words.REFERENCES],
+    )
 
 
-def _worst(rows: Sequence[dict[str, Any]]) -> list[str]:
-    shown = [(row["film"], row["label"], f"{row['iou']:.3f}", f"{row['confidence']:.3f}") for row in rows[:WORST]]
-    return ["<h2>Worst first</h2>", _table(("film", "class", "IoU", "score"), shown)]
+def _number(value: float | None, digits: int = 3, sign: str = "") -> str:
+    return "\N{EN DASH}" if value is None else f"{value:{sign}.{digits}f}"
+
+
+def _share(value: float | None) -> str:
+    return "\N{EN DASH}" if value is None else f"{value:.1%}"
+
+
+def _link(film: str) -> str:
+    """The address of a film in ``hipdet annotate``."""
+    return f"http://127.0.0.1:{PORT}/#{quote(film, safe='')}"
+
+
+def _names(films: Iterable[str]) -> str:
+    return ", ".join(films)
+
+
+def annotate_command(result: FitResult) -> str:
+    """The command line that opens the films of `result` with their labels where the report's links lead."""
+    labels = [drawn_box(each) for each in result.coco["annotations"] if not is_ignored(each)]
+    squares = all(abs(width - height) <= 1 for _, _, width, height in labels)
+    return shlex.join(
+        [
+            *("hipdet", "annotate", str(result.films), "--labels", str(result.out / "data/fit.json")),
+            *("--classes", *(each["name"] for each in result.coco["categories"]), "--rois", "any"),
+            *(() if squares else ("--free-shape",)),
+            *("--out", str(result.out / "checked"), "--port", str(PORT)),
+        ]
+    )
+
+
+def _metric_rows(found: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Name and metrics of all, each class, kind and view; of a single class, all says it."""
+    classes = found["classes"]
+    single = next(iter(classes)) if len(classes) == 1 else ""
+    rows = [(single or "all classes", found), *(classes.items() if not single else ())]
+    groups = [(f"{key}: {name}", each) for key in (KIND, VIEW) for name, each in found.get(f"{key}s", {}).items()]
+    return [*rows, *groups]
+
+
+def _by_reason(excluded: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+    """Names of films left out, by reason, the most frequent reason first."""
+    found: dict[str, list[str]] = {}
+    for film, reason in excluded:
+        found.setdefault(reason, []).append(film)
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+
+
+def _embedded(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _plot(write: Callable[[Path], None]) -> str:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "plot.svg"
+        write(path)
+        return _embedded(path.read_bytes(), "image/svg+xml")
+
+
+def _calibration(metrics: Mapping[str, Any]) -> str:
+    found, limits = metrics["out_of_fold"], metrics["limits"] or {}
+    presence = {name: each["limit"] for name, each in limits.get("presence", {}).items()}
+    bands = {"all ROIs": found["calibration"]}
+    return _plot(partial(write_calibration, bands=bands, limits=presence)) if found["calibration"] else ""
+
+
+def _curves(trainings: Path) -> str:
+    """Loss and learning rate of all trainings by epoch; empty if their logs are gone."""
+    try:
+        logs = {folder.name: read_log(folder) for folder in find_runs(trainings)}
+        return _plot(partial(write_learning_curves, runs=logs))
+    except DatasetError:
+        return ""
+
+
+class _Films:
+    """Pictures of films with labels and detections out of fold, from their copies, which are small."""
+
+    def __init__(self, result: FitResult) -> None:
+        tested = result.tested
+        self.root = result.files.root
+        own = {image["id"]: image["file_name"] for image in result.coco["images"]}
+        self.name_of = {copy["file_name"]: own[copy["id"]] for copy in result.files.coco["images"]}
+        films = evaluated_films(dict(rois=tested.rois, extras=tested.extras))
+        self.films = {self.name_of[film.file_name]: film for film in films.values()}
+        self.rows: dict[str, list[dict[str, Any]]] = {}
+        for row in result.metrics["rois"]:
+            self.rows.setdefault(row["film"], []).append(row)
+
+    def worst(self) -> list[dict[str, Any]]:
+        """Films whose lowest IoU is the lowest of all, with what was found of each label."""
+        worst = worst_first([film for film in self.films.values() if film.iou is not None])[:PICTURED]
+        named = [(self.name_of[film.file_name], film) for film in worst]
+        return [dict(film=name, picture=self._picture(film), rows=self.rows[name]) for name, film in named]
+
+    def doubted(self, doubts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The first films with doubted labels, each with its doubts."""
+        found: dict[str, list[Mapping[str, Any]]] = {}
+        for each in doubts:
+            found.setdefault(each["film"], []).append(each)
+        return [
+            dict(film=name, picture=self._picture(self.films[name]), rows=rows)
+            for name, rows in [*found.items()][:PICTURED]
+        ]
+
+    def _picture(self, film: PicturedFilm) -> str:
+        picture, scale = shrunk(Image.fromarray(read_radiograph(film.path(self.root))), SIDE)
+        tile = marked_tile(picture, scale, film.marks, (), picture.width).crop((0, 0, *picture.size))
+        jpeg = io.BytesIO()
+        # without subsampling, else thin lines lose their colour
+        tile.save(jpeg, format="JPEG", quality=JPEG_QUALITY, optimize=True, subsampling=0)
+        return _embedded(jpeg.getvalue(), "image/jpeg")

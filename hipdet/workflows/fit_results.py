@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hipdet.core.annotations import is_ignored
+from hipdet.core.annotations import get_patients, is_ignored
 from hipdet.core.boxes import Detections, as_boxes, xywh_to_xyxy
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import film_below, path_below, write_csv, write_json
@@ -21,8 +21,8 @@ from hipdet.data.candidates import Rules
 from hipdet.data.coco_file import Coco
 from hipdet.data.convert import Output, convert_found
 from hipdet.data.sources.folder import find_folder
-from hipdet.engine.loop import has_bfloat16
 from hipdet.evaluation.matching import Labelled, evaluate_film
+from hipdet.evaluation.metrics import Units, mean_interval
 from hipdet.evaluation.report import extra_rows, roi_rows
 from hipdet.export.export import export_model, validation_films
 from hipdet.export.torch_model import TorchModel
@@ -34,10 +34,9 @@ from hipdet.inference.results import Numbered
 from hipdet.inference.review import ReviewLimits, build_limits
 from hipdet.radiographs.read import read_radiograph
 from hipdet.workflows.cross_validation import CONFIG, Fold
-from hipdet.workflows.fit_copies import TrainingFiles
-from hipdet.workflows.fit_data import FitData
+from hipdet.workflows.fit_data import FitData, TrainingFiles
 from hipdet.workflows.fit_labels import FitLabels
-from hipdet.workflows.fit_metrics import TABLE, Detected, film_records, write_as_predictions
+from hipdet.workflows.fit_metrics import TABLE, Detected, doubted_labels, film_records, write_as_predictions
 from hipdet.workflows.fit_plan import FitPlan
 
 COMPARED = 4  # films on which the exported model is compared with torch
@@ -53,12 +52,16 @@ class FitResult:
         films: Folder of the films.
         metrics: Content of ``metrics.json``.
         coco: The films with their labels, in pixels of the films.
+        files: Their copies, with the same ids.
+        tested: Labels and detections out of fold, in pixels of the copies.
     """
 
     out: Path
     films: Path
     metrics: dict[str, Any]
-    coco: dict[str, Any]
+    coco: Coco
+    files: TrainingFiles
+    tested: Detected
 
 
 @dataclass(frozen=True)
@@ -108,13 +111,15 @@ class RoundResults:
             training_minutes=[record["seconds"] / 60 for record in records],
             parameters=records[0]["parameters"],
             versions=records[0]["versions"],
-            bfloat16=has_bfloat16("cpu"),
             readers=self._readers(),
+            doubted=doubted_labels(self.tested, self.data.coco, found["least_scores"]),
             half=None,
         )
         if self.half is not None:
             half = Detected.read([self.half.folder / "test"])
-            metrics["half"] = self.tested.compared(half, self.data.coco)
+            compared = self.tested.compared(half, self.data.coco)
+            halves = self.data.halves() or ((), ())
+            metrics["half"] = compared and dict(train_films=len(halves[0]), test_films=len(halves[1]), **compared)
         return metrics
 
     def _readers(self) -> dict[str, Any] | None:
@@ -142,8 +147,15 @@ class RoundResults:
         figures = {key: before["out_of_fold"].get(key) for key in ("avg_iou", "acc50", "recall", "false_per_film")}
         figures.update(films=before["data"]["films"], common_films=len(common))
         if common:
-            figures["common_avg_iou_before"] = float(np.mean([value for film in common for value in old[film]]))
-            figures["common_avg_iou"] = float(np.mean([value for film in common for value in new[film]]))
+            # a film counts once: the ids of labels may have changed
+            mine, theirs = (np.array([np.mean(rows[film]) for film in common]) for rows in (new, old))
+            units = Units.of(common, get_patients([self.data.coco]))
+            figures.update(
+                common_avg_iou_before=float(theirs.mean()),
+                common_avg_iou=float(mine.mean()),
+                common_gain=float((mine - theirs).mean()),
+                common_gain_interval=mean_interval(mine - theirs, units.numbers),
+            )
         return figures
 
     def records(self) -> list[Numbered]:

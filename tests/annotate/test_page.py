@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 from contextlib import suppress
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -367,6 +368,35 @@ def test_two_tabs_on_one_film(desk):
                 page.browser.get("about:blank")
                 page.browser.close()
         page.browser.switch_to.window(first)
+
+
+def test_a_link_of_a_report_opens_a_film(tmp_path, browser):
+    """From a file, which is another site, in a new tab; then by the address of that tab."""
+    folder = films_in(tmp_path / "films")
+    odd = folder / "50% a+b & #1.png"
+    (folder / "2.png").rename(odd)
+    with served(folder) as (address, _):
+        Page(browser, address)
+        first = browser.current_window_handle
+        place = f"{address.partition('?')[0]}#{quote(odd.name, safe='')}"
+        (tmp_path / "report.html").write_text(f'<a id="film" href="{place}" target="_blank" rel="noreferrer">film</a>')
+        browser.get((tmp_path / "report.html").as_uri())
+        browser.find_element("id", "film").click()
+        until(lambda: len(browser.window_handles) == 2)
+        browser.switch_to.window(browser.window_handles[-1])
+        try:
+            page = Page(browser)
+            assert page.shown() == odd.name
+            browser.execute_script("location.hash = '3.png'")
+            page.shown("3.png")
+            browser.execute_script("location.hash = '%'")
+            browser.execute_script("location.hash = 'none.png'")
+            assert page.shown("3.png")
+        finally:
+            browser.get("about:blank")
+            browser.close()
+            browser.switch_to.window(first)
+            browser.get("about:blank")
 
 
 def test_a_full_disk_is_shown_and_the_change_kept(desk, monkeypatch):

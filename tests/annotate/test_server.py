@@ -295,7 +295,7 @@ def test_the_key_becomes_a_cookie_that_other_sites_cannot_use(session):
     assert (answer.status_code, answer.location) == (302, "/")
     assert answer.headers["Set-Cookie"].startswith("hipdet_8000=")
     assert "HttpOnly" in answer.headers["Set-Cookie"]
-    assert "SameSite=Strict" in answer.headers["Set-Cookie"]
+    assert "SameSite=Lax" in answer.headers["Set-Cookie"]
 
 
 @pytest.mark.parametrize("path", ["/", "/page/main.js", "/api/film?name=1.png", "/api/nothing"])

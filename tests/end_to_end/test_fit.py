@@ -85,7 +85,9 @@ def test_one_folder_with_everything(done):
     kinds = metrics["out_of_fold"]["kinds"]
     assert {name: each["num_rois"] for name, each in kinds.items()} == {"unknown": 16, "worn": 6}
     assert all(0 <= each["recall"] <= 1 and each["false_per_film"] >= 0 for each in kinds.values())
-    assert "average IoU" in (place / "out/report.html").read_text()
+    page = (place / "out/report.html").read_text()
+    assert "average IoU" in page
+    assert "kind: worn" in page
     assert not list((place / "out/trainings").glob("measured*"))
 
 

@@ -62,6 +62,11 @@ def test_calibration(tmp_path):
     band = dict(avg_confidence=0.5, avg_iou=0.6)
     write_calibration(tmp_path / "c.png", {"a": [band, dict(avg_confidence=0.9, avg_iou=0.9)], "b": [band]})
     assert pixels(tmp_path / "c.png").shape == (500, 600, 3)
+    for name in ("one.svg", "two.svg"):
+        write_calibration(tmp_path / name, {"a": [band]}, {"knee": 0.485})
+    drawing = (tmp_path / "one.svg").read_bytes()
+    assert b"an ROI of knee from 0.485" in drawing
+    assert drawing == (tmp_path / "two.svg").read_bytes()
 
 
 def test_learning_curves(tmp_path):

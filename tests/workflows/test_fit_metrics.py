@@ -7,7 +7,7 @@ import pytest
 from hipdet.core.classes import RoiCounts
 from hipdet.core.files import write_json
 from hipdet.inference.review import ReviewLimits
-from hipdet.workflows.fit_metrics import Detected, film_records, write_as_predictions
+from hipdet.workflows.fit_metrics import Detected, doubted_labels, film_records, write_as_predictions
 
 FOUND = ("found_x0", "found_y0", "found_x1", "found_y1")
 
@@ -83,6 +83,51 @@ def test_films_that_may_have_a_class_do_not_count_for_it():
     assert found["knee"]["false_per_film"] == pytest.approx(2 / 4)  # beside the knee of film 3, and on film 4
     assert (found["knee"]["films_without"], found["hip"]["films_without"]) == (0, 4)
     assert found["hip"]["false_per_film"] == 0
+
+
+def test_false_rois_count_where_it_is_known_what_a_film_lacks():
+    films = coco(100)
+    films["images"][4]["absent"] = "unknown"  # and with it one of the three
+    found = Detected(ROWS, EXTRAS).metrics(films, LIMITS)
+    assert found["false_per_film"] == pytest.approx(2 / 4)
+    low, high = found["false_per_film_interval"]
+    assert 0 <= low < 0.5 < high <= 1
+    for image in films["images"]:
+        image["absent"] = "unknown"
+    found = Detected(ROWS, EXTRAS).metrics(films, LIMITS)
+    assert (found["false_per_film"], found["false_per_film_interval"]) == (None, None)
+    assert found["recall"] == 0.25
+
+
+def test_intervals_over_patients():
+    """If all films are of one patient, all resamples are alike."""
+    films = coco(100)
+    spread = Detected(ROWS, EXTRAS).metrics(films, LIMITS)
+    for image in films["images"]:
+        image["patient"] = "p"
+    points = Detected(ROWS, EXTRAS).metrics(films, LIMITS)
+    for key in ("avg_iou", "acc50", "acc75", "recall", "label_iou", "false_per_film"):
+        assert points[f"{key}_interval"] == pytest.approx((points[key], points[key]))
+        assert spread[f"{key}_interval"][0] <= spread[key] <= spread[f"{key}_interval"][1]
+    assert spread["acc75_interval"] == (0.0, 1.0)  # 2 of 4 films
+
+
+def test_doubted_labels():
+    """The score less the IoU: 0.9 on a film without label, 0.8 beside a label, 0.9 - 0.3 on one; 0.95 - 0.9 is usual."""
+    found = doubted_labels(Detected(ROWS, EXTRAS), coco(100), {"knee": 0.5})
+    keys = ("film", "label", "kind", "score", "iou", "annotation_id")
+    assert [tuple(each[key] for key in keys) for each in found] == [
+        ("5.jpg", "knee", "lacking", 0.9, 0.0, None),
+        ("4.jpg", "knee", "unlabelled", 0.8, 0.0, None),
+        ("3.jpg", "knee", "misplaced", 0.9, 0.3, 3),
+    ]
+    assert [each["doubt"] for each in found] == pytest.approx([0.9, 0.8, 0.6])
+    # what scores less than an ROI, or expects no hit, doubts nothing
+    assert [each["film"] for each in doubted_labels(Detected(ROWS, EXTRAS), coco(100), {"knee": 0.85})] == [
+        "5.jpg",
+        "3.jpg",
+    ]
+    assert doubted_labels(Detected((), (extra(5, 0.45),)), coco(100), {"knee": 0.1}) == []
 
 
 def test_compared_on_the_same_labels():

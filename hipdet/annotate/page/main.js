@@ -192,6 +192,16 @@ async function poll() {
   setTimeout(poll, news?.proposing ? NEWS_SOON : NEWS_LATER);
 }
 
+/** The film that the address names (`#NAME`, escaped), as links of reports do; null if the folder lacks it. */
+function wished() {
+  try {
+    const name = decodeURIComponent(location.hash.slice(1));
+    return order.films.has(name) ? name : null;
+  } catch { // an escape that is none
+    return null;
+  }
+}
+
 async function start() {
   showMessage("Opening …");
   task = await getOverview();
@@ -204,8 +214,8 @@ async function start() {
   connectButtons();
   takeNews(task);
   order.sort();
-  const wished = decodeURIComponent(location.hash.slice(1));
-  go(order.films.has(wished) ? wished : order.nextOpen(order.names.at(-1)) || order.names[0]);
+  go(wished() || order.nextOpen(order.names.at(-1)) || order.names[0]);
+  addEventListener("hashchange", () => go(wished()));
   setTimeout(poll, task.proposing ? NEWS_SOON : NEWS_LATER);
 }
 

@@ -4,8 +4,7 @@ import numpy as np
 
 from film_sources import film, table, write
 from hipdet.core.annotations import is_ignored
-from hipdet.workflows.fit_copies import TrainingFiles
-from hipdet.workflows.fit_data import DataOptions, read_data
+from hipdet.workflows.fit_data import DataOptions, TrainingFiles, read_data
 
 ROWS = [[f"f{n:02}.png", 20 + n, 15 + n, 40, "knee"] for n in range(12)]
 ROWS += [[f"f{n:02}.png", 70, 80, 35, "hip"] for n in (2, 5, 7)]
