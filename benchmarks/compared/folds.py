@@ -20,6 +20,7 @@ from hipdet.workflows.cross_validation import CONFIG
 from hipdet.workflows.fit_metrics import TABLE
 
 PART = re.compile(r"fold(\d+)_test\.json")
+TABLE_OF_FOLD = f"test/{TABLE}"
 EXPECTED = "a part of hipdet fit or hipdet cross-validate"
 
 
@@ -76,10 +77,9 @@ class Folds:
             number: Part(number, path.with_name(path.name.replace("_test.json", "_train.json")), path)
             for number, path in sorted(numbered.items())
         }
+        folders = {name: {number: place / f"fold{number}" for number in parts} for name, place in trained.items()}
         finished = {
-            name: folders
-            for name, place in trained.items()
-            if all((folder / TABLE_OF_FOLD).is_file() for folder in (folders := _of_folds(place, parts)).values())
+            name: own for name, own in folders.items() if all((each / TABLE_OF_FOLD).is_file() for each in own.values())
         }
         if not parts or not finished:
             raise DatasetError(f"{out}: found no folds with {TABLE_OF_FOLD}, expected finished ones: run hipdet again")
@@ -124,13 +124,6 @@ class Folds:
         """Classes whose labels are squares, by the rule of hipdet's plan: mean IoU with the square of equal area."""
         fits = square_fits(Rois.of_coco(self.coco))
         return frozenset(name for name, fit in fits.items() if fit >= PLANNED)
-
-
-TABLE_OF_FOLD = f"test/{TABLE}"
-
-
-def _of_folds(place: Path, numbers: Mapping[int, Part]) -> dict[int, Path]:
-    return {number: place / f"fold{number}" for number in numbers}
 
 
 def _evaluators(config: Path) -> list[Mapping[str, Any]]:

@@ -75,7 +75,7 @@ def choose_epochs(measured: Mapping[int, float], seconds: float) -> int:
     epochs = round((seconds - around) / epoch)
     if epochs < 1:
         raise HipdetError(
-            f"--seconds {seconds:g}: the start takes {around:.0f} s and an epoch {epoch:.0f} s, expected {around + epoch:.0f} "
-            "or more"
+            f"--seconds {seconds:g}: the start takes {around:.0f} s and an epoch {epoch:.0f} s, "
+            f"expected {around + epoch:.0f} or more"
         )
     return epochs

@@ -5,25 +5,41 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.hub import get_config
 
 from compared.folds import Folds, Part
 from compared.programs import Used, run
+from hipdet.core.errors import ConfigError
 from hipdet.core.files import write_text
 from hipdet.core.records import read_json
 from hipdet.workflows.cross_validation import CONFIG
 from hipdet.workflows.process import TEST, TRAIN
 
-ORIGINAL = "mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py"
+ORIGINAL = "rtmdet/rtmdet_tiny_8xb32-300e_coco.py"
 SIDE, EPOCHS, LAST, RATE, FILMS, WARM_UP = 640, 300, 20, 0.004, 256, 1000  # of the original config
 BATCH = 8
 NMS = 0.3  # IoU, as in hipdet's configs
 SIZES = {"img_scale", "scale", "crop_size", "size"}  # settings of steps, px
 LOADED = dict(type="LoadImageFromFile", backend_args=dict(backend="radiograph"))
+
+
+def original() -> Path:
+    """The config as mmdet's package has it.
+
+    Raises:
+        ConfigError: it isn't there.
+    """
+    package = find_spec("mmdet")
+    for place in (package.submodule_search_locations or ()) if package else ():
+        if (path := Path(place) / ".mim/configs" / ORIGINAL).is_file():
+            return path
+    raise ConfigError(
+        f"mmdet/.mim/configs/{ORIGINAL}: no such file, expected it in the package mmdet: pip install mmdet"
+    )
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,7 @@ class RtmDet:
 
         The rate follows the batch linearly, warm-up and last epochs (without mosaic) the length of the training.
         """
-        cfg = get_config(ORIGINAL)
+        cfg = Config.fromfile(original())
         steps = epochs * -(-len(read_json(part.train, "a COCO file")["images"]) // BATCH)
         last = 0 if probe else max(1, round(LAST / EPOCHS * epochs))
         rate = RATE * BATCH / FILMS
@@ -67,7 +83,8 @@ class RtmDet:
         pipelines = [self._steps(each) for each in (cfg.train_pipeline, stage.switch_pipeline, cfg.test_pipeline)]
         average = next(hook for hook in cfg.custom_hooks if hook["type"] == "EMAHook")
         switch = dict(stage, switch_epoch=epochs - last, switch_pipeline=pipelines[1])
-        cfg.custom_hooks = [average, dict(type="ReportHook"), *([switch] if last else [])]
+        hooks = [dict(type="SafeCheckpointHook"), dict(type="ReportHook")]  # without which hipdet doesn't test
+        cfg.custom_hooks = [average, *hooks, *([switch] if last else [])]
         cfg.custom_imports = dict(imports=["hipdet.plugin"], allow_failed_imports=False)
         cfg.train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=epochs, val_interval=epochs)
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -95,13 +112,18 @@ class RtmDet:
     def train(self, part: Part, folder: Path, epochs: int, probe: bool = False) -> Used:
         """Train in `folder`; a `probe` only measures epochs, which are all as most epochs of a long training."""
         write_text(folder / CONFIG, self.config(part, epochs, probe).pretty_text)
-        return run([sys.executable, *TRAIN, folder / CONFIG, "--work-dir", folder / "train"], folder / "train.log")
+        return self._run(TRAIN, [folder / CONFIG, "--work-dir", folder / "train"], folder / "train.log")
 
     def test(self, part: Part, folder: Path) -> None:
         """Test the last epoch on the films that were left out: ``test/test.roi.json``."""
         checkpoint = Path((folder / "train/last_checkpoint").read_text(encoding="utf-8").strip())
-        arguments = [folder / CONFIG, checkpoint, "--work-dir", folder / "test"]
-        run([sys.executable, *TEST, *arguments], folder / "test.log")
+        self._run(TEST, [folder / CONFIG, checkpoint, "--work-dir", folder / "test"], folder / "test.log")
+
+    @staticmethod
+    def _run(program: Sequence[str], arguments: Sequence[object], log: Path) -> Used:
+        return run(
+            [sys.executable, *program, *arguments], log, {"PYTHONWARNINGS": "ignore::FutureWarning"}
+        )  # of each step
 
     def _steps(self, pipeline: Sequence[Any]) -> list[dict[str, Any]]:
         """The steps of `pipeline` for this side: films are read as by hipdet, and not mirrored if classes have sides."""
