@@ -111,7 +111,7 @@ def write_films(coco: Coco, data_root: Path, folder: Path) -> None:
 
 def read_found(path: Path, image: Mapping[str, int]) -> Detections:
     """Detections in the text file `path`: class, centre and size as shares of the film, score; no file, none."""
-    values = np.loadtxt(path, ndmin=2) if path.is_file() else np.zeros((0, 6))
+    values = np.loadtxt(path, ndmin=2) if path.is_file() and path.stat().st_size else np.zeros((0, 6))
     centre, size = values[:, 1:3], values[:, 3:5]
     corners = np.hstack([centre - size / 2, centre + size / 2]) * ([image["width"], image["height"]] * 2)
     return Detections(as_boxes(corners), values[:, 5], values[:, 0].astype(np.int64))

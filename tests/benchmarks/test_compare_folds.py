@@ -45,9 +45,7 @@ def coco_of(films, patients=None):
     return dict(info={}, images=images, annotations=annotations, categories=categories)
 
 
-CONFIG = (
-    'test_evaluator = [dict(type="RoiMetric", ann_file="", rois_per_image={"left knee": 1, "right knee": [0, 1]})]\n'
-)
+CONFIG = 'test_evaluator = [dict(type="RoiMetric", ann_file="", rois_per_image=dict({"left knee": 1, "right knee": [0, 1]}))]\n'
 
 
 def found_of(film, shift=0.0, label_of=None):
@@ -108,7 +106,7 @@ def test_what_is_no_finished_training(fit, tmp_path):
     with pytest.raises(HipdetError, match="found neither data nor folds"):
         Folds.read(tmp_path)
     (fit / "trainings/fold1/test/test.roi.json").unlink()
-    with pytest.raises(HipdetError, match="no folds with test/test.roi.json"):
+    with pytest.raises(HipdetError, match="no folds with test/test"):
         Folds.read(fit)
 
 
