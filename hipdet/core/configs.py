@@ -105,7 +105,7 @@ def read_settings(text: str) -> Settings:
 
 
 class _DictCalls(ast.NodeTransformer):
-    """Turns ``dict(a=1)`` into the literal ``{"a": 1}``, and ``dict({"a b": 1})``, of keys that are no names, into its literal."""
+    """Turns ``dict(a=1)`` into the literal ``{"a": 1}``, and ``dict({"a b": 1})``, of keys that are no names, likewise."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)

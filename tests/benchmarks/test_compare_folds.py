@@ -45,7 +45,8 @@ def coco_of(films, patients=None):
     return dict(info={}, images=images, annotations=annotations, categories=categories)
 
 
-CONFIG = 'test_evaluator = [dict(type="RoiMetric", ann_file="", rois_per_image=dict({"left knee": 1, "right knee": [0, 1]}))]\n'
+COUNTS = {"left knee": 1, "right knee": [0, 1]}
+CONFIG = f"test_evaluator = [dict(type='RoiMetric', ann_file='', rois_per_image=dict({COUNTS}))]\n"
 
 
 def found_of(film, shift=0.0, label_of=None):
@@ -72,8 +73,7 @@ def fit(tmp_path):
         (fold / "config.py").write_text(CONFIG)
         (fold / "record.json").write_text(json.dumps(dict(seconds=30, cpu_seconds=20.0 + number)))
         detections = {film: found_of(film, shift=10) for film in parts["test"]}
-        counts = {"left knee": 1, "right knee": [0, 1]}
-        write_table(out / f"data/fold{number}_test.json", counts, detections, fold / "test")
+        write_table(out / f"data/fold{number}_test.json", COUNTS, detections, fold / "test")
     return out
 
 
@@ -82,7 +82,7 @@ def test_a_fit_is_read(fit):
     assert list(folds.parts) == [0, 1]
     assert folds.data_root == fit / "data"
     assert folds.classes == ["left knee", "right knee"]
-    assert folds.counts == {"left knee": 1, "right knee": [0, 1]}
+    assert folds.counts == COUNTS
     assert folds.sided
     assert {image["id"] for image in folds.coco["images"]} == set(FILMS)
     # left: 40 x 40 and 40 x 30, IoU 1 and 1200 / (2 sqrt(1200) 40 - 1200) = 0.76..; right: 20 x 80 and 50 x 100
