@@ -35,8 +35,8 @@ EXAMPLES = """examples:
   hipdet cross-validate configs/hip_roi_medium.py --data-root FracAtlas --ann annotations/hips.json --out OUT
   benchmarks/compare_folds.py OUT --data-root FracAtlas --out OUT --yolo yolo/bin/yolo --seconds 900
 
-Two short trainings on the first fold say how many epochs take --seconds.  Finished folds aren't trained again.  The tables,
-compared.md and compared.json in --out, have all that was ever trained there.  YOLO gets upright films as PNG.
+Two short trainings on the first fold say how many epochs take --seconds.  Finished folds aren't trained again; others may be
+trained by a second process.  The tables, compared.md and compared.json in --out, have all that was ever trained there.  YOLO gets upright films as PNG.
 """
 SQUARED = "_squared"
 Model = Yolo | RtmDet
@@ -68,16 +68,16 @@ def do_fold(model: Model, folds: Folds, part: Part, place: Path, seconds: float)
 
 
 def measured(model: Model, part: Part, place: Path) -> dict[int, float]:
-    """CPU seconds of short trainings by their epochs, measured once for all folds, models of any --seconds included."""
+    """CPU seconds of short trainings by their epochs, measured once for all folds and any --seconds."""
     path = place.with_name(f"{model.model}_{model.side}.speed.json")
     if not path.is_file():
-        found = {}
-        for epochs in PROBES:
-            folder = place / "measured"
-            shutil.rmtree(folder, ignore_errors=True)
-            model.prepare(part, folder)
-            found[str(epochs)] = model.train(part, folder, epochs, probe=True).cpu_seconds
-            shutil.rmtree(folder)
+        found, folder = {}, place / "measured"
+        with alone_in(place):
+            for epochs in PROBES:
+                shutil.rmtree(folder, ignore_errors=True)
+                model.prepare(part, folder)
+                found[str(epochs)] = model.train(part, folder, epochs, probe=True).cpu_seconds
+        shutil.rmtree(folder)
         write_json(path, found)
     speeds = Record.of(read_json(path, "measured speeds"), path, remedy="remove the file to measure again")
     return {epochs: float(speeds.number(str(epochs), 0)) for epochs in PROBES}
@@ -134,8 +134,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     if args.seconds is not None:
         place = args.out.resolve() / f"{args.model}_{args.side}_{args.seconds:g}s"
-        with alone_in(place):
-            for number in numbers:
+        for number in numbers:
+            with alone_in(place / f"fold{number}"):  # other folds may be trained at the same time
                 do_fold(model, folds, folds.parts[number], place, args.seconds)
     found = compare(folds, contestants(folds, args.out))
     text = tables(found)
