@@ -36,7 +36,8 @@ EXAMPLES = """examples:
   benchmarks/compare_folds.py OUT --data-root FracAtlas --out OUT --yolo yolo/bin/yolo --seconds 900
 
 Two short trainings on the first fold say how many epochs take --seconds.  Finished folds aren't trained again; others may be
-trained by a second process.  The tables, compared.md and compared.json in --out, have all that was ever trained there.  YOLO gets upright films as PNG.
+trained by a second process.  The tables, compared.md and compared.json in --out, have all that was ever trained there.
+YOLO gets upright films as PNG.
 """
 SQUARED = "_squared"
 Model = Yolo | RtmDet
