@@ -105,10 +105,14 @@ def read_settings(text: str) -> Settings:
 
 
 class _DictCalls(ast.NodeTransformer):
-    """Turns ``dict(a=1)`` into the literal ``{"a": 1}``."""
+    """Turns ``dict(a=1)`` into the literal ``{"a": 1}``, and ``dict({"a b": 1})``, of keys that are no names, likewise."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.keywords:
+            match node.args:
+                case [ast.Dict() as literal]:
+                    return literal
         named = all(keyword.arg for keyword in node.keywords)  # not so in dict(**other)
         if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args or not named:
             return node

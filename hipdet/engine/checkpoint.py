@@ -135,14 +135,18 @@ def get_classes(dataset_meta: Any, path: Path) -> tuple[str, ...]:
     return tuple(classes)
 
 
-def training_seconds(path: Path) -> float:
+def training_times(path: Path) -> dict[str, float]:
     """How long the training took that wrote the checkpoint `path`.
 
+    Returns:
+        ``seconds``, and ``cpu_seconds`` of its process with the workers if the checkpoint says so.
+
     Raises:
-        CheckpointError: it can't be read, or doesn't say so.
+        CheckpointError: it can't be read, or doesn't say ``seconds``.
     """
-    seconds: float = get_meta(read_checkpoint(path), path).number("seconds", 0)
-    return seconds
+    meta = get_meta(read_checkpoint(path), path)
+    cpu = meta.number("cpu_seconds", 0, default=None)
+    return dict(seconds=meta.number("seconds", 0), **({} if cpu is None else {"cpu_seconds": cpu}))
 
 
 def get_weights(content: Mapping[str, Any]) -> dict[str, Tensor]:

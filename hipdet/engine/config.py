@@ -173,7 +173,8 @@ def use_resume(cfg: Config, resume: str) -> None:
         )
     for key in ("epoch", "iter"):
         meta.whole(key, 0)
-    meta.number("seconds", 0, default=None)
+    for key in ("seconds", "cpu_seconds"):
+        meta.number(key, 0, default=None)
 
 
 def require_readable_start(cfg: Config) -> None:

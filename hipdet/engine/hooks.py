@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -160,18 +162,33 @@ def _find_shape_faults(model: SingleStageDetector, rois: Rois, least: float) -> 
                 yield f"model.{setting}=True, but {reached}, expected {least} or more: set it to False"
 
 
+def cpu_seconds() -> float | None:
+    """CPU seconds of this process, of its children that have ended and of those at work; None where these aren't told."""
+    used = os.times()
+    total = used.user + used.system + used.children_user + used.children_system
+    for child in multiprocessing.active_children():
+        try:
+            fields = Path(f"/proc/{child.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        except OSError:  # it has just ended, or this isn't Linux
+            return None
+        total += sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")  # utime and stime, fields 14 and 15 of all
+    return total
+
+
 @HOOKS.register_module()
 class ReportHook(Hook):
     """Writes ``val_report.json`` at the end of training and ``test_report.json`` after testing into the work dir.
 
     They have fingerprints of the model's settings and, after a test, of its weights: ``hipdet export --calibrate`` compares.
-    Checkpoints hold the training time so far in seconds, including that before an interruption (``meta.seconds``).
+    Checkpoints hold the training time so far in seconds, including that before an interruption (``meta.seconds``), and the
+    CPU seconds of this process and its workers (``meta.cpu_seconds``), where the system tells.
     """
 
     priority = "LOWEST"
 
     def __init__(self) -> None:
         self.started = time.time()
+        self.cpu_before: float | None = 0.0
         self.validated: dict[str, float] | None = None
         self.tested_epoch: int | None = None
         self.tested_weights: str | None = None
@@ -184,10 +201,14 @@ class ReportHook(Hook):
             self.tested_weights = weights_fingerprint(checkpoint)
         if resumes(runner):
             self.started = time.time() - meta.get("seconds", 0.0)
+            self.cpu_before = meta.get("cpu_seconds")
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Note how long training has taken."""
         checkpoint["meta"]["seconds"] = self._seconds()
+        used = cpu_seconds()
+        if used is not None and self.cpu_before is not None:  # None: resumed from a checkpoint that doesn't say
+            checkpoint["meta"]["cpu_seconds"] = round(self.cpu_before + used, 1)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Keep the metrics of the latest validation."""

@@ -14,7 +14,7 @@ from hipdet.core.files import write_text
 from hipdet.core.records import Record
 from hipdet.core.resumable import RunFolder, alone_in, fingerprint
 from hipdet.data.coco_file import subset
-from hipdet.engine.checkpoint import training_seconds
+from hipdet.engine.checkpoint import training_times
 from hipdet.engine.safe_settings import require_writable
 from hipdet.evaluation.report import read_report
 from hipdet.paper.data import EVERYTHING, Coco, DataSet, Films, Split, gather, write_data_root
@@ -155,7 +155,7 @@ class Training:
             val_images=len(films.subsets[f"{experiment.pool}_val"]),
             shared_patients=films.shared_patients[experiment.pool],
             parameters=report["parameters"],
-            seconds=training_seconds(checkpoint),
+            seconds=training_times(checkpoint)["seconds"],
             checkpoint=checkpoint.name,
             versions=report["versions"],
             coco={name: coco_ap(films.coco, detections, ids) for name, ids in films.subsets.items()},

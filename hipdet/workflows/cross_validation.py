@@ -17,7 +17,7 @@ from hipdet.core.errors import ConfigError
 from hipdet.core.files import write_text
 from hipdet.core.resumable import RunFolder, alone_in, fingerprint
 from hipdet.data.split_files import NO_LEAK, Division, FoldTable, split_files
-from hipdet.engine.checkpoint import training_seconds
+from hipdet.engine.checkpoint import training_times
 from hipdet.engine.config import use_annotations
 from hipdet.engine.safe_settings import require_writable
 from hipdet.evaluation.report import read_report
@@ -116,7 +116,7 @@ class Fold:
             kept = ("parameters", "versions", "figures")
             report = read_report(tested / "test_report.json", *kept)
             facts = {name: report[name] for name in kept}
-        RunFolder(self.folder).finish(dict(seconds=training_seconds(checkpoint), **facts))
+        RunFolder(self.folder).finish(dict(training_times(checkpoint), **facts))
         return True
 
     def _claim(self, cfg: Config) -> None:

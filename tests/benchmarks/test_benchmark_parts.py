@@ -7,7 +7,6 @@ from benchmark import parse_arguments
 from hipdet.radiographs.read import read_radiograph
 from speed.films import dicom, jpeg, phantom
 from speed.results import WARM, Results, Spread, Table, against, in_turns
-from yolo_folds import run
 
 
 def test_contestants_take_turns():
@@ -86,13 +85,3 @@ def test_it_knows_its_sections(capsys):
         parse_arguments(["everything"])
     assert ended.value.code == 2
     assert "no section 'everything': expected some of end-to-end, network, training, growth" in capsys.readouterr().err
-
-
-def test_ultralytics_can_send_nothing(tmp_path):
-    yolo = tmp_path / "yolo"
-    yolo.write_text("#!/bin/sh\nenv\n")
-    yolo.chmod(0o700)
-    run(str(yolo), "detect", "train", {}, tmp_path / "log.txt")
-    lines = (tmp_path / "log.txt").read_text().splitlines()
-    nowhere = "http://127.0.0.1:9"
-    assert {"YOLO_OFFLINE=true", f"https_proxy={nowhere}", f"http_proxy={nowhere}", "DO_NOT_TRACK=1"} <= set(lines)

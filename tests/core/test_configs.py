@@ -24,6 +24,8 @@ def test_literals():
     assert read_settings("a = dict(b=[1, (2, -3.5)], c={'d e': None})\nf = 'x'") == dict(
         a=dict(b=[1, (2, -3.5)], c={"d e": None}), f="x"
     )
+    # as mmengine writes keys that are no names, such as those of numbers of ROIs
+    assert read_settings("a = dict(b=dict({'left lung': 1}))") == dict(a=dict(b={"left lung": 1}))
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,7 @@ def test_literals():
         "a = __import__('os').system('true')",
         "a = open('x')",
         "a = dict(open('x'))",
+        "a = dict({1: open('x')})",
         "a = dict(**dict(b=1))",
         "a = {**dict(b=1)}",
         7,

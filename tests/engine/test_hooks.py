@@ -7,6 +7,9 @@ Random numbers of the loader's workers, which outlive the epoch, and of the proc
 
 import json
 import logging
+import multiprocessing
+import sys
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,7 +26,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from hipdet.core.errors import ConfigError
-from hipdet.engine.hooks import EpochSeedHook, PossibleRoisHook
+from hipdet.engine.hooks import EpochSeedHook, PossibleRoisHook, ReportHook, cpu_seconds
 from places import REPOSITORY
 
 HIP = [10, 10, 20, 20]
@@ -280,3 +283,37 @@ def test_copies_are_seeded_too(dataset):
     (first, _), (second, _) = epochs(loader(subset, 2), [0, 1])
     assert not set(first) & set(second)
     assert epochs(loader(subset, 2), [1]) == [(second, _)]
+
+
+def _work(done, wait):
+    while time.process_time() < 0.6:
+        pass
+    done.set()
+    wait.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems don't tell what running workers have used")
+def test_cpu_seconds_are_also_those_of_workers():
+    before = cpu_seconds()
+    context = multiprocessing.get_context("fork")
+    done, wait = context.Event(), context.Event()
+    worker = context.Process(target=_work, args=(done, wait))
+    worker.start()
+    done.wait()
+    running = cpu_seconds() - before  # it has worked, and still runs
+    wait.set()
+    worker.join()
+    assert running > 0.3  # a worker that is forked has the clock of its own process
+    assert cpu_seconds() - before > 0.3
+
+
+@pytest.mark.parametrize(("meta", "expected"), [(dict(cpu_seconds=1000.0), 1000), (dict(seconds=5.0), None)])
+def test_cpu_seconds_are_added_up_over_interruptions(meta, expected):
+    hook, saved = ReportHook(), dict(meta={})
+    runner = SimpleNamespace(_train_dataloader={}, _train_loop={}, _resume=True, resume=True)
+    hook.after_load_checkpoint(runner, dict(meta=meta))
+    hook.before_save_checkpoint(runner, saved)
+    if expected is None:  # the first part wasn't measured
+        assert "cpu_seconds" not in saved["meta"]
+    else:
+        assert saved["meta"]["cpu_seconds"] == pytest.approx(expected + cpu_seconds(), abs=5)

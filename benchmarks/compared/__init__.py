@@ -1,0 +1,1 @@
+"""Parts of ``benchmarks/compare_folds.py``: folds, the other detectors, and the tables."""
