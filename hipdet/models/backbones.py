@@ -19,6 +19,7 @@ from hipdet.core.errors import CheckpointError
 # of ImageNet, for the pretrained weights (docs/method.md, "Input")
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
+FAINT = 4.0  # grey values of 255
 
 
 @MODELS.register_module()
@@ -32,19 +33,32 @@ class GreyResNet(ResNet):
     Args:
         mean: Means of the three channels.
         std: Standard deviations of the three channels.
+        standardise: First give each film the mean grey value and the spread of ImageNet, so that how bright it is and how
+            much contrast it has needn't be learnt; spreads below about `FAINT` grey values are noise and stay small.
         **kwargs: Arguments of ``ResNet``.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, *args: Any, mean: Sequence[float] = MEAN, std: Sequence[float] = STD, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        mean: Sequence[float] = MEAN,
+        std: Sequence[float] = STD,
+        standardise: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.standardise = standardise
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values).reshape(1, 3, 1, 1), persistent=False)
 
     def forward(self, films: Tensor) -> tuple[Tensor, ...]:
         """Feature maps of `films` ``[N, 1, H, W]``, as from ``ResNet``."""
+        if self.standardise:
+            spread, centre = torch.std_mean(films, dim=(1, 2, 3), keepdim=True)
+            films = (films - centre) * (self.std.mean() / (spread + FAINT)) + self.mean.mean()
         return super().forward((films - self.mean) / self.std)
 
 

@@ -108,6 +108,20 @@ class Refinement(NamedTuple):
     log_weights: Tensor
 
 
+def mixing_block(channels: int, kernel: int) -> nn.Sequential:
+    """What is added to a map: a `kernel` x `kernel` convolution of each channel, then a 1x1 convolution of all channels.
+
+    A cell of a small map sees all of it for a tenth of what a full convolution costs (ConvNeXt, Liu et al. 2022).
+    """
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(channels, channels, 1, bias=False),
+        nn.BatchNorm2d(channels),
+    )
+
+
 @MODELS.register_module()
 class RoiRefiner(BaseModule):
     """Crop -> small backbone -> every cell votes for the ROI's centre and sides -> weighted mean of the votes.
@@ -123,6 +137,8 @@ class RoiRefiner(BaseModule):
         context: Side of the crop in long sides of the proposal.
         square: Whether width and height are equal: their votes are averaged.
         copies: Number of crops of each label in training.
+        mixing: Side of the kernel, odd, of a convolution by channels before the votes, so that each cell sees the ROI from edge
+            to edge; 0 for none.  Checkpoints from before hipdet had it need 0.
         background: Number of background crops of each film in training: the best proposals that hardly overlap a label (IoU
             below .3), and random places if there are too few.  Proposals on an ignored box aren't used.
         shift, zoom, degrees: Errors of training crops, see `random_frames`.
@@ -131,7 +147,7 @@ class RoiRefiner(BaseModule):
         loss_iou, loss_delta: mmdet losses of boxes ``[R, 4]`` and of deltas ``[R, 4]``.
 
     Raises:
-        ConfigError: `background` is below 1.
+        ConfigError: `background` is below 1, or `mixing` is even.
     """
 
     def __init__(
@@ -149,6 +165,7 @@ class RoiRefiner(BaseModule):
         degrees: float = 10.0,
         reach: float = 0.1,
         vote_weight: float = 1.0,
+        mixing: int = 0,
         loss_iou: dict | None = None,
         loss_delta: dict | None = None,
         init_cfg: dict | None = None,
@@ -156,6 +173,8 @@ class RoiRefiner(BaseModule):
         super().__init__(init_cfg)
         if background < 1:
             raise ConfigError(f"RoiRefiner: background must be 1 or more, found {background}: films may have no label")
+        if mixing < 0 or (mixing and mixing % 2 == 0):
+            raise ConfigError(f"RoiRefiner: mixing must be 0 or an odd side of a kernel, found {mixing}")
         self.pixels, self.context, self.square = pixels, context, square
         self.copies, self.background = copies, background
         self.shift, self.zoom, self.degrees = shift, zoom, degrees
@@ -166,6 +185,7 @@ class RoiRefiner(BaseModule):
             nn.BatchNorm2d(feat_channels),
             nn.ReLU(inplace=True),
         )
+        self.mixing = mixing_block(feat_channels, mixing) if mixing else None
         self.vote = nn.Conv2d(feat_channels, 6, 3, padding=1)  # x, y, log w, log h, weight, quality
         nn.init.zeros_(self.vote.weight)  # training starts from equal votes, whose mean is the proposal
         nn.init.zeros_(self.vote.bias)  # type: ignore[arg-type]
@@ -174,7 +194,10 @@ class RoiRefiner(BaseModule):
 
     def forward(self, crops: Tensor) -> Refinement:
         """Refine `crops` ``[R, C, pixels, pixels]``."""
-        maps = self.vote(self.stem(self.backbone(crops)[-1])).float()  # [R, 6, h, w]
+        features = self.stem(self.backbone(crops)[-1])
+        if self.mixing is not None:
+            features = F.relu(features + self.mixing(features))
+        maps = self.vote(features).float()  # [R, 6, h, w]
         cells = cell_centres(maps.shape[2], maps.shape[3], maps).permute(2, 0, 1) * self.context
         sides = maps[:, 2:4].mean(1, keepdim=True).expand(-1, 2, -1, -1) if self.square else maps[:, 2:4]
         votes = torch.cat([cells + maps[:, :2], sides], dim=1).flatten(2)

@@ -101,6 +101,28 @@ def test_equals_mmdets_on_three_normalised_channels():
             torch.testing.assert_close(found, expected[0], atol=1e-5, rtol=1e-5)
 
 
+def test_standardised_films():
+    """Brightness and contrast make no difference: 3 * film + 20 is the same, but for the noise that FAINT guards against."""
+    torch.manual_seed(0)
+    network, plain = GreyResNet(**RESNET_SETTINGS, standardise=True), GreyResNet(**RESNET_SETTINGS)
+    network.eval()
+    plain.eval()
+    film = torch.rand(1, 1, 64, 64) * 70
+    spread = film.std()
+    (found,) = network(film)
+    (brighter,) = network(film * 3 + 20)
+    torch.testing.assert_close(brighter, found, atol=0.2 * found.std().item(), rtol=0.2)
+    # by hand: the means of ImageNet's three means, 114.495, and of its three deviations, 57.63; the guard is 4 grey values
+    plain.load_state_dict(network.state_dict())
+    by_hand = (film - film.mean()) * (57.63 / (spread + 4)) + 114.495
+    torch.testing.assert_close(plain(by_hand)[0], found, atol=1e-4, rtol=1e-4)
+
+
+def test_a_blank_film_is_no_division_by_zero():
+    (found,) = GreyResNet(**RESNET_SETTINGS, standardise=True)(torch.full((2, 1, 32, 32), 7.0))
+    assert found.isfinite().all()
+
+
 def test_other_means():
     film = torch.full((1, 1, 32, 32), 5.0)
     first = GreyResNet(**RESNET_SETTINGS)

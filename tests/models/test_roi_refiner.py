@@ -82,10 +82,33 @@ def mirror(boxes):
     return (torch.tensor([160.0, 0, 160, 0]) - boxes * torch.tensor([1.0, -1, 1, -1]))[:, [2, 1, 0, 3]]
 
 
+def test_mixing_sees_further():
+    """A cell sees 131 pixels (stem 11, stages 32 + 56, two 3x3 of stride 8: 32), and 48 more through a kernel of 7.
+
+    Cell 10 of 16 has its centre at pixel 80 of 128, as padding is even: it sees from pixel 15, with mixing all before it.
+    """
+    crops = torch.randn(1, 3, 128, 128, dtype=torch.float64)
+    other = crops.clone()
+    other[:, :, :8, :8] += 100.0
+    for kernel, reaches in ((0, False), (7, True)):
+        refiner = make_refiner(mixing=kernel).eval().double()
+        torch.nn.init.normal_(refiner.vote.weight, std=0.1)
+        features = [refiner.stem(refiner.backbone(each)[-1]) for each in (crops, other)]
+        votes = [refiner.vote(each if refiner.mixing is None else each + refiner.mixing(each)) for each in features]
+        assert torch.equal(votes[0][..., 10, 10], votes[1][..., 10, 10]) is not reaches
+
+
+@pytest.mark.parametrize("kernel", [-1, 2, 4])
+def test_mixing_needs_a_centre(kernel):
+    with pytest.raises(ConfigError, match=f"mixing must be 0 or an odd side of a kernel, found {kernel}"):
+        make_refiner(mixing=kernel)
+
+
 @pytest.mark.ci
-def test_it_learns():
+@pytest.mark.parametrize("kernel", [0, 7])
+def test_it_learns(kernel):
     """Discs, missed by a fifth of their side: after training the boxes fit, and the quality tells discs from background."""
-    refiner = make_refiner().train()
+    refiner = make_refiner(mixing=kernel).train()
     optimizer = torch.optim.AdamW(refiner.parameters(), lr=4e-3)
     films = torch.stack([discs(boxes) for boxes in LABELS])
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 100)  # damps the last steps' random numbers
