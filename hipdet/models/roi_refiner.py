@@ -137,8 +137,8 @@ class RoiRefiner(BaseModule):
         context: Side of the crop in long sides of the proposal.
         square: Whether width and height are equal: their votes are averaged.
         copies: Number of crops of each label in training.
-        mixing: Side of the kernel, odd, of a convolution by channels before the votes, so that each cell sees the ROI from edge
-            to edge; 0 for none.  Checkpoints from before hipdet had it need 0.
+        mixing: Side of the kernel, odd, of a convolution by channels before the votes, so that each cell sees the ROI from
+            edge to edge; 0 for none.  Checkpoints from before hipdet had it need 0.
         background: Number of background crops of each film in training: the best proposals that hardly overlap a label (IoU
             below .3), and random places if there are too few.  Proposals on an ignored box aren't used.
         shift, zoom, degrees: Errors of training crops, see `random_frames`.
