@@ -79,6 +79,7 @@ class RtmDet:
             each.norm_cfg = dict(type="BN")  # SyncBN needs several GPUs
         model.bbox_head.num_classes = len(self.folds.classes)
         model.test_cfg.nms.iou_threshold = NMS
+        model.test_cfg.score_thr = 0.0  # the best boxes count whatever they score, as hipdet's
         stage = next(hook for hook in cfg.custom_hooks if hook["type"] == "PipelineSwitchHook")
         pipelines = [self._steps(each) for each in (cfg.train_pipeline, stage.switch_pipeline, cfg.test_pipeline)]
         average = next(hook for hook in cfg.custom_hooks if hook["type"] == "EMAHook")

@@ -21,6 +21,7 @@ from hipdet.data.coco_file import Coco
 from hipdet.radiographs.read import read_radiograph
 
 BATCH = 8
+LEAST_SCORE = 1e-5  # as good as none: the best boxes count whatever they score, as hipdet's
 NMS = 0.3  # IoU, as in hipdet's configs: with Ultralytics' 0.7 both of the best two boxes may be of one hip
 
 
@@ -71,8 +72,8 @@ class Yolo:
     def test(self, part: Part, folder: Path) -> None:
         """Detect on the films that were left out, and score that: ``test/test.roi.json``."""
         settings = dict(
-            model=folder / "train/weights/last.pt", source=folder / "films/test/images", imgsz=self.side, conf=0.001,
-            iou=NMS, max_det=100, save=False, save_txt=True, save_conf=True, device="cpu", project=folder.resolve(),
+            model=folder / "train/weights/last.pt", source=folder / "films/test/images", imgsz=self.side, conf=LEAST_SCORE,
+            iou=NMS, max_det=300, save=False, save_txt=True, save_conf=True, device="cpu", project=folder.resolve(),
             name="predict", exist_ok=True,
         )  # fmt: skip
         self._run("predict", settings, folder / "predict.log")
