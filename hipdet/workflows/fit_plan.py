@@ -23,11 +23,14 @@ from hipdet.core.files import write_text
 
 SMALL, MEDIUM, LARGE = (f"configs/hip_roi_{size}.py" for size in ("small", "medium", "large"))
 LARGE_FROM = 2000  # films: below, four times the weights bring nothing that half an hour of a CPU could teach them
-# side of the square in pixels, and by how much it is reduced for the first look, from coarse to fine
-VIEWS = ((448, 2), (448, 1), (640, 1), (896, 1))
-SMALLEST = 16  # px of the square: smaller ROIs need a larger one
-CROPS = (64, 96, 128)  # px, sides of the second look's crop
-PER_PIXEL = 2.0  # pixels of the square that a pixel of the crop may hold
+# side of the square in pixels, by how much it is reduced for the first look, from coarse to fine, and the smallest ROI that is
+# found in it, in pixels of the square (docs/results/fit.md)
+VIEWS = ((448, 4, 80), (448, 2, 16), (448, 1, 16), (640, 1, 16), (896, 1, 16))
+CONTEXT = 1.3  # sides of an ROI that a crop of the second look shows
+CROPS = (64, 96, 128)  # px, sides of that crop
+PER_PIXEL = 3.0  # pixels of the square that a pixel of the crop may hold
+MIXING = 7  # cells: nearly all of a crop's 8 to 16
+CROPS_A_FILM = 8  # of ROIs, in training
 BATCH = 8
 STEPS = 1650  # of 8 films: 150 epochs of FILMS, the recipe of hip_roi_medium
 FILMS = 88
@@ -44,6 +47,7 @@ class FitPlan:
         side: Side of the square that the network gets, in pixels.
         reduction: By how much it is reduced for the first look.
         pixels: Side of the crop of the second look, in pixels.
+        copies: Crops of each label in a step.
         steps: Steps of :data:`BATCH` films that the data are worth; the budget may allow fewer.
         reasons: Sentences.
         warnings: Sentences.
@@ -54,6 +58,7 @@ class FitPlan:
     side: int
     reduction: int
     pixels: int
+    copies: int
     steps: int
     reasons: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -75,7 +80,8 @@ class FitPlan:
             where = PlanData(root.resolve().as_posix(), [ann_file])
             write_text(path, config_text(self.anchors, base, Path(str(base.filename)), path, where))
             cfg = self._viewed(Config.fromfile(path))
-        cfg.model.refiner.pixels = self.pixels
+        cfg.model.refiner.update(pixels=self.pixels, context=CONTEXT, copies=self.copies, mixing=MIXING)
+        cfg.model.refiner.backbone.standardise = True
         cfg.train_dataloader.num_workers = 1  # copies are small, and every training has one core
         for name in ("films", "loader", "to_square", "residual", "load_film"):  # parts that the base was built from
             cfg._cfg_dict.pop(name, None)
@@ -104,6 +110,7 @@ class FitPlan:
             side=self.side,
             reduction=self.reduction,
             pixels=self.pixels,
+            copies=self.copies,
             anchors=str(self.anchors.anchors),
             square=look.square,
             one_size=look.one_size,
@@ -133,11 +140,11 @@ def plan_fit(rois: Rois, name: str = "films") -> FitPlan:
     base, why = _choose_base(films)
     config = read_config(base)
     side, reduction, anchors, view = _choose_view(rois, config, name)
-    pixels, crop = _choose_crop(rois, side)
+    pixels, copies, crop = _choose_crop(rois, side)
     steps, length = plan_steps(films)
     look = anchors.second_look
     reasons = (why, *view, *anchors.reasons, *look.reasons, crop, *_flips(rois.classes), length)
-    return FitPlan(base, anchors, side, reduction, pixels, steps, reasons, anchors.warnings)
+    return FitPlan(base, anchors, side, reduction, pixels, copies, steps, reasons, anchors.warnings)
 
 
 def _choose_base(films: int) -> tuple[str, str]:
@@ -154,7 +161,7 @@ def _choose_view(rois: Rois, config: Config, name: str) -> tuple[int, int, Plan,
     found: tuple[int, int, Plan] | None = None
     tried: list[str] = []
     error: DatasetError | None = None
-    for side, reduction in VIEWS:
+    for side, reduction, least in VIEWS:
         if side > base_side and largest_film < side / 1.2:
             break  # films have no more pixels to show
         backbone = Backbone(side, config.model.backbone.num_stages, reduction, config.model.backbone.depth)
@@ -164,7 +171,7 @@ def _choose_view(rois: Rois, config: Config, name: str) -> tuple[int, int, Plan,
             error = fault
             continue
         found = side, reduction, plan
-        if smallest * side < SMALLEST:
+        if smallest * side < least:
             tried.append(f"at {side} px (1/{reduction}) the smallest ROIs have {smallest * side:.0f} px")
         elif min(plan.anchors.grids) > backbone.coarsest:
             tried.append(f"at {side} px (1/{reduction}) the map of {backbone.coarsest} cells is too coarse")
@@ -180,14 +187,14 @@ def _choose_view(rois: Rois, config: Config, name: str) -> tuple[int, int, Plan,
     return side, reduction, plan, [reason]
 
 
-def _choose_crop(rois: Rois, side: int) -> tuple[int, str]:
-    """The smallest crop of which a pixel holds at most :data:`PER_PIXEL` pixels of the square."""
-    context = 1.5
-    across = float(np.median(rois.ratios)) * side * context
+def _choose_crop(rois: Rois, side: int) -> tuple[int, int, str]:
+    """Crop and copies: the smallest crop of which a pixel holds at most :data:`PER_PIXEL` pixels of the square."""
+    across = float(np.median(rois.ratios)) * side * CONTEXT
     pixels = next((each for each in CROPS if across <= PER_PIXEL * each), CROPS[-1])
-    pixels = max(pixels, CROPS[1])  # smaller crops save little time
-    return pixels, (
-        f"The second look sees {context:g} times the ROI, {across:.0f} of {side} px (median), in a crop of {pixels} px."
+    copies = max(2, round(CROPS_A_FILM * len(rois.long_sides) / len(rois.ratios)))
+    return pixels, copies, (
+        f"The second look sees {CONTEXT:g} times the ROI, {across:.0f} of {side} px (median), in a crop of {pixels} px; it "
+        f"learns from {copies} crops of each ROI in a step."
     )
 
 

@@ -14,7 +14,9 @@ from roi_sets import squares
     ("sizes", "pixels", "side", "reduction"),
     [
         (np.linspace(0.1, 0.3, 80), 2000, 448, 2),  # hips
-        (np.linspace(0.5, 0.9, 80), 2000, 448, 2),
+        (np.linspace(0.5, 0.9, 80), 2000, 448, 4),
+        (np.linspace(0.2, 0.3, 80), 450, 448, 4),  # knees: 20 px of a film that is reduced to 112 px
+        (np.linspace(0.15, 0.3, 80), 2000, 448, 2),
         (np.linspace(0.04, 0.08, 80), 2000, 448, 1),
         (np.linspace(0.025, 0.05, 80), 2000, 640, 1),
         (np.linspace(0.02, 0.05, 80), 2000, 896, 1),
@@ -36,6 +38,19 @@ def test_every_part_of_the_config_has_the_size(tmp_path):
     assert cfg.train_cfg.max_epochs == 7
     assert "448" not in str(cfg.train_dataloader) + str(cfg.test_dataloader)
     assert text.count(str(tmp_path)) == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "rois_a_film", "pixels", "copies"),
+    # 1.3 sizes of 448 px in crops of at most 3 px a pixel; 8 crops a film
+    [(0.25, 1, 64, 8), (0.2, 2, 64, 4), (0.35, 1, 96, 8), (0.5, 1, 128, 8), (0.9, 1, 128, 8), (0.05, 5, 64, 2)],
+)
+def test_crops_of_the_second_look(size, rois_a_film, pixels, copies, tmp_path):
+    rois = squares(np.full(60, size), films=np.arange(60) // rois_a_film)
+    plan = plan_fit(rois)
+    assert (plan.pixels, plan.copies) == (pixels, copies)
+    refiner = plan.config(tmp_path, "all.json").model.refiner
+    assert (refiner.pixels, refiner.copies, refiner.mixing, refiner.backbone.standardise) == (pixels, copies, 7, True)
 
 
 def test_large_networks_for_many_films():
