@@ -27,10 +27,10 @@ LARGE_FROM = 2000  # films: below, four times the weights bring nothing that hal
 # found in it, in pixels of the square (docs/results/fit.md)
 VIEWS = ((448, 4, 80), (448, 2, 16), (448, 1, 16), (640, 1, 16), (896, 1, 16))
 CONTEXT = 1.3  # sides of an ROI that a crop of the second look shows
-CROPS = (64, 96, 128)  # px, sides of that crop
-PER_PIXEL = 3.0  # pixels of the square that a pixel of the crop may hold
+CROPS = (64, 80, 96, 128)  # px, sides of that crop
+PER_PIXEL = 2.0  # pixels of the square that a pixel of the crop may hold
 MIXING = 7  # cells: nearly all of a crop's 8 to 16
-CROPS_A_FILM = 8  # of ROIs, in training
+TRAINED_PIXELS = 40_000  # of the crops of a film in a step: half of the step's time
 BATCH = 8
 STEPS = 1650  # of 8 films: 150 epochs of FILMS, the recipe of hip_roi_medium
 FILMS = 88
@@ -188,10 +188,11 @@ def _choose_view(rois: Rois, config: Config, name: str) -> tuple[int, int, Plan,
 
 
 def _choose_crop(rois: Rois, side: int) -> tuple[int, int, str]:
-    """Crop and copies: the smallest crop of which a pixel holds at most :data:`PER_PIXEL` pixels of the square."""
+    """Side and number of crops: the smallest of which a pixel holds at most :data:`PER_PIXEL` pixels of the square."""
     across = float(np.median(rois.ratios)) * side * CONTEXT
     pixels = next((each for each in CROPS if across <= PER_PIXEL * each), CROPS[-1])
-    copies = max(2, round(CROPS_A_FILM * len(rois.long_sides) / len(rois.ratios)))
+    crops = TRAINED_PIXELS / pixels**2 - 1  # one is background
+    copies = max(2, round(crops * len(rois.long_sides) / len(rois.ratios)))
     return pixels, copies, (
         f"The second look sees {CONTEXT:g} times the ROI, {across:.0f} of {side} px (median), in a crop of {pixels} px; it "
         f"learns from {copies} crops of each ROI in a step."

@@ -60,7 +60,7 @@ def done(films, tmp_path_factory):
     place = tmp_path_factory.mktemp("fit")
     kill_when(place, films, "trainings/fold0/epoch_*.pth", signal.SIGKILL)
     assert not (place / "out/trainings/fold0/record.json").exists()
-    kill_when(place, films, "trainings/fold1/train.log", signal.SIGINT)
+    kill_when(place, films, "trainings/fold1/epoch_*.pth", signal.SIGINT)
     first = (place / "out/trainings/fold0/record.json").stat().st_mtime_ns
     ran = run_tool("fit", *arguments(films), cwd=place)
     assert ran.returncode == 0, ran.stdout + ran.stderr

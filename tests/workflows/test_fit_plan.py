@@ -42,8 +42,8 @@ def test_every_part_of_the_config_has_the_size(tmp_path):
 
 @pytest.mark.parametrize(
     ("size", "rois_a_film", "pixels", "copies"),
-    # 1.3 sizes of 448 px in crops of at most 3 px a pixel; 8 crops a film
-    [(0.25, 1, 64, 8), (0.2, 2, 64, 4), (0.35, 1, 96, 8), (0.5, 1, 128, 8), (0.9, 1, 128, 8), (0.05, 5, 64, 2)],
+    # 1.3 sizes of 448 px in crops of at most 2 px a pixel; 40,000 px a film: 8.8, 5.25, 3.3 or 1.4 crops beside background
+    [(0.2, 2, 64, 4), (0.25, 1, 80, 5), (0.3, 1, 96, 3), (0.5, 1, 128, 2), (0.9, 3, 128, 2), (0.05, 5, 64, 2)],
 )
 def test_crops_of_the_second_look(size, rois_a_film, pixels, copies, tmp_path):
     rois = squares(np.full(60, size), films=np.arange(60) // rois_a_film)
