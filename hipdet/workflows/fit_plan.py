@@ -23,8 +23,8 @@ from hipdet.core.files import write_text
 
 SMALL, MEDIUM, LARGE = (f"configs/hip_roi_{size}.py" for size in ("small", "medium", "large"))
 LARGE_FROM = 2000  # films: below, four times the weights bring nothing that half an hour of a CPU could teach them
-# side of the square in pixels, by how much it is reduced for the first look, from coarse to fine, and the smallest ROI that is
-# found in it, in pixels of the square (docs/results/fit.md)
+# side of the square in pixels, by how much it is reduced for the first look, and the smallest ROI that is found in it, in
+# pixels of the square, from coarse to fine (docs/results/fit.md)
 VIEWS = ((448, 4, 80), (448, 2, 16), (448, 1, 16), (640, 1, 16), (896, 1, 16))
 CONTEXT = 1.3  # sides of an ROI that a crop of the second look shows
 CROPS = (64, 80, 96, 128)  # px, sides of that crop
@@ -193,9 +193,13 @@ def _choose_crop(rois: Rois, side: int) -> tuple[int, int, str]:
     pixels = next((each for each in CROPS if across <= PER_PIXEL * each), CROPS[-1])
     crops = TRAINED_PIXELS / pixels**2 - 1  # one is background
     copies = max(2, round(crops * len(rois.long_sides) / len(rois.ratios)))
-    return pixels, copies, (
-        f"The second look sees {CONTEXT:g} times the ROI, {across:.0f} of {side} px (median), in a crop of {pixels} px; it "
-        f"learns from {copies} crops of each ROI in a step."
+    return (
+        pixels,
+        copies,
+        (
+            f"The second look sees {CONTEXT:g} times the ROI, {across:.0f} of {side} px (median), in a crop of {pixels} px; it "
+            f"learns from {copies} crops of each ROI in a step."
+        ),
     )
 
 
