@@ -188,19 +188,16 @@ def _choose_view(rois: Rois, config: Config, name: str) -> tuple[int, int, Plan,
 
 
 def _choose_crop(rois: Rois, side: int) -> tuple[int, int, str]:
-    """Side and number of crops: the smallest of which a pixel holds at most :data:`PER_PIXEL` pixels of the square."""
+    """Side of a crop, copies of each ROI, and why: the smallest crop with at most :data:`PER_PIXEL` pixels in one."""
     across = float(np.median(rois.ratios)) * side * CONTEXT
     pixels = next((each for each in CROPS if across <= PER_PIXEL * each), CROPS[-1])
     crops = TRAINED_PIXELS / pixels**2 - 1  # one is background
     copies = max(2, round(crops * len(rois.long_sides) / len(rois.ratios)))
-    return (
-        pixels,
-        copies,
-        (
-            f"The second look sees {CONTEXT:g} times the ROI, {across:.0f} of {side} px (median), in a crop of {pixels} px; it "
-            f"learns from {copies} crops of each ROI in a step."
-        ),
+    reason = (
+        f"The second look sees {CONTEXT:g} times the ROI, {across:.0f} of {side} px (median), in a crop of {pixels} px; it "
+        f"learns from {copies} crops of each ROI in a step."
     )
+    return pixels, copies, reason
 
 
 def plan_steps(films: int) -> tuple[int, str]:
