@@ -311,7 +311,7 @@ def test_cpu_seconds_are_also_those_of_workers():
 def test_cpu_seconds_are_added_up_over_interruptions(meta, expected):
     hook, saved = ReportHook(), dict(meta={})
     runner = SimpleNamespace(_train_dataloader={}, _train_loop={}, _resume=True, resume=True)
-    hook.after_load_checkpoint(runner, dict(meta=meta))
+    hook.after_load_checkpoint(runner, dict(meta=meta, state_dict={}))
     hook.before_save_checkpoint(runner, saved)
     if expected is None:  # the first part wasn't measured
         assert "cpu_seconds" not in saved["meta"]
