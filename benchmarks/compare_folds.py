@@ -39,7 +39,7 @@ Two short trainings on the first fold say how many epochs take --seconds.  Finis
 trained by a second process.  The tables, compared.md and compared.json in --out, have all that was ever trained there.
 YOLO gets upright films as PNG.
 """
-SQUARED = "_squared"
+SQUARED, RTMDET = "_squared", RtmDet.model
 Model = Yolo | RtmDet
 
 
@@ -113,12 +113,19 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--side", type=int, default=320, help="side of the network's input, px (default: %(default)s)")
     add("--folds", type=int, nargs="+", metavar="NUMBER", help="these folds alone (default: all)")
     add("--yolo", default="yolo", help="Ultralytics' command (default: %(default)s)")
+    add(
+        "--rate",
+        type=float,
+        help="learning rate of rtmdet_tiny (default: its own, in proportion to the batch: 0.000125)",
+    )
     add("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     if args.side % 32 or args.side < 32:
         raise HipdetError(f"--side {args.side}: expected a multiple of 32, such as 320")
     if args.seconds is not None and not args.seconds > 0:
         raise HipdetError(f"--seconds {args.seconds:g}: expected more than 0")
+    if args.rate is not None and not (args.rate > 0 and args.model == RTMDET):
+        raise HipdetError(f"--rate {args.rate:g}: expected more than 0, and --model {RTMDET}: YOLO chooses its own")
     return args
 
 
@@ -131,10 +138,14 @@ def main() -> None:
     if unknown := [number for number in numbers if number not in folds.parts]:
         raise DatasetError(f"--folds {unknown[0]}: {args.folds_of} has folds {' '.join(map(str, folds.parts))}")
     common: dict[str, Any] = dict(folds=folds, side=args.side, seed=args.seed)
-    model = RtmDet(**common) if args.model == "rtmdet_tiny" else Yolo(command=args.yolo, model=args.model, **common)
+    rate = {} if args.rate is None else {"rate": args.rate}
+    model = RtmDet(**common, **rate) if args.model == RTMDET else Yolo(command=args.yolo, model=args.model, **common)
     args.out.mkdir(parents=True, exist_ok=True)
     if args.seconds is not None:
-        place = args.out.resolve() / f"{args.model}_{args.side}_{args.seconds:g}s"
+        name = "_".join(
+            [args.model, str(args.side), f"{args.seconds:g}s", *(f"rate{value:g}" for value in rate.values())]
+        )
+        place = args.out.resolve() / name
         for number in numbers:
             with alone_in(place / f"fold{number}"):  # other folds may be trained at the same time
                 do_fold(model, folds, folds.parts[number], place, args.seconds)

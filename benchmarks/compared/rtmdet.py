@@ -50,16 +50,19 @@ class RtmDet:
         folds: The films.
         side: Side of the network's input, px.
         seed: Seed of the training.
+        rate: Learning rate; by default the original one for 256 films, in proportion to a batch of 8.
     """
 
     folds: Folds
     side: int
     seed: int = 0
+    rate: float = RATE * BATCH / FILMS
     model: str = "rtmdet_tiny"
 
     def settings(self) -> dict[str, object]:
         """What is to be the same when a training is carried on."""
-        return dict(config=ORIGINAL, side=self.side, batch=BATCH, seed=self.seed, sided=self.folds.sided)
+        own = dict(config=ORIGINAL, side=self.side, batch=BATCH, seed=self.seed, rate=self.rate)
+        return dict(own, sided=self.folds.sided)
 
     def prepare(self, part: Part, folder: Path) -> None:
         """Nothing: films and labels are read where they are."""
@@ -67,12 +70,11 @@ class RtmDet:
     def config(self, part: Part, epochs: int, probe: bool = False) -> Config:
         """The original config for these films, `epochs` and a batch of 8.
 
-        The rate follows the batch linearly, warm-up and last epochs (without mosaic) the length of the training.
+        Warm-up and last epochs (without mosaic) follow the length of the training.
         """
         cfg = Config.fromfile(original())
         steps = epochs * -(-len(read_json(part.train, "a COCO file")["images"]) // BATCH)
         last = 0 if probe else max(1, round(LAST / EPOCHS * epochs))
-        rate = RATE * BATCH / FILMS
         model = cfg.model
         model.backbone.init_cfg = None  # weights of ImageNet
         for each in (model.backbone, model.neck, model.bbox_head):
@@ -92,11 +94,11 @@ class RtmDet:
         cfg.train_dataloader = self._loader(part.train, pipelines[0], shuffle=True)
         cfg.test_dataloader = self._loader(part.test, pipelines[2], shuffle=False)
         cfg.test_evaluator = [dict(each, ann_file=str(part.test.resolve())) for each in self.folds.evaluators]
-        cfg.optim_wrapper.optimizer.lr = rate
+        cfg.optim_wrapper.optimizer.lr = self.rate
         warm, fall = cfg.param_scheduler
         half = max(epochs // 2, 1)
         warm.end = min(WARM_UP, -(-steps // 10))
-        fall.update(eta_min=rate / 20, begin=epochs - half, end=epochs, T_max=half)
+        fall.update(eta_min=self.rate / 20, begin=epochs - half, end=epochs, T_max=half)
         cfg.default_hooks.checkpoint = dict(type="CheckpointHook", interval=epochs, max_keep_ckpts=1)
         cfg.randomness = dict(seed=self.seed)
         for name in (

@@ -227,6 +227,9 @@ def test_films_with_sides_are_not_mirrored(fit):
     assert "RandomFlip" not in str(cfg)
     assert cfg.model.bbox_head.num_classes == 2
     assert cfg.optim_wrapper.optimizer.lr == pytest.approx(0.004 / 32)  # 8 of 256 films
+    warm, fall = cfg.param_scheduler
+    assert (warm.end, fall.begin, fall.end, fall.T_max) == (6, 30, 60, 30)  # 60 epochs of a step
+    assert fall.eta_min == pytest.approx(0.004 / 32 / 20)
     assert cfg.model.backbone.init_cfg is None
     assert "SyncBN" not in str(cfg.model)
 
@@ -312,6 +315,7 @@ def test_finished_folds_are_not_trained_again(fit, tmp_path, monkeypatch, capsys
     [
         (["--side", "100"], "--side 100: expected a multiple of 32"),
         (["--seconds", "0"], "--seconds 0: expected more than 0"),
+        (["--rate", "0.001"], "--rate 0.001: .* --model rtmdet_tiny"),
         (["--folds", "0", "9"], "--folds 9: .* has folds 0 1"),
     ],
 )
