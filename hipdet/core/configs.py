@@ -109,12 +109,11 @@ class _DictCalls(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        if isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.keywords:
-            match node.args:
-                case [ast.Dict() as literal]:
-                    return literal
-        named = all(keyword.arg for keyword in node.keywords)  # not so in dict(**other)
-        if not isinstance(node.func, ast.Name) or node.func.id != "dict" or node.args or not named:
+        if not isinstance(node.func, ast.Name) or node.func.id != "dict":
+            return node
+        if len(node.args) == 1 and isinstance(node.args[0], ast.Dict) and not node.keywords:
+            return node.args[0]
+        if node.args or not all(keyword.arg for keyword in node.keywords):  # dict(**other)
             return node
         keys: list[ast.expr | None] = [ast.Constant(keyword.arg) for keyword in node.keywords]
         return ast.Dict(keys, [keyword.value for keyword in node.keywords])
