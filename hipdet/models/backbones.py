@@ -24,13 +24,15 @@ FAINT = 4.0  # grey values of 255
 
 @MODELS.register_module()
 class GreyResNet(ResNet):
-    """mmdet's ``ResNet`` on one channel of grey values 0 .. 255, from which it makes the three normalised channels itself.
+    """mmdet's ``ResNet`` on one channel of grey values 0 .. 255, which it normalises itself, three times for weights of ImageNet.
 
     So films are loaded, reduced and cropped with one channel instead of three equal ones, and normalised last: a third of
     the work or less.  The weights are those of ``ResNet``; use mmdet's data preprocessor without ``mean`` and ``std``.
     Three equal channels give the same result as one.
 
     Args:
+        in_channels: 3, or 1 for a network that isn't pretrained: its first convolution then has a third of the work, and
+            the channel has the average of means and of standard deviations.
         mean: Means of the three channels.
         std: Standard deviations of the three channels.
         standardise: First give each film the mean grey value and the spread of ImageNet, so that how bright it is and how
@@ -44,18 +46,21 @@ class GreyResNet(ResNet):
     def __init__(
         self,
         *args: Any,
+        in_channels: int = 3,
         mean: Sequence[float] = MEAN,
         std: Sequence[float] = STD,
         standardise: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, in_channels=in_channels, **kwargs)
         self.standardise = standardise
-        for name, values in (("mean", mean), ("std", std)):
-            self.register_buffer(name, torch.tensor(values).reshape(1, 3, 1, 1), persistent=False)
+        for name, values in (("mean", torch.tensor(mean)), ("std", torch.tensor(std))):
+            channels = values if in_channels == len(values) else values.mean().expand(in_channels)
+            self.register_buffer(name, channels.reshape(1, -1, 1, 1).clone(), persistent=False)
 
     def forward(self, films: Tensor) -> tuple[Tensor, ...]:
         """Feature maps of `films` ``[N, 1, H, W]``, as from ``ResNet``."""
+        films = films[:, : len(self.mean[0])]  # one of three equal channels
         if self.standardise:
             spread, centre = torch.std_mean(films, dim=(1, 2, 3), keepdim=True)
             films = (films - centre) * (self.std.mean() / (spread + FAINT)) + self.mean.mean()

@@ -23,12 +23,12 @@ from hipdet.core.files import write_text
 
 SMALL, MEDIUM, LARGE = (f"configs/hip_roi_{size}.py" for size in ("small", "medium", "large"))
 LARGE_FROM = 2000  # films: below, four times the weights bring nothing that half an hour of a CPU could teach them
-# side of the square in pixels, by how much it is reduced for the first look, and the smallest ROI that is found in it, in
-# pixels of the square, from coarse to fine (docs/results/fit.md)
-VIEWS = ((448, 4, 80), (448, 2, 16), (448, 1, 16), (640, 1, 16), (896, 1, 16))
+# side of the square in pixels, by how much it is reduced for the first look, the smallest ROI that is found in it, in pixels
+# of the square, and the most cells along a side of its map, from coarse to fine (docs/results/fit.md)
+VIEWS = ((448, 4, 80, 14), (448, 2, 16, 14), (448, 1, 16, 28), (640, 1, 16, 40), (896, 1, 16, 56))
 CONTEXT = 1.3  # sides of an ROI that a crop of the second look shows
-CROPS = (64, 80, 96, 128)  # px, sides of that crop
-PER_PIXEL = 2.0  # pixels of the square that a pixel of the crop may hold
+CROPS = (64, 80)  # px, sides of that crop; finer ones take time from the number of crops
+PER_PIXEL = 2.0  # pixels of the square that a pixel of the smaller crop may hold
 MIXING = 7  # cells: nearly all of a crop's 8 to 16
 TRAINED_PIXELS = 40_000  # of the crops of a film in a step: half of the step's time
 BATCH = 8
@@ -82,6 +82,8 @@ class FitPlan:
             cfg = self._viewed(Config.fromfile(path))
         cfg.model.refiner.update(pixels=self.pixels, context=CONTEXT, copies=self.copies, mixing=MIXING)
         cfg.model.refiner.backbone.standardise = True
+        for backbone in (cfg.model.backbone, cfg.model.refiner.backbone):
+            backbone.in_channels = 1  # nothing is pretrained
         cfg.train_dataloader.num_workers = 1  # copies are small, and every training has one core
         for name in ("films", "loader", "to_square", "residual", "load_film"):  # parts that the base was built from
             cfg._cfg_dict.pop(name, None)
@@ -154,14 +156,14 @@ def _choose_base(films: int) -> tuple[str, str]:
 
 
 def _choose_view(rois: Rois, config: Config, name: str) -> tuple[int, int, Plan, list[str]]:
-    """The coarsest view in which the smallest ROIs are large enough, and anchors on the backbone's own map fit."""
+    """The coarsest view in which the smallest ROIs are large enough, and anchors fit on a map that isn't too fine."""
     smallest = float(np.quantile(rois.ratios, 0.005))
     largest_film = float(np.median(rois.long_sides))
     base_side = max(config.image_size)
     found: tuple[int, int, Plan] | None = None
     tried: list[str] = []
     error: DatasetError | None = None
-    for side, reduction, least in VIEWS:
+    for side, reduction, least, most_cells in VIEWS:
         if side > base_side and largest_film < side / 1.2:
             break  # films have no more pixels to show
         backbone = Backbone(side, config.model.backbone.num_stages, reduction, config.model.backbone.depth)
@@ -173,8 +175,8 @@ def _choose_view(rois: Rois, config: Config, name: str) -> tuple[int, int, Plan,
         found = side, reduction, plan
         if smallest * side < least:
             tried.append(f"at {side} px (1/{reduction}) the smallest ROIs have {smallest * side:.0f} px")
-        elif min(plan.anchors.grids) > backbone.coarsest:
-            tried.append(f"at {side} px (1/{reduction}) the map of {backbone.coarsest} cells is too coarse")
+        elif min(plan.anchors.grids) > most_cells:
+            tried.append(f"at {side} px (1/{reduction}) a map of {most_cells} cells is too coarse")
         else:
             break
     if found is None:

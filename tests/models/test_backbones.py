@@ -118,6 +118,20 @@ def test_standardised_films():
     torch.testing.assert_close(plain(by_hand)[0], found, atol=1e-4, rtol=1e-4)
 
 
+def test_one_channel_equals_three_that_are_normalised_alike():
+    """The first convolution of one channel has the sum of the weights of three; means and deviations are averages."""
+    torch.manual_seed(0)
+    three = GreyResNet(**RESNET_SETTINGS, mean=[114.495] * 3, std=[57.634] * 3)
+    one = GreyResNet(**RESNET_SETTINGS, in_channels=1)
+    weights = three.state_dict()
+    weights["conv1.weight"] = weights["conv1.weight"].sum(1, keepdim=True)
+    one.load_state_dict(weights)
+    film = torch.randint(0, 256, (2, 1, 64, 96)).float()
+    (expected,) = three(film)
+    for films in (film, film.expand(-1, 3, -1, -1)):
+        torch.testing.assert_close(one(films)[0], expected, atol=1e-4, rtol=1e-4)
+
+
 def test_a_blank_film_is_no_division_by_zero():
     (found,) = GreyResNet(**RESNET_SETTINGS, standardise=True)(torch.full((2, 1, 32, 32), 7.0))
     assert found.isfinite().all()
