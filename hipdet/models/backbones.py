@@ -24,7 +24,7 @@ FAINT = 4.0  # grey values of 255
 
 @MODELS.register_module()
 class GreyResNet(ResNet):
-    """mmdet's ``ResNet`` on one channel of grey values 0 .. 255, which it normalises itself, three times for weights of ImageNet.
+    """mmdet's ``ResNet`` on one channel of grey values 0 .. 255, which it normalises itself.
 
     So films are loaded, reduced and cropped with one channel instead of three equal ones, and normalised last: a third of
     the work or less.  The weights are those of ``ResNet``; use mmdet's data preprocessor without ``mean`` and ``std``.
