@@ -125,7 +125,8 @@ class Fold:
         # not pretty_text, whose lines break by the length of paths
         text = json.dumps(cfg.to_dict(), sort_keys=True, default=str, ensure_ascii=False)
         files = [self.train, *([self.test] if self.test else [])]
-        for place in (*files, self.data_root):  # their folders may change
+        start = [Path(cfg.load_from)] if cfg.get("load_from") else []
+        for place in (*files, *start, self.data_root):  # their folders may change
             text = text.replace(str(place.resolve()), place.name)
         films = [fingerprint(file.read_bytes()) for file in files]
         RunFolder(self.folder).claim(dict(config=fingerprint(text), films=films))

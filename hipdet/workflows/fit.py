@@ -147,7 +147,7 @@ class Fit:
         limits = dict(minutes=options.minutes, over=options.over_budget, steps=options.steps)
         inputs = dict(
             films=fingerprint(self.data.coco),
-            config=fingerprint(portable(self.base.to_dict())),
+            config=fingerprint([portable(self.base.to_dict()), Path(self.base.get("load_from") or "").name]),
             time=fingerprint(limits),
             folds=fingerprint([self.data.fold_of, str(options.data.folds), options.data.seed]),
         )

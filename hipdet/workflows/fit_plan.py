@@ -16,16 +16,20 @@ from hipdet.anchors.config import PlanData, config_text
 from hipdet.anchors.feature_map import Backbone
 from hipdet.anchors.plan import Plan, design
 from hipdet.anchors.rois import Rois
+from hipdet.anchors.search import Goal
 from hipdet.core.classes import sided_pairs
 from hipdet.core.configs import portable, read_config
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_text
 
+# weights of a training on synthetic films, of a network like those that are planned (hipdet/weights/README.md)
+SYNTHETIC = Path(__file__).resolve().parents[1] / "weights/synthetic.safetensors"
 SMALL, MEDIUM, LARGE = (f"configs/hip_roi_{size}.py" for size in ("small", "medium", "large"))
 LARGE_FROM = 2000  # films: below, four times the weights bring nothing that half an hour of a CPU could teach them
 # side of the square in pixels, by how much it is reduced for the first look, the smallest ROI that is found in it, in pixels
 # of the square, and the most cells along a side of its map, from coarse to fine (docs/results/fit.md)
 VIEWS = ((448, 4, 80, 14), (448, 2, 16, 14), (448, 1, 16, 28), (640, 1, 16, 40), (896, 1, 16, 56))
+GOAL = Goal(contested=0.05)  # an ROI whose best anchor is another's has others, and the second look finds its place
 CONTEXT = 1.3  # sides of an ROI that a crop of the second look shows
 CROPS = (64, 80)  # px, sides of that crop; finer ones take time from the number of crops
 PER_PIXEL = 2.0  # pixels of the square that a pixel of the smaller crop may hold
@@ -83,7 +87,9 @@ class FitPlan:
         cfg.model.refiner.update(pixels=self.pixels, context=CONTEXT, copies=self.copies, mixing=MIXING)
         cfg.model.refiner.backbone.standardise = True
         for backbone in (cfg.model.backbone, cfg.model.refiner.backbone):
-            backbone.in_channels = 1  # nothing is pretrained
+            backbone.in_channels = 1  # no weights of colour pictures
+        if self.base == MEDIUM:
+            cfg.load_from = str(SYNTHETIC)
         cfg.train_dataloader.num_workers = 1  # copies are small, and every training has one core
         for name in ("films", "loader", "to_square", "residual", "load_film"):  # parts that the base was built from
             cfg._cfg_dict.pop(name, None)
@@ -151,8 +157,14 @@ def plan_fit(rois: Rois, name: str = "films") -> FitPlan:
 
 def _choose_base(films: int) -> tuple[str, str]:
     if films >= LARGE_FROM:
-        return LARGE, f"{films} films, {LARGE_FROM} or more: the large network can learn from so many."
-    return MEDIUM, f"{films} films, fewer than {LARGE_FROM}: the medium network, which learns from few films."
+        return (
+            LARGE,
+            f"{films} films, {LARGE_FROM} or more: the large network can learn from so many, from random weights.",
+        )
+    words = (
+        "the medium network, which learns from few films; it starts from weights of synthetic films, where they fit."
+    )
+    return MEDIUM, f"{films} films, fewer than {LARGE_FROM}: {words}"
 
 
 def _choose_view(rois: Rois, config: Config, name: str) -> tuple[int, int, Plan, list[str]]:
@@ -168,7 +180,7 @@ def _choose_view(rois: Rois, config: Config, name: str) -> tuple[int, int, Plan,
             break  # films have no more pixels to show
         backbone = Backbone(side, config.model.backbone.num_stages, reduction, config.model.backbone.depth)
         try:
-            plan = design({name: rois}, backbone=backbone)
+            plan = design({name: rois}, GOAL, backbone)
         except DatasetError as fault:
             error = fault
             continue

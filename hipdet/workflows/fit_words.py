@@ -14,6 +14,7 @@ from hipdet.core.annotations import GUESSED
 from hipdet.engine.loop import has_bfloat16
 from hipdet.evaluation.metrics import RESAMPLES
 from hipdet.workflows.fit_metrics import DOUBT
+from hipdet.workflows.fit_plan import SYNTHETIC
 
 Metrics = Mapping[str, Any]
 LITTLE = 0.01  # IoU: a gain below it isn't worth the labels
@@ -49,9 +50,15 @@ def training_facts(cfg: Config) -> dict[str, Any]:
         batch=cfg.train_dataloader.batch_size,
         averaged=any(hook["type"] == "EMAHook" for hook in cfg.get("custom_hooks") or ()),
         one_cycle=any("OneCycle" in hook["type"] for hook in cfg.get("custom_hooks") or ()),
-        random_weights=not cfg.get("load_from"),
+        start=_start(cfg.get("load_from")),
         augmentation=[words for step in cfg.train_dataloader.dataset.pipeline for words in _augmented(step)],
     )
+
+
+def _start(weights: str | None) -> str:
+    if not weights:
+        return "random weights"
+    return f"weights from a training on {'synthetic' if weights == str(SYNTHETIC) else 'other'} radiographs"
 
 
 def _augmented(step: Mapping[str, Any]) -> list[str]:
@@ -238,7 +245,7 @@ def methods(metrics: Metrics) -> str:
             f"{plan['anchors']}, and then at a crop of {plan['pixels']} x {plan['pixels']} px about each region; its score "
             f"estimates the intersection over union (IoU) of the box.",
             "Input size, anchors and length of the training were set from sizes and counts of the labels alone.",
-            f"It was trained {'from random weights ' if training['random_weights'] else ''}for {budget['steps']} steps of "
+            f"It was trained from {training['start']} for {budget['steps']} steps of "
             f"{training['batch']} radiographs with {training['optimizer']} ({cycle} {training['learning_rate']:g}, weight "
             f"decay {training['weight_decay']:g}){averaged}.",
             f"Training images were {_listed(training['augmentation'])} at random." if training["augmentation"] else "",

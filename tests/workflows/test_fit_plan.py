@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from mmdet.registry import MODELS
+from mmengine.registry import init_default_scope
 
 from hipdet.core.errors import ConfigError
+from hipdet.engine.checkpoint import get_weights, read_checkpoint
 from hipdet.workflows.fit_plan import LARGE_FROM, plan_fit, portable_text
 from roi_sets import squares
 
@@ -52,6 +55,18 @@ def test_crops_of_the_second_look(size, rois_a_film, pixels, copies, tmp_path):
     refiner = plan.config(tmp_path, "all.json").model.refiner
     assert (refiner.pixels, refiner.copies, refiner.mixing) == (pixels, copies, 7)
     assert (refiner.backbone.standardise, refiner.backbone.in_channels) == (True, 1)
+
+
+@pytest.mark.parametrize("sizes", [(0.1, 0.3), (0.2, 0.3), (0.5, 0.9)])
+def test_the_synthetic_weights_fit_the_planned_network(sizes, tmp_path):
+    """But for what depends on the anchors, the first layers of both looks and all of the second begin with them."""
+    cfg = plan_fit(squares(np.linspace(*sizes, 80))).config(tmp_path, "all.json")
+    weights = get_weights(read_checkpoint(cfg.load_from))
+    init_default_scope("mmdet")
+    network = MODELS.build(cfg.model).state_dict()
+    differ = {name for name in network if name not in weights or weights[name].shape != network[name].shape}
+    assert all(name.startswith("bbox_head.conv_") for name in differ)
+    assert any(name.startswith("refiner.mixing") for name in network)
 
 
 def test_large_networks_for_many_films():

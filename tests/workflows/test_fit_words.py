@@ -80,7 +80,10 @@ def test_the_training_that_a_config_describes(tmp_path):
     )
     assert facts["averaged"]
     assert facts["one_cycle"]
-    assert facts["random_weights"]
+    assert facts["start"] == "weights from a training on synthetic radiographs"
+    for weights, words in ((None, "random weights"), ("mine.pth", "weights from a training on other radiographs")):
+        cfg.load_from = weights
+        assert training_facts(cfg)["start"] == words
     assert facts["augmentation"] == [
         "inverted (probability 0.1)",
         "mirrored (probability 0.5)",
