@@ -79,10 +79,10 @@ import resource
 import torch
 
 def faults():
-    films = [torch.ones(8, 32, 56, 56) for _ in range(4)]
-    return films and resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    films = torch.ones(2**24)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
-before = [faults() for _ in range(3)][-1]
+before = [faults() for _ in range(20)][-1]
 after = [faults() for _ in range(10)][-1]
 print("faults", after - before)
 """
@@ -90,9 +90,9 @@ print("faults", after - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have other allocators")
 def test_memory_of_a_step_is_kept_for_the_next(tmp_path):
-    """12.8 MB, ten times: where they are given back in part and asked for again, there are over 3,000 page faults."""
+    """64 MB, ten times: where they are given back each time and asked for again, these are 160,000 pages of 4 KiB."""
     run_program([script(tmp_path, FREED)], [], 1, tmp_path / "log", "steps", epochs=1)
-    assert int((tmp_path / "log").read_text().split("faults")[1]) < 1000
+    assert int((tmp_path / "log").read_text().split("faults")[1]) < 20_000
 
 
 def test_the_users_allocator_settings_stay(tmp_path, monkeypatch):
