@@ -61,6 +61,7 @@ setup(
         "onnxruntime>=1.16",
         "filelock>=3.10",
         "defusedxml>=0.7.1",
+        "jinja2>=3.0",
     ],
     extras_require={
         # the set that is tested; mmdet 3.3.0 refuses mmcv >= 2.2

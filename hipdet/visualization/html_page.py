@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 from tqdm import tqdm
 
@@ -54,18 +54,29 @@ def write_page(
     """
     if not films:
         raise DatasetError("no film to draw")
-    style, script, start = ((PARTS / f"gallery.{kind}").read_text(encoding="utf-8") for kind in ("css", "js", "html"))
-    hashes = dict(style_hash=content_hash(style), script_hash=content_hash(script))
+    blocks = (_block(film, Path(root), side, strict) for film in tqdm(films, "films", unit="film", disable=None))
+    script = (PARTS / "gallery.js").read_text(encoding="utf-8")
     with replacing(out) as path, path.open("w", encoding="utf-8", newline="\n") as page:
-        title, grouping = html.escape(title), "checked" if grouped else ""
-        page.write(start.format(title=title, style=style, grouped=grouping, **hashes))
-        for film in tqdm(films, "films", unit="film", disable=None):
-            block = _block(film, Path(root), side, strict)
-            page.write(f'<script type="application/json" class="film">{block}</script>\n')
-        page.write(f"<script>{script}</script>\n</body>\n</html>\n")
+        page.writelines(fill_page("gallery", title=title, script=script, grouped=grouped, films=blocks))
 
 
-def content_hash(text: str) -> str:
+def fill_page(name: str, filters: Mapping[str, Callable] | None = None, **values: Any) -> Iterator[str]:
+    """The pieces of a page that stands alone: the template ``<name>.html`` with its style ``<name>.css``.
+
+    Args:
+        name: Name of the template; text that it takes from `values` is escaped.
+        filters: Filters of the template.
+        **values: What it shows: ``title``, perhaps a ``script``, and what else is in it.
+    """
+    pages = Environment(
+        loader=FileSystemLoader(PARTS), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    pages.filters.update(filters or {}, policy_hash=_policy_hash)
+    style = (PARTS / f"{name}.css").read_text(encoding="utf-8")
+    return pages.get_template(f"{name}.html").generate(dict(script="", style=style) | values)
+
+
+def _policy_hash(text: str) -> str:
     """What a content security policy calls the style or script `text`."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 

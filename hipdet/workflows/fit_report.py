@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined  # torch needs it, too
 from PIL import Image
 
 from hipdet.core.annotations import KIND, VIEW, drawn_box, is_ignored
@@ -25,7 +24,7 @@ from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_text
 from hipdet.radiographs.read import read_radiograph
 from hipdet.visualization.film_pictures import evaluated_films
-from hipdet.visualization.html_page import JPEG_QUALITY, PARTS, content_hash
+from hipdet.visualization.html_page import JPEG_QUALITY, fill_page
 from hipdet.visualization.plot_data import find_runs, read_log
 from hipdet.visualization.plots import write_calibration, write_learning_curves
 from hipdet.visualization.tiles import PicturedFilm, marked_tile, shrunk, worst_first
@@ -33,7 +32,7 @@ from hipdet.workflows import fit_words as words
 from hipdet.workflows.fit_results import FitResult
 
 PICTURED = 24  # films of each list: a page that opens at once, also of thousands of films
-LISTED = 200  # doubted labels; metrics.json has all
+LISTED = 200  # of names and doubted labels; metrics.json has all
 SIDE = 360  # px of a picture
 PORT = 8765  # of hipdet annotate: a port of its own, so that links can be written before it runs
 
@@ -41,17 +40,12 @@ PORT = 8765  # of hipdet annotate: a port of its own, so that links can be writt
 def write_report(result: FitResult, path: Path) -> None:
     """Write the report of `result` to `path`."""
     metrics = result.metrics
-    style = (PARTS / "report.css").read_text(encoding="utf-8")
-    pages = Environment(
-        loader=FileSystemLoader(PARTS), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    pages.filters.update(number=_number, share=_share, link=_link, names=_names)
     films = _Films(result)
-    page = pages.get_template("report.html").render(
+    page = fill_page(
+        "report",
+        dict(number=_number, share=_share, link=_link, names=_names),
         title=result.out.resolve().name,
         date=f"{datetime.now():%Y-%m-%d}",
-        style=style,
-        style_hash=content_hash(style),
         m={"before": None, "test": None, **metrics},
         said=_said(metrics),
         rows=_metric_rows(metrics["out_of_fold"]),
@@ -66,7 +60,7 @@ def write_report(result: FitResult, path: Path) -> None:
         predict=shlex.join(["hipdet", "predict", "--model", str(result.out), "FILMS"]),
         checked=result.out / "checked/annotator.json",
     )
-    write_text(path, page)
+    write_text(path, "".join(page))
 
 
 def _said(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,8 +91,9 @@ def _link(film: str) -> str:
     return f"http://127.0.0.1:{PORT}/#{quote(film, safe='')}"
 
 
-def _names(films: Iterable[str]) -> str:
-    return ", ".join(films)
+def _names(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - LISTED} more, in metrics.json" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + rest
 
 
 def annotate_command(result: FitResult) -> str:

@@ -271,6 +271,15 @@ def test_pictures_are_few_however_many_films_there_are(result, tmp_path):
     assert (tmp_path / "many.html").stat().st_size < 5e6
 
 
+def test_of_many_films_left_out_some_are_named(result, tmp_path):
+    data = dict(result.metrics["data"], excluded=[[f"archive_{number}.png", "not labelled"] for number in range(5000)])
+    write_report(replace(result, metrics=dict(result.metrics, data=data)), tmp_path / "many.html")
+    said = Page(tmp_path / "many.html").text["data"]
+    assert "5000: not labelled" in said
+    assert "archive_199.png and 4800 more, in metrics.json" in said
+    assert "archive_200.png" not in said
+
+
 def test_methods_paragraph(page):
     said = page.text["methods"]
     for words in (
