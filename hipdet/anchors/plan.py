@@ -34,7 +34,6 @@ from hipdet.core.errors import DatasetError
 FEW = 30  # ROIs; fewer say little about a distribution
 SPAN = 6.0  # largest / smallest ROI that one map can serve: beyond it, some have no positive anchor or dozens
 OUTLYING = 3.0  # an outlier has over this many times the median size, or under a third of it
-CONTESTED = 0.005  # share of ROIs from which there is a warning
 MISTAKES = 0.01  # share of ROIs that may be labelled twice
 NMS = 0.3  # IoU threshold of non-maximum suppression in hipdet's configs
 NEIGHBOURS = 64  # the overlap of an ROI is measured with fewer ROIs to its right than this
@@ -98,7 +97,7 @@ def _grid(candidate: AnchorCandidate) -> str:
 
 
 def list_warnings(
-    rois: Rois, chosen: AnchorMetrics, finest_contested: float, data_sets: Sequence[RoiSpread]
+    rois: Rois, chosen: AnchorMetrics, finest_contested: float, data_sets: Sequence[RoiSpread], goal: Goal
 ) -> Iterator[str]:
     """Sentences, each with what was found and what to do.
 
@@ -107,11 +106,12 @@ def list_warnings(
         chosen: Metrics of the recommended anchors.
         finest_contested: Smallest share of contested ROIs on any grid.
         data_sets: Size distribution of each data set.
+        goal: What the anchors must reach.
     """
     if len(rois) < FEW:
         yield f"only {len(rois)} ROIs: other films will have other sizes; label {FEW} or more and run hipdet anchors again"
     yield from _list_size_warnings(rois)
-    if chosen.contested > CONTESTED:
+    if chosen.contested > goal.crowded:
         yield (
             f"{chosen.contested:.1%} of the ROIs have the same best anchor as another ROI of their film, as several share a "
             f"cell ({finest_contested:.1%} on the best grid for that): only one of them gets the anchor; take a finer grid "
@@ -276,7 +276,7 @@ def design(data_sets: Mapping[str, Rois], goal: Goal | None = None, backbone: Ba
         ),
         warnings=(
             *(f"no grid reaches the goal; on the recommended one, {short}" for short in chosen.shortfalls(goal)),
-            *list_warnings(rois, chosen.metrics, finest, spread),
+            *list_warnings(rois, chosen.metrics, finest, spread, goal),
             *pixel_warnings(rois, side, field),
         ),
         neighbours=tuple(list_neighbours(rois, chosen, candidates, goal)),

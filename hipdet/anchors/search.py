@@ -31,6 +31,7 @@ class Goal:
         matched: Share that must be matched by overlap and not by force.  With ratios uniform over 10% .. 30%, the paper's
             experiment 3 has .77 and its experiment 1, which was worse, .42; the default lies in between.
         contested: Largest share that may have the same best anchor as another ROI of the film.
+        crowded: Share of these from which there is a warning.
         scales: ``equal`` steps that span the sizes, as in the paper, or ``fitted`` to the sizes.
         coarsest: Coarsest grid to recommend: the backbone's own.  Further stride-2 convolutions made detectors worse:
             the paper's experiment 1, and chest phantoms (docs/results/anchors.md).
@@ -40,12 +41,13 @@ class Goal:
     coverage: float = 0.99
     matched: float = 0.5
     contested: float = 0.02
+    crowded: float = 0.005
     scales: str = EQUAL
     coarsest: int = 1
     grids: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("coverage", "matched", "contested"):
+        for name in ("coverage", "matched", "contested", "crowded"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: expected a share from 0 to 1")
         if self.scales not in (EQUAL, FITTED):

@@ -29,7 +29,8 @@ LARGE_FROM = 2000  # films: below, four times the weights bring nothing that hal
 # side of the square in pixels, by how much it is reduced for the first look, the smallest ROI that is found in it, in pixels
 # of the square, and the most cells along a side of its map, from coarse to fine (docs/results/fit.md)
 VIEWS = ((448, 4, 80, 14), (448, 2, 16, 14), (448, 1, 16, 28), (640, 1, 16, 40), (896, 1, 16, 56))
-GOAL = Goal(contested=0.05)  # an ROI whose best anchor is another's has others, and the second look finds its place
+# an ROI whose best anchor is another's has other anchors, and the second look finds its place
+GOAL = Goal(contested=0.05, crowded=0.05)
 CONTEXT = 1.3  # sides of an ROI that a crop of the second look shows
 CROPS = (64, 80)  # px, sides of that crop; finer ones take time from the number of crops
 PER_PIXEL = 2.0  # pixels of the square that a pixel of the smaller crop may hold

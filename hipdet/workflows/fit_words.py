@@ -148,7 +148,8 @@ def notices(metrics: Metrics) -> list[str]:
             f"Trained for {budget['steps']} steps of the {plan['steps']} that the films are worth: with more --minutes the "
             f"model would probably be better."
         )
-    said += [f"{note[:1].upper()}{note[1:]}." for note in (*budget["notes"], *plan["warnings"])]
+    notes = [note for note in budget["notes"] if not note.startswith(f"{budget['steps']} steps")]  # said above
+    said += [f"{note[:1].upper()}{note[1:]}." for note in (*notes, *plan["warnings"])]
     return said
 
 
