@@ -60,7 +60,8 @@ class GreyResNet(ResNet):
 
     def forward(self, films: Tensor) -> tuple[Tensor, ...]:
         """Feature maps of `films` ``[N, 1, H, W]``, as from ``ResNet``."""
-        films = films[:, : len(self.mean[0])]  # one of three equal channels
+        if films.shape[1] > self.mean.shape[1]:
+            films = films[:, :1]  # one of three equal channels
         if self.standardise:
             spread, centre = torch.std_mean(films, dim=(1, 2, 3), keepdim=True)
             films = (films - centre) * (self.std.mean() / (spread + FAINT)) + self.mean.mean()
