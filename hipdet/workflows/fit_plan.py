@@ -162,7 +162,7 @@ def _choose_base(films: int) -> tuple[str, str]:
             LARGE,
             f"{films} films, {LARGE_FROM} or more: the large network can learn from so many, from random weights.",
         )
-    words = "the medium network, which learns from few films; by default, it starts from weights of synthetic films, where they fit."
+    words = "the medium network, which learns from few films, by default from weights of synthetic films on, where they fit."
     return MEDIUM, f"{films} films, fewer than {LARGE_FROM}: {words}"
 
 
