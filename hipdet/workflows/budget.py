@@ -142,10 +142,19 @@ class Limits:
         seconds = self._rounds(folds + 1 + half) * (speed.around + steps * speed.step) + self.spent + SPARE
         notes = ["no training on half of the films: it doesn't fit into the minutes"] if could_half and not half else []
         if steps < self.most_steps:
-            notes.append(f"{steps} steps a training fit into the minutes; the films are worth {self.most_steps}")
+            notes.append(
+                f"{steps} steps a training fit into the minutes, of the {self.most_steps} that the films are worth: with "
+                f"more --minutes the model would probably be better"
+            )
         if seconds > self.minutes * 60:
             notes.append(f"over the budget of {self.minutes:g} minutes, as asked for")
         return Budget(folds, half, steps, seconds / 60, speed, self.jobs, tuple(notes))
+
+
+def evenly(count: int, films: int) -> list[int]:
+    """The numbers of at most `count` of `films` films, spread over them: the first ones may all be of one kind."""
+    count = min(count, films)
+    return [number * films // count for number in range(count)]
 
 
 class Bar:

@@ -24,7 +24,7 @@ from hipdet.core.files import write_json, write_text
 from hipdet.core.records import plain, read_json
 from hipdet.core.resumable import RunFolder, alone_in, fingerprint
 from hipdet.engine.safe_settings import require_writable
-from hipdet.workflows.budget import Bar, Budget, Limits, Speed, Stopwatch
+from hipdet.workflows.budget import Bar, Budget, Limits, Speed, Stopwatch, evenly
 from hipdet.workflows.cross_validation import Fold, Variant
 from hipdet.workflows.fit_data import DataOptions, FitData, TrainingFiles, read_data
 from hipdet.workflows.fit_leaks import require_other_films
@@ -199,8 +199,8 @@ class Fit:
     def _measure(self) -> Speed:
         """Train a few steps in as many processes as later; the slowest counts."""
         place = self.out / TRAININGS
-        films = min(MEASURED_FILMS, len(self.files.coco["images"]))
-        per_epoch = -(-films // BATCH)
+        films = evenly(MEASURED_FILMS, len(self.files.coco["images"]))
+        per_epoch = -(-len(films) // BATCH)
         settings = {
             "train_cfg.max_epochs": 1 + -(-MEASURED_STEPS // per_epoch),
             "train_dataloader.dataset.indices": films,

@@ -143,13 +143,7 @@ def notices(metrics: Metrics) -> list[str]:
     ]
     if left := len({film for film, _ in data["excluded"]} | {*data["unlabelled"]}):
         said.append(f"{_count(left, 'film')} left out, listed under Data.")
-    if budget["steps"] < plan["steps"]:
-        said.append(
-            f"Trained for {budget['steps']} steps of the {plan['steps']} that the films are worth: with more --minutes the "
-            f"model would probably be better."
-        )
-    notes = [note for note in budget["notes"] if not note.startswith(f"{budget['steps']} steps")]  # said above
-    said += [f"{note[:1].upper()}{note[1:]}." for note in (*notes, *plan["warnings"])]
+    said += [f"{note[:1].upper()}{note[1:]}." for note in (*budget["notes"], *plan["warnings"])]
     return said
 
 

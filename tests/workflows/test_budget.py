@@ -6,7 +6,7 @@ import pytest
 
 from hipdet.core.errors import ConfigError
 from hipdet.core.files import write_json
-from hipdet.workflows.budget import FEWEST_STEPS, LONGEST, Bar, Budget, Limits, Speed, Stopwatch
+from hipdet.workflows.budget import FEWEST_STEPS, LONGEST, Bar, Budget, Limits, Speed, Stopwatch, evenly
 from hipdet.workflows.fit_plan import LEAST_STEPS, MOST_STEPS, STEPS, epochs_for, plan_steps
 
 FIVE = (5, 3)
@@ -28,6 +28,8 @@ def test_most_folds_then_three_then_without_the_half(tmp_path, minutes, jobs, st
     assert (budget.folds, budget.half, budget.steps) == expected
     assert budget.minutes <= minutes
     assert budget.steps >= FEWEST_STEPS
+    short = [note for note in budget.notes if "with more --minutes the model would probably be better" in note]
+    assert len(short) == (budget.steps < STEPS)
     write_json(tmp_path / "budget.json", budget.to_json())
     assert Budget.read(tmp_path / "budget.json") == budget
 
@@ -102,6 +104,14 @@ class Terminal(io.StringIO):
 
     def last(self):
         return self.getvalue().split("\r")[-1].rstrip()
+
+
+@pytest.mark.parametrize(
+    ("count", "films", "expected"), [(4, 8, [0, 2, 4, 6]), (16, 3, [0, 1, 2]), (4, 210, [0, 52, 105, 157])]
+)
+def test_measured_films_are_spread_over_all(count, films, expected):
+    """A data set whose films without ROI come last was measured on films with ROIs alone, .89 s a step for .76."""
+    assert evenly(count, films) == expected
 
 
 def test_the_bar_says_what_is_tested(monkeypatch):

@@ -159,7 +159,6 @@ def test_the_first_page_says_what_limits_the_numbers(page):
     assert "Patients unknown: only near duplicates are kept together" in first
     assert f"13 films of 27 without '{HIP}': they count as films that lack it" in first
     assert "3 films left out, listed under Data." in first
-    assert "Trained for 700 steps of the 1000 that the films are worth" in first
     assert "A note." in first
     assert "f27.png, f28.png, f29.png" in page.text["data"]
 
