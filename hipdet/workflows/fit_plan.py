@@ -239,6 +239,9 @@ def epochs_for(steps: int, films: int, batch: int = BATCH) -> tuple[int, int, bo
 
 def portable_text(cfg: Config, reasons: Sequence[str]) -> str:
     """The source of `cfg` without this machine's paths, after its `reasons` as a comment."""
-    lines = ["Planned and trained by hipdet fit; its films: --data-root FOLDER, the folder data beside it.", *reasons]
+    lines = ["Planned and trained by hipdet fit; its films: --data-root FOLDER, the folder data beside it."]
+    if start := cfg.get("load_from"):
+        lines.append(f"It started from {Path(start).name}, which this file doesn't name: --cfg-options load_from=PATH")
+    lines += reasons
     head = "".join(f"# {ascii(line)[1:-1]}\n" for line in lines)
     return head + str(Config(portable(cfg.to_dict())).pretty_text)

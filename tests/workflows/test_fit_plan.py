@@ -43,6 +43,15 @@ def test_every_part_of_the_config_has_the_size(tmp_path):
     assert text.count(str(tmp_path)) == 0
 
 
+@pytest.mark.parametrize("settings", [{}, {"load_from": None}])
+def test_the_config_says_what_it_started_from(settings, tmp_path):
+    """Its own ``load_from`` is None: a path of this machine."""
+    plan = plan_fit(squares(np.full(60, 0.2)))
+    text = portable_text(plan.config(tmp_path, "all.json", settings), plan.reasons)
+    assert "\nload_from = None\n" in text
+    assert ("# It started from synthetic.safetensors" in text) == (not settings)
+
+
 @pytest.mark.parametrize(
     ("size", "rois_a_film", "pixels", "copies"),
     # 1.3 sizes of 448 px in crops of 64 px with at most 2 px a pixel; 40,000 px a film: 8.8 or 5.25 crops beside background
