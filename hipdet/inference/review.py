@@ -253,9 +253,13 @@ def film_flags(
 
 
 def _brightness(films: Sequence[ValidationFilm], share: float) -> int:
-    """The sign that all films but a `share` have; 0 if there is none or none was computed."""
+    """The sign that most films have, if at most a `share` have the opposite one; 0 if there is none or none was computed.
+
+    Films whose two measures contradict each other say nothing, and are never taken for inverted.
+    """
     signs = [film.brightness for film in films if film.brightness is not None]
-    return next((sign for sign in (1, -1) if signs and signs.count(sign) >= (1 - share) * len(signs)), 0)
+    agree = (sign for sign in (1, -1) if 2 * signs.count(sign) > len(signs))
+    return next((sign for sign in agree if signs.count(-sign) <= share * len(signs)), 0)
 
 
 def _range(name: str, values: NDArray[np.float64], share: float) -> Range:

@@ -88,6 +88,26 @@ def test_limits_leave_out_their_share():
     assert (LIMITS.films, LIMITS.brightness) == (100, 1)
 
 
+@pytest.mark.parametrize(
+    ("signs", "expected"),
+    [
+        ([1] * 100, 1),
+        ([1] * 99 + [-1], 1),
+        ([1] * 98 + [-1] * 2, 0),
+        (
+            [-1] * 60 + [0] * 40,
+            -1,
+        ),  # a zero says nothing: nine of 112 films of hips kept inverted films from being told
+        ([1] * 40 + [0] * 60, 0),
+        ([1] * 3 + [None] * 97, 1),
+        ([None] * 100, 0),
+    ],
+)
+def test_the_brightness_that_films_have(signs, expected):
+    films = [replace(film, brightness=sign) for film, sign in zip(usual(), signs, strict=True)]
+    assert build_limits(films).brightness == expected
+
+
 def test_misses_raise_the_least_score():
     films = [*usual(), ValidationFilm(reading(LEFT, scores=[0.5]), np.array([0.1]))]
     assert build_limits(films).least_score == pytest.approx(LIMITS.least_score + 0.25, abs=5e-3)  # half of .5
