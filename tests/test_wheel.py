@@ -62,7 +62,7 @@ def test_it_holds_the_package_as_it_is_here(wheel):
     ours = {name for name in wheel if name.startswith("hipdet/") and not name.startswith("hipdet/.mim/")}
     assert ours == installed("hipdet")
     for name in (
-        "weights/hip_roi_small.onnx",
+        "weights/hips.onnx",
         "data/sources/fracatlas_hips.csv",
         "data/sources/fracatlas_knees.csv",
         "annotate/page/index.html",

@@ -27,7 +27,7 @@ def section(work: Path, args: argparse.Namespace) -> list[Table]:
 
 
 def _prediction(work: Path, counts: Sequence[int]) -> Table:
-    small = model("hip_roi_small", work)
+    bundled = model("hips", work)
     kinds = [jpeg(work, 454, number) for number in range(KINDS)]
     rows, before = [], (0, 0.0)
     for count in sorted(counts):
@@ -40,13 +40,13 @@ def _prediction(work: Path, counts: Sequence[int]) -> Table:
                 os.link(kinds[number % KINDS], link)
         options = ["--out", work / f"predictions_{count}", "--overwrite", "--as-stored"]
         start = time.perf_counter()
-        megabytes = peak_memory("predict", folder, "--model", small.onnx, *options)
+        megabytes = peak_memory("predict", folder, "--model", bundled.onnx, *options)
         seconds = time.perf_counter() - start
         further = 1e3 * (seconds - before[1]) / (count - before[0])
         rows.append([str(count), f"{seconds:.1f}", f"{further:.1f}" if before[0] else "", str(megabytes)])
         before = count, seconds
     note = (
-        "hipdet predict with the small model over phantom JPEGs of 454 px, whole process from its start: reading, network, "
+        "hipdet predict with the bundled model over phantom JPEGs of 454 px, whole process from its start: reading, network, "
         "journal and all outputs; one forward pass each (--as-stored). A further film is one more than in the row above."
     )
     return Table("Many films", note, ["films", "s", "ms per further film", "peak MB"], rows)

@@ -35,8 +35,14 @@ RUNTIMES = {
     "openvino bfloat16": ("openvino", "bfloat16"),
 }
 ROOT = Path(__file__).resolve().parents[2]
-BUNDLED = "hip_roi_small"
-TITLES = {"hip_roi_small": "small", "hip_roi_medium": "medium", "hip_roi_large": "large", "hip_ssd_exp3": "ResNet-101"}
+BUNDLED = "hips"
+TITLES = {
+    "hips": "hips",
+    "hip_roi_small": "small",
+    "hip_roi_medium": "medium",
+    "hip_roi_large": "large",
+    "hip_ssd_exp3": "ResNet-101",
+}
 # times don't depend on weights, but the boxes of ResNet-101 are compared; the others only need different scores by anchor
 STEPS, FEW_STEPS = {"hip_ssd_exp3": 60}, 20
 FILMS, BATCH = 16, 4
@@ -53,7 +59,7 @@ class Model:
 
 
 def model(name: str, folder: Path) -> Model:
-    """The model of config `name`, such as ``hip_roi_small``; its files are made unless they exist."""
+    """The model of config `name`, such as ``hip_roi_medium``; its files are made unless they exist."""
     place = ROOT / "hipdet/weights" if name == BUNDLED else folder
     weights = place / f"{name}{'.safetensors' if name == BUNDLED else '.pth'}"
     found = Model(TITLES[name], folder / f"{name}.py", weights, place / f"{name}.onnx")

@@ -25,7 +25,7 @@ from speed.results import Spread, Table, against, in_turns
 from speed.yolo import Yolo
 
 COMPILED = ("small", "ResNet-101")  # compiling takes a minute each and needs a C++ compiler
-OURS = ("hip_roi_small", "hip_roi_medium", "hip_roi_large", "hip_ssd_exp3")
+OURS = ("hips", "hip_roi_small", "hip_roi_medium", "hip_roi_large", "hip_ssd_exp3")
 Runs = dict[str, Callable[[], object]]
 # settings of mmdet's own detectors that aren't defaults (mmdet's wheels lack the configs), and input sides in pixels
 CHANNELS = (512, 1024, 512, 256, 256, 256)

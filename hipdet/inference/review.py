@@ -330,8 +330,9 @@ def best_orientation(film: ShrunkFilm, infer: Infer, expected: RoiCounts, limits
 
     * If centres of ROIs have the wrong brightness, the film is inverted.
     * If ROIs are above one another, the film is rotated by 90 degrees: the better of the two directions that show all ROIs.
-    * For other flags, the film is rotated if it then shows all ROIs, has no flag that rotation can remove, and its mean score
-      is higher by the limits' margin.  Fewer flags aren't enough: one of three orientations often has fewer by chance.
+    * For other flags, or if there are candidates, the film is rotated if it then shows all ROIs, has no flag that rotation
+      can remove, and its mean score is higher by the limits' margin.  Fewer flags aren't enough: one of three orientations
+      often has fewer by chance.
       If nothing is an ROI on the film as it is, it must show as many as a film may have: where there is none, one of three
       orientations would often have something that scores enough.
 
@@ -358,7 +359,7 @@ def best_orientation(film: ShrunkFilm, infer: Infer, expected: RoiCounts, limits
     inverted = limits.brightness * get_sign(contrast) == -1
     if inverted:
         found = infer(0, True)
-    if not flags(found):
+    if not flags(found) and not len(judge(found, expected, limits).candidates.scores):
         return found
     if (measures(rois(found))["tilt"] > ABOVE_ONE_ANOTHER).any():
         upright = [infer(quarters, inverted) for quarters in (1, 3)]

@@ -76,7 +76,7 @@ def test_results_are_those_of_the_docs():
 def test_a_result_says_after_how_many_epochs_where_they_are_not_those_of_the_config():
     (result,) = MODELS_BY_NAME["hip_roi_small"]["Results"]
     table = (REPOSITORY / "docs/results/detectors.md").read_text()
-    (row,) = [line for line in table.splitlines() if line.startswith("| `hip_roi_small`, synthetic films first")]
+    (row,) = [line for line in table.splitlines() if line.startswith("| `hip_roi_small`, three readings")]
     assert f"**{result['Metrics']['average IoU']}**" in row
     assert "then 100 epochs |" in row
     assert result["Dataset"].endswith("then 100 epochs")

@@ -10,7 +10,7 @@ from places import REPOSITORY
 from tool_runs import run_tool
 
 pytestmark = pytest.mark.slow
-MODEL = "configs/hip_roi_small.py", REPOSITORY / "hipdet/weights/hip_roi_small.safetensors"
+MODEL = "configs/hips.py", REPOSITORY / "hipdet/weights/hips.safetensors"
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from hipdet.export.export import Difference, difference, export_model, require_o
 from hipdet.export.torch_model import TorchModel
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.onnx_model import OnnxModel
+from hipdet.phantoms.write import make_film
 from places import REPOSITORY
 from untrained import noise
 
@@ -46,6 +47,23 @@ def random_model(folder, base, classes, rois, changes=""):
         torch.nn.init.normal_(conv.weight, std=0.05)
     torch.save(dict(state_dict=detector.state_dict(), meta=dict(dataset_meta=dict(classes=classes), epoch=0)), weights)
     return TorchModel(path, weights)
+
+
+def test_the_bundled_model_is_its_config_with_its_weights():
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("safetensors")
+    folder = REPOSITORY / "hipdet/weights"
+    model, exported = (
+        TorchModel(REPOSITORY / "configs/hips.py", folder / "hips.safetensors"),
+        OnnxModel(folder / "hips.onnx"),
+    )
+    for number in range(3):
+        film = make_film("gis", number, seed=5, max_side=448).pixels
+        found = difference(
+            model.infer(model.preprocess(film)), exported.infer(exported.preprocess(film)), RoiCounts.of(2, ("hip",))
+        )
+        assert found.box < 0.01
+        assert found.score < 1e-4
 
 
 @pytest.mark.parametrize(

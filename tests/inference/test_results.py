@@ -1,3 +1,4 @@
+import csv
 import json
 from dataclasses import replace
 
@@ -93,12 +94,13 @@ def test_results_of_an_earlier_version_are_computed_again(tmp_path, monkeypatch,
         journal.add(FilmSource("film.png", path), replace(RECORD, name="film.png", turned=0, inverted=False))
     monkeypatch.setattr("sys.argv", ["predict", str(path), "--out", str(tmp_path / "out")])
     predict.main()
-    (row,) = json.loads((tmp_path / "out/predictions.json").read_text())
-    assert (row["picture_side"], row["patient_side"]) == ("", "")
-    assert row["score"] != 0.75
-    table = (tmp_path / "out/predictions.csv").read_text().splitlines()
-    columns = dict(zip(*(line.split(",") for line in table)))
-    assert (columns["picture_side"], columns["patient_side"]) == ("", "")
+    rows = json.loads((tmp_path / "out/predictions.json").read_text())
+    with (tmp_path / "out/predictions.csv").open(encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    assert len(rows) == len(table) > 0
+    for row in (*rows, *table):
+        assert (row["picture_side"], row["patient_side"]) == ("", "")
+        assert float(row["score"]) != 0.75
     assert (tmp_path / "out/journal.jsonl").read_bytes().count(b"\n") == 2
     predict.main()  # and kept
     assert (tmp_path / "out/journal.jsonl").read_bytes().count(b"\n") == 2

@@ -353,6 +353,14 @@ def test_detections_below_the_least_score_turn_no_film():
     assert read_as({0: (HIGH, [0.9, 0.1]), 2: (HIPS, [0.9, 0.45])}) == 0  # mean scores .5 and .675 with the noise
 
 
+@pytest.mark.parametrize(("turned", "quarters"), [([0.9, 0.85], 2), ([0.9, 0.45], 0)])
+def test_a_candidate_may_be_an_roi_on_the_rotated_film(turned, quarters):
+    """One hip is enough for no flag where a film may have one or two; upside down, the other scores too little."""
+    counts = RoiCounts.of((1, 2), ("hip",))
+    assert read_as({0: (HIPS, [0.9, 0.4]), 2: (HIPS, turned)}, counts=counts) == quarters
+    assert read_as({0: (HIPS[:1], [0.9]), 2: (HIPS, turned)}, counts=counts) == 0  # nothing asks for a second look
+
+
 @pytest.mark.parametrize(
     ("scores", "quarters"),
     [
