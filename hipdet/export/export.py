@@ -28,8 +28,8 @@ from hipdet.export.graph import ROIS, DetectorGraph
 from hipdet.export.torch_model import TorchModel
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.onnx_model import KEY, ModelCard, OnnxModel
+from hipdet.inference.orientation import centre_contrast, get_sign
 from hipdet.inference.presence import ValidationFilm
-from hipdet.inference.review import centre_contrast, get_sign
 from hipdet.radiographs.read import read_radiograph
 
 UNKNOWN = -1  # class of an extra detection in old tables, which don't have it

@@ -17,7 +17,8 @@ from hipdet.core.records import finite
 from hipdet.inference.detections import FilmDetections, FilmRois
 from hipdet.inference.film_list import Films, FilmSource, ShrunkFilm, film_sources, read_ahead
 from hipdet.inference.onnx_model import OnnxModel
-from hipdet.inference.review import Infer, ReviewLimits, best_orientation, judge
+from hipdet.inference.orientation import Infer, best_orientation
+from hipdet.inference.review import ReviewLimits, judge
 from hipdet.version import RESULTS_VERSION
 
 if TYPE_CHECKING:
