@@ -113,9 +113,9 @@ print(*sorted(name for name in loaded if getattr(sys.modules.get(name), "__spec_
 """
 
 
-def test_help_is_quick():
+def test_help_is_quick(tmp_path):
     """Nothing but numpy is loaded for it: torch or mmdet would take seconds."""
-    assert set(run_python("-c", LOADED).stdout.splitlines()[-1].split()) == {"hipdet", "numpy"}
+    assert set(run_python("-c", LOADED, cwd=tmp_path).stdout.splitlines()[-1].split()) == {"hipdet", "numpy"}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
