@@ -3,7 +3,18 @@
 #   --cfg-options model.backbone.init_cfg.checkpoint=FILE model.refiner.backbone.init_cfg.checkpoint=FILE
 _base_ = ["hip_roi_large.py"]
 
-imagenet = dict(type="PretrainedWeights", checkpoint="https://download.pytorch.org/models/resnet18-f37072fd.pth")
+imagenet = dict(
+    type="PretrainedWeights",
+    checkpoint="https://download.pytorch.org/models/resnet18-f37072fd.pth",
+    sha256="f37072fd",
+    source=dict(
+        depth=18,
+        blocks=(2, 2, 2, 2),
+        channel_order="rgb",
+        mean=(123.675, 116.28, 103.53),
+        std=(58.395, 57.12, 57.375),
+    ),
+)
 model = dict(backbone=dict(init_cfg=imagenet), refiner=dict(backbone=dict(init_cfg=imagenet)))
 
 # one stage from the start, as from scratch: the weight average sees a single course

@@ -11,7 +11,16 @@ switch_off()
 mmcv_lite.install()
 mmcv_lite.import_torchvision()  # first: mmengine's environment report fails on a broken one
 
-from hipdet.engine import checkpoint, checkpoint_hooks, dataset, hooks, loop, schedule, transforms  # noqa: E402, F401
+from hipdet.engine import (  # noqa: E402, F401
+    checkpoint,
+    checkpoint_hooks,
+    dataset,
+    hooks,
+    loop,
+    schedule,
+    starting_weights,
+    transforms,
+)
 from hipdet.evaluation import roi_metric  # noqa: E402, F401
 from hipdet.models import (  # noqa: E402, F401
     backbones,

@@ -17,7 +17,16 @@ model = dict(
         norm_eval=False,
         style="pytorch",
         init_cfg=dict(
-            type="PretrainedWeights", checkpoint="https://download.pytorch.org/models/resnet101-63fe2227.pth"
+            type="PretrainedWeights",
+            checkpoint="https://download.pytorch.org/models/resnet101-63fe2227.pth",
+            sha256="63fe2227",
+            source=dict(
+                depth=101,
+                blocks=(3, 4, 23, 3),
+                channel_order="rgb",
+                mean=(123.675, 116.28, 103.53),
+                std=(58.395, 57.12, 57.375),
+            ),
         ),
     ),
     bbox_head=dict(

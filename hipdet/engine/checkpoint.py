@@ -42,11 +42,11 @@ def safetensors_bytes(weights: Mapping[str, Tensor], meta: Mapping[str, Any]) ->
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
-    """``state_dict`` and ``meta`` of `path`, on the CPU.
+    """``state_dict`` of `path`, and ``meta`` if hipdet published it, on the CPU.
 
     Raises:
-        CheckpointError: the file is damaged or not published by hipdet, a weight is NaN or infinite, or the package
-            safetensors is missing.
+        CheckpointError: the file or hipdet's metadata is damaged, a weight is NaN or infinite, or the package safetensors
+            is missing.
     """
     library = _library(path)
     try:
@@ -56,9 +56,7 @@ def read_safetensors(path: Path) -> dict[str, Any]:
     except (library.SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged, perhaps cut short ({error}). Get it again from its source.") from error
     require_finite(weights, path)
-    if KEY not in header:
-        raise CheckpointError(f"{path}: has weights, but no metadata of hipdet: {PUBLISH_AGAIN}")
-    return dict(state_dict=weights, meta=from_json(header[KEY], path))
+    return dict(state_dict=weights, meta=from_json(header[KEY], path)) if KEY in header else dict(state_dict=weights)
 
 
 def to_json(meta: Mapping[str, Any]) -> str:

@@ -178,8 +178,6 @@ def test_damaged(path, content):
 @pytest.mark.parametrize(
     "metadata",
     [
-        None,
-        dict(format="pt"),
         dict(hipdet="no JSON"),
         dict(hipdet="[]"),
         dict(hipdet="[" * 100_000),
@@ -196,6 +194,13 @@ def test_not_published_by_hipdet(tmp_path, metadata):
         CheckpointError, match=r"foreign\.safetensors: .*(publish the \.pth file again|nested too deeply|not JSON)"
     ):
         read_checkpoint(tmp_path / "foreign.safetensors")
+
+
+@pytest.mark.parametrize("metadata", [None, dict(format="pt")])
+def test_weights_without_metadata(tmp_path, metadata):
+    """Of other programs: a backbone can start from them."""
+    save_file(WEIGHTS, tmp_path / "foreign.safetensors", metadata=metadata)
+    assert read_checkpoint(tmp_path / "foreign.safetensors").keys() == {"state_dict"}
 
 
 def test_weights_that_are_no_numbers(tmp_path):
