@@ -33,6 +33,8 @@ def is_absence_known(image: Mapping[str, Any]) -> bool:
 
 
 SQUARE, KIND, VIEW = "square", "kind", "view"  # keys: of annotations, but ``view`` of image records
+TURNED = "turned"  # the view of a film that isn't upright
+UNKNOWN_TURN = -1
 
 # The largest part of a square's side that may be outside the film: 4 of 200 ordinary hips of FracAtlas reach out by up to
 # .21, one of the others by .28.  More is a mistake: the box of another film, or of this one in another orientation.

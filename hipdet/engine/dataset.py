@@ -19,7 +19,7 @@ from mmengine.registry import FUNCTIONS
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from hipdet.core.annotations import as_crowd, drawn_box
+from hipdet.core.annotations import TURNED, VIEW, as_crowd, drawn_box
 from hipdet.core.classes import mirrored_labels
 from hipdet.core.configs import in_fold, in_place
 from hipdet.core.errors import ConfigError, DatasetError
@@ -44,7 +44,8 @@ def seed_everything(*numbers: int) -> None:
 class RoiDataset(CocoDataset):
     """``CocoDataset`` that lists every fault of its annotation file and films instead of dropping them silently.
 
-    Each film has ``mirrored_labels``: for each label, its label in the mirror image, from ``mirrored_pairs`` of
+    Each film has ``upright``: whether it is known to be, as it has an ROI and its ``view`` isn't ``turned``.  It also has
+    ``mirrored_labels``: for each label, its label in the mirror image, from ``mirrored_pairs`` of
     ``metainfo`` (see :mod:`hipdet.core.classes`).
 
     Films that are excluded, incomplete or unchecked in `hipdet annotate` are left out and counted in the log
@@ -109,7 +110,8 @@ class RoiDataset(CocoDataset):
             annotations = [{**annotation, "bbox": drawn_box(annotation)} for annotation in annotations]
         film = super().parse_data_info({**raw_data_info, "raw_ann_info": annotations})
         path = path_below(Path(self.data_prefix.get("img") or ""), raw_data_info["raw_img_info"]["file_name"])
-        return dict(film, img_path=str(path), mirrored_labels=self._mirrored_labels)
+        upright = bool(annotations) and raw_data_info["raw_img_info"].get(VIEW) != TURNED
+        return dict(film, img_path=str(path), mirrored_labels=self._mirrored_labels, upright=upright)
 
     def labels_of_mirror_images(self, steps: Sequence[Any]) -> tuple[int, ...]:
         """The ``mirrored_labels``; in training, all `steps` must swap labels by them.

@@ -102,13 +102,14 @@ def lighting(img: np.ndarray, b: float, c: float) -> np.ndarray:
 
 
 class Similarity(NamedTuple):
-    """A similarity transform around the picture's centre, applied in this order: mirror, zoom, rotate, shift."""
+    """A transform around the picture's centre, applied in this order: mirror, stretch, zoom, rotate, shift."""
 
     angle: float = 0.0  # degrees, counter-clockwise as seen
     scale: float = 1.0
     dx: float = 0.0  # pixels
     dy: float = 0.0
     flip: bool = False
+    stretch: float = 1.0  # of the width by its root, of the height by 1 / its root
 
     def matrix(self, width: int, height: int) -> np.ndarray:
         """The ``[2, 3]`` matrix that maps continuous pixel edges ``(x, y)`` of the old picture to the new."""
@@ -116,6 +117,7 @@ class Similarity(NamedTuple):
         c, s = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
         mirror = -1 if self.flip else 1
         linear = self.scale * np.array([[c * mirror, s], [-s * mirror, c]])
+        linear *= np.array([self.stretch, 1 / self.stretch]) ** 0.5
         return np.column_stack([linear, np.array([cx + self.dx, cy + self.dy]) - linear @ [cx, cy]])
 
 
@@ -157,6 +159,8 @@ class RandomSimilarity(BaseTransform):
         max_shift: Shift of either axis ~ U(-max, max), as a share of the side.
         flip_prob: Probability of a mirror image.
         quarter_turn_prob: Probability of another 90, 180 or 270 degrees, for films that are rotated by as much.
+        max_stretch: Width over height changes by a factor of 1 / max .. max, uniform in the logarithm; boxes keep their
+            shape and get the geometric mean of both sides' changes, so it is for square ROIs.
     """
 
     max_degrees: float = 3.0
@@ -165,8 +169,11 @@ class RandomSimilarity(BaseTransform):
     max_shift: float = 0.0
     flip_prob: float = 0.0
     quarter_turn_prob: float = 0.0
+    max_stretch: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.max_stretch < 1:
+            raise ConfigError(f"RandomSimilarity: max_stretch must be 1 or more, found {self.max_stretch}")
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ConfigError(f"RandomSimilarity: scale must be (low, high) with 0 < low <= high, found {self.scale}")
 
@@ -177,12 +184,16 @@ class RandomSimilarity(BaseTransform):
         if self.quarter_turn_prob:  # configs without it keep their sequence of draws
             quarter, turns = np.random.uniform(size=2)
             degrees += 90 * (1 + int(3 * turns)) if quarter < self.quarter_turn_prob else 0
+        stretch = 1.0
+        if self.max_stretch > 1:
+            stretch = self.max_stretch ** (2 * np.random.uniform() - 1)
         return Similarity(
             angle=degrees,
             scale=self.scale[0] + scale * (self.scale[1] - self.scale[0]),
             dx=(2 * dx - 1) * self.max_shift * width,
             dy=(2 * dy - 1) * self.max_shift * height,
             flip=bool(flip < self.flip_prob),
+            stretch=stretch,
         )
 
     def transform(self, results: dict) -> dict:

@@ -27,7 +27,7 @@ from hipdet.evaluation.report import FOUND_CORNERS, read_report, read_roi_table
 from hipdet.export.graph import ROIS, DetectorGraph
 from hipdet.export.torch_model import TorchModel
 from hipdet.inference.detections import FilmDetections
-from hipdet.inference.onnx_model import KEY, ModelCard, OnnxModel
+from hipdet.inference.onnx_model import KEY, ORIENTATION, OUTPUTS, ModelCard, OnnxModel
 from hipdet.inference.orientation import centre_contrast, get_sign
 from hipdet.inference.presence import ValidationFilm
 from hipdet.radiographs.read import read_radiograph
@@ -38,10 +38,14 @@ SCORES = 1e-4
 
 
 def write_onnx(graph: DetectorGraph, path: Path) -> None:
-    """Write `graph`: inputs ``film`` (uint8) and ``extent`` (float32), outputs ``boxes``, ``scores`` and ``labels``."""
+    """Write `graph`: inputs ``film`` (uint8) and ``extent`` (float32), outputs ``boxes``, ``scores`` and ``labels``.
+
+    A detector with an orientation head has a fourth one, ``orientation``.
+    """
     film = torch.zeros(1, 1, graph.side, graph.side, dtype=torch.uint8)
     extent = torch.full((2,), float(graph.side))
-    names: Any = dict(input_names=["film", "extent"], output_names=["boxes", "scores", "labels"])
+    outputs = [*OUTPUTS, *([ORIENTATION] if graph.tells_orientation else [])]
+    names: Any = dict(input_names=["film", "extent"], output_names=outputs)
     with replacing(path) as temporary, torch.no_grad(), warnings.catch_warnings():
         # it warns that shapes are fixed, which is intended, and that a newer exporter is the default
         warnings.simplefilter("ignore")

@@ -55,7 +55,7 @@ class DetectorGraph(nn.Module):
             anchors, *_ = head.flat(*head(self.detector.extract_feat(seen)))
         self.register_buffer("anchors", anchors)
 
-    def forward(self, film: Tensor, extent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, film: Tensor, extent: Tensor) -> tuple[Tensor, ...]:
         """Detect.
 
         Args:
@@ -64,13 +64,23 @@ class DetectorGraph(nn.Module):
 
         Returns:
             Boxes ``[self.rois, 4]`` in pixels of the square, scores ``[self.rois]``, classes ``[self.rois]``; best first.
+            With an orientation head also its probabilities ``[5]``.
         """
         seen = self._network_input(film.float())
         head = self.detector.bbox_head
-        scores, deltas = head(self.detector.extract_feat(seen))
+        features = self.detector.extract_feat(seen)
+        scores, deltas = head(features)
         logits, moves = flatten_levels(scores, head.num_classes)[0], flatten_levels(deltas, 4)[0]
         found = self._find(seen, logits, moves, extent)
-        return on_film(found.bboxes, extent), found.scores, found.labels
+        outputs = on_film(found.bboxes, extent), found.scores, found.labels
+        if not self.tells_orientation:
+            return outputs
+        return *outputs, self.detector.orientation_head.predict(features)[0]
+
+    @property
+    def tells_orientation(self) -> bool:
+        """Whether the detector has an orientation head."""
+        return getattr(self.detector, "orientation_head", None) is not None
 
     def _find(self, seen: Tensor, logits: Tensor, moves: Tensor, extent: Tensor) -> InstanceData:
         """The best detections of all classes together; of a refining detector, as many of each class."""

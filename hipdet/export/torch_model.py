@@ -81,6 +81,11 @@ class TorchModel:
 
     at_least: int | None = None  # the pipeline starts from the whole film
 
+    @property
+    def tells_orientation(self) -> bool:
+        """Whether the detector has an orientation head."""
+        return getattr(self.detector, "orientation_head", None) is not None
+
     def preprocess(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
         """Reduce a film ``[H, W]``, and keep the original.
 
@@ -99,7 +104,8 @@ class TorchModel:
             raise ValueError("the film has no original, expected one from `preprocess`")
         seen = np.rot90(255 - whole if inverted else whole, quarters)
         height, width = seen.shape
-        found = inference_detector(self.detector, np.stack([seen] * 3, axis=2), self.pipeline).pred_instances.cpu()
+        sample = inference_detector(self.detector, np.stack([seen] * 3, axis=2), self.pipeline).cpu()
+        found, orientation = sample.pred_instances, sample.get("pred_orientation")
         return FilmDetections(
             as_boxes(found.bboxes.numpy()),
             found.scores.numpy().astype(np.float64),
@@ -108,6 +114,7 @@ class TorchModel:
             height,
             quarters,
             inverted,
+            None if orientation is None else orientation.numpy().astype(np.float64),
         )
 
 

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hipdet.core.boxes import Boxes, Detections, get_patient_side, get_picture_side, sides_of_pairs, turn_boxes
 from hipdet.core.records import MAX_SIDE, Record
 
@@ -24,12 +27,15 @@ class FilmDetections(Detections):
         height: Height of the input film in pixels, after rotation.
         quarters: How many times the film was rotated by 90 degrees counter-clockwise.
         inverted: Whether the film's greys were inverted.
+        orientation: Probabilities ``[5]`` of a model with an orientation head: that 0, 1, 2 or 3 further quarter turns
+            counter-clockwise make the input upright, and that it is inverted; None for other models.
     """
 
     width: int
     height: int
     quarters: int = 0
     inverted: bool = False
+    orientation: NDArray[np.float64] | None = None
 
     def stored_boxes(self) -> Boxes:
         """`boxes` in pixels of the film before it was rotated."""

@@ -17,7 +17,7 @@ from hipdet.core.records import finite
 from hipdet.inference.detections import FilmDetections, FilmRois
 from hipdet.inference.film_list import Films, FilmSource, ShrunkFilm, film_sources, read_ahead
 from hipdet.inference.onnx_model import OnnxModel
-from hipdet.inference.orientation import Infer, best_orientation
+from hipdet.inference.orientation import Infer, best_orientation, upright
 from hipdet.inference.review import ReviewLimits, judge
 from hipdet.version import RESULTS_VERSION
 
@@ -164,9 +164,12 @@ class RoiDetector:
 
     def _detect(self, source: FilmSource, film: ShrunkFilm, infer: Infer) -> FilmRois:
         limits, card = self.limits, self.model.card
-        found = (
-            best_orientation(film, infer, self.rois, limits) if self.find_orientation and limits else infer(0, False)
-        )
+        if self.find_orientation and self.model.tells_orientation:
+            found = upright(infer)
+        elif self.find_orientation and limits:
+            found = best_orientation(film, infer, self.rois, limits)
+        else:
+            found = infer(0, False)
         judged = judge(found, self.rois, limits, self.stated)
         paired = self.rois.paired | card.counts.paired
         return judged.record(source.name, source.path, card.classes, paired, film.patient_side)

@@ -103,7 +103,8 @@ class ModelCard:
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 OUTPUTS = {"boxes": "float", "scores": "float", "labels": "int64"}  # and their types
-Found = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+ORIENTATION = "orientation"  # an output, float, of models with an orientation head
+Found = dict[str, NDArray[Any]]
 Port = tuple[str, tuple[object, ...]]  # type of an input, and its shape, with whole numbers where it is fixed
 
 
@@ -138,7 +139,10 @@ class OnnxRuntime:
         self._options = onnxruntime.RunOptions
 
     def run(self, film: NDArray[np.uint8], extent: NDArray[np.float32], seconds: float = math.inf) -> Found:
-        """Boxes ``[R, 4]``, scores ``[R]`` and labels ``[R]`` on `film` ``[1, 1, side, side]``; see `INPUT` for `extent`.
+        """The outputs on `film` ``[1, 1, side, side]``; see `INPUT` for `extent`.
+
+        They are ``boxes`` ``[R, 4]``, ``scores`` ``[R]`` and ``labels`` ``[R]``, and ``orientation`` ``[5]`` if the model
+        tells it.
 
         Raises:
             TimeoutError: no result after `seconds`.
@@ -150,12 +154,13 @@ class OnnxRuntime:
         watch.daemon = True
         watch.start()
         try:
-            boxes, scores, labels = self.session.run([*OUTPUTS], {"film": film, "extent": extent}, options)
+            names = wanted(self.outputs)
+            found = self.session.run(names, {"film": film, "extent": extent}, options)
         except Exception as error:  # its exceptions share no base class
             raise TimeoutError if options.terminate else _failed(error) from error
         finally:
             watch.cancel()
-        return boxes, scores, labels
+        return dict(zip(names, found))
 
 
 class OpenVino:
@@ -210,10 +215,15 @@ class OpenVino:
                 request.cancel()
                 late = True
             request.wait()
-            boxes, scores, labels = (request.get_tensor(name).data.copy() for name in OUTPUTS)  # overwritten later
+            found = {name: request.get_tensor(name).data.copy() for name in wanted(self.outputs)}  # overwritten later
         except Exception as error:
             raise TimeoutError if late else _failed(error) from error
-        return boxes, scores, labels
+        return found
+
+
+def wanted(outputs: Mapping[str, str]) -> list[str]:
+    """The outputs of a model that are read."""
+    return [*OUTPUTS, *([ORIENTATION] if ORIENTATION in outputs else [])]
 
 
 BRANCHING = {"If", "Loop", "TensorIterator"}  # operators with graphs of their own; no export of hipdet has them
@@ -300,6 +310,11 @@ class OnnxModel:
         self.fingerprint = digest.hexdigest()
         self.at_least: int | None = max(OVERSAMPLED * self.card.side, ENOUGH)
 
+    @property
+    def tells_orientation(self) -> bool:
+        """Whether the model has an orientation head."""
+        return ORIENTATION in self.runtime.outputs
+
     def preprocess(self, film: NDArray[np.uint8] | ReducedFilm) -> ShrunkFilm:
         """Reduce a film, whole ``[H, W]`` or decoded in part, to the model's input size."""
         return shrink(film, self.card.side)
@@ -316,7 +331,8 @@ class OnnxModel:
         seen = film.seen(quarters, inverted)
         height, width = seen.pixels.shape
         extent = np.array([width, height], np.float32)
-        boxes, scores, labels = self.runtime.run(seen.padded()[None, None], extent, until - time.monotonic())
+        outputs = self.runtime.run(seen.padded()[None, None], extent, until - time.monotonic())
+        boxes, scores, labels = (outputs[name] for name in OUTPUTS)
         if scores.ndim != 1 or boxes.shape != (len(scores), 4) or labels.shape != scores.shape:
             shapes = [list(each.shape) for each in (boxes, scores, labels)]
             raise _senseless(f"boxes, scores and labels of shapes {shapes}, expected [R, 4], [R] and [R]")
@@ -324,7 +340,14 @@ class OnnxModel:
         boxes, scores, labels = boxes[found], scores[found].astype(np.float64), labels[found].astype(np.int64)
         self._check_found(boxes, scores, labels)
         boxes = np.clip(seen.to_film(as_boxes(boxes)), 0, [seen.width, seen.height] * 2)
-        return FilmDetections(boxes, scores.clip(0, 1), labels, seen.width, seen.height, quarters, inverted)
+        orientation = outputs.get(ORIENTATION)
+        if orientation is not None:
+            orientation = orientation.astype(np.float64)
+            if orientation.shape != (5,) or not ((orientation >= 0) & (orientation <= 1 + ROUNDING)).all():
+                raise _senseless(f"an orientation of {orientation.tolist()}, expected five probabilities")
+        return FilmDetections(
+            boxes, scores.clip(0, 1), labels, seen.width, seen.height, quarters, inverted, orientation
+        )
 
     def _check_ports(self, path: Path) -> None:
         """Check that the graph takes films of the card's side.

@@ -40,6 +40,7 @@ class RefiningDetector(SingleStageDetector):
             passes.  If empty, the first stage's boxes are the result.
         one_size: Give the ROIs of a class on a film one size, see `share_size`: those of the last pass and, with several
             classes, those with a share of a half or more.
+        orientation_head: An `OrientationHead` on the first look's features, if the film's orientation is to be told.
         **kwargs: Arguments of ``SingleStageDetector``.
 
     Raises:
@@ -53,12 +54,14 @@ class RefiningDetector(SingleStageDetector):
         reduction: int = 2,
         passes: Sequence[int] = PASSES,
         one_size: bool = False,
+        orientation_head: dict | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         if any(count < 1 for count in passes) or sorted(passes, reverse=True) != list(passes):
             raise ConfigError(f"RefiningDetector: passes must be positive, in falling order, found {tuple(passes)}")
         self.refiner = MODELS.build(refiner)
+        self.orientation_head = MODELS.build(orientation_head) if orientation_head else None
         self.reduction = reduction
         self.passes = tuple(passes)
         self.one_size = one_size
@@ -77,11 +80,21 @@ class RefiningDetector(SingleStageDetector):
         ignored = [
             ignored_boxes(sample.get("ignored_instances"), boxes) for sample, boxes in zip(batch_data_samples, labels)
         ]
-        return {**losses, **self.refiner.loss(batch_inputs, labels, proposals, ignored)}
+        losses.update(self.refiner.loss(batch_inputs, labels, proposals, ignored))
+        if self.orientation_head is not None:
+            losses.update(self.orientation_head.loss(features, batch_data_samples))
+        return losses
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: list, rescale: bool = True) -> list:
-        """Detect and refine; with `rescale`, boxes are in pixels of the stored film."""
-        proposals = self._propose(self.extract_feat(batch_inputs), batch_data_samples)
+        """Detect and refine; with `rescale`, boxes are in pixels of the stored film.
+
+        With an orientation head, each sample gets its probabilities ``[5]`` as ``pred_orientation``.
+        """
+        features = self.extract_feat(batch_inputs)
+        if self.orientation_head is not None:
+            for sample, found in zip(batch_data_samples, self.orientation_head.predict(features)):
+                sample.set_field(found, "pred_orientation")
+        proposals = self._propose(features, batch_data_samples)
         results = []
         for film, (proposed, candidates), sample in zip(batch_inputs, proposals, batch_data_samples):
             refined = self.refine(film, proposed, candidates=candidates)

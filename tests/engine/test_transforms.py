@@ -37,6 +37,8 @@ from hipdet.engine.transforms import (
         (Similarity(angle=90), (60, 40), (40, 40)),  # counter-clockwise: right of the centre goes up
         (Similarity(scale=2), (60, 40), (70, 30)),
         (Similarity(dx=5, dy=-3), (60, 40), (65, 37)),
+        (Similarity(stretch=4), (60, 40), (70, 45)),  # twice as wide, half as high
+        (Similarity(angle=90, stretch=4), (60, 40), (45, 30)),  # stretched first
     ],
 )
 def test_points_by_hand(transform, point, expected):
@@ -90,6 +92,26 @@ def test_quarter_turns_come_as_often_as_asked():
     assert np.abs(angles - 90 * quarters).max() <= 5
     shares = np.bincount(quarters, minlength=4) / len(angles)
     np.testing.assert_allclose(shares, [0.7, 0.1, 0.1, 0.1], atol=0.02)  # sd .005 to .007
+
+
+def test_stretched_films_keep_the_area_of_their_boxes_and_squares_stay_squares():
+    transform = RandomSimilarity(0, max_stretch=1.5)
+    np.random.seed(0)
+    drawn = [transform.draw(100, 100) for _ in range(2000)]
+    stretch = np.array([each.stretch for each in drawn])
+    assert 1 / 1.5 <= stretch.min() < 0.68
+    assert 1.48 < stretch.max() <= 1.5
+    assert abs(np.log(stretch).mean()) < 0.02  # sd of the mean: .234 / 45
+    box = np.array([[40.0, 20, 60, 40]])
+    for each in drawn[:20]:
+        (found,) = warp_boxes(box, each.matrix(100, 100))
+        assert (found[2:] - found[:2]).tolist() == pytest.approx([20, 20])
+
+
+@pytest.mark.parametrize("stretch", [0.5, 0.99])
+def test_bad_stretch(stretch):
+    with pytest.raises(ConfigError, match=f"max_stretch must be 1 or more, found {stretch}"):
+        RandomSimilarity(max_stretch=stretch)
 
 
 def results():

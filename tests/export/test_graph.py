@@ -64,6 +64,7 @@ CASES = [
     ("hip_roi_small", dict(classes=3)),
     ("hip_roi_medium", dict(classes=2, passes=(4, 2, 1), one_size=True)),
     ("hip_ssd_r18_demo", dict(classes=3)),
+    ("hip_roi_small", dict(orientation_head=dict(type="OrientationHead", in_channels=96))),
 ]
 
 
@@ -74,17 +75,18 @@ def test_graph_is_the_detector(name, changes):
     for film, extent in films(SIDES[name]):
         boxes, scores, classes = predicted(detector, film, extent)
         with torch.no_grad():
-            found, confidence, labels = graph(film, torch.tensor(extent, dtype=torch.float32))
+            found, confidence, labels, *orientation = graph(film, torch.tensor(extent, dtype=torch.float32))
         count = min(len(boxes), graph.rois)
         np.testing.assert_allclose(found.numpy()[:count], boxes[:count], atol=1e-3)
         np.testing.assert_allclose(confidence.numpy()[:count], scores[:count], atol=1e-5)
         assert (confidence[count:] == 0).all()
         assert labels[:count].tolist() == classes[:count].tolist()
+        assert [tuple(each.shape) for each in orientation] == [(5,)] * ("orientation_head" in changes)
         if graph.passes:  # each class has its chance
             assert set(labels.tolist()) == set(range(changes.get("classes", 1)))
 
 
-@pytest.mark.parametrize(("name", "changes"), [*CASES[:2], ("hip_roi_medium", THREE)])
+@pytest.mark.parametrize(("name", "changes"), [*CASES[:2], ("hip_roi_medium", THREE), CASES[-1]])
 def test_onnx_file_is_the_graph(name, changes, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
@@ -94,12 +96,17 @@ def test_onnx_file_is_the_graph(name, changes, tmp_path):
     session = runtime.InferenceSession(tmp_path / "new/model.onnx", providers=["CPUExecutionProvider"])
     for film, extent in films(SIDES[name]):
         inputs = dict(film=film.numpy(), extent=np.array(extent, np.float32))
-        boxes, scores, labels = session.run(["boxes", "scores", "labels"], inputs)
+        boxes, scores, labels, *orientation = session.run(None, inputs)
         with torch.no_grad():
             expected = graph(film, torch.tensor(extent, dtype=torch.float32))
         np.testing.assert_allclose(boxes, expected[0].numpy(), atol=1e-3)
         np.testing.assert_allclose(scores, expected[1].numpy(), atol=1e-5)
         assert labels.tolist() == expected[2].tolist()
+        assert [each.name for each in session.get_outputs()] == ["boxes", "scores", "labels", "orientation"][
+            : len(expected)
+        ]
+        for each, other in zip(orientation, expected[3:], strict=True):
+            np.testing.assert_allclose(each, other.numpy(), atol=1e-5)
 
 
 def test_other_detectors_are_refused():
