@@ -61,7 +61,8 @@ def test_a_metafile_tells_the_facts(name):
 def test_architectures_are_those_of_the_configs():
     for model in MODELS_BY_NAME.values():
         cfg = Config.fromfile(REPOSITORY / model["Config"]).model
-        parts = [cfg.backbone.type, cfg.bbox_head.type, *([cfg.refiner.type] if "refiner" in cfg else [])]
+        more = [cfg[name].type for name in ("orientation_head", "refiner") if name in cfg]
+        parts = [cfg.backbone.type, cfg.bbox_head.type, *more]
         assert model["Metadata"]["Architecture"] == parts
 
 

@@ -77,11 +77,20 @@ def test_true_config(number, phantoms, monkeypatch):
 
 
 OFFLINE = ["model.backbone.init_cfg=None", "model.refiner.backbone.init_cfg=None"]
-FAMILY = {"hip_roi_small": SMALL_ROI, "hip_roi_large": SMALL_ROI, "hip_roi_imagenet": [*SMALL_ROI, *OFFLINE]}
+FAMILY = {
+    "hip_roi_small": SMALL_ROI,
+    "hip_roi_large": SMALL_ROI,
+    "hip_roi_imagenet": [*SMALL_ROI, *OFFLINE],
+    "hip_roi_resnet18": SMALL_ROI,
+}
 GROUPS = {
     "hip_roi_small": [["backbone", "bbox_head", "refiner"]],
     "hip_roi_large": [["backbone", "bbox_head", "refiner"]],
     "hip_roi_imagenet": [["bbox_head", "refiner.stem", "refiner.vote"], ["backbone", "refiner.backbone"]],
+    "hip_roi_resnet18": [
+        ["backbone", "bbox_head", "orientation_head", "refiner.stem", "refiner.vote", "refiner.mixing"],
+        ["refiner.backbone"],
+    ],
 }
 
 
