@@ -63,7 +63,7 @@ def one_crop(folder, window=None, **changes):
     return crop if window is None else replace(crop, window=window)
 
 
-def test_crops_of_hard_films_are_upright(tmp_path):
+def test_crops_of_turned_and_inverted_films_are_upright(tmp_path):
     window = CropWindow(60, 20, 40, 40)  # half of it beyond the right edge
     plain = finished(one_crop(tmp_path, window), FILM, CropSettings())
     assert not plain[:, 20:].any()
