@@ -369,7 +369,7 @@ def test_each_film_with_its_model(tmp_path, monkeypatch):
     square = 96 / WIDE  # the model's input: boxes are pixels of it
     for name, boxes in (("right", SPOTS), ("wrong", SPOTS + 100)):
         scaled = (boxes * square).tolist()
-        write_model(tmp_path / f"{name}.onnx", 2, ("hip",), [0, 0], [0.9, 0.8], scaled)
+        write_model(tmp_path / f"{name}.onnx", "2", ("hip",), [0, 0], [0.9, 0.8], scaled)
     (tmp_path / "folds.csv").write_text("image,model\na.png,right.onnx\nb.png,wrong.onnx\n")
     opened = []
     detector = odd.run.RoiDetector
@@ -379,7 +379,7 @@ def test_each_film_with_its_model(tmp_path, monkeypatch):
         ("ordinary", "a.png", True), ("ordinary", "b.png", False), ("inverted", "a.png", True), ("inverted", "b.png", False)
     ]  # fmt: skip
     assert opened == [str(tmp_path / "right.onnx"), str(tmp_path / "wrong.onnx")]
-    write_model(tmp_path / "knee.onnx", 2, ("knee",), [0, 0], [0.9, 0.8], SPOTS.tolist())
+    write_model(tmp_path / "knee.onnx", "2", ("knee",), [0, 0], [0.9, 0.8], SPOTS.tolist())
     with pytest.raises(ConfigError, match="it detects knee, and films have labels of hip"):
         run_models(OddFilms.read(tmp_path / "odd"), str(tmp_path / "knee.onnx"))
 
