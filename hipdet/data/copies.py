@@ -9,7 +9,10 @@ Near duplicates are copies of a film from two web pages, or two exposures of one
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -133,7 +136,8 @@ def _write(film: tuple[Film, Candidate], copies: Copies) -> HipdetError | None:
     if _is_current(path, candidate, size, comment):
         return None
     try:
-        pixels = read_radiograph(candidate.file.source(), candidate.shown)
+        source = candidate.file.source()
+        pixels = read_radiograph(source, candidate.shown)
     except HipdetError as error:
         return error
     pixels = pixels[top : pixels.shape[0] - bottom]
@@ -141,9 +145,30 @@ def _write(film: tuple[Film, Candidate], copies: Copies) -> HipdetError | None:
         pixels = np.rint(area_mean(pixels, *size)).astype(np.uint8)
     stamp = PngInfo()
     stamp.add_text("Comment", comment)
+    stamp.add_text(FILM, film_digest(source))
     with replacing(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG", pnginfo=stamp)
     return None
+
+
+FILM = "Film"  # in the text of a copy: the digest of the film that it was made from
+DIGITS, DIGESTED = 16, 1 << 16
+FIRST_CHUNKS = 1024  # bytes, which hold that text
+
+
+def film_digest(source: Path | bytes) -> str:
+    """16 digits that tell the file of a film, or its content, from others: of the SHA-256 of its size and first 64 KiB.
+
+    A copy that hipdet made has those of its film.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        head, size = file.read(DIGESTED), file.seek(0, os.SEEK_END)
+    if own := re.search(rb"tEXt" + FILM.encode() + rb"\0([0-9a-f]{%d})" % DIGITS, head[:FIRST_CHUNKS]):
+        return own[1].decode()
+    return hashlib.sha256(size.to_bytes(8, "big") + head).hexdigest()[:DIGITS]
 
 
 def _is_current(path: Path, candidate: Candidate, size: tuple[int, int], comment: str) -> bool:

@@ -24,6 +24,7 @@ from hipdet.core.errors import ConfigError
 from hipdet.core.files import write_json
 from hipdet.core.records import plain
 from hipdet.core.versions import REQUIREMENTS, installed
+from hipdet.data.copies import film_digest
 from hipdet.engine.checkpoint import model_fingerprint, weights_fingerprint
 from hipdet.engine.dataset import RoiDataset, seed_everything
 from hipdet.engine.private import loaded_from, resumes, trains
@@ -175,18 +176,34 @@ def cpu_seconds() -> float | None:
     return total
 
 
+def film_paths(dataset: Any) -> Iterator[str]:
+    """Files of the films of a data set of mmengine, also of those inside wrappers; nothing of other data sets."""
+    inner = getattr(dataset, "datasets", None) or [
+        each for each in [getattr(dataset, "dataset", None)] if each is not None
+    ]
+    for each in inner:
+        yield from film_paths(each)
+    if not inner and hasattr(dataset, "get_data_info"):
+        yield from (dataset.get_data_info(number)["img_path"] for number in range(len(dataset)))
+
+
 @HOOKS.register_module()
 class ReportHook(Hook):
     """Writes ``val_report.json`` at the end of training and ``test_report.json`` after testing into the work dir.
 
     They have fingerprints of the model's settings and, after a test, of its weights: ``hipdet export --calibrate`` compares.
     Checkpoints hold the training time so far in seconds, including that before an interruption (``meta.seconds``), and the
-    CPU seconds of this process and its workers (``meta.cpu_seconds``), where the system tells.
+    CPU seconds of this process and its workers (``meta.cpu_seconds``), where the system tells.  They also say which films the
+    weights have seen (``meta.seen``): ``films``, digests of the training films (`film_digest`) and of those that the starting
+    weights had seen; and ``known``, whether those are known.
     """
 
     priority = "LOWEST"
 
     def __init__(self) -> None:
+        self.seen: set[str] = set()
+        self.seen_known = True
+        self.counted: set[str] | None = None
         self.started = time.time()
         self.cpu_before: float | None = 0.0
         self.validated: dict[str, float] | None = None
@@ -197,14 +214,23 @@ class ReportHook(Hook):
         """Keep the epoch of the weights: ``runner.epoch`` would build the training set, which a tester may lack."""
         meta = checkpoint.get("meta", {})
         self.tested_epoch = meta.get("epoch")
-        if not trains(runner):
+        if trains(runner):
+            before = meta.get("seen")
+            films = before.get("films") if isinstance(before, dict) else None
+            self.seen = set(films) if isinstance(films, list) else set()
+            self.seen_known = isinstance(films, list) and before.get("known") is True
+        else:
             self.tested_weights = weights_fingerprint(checkpoint)
         if resumes(runner):
             self.started = time.time() - meta.get("seconds", 0.0)
             self.cpu_before = meta.get("cpu_seconds")
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Note how long training has taken."""
+        """Note how long training has taken, and which films it has seen."""
+        if self.counted is None:
+            self.counted = {film_digest(Path(film)) for film in film_paths(runner.train_dataloader.dataset)}
+        seen = sorted(self.seen | self.counted)
+        checkpoint["meta"]["seen"] = dict(films=seen, known=self.seen_known)
         checkpoint["meta"]["seconds"] = self._seconds()
         used = cpu_seconds()
         if used is not None and self.cpu_before is not None:  # None: resumed from a checkpoint that doesn't say

@@ -15,6 +15,7 @@ from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
 from hipdet.core.files import is_file_name, replacing, write_json
 from hipdet.core.records import Record, plain
 from hipdet.core.versions import REQUIREMENTS, installed
+from hipdet.data.copies import DIGITS
 from hipdet.engine.checkpoint import (
     SUFFIX,
     WRITTEN,
@@ -112,6 +113,10 @@ def _check(meta: Record) -> None:
     for key in ("epoch", "iter", "seed"):
         meta.whole(key, 0, default=None)
     meta.text("mmengine_version", None)
+    if meta.values.get("seen") is not None:
+        seen = meta.record("seen")
+        seen.flag("known")
+        seen.texts("films", longest=DIGITS)
     for each in meta.records("measured"):
         each.text("ann_file")
         figures = each.record("figures")
@@ -144,6 +149,7 @@ def _meta(checkpoint: Path, found: Mapping[str, Any]) -> dict[str, Any]:
         dataset_meta=plain(dict(dataset_meta, classes=classes)),
         films={part: annotation_files(settings.get(f"{part}_dataloader")) for part in ("train", "val", "test")},
         measured=found.get("measured") or [],
+        seen=found.get("seen"),
         published_with=found.get("published_with") or versions,
         **{key: found.get(key) for key in ("epoch", "iter", "seed", "mmengine_version")},
     )

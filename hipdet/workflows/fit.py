@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,8 +27,8 @@ from hipdet.engine.safe_settings import require_writable
 from hipdet.workflows.budget import Bar, Budget, Limits, Speed, Stopwatch, evenly
 from hipdet.workflows.cross_validation import Fold, Variant
 from hipdet.workflows.fit_data import DataOptions, FitData, TrainingFiles, read_data
-from hipdet.workflows.fit_leaks import require_other_films
-from hipdet.workflows.fit_plan import BATCH, FitPlan, epochs_for, plan_fit, portable_text
+from hipdet.workflows.fit_leaks import require_other_films, require_unseen_films
+from hipdet.workflows.fit_plan import BATCH, SYNTHETIC, FitPlan, epochs_for, plan_fit, portable_text
 from hipdet.workflows.fit_report import write_report
 from hipdet.workflows.fit_results import FilmsElsewhere, FinalModel, FitResult, RoundResults, facts_of, write_crops_of
 from hipdet.workflows.fit_words import machine, training_facts
@@ -116,6 +116,8 @@ class Fit:
         self.root = self.out / DATA
         self.base: Config = self.plan.config(self.root, f"{ALL}.json", options.settings)
         require_writable(self.base.to_dict())
+        if doubt := require_unseen_films(self.data, self.base.get("load_from"), SYNTHETIC):
+            self.plan = replace(self.plan, warnings=(*self.plan.warnings, doubt))
 
     def execute(self, plan_only: bool = False) -> FitResult | None:
         """Write the plan, train and test what isn't finished, and write the results; None with `plan_only`.

@@ -1,4 +1,7 @@
-"""Whether films to test ``hipdet fit`` on were trained on: the same film, nearly the same, or one of the same patient."""
+"""Whether films that ``hipdet fit`` tests on were trained on: the same, nearly the same, or of the same patient.
+
+That is films from elsewhere, and those that the starting weights have seen.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,17 @@ from tqdm import tqdm
 from hipdet.core.annotations import patients_mark
 from hipdet.core.errors import DatasetError, HipdetError, raise_faults
 from hipdet.core.files import path_below
-from hipdet.data.copies import LEAST_CORRELATION, brightness_steps, difference_hash, near_duplicates
+from hipdet.data.copies import (
+    DIGITS,
+    LEAST_CORRELATION,
+    brightness_steps,
+    difference_hash,
+    film_digest,
+    near_duplicates,
+)
 from hipdet.data.match import FilmIndex, find_films
 from hipdet.data.sources.folder import find_folder
+from hipdet.engine.checkpoint import get_meta, read_checkpoint
 from hipdet.radiographs.read import read_patient_id, read_radiograph
 from hipdet.workflows.fit_data import FitData
 from hipdet.workflows.fit_labels import PATIENT, may_be_dicom, patient_rows
@@ -36,6 +47,40 @@ def require_other_films(data: FitData, test: FilmsElsewhere) -> None:
     remedy = "take these films out of it, or leave the others out of the training with --exclude"
     faults = [f"{mine} {what}, which is trained on" for (mine, _), what in sorted(pairs.items())]
     raise_faults(f"--test {test.films} ({remedy})", faults)
+
+
+def require_unseen_films(data: FitData, start: str | None, synthetic: Path) -> str:
+    """Check that the starting weights weren't trained on films of `data`: they would be known when they are tested.
+
+    Args:
+        data: Films and labels.
+        start: Checkpoint that every training starts from; None for random weights.
+        synthetic: The one that saw synthetic films alone.
+
+    Returns:
+        A warning if it isn't known which films it has seen; else nothing.
+
+    Raises:
+        DatasetError: the list of films that it has seen.
+        CheckpointError: it can't be read.
+    """
+    if not start or Path(start) == synthetic:
+        return ""
+    if "://" in start:
+        return f"{start}: it isn't known which films these weights have seen; if they are among yours, metrics are too good"
+    path = Path(start)
+    meta = get_meta(read_checkpoint(path), path)
+    record = meta.record("seen") if meta.values.get("seen") is not None else None
+    seen = set(record.texts("films", longest=DIGITS)) if record else set()
+    faults = []
+    for image in data.coco["images"]:
+        if film_digest(path_below(data.options.films, image["file_name"])) in seen:
+            faults.append(f"{image['file_name']} is a film that these weights were trained on")
+    remedy = "leave these films out with --exclude, or start from other weights with --cfg-options load_from=..."
+    raise_faults(f"{start} ({remedy})", faults)
+    if record and record.flag("known"):
+        return ""
+    return f"{start}: doesn't say all films that it was trained on; if they are among yours, metrics are too good"
 
 
 def _alike(trained: Paths, tested: Paths) -> Iterator[tuple[str, str]]:

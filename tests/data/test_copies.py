@@ -1,3 +1,4 @@
+import hashlib
 import io
 import json
 import os
@@ -25,6 +26,7 @@ from hipdet.data.copies import (
     brightness_steps,
     copy_films,
     difference_hash,
+    film_digest,
     groups,
     near_duplicates,
 )
@@ -235,3 +237,31 @@ def test_steps_of_a_uniform_film_are_like_no_others():
     ramp = brightness_steps(np.tile((np.arange(70) ** 2 // 20).astype(np.uint8), (90, 1)))
     assert ramp @ ramp == pytest.approx(1)
     assert ramp @ grey == 0
+
+
+def test_a_digest_by_hand(tmp_path):
+    """SHA-256 of the size in eight bytes and the first 64 KiB."""
+    content = bytes(range(256)) * 300  # 76,800 bytes
+    (tmp_path / "a.dcm").write_bytes(content)
+    expected = hashlib.sha256((76800).to_bytes(8, "big") + content[:65536]).hexdigest()[:16]
+    assert film_digest(tmp_path / "a.dcm") == film_digest(content) == expected
+    assert film_digest(content + b"x") != expected  # the size differs
+
+
+@pytest.mark.parametrize("side", [None, 64])
+def test_a_copy_has_the_digest_of_its_film(tmp_path, side):
+    films = [pair(tmp_path / "films"), pair(tmp_path / "films", "b.jpg", (400, 100), short="b")]
+    copies, _ = copy_films(films, Copies(tmp_path / "out", side, workers=1))
+    digests = [film_digest(tmp_path / "films" / name) for name in ("a.jpg", "b.jpg")]
+    assert [film_digest(tmp_path / "out" / copy.file_name) for copy, _ in copies] == digests
+    assert len(set(digests)) == 2
+    once_more = pair(tmp_path / "out", copies[0][0].file_name, (copies[0][0].width, copies[0][0].height), short="c")
+    content = (tmp_path / "out" / copies[1][0].file_name).read_bytes()
+    once_more[1].file.path.write_bytes(content)  # a copy of a copy
+    again, _ = copy_films([once_more], Copies(tmp_path / "twice", 32, workers=1))
+    assert film_digest(tmp_path / "twice" / again[0][0].file_name) == digests[1]
+
+
+@given(st.binary(max_size=60))
+def test_no_content_is_too_odd_for_a_digest(content):
+    assert len(film_digest(b"\x89PNG" + content)) == 16

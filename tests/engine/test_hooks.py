@@ -22,10 +22,12 @@ from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmengine.registry import init_default_scope
+from mmengine.runner import EpochBasedTrainLoop
 from PIL import Image
 from torch.utils.data import DataLoader
 
 from hipdet.core.errors import ConfigError
+from hipdet.data.copies import film_digest
 from hipdet.engine.hooks import EpochSeedHook, PossibleRoisHook, ReportHook, cpu_seconds
 from places import REPOSITORY
 
@@ -310,10 +312,37 @@ def test_cpu_seconds_are_also_those_of_workers():
 @pytest.mark.parametrize(("meta", "expected"), [(dict(cpu_seconds=1000.0), 1000), (dict(seconds=5.0), None)])
 def test_cpu_seconds_are_added_up_over_interruptions(meta, expected):
     hook, saved = ReportHook(), dict(meta={})
-    runner = SimpleNamespace(_train_dataloader={}, _train_loop={}, _resume=True, resume=True)
+    loader = SimpleNamespace(dataset=[])
+    runner = SimpleNamespace(_train_dataloader={}, _train_loop={}, _resume=True, resume=True, train_dataloader=loader)
     hook.after_load_checkpoint(runner, dict(meta=meta, state_dict={}))
     hook.before_save_checkpoint(runner, saved)
     if expected is None:  # the first part wasn't measured
         assert "cpu_seconds" not in saved["meta"]
     else:
         assert saved["meta"]["cpu_seconds"] == pytest.approx(expected + cpu_seconds(), abs=5)
+
+
+@pytest.mark.parametrize("wrapped", [lambda made: made, lambda made: ConcatDataset([made, made])])
+@pytest.mark.parametrize(
+    ("meta", "before", "known"),
+    [
+        (None, [], True),  # random weights
+        (dict(seen=dict(films=["0123456789abcdef"], known=True)), ["0123456789abcdef"], True),
+        (dict(seen=dict(films=["0123456789abcdef"], known=False)), ["0123456789abcdef"], False),
+        (dict(), [], False),  # of another program
+        (dict(seen=dict(films=7, known=True)), [], False),
+        (dict(seen=[]), [], False),
+    ],
+)
+def test_checkpoints_say_which_films_they_and_their_start_have_seen(dataset, tmp_path, wrapped, meta, before, known):
+    # a film of other content: those of the fixture are all the same
+    Image.new("L", (40, 40), 9).save(tmp_path / "2.png")
+    hook, saved = ReportHook(), dict(meta={})
+    loader = SimpleNamespace(dataset=wrapped(dataset()))
+    runner = SimpleNamespace(_train_loop=object.__new__(EpochBasedTrainLoop), _resume=False, train_dataloader=loader)
+    if meta is not None:
+        hook.after_load_checkpoint(runner, dict(meta=meta, state_dict={}))
+    hook.before_save_checkpoint(runner, saved)
+    own = {film_digest(tmp_path / f"{number}.png") for number in range(1, FILMS + 1)}
+    assert len(own) == 2
+    assert saved["meta"]["seen"] == dict(films=sorted(own | {*before}), known=known)
