@@ -82,7 +82,7 @@ CAPTIONS = (
 
 
 def mark(film: Pixels, hips: Boxes, look: Source, rng: np.random.Generator) -> Pixels:
-    """Return `film` ``[H, W]`` with the marks of its source; shutters and text keep clear of `hips` ``[2, 4]``."""
+    """Return `film` ``[H, W]`` with the marks of its source; shutters and text keep clear of `hips` ``[N, 4]``."""
     if rng.random() < look.collimation:
         _collimate(film, hips, rng)
     if rng.random() < look.letters:
@@ -157,7 +157,7 @@ def _web(film: Pixels, hips: Boxes, rng: np.random.Generator) -> Pixels:
         share = rng.uniform(0.15, 0.4)
         film = np.asarray(cv2.addWeighted(layer, share, film, 1 - share, 0), dtype=np.uint8)
     if rng.random() < 0.2:
-        hip = hips[rng.integers(2)]
+        hip = hips[rng.integers(len(hips))]
         tip = (hip[:2] + hip[2:]) / 2 + rng.normal(0, 0.35, 2) * (hip[2] - hip[0])
         length, angle = rng.uniform(0.3, 0.8) * (hip[2] - hip[0]), rng.uniform(0, 2 * np.pi)
         start, end = np.round([tip + length * np.array([np.cos(angle), np.sin(angle)]), tip]).astype(int).tolist()

@@ -14,6 +14,26 @@ Pair = tuple[float, float]  # picture-left hip, picture-right hip
 
 
 @dataclass(frozen=True)
+class Break:
+    """A fracture of the femur, in femur coordinates (origin head centre, x lateral, y down the shaft)."""
+
+    normal: Pair  # of the line of the fracture, away from the head
+    at: float  # distance of this line from the head centre
+    gap: float  # between the two parts
+    tilt: float  # rotation of the lower part, radians
+    slip: Pair  # its displacement
+
+
+@dataclass(frozen=True)
+class Joint:
+    """What is unusual about a hip; the ordinary one is fully grown, in its socket and whole."""
+
+    growth: float = 1.0  # 0 a small nucleus in the head, below 1 open growth plates
+    shift: Pair = (0.0, 0.0)  # of the femur from its socket, in the body's coordinates
+    fracture: Break | None = None
+
+
+@dataclass(frozen=True)
 class Patient:
     """Anatomy of a patient; lengths in head diameters, amounts between 0 and 1."""
 
@@ -31,6 +51,7 @@ class Patient:
     scoliosis: float
     waves: NDArray[np.float64]  # [6, 4]: kx, ky, phase, amplitude of the outlines' deformation
     disease_side: int  # index of the worse hip
+    joints: tuple[Joint, Joint] = (Joint(), Joint())
 
 
 @dataclass(frozen=True)
@@ -42,6 +63,8 @@ class Pose:
     magnification: Pair  # of the femoral heads, mean 1: the hip nearer to the tube is larger
     abduction: Pair
     rotation: Pair  # external rotation of the leg, 0..1: shows the lesser trochanter
+    flexion: Pair = (0.0, 0.0)  # angle by which the neck follows less than the shaft if the thigh is turned out
+    knee: Pair = (0.0, 0.0)  # bend of the knee in the plane of the film, inwards
 
 
 def normal(rng: np.random.Generator, mean: float, sd: float, low: float, high: float) -> float:
@@ -92,8 +115,13 @@ def draw_pose(rng: np.random.Generator) -> Pose:
 
 
 def hip_centres(patient: Patient) -> Points:
-    """Femoral head centres ``[2, 2]`` in head diameters, picture-left first."""
+    """Centres of the sockets ``[2, 2]`` in head diameters, picture-left first; heads that aren't dislocated are there."""
     return np.array([[-patient.half_distance, 0.0], [patient.half_distance, 0.0]])
+
+
+def head_centres(patient: Patient) -> Points:
+    """Centres of the femoral heads ``[2, 2]`` in head diameters, picture-left first."""
+    return hip_centres(patient) + np.array([joint.shift for joint in patient.joints])
 
 
 def deform(patient: Patient, points: Points) -> Points:
@@ -178,8 +206,9 @@ def draw_ratio(source: Source, rng: np.random.Generator) -> float:
 
 
 TOTAL_HIP, HEMI, SLIDING_SCREW, SCREWS, NAIL = "total hip", "hemiprosthesis", "sliding screw", "screws", "nail"
-REPLACEMENTS = (TOTAL_HIP, HEMI)  # the femoral head is removed
 METALS = (TOTAL_HIP, HEMI, SLIDING_SCREW, SCREWS, NAIL)
+CEMENTED, CUP, RESURFACING, PLATE, LONG_NAIL = "cemented", "cup", "resurfacing", "plate", "long nail"
+REPLACEMENTS = (TOTAL_HIP, HEMI, CEMENTED, CUP)  # the femoral head is removed
 ROI_IN_HEADS = 1.8  # side of the square label in femoral head diameters
 MARGIN = 0.004  # of the long side, between label and film edge
 
@@ -192,12 +221,15 @@ class FilmPlan:
     width: int
     height: int
     transform: Points  # [2, 3] body coordinates (head diameters) to film pixels
-    hips: Boxes  # [2, 4]
-    kinds: tuple[str | None, str | None]  # metal in each hip, one of `METALS`
+    hips: Boxes  # [N, 4] of the labelled hips
+    kinds: tuple[str | None, str | None]  # metal in each hip, one of `METALS` or of those below
     name: str  # pseudonym of the patient
     patient: Patient
     pose: Pose
     seed: tuple[int, ...]  # of the rendering
+    labelled: tuple[int, ...] = (0, 1)  # sides of `hips`: 0 picture-left, 1 picture-right
+    ignored: tuple[tuple[float, ...], ...] = ()  # xyxy of hips that the film's edge cuts
+    view: str = ""  # empty in sources whose tables have no views
 
 
 def plan_film(source: str, index: int, seed: int = 0, max_side: int | None = None) -> FilmPlan:
@@ -224,7 +256,7 @@ def plan_film(source: str, index: int, seed: int = 0, max_side: int | None = Non
         width=width,
         height=height,
         transform=transform,
-        hips=_label(patient, pose, transform),
+        hips=label(patient, pose, transform),
         kinds=kinds,
         name=f"{source}_patient_{number + 1:05d}",
         patient=replace(patient, density=patient.density * float(rng.uniform(0.95, 1.05))),
@@ -252,7 +284,7 @@ def _framing(patient: Patient, pose: Pose, ratio: float, width: int, height: int
     scale = ratio * max(width, height) / ROI_IN_HEADS  # pixels per head diameter
     angle = float(np.clip(rng.normal(0, 0.035), -0.12, 0.12))
     centred = placing((0, 0), scale=scale, angle=angle)
-    boxes = _label(patient, pose, centred)
+    boxes = label(patient, pose, centred)
     room = MARGIN * max(width, height)
     loose = 1 + 2 * (0.3 - ratio)  # small ROIs vary more in position
     wanted = np.array([width * rng.normal(0.5, 0.035 * loose), height * rng.normal(0.58, 0.06 * loose)])
@@ -262,9 +294,9 @@ def _framing(patient: Patient, pose: Pose, ratio: float, width: int, height: int
     return centred
 
 
-def _label(patient: Patient, pose: Pose, transform: Points) -> Boxes:
+def label(patient: Patient, pose: Pose, transform: Points) -> Boxes:
     """Squares ``[2, 4]``, 1.8 head diameters wide, about the head centres, in film pixels."""
-    centres = affine(transform, hip_centres(patient))
+    centres = affine(transform, head_centres(patient))
     scale = float(np.sqrt(np.linalg.det(transform[:, :2])))
     half = np.array(pose.magnification)[:, None] * scale * ROI_IN_HEADS / 2
     return np.concatenate([centres - half, centres + half], axis=1)

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from hipdet.phantoms.plan import NAIL, REPLACEMENTS, SLIDING_SCREW, TOTAL_HIP, Patient, Pose, hip_centres
+from hipdet.phantoms.plan import (
+    CEMENTED,
+    CUP,
+    HEMI,
+    LONG_NAIL,
+    NAIL,
+    PLATE,
+    RESURFACING,
+    SCREWS,
+    SLIDING_SCREW,
+    TOTAL_HIP,
+    Patient,
+    Pose,
+    hip_centres,
+)
 from hipdet.phantoms.shapes import Points, Shape, arc, band, curve, ellipse, placing
 
 AVERAGE_HALF_DISTANCE = 1.95  # midline to head centre in the landmarks below
@@ -54,13 +68,13 @@ def half_pelvis(patient: Patient, pose: Pose, side: int) -> list[Shape]:
         points[:, 1] -= high * (patient.height - 1)
         flare = patient.flare + mirror * pose.turn
         points[:, 0] = 1.6 + (points[:, 0] - 1.6) * (1 + (flare - 1) * np.clip(high, 0, 1))
-        return _placed(points, patient, mirror)
+        return placed(points, patient, mirror)
 
     def ring(landmarks: Points) -> Points:
         points = landmarks.copy()
         low = np.clip(points[:, 1] - 0.3, 0, None)
         points[:, 1] += low * (pose.tilt * (1.25 - 0.35 * patient.female) - 1)
-        return _placed(points, patient, mirror)
+        return placed(points, patient, mirror)
 
     return [
         Shape((curve(wing(ILIUM)),), 0.34 * d, 0.12, 0.2 * d, 0.035),
@@ -124,7 +138,8 @@ def spine(patient: Patient) -> Iterator[Shape]:
                 yield Shape((band(rib, 0.24),), 0.12 * d, 0.06, 0.1 * d, 0.03)
 
 
-def _placed(points: Points, patient: Patient, mirror: int) -> Points:
+def placed(points: Points, patient: Patient, mirror: int) -> Points:
+    """Landmarks of the average pelvis, of its picture-right half, as those of this `patient`; `mirror` -1 is picture-left."""
     return points * (mirror * patient.half_distance / AVERAGE_HALF_DISTANCE, 1)
 
 
@@ -157,12 +172,24 @@ def hip_transform(patient: Patient, pose: Pose, side: int) -> Points:
 
 def femur(patient: Patient, pose: Pose, side: int, headless: bool = False) -> list[Shape]:
     """Femur and tibia in the body's coordinates; the diameter of the head is the pose's magnification."""
-    d = patient.density
+    bone, *parts = femur_parts(patient, pose, side, headless)
+    shapes = [bone, Shape((curve(TIBIA),), 0.4 * patient.density, 0.2, 0.25 * patient.density, 0.05), *parts]
+    return [shape.moved(hip_transform(patient, pose, side)) for shape in shapes]
+
+
+def femur_outline(patient: Patient, pose: Pose, side: int) -> Points:
+    """Landmarks ``[N, 2]`` of the femur without its head, in femur coordinates."""
     lesser = LESSER_TROCHANTER - (0.16 * pose.rotation[side], 0)
     outline = np.concatenate([LATERAL, CONDYLES, MEDIAL, lesser, CALCAR])
     reach = np.clip(outline[:, 0], 0, 1)  # 0 at the head, 1 at the trochanter: the head stays where it is
     outline[:, 0] *= 1 + (patient.neck * (1 - 0.08 * pose.rotation[side]) - 1) * reach
     outline[:, 1] -= patient.valgus * reach * np.clip(2 - outline[:, 1] / 2, 0, 1)
+    return outline
+
+
+def femur_parts(patient: Patient, pose: Pose, side: int, headless: bool = False) -> list[Shape]:
+    """The femur, which comes first, and what strengthens it, in femur coordinates."""
+    d, outline = patient.density, curve(femur_outline(patient, pose, side))
     crest = np.array([(1.0, 0.1), (0.85, 0.45), (0.66, 0.8), (0.5, 1.12)])
     beam = np.array([(-0.1, -0.3), (0.12, 0.05), (0.3, 0.4), (0.5, 0.8)])
     # cortex of the shaft: two long walls that are thickest at mid-shaft
@@ -170,16 +197,14 @@ def femur(patient: Patient, pose: Pose, side: int, headless: bool = False) -> li
         np.array([(1.4, 1.0), (1.2, 1.6), (1.13, 2.4), (1.12, 5.0), (1.2, 6.8)]),
         np.array([(0.34, 0.72), (0.5, 1.5), (0.62, 2.4), (0.68, 5.0), (0.6, 6.8)]),
     ]
-    contours = (curve(outline),) if headless else (curve(outline), head(patient, side))
+    contours = (outline,) if headless else (outline, head(patient, side))
     shapes = [
         Shape(contours, 0.42 * d, 0.2, 0.2 * d, 0.035, joined=True),
-        Shape((curve(TIBIA),), 0.4 * d, 0.2, 0.25 * d, 0.05),
         Shape((ellipse((0.85, 8.0), (0.42, 0.45)),), 0.15 * d, 0.2),
         Shape((band(crest, [0.05, 0.1, 0.1, 0.06]),), 0.12 * d, 0.04),
         Shape((band(beam, [0.3, 0.26, 0.2, 0.1]),), 0.16 * d, 0.1),
     ]
-    shapes += [Shape((band(wall, [0.03, 0.12, 0.2, 0.2, 0.05]),), 0.5 * d, 0.06) for wall in walls]
-    return [shape.moved(hip_transform(patient, pose, side)) for shape in shapes]
+    return shapes + [Shape((band(wall, [0.03, 0.12, 0.2, 0.2, 0.05]),), 0.5 * d, 0.06) for wall in walls]
 
 
 def head(patient: Patient, side: int) -> Points:
@@ -206,19 +231,12 @@ def disease(patient: Patient, pose: Pose, side: int) -> list[Shape]:
     return [shape.moved(hip_transform(patient, pose, side)) for shape in shapes]
 
 
-METAL = 2.6  # optical depth
+METAL, CEMENT = 2.6, 0.5  # optical depths
 
 
 def implant(kind: str, patient: Patient, pose: Pose, side: int, rng: np.random.Generator) -> list[Shape]:
     """The implant `kind` in the hip of `side`; the ball of a prosthesis has the centre of the femoral head."""
-    if kind in REPLACEMENTS:
-        shapes = _stem(rng) + (_cup(rng) if kind == TOTAL_HIP else [_ball(0.49)])
-    elif kind == SLIDING_SCREW:
-        shapes = _sliding_screw(rng)
-    elif kind == NAIL:
-        shapes = _nail(rng)
-    else:
-        shapes = [_rod([(1.42, 0.75 + y), (-0.12, -0.22 + y)], 0.12) for y in (-0.16, 0.02, 0.22)]
+    shapes = IMPLANTS[kind](rng)
     return [shape.moved(hip_transform(patient, pose, side)) for shape in shapes]
 
 
@@ -276,3 +294,60 @@ def _nail(rng: np.random.Generator) -> list[Shape]:
     bottom = rng.uniform(2.6, 4.5)
     nail = _rod([(1.02, -0.1), (0.95, 0.8), (0.9, 1.6), (0.89, bottom)], [0.28, 0.27, 0.22, 0.2])
     return [nail, _rod([(1.45, 1.02), (-0.15, -0.12)], 0.19), _rod([(1.25, bottom - 0.3), (0.5, bottom - 0.3)], 0.09)]
+
+
+def _screws(rng: np.random.Generator) -> list[Shape]:
+    """Three parallel screws through the neck."""
+    return [_rod([(1.42, 0.75 + y), (-0.12, -0.22 + y)], 0.12) for y in (-0.16, 0.02, 0.22)]
+
+
+def _cemented(rng: np.random.Generator) -> list[Shape]:
+    """A stem in cement, and a plastic cup, of which cement and a wire show."""
+    stem, length = _stem(rng), rng.uniform(3.0, 4.2)
+    line = np.array([(0.6, 0.75), (0.82, 1.2), (0.89, 1.8), (0.89, length)])
+    cement = band(line, np.array([0.7, 0.62, 0.52, 0.45]) * rng.uniform(0.85, 1.05))
+    opening = rng.uniform(35, 55)
+    bed = band(arc((0, 0), 0.55, opening + 175, opening + 365), rng.uniform(0.08, 0.18))
+    wire = _rod(arc((0, 0), 0.44, opening + 180, opening + 360), 0.03)
+    return [Shape((cement,), CEMENT, 0.05), Shape((bed,), CEMENT, 0.04), wire, *stem]
+
+
+def _resurfacing(rng: np.random.Generator) -> list[Shape]:
+    """A cap with a pin on the head, and a cup."""
+    angle = rng.uniform(0.75, 1.0)  # of the neck
+    way = np.array([np.cos(angle), np.sin(angle)])
+    cap = ellipse((0, 0), (0.46, 0.46))
+    cap -= np.clip(cap @ way - rng.uniform(0.08, 0.2), 0, None)[:, None] * way
+    return [*_cup(rng), Shape((cap,), METAL, 0.04), _rod(np.array([way * 0.1, way * rng.uniform(0.6, 0.95)]), 0.1)]
+
+
+def _plate(rng: np.random.Generator) -> list[Shape]:
+    """A plate along the shaft, with screws across it."""
+    top, holes = rng.uniform(1.3, 2.6), int(rng.integers(5, 10))
+    bottom, thick = min(top + 0.45 * holes, 6.8), rng.uniform(0.1, 0.16)
+    ends = np.array([(1.27, top), (1.22, (top + bottom) / 2), (1.24, bottom)])
+    levels = np.linspace(top + 0.15, bottom - 0.15, holes)
+    used = levels[rng.random(holes) < 0.8]
+    tips = rng.uniform(0.45, 0.6, len(used))
+    return [_rod(ends, thick), *(_rod([(1.25, y), (tip, y)], 0.08) for y, tip in zip(used, tips))]
+
+
+def _long_nail(rng: np.random.Generator) -> list[Shape]:
+    """A nail through the whole shaft, with locking screws at both ends and none in the neck."""
+    bottom = rng.uniform(5.5, 7.4)
+    nail = _rod([(1.06, -0.3), (0.95, 0.8), (0.9, 1.6), (0.88, bottom)], rng.uniform(0.18, 0.28))
+    return [nail, *(_rod([(1.3, y), (0.45, y + rng.uniform(-0.3, 0.1))], 0.09) for y in (1.2, bottom - 0.3))]
+
+
+IMPLANTS: dict[str, Callable[[np.random.Generator], list[Shape]]] = {
+    TOTAL_HIP: lambda rng: _stem(rng) + _cup(rng),
+    HEMI: lambda rng: [*_stem(rng), _ball(0.49)],
+    CEMENTED: _cemented,
+    CUP: _cup,
+    RESURFACING: _resurfacing,
+    SLIDING_SCREW: _sliding_screw,
+    SCREWS: _screws,
+    NAIL: _nail,
+    LONG_NAIL: _long_nail,
+    PLATE: _plate,
+}
