@@ -229,7 +229,7 @@ SOURCES = {
     "gis": SourceCommand("folder", "a folder of pictures, such as an image search finds", _add_gis),
     "folder": SourceCommand("folder", "any folder of films with any ROI", _add_folder),
     "fracatlas": SourceCommand("fracatlas", "the released FracAtlas folder", _add_fracatlas),
-    "phantom": SourceCommand("phantoms", "synthetic films: ROOT/<cgoa|oaih|gis>/{images,hips.csv}", _add_phantom),
+    "phantom": SourceCommand("phantoms", "synthetic films: ROOT/<cgoa|oaih|gis|odd>/{images,hips.csv}", _add_phantom),
 }
 
 

@@ -1,4 +1,4 @@
-"""Make synthetic films with exactly known ROIs: pelvis films of three sources as in the paper's Table 1, and chest films."""
+"""Make synthetic films with exactly known ROIs: pelvis films of three sources as in the paper's Table 1, odd ones, chests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hipdet.cli.main import MOST_WORKERS, command_parser, whole_number
+from hipdet.phantoms.odd import ODD
 from hipdet.phantoms.plan import SOURCES
 from hipdet.phantoms.write import CHEST, write_phantoms
 
@@ -14,6 +15,7 @@ EXAMPLES = """examples:
   hipdet phantoms data/phantoms --films cgoa=600 oaih=400 gis=100 --max-side 320
   hipdet convert phantom data/phantoms                      next: COCO files for training
   hipdet phantoms data/full_size --films gis=101            with long sides from 225 to 4256 px
+  hipdet phantoms data/odd --films odd=400 --max-side 512   one hip, children, thighs turned out, fractures, metal
   hipdet phantoms data --films chest=300                    a heart and two lungs: other ROIs than hips
   hipdet convert folder data/chest --labels data/chest/labels.csv
 
@@ -21,14 +23,15 @@ If interrupted, run it again: it makes the missing films.
 """
 
 
+KNOWN = (*SOURCES, ODD, CHEST)
 MOST_DIGITS = 6  # of a number of films, all of which are planned before the first is made
 
 
 def source_and_count(text: str) -> tuple[str, int]:
     """Parse ``cgoa=40`` as a source and a number of films."""
     source, _, count = text.partition("=")
-    if source not in (*SOURCES, CHEST) or not (count.isdecimal() and len(count) <= MOST_DIGITS):
-        known = ", ".join((*SOURCES, CHEST))
+    if source not in KNOWN or not (count.isdecimal() and len(count) <= MOST_DIGITS):
+        known = ", ".join(KNOWN)
         raise argparse.ArgumentTypeError(
             f"{text!r}: expected SOURCE=NUMBER with SOURCE one of {known}, and a number of at most {MOST_DIGITS} digits"
         )
@@ -43,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add(
         "--films", nargs="+", type=source_and_count, metavar="SOURCE=NUMBER",
         default=[("cgoa", 40), ("oaih", 40), ("gis", 10)],
-        help="films per source: cgoa, oaih, gis, chest (default: cgoa=40 oaih=40 gis=10)",
+        help="films per source: cgoa, oaih, gis, odd, chest (default: cgoa=40 oaih=40 gis=10)",
     )  # fmt: skip
     add("--seed", type=whole_number(0), default=0, help="seed of all random draws")
     add("--max-side", type=whole_number(32), metavar="PX", help="largest long side; larger films are made at this size")

@@ -7,9 +7,21 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from hipdet.phantoms import skeleton
-from hipdet.phantoms.plan import REPLACEMENTS, FilmPlan, Patient, Pose, deform, hip_centres
-from hipdet.phantoms.shapes import Map, Points, Shape, affine, band, clouds, curve, disc, ellipse, optical_depth
+from hipdet.phantoms import limbs, skeleton
+from hipdet.phantoms.plan import REPLACEMENTS, SOURCES, FilmPlan, Patient, Pose, deform, hip_centres
+from hipdet.phantoms.shapes import (
+    Map,
+    Points,
+    Shape,
+    affine,
+    band,
+    clouds,
+    curve,
+    disc,
+    ellipse,
+    optical_depth,
+    placing,
+)
 
 
 def body(patient: Patient, pose: Pose, rng: np.random.Generator) -> list[Shape]:
@@ -29,6 +41,12 @@ def body(patient: Patient, pose: Pose, rng: np.random.Generator) -> list[Shape]:
     abdomen = ellipse((rng.normal(0, 0.2), lower_edge - 4.5), (waist * 0.97, 4.5))
     shapes.append(Shape((abdomen,), fat * rng.uniform(0.1, 0.7), rng.uniform(0.7, 2.0)))
     return shapes + _details(patient, crotch, rng)
+
+
+def turned_body(patient: Patient, pose: Pose, rng: np.random.Generator) -> list[Shape]:
+    """As `body`, with legs in any direction and down to the feet."""
+    crotch = 2.0 + rng.uniform(-0.3, 0.4)
+    return limbs.silhouette(patient, pose, crotch, rng) + _details(patient, crotch, rng)
 
 
 def gas(rng: np.random.Generator) -> list[Shape]:
@@ -97,7 +115,8 @@ def expose(plan: FilmPlan, rng: np.random.Generator) -> Depths:
     """Render the soft tissue, bone and metal of `plan`."""
     size, transform = working_frame(plan)
     unit = float(np.linalg.norm(transform[:, 0]))  # working pixels per head diameter
-    soft = optical_depth(body(plan.patient, plan.pose, rng), size, transform)
+    draw = body if plan.source in SOURCES else turned_body
+    soft = optical_depth(draw(plan.patient, plan.pose, rng), size, transform)
     soft = np.asarray(cv2.GaussianBlur(soft, (0, 0), 0.12 * unit) if unit < 120 else soft)
     bubbles = optical_depth(gas(rng), size, transform)
     texture = 0.7 * clouds(rng, size, 0.5 * unit) + 0.5 * clouds(rng, size, max(0.14 * unit, 2))
@@ -122,6 +141,8 @@ def bones(plan: FilmPlan) -> Map:
     sides = (0, 1)
     ring = [shape for side in sides for shape in skeleton.half_pelvis(patient, pose, side)]
     depth = optical_depth(_deformed(patient, ring), size, transform)
+    if gaps := [shape for side in sides for shape in limbs.cartilage(patient, side)]:
+        depth *= np.maximum(1 - optical_depth(_deformed(patient, gaps), size, transform), 0)
     for side in sides:  # the acetabulum is hollow: only thin walls in front of the head and behind it
         hollow = (0.56 - 0.05 * patient.osteoarthritis[side]) * pose.magnification[side] * unit
         sharp, soft = (disc(size, centres[side], hollow, edge * unit) for edge in (0.05, 0.3))
@@ -129,8 +150,12 @@ def bones(plan: FilmPlan) -> Map:
     depth += optical_depth(_deformed(patient, [*skeleton.sacrum(patient), *skeleton.spine(patient)]), size, transform)
     depth += optical_depth([shape for side in sides for shape in skeleton.socket(patient, side)], size, transform)
     replaced = [kind in REPLACEMENTS for kind in plan.kinds]
-    legs = [shape for side in sides for shape in skeleton.femur(patient, pose, side, headless=replaced[side])]
-    thigh = optical_depth(_deformed(patient, legs), size, transform)
+    draw = skeleton.femur if plan.source in SOURCES else limbs.leg
+    legs = [_deformed(patient, draw(patient, pose, side, headless=replaced[side])) for side in sides]
+    for side, joint in enumerate(patient.joints):
+        if any(joint.shift):  # after the deformation, which would move a head that isn't in its socket
+            legs[side] = [shape.moved(placing(joint.shift)) for shape in legs[side]]
+    thigh = optical_depth(legs[0] + legs[1], size, transform)
     for side in sides:
         if replaced[side]:  # the neck is resected as well
             thigh *= 1 - disc(size, centres[side], 0.62 * unit, 0.06 * unit)

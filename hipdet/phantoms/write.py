@@ -1,10 +1,13 @@
-"""Write phantom films and labels: ``<out>/<source>/images/*.jpg`` and ``hips.csv``, or ``labels.csv`` for chests."""
+"""Write phantom films and labels: ``<out>/<source>/images/*.jpg`` and ``hips.csv``, or ``labels.csv`` for chests.
+
+Beside the table of the odd films is ``ignore.csv``: hips that the film's edge cuts, to be ignored.
+"""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +25,8 @@ from hipdet.core.records import read_json
 from hipdet.phantoms.chest import ChestPlan, plan_chest, render_chest
 from hipdet.phantoms.depth import expose
 from hipdet.phantoms.exposure import develop, mark
+from hipdet.phantoms.odd import LOOK as ODD_LOOK
+from hipdet.phantoms.odd import ODD, kind_of, plan_odd
 from hipdet.phantoms.plan import SOURCES, FilmPlan, plan_film
 from hipdet.version import __version__
 
@@ -31,30 +36,32 @@ class PhantomFilm:
     """An anteroposterior pelvis film with exactly known hips."""
 
     pixels: NDArray[np.uint8]  # [H, W] grey, bone bright
-    hips: Boxes  # [2, 4] xyxy squares inside the film, picture-left hip first
-    implants: tuple[bool, bool]  # metal (joint replacement or fixation) in each hip
+    hips: Boxes  # [N, 4] xyxy squares, picture-left hip first; N is 2 and all are inside the film, but for odd films
+    implants: tuple[bool, ...]  # metal (joint replacement or fixation) in each of them
     patient: str  # films with the same name share the anatomy
 
 
 def make_film(source: str, index: int, seed: int = 0, max_side: int | None = None) -> PhantomFilm:
-    """Film `index` (from 0) of `source` (cgoa, oaih, gis); the same arguments give the same pixels.
+    """Film `index` (from 0) of `source` (cgoa, oaih, gis, odd); the same arguments give the same pixels.
 
     A film whose long side exceeds `max_side` pixels is rendered at that long side, with the geometry scaled.
     """
-    plan = plan_film(source, index, seed, max_side)
-    return PhantomFilm(render_hips(plan), plan.hips, (plan.kinds[0] is not None, plan.kinds[1] is not None), plan.name)
+    plan = plan_odd(index, seed, max_side) if source == ODD else plan_film(source, index, seed, max_side)
+    return PhantomFilm(render_hips(plan), plan.hips, tuple(plan.kinds[i] is not None for i in plan.labelled), plan.name)
 
 
 def render_hips(plan: FilmPlan) -> NDArray[np.uint8]:
     """The film ``[H, W]`` that `plan` describes."""
     rng = np.random.default_rng(plan.seed)
-    look = SOURCES[plan.source]
+    look = ODD_LOOK if plan.source == ODD else SOURCES[plan.source]
     return mark(develop(expose(plan, rng), look, (plan.height, plan.width), rng), plan.hips, look, rng)
 
 
 CHEST = "chest"
 AnyPlan = FilmPlan | ChestPlan
 HIP_COLUMNS = ("image", "x", "y", "side", "picture_side", "implant", "patient")
+ODD_COLUMNS = (*HIP_COLUMNS, "kind", "view")
+IGNORED_COLUMNS = ("image", "x", "y", "side")
 CHEST_COLUMNS = ("image", "label", "x0", "y0", "x1", "y1", "width", "height", "patient")
 
 
@@ -72,7 +79,7 @@ def write_phantoms(
 
     Args:
         out: Folder that gets a folder per source.
-        source: ``cgoa``, ``oaih``, ``gis`` or ``chest``.
+        source: ``cgoa``, ``oaih``, ``gis``, ``odd`` or ``chest``.
         films: Number of films.
         seed: Seed of all random draws.
         max_side: Largest long side in pixels; larger films are made at this size.
@@ -85,7 +92,7 @@ def write_phantoms(
         DatasetError: the folder has films made with other settings.
     """
     folder = Path(out) / source
-    plan = plan_chest if source == CHEST else partial(plan_film, source)
+    plan = {CHEST: plan_chest, ODD: plan_odd}.get(source) or partial(plan_film, source)
     films = max(films, len(list(folder.glob("images/[!.]*.jpg"))))  # the table also has the films of earlier runs
     plans: list[AnyPlan] = [plan(index, seed, max_side) for index in range(films)]
     paths = [folder / "images" / f"{source}_{index + 1:06d}.jpg" for index in range(films)]
@@ -94,7 +101,11 @@ def write_phantoms(
     made = _make_all(missing, workers)
     for _ in tqdm(made, total=len(missing), desc=f"{source} phantoms", unit="film", disable=not missing):
         pass
-    table, columns = ("labels.csv", CHEST_COLUMNS) if source == CHEST else ("hips.csv", HIP_COLUMNS)
+    if source == ODD:  # before the table of labels, which comes last
+        ignored = (row for each, path in zip(plans, paths) for row in _ignored_rows(each, path.name))
+        write_csv(folder / "ignore.csv", [IGNORED_COLUMNS, *ignored])
+    tables = {CHEST: ("labels.csv", CHEST_COLUMNS), ODD: ("hips.csv", ODD_COLUMNS)}
+    table, columns = tables.get(source, ("hips.csv", HIP_COLUMNS))
     write_csv(folder / table, [columns, *(row for each, path in zip(plans, paths) for row in _rows(each, path.name))])
     return len(missing)
 
@@ -121,9 +132,18 @@ def _rows(plan: AnyPlan, image: str) -> Iterable[list]:
         for box, label in zip(plan.boxes, plan.labels):
             yield [image, label, *(f"{value:.3f}" for value in box), plan.width, plan.height, plan.name]
         return
-    for box, side, metal in zip(plan.hips, ("left", "right"), plan.kinds):
-        x, y, width = (f"{value:.3f}" for value in (box[0], box[1], box[2] - box[0]))
-        yield [image, x, y, width, side, int(metal is not None), plan.name]
+    for box, side in zip(plan.hips, plan.labelled):
+        more = [kind_of(plan, side), plan.view] if plan.source == ODD else []
+        yield [image, *_square(box), ("left", "right")[side], int(plan.kinds[side] is not None), plan.name, *more]
+
+
+def _ignored_rows(plan: AnyPlan, image: str) -> Iterable[list]:
+    if isinstance(plan, FilmPlan):
+        yield from ([image, *_square(box)] for box in plan.ignored)
+
+
+def _square(box: Sequence[float] | Boxes) -> list[str]:
+    return [f"{value:.3f}" for value in (box[0], box[1], box[2] - box[0])]
 
 
 def _check_provenance(folder: Path, settings: dict) -> None:

@@ -17,6 +17,7 @@ from hipdet.data.split import split_films
 
 SPLIT_SOURCES = ("cgoa", "oaih")  # for training and validation
 TEST_SOURCES = ("gis",)
+MORE_SOURCES = ("odd",)  # for training, if asked for: no joint file has their films
 INFO = {"description": "Hips in synthetic AP pelvic radiographs; boxes in the upright frame, 0-based"}
 
 
@@ -44,10 +45,10 @@ def convert_phantoms(
     seed: int = 0,
     split: str = "patient",
 ) -> dict[Path, list[Film]]:
-    """Write a file for each of ``cgoa``, ``oaih`` and ``gis``, and the training and validation parts of the first two.
+    """Write a file for each of ``cgoa``, ``oaih``, ``gis`` and ``odd``, and training and validation parts of all but ``gis``.
 
     ``cgoa_oaih_train.json`` joins ``cgoa_train.json`` and ``oaih_train.json``, ``cgoa_oaih_val.json`` the validation parts.
-    File names are relative to `root`.  If a source has no folder, the files that need it are left out.
+    Boxes of ``<source>/ignore.csv``, if it exists, are neither ROI nor background.  File names are relative to `root`.  If a source has no folder, the files that need it are left out.
 
     Args:
         root: Folder of the sources' folders.
@@ -65,13 +66,16 @@ def convert_phantoms(
     root = Path(root)
     out = Path(out) if out is not None else root / "annotations"
     parts: dict[str, list[Film]] = {}
-    for source in (*SPLIT_SOURCES, *TEST_SOURCES):
-        if (root / source).is_dir():
-            films = parts[source] = convert_listed(find_phantoms(root, source), root / source / "hips.csv", source)
-            if source in SPLIT_SOURCES:
+    for source in (*SPLIT_SOURCES, *TEST_SOURCES, *MORE_SOURCES):
+        if (folder := root / source).is_dir():
+            ignore = folder / "ignore.csv" if (folder / "ignore.csv").is_file() else None
+            films = convert_listed(find_phantoms(root, source), folder / "hips.csv", source, ignore)
+            parts[source] = films
+            if source not in TEST_SOURCES:
                 parts[f"{source}_train"], parts[f"{source}_val"] = split_films(films, val_fraction, seed, split)
     if not parts:
-        raise DatasetError(f"{root}: no folder {' or '.join((*SPLIT_SOURCES, *TEST_SOURCES))} found: check the path")
+        names = " or ".join((*SPLIT_SOURCES, *TEST_SOURCES, *MORE_SOURCES))
+        raise DatasetError(f"{root}: no folder {names} found: check the path")
     if parts.keys() >= {*SPLIT_SOURCES}:
         for part in ("train", "val"):
             union = [film for source in SPLIT_SOURCES for film in parts[f"{source}_{part}"]]

@@ -231,7 +231,7 @@ def test_patients_are_needed(phantom_root):
 
 
 def test_no_source(tmp_path):
-    with pytest.raises(DatasetError, match="no folder cgoa or oaih or gis found"):
+    with pytest.raises(DatasetError, match="no folder cgoa or oaih or gis or odd found"):
         convert_phantoms(tmp_path)
 
 
