@@ -48,7 +48,8 @@ def convert_phantoms(
     """Write a file for each of ``cgoa``, ``oaih``, ``gis`` and ``odd``, and training and validation parts of all but ``gis``.
 
     ``cgoa_oaih_train.json`` joins ``cgoa_train.json`` and ``oaih_train.json``, ``cgoa_oaih_val.json`` the validation parts.
-    Boxes of ``<source>/ignore.csv``, if it exists, are neither ROI nor background.  File names are relative to `root`.  If a source has no folder, the files that need it are left out.
+    Boxes of ``<source>/ignore.csv``, if it exists, are neither ROI nor background.  File names are relative to `root`.  If a
+    source has no folder, the files that need it are left out.
 
     Args:
         root: Folder of the sources' folders.
