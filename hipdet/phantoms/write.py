@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -92,7 +92,8 @@ def write_phantoms(
         DatasetError: the folder has films made with other settings.
     """
     folder = Path(out) / source
-    plan = {CHEST: plan_chest, ODD: plan_odd}.get(source) or partial(plan_film, source)
+    planners: dict[str, Callable[[int, int, int | None], AnyPlan]] = {CHEST: plan_chest, ODD: plan_odd}
+    plan = planners.get(source) or partial(plan_film, source)
     films = max(films, len(list(folder.glob("images/[!.]*.jpg"))))  # the table also has the films of earlier runs
     plans: list[AnyPlan] = [plan(index, seed, max_side) for index in range(films)]
     paths = [folder / "images" / f"{source}_{index + 1:06d}.jpg" for index in range(films)]
