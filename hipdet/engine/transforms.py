@@ -15,6 +15,7 @@ from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.fileio.backends import LocalBackend, register_backend
 
+from hipdet.core.annotations import UNKNOWN_TURN
 from hipdet.core.errors import ConfigError
 from hipdet.radiographs.read import read_radiograph
 
@@ -120,6 +121,12 @@ class Similarity(NamedTuple):
         linear *= np.array([self.stretch, 1 / self.stretch]) ** 0.5
         return np.column_stack([linear, np.array([cx + self.dx, cy + self.dy]) - linear @ [cx, cy]])
 
+    def orientation(self, quarters: int, inverted: int) -> tuple[int, int]:
+        """What `RandomOrientation` notes, after this transform: in a mirror image, films lie on the other side."""
+        if quarters == UNKNOWN_TURN:
+            return quarters, inverted
+        return ((-quarters if self.flip else quarters) - round(self.angle / 90)) % 4, inverted
+
 
 def warp(img: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Warp `img` ``[H, W, C]`` by `matrix`, which is for continuous pixel edges; pixels from outside are 0."""
@@ -150,7 +157,8 @@ class RandomSimilarity(BaseTransform):
 
     Reads and writes ``img`` ``[H, W, C]``, ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags``.  Boxes whose centre
     leaves the picture are dropped; an ignored box is kept while any part of it is visible, as that part isn't background.
-    In a mirror image, labels become their ``mirrored_labels`` (from `RoiDataset`), if given.
+    ``orientation`` (from `RandomOrientation`) changes with the film.  In a mirror image, labels become their
+    ``mirrored_labels`` (from `RoiDataset`), if given.
 
     Args:
         max_degrees: Angle ~ U(-max, max).
@@ -215,6 +223,8 @@ class RandomSimilarity(BaseTransform):
             if key in results:
                 results[key] = results[key][inside]
         mirrored = np.linalg.det(matrix[:, :2]) < 0  # a rotation keeps left and right
+        if "orientation" in results:
+            results["orientation"] = drawn.orientation(*results["orientation"])
         if mirrored and {"mirrored_labels", "gt_bboxes_labels"} <= results.keys():
             results["gt_bboxes_labels"] = np.asarray(results["mirrored_labels"])[results["gt_bboxes_labels"]]
         return results

@@ -12,6 +12,7 @@ from hipdet.engine.hard_films import (
     draw_edges,
     lower_resolution,
 )
+from hipdet.engine.transforms import RandomSimilarity, Similarity
 
 BOX = [10.0, 5, 30, 25]
 
@@ -68,6 +69,23 @@ def test_orientations_come_as_often_as_asked():
     shares = np.bincount(drawn[:, 0], minlength=4) / len(drawn)
     np.testing.assert_allclose(shares, [0.7, 0.1, 0.1, 0.1], atol=0.02)  # sd .005 to .007
     assert drawn[:, 1].mean() == pytest.approx(0.2, abs=0.02)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("later", range(4))
+@pytest.mark.parametrize("quarters", range(4))
+def test_the_orientation_follows_what_happens_later(quarters, later, flip):
+    """The film, turned back by the noted quarters, is the upright one or its mirror image: nothing else."""
+    upright = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    step = RandomSimilarity(max_degrees=0)
+    step.draw = lambda width, height: Similarity(angle=90.0 * later, flip=flip)
+    given = dict(img=np.rot90(upright, -quarters), gt_bboxes=HorizontalBoxes(np.zeros((0, 4), np.float32)))
+    found = step.transform(dict(given, orientation=(quarters, 1)))
+    needed, inverted = found["orientation"]
+    back = np.rot90(found["img"], needed)
+    np.testing.assert_array_equal(back, upright[:, ::-1] if flip else upright)
+    assert inverted == 1
+    assert step.transform(dict(given, orientation=(-1, 0)))["orientation"] == (-1, 0)
 
 
 def test_a_lower_resolution_is_that_of_fewer_pixels():
