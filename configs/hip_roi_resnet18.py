@@ -30,6 +30,7 @@ train_pipeline = [
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
 model = dict(
+    one_size="half",
     backbone=dict(in_channels=1),
     # 6.4% .. 23.9% of the film: children's hips, too
     bbox_head=dict(anchor_generator=dict(scales=dict(start=0.9, stop=3.35, step=0.35))),

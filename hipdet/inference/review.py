@@ -73,7 +73,7 @@ FLAGS = {
     "odd_ratio": "ratio_ROI/image outside that of validation films",
     "odd_position": "position, distance or slope of the ROIs outside those of validation films",
     "turned": "the film is rotated by 90 degrees or upside down, so it was rotated for the model",
-    "inverted": "the centres of ROIs have the wrong brightness, so the film was inverted for the model",
+    "inverted": "the film's greys are inverted, so it was inverted for the model",
 }
 SHARE = 0.01  # share of the ROIs on validation films that are beyond each limit
 _ONE_SIDED = {"score": (True, False), "tilt": (False, True), "size": (False, True)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from mmcv.ops import batched_nms
@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from hipdet.anchors.second_look import PASSES
 from hipdet.core.errors import ConfigError
 from hipdet.models.proposals import RegionProposals, best_of_classes, class_shares, film_shape, ignored_boxes, on_film
+
+LEAST_DOUBT = 0.02  # 1 - score: readings themselves agree no better
 
 Suppress = Callable[[InstanceData], InstanceData]
 Candidates = Sequence[RegionProposals]
@@ -39,7 +41,7 @@ class RefiningDetector(SingleStageDetector):
             limits the detections of a class.  Every other pass runs on the mirror image, and a box is the mean over its
             passes.  If empty, the first stage's boxes are the result.
         one_size: Give the ROIs of a class on a film one size, see `share_size`: those of the last pass and, with several
-            classes, those with a share of a half or more.
+            classes, those with a share of a half or more.  ``half``: bring them half way to it.
         orientation_head: An `OrientationHead` on the first look's features, if the film's orientation is to be told.
         **kwargs: Arguments of ``SingleStageDetector``.
 
@@ -53,13 +55,15 @@ class RefiningDetector(SingleStageDetector):
         refiner: dict,
         reduction: int = 2,
         passes: Sequence[int] = PASSES,
-        one_size: bool = False,
+        one_size: bool | Literal["half"] = False,
         orientation_head: dict | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         if any(count < 1 for count in passes) or sorted(passes, reverse=True) != list(passes):
             raise ConfigError(f"RefiningDetector: passes must be positive, in falling order, found {tuple(passes)}")
+        if one_size not in (True, False, "half"):
+            raise ConfigError(f"RefiningDetector: one_size must be True, False or 'half', found {one_size!r}")
         self.refiner = MODELS.build(refiner)
         self.orientation_head = MODELS.build(orientation_head) if orientation_head else None
         self.reduction = reduction
@@ -165,7 +169,8 @@ class RefiningDetector(SingleStageDetector):
             trusted = few.scores
             if candidates:  # a box that is more likely of another class has another size, whatever its quality
                 trusted = torch.where(few.scores >= few.quality / 2, few.quality, few.scores)
-            each.bboxes = torch.cat([share_size(few.bboxes, trusted, few.labels), each.bboxes[len(few) :]])
+            shared = share_size(few.bboxes, trusted, few.labels, self.one_size == "half")
+            each.bboxes = torch.cat([shared, each.bboxes[len(few) :]])
         found = [InstanceData(bboxes=each.bboxes, scores=each.scores, labels=each.labels) for each in kept]
         if len(found) == 1:
             return found[0]
@@ -239,7 +244,7 @@ def reduced(films: Tensor, by: int) -> Tensor:
     return F.avg_pool2d(films, by) if by > 1 else films
 
 
-def share_size(boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
+def share_size(boxes: Tensor, scores: Tensor, labels: Tensor, half: bool = False) -> Tensor:
     """Give the ROIs of a class on a film the geometric mean of their sides; centres stay.
 
     Both hips on a film are one patient's, at one magnification.  Only ROIs that score .5 or more take part.
@@ -248,12 +253,17 @@ def share_size(boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
         boxes: ``[R, 4]``.
         scores: Predicted IoU of each box ``[R]``.
         labels: ``[R]``.
+        half: Bring the sides only half way to the mean, in which an ROI weighs the more, the surer it is: by 1 / (1 - score).
+            A hip with metal may look larger than it is, and shouldn't change the other one (docs/results/hips.md).
     """
     sure = scores >= 0.5
     same = (labels[:, None] == labels) & sure & sure[:, None] | torch.eye(
         len(boxes), dtype=torch.bool, device=boxes.device
     )
-    weights = same / same.sum(dim=1, keepdim=True)
-    centre, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    half = (weights[:, :, None] * sides.clamp(min=1e-6).log()).sum(1).exp() / 2
-    return torch.cat([centre - half, centre + half], dim=1)
+    certainty = 1 / (1 - scores).clamp(min=LEAST_DOUBT) if half else torch.ones_like(scores)
+    weights = same * certainty
+    weights = weights / weights.sum(dim=1, keepdim=True)
+    centre, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-6).log()
+    mean = (weights[:, :, None] * sides).sum(1)
+    reach = ((mean + sides) / 2 if half else mean).exp() / 2
+    return torch.cat([centre - reach, centre + reach], dim=1)

@@ -57,7 +57,7 @@ THREE = dict(classes=3, passes=(3, 2), one_size=False)
 CASES = [
     ("hip_roi_medium", {}),
     ("hip_roi_small", {}),
-    ("hip_roi_medium", dict(passes=(4, 2, 1), one_size=True)),
+    ("hip_roi_medium", dict(passes=(4, 2, 1), one_size="half")),
     ("hip_roi_medium", dict(passes=())),
     ("hip_ssd_r18_demo", {}),
     ("hip_roi_medium", THREE),

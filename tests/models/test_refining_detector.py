@@ -129,6 +129,23 @@ def test_rois_of_a_class_share_their_size():
     assert share_size(boxes[:0], scores[:0], labels[:0]).shape == (0, 4)
 
 
+def test_half_way_to_one_size_by_hand():
+    """Sides 40 and 90 with scores .9 and .6: weights 10 and 2.5, so their mean is 40 ** .8 * 90 ** .2 = 47.04."""
+    boxes = torch.tensor([[0.0, 0, 40, 40], [100, 100, 190, 190], [0, 200, 30, 230]])
+    found = share_size(boxes, torch.tensor([0.9, 0.6, 0.4]), torch.zeros(3), half=True)
+    sides = (40 * 47.04) ** 0.5, (90 * 47.04) ** 0.5, 30.0  # 43.38 and 65.07; the third isn't sure
+    torch.testing.assert_close((found[:, 2] - found[:, 0]).tolist(), list(sides), atol=0.01, rtol=0)
+    torch.testing.assert_close((found[:, :2] + found[:, 2:]) / 2, (boxes[:, :2] + boxes[:, 2:]) / 2)
+    certain = share_size(boxes[:2], torch.tensor([1.0, 1.0]), torch.zeros(2), half=True)  # no division by zero
+    assert (certain[:, 2] - certain[:, 0]).tolist() == pytest.approx([(40 * 60) ** 0.5, (90 * 60) ** 0.5])
+
+
+@pytest.mark.parametrize("one_size", ["whole", 2, None])
+def test_bad_one_size(one_size):
+    with pytest.raises(ConfigError, match="one_size must be True, False or 'half', found"):
+        make_detector(one_size=one_size)
+
+
 def test_one_size_is_applied_last():
     detector = make_detector(passes=(2,), one_size=True)
     detector.refiner.refine = lambda film, boxes, mirrored: (boxes, torch.full((len(boxes),), 0.7))
