@@ -88,7 +88,9 @@ def test_processes_that_a_training_spawns_find_mmdets_classes(tmp_path):
 
 @pytest.mark.ci
 def test_a_script_that_imports_mmdet_first_on_two_ranks(tmp_path):
-    (tmp_path / "script.py").write_text("import mmdet.models, os; print('rank', os.environ['RANK'], flush=True)")
+    # in one write: print writes words one by one, and those of two processes mix
+    script = "import mmdet.models, os; os.write(1, f\"rank {os.environ['RANK']}\\n\".encode())"
+    (tmp_path / "script.py").write_text(script)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
     done = run_python(*launcher, "-m", "hipdet.mmcv_lite", "script.py", cwd=tmp_path)
     assert sorted(line for line in done.stdout.splitlines() if line.startswith("rank")) == ["rank 0", "rank 1"], (

@@ -268,7 +268,7 @@ def test_fracatlas_from_another_folder(shared, tmp_path):
     ("arguments", "expected"),
     [
         (("fracatlas", "none"), "error: none: no such folder"),
-        (("phantom", "none"), "error: none: no folder cgoa or oaih or gis found"),
+        (("phantom", "none"), "error: none: no folder cgoa or oaih or gis or odd found"),
         ((), "the following arguments are required"),
         (("mura", "x"), "invalid choice: 'mura'"),
     ],

@@ -81,7 +81,7 @@ FAMILY = {
     "hip_roi_small": SMALL_ROI,
     "hip_roi_large": SMALL_ROI,
     "hip_roi_imagenet": [*SMALL_ROI, *OFFLINE],
-    "hip_roi_resnet18": SMALL_ROI,
+    "hip_roi_resnet18": [*SMALL_ROI, "model.orientation_head.in_channels=64"],
 }
 GROUPS = {
     "hip_roi_small": [["backbone", "bbox_head", "refiner"]],
