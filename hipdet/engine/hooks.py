@@ -217,8 +217,9 @@ class ReportHook(Hook):
         if trains(runner):
             before = meta.get("seen")
             films = before.get("films") if isinstance(before, dict) else None
-            self.seen = set(films) if isinstance(films, list) else set()
-            self.seen_known = isinstance(films, list) and before.get("known") is True
+            whole = isinstance(films, list) and all(isinstance(each, str) for each in films)
+            self.seen = set(films) if whole else set()
+            self.seen_known = whole and before.get("known") is True
         else:
             self.tested_weights = weights_fingerprint(checkpoint)
         if resumes(runner):

@@ -331,6 +331,7 @@ def test_cpu_seconds_are_added_up_over_interruptions(meta, expected):
         (dict(seen=dict(films=["0123456789abcdef"], known=False)), ["0123456789abcdef"], False),
         (dict(), [], False),  # of another program
         (dict(seen=dict(films=7, known=True)), [], False),
+        (dict(seen=dict(films=[["a"], "b"], known=True)), [], False),
         (dict(seen=[]), [], False),
     ],
 )
