@@ -218,7 +218,7 @@ class ReportHook(Hook):
             before = meta.get("seen")
             films = before.get("films") if isinstance(before, dict) else None
             whole = isinstance(films, list) and all(isinstance(each, str) for each in films)
-            self.seen = set(films) if whole else set()
+            self.seen = set(films or ()) if whole else set()
             self.seen_known = whole and before.get("known") is True
         else:
             self.tested_weights = weights_fingerprint(checkpoint)
