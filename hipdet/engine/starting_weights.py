@@ -107,9 +107,6 @@ class PretrainedWeights:
         left = f"; left over: {', '.join(over)}" if over else ""
         print_log(f"{len(kept)} tensors from {self.checkpoint} ({self.sha256[:LEAST_DIGITS]}){left}", "current")
 
-    def _get_init_info(self) -> str:
-        return f"PretrainedWeights: {self.checkpoint}"
-
     def _read(self) -> dict[str, Tensor]:
         """The weights in the file, in float32."""
         try:
