@@ -16,7 +16,7 @@ ROIS = 4  # of a class, unless more are expected
 
 
 class DetectorGraph(nn.Module):
-    """A trained detector for one film at a time, with shapes that don't depend on the film, so that it can be traced.
+    """A trained detector for one film at a time that can be traced: only the number of crops depends on the film.
 
     It gives the detections of the detector's own ``predict``, padded with scores of 0 if there are fewer.
 
@@ -90,6 +90,8 @@ class DetectorGraph(nn.Module):
             return self._distinct(found._replace(boxes=on_film(found.boxes, extent)).instances, self.rois)
         candidates = best_of_classes(*first)
         proposed = [self._distinct(each.instances, self.passes[0]) for each in candidates]
+        for each in proposed:
+            each.scores = each.scores * self.detector.worth_refining(each.scores)
         suppress = lambda kept: self._distinct(kept, len(kept.scores))  # noqa: E731
         return self.detector.refine(seen[0], proposed, suppress, candidates if len(candidates) > 1 else ())
 

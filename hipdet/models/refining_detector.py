@@ -40,13 +40,15 @@ class RefiningDetector(SingleStageDetector):
         passes: For each refinement pass, how many of the best ROIs of each class on a film are refined.  The first number
             limits the detections of a class.  Every other pass runs on the mirror image, and a box is the mean over its
             passes.  If empty, the first stage's boxes are the result.
+        proposal_thr: Proposals that score less aren't refined but dropped, apart from the best of each class: a film on which
+            two stand out takes less time than one with many that score little.
         one_size: Give the ROIs of a class on a film one size, see `share_size`: those of the last pass and, with several
             classes, those with a share of a half or more.  ``half``: bring them half way to it.
         orientation_head: An `OrientationHead` on the first look's features, if the film's orientation is to be told.
         **kwargs: Arguments of ``SingleStageDetector``.
 
     Raises:
-        ConfigError: `passes` aren't positive or don't fall.
+        ConfigError: `passes` aren't positive or don't fall, or `proposal_thr` isn't a score.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class RefiningDetector(SingleStageDetector):
         refiner: dict,
         reduction: int = 2,
         passes: Sequence[int] = PASSES,
+        proposal_thr: float = 0.0,
         one_size: bool | Literal["half"] = False,
         orientation_head: dict | None = None,
         **kwargs: Any,
@@ -62,12 +65,15 @@ class RefiningDetector(SingleStageDetector):
         super().__init__(*args, **kwargs)
         if any(count < 1 for count in passes) or sorted(passes, reverse=True) != list(passes):
             raise ConfigError(f"RefiningDetector: passes must be positive, in falling order, found {tuple(passes)}")
+        if not 0 <= proposal_thr < 1:
+            raise ConfigError(f"RefiningDetector: proposal_thr must be 0 or more and below 1, found {proposal_thr!r}")
         if one_size not in (True, False, "half"):
             raise ConfigError(f"RefiningDetector: one_size must be True, False or 'half', found {one_size!r}")
         self.refiner = MODELS.build(refiner)
         self.orientation_head = MODELS.build(orientation_head) if orientation_head else None
         self.reduction = reduction
         self.passes = tuple(passes)
+        self.proposal_thr = proposal_thr
         self.one_size = one_size
         if not any(overruns_memory(module) for module in self.modules()):
             self.to(memory_format=torch.channels_last)  # a quarter faster on a CPU
@@ -138,6 +144,7 @@ class RefiningDetector(SingleStageDetector):
             candidates = best_of_classes(logits, deltas, anchors, extent, settings.nms_pre)
             least = max(settings.score_thr, 0)
             proposed = [self._suppress(each.instances[each.scores > least]) for each in candidates]
+            proposed = [each[self.worth_refining(each.scores)] for each in proposed]
             yield proposed, candidates if len(candidates) > 1 else ()
 
     def refine(
@@ -177,13 +184,17 @@ class RefiningDetector(SingleStageDetector):
         together = InstanceData.cat(found)
         return together[together.scores.argsort(descending=True)]
 
+    def worth_refining(self, scores: Tensor) -> Tensor:
+        """Which proposals of a class, best first, with `scores` ``[P]`` are refined: the first, and those that score enough."""
+        return torch.cat([torch.ones_like(scores[:1], dtype=torch.bool), scores[1:] >= self.proposal_thr])
+
     def _refine_pass(
         self, film: Tensor, kept: Sequence[InstanceData], count: int, mirrored: bool, candidates: Candidates
     ) -> Iterator[InstanceData]:
         """Refine the first `count` of each class once more, and average each one over its passes."""
         chosen = [each[:count] for each in kept]
         together = torch.cat([each.bboxes for each in chosen]) if len(chosen) > 1 else chosen[0].bboxes
-        found = self.refiner.refine(film, together, mirrored)
+        found = self._refine_found(film, together, torch.cat([each.scores for each in chosen]), mirrored)
         parts = [part.split([len(each) for each in chosen]) if len(chosen) > 1 else [part] for part in found]
         for label, (each, few, boxes, quality) in enumerate(zip(kept, chosen, *parts)):
             times = few.times_refined
@@ -202,6 +213,12 @@ class RefiningDetector(SingleStageDetector):
                 times_refined=torch.cat([times + 1, each.times_refined[count:]]),
                 **more,
             )
+
+    def _refine_found(self, film: Tensor, boxes: Tensor, scores: Tensor, mirrored: bool) -> tuple[Tensor, Tensor]:
+        """Refine those of `boxes` ``[R, 4]`` that score more than 0, in any case the first; the others' quality is 0."""
+        worth = torch.cat([torch.ones_like(scores[:1], dtype=torch.bool), scores[1:] > 0]).nonzero()[:, 0]
+        refined, quality = self.refiner.refine(film, boxes[worth], mirrored)
+        return boxes.index_put((worth,), refined), torch.zeros_like(scores).index_put((worth,), quality)
 
     def _suppress(self, found: InstanceData) -> InstanceData:
         if not len(found):  # mmcv asks for one

@@ -81,8 +81,9 @@ def _growing_femur(patient: Patient, pose: Pose, side: int) -> list[Shape]:
     outline = skeleton.femur_outline(patient, pose, side)
     lateral = (outline[:, 0] > 0.7) & (outline[:, 1] < 0.6)
     outline[lateral, 1] += (1 - g) * 0.45 * (0.6 - outline[lateral, 1])  # the trochanter is cartilage at first
+    thick = patient.half_distance / skeleton.AVERAGE_HALF_DISTANCE  # the head grows into its socket
     shaft = (outline[:, 1] > 1) & (outline[:, 1] < 7)
-    outline[shaft, 0] = 0.9 + (outline[shaft, 0] - 0.9) * (0.74 + 0.2 * g)
+    outline[shaft, 0] = 0.9 + (outline[shaft, 0] - 0.9) * (0.74 + 0.2 * g) * thick
     middle = (outline[:, 1] > 2.5) & shaft
     edges = outline[middle, 0].max() - 0.08, outline[middle, 0].min() + 0.08
     bone = cut(cut(curve(outline), NECK, plate), np.array([0.0, -1.0]), -7.65)
@@ -176,7 +177,7 @@ def _flesh(patient: Patient, pose: Pose, side: int) -> tuple[Points, Points]:
     thick = patient.girth / 4
     thigh = _strip(
         np.array([(0.3, -0.7), (0.55, 1.0), (0.75, 3.5), (0.85, 6.5), (0.85, 9.2)]),
-        np.array([2.3, 3.1, 2.9, 2.25, 1.9]) * thick,
+        np.array([2.4, 3.7, 3.5, 2.6, 2.0]) * thick,
     )
     shank = _strip(
         np.array([(0.85, 8.2), (0.88, 9.3), (0.9, 11.0), (0.86, 14.5), (0.84, 16.0), (0.86, 17.8), (0.9, 18.4)]),

@@ -33,6 +33,7 @@ from hipdet.phantoms.plan import (
     label,
     normal,
 )
+from hipdet.phantoms.skeleton import AVERAGE_HALF_DISTANCE
 from hipdet.phantoms.shapes import Points, affine, placing
 
 ODD = "odd"
@@ -69,7 +70,7 @@ def plan_odd(index: int, seed: int = 0, max_side: int | None = None) -> FilmPlan
     rng = np.random.default_rng([seed, LOOK.number, index])
     child, side = bool(rng.random() < CHILD), int(rng.integers(2))
     patient = _child(rng) if child else draw_patient(rng, LOOK.disease)
-    pose = _pose(rng, child, side)
+    pose = _pose(rng, patient, child, side)
     patient, kinds = _unusual(patient, pose, child, side, rng)
     if any(kinds):  # implants are straight
         pose = replace(pose, flexion=(0.0, 0.0))
@@ -127,13 +128,15 @@ def _child(rng: np.random.Generator) -> Patient:
     """A child of about 1 to 14 years: the younger, the farther apart the hips are, in diameters of their heads."""
     growth = float(rng.uniform(0, 0.97))
     patient = draw_patient(rng, disease=0.0)
+    apart = float((1 - growth) * rng.uniform(2.1, 2.85) + growth * rng.uniform(1.8, 2.1))
     return replace(
         patient,
-        half_distance=float(rng.uniform(1.95, 2.3) - 0.15 * growth),
-        height=float(rng.normal(0.9 + 0.1 * growth, 0.05)),
-        girth=float(rng.uniform(3.3, 4.3)),
-        fat=float(rng.uniform(0.6, 1.5)),
-        density=float(rng.uniform(0.45, 0.95)),
+        half_distance=apart,
+        height=float(rng.normal(0.9 + 0.1 * growth, 0.05)) * apart / AVERAGE_HALF_DISTANCE,
+        girth=float(rng.uniform(1.75, 2.4) * apart),
+        flare=patient.flare * float(rng.uniform(0.7, 1.0)),
+        fat=float(rng.uniform(0.6, 1.8)),
+        density=float(rng.uniform(0.35, 0.95)),
         neck=float(rng.normal(0.86 + 0.1 * growth, 0.04)),
         valgus=float(rng.normal(0.1 - 0.1 * growth, 0.08)),
         waves=patient.waves * (1, 1, 1, 0.5),  # whole legs are on the film: they would look wavy
@@ -141,7 +144,7 @@ def _child(rng: np.random.Generator) -> Patient:
     )
 
 
-def _pose(rng: np.random.Generator, child: bool, side: int) -> Pose:
+def _pose(rng: np.random.Generator, patient: Patient, child: bool, side: int) -> Pose:
     """The pose: legs straight, one thigh turned out, or both; the knees may be bent."""
     pose = draw_pose(rng)
     straight = rng.normal(-0.04, 0.06, 2)
@@ -154,7 +157,8 @@ def _pose(rng: np.random.Generator, child: bool, side: int) -> Pose:
     angles = np.where(turned, np.clip(out, *np.radians(TURN)), angles)
     knees = np.where(turned, rng.uniform(0, 1.9, 2), knees)
     flexion = np.where(turned, (angles - 0.25) * rng.uniform(0.3, 0.8), 0)
-    return replace(pose, abduction=_pair(angles), knee=_pair(knees), flexion=_pair(flexion))
+    low = pose.tilt * 1.1 * patient.half_distance / AVERAGE_HALF_DISTANCE if child else pose.tilt
+    return replace(pose, abduction=_pair(angles), knee=_pair(knees), flexion=_pair(flexion), tilt=low)
 
 
 def _pair(values: Points) -> Pair:
