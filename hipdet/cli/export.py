@@ -83,7 +83,7 @@ def with_bar(films: Iterable[Film], count: int | None) -> Iterator[Film]:
 EXAMPLES = """examples:
   hipdet export configs/hip_roi_medium.py work_dirs/hip_roi_medium/epoch_150.pth --out hips.onnx
   hipdet export CONFIG WEIGHTS --calibrate OUT/base/fold*/test/test.roi.json \\
-      --ann hips.json --data-root FracAtlas                      with review limits
+      --ann hips.json                                            with review limits
   hipdet export CONFIG WEIGHTS --films data/knees --rois knee=1-2       compare on your own films
   hipdet export CONFIG WEIGHTS --about data='FracAtlas, CC BY 4.0' limits='adults; not for diagnosis'
 
@@ -103,7 +103,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--name", help="name of the model (default: that of its config)")
     add("--calibrate", nargs="+", type=Path, metavar="ROI.json", help="test.roi.json of a test, or of all folds")
     add("--ann", type=Path, metavar="ANN.json", help="COCO file of their films, below --data-root or from here")
-    add("--data-root", type=Path, metavar="FOLDER", help="folder of these films, for limits that find inverted films")
+    add("--data-root", type=Path, metavar="FOLDER", help="folder in which --ann is searched for first")
     add("--share", type=float, default=SHARE, help="share of their ROIs beyond each limit")
     add(
         "--rois", nargs="+", metavar="N",
@@ -136,7 +136,7 @@ def build_card(model: TorchModel, args: argparse.Namespace) -> ModelCard:
     if args.calibrate:
         if doubt := require_own_tables(args.calibrate, model):
             print(f"warning: {doubt}", file=sys.stderr)
-        films = validation_films(args.calibrate, coco_file(args.ann, args.data_root), args.data_root, card.classes)
+        films = validation_films(args.calibrate, coco_file(args.ann, args.data_root), card.classes)
         card = replace(card, limits=build_limits(films, args.share, card.classes))
     return card
 

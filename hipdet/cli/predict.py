@@ -61,7 +61,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="ROIs that a film may have: 1-2, or heart=1-2 (default: the model's); 2: each film has two",
     )
-    add("--as-stored", action="store_true", help="don't search for rotated and inverted films")
+    add("--as-stored", action="store_true", help="don't make films upright, as models with an orientation head do")
     add("--whole-films", action="store_true", help="decode JPEG films at full size: exact, but slower")
     add("--threads", type=int, metavar="N", help="threads of an ONNX model (default: the runtime's own choice)")
     add(

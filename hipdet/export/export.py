@@ -15,22 +15,19 @@ import torch
 from numpy.typing import NDArray
 from onnx import helper
 from scipy.optimize import linear_sum_assignment
-from tqdm import tqdm
 
 from hipdet.core.annotations import is_absence_known
 from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
-from hipdet.core.files import film_below, replacing
+from hipdet.core.files import replacing
 from hipdet.core.records import MAX_SIDE, Record, read_json
 from hipdet.evaluation.report import FOUND_CORNERS, read_report, read_roi_table
 from hipdet.export.graph import ROIS, DetectorGraph
 from hipdet.export.torch_model import TorchModel
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.onnx_model import KEY, ORIENTATION, OUTPUTS, ModelCard, OnnxModel
-from hipdet.inference.orientation import centre_contrast, get_sign
 from hipdet.inference.presence import ValidationFilm
-from hipdet.radiographs.read import read_radiograph
 
 UNKNOWN = -1  # class of an extra detection in old tables, which don't have it
 TOLERANCE = 1e-2  # px of the square; another order of operations in float32 changes boxes of 300 px by .002
@@ -52,32 +49,22 @@ def write_onnx(graph: DetectorGraph, path: Path) -> None:
         torch.onnx.export(graph, (film, extent), str(temporary), opset_version=17, dynamo=False, **names)
 
 
-def validation_films(
-    tables: Sequence[Path], annotations: Path, data_root: Path | None = None, classes: Sequence[str] = ()
-) -> list[ValidationFilm]:
+def validation_films(tables: Sequence[Path], annotations: Path, classes: Sequence[str] = ()) -> list[ValidationFilm]:
     """The films in ``*.roi.json`` tables of hipdet test or hipdet cross-validate.
 
     Args:
         tables: Tables of one model, or of the folds of a cross-validation.
         annotations: COCO file with the sizes of the films.  Where it says that it isn't known whether a film has other ROIs
             (``absent``: ``unknown``), the film's other detections are left out.
-        data_root: Folder that film names are relative to, to measure the films' contrast; None to leave that out.
         classes: Names in the order of the model's labels (default: the order of `annotations`).
 
     Raises:
         DatasetError: a file is of another kind, a film isn't in `annotations`, or a class isn't in `classes`.
-        RadiographError: a film can't be read.
     """
     sizes, labels, unknown = _films_and_labels(annotations)
     labels = {name: number for number, name in enumerate(classes)} if classes else labels
-    found = [film for table in tables for film in _films(table, sizes, labels, annotations)]
-    found = [(name, replace(film, absence_known=name not in unknown)) for name, film in found]
-    return [
-        film
-        if data_root is None
-        else replace(film, brightness=_brightness(film, film_below(data_root, name, annotations)))
-        for name, film in tqdm(found, desc="review limits", unit="film", disable=True if data_root is None else None)
-    ]
+    found = (film for table in tables for film in _films(table, sizes, labels, annotations))
+    return [replace(film, absence_known=name not in unknown) for name, film in found]
 
 
 def require_own_tables(tables: Sequence[Path], model: TorchModel) -> str:
@@ -105,11 +92,6 @@ def require_own_tables(tables: Sequence[Path], model: TorchModel) -> str:
         )
     unknown = [table for table in tables if not {"model", "weights"} <= set(reports.get(table, ()))]
     return f"{unknown[0]}: no report beside it says which model it is of: it must be of this one" if unknown else ""
-
-
-def _brightness(film: ValidationFilm, path: Path) -> int | None:
-    hits = film.found.boxes[film.hits]
-    return get_sign(centre_contrast(read_radiograph(path), hits)) if len(hits) else None
 
 
 def _films(

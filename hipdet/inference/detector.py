@@ -17,7 +17,7 @@ from hipdet.core.records import finite
 from hipdet.inference.detections import FilmDetections, FilmRois
 from hipdet.inference.film_list import Films, FilmSource, ShrunkFilm, film_sources, read_ahead
 from hipdet.inference.onnx_model import OnnxModel
-from hipdet.inference.orientation import Infer, best_orientation, upright
+from hipdet.inference.orientation import Infer, upright
 from hipdet.inference.review import ReviewLimits, judge
 from hipdet.version import RESULTS_VERSION
 
@@ -46,7 +46,8 @@ class RoiDetector:
             classes together, or one per class such as ``dict(heart=1, lung=(1, 2))``; by default the model's own.  Where you
             say one number, films are known to have so many: the best are returned as ROIs whatever they score.
         limits: Review limits; by default the model's own.
-        find_orientation: Also run rotated and inverted versions of unusual films, and keep the best orientation.
+        find_orientation: Read rotated and inverted films upright.  It needs a model with an orientation head; others read
+            films as they are.
         whole_films: Decode JPEG films at full size, even if a fraction would be enough: exact boxes for more time
             (docs/results/speed.md, "Reading").
         threads: Threads of an exported model; by default the runtime decides.
@@ -163,14 +164,9 @@ class RoiDetector:
         return record
 
     def _detect(self, source: FilmSource, film: ShrunkFilm, infer: Infer) -> FilmRois:
-        limits, card = self.limits, self.model.card
-        if self.find_orientation and self.model.tells_orientation:
-            found = upright(infer)
-        elif self.find_orientation and limits:
-            found = best_orientation(film, infer, self.rois, limits)
-        else:
-            found = infer(0, False)
-        judged = judge(found, self.rois, limits, self.stated)
+        card = self.model.card
+        found = upright(infer) if self.find_orientation and self.model.tells_orientation else infer(0, False)
+        judged = judge(found, self.rois, self.limits, self.stated)
         paired = self.rois.paired | card.counts.paired
         return judged.record(source.name, source.path, card.classes, paired, film.patient_side)
 

@@ -24,14 +24,12 @@ class ValidationFilm:
     Attributes:
         found: The detections, N of them.
         iou: IoU ``[N]`` of each detection with its label; 0 if it has none.
-        brightness: Result of :func:`hipdet.inference.orientation.get_sign` for its ROIs; None if it wasn't computed.
         present: Class indices of its labels; None for those of its hits.
         absence_known: Whether the film is known to have no other ROIs.
     """
 
     found: FilmDetections
     iou: NDArray[np.float64]
-    brightness: int | None = None
     present: frozenset[int] | None = None
     absence_known: bool = True
 

@@ -87,9 +87,6 @@ class ReviewLimits:
         films: Number of validation films.
         share: Share of their ROIs beyond each limit, which is the rate of flags to expect on similar films.
         least_score: Score from which a detection is an ROI, of classes without a limit of their own.
-        margin: How much higher the mean score must be after rotation: the standard deviation of the films' mean scores.
-        brightness: 1 if the centres of ROIs are bright, as in hips, -1 if they are dark, as in lungs; 0 if that isn't known,
-            so inverted films aren't recognised.
         ranges: Lowest and highest usual value of each of :func:`hipdet.inference.review.measures`; None for no limit.
         presence: Limit of each class, and what it costs on these films.
         lowest_hit: Lowest score of a hit on these films; None if it wasn't kept.
@@ -98,8 +95,6 @@ class ReviewLimits:
     films: int
     share: float
     least_score: float
-    margin: float
-    brightness: int
     ranges: Mapping[str, Range]
     presence: Mapping[str, Presence] = field(default_factory=dict)
     lowest_hit: float | None = None
@@ -119,7 +114,7 @@ class ReviewLimits:
 
     @classmethod
     def from_json(cls, values: Any, source: object) -> ReviewLimits:
-        """The inverse of :meth:`to_json`; errors name `source`, the file.
+        """The inverse of :meth:`to_json`; errors name `source`, the file.  Other entries, as older files have, are ignored.
 
         Raises:
             CheckpointError: `values` aren't review limits.
@@ -131,8 +126,6 @@ class ReviewLimits:
             limits.whole("films", 1),
             limits.number("share", 0, 0.5),
             limits.number("least_score", 0, 1),
-            limits.number("margin", 0, 1),
-            limits.one_of("brightness", (-1, 0, 1)),
             {name: _ends(ranges, name) for name in ranges.values},
             _presence_of(limits) if "presence" in limits.values else {},  # older cards lack it
             None if limits.values.get("lowest_hit") is None else limits.number("lowest_hit", 0, 1),
@@ -151,22 +144,19 @@ def build_limits(films: Sequence[ValidationFilm], share: float = SHARE, classes:
         DatasetError: the films have no hits.
     """
     usual: dict[str, list[NDArray[np.float64]]] = {name: [] for name in FLAG_OF}
-    mean_scores = []
     for film in films:
         hit = film.hits
         if hit.any():
             for name, values in measures(film.found.at(hit)).items():
                 usual[name].append(values)
-            mean_scores.append(film.found.scores[hit].mean())
-    if not mean_scores:
+    if not usual["score"]:
         raise DatasetError(
             f"{len(films)} validation films without a single hit, from which limits can't be set: check weights and labels"
         )
     ranges = {name: _range(name, np.concatenate(values), share) for name, values in usual.items()}
     least, presence = presence_limits(films, classes, share)
-    margin, brightness = round(float(np.std(mean_scores)), 3), _brightness(films, share)
     lowest = math.floor(1000 * min(float(scores.min()) for scores in usual["score"])) / 1000
-    return ReviewLimits(len(films), share, least, margin, brightness, ranges, presence, lowest)
+    return ReviewLimits(len(films), share, least, ranges, presence, lowest)
 
 
 @dataclass(frozen=True)
@@ -246,16 +236,6 @@ def film_flags(
             if (low is not None and (values[name] < low).any()) or (high is not None and (values[name] > high).any()):
                 flags[FLAG_OF[name]] = True
     return tuple(name for name in FLAGS if flags.get(name))
-
-
-def _brightness(films: Sequence[ValidationFilm], share: float) -> int:
-    """The sign that most films have, if at most a `share` have the opposite one; 0 if there is none or none was computed.
-
-    Films whose two measures contradict each other say nothing, and are never taken for inverted.
-    """
-    signs = [film.brightness for film in films if film.brightness is not None]
-    agree = (sign for sign in (1, -1) if 2 * signs.count(sign) > len(signs))
-    return next((sign for sign in agree if signs.count(-sign) <= share * len(signs)), 0)
 
 
 def _range(name: str, values: NDArray[np.float64], share: float) -> Range:

@@ -92,7 +92,7 @@ class RoundResults:
         """Review limits from detections on films that the model of the fold hadn't seen; None without a single hit."""
         tables = [fold.folder / "test" / TABLE for fold in self.folds]
         everything = self.files.root / "all.json"
-        films = validation_films(tables, everything, self.files.root, self.data.classes)
+        films = validation_films(tables, everything, self.data.classes)
         try:
             return build_limits(films, classes=self.data.classes)
         except DatasetError:

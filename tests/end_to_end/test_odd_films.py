@@ -253,7 +253,7 @@ def test_tight_crops_leave_the_neighbour_out(options, tmp_path):
 def test_one_hip_or_two(tmp_path):
     """What scores less than the limit is a candidate, unless the user knows that each film has two hips."""
     write_films(tmp_path / "films", [b"a.png"])
-    limits = ReviewLimits(9, 0.01, 0.85, 0.01, 0, {}).to_json()
+    limits = ReviewLimits(9, 0.01, 0.85, {}).to_json()
     hips = dict(classes=("hip",), labels=[0, 0], scores=[0.9, 0.8], boxes=BOXES, limits=limits)
     write_model(tmp_path / "model.onnx", "[1, 2]", **hips)
     predict, crop = (

@@ -23,7 +23,7 @@ from roi_tables import extra, row
 
 ROI = DetectedRoi((1.5, 2.25, 11.5, 12.25), 0.75, "hip", "left")
 RECORD = FilmRois("a.jpg", None, 40, 30, (ROI, ROI), ("fewer_rois",), 90, True)
-LIMITS = ReviewLimits(9, 0.01, 0.5, 0.1, 1, {"score": (0.9, None), "tilt": (None, 5.0)})
+LIMITS = ReviewLimits(9, 0.01, 0.5, {"score": (0.9, None), "tilt": (None, 5.0)})
 PREDICTION = dict(
     image_id=1, category_id=1, bbox=[1, 2, 30, 20], score=0.9, file_name="s/a.png", width=80, height=60, label="hip",
     picture_side="left", patient_side="right", turned=0, inverted=False, flags=["low_score"],

@@ -143,6 +143,17 @@ def test_sides_of_detections(found, shown, patient_side, expected):
     assert found.picture_sides(shown, patient_side) == expected
 
 
+@pytest.mark.parametrize("quarters", range(4))
+def test_boxes_on_the_film_as_it_is_stored(quarters):
+    film = np.zeros((30, 40), bool)
+    film[5:12, 8:20] = True
+    rotated = np.rot90(film, quarters)
+    rows, columns = np.nonzero(rotated)
+    box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    found = FilmDetections(as_boxes([box]), np.ones(1), np.zeros(1, np.int64), *rotated.shape[::-1], quarters)
+    assert found.stored_boxes().tolist() == [[8, 5, 20, 12]]
+
+
 @pytest.mark.parametrize(
     ("boxes", "x"),
     [

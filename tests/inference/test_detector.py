@@ -27,7 +27,7 @@ from hipdet.radiographs.grey import ReducedFilm
 from hipdet.radiographs.read import read_radiograph
 from untrained import noise
 
-LIMITS = ReviewLimits(9, 0.01, 0.0, 0.01, 1, {"score": (0.99, None), "tilt": (None, 5.0)})  # every film gets flags
+LIMITS = ReviewLimits(9, 0.01, 0.0, {"score": (0.99, None), "tilt": (None, 5.0)})  # every film gets flags
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_no_bundled_model(monkeypatch, tmp_path):
         HipDetector()
 
 
-BY_CLASS_LIMITS = ReviewLimits(9, 0.01, 0.5, 0.01, 0, {})
+BY_CLASS_LIMITS = ReviewLimits(9, 0.01, 0.5, {})
 FILM = np.zeros((SIDE, SIDE), np.uint8)
 
 
@@ -293,6 +293,24 @@ def test_candidates_are_what_may_be_an_roi(tmp_path):
     assert [round(roi.score, 1) for roi in film.candidates] == [0.8, 0.4, 0.1]
     (film,) = RoiDetector(model, limits=None)([FILM])  # without limits, the best are ROIs
     assert (len(film.rois), film.candidates, film.flags) == (5, (), ())
+
+
+@pytest.mark.parametrize(("head", "asked", "turned"), [(True, True, 90), (True, False, 0), (False, True, 0)])
+def test_only_an_orientation_head_tells_that_a_film_lies(head, asked, turned, tmp_path, monkeypatch):
+    """Without it, a film is read once, as it is, even if it has flags."""
+    monkeypatch.setattr(detector.OnnxModel, "tells_orientation", head)
+    found = RoiDetector(write_model(tmp_path / "m.onnx", "2"), limits=LIMITS, find_orientation=asked)
+    infer, looks = found.model.infer, []
+
+    def answer(film, quarters, inverted, **options):
+        looks.append(quarters)
+        told = np.array([*np.roll([0.97, 0.01, 0.01, 0.01], 1 - quarters), 0.01])
+        return replace(infer(film, quarters, inverted, **options), orientation=told if head else None)
+
+    monkeypatch.setattr(found.model, "infer", answer)
+    (film,) = found([FILM])
+    assert (film.turned, looks) == (turned, [0, 1] if turned else [0])
+    assert ("turned" in film.flags, "low_score" in film.flags) == (turned > 0, True)
 
 
 @pytest.mark.parametrize(

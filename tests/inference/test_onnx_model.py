@@ -155,7 +155,7 @@ def one_hip(number):
 
 
 def test_upright_films_of_one_hip_are_not_turned(detector):
-    """In 3 something lies above the hip, and 34 has more noise upside down; of 40, only 39 is turned (docs/results)."""
+    """In 3 something lies above the hip, and 34 has more noise upside down."""
     assert [film.turned for film in detector([one_hip(number) for number in (3, 34)])] == [0, 0]
 
 

@@ -64,7 +64,7 @@ def film(*rows, present=None, absence_known=True):
     labels, scores, hits = (np.array(column) for column in zip(*rows)) if rows else (np.zeros(0),) * 3
     boxes = as_boxes([[10, 10, 20, 20]] * len(rows))
     found = FilmDetections(boxes, scores.astype(float), labels.astype(np.int64), 40, 30)
-    return ValidationFilm(found, 0.9 * hits, None, present, absence_known)
+    return ValidationFilm(found, 0.9 * hits, present, absence_known)
 
 
 def test_each_class_has_a_limit_of_its_own_if_it_has_enough_hits():

@@ -1,7 +1,6 @@
-"""Review: measures, limits and flags; inverted and rotated films are recognised, on drawn films with known detections."""
+"""Review: measures, limits and flags, with given detections."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,7 +41,7 @@ def usual(count=100, seed=0):
     for _ in range(count):
         shift, grow = generator.normal(0, 4, 2), generator.uniform(0, 1.6)
         boxes = as_boxes([LEFT, RIGHT]) + np.tile(shift, 2) + [[0, 0, 0, 0], [0, 0, grow, grow]]
-        yield ValidationFilm(reading(*boxes, scores=generator.uniform(0.8, 0.95, 2)), np.array([0.9, 0.9]), 1)
+        yield ValidationFilm(reading(*boxes, scores=generator.uniform(0.8, 0.95, 2)), np.array([0.9, 0.9]))
 
 
 LIMITS = build_limits(list(usual()))
@@ -78,27 +77,7 @@ def test_limits_leave_out_their_share():
     assert LIMITS.ranges["score"][0] <= np.quantile(scores, 0.01)
     assert LIMITS.least_score == pytest.approx(np.quantile(scores, 0.01) / 2, abs=1e-3)  # no misses
     assert LIMITS.lowest_hit <= scores.min() < LIMITS.lowest_hit + 0.001
-    assert (LIMITS.films, LIMITS.brightness) == (100, 1)
-
-
-@pytest.mark.parametrize(
-    ("signs", "expected"),
-    [
-        ([1] * 100, 1),
-        ([1] * 99 + [-1], 1),
-        ([1] * 98 + [-1] * 2, 0),
-        (
-            [-1] * 60 + [0] * 40,
-            -1,
-        ),  # a zero says nothing: nine of 112 films of hips kept inverted films from being told
-        ([1] * 40 + [0] * 60, 0),
-        ([1] * 3 + [None] * 97, 1),
-        ([None] * 100, 0),
-    ],
-)
-def test_the_brightness_that_films_have(signs, expected):
-    films = [replace(film, brightness=sign) for film, sign in zip(usual(), signs, strict=True)]
-    assert build_limits(films).brightness == expected
+    assert LIMITS.films == 100
 
 
 def test_misses_raise_the_least_score():
@@ -141,7 +120,7 @@ def test_limits_go_through_json():
 
 
 def test_limits_of_earlier_versions_are_read():
-    """As in the card of the bundled model of 2026-11-26."""
+    """As in the card of the bundled model of 2026-11-26; its `margin` and `brightness` have no use any more."""
     text = (
         '{"films": 100, "share": 0.01, "least_score": 0.433, "margin": 0.018, "brightness": 1, "ranges": {"score": '
         '[0.865, null], "ratio": [0.164, 0.232], "tilt": [null, 7.331]}}'
@@ -149,6 +128,9 @@ def test_limits_of_earlier_versions_are_read():
     limits = ReviewLimits.from_json(json.loads(text), "x")
     assert limits.least_scores(("hip",)).tolist() == [0.433]
     assert limits.candidate_scores(("hip",)).tolist() == [0.433 / 2]
+    assert limits.ranges == {"score": (0.865, None), "ratio": (0.164, 0.232), "tilt": (None, 7.331)}
+    assert ReviewLimits.from_json({**LIMITS.to_json(), "margin": 0.018, "brightness": -1}, "x") == LIMITS
+    assert not {"margin", "brightness"} & set(LIMITS.to_json())
 
 
 @pytest.mark.parametrize(
@@ -156,8 +138,8 @@ def test_limits_of_earlier_versions_are_read():
     [
         dict(ranges={"smell": [0, 1]}), dict(ranges=3), dict(ranges={"x": [1]}), dict(ranges={"x": [0, "1"]}),
         dict(ranges={"x": [float("nan"), 1]}), dict(ranges={"x": [1, 0]}), dict(ranges={"x": "01"}),
-        dict(margin="a"), dict(margin=-1), dict(margin=float("inf")), dict(films=None), dict(films=0), dict(films=2.5),
-        dict(share=2), dict(least_score=1.5), dict(brightness=7), dict(brightness=True),
+        dict(films=None), dict(films=0), dict(films=2.5), dict(share=2), dict(share=float("inf")), dict(least_score="a"),
+        dict(least_score=1.5), dict(least_score=-1), dict(least_score=True),
         dict(lowest_hit=2), dict(presence=3), dict(presence={"hip": 0.5}),
         dict(presence={"hip": dict(limit=2, hits=1, lost=0, films=0, false_films=0)}),
         dict(presence={"hip": dict(limit=0.5, hits=1, lost=0, films=0)}),
@@ -191,7 +173,7 @@ def test_tables_of_a_test(tmp_path):
     (film,) = validation_films([tmp_path / "test.roi.json"], tmp_path / "hips.json")
     assert film.found.boxes.tolist() == [[1, 2, 3, 6], [1, 2, 3, 5]]  # best first
     assert film.iou.tolist() == [0, 0.9]
-    assert (film.found.width, film.found.height, film.brightness) == (40, 30, None)
+    assert (film.found.width, film.found.height) == (40, 30)
     (tmp_path / "test.roi.json").write_text(json.dumps(table(file_name="b.jpg")))
     with pytest.raises(DatasetError, match=r"b\.jpg isn't in .*hips\.json: name the COCO file"):
         validation_films([tmp_path / "test.roi.json"], tmp_path / "hips.json")

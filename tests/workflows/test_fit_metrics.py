@@ -29,7 +29,7 @@ def coco(side, classes=("knee",)):
     )
 
 
-LIMITS = ReviewLimits(films=5, share=0.01, least_score=0.5, margin=0.0, brightness=0, ranges={})
+LIMITS = ReviewLimits(films=5, share=0.01, least_score=0.5, ranges={})
 ROWS = (label(1, 0.9, 0.95), label(2, 0.8, 0.4), label(3, 0.3, 0.9), label(4, 0.0, 0.0))
 EXTRAS = (extra(1, 0.2), extra(4, 0.8), extra(5, 0.9))
 
