@@ -81,7 +81,8 @@ def test_the_synthetic_weights_fit_the_planned_network(sizes, tmp_path):
 @pytest.mark.parametrize(("aspect", "stretch", "one_size"), [(1.0, 1.3, "half"), (1.8, 1.0, "half")])
 def test_only_squares_are_stretched(aspect, stretch, one_size, tmp_path):
     rois = squares(np.full(80, 0.2), films=np.arange(80) // 2)
-    plan = plan_fit(replace(rois, sides=rois.sides * (1, aspect)))
+    boxes = rois.boxes * (1, 1 / aspect, 1, 1 / aspect)
+    plan = plan_fit(replace(rois, boxes=boxes))
     cfg = plan.config(tmp_path, "all.json")
     pipelines = (cfg.train_pipeline, cfg.train_dataloader.dataset.pipeline)
     found = [step.max_stretch for steps in pipelines for step in steps if step.type == "RandomSimilarity"]
