@@ -110,7 +110,9 @@ def _model(plan: Plan, base: Mapping[str, Any]) -> dict[str, Any]:
         look = plan.second_look
         # as many spare ROIs in each pass as `base` has beyond the ROIs of its own films
         spare = [max(count - _get_roi_count(base), 0) for count in base["model"].get("passes", PASSES)]
-        model.update(refiner=dict(square=look.square), one_size=look.one_size)
+        model.update(
+            refiner=dict(square=look.square), one_size=look.one_size and (base["model"].get("one_size") or True)
+        )
         model.update(passes=tuple(look.most + more for more in spare))
     return changed
 

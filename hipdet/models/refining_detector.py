@@ -185,7 +185,7 @@ class RefiningDetector(SingleStageDetector):
         return together[together.scores.argsort(descending=True)]
 
     def worth_refining(self, scores: Tensor) -> Tensor:
-        """Which proposals of a class, best first, with `scores` ``[P]`` are refined: the first, and those that score enough."""
+        """Which proposals of a class, best first, of `scores` ``[P]`` are refined: the best and those above the threshold."""
         return torch.cat([torch.ones_like(scores[:1], dtype=torch.bool), scores[1:] >= self.proposal_thr])
 
     def _refine_pass(

@@ -17,6 +17,7 @@ from hipdet.phantoms.shapes import Points, Shape, affine, band, curve, ellipse, 
 NECK = np.array([0.64, 0.77])  # direction of the neck, from the head
 KNEE = np.array([0.85, 8.6])
 SHANK = np.array([(0.82, 9.0), (0.8, 10.0), (0.82, 12.5), (0.84, 15.0), (0.84, 15.7)])
+PLATE_WIDTH = 1.3  # an infant's femur beside its head, whose growth plate is as wide as the head, against an adult's
 FIBULA = np.array([(1.36, 9.5), (1.4, 11.0), (1.36, 14.0), (1.28, 15.9)])
 
 
@@ -99,7 +100,9 @@ def _growing_femur(patient: Patient, pose: Pose, side: int) -> list[Shape]:
     ]
     if g > 0.3:  # the nucleus of the greater trochanter
         shapes.append(Shape((ellipse((1.2, 0.12), (0.08 + 0.14 * g, 0.05 + 0.1 * g), 0.6),), 0.25 * d, 0.08, 0.1 * d))
-    return shapes + [Shape((band(wall, [0.08, 0.16, 0.17, 0.05]),), 0.5 * d, 0.06) for wall in walls]
+    shapes += [Shape((band(wall, [0.08, 0.16, 0.17, 0.05]),), 0.5 * d, 0.06) for wall in walls]
+    wide = placing((0, 0), scale=PLATE_WIDTH + (1 - PLATE_WIDTH) * g)
+    return [shape.moved(wide) for shape in shapes]
 
 
 def _nucleus(patient: Patient, side: int, plate: float) -> Shape:

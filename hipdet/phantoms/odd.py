@@ -33,8 +33,8 @@ from hipdet.phantoms.plan import (
     label,
     normal,
 )
-from hipdet.phantoms.skeleton import AVERAGE_HALF_DISTANCE
 from hipdet.phantoms.shapes import Points, affine, placing
+from hipdet.phantoms.skeleton import AVERAGE_HALF_DISTANCE
 
 ODD = "odd"
 LOOK = Source(

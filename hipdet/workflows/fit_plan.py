@@ -23,8 +23,8 @@ from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_text
 
 # weights of a training on synthetic films, of a network like those that are planned (hipdet/weights/README.md)
-SYNTHETIC = Path(__file__).resolve().parents[1] / "weights/synthetic.safetensors"
-SMALL, MEDIUM, LARGE = (f"configs/hip_roi_{size}.py" for size in ("small", "medium", "large"))
+SYNTHETIC = Path(__file__).resolve().parents[1] / "weights/phantoms.safetensors"
+USUAL, LARGE = "configs/hip_roi_resnet18.py", "configs/hip_roi_large.py"
 LARGE_FROM = 2000  # films: below, four times the weights bring nothing that half an hour of a CPU could teach them
 # side of the square in pixels, by how much it is reduced for the first look, the smallest ROI that is found in it, in pixels
 # of the square, and the most cells along a side of its map, from coarse to fine (docs/results/fit.md)
@@ -37,7 +37,7 @@ PER_PIXEL = 2.0  # pixels of the square that a pixel of the smaller crop may hol
 MIXING = 7  # cells: nearly all of a crop's 8 to 16
 TRAINED_PIXELS = 40_000  # of the crops of a film in a step: half of the step's time
 BATCH = 8
-STEPS = 1650  # of 8 films: 150 epochs of FILMS, the recipe of hip_roi_medium
+STEPS = 1650  # of 8 films: 150 epochs of FILMS
 FILMS = 88
 LEAST_STEPS, MOST_STEPS = 1000, 6000
 
@@ -89,7 +89,7 @@ class FitPlan:
         cfg.model.refiner.backbone.standardise = True
         for backbone in (cfg.model.backbone, cfg.model.refiner.backbone):
             backbone.in_channels = 1  # no weights of colour pictures
-        if self.base == MEDIUM:
+        if self.base == USUAL:
             cfg.load_from = str(SYNTHETIC)
         cfg.train_dataloader.num_workers = 1  # copies are small, and every training has one core
         for name in ("films", "loader", "to_square", "residual", "load_film"):  # parts that the base was built from
@@ -98,7 +98,7 @@ class FitPlan:
         return cfg
 
     def _viewed(self, cfg: Config) -> Config:
-        """`cfg` with the size of the square and its reduction."""
+        """`cfg` with the size of the square, its reduction, and no stretched films if ROIs aren't square."""
         cfg.image_size = (self.side, self.side)
         cfg.model.reduction = self.reduction
         steps = [cfg.get(f"{part}_pipeline") or () for part in ("train", "test")]
@@ -109,6 +109,8 @@ class FitPlan:
                 step["scale"] = (self.side, self.side)
             if step["type"] == "Pad":
                 step["size"] = (self.side, self.side)
+            if step["type"] == "RandomSimilarity" and not self.anchors.second_look.square:
+                step["max_stretch"] = 1.0
         return cfg
 
     def record(self) -> dict[str, Any]:
@@ -162,8 +164,8 @@ def _choose_base(films: int) -> tuple[str, str]:
             LARGE,
             f"{films} films, {LARGE_FROM} or more: the large network can learn from so many, from random weights.",
         )
-    words = "the medium network, which learns from few films, by default from weights of synthetic films on, where they fit."
-    return MEDIUM, f"{films} films, fewer than {LARGE_FROM}: {words}"
+    words = "a network that learns from few films, by default from weights of synthetic films on, where they fit."
+    return USUAL, f"{films} films, fewer than {LARGE_FROM}: {words}"
 
 
 def _choose_view(rois: Rois, config: Config, name: str) -> tuple[int, int, Plan, list[str]]:

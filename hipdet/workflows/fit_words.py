@@ -18,6 +18,11 @@ from hipdet.workflows.fit_plan import SYNTHETIC
 
 Metrics = Mapping[str, Any]
 LITTLE = 0.01  # IoU: a gain below it isn't worth the labels
+CHANGES = {  # steps of a pipeline, in words
+    "RandomLighting": "changed in brightness and contrast",
+    "RandomMarks": "overlaid with letters, arrows and bright edges",
+    "RandomDegradation": "blurred, compressed or made noisy",
+}
 REFERENCES = (
     "F.-Y. Liu, C.-C. Chen, C.-T. Cheng, et al. Automatic Hip Detection in Anteroposterior Pelvic Radiographs - A Labelless "
     "Practical Framework. Journal of Personalized Medicine 2021; 11(6): 522. doi:10.3390/jpm11060522",
@@ -65,21 +70,32 @@ def _augmented(step: Mapping[str, Any]) -> list[str]:
     """What a step of the pipeline does at random; nothing for other steps."""
     kind = step["type"]
     if kind == "RandomSimilarity":
-        low, high = step.get("scale", (1, 1))
-        return [
-            f"mirrored (probability {step.get('flip_prob', 0):g})",
-            f"turned by up to {step.get('max_degrees', 0):g} degrees",
-            f"turned by a quarter (probability {step.get('quarter_turn_prob', 0):g})",
-            f"shifted by up to {step.get('max_shift', 0):.0%} of the side",
-            f"scaled by {low:g} to {high:g}",
-        ]
+        return _moved(step)
+    if kind == "RandomOrientation":
+        turned = f"turned by one to three quarters (probability {step.get('turn_prob', 0):g})"
+        return [turned, f"inverted (probability {step.get('invert_prob', 0):g})"]
     if kind == "RandomGamma":
         return [f"changed in gamma by a factor of up to {step.get('limit', 1):g}"]
-    if kind == "RandomLighting":
-        return ["changed in brightness and contrast"]
     if kind == "Invert":
         return [f"inverted (probability {step.get('prob', 1):g})"]
+    if kind in CHANGES:
+        return [CHANGES[kind]]
     return [f"changed by {kind}"] if kind.startswith("Random") else []
+
+
+def _moved(step: Mapping[str, Any]) -> list[str]:
+    low, high = step.get("scale", (1, 1))
+    words = [
+        f"mirrored (probability {step.get('flip_prob', 0):g})",
+        f"turned by up to {step.get('max_degrees', 0):g} degrees",
+        f"shifted by up to {step.get('max_shift', 0):.0%} of the side",
+        f"scaled by {low:g} to {high:g}",
+    ]
+    if quarters := step.get("quarter_turn_prob", 0):
+        words.append(f"turned by one to three quarters (probability {quarters:g})")
+    if (most := step.get("max_stretch", 1)) > 1:
+        words.append(f"stretched by up to {most:g}")
+    return words
 
 
 def _interval(values: Sequence[float] | None, sign: str = "") -> str:

@@ -53,6 +53,7 @@ def predicted(detector, film, extent):
     return found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy()
 
 
+FEW = dict(passes=(6, 2), proposal_thr=0.9)  # keeps 1 to 5 proposals of `films`
 THREE = dict(classes=3, passes=(3, 2), one_size=False)
 CASES = [
     ("hip_roi_medium", {}),
@@ -64,6 +65,8 @@ CASES = [
     ("hip_roi_small", dict(classes=3)),
     ("hip_roi_medium", dict(classes=2, passes=(4, 2, 1), one_size=True)),
     ("hip_ssd_r18_demo", dict(classes=3)),
+    ("hip_roi_medium", FEW),
+    ("hip_roi_medium", dict(FEW, classes=2)),
     ("hip_roi_small", dict(orientation_head=dict(type="OrientationHead", in_channels=96))),
 ]
 
@@ -86,7 +89,7 @@ def test_graph_is_the_detector(name, changes):
             assert set(labels.tolist()) == set(range(changes.get("classes", 1)))
 
 
-@pytest.mark.parametrize(("name", "changes"), [*CASES[:2], ("hip_roi_medium", THREE), CASES[-1]])
+@pytest.mark.parametrize(("name", "changes"), [*CASES[:2], ("hip_roi_medium", THREE), *CASES[-3:]])
 def test_onnx_file_is_the_graph(name, changes, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

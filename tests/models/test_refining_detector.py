@@ -224,6 +224,40 @@ def test_passes_must_descend(passes):
         make_detector(passes=passes)
 
 
+def test_proposals_that_score_little_are_not_refined():
+    detector = make_detector(passes=(3, 2), proposal_thr=0.3)
+    assert detector.worth_refining(torch.tensor([0.9, 0.3, 0.29])).tolist() == [True, True, False]
+    assert detector.worth_refining(torch.tensor([0.1, 0.05])).tolist() == [True, False]  # the best one in any case
+    assert detector.worth_refining(torch.tensor([])).tolist() == []
+    seen = []
+    detector.refiner.refine = lambda film, boxes, mirrored: (seen.append(len(boxes)) or boxes + 2, boxes[:, 0] / 200)
+    boxes = torch.tensor([[100.0, 0, 120, 20], [50, 50, 70, 70], [150, 100, 170, 120]])
+    proposed = InstanceData(bboxes=boxes, scores=torch.tensor([0.9, 0.0, 0.2]), labels=torch.zeros(3).long())
+    found = detector.refine(torch.zeros(3, 256, 256), proposed)  # a score of 0 is a place that a fixed shape has left
+    assert seen == [2, 2]
+    # .75 and .5 in the first pass; in the second one 152 -> 154 with .76, 102 -> 104 with .51
+    assert found.scores.tolist() == pytest.approx([0.755, 0.505, 0.0])
+    assert found.bboxes[:, 0].tolist() == pytest.approx([153.0, 103.0, 50.0])
+
+
+@pytest.mark.parametrize("proposal_thr", [-0.1, 1, float("nan")])
+def test_bad_proposal_thr(proposal_thr):
+    with pytest.raises(ConfigError, match="proposal_thr must be 0 or more and below 1"):
+        make_detector(proposal_thr=proposal_thr)
+
+
+@pytest.mark.parametrize("kept", [1, 3, 6])
+def test_predict_drops_them(kept):
+    detector = make_detector(passes=(6, 2)).eval()
+    torch.nn.init.normal_(detector.bbox_head.conv_cls[0].weight, std=0.1)
+    film = torch.randn(1, 3, 256, 256)
+    with torch.no_grad():
+        (proposed,) = detector.bbox_head.predict(detector.extract_feat(film), [sample()], rescale=False)
+        detector.proposal_thr = float(proposed.scores[kept - 1 : kept + 1].mean())
+        (found,) = detector.predict(film, [sample()])
+    assert len(found.pred_instances) == kept
+
+
 def is_channels_last(model):
     """Whether the weights of every convolution are; those of 1x1 convolutions are in both orders."""
     convolutions = [module for module in model.modules() if isinstance(module, torch.nn.Conv2d)]

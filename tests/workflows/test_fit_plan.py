@@ -49,7 +49,7 @@ def test_the_config_says_what_it_started_from(settings, tmp_path):
     plan = plan_fit(squares(np.full(60, 0.2)))
     text = portable_text(plan.config(tmp_path, "all.json", settings), plan.reasons)
     assert "\nload_from = None\n" in text
-    assert ("# It started from synthetic.safetensors" in text) == (not settings)
+    assert ("# It started from phantoms.safetensors" in text) == (not settings)
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,20 @@ def test_the_synthetic_weights_fit_the_planned_network(sizes, tmp_path):
     assert any(name.startswith("refiner.mixing") for name in network)
 
 
+@pytest.mark.parametrize(("aspect", "stretch", "one_size"), [(1.0, 1.3, "half"), (1.8, 1.0, "half")])
+def test_only_squares_are_stretched(aspect, stretch, one_size, tmp_path):
+    rois = squares(np.full(80, 0.2), films=np.arange(80) // 2)
+    boxes = rois.boxes * (1, 1 / aspect, 1, 1 / aspect)
+    plan = plan_fit(replace(rois, boxes=boxes))
+    cfg = plan.config(tmp_path, "all.json")
+    pipelines = (cfg.train_pipeline, cfg.train_dataloader.dataset.pipeline)
+    found = [step.max_stretch for steps in pipelines for step in steps if step.type == "RandomSimilarity"]
+    assert (found, cfg.model.one_size) == ([stretch, stretch], one_size)
+
+
 def test_large_networks_for_many_films():
     few, many = (plan_fit(squares(np.linspace(0.1, 0.3, count))) for count in (LARGE_FROM - 1, LARGE_FROM))
-    assert (few.record()["base"], many.record()["base"]) == ("hip_roi_medium", "hip_roi_large")
+    assert (few.record()["base"], many.record()["base"]) == ("hip_roi_resnet18", "hip_roi_large")
 
 
 def test_a_folder_that_a_config_can_not_hold(tmp_path):

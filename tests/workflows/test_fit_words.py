@@ -83,13 +83,16 @@ def test_the_training_that_a_config_describes(tmp_path):
         cfg.load_from = weights
         assert training_facts(cfg)["start"] == words
     assert facts["augmentation"] == [
+        "turned by one to three quarters (probability 0.3)",
         "inverted (probability 0.1)",
         "mirrored (probability 0.5)",
-        "turned by up to 10 degrees",
-        "turned by a quarter (probability 0.1)",
+        "turned by up to 12 degrees",
         "shifted by up to 15% of the side",
         "scaled by 0.5 to 1.4",
-        "changed in gamma by a factor of up to 1.8",
+        "stretched by up to 1.3",
+        "overlaid with letters, arrows and bright edges",
+        "blurred, compressed or made noisy",
+        "changed in gamma by a factor of up to 2",
         "changed in brightness and contrast",
     ]
     cfg.train_dataloader.dataset.pipeline.append(dict(type="RandomErasing"))
