@@ -60,7 +60,7 @@ class CropFrames(NamedTuple):
 
     def sample(self, film: Tensor, context: float, pixels: int) -> Tensor:
         """Crop the windows, `context` sides wide, from one `film` ``[C, H, W]``: ``[R, C, pixels, pixels]``."""
-        count, (height, width) = len(self.side), film.shape[1:]
+        height, width = film.shape[1:]
         unit = 2 / film.new_tensor([width, height])  # the film spans -1 .. 1
         steps = cell_centres(pixels, 1, film)[:, 0, 1:] * context  # [pixels, 1] in sides
         spans = self.axes * self.side[:, None, None] * unit[:, None]
@@ -68,9 +68,9 @@ class CropFrames(NamedTuple):
         # separable: only one addition over all pixels of all windows
         grid = (self.centre[:, None] * unit - 1 + down)[:, :, None] + across[:, None]  # [R, pixels, pixels, 2]
         black = film.amin(dim=(1, 2), keepdim=True)  # outside the film
-        # the windows are stacked in one tall picture, so that the film isn't copied for each
-        tall = F.grid_sample((film - black)[None], grid.reshape(1, count * pixels, pixels, 2), align_corners=False)
-        return (tall[0] + black).reshape(len(film), count, pixels, pixels).transpose(0, 1)
+        # the windows are stacked in one tall picture, so that the film isn't copied for each; an export must not fix R
+        tall = F.grid_sample((film - black)[None], grid.reshape(1, -1, pixels, 2), align_corners=False)
+        return (tall[0] + black).reshape(len(film), -1, pixels, pixels).transpose(0, 1)
 
 
 def cell_centres(height: int, width: int, like: Tensor) -> Tensor:
