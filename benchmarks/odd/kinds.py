@@ -1,4 +1,7 @@
-"""The kinds of odd films: what changes them, and how they are stored."""
+"""The kinds of odd films: what changes them, and how they are stored.
+
+`light_box` and `collimator` were made after the training recipe was frozen on 2026-11-30.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ from hashlib import sha256
 import numpy as np
 
 from hipdet.core.boxes import Boxes
+from odd.collimator import collimator
 from odd.drawings import captions, implant, letters
 from odd.geometry import Change, Grey, Made, cut, framed, one_hip, small, stretched, turned
 from odd.greys import blurred, burnt, dark, inverted, low_contrast, noisy, ordinary
+from odd.light_box import light_box
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,12 @@ KINDS: dict[str, Kind] = {
     "noisy": Kind("coarse grain", noisy),
     "cut": Kind("cropped close to a hip, which stays whole", cut),
     "framed": Kind("on a white or grey page", framed),
+    "light_box": Kind(
+        "photographed on a light box; labels are squares of the mean side about the mapped centre", light_box
+    ),
+    "collimator": Kind(
+        "a collimator leaves a slanted field about the hips, with soft edges, and all else dark", collimator
+    ),
 }
 
 

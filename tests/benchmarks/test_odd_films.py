@@ -1,4 +1,4 @@
-"""benchmarks/odd_films.py: boxes by hand, pixels that follow them, the folder, the scores, and a test from end to end."""
+"""benchmarks/odd_films.py: the folder, the scores, and a test from end to end."""
 
 import csv
 import json
@@ -12,177 +12,15 @@ from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.data.coco_file import Film, Roi
 from hipdet.data.validate.check import validate
 from hipdet.inference.detections import DetectedRoi, FilmRois
-from odd.geometry import cut_at, in_field, on_page, one_side, stretched_in, turned
-from odd.kinds import KINDS, generator
+from odd.kinds import KINDS
 from odd.make import Ordinary, make_kinds
 from odd.run import OddFilms, fold_models, run_models
 from odd.score import report, row_of, rows_of, score
+from spotted_films import HIGH, SPOTS, WIDE, spotted
 
 WIDTH, HEIGHT = 200, 100
 # squares of 20 px about (30, 50) and (150, 60)
 BOXES = np.array([[20.0, 40, 40, 60], [140, 50, 160, 70]])
-FILM = np.zeros((HEIGHT, WIDTH), np.uint8)
-ANY = np.random.default_rng(0)
-
-
-def sides(film):
-    return film.shape[1], film.shape[0]
-
-
-@pytest.mark.parametrize(
-    ("quarters", "size", "expected"),
-    [
-        # counter-clockwise: (x, y) goes to (y, 200 - x), so the top goes to the left
-        (1, (100, 200), [[40, 160, 60, 180], [50, 40, 70, 60]]),
-        # (x, y) goes to (200 - x, 100 - y)
-        (2, (200, 100), [[160, 40, 180, 60], [40, 30, 60, 50]]),
-        # clockwise: (x, y) goes to (100 - y, x)
-        (3, (100, 200), [[40, 20, 60, 40], [30, 140, 50, 160]]),
-    ],
-)
-def test_boxes_of_turned_films(quarters, size, expected):
-    film, boxes = turned(quarters)(FILM, BOXES, ANY)
-    assert sides(film) == size
-    np.testing.assert_array_equal(boxes, expected)
-
-
-def test_boxes_of_one_hip():
-    # centres at x = 30 and 150: the cut is at 90
-    film, boxes = one_side(FILM, BOXES, left=True)
-    assert sides(film) == (90, 100)
-    np.testing.assert_array_equal(boxes, BOXES)
-    film, boxes = one_side(FILM, BOXES, left=False)
-    assert sides(film) == (110, 100)
-    np.testing.assert_array_equal(boxes, [[-70, 40, -50, 60], [50, 50, 70, 70]])
-
-
-def test_boxes_of_small_films():
-    # 80 x 40 in 200 x 100: from (60, 30); centres (12, 20) and (60, 24), sides 8
-    film, boxes = in_field(FILM + 255, BOXES, 0.4)
-    np.testing.assert_allclose(boxes, [[68, 46, 76, 54], [116, 50, 124, 58]])
-    assert sides(film) == (200, 100)
-    assert film[30:70, 60:140].min() == 255
-    assert film.sum() == 255 * 80 * 40
-
-
-def test_boxes_of_stretched_films():
-    # centres (37.5, 50) and (187.5, 60); side 20 x root of 1.25 = 22.360680
-    half = 11.180340
-    film, boxes = stretched_in(FILM, BOXES, wider=True)
-    assert sides(film) == (250, 100)
-    expected = [[37.5 - half, 50 - half, 37.5 + half, 50 + half], [187.5 - half, 60 - half, 187.5 + half, 60 + half]]
-    np.testing.assert_allclose(boxes, expected, atol=1e-5)
-    film, boxes = stretched_in(FILM, BOXES, wider=False)
-    assert sides(film) == (200, 125)  # centres (30, 62.5) and (150, 75)
-    np.testing.assert_allclose(boxes[0], [30 - half, 62.5 - half, 30 + half, 62.5 + half], atol=1e-5)
-
-
-def test_boxes_of_cut_films():
-    film, boxes = cut_at(FILM, BOXES, 2.0, left=True, top=True)  # from x = 18, y = 38
-    assert sides(film) == (182, 62)
-    np.testing.assert_array_equal(boxes, [[2, 2, 22, 22], [122, 12, 142, 32]])
-    film, boxes = cut_at(FILM, BOXES, 2.5, left=False, top=False)  # to x = 163, y = 73
-    assert sides(film) == (163, 73)
-    np.testing.assert_array_equal(boxes, BOXES)
-    assert sides(cut_at(FILM, BOXES, 50.0, left=True, top=False)[0]) == (200, 100)  # it ends there
-
-
-def test_boxes_of_framed_films():
-    film, boxes = on_page(FILM, BOXES, 10, 20, 30, 40, grey=200)
-    assert sides(film) == (240, 160)
-    np.testing.assert_array_equal(boxes, [[30, 60, 50, 80], [150, 70, 170, 90]])
-    assert film[20:120, 10:210].max() == 0
-    assert film.sum() == 200 * (240 * 160 - 200 * 100)
-
-
-WIDE, HIGH = 400, 320
-SPOTS = np.array([[60.0, 130, 120, 190], [270, 140, 330, 200]])  # about (90, 160) and (300, 170)
-
-
-def spotted(spots=SPOTS):
-    """A grey film with a brighter disc in the middle of each label, a third as wide."""
-    y, x = np.mgrid[:HIGH, :WIDE] + 0.5
-    film = np.full((HIGH, WIDE), 40.0)
-    for x0, y0, x1, y1 in spots:
-        film[np.hypot(x - (x0 + x1) / 2, y - (y0 + y1) / 2) < (x1 - x0) / 6] = 120
-    return film.astype(np.uint8)
-
-
-def centroid(film, box, bright):
-    """The centre of what is brighter, or darker, than halfway between the film and its disc, within `box`."""
-    x0, y0, x1, y1 = np.rint(box).astype(int)
-    part = film[y0:y1, x0:x1].astype(float)
-    part = part if bright else 255 - part
-    weight = np.clip(part - (np.median(part) + part.max()) / 2, 0, None)
-    y, x = np.mgrid[y0:y1, x0:x1] + 0.5
-    return np.array([(x * weight).sum(), (y * weight).sum()]) / weight.sum()
-
-
-MOVED = [
-    "ordinary", "lying_left", "lying_right", "upside_down", "inverted", "inverted_lying", "one_hip", "small", "blurred",
-    "stretched", "cut", "framed", "dark", "low_contrast",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", MOVED)
-def test_pixels_follow_their_labels(kind):
-    for seed in range(4):  # both sides, both axes
-        film, boxes = KINDS[kind].change(spotted(), SPOTS, generator(seed, kind, "a.png"))
-        width, height = sides(film)
-        on_film = [box for box in boxes if 0 <= box[0] + box[2] < 2 * width]
-        assert len(on_film) == (1 if kind == "one_hip" else 2)
-        for box in on_film:
-            assert min(box[0], box[1], width - box[2], height - box[3]) >= 0
-            assert box[2] - box[0] == pytest.approx(box[3] - box[1], rel=0.02)
-            middle = (box[:2] + box[2:]) / 2
-            np.testing.assert_allclose(centroid(film, box, not KINDS[kind].inverted), middle, atol=1.5)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_kinds_are_deterministic_and_pure(kind):
-    film, before = spotted(), spotted()
-    first, boxes = KINDS[kind].change(film, SPOTS, generator(1, kind, "a.png"))
-    again, same = KINDS[kind].change(film, SPOTS, generator(1, kind, "a.png"))
-    np.testing.assert_array_equal(first, again)
-    np.testing.assert_array_equal(boxes, same)
-    np.testing.assert_array_equal(film, before)
-    assert first.dtype == np.uint8
-    other, _ = KINDS[kind].change(film, SPOTS, generator(2, kind, "a.png"))
-    if kind in ("noisy", "captions", "letters", "framed"):
-        assert not np.array_equal(first, other)
-
-
-def test_random_numbers_depend_on_names():
-    draws = {
-        generator(*key).integers(1 << 60) for key in [(0, "cut", "a"), (1, "cut", "a"), (0, "cut", "b"), (0, "a", "a")]
-    }
-    assert len(draws) == 4
-
-
-def test_greys():
-    film = spotted()
-
-    def changed(kind):
-        return KINDS[kind].change(film, SPOTS, generator(0, kind, "a.png"))[0]
-
-    np.testing.assert_array_equal(changed("inverted"), 255 - film)
-    assert changed("dark").max() < 40 < 100 < film.max()
-    assert np.ptp(changed("low_contrast").astype(int)) <= 0.2 * 255
-    white = changed("burnt") == 255
-    inside = np.concatenate([white[130:190, 60:120], white[140:200, 270:330]])
-    assert 0.05 < inside.mean() <= 1
-    assert 5 < (changed("noisy").astype(float) - film)[:100].std() < 25
-    assert changed("implant")[SPOTS[0].astype(int)[1] : 260].max() >= 230
-    outside = changed("implant")[:100]
-    np.testing.assert_array_equal(outside, film[:100])
-
-
-def test_blurred_films_have_no_more_detail_than_a_hundred_pixels():
-    """Stripes of 4 px on a film of 400 px are gone, those of 40 px stay."""
-    for period, contrast in ((4, (0, 10)), (40, (150, 255))):
-        film = np.tile(np.where(np.arange(WIDE) // (period // 2) % 2, 200, 0).astype(np.uint8), (HIGH, 1))
-        made = KINDS["blurred"].change(film, SPOTS, ANY)[0][100:200, 100:300].astype(int)
-        assert contrast[0] <= np.ptp(made) <= contrast[1]
 
 
 def write_films(folder, films, ignored=()):
