@@ -44,7 +44,7 @@ def usual(count=100, seed=0):
         yield ValidationFilm(reading(*boxes, scores=generator.uniform(0.8, 0.95, 2)), np.array([0.9, 0.9]))
 
 
-LIMITS = build_limits(list(usual()))
+LIMITS = build_limits(list(usual()), 0.01)
 
 
 def test_measures_by_hand():
