@@ -47,7 +47,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("films", nargs="*", metavar="FILM", help="films, folders (with all subfolders), or patterns in quotes")
     add(
         "--model", type=Path, metavar="FILE",
-        help="ONNX file of hipdet export, folder of hipdet fit, or hips_fast, the faster bundled model (default: hips)",
+        help="ONNX file of hipdet export, or folder of hipdet fit (default: the bundled model)",
     )  # fmt: skip
     add("--config", type=Path, metavar="CONFIG", help="config of --weights")
     add("--weights", type=Path, metavar="FILE", help="checkpoint (.pth or .safetensors); needs hipdet[mm]")

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from hipdet.export.torch_model import TorchModel
 
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
-BUNDLED = ("hips", "hips_fast")  # names of the models that come with hipdet, the usual one first
 LEAST_SIDE = 64  # px of the long side; a hip of a tenth of it has 6
 READERS = 2  # threads that read films
 FITTED = "model.onnx"  # in a folder of hipdet fit
@@ -41,8 +40,7 @@ class RoiDetector:
     ...     print(film.name, [roi.box for roi in film.rois], film.flags)
 
     Args:
-        model: ``.onnx`` file that hipdet export wrote, a folder that hipdet fit wrote, a config, or the name of a bundled
-            model, see :func:`bundled_model`.
+        model: ``.onnx`` file that hipdet export wrote, a folder that hipdet fit wrote, or a config.
         weights: Checkpoint, if `model` is a config.
         rois: How many ROIs a film may have; at most as many are returned.  A number or a range such as ``(1, 2)`` for all
             classes together, or one per class such as ``dict(heart=1, lung=(1, 2))``; by default the model's own.  Where you
@@ -184,19 +182,19 @@ class HipDetector(RoiDetector):
         super().__init__(bundled_model() if model is None and weights is None else model, weights, **options)
 
 
-def bundled_model(name: str = BUNDLED[0]) -> Path:
-    """The file of a model that comes with hipdet: ``hips``, or ``hips_fast``, which refines each ROI once (its card).
+def bundled_model() -> Path:
+    """The file of the model that comes with hipdet.
 
     Raises:
-        CheckpointError: there is none of this name.
+        CheckpointError: there is none.
     """
-    path = SHIPPED / f"{name}.onnx"
-    if not path.is_file():
+    shipped = sorted(SHIPPED.glob("*.onnx"))
+    if not shipped:
         raise CheckpointError(
-            f"this hipdet has no bundled model {name} (no {path}): name one that hipdet export wrote, or a config with its "
-            f"weights"
+            f"this hipdet has no bundled model (no .onnx file in {SHIPPED}): name one that hipdet export wrote, or a "
+            f"config with its weights"
         )
-    return path
+    return shipped[-1]
 
 
 def open_model(
@@ -207,7 +205,7 @@ def open_model(
     runtime: str = "onnxruntime",
     precision: str = "float32",
 ) -> OnnxModel | TorchModel:
-    """Open an exported model, also a bundled one by its name or in a folder of hipdet fit, or a config with its weights.
+    """Open an exported model, also in a folder of hipdet fit, or a config with its weights.
 
     Raises:
         CheckpointError: no model is named, or it is missing or can't be read.
@@ -220,7 +218,7 @@ def open_model(
             "no model is named: give an .onnx file of hipdet export, a folder of hipdet fit, or a config with its weights; "
             "HipDetector() has the bundled model, for hips"
         )
-    model = bundled_model(str(model)) if str(model) in BUNDLED and not Path(model).exists() else Path(model)
+    model = Path(model)
     if model.is_dir():  # of hipdet fit
         model /= FITTED
     if model.suffix == ".onnx":

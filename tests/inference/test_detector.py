@@ -207,20 +207,8 @@ def test_weights_of_another_model(untrained):
 
 def test_no_bundled_model(monkeypatch, tmp_path):
     monkeypatch.setattr(detector, "SHIPPED", tmp_path)
-    with pytest.raises(CheckpointError, match="this hipdet has no bundled model hips "):
+    with pytest.raises(CheckpointError, match="this hipdet has no bundled model"):
         HipDetector()
-    with pytest.raises(CheckpointError, match="this hipdet has no bundled model hips_fast "):
-        HipDetector("hips_fast")
-
-
-def test_bundled_models_by_name(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    names = {name: HipDetector(name).model.card.config for name in detector.BUNDLED}
-    assert names == {"hips": "hips", "hips_fast": "hips_fast"}
-    assert HipDetector().model.card.config == "hips"
-    (tmp_path / "hips").write_text("")  # a file of one's own goes first
-    with pytest.raises(CheckpointError, match="hips: a config needs weights"):
-        HipDetector("hips")
 
 
 BY_CLASS_LIMITS = ReviewLimits(9, 0.01, 0.5, {})
