@@ -334,8 +334,8 @@ def test_the_plan_is_a_config_that_stands_alone(place):
     text = (place / "out/config.py").read_text()
     assert "_base_" not in text
     assert str(place) not in text
-    assert plan["plan"]["base"] == "hip_roi_medium"
-    assert "Plan: hip_roi_medium on 448 px" in said
+    assert plan["plan"]["base"] == "hip_roi_resnet18"
+    assert "Plan: hip_roi_resnet18 on 448 px" in said
     from mmengine.config import Config
 
     cfg = Config.fromfile(place / "out/config.py")
