@@ -285,9 +285,9 @@ def test_methods_paragraph(page):
         "on 27 radiographs, whose patients were not known, with 41 labelled regions of interest "
         f"(14 of '{HIP}' and 27 of 'knee')",
         f"Of the radiographs, 13 lacked '{HIP}'.",
-        "The network (hip_roi_medium, 1,234,567 parameters), which follows the framework of Liu et al. [1]",
+        "The network (hip_roi_resnet18, 1,234,567 parameters), which follows the framework of Liu et al. [1]",
         "for 700 steps of 8 radiographs with AdamW (a one-cycle learning rate of up to 0.002, weight decay 0.01)",
-        "inverted (probability 0.1), mirrored (probability 0.5), turned by up to 10 degrees",
+        "inverted (probability 0.1), mirrored (probability 0.5), turned by up to 12 degrees",
         "In a 3-fold cross-validation, near duplicates were in the same fold",
         "2000 bootstrap resamples of",
         "doi:10.3390/jpm11060522",
