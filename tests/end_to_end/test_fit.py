@@ -12,7 +12,17 @@ from tool_runs import SMALL_ROI, run_tool, start_tool
 
 pytestmark = pytest.mark.slow
 
-TINY = ["--steps", 8, "--folds", 2, "--jobs", 1, "--cfg-options", *SMALL_ROI[:-2], "model.orientation_head.in_channels=64"]
+TINY = [
+    "--steps",
+    8,
+    "--folds",
+    2,
+    "--jobs",
+    1,
+    "--cfg-options",
+    *SMALL_ROI[:-2],
+    "model.orientation_head.in_channels=64",
+]
 MORE = ["--patients", "patient", "--classes", "hip"]
 DEADLINE = 600
 
