@@ -228,7 +228,7 @@ def test_tool(untrained, tmp_path):
     assert exported.limits == beside.limits
     assert exported.limits.films == 24
     assert exported.limits.presence == {"hip": Presence(0.595, hits=40, lost=0, films=4, false_films=0)}
-    assert exported.limits.ranges["score"][0] == pytest.approx(0.7, abs=0.05)
+    assert exported.limits.ranges["score"][0] == pytest.approx(0.64, abs=0.05)  # 2.9 standard deviations below the mean
     wrong = run_tool("export", untrained.config, "w.pth", "--calibrate", "test.roi.json", cwd=tmp_path)
     assert (wrong.returncode, "--calibrate needs --ann" in wrong.stderr) == (2, True)
 
