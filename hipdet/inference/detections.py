@@ -1,8 +1,8 @@
-"""Detections on a film: those of a single forward pass, and the final ROIs."""
+"""Detections on a film: those of a single forward pass, of the pass on the upright film, and the final ROIs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from hipdet.core.records import MAX_SIDE, Record
 SIDES = ("left", "right", "")  # of an ROI; empty where that isn't known
 LONGEST_LABEL = 100  # letters: a label becomes part of a file's name
 LONGEST_PATH = 4096  # letters of a film's name with its folders
+UPRIGHT = 0.9  # share of films, assumed, that are upright and not inverted: the head must be surer of anything else
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,45 @@ class FilmDetections(Detections):
             DetectedRoi((x0, y0, x1, y1), min(score, 1.0), classes[label], side, candidates)
             for (x0, y0, x1, y1), score, label, side in rows
         )
+
+
+Infer = Callable[[int, bool], FilmDetections]  # quarters, inverted
+
+
+def upright(infer: Infer) -> FilmDetections:
+    """Detections on the upright film, by the orientation head of the model.
+
+    If the head takes the film as it is for rotated or inverted, it is read as the head says, and the head is asked again:
+    each orientation of the film gets the product of the probabilities of both answers.
+
+    Args:
+        infer: Runs the model on the film, rotated by `quarters` x 90 degrees and inverted if asked.
+    """
+    found = infer(0, False)
+    likely = _likelihood(found)
+    best = int(likely.argmax())
+    if not best:
+        return found
+    second = infer(best % 4, best >= 4)
+    again = int((likely + _likelihood(second)).argmax())
+    if again in (0, best):
+        return second if again else found
+    return infer(again % 4, again >= 4)
+
+
+def _likelihood(found: FilmDetections) -> NDArray[np.float64]:
+    """Logarithms ``[8]`` of how likely each orientation of the film is: quarter turns to make it upright + 4 x inverted.
+
+    They are those of the film as it is, whichever version was read.
+    """
+    if found.orientation is None:
+        raise ValueError("detections of a model without an orientation head")
+    turns, inverted = np.roll(found.orientation[:4], found.quarters), float(found.orientation[4])
+    greys = np.array([inverted, 1 - inverted] if found.inverted else [1 - inverted, inverted])
+    prior = np.full(8, (1 - UPRIGHT) / 7)
+    prior[0] = UPRIGHT
+    likely: NDArray[np.float64] = np.log(np.maximum(np.outer(greys, turns).reshape(-1) * prior**0.5, 1e-12))
+    return likely
 
 
 @dataclass(frozen=True)

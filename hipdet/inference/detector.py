@@ -14,10 +14,9 @@ from tqdm import tqdm
 from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.errors import CheckpointError, ConfigError, RadiographError
 from hipdet.core.records import finite
-from hipdet.inference.detections import FilmDetections, FilmRois
+from hipdet.inference.detections import FilmDetections, FilmRois, Infer, upright
 from hipdet.inference.film_list import Films, FilmSource, ShrunkFilm, film_sources, read_ahead
 from hipdet.inference.onnx_model import OnnxModel
-from hipdet.inference.orientation import Infer, upright
 from hipdet.inference.review import ReviewLimits, judge
 from hipdet.version import RESULTS_VERSION
 
