@@ -66,6 +66,14 @@ def test_crops_of_the_second_look(size, rois_a_film, pixels, copies, tmp_path):
     assert (refiner.backbone.standardise, refiner.backbone.in_channels) == (True, 1)
 
 
+@pytest.mark.parametrize(
+    ("options", "slower"), [({}, [1, 0.1]), ({"load_from": "other.pth"}, [1, 0.1]), ({"load_from": None}, [1, 1])]
+)
+def test_only_pretrained_weights_learn_slower(options, slower, tmp_path):
+    cfg = plan_fit(squares(np.full(60, 0.2))).config(tmp_path, "all.json", options)
+    assert [group.get("lr_mult", 1) for group in cfg.optim_wrapper.paramwise_cfg.groups] == slower
+
+
 @pytest.mark.parametrize("sizes", [(0.1, 0.3), (0.2, 0.3), (0.5, 0.9)])
 def test_the_synthetic_weights_fit_the_planned_network(sizes, tmp_path):
     """But for what depends on the anchors, the first layers of both looks and all of the second begin with them."""
