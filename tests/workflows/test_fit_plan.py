@@ -86,9 +86,12 @@ def test_the_synthetic_weights_fit_the_planned_network(sizes, tmp_path):
     assert any(name.startswith("refiner.mixing") for name in network)
 
 
-@pytest.mark.parametrize(("aspect", "stretch", "one_size"), [(1.0, 1.3, "half"), (1.8, 1.0, "half")])
-def test_only_squares_are_stretched(aspect, stretch, one_size, tmp_path):
-    rois = squares(np.full(80, 0.2), films=np.arange(80) // 2)
+@pytest.mark.parametrize(
+    ("aspect", "rois_a_film", "stretch", "one_size"),
+    [(1.0, 2, 1.3, "half"), (1.8, 2, 1.0, "half"), (1.0, 1, 1.3, False)],
+)
+def test_only_squares_are_stretched_and_only_several_share_a_size(aspect, rois_a_film, stretch, one_size, tmp_path):
+    rois = squares(np.full(80, 0.2), films=np.arange(80) // rois_a_film)
     boxes = rois.boxes * (1, 1 / aspect, 1, 1 / aspect)
     plan = plan_fit(replace(rois, boxes=boxes))
     cfg = plan.config(tmp_path, "all.json")
