@@ -224,7 +224,7 @@ class RefiningDetector(SingleStageDetector):
         # the first in any case: a graph can't refine none
         worth = torch.cat([torch.ones_like(real[:1]), real[1:]]).nonzero()[:, 0]
         refined, quality = self.refiner.refine(film, boxes[worth], mirrored)
-        quality = torch.zeros_like(scores).index_put((worth,), (quality * real[worth]).to(scores))
+        quality = torch.zeros_like(scores).index_put((worth,), quality.to(scores)) * real
         return boxes.index_put((worth,), refined.to(boxes)), quality
 
     def _suppress(self, found: InstanceData) -> InstanceData:

@@ -275,7 +275,7 @@ def test_operators_of_the_exported_graph(untrained):
     assert count["TopK"] <= 1
     assert count["BatchNormalization"] <= 1  # of the head, which has it behind its ReLU; the others are in convolutions
     assert count["NonMaxSuppression"] == count["Loop"] == count["If"] == 0
-    assert sum(count.values()) - count["Constant"] <= 740
+    assert sum(count.values()) - count["Constant"] <= 743
 
 
 def film_with_square(width, height, box):
