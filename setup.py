@@ -85,6 +85,8 @@ setup(
         "dicom": ["pydicom>=3.0", "pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0", "pyjpegls>=1.2"],
         # a second runtime of exported models, with bfloat16 (docs/results/speed.md)
         "openvino": ["openvino>=2024.0"],
+        # hipdet predict --engine ray; an older pyarrow unpickles what is in a Parquet file
+        "ray": ["ray[data]>=2.50", "pyarrow>=17.0"],
         "publish": ["safetensors>=0.4"],
         "export": ["onnx>=1.15", "onnxscript>=0.1"],
         # the page of hipdet annotate

@@ -12,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from hipdet.cli.main import USER_ERROR, command_parser, printable
+from hipdet.cli.merge import results_at
 from hipdet.core.errors import ConfigError, DatasetError, RadiographError
 from hipdet.core.files import film_below, write_csv
 from hipdet.core.records import Record, read_json
@@ -26,6 +27,7 @@ from hipdet.inference.crops import (
     write_crops,
 )
 from hipdet.inference.film_list import read_ahead
+from hipdet.inference.results import PREDICTIONS
 
 SOME_UNREADABLE = 1
 THREADS = 2
@@ -34,6 +36,7 @@ EXAMPLES = """examples:
   hipdet crop predictions/predictions.json --data-root films --out crops
   hipdet crop predictions/predictions.json --data-root films --size 512 --depth 16 --margin 0.3
   hipdet crop predictions/predictions.json --data-root films --tight       long ROIs, without what is beside them
+  hipdet crop predictions/shard-*-of-64 --data-root archive                of all shards; so does the folder predictions
 
 Writes <film>_<class>[_<side>][_<n>].png to --out, and manifest.csv with the window of each crop in pixels of its film.  The
 side is the PATIENT's left or right (on an AP film, the patient's left is on the right of the picture), omitted if unknown; n
@@ -48,7 +51,10 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("crop", __doc__, EXAMPLES)
     add = parser.add_argument
-    add("predictions", type=Path, metavar="PREDICTIONS.json", help="predictions.json of hipdet predict")
+    add(
+        "predictions", nargs="+", type=Path, metavar="PREDICTIONS",
+        help="predictions.json of hipdet predict, its folder, or the folders of shards or of ray, which are read as one",
+    )  # fmt: skip
     add("--data-root", type=Path, required=True, metavar="FOLDER", help="folder that film names start from")
     add("--out", type=Path, default=Path("crops"), metavar="FOLDER", help="output folder")
     add("--tight", action="store_true", help="crop the box of the ROI itself (default: a square)")
@@ -117,10 +123,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write the crops and their table."""
     args = _parse_arguments(argv)
     settings = build_crop_settings(args)
-    films = crops_by_film(args.predictions, settings, args.candidates)
+    results, predictions = results_at(args.predictions), args.predictions[0]
+    if results is None and len(args.predictions) > 1:
+        raise ConfigError(f"{args.predictions[1]}: expected one predictions.json, or folders of shards or of ray")
+    if results is None and predictions.is_dir():
+        predictions /= PREDICTIONS
+    rows = None if results is None else results.rows()
+    films = crops_by_film(predictions, settings, args.candidates, rows)
     manifest = args.out / MANIFEST
     if not films:
-        _explain_no_rois(args.predictions)
+        _explain_no_rois(predictions)
     if not manifest.exists():  # with it, the folder isn't taken for one of films, even if this run is killed
         write_csv(manifest, [COLUMNS])
     work = partial(_write, root=args.data_root, out=args.out, settings=settings)
@@ -136,8 +148,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             else:
                 unreadable.append(error)
     finally:  # also after an interruption
-        rows = [manifest_row(film, crop, settings) for film in written for crop in films[film]]
-        write_csv(manifest, [COLUMNS, *rows])
+        table = [manifest_row(film, crop, settings) for film in written for crop in films[film]]
+        write_csv(manifest, [COLUMNS, *table])
     for error in unreadable:
         print(printable(str(error)), file=sys.stderr)
     if old := strangers(args.out, films):
@@ -148,6 +160,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             ),
             file=sys.stderr,
         )
-    print(printable(f"{len(rows)} crops of {len(written)} films: {args.out}, table: {manifest}"))
+    print(printable(f"{len(table)} crops of {len(written)} films: {args.out}, table: {manifest}"))
     if unreadable:
         sys.exit(SOME_UNREADABLE if written else USER_ERROR)

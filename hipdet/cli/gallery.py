@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hipdet.cli.main import command_parser, printable, whole_number
+from hipdet.cli.merge import results_at
 from hipdet.core.configs import default_root
 from hipdet.core.errors import DatasetError
 from hipdet.core.records import read_json
 from hipdet.data.film_status import counted, left_out
 from hipdet.data.validate.check import validate
 from hipdet.evaluation.report import read_roi_table
+from hipdet.inference.results import PREDICTIONS
 from hipdet.visualization.film_pictures import PICTURED, evaluated_films, predicted_films, read_predictions
 from hipdet.visualization.html_page import write_page
 from hipdet.visualization.sheets import write_sheets
@@ -27,6 +29,7 @@ EXAMPLES = """examples:
   hipdet gallery work_dirs/hip_ssd_exp3/test.roi.json --data-root data --below 0.5         films with an ROI below 0.5
   hipdet gallery cv/base/fold*/test/test.roi.json --data-root FracAtlas --html --out worst.html
   hipdet gallery predictions/predictions.json --data-root films --html        of hipdet predict, lowest score first
+  hipdet gallery predictions/shard-*-of-64 --data-root archive --html         of all shards; so does the folder predictions
   hipdet gallery predictions.json --ann data/annotations/gis.json --data-root data --by-source
 
 Labels are marked with IoU (score) of the detection that was matched one to one, or "not found"; "extra" is a detection
@@ -40,7 +43,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add(
         "results", nargs="+", type=Path, metavar="RESULTS.json",
-        help="test.roi.json of hipdet test, or predictions in COCO results form",
+        help="test.roi.json of hipdet test, predictions in COCO results form, or folders of shards or of ray",
     )  # fmt: skip
     add(
         "--ann", type=Path, metavar="ANN.json",
@@ -169,10 +172,27 @@ def read_results(path: Path, ann: Path | None, rois: int) -> list[PicturedFilm]:
     return predicted_films(read_predictions(path), coco, rois)
 
 
+def read_films(args: argparse.Namespace) -> list[PicturedFilm]:
+    """The films of all results: those of shards or of ray as one, of other results file by file.
+
+    Raises:
+        DatasetError: results that don't belong together, files of another kind, or a faulty COCO file.
+    """
+    results = results_at(args.results)
+    if results is None:
+        paths = [path / PREDICTIONS if path.is_dir() else path for path in args.results]
+        return [film for path in paths for film in read_results(path, args.ann, args.rois)]
+    if args.ann:
+        raise DatasetError(
+            f"--ann {args.ann}: expected a predictions.json: hipdet merge makes one of shards and of ray"
+        )
+    return predicted_films(results.rows(), results.coco(), args.rois)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Draw the films and print the files written."""
     args = _parse_arguments(argv)
-    films = [film for path in args.results for film in read_results(path, args.ann, args.rois)]
+    films = read_films(args)
     drawn = worst_first(films)
     if args.below is not None:
         drawn = below(drawn, args.below)

@@ -97,6 +97,7 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("predict", (), "find the ROIs on films"),
     Command("crop", (), "crop the ROIs from their films, for a second stage"),
+    Command("merge", (), "make one folder of the results of shards, or of ray"),
     Command("annotate", ("annotate",), "label films in the browser"),
     Command("agree", ("data",), "measure how well two annotators agree"),
     Command("fit", ("mm", "export"), "films and labels to a detector, with a report"),
@@ -125,6 +126,7 @@ EXTRAS = {
     "anchors": ("torch", "mmengine", "scipy", "pycocotools", "matplotlib"),
     "export": ("onnx", "onnxscript"),
     "publish": ("safetensors",),
+    "ray": ("ray", "pyarrow"),
     "mm": ("torch", "mmengine", "mmcv", "mmdet", "cv2", "scipy", "matplotlib", "pycocotools"),
 }
 

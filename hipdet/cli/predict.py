@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
-from hipdet.cli.main import USER_ERROR, command_parser, printable
+from hipdet.cli.main import MOST_WORKERS, USER_ERROR, command_parser, printable, require, whole_number
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import ConfigError, DatasetError
+from hipdet.inference.archive import Run, write_lines
 from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import HipDetector, RoiDetector
 from hipdet.inference.film_list import FilmList, films_at, films_of_coco
 from hipdet.inference.onnx_model import PRECISIONS
-from hipdet.inference.results import FilmJournal, write_films, write_predictions
+from hipdet.inference.results import PREDICTIONS, FilmJournal, write_films, write_predictions
+from hipdet.inference.selection import HeaderFilter, HeaderRow, Shard, write_headers
 
 JOURNAL = "journal.jsonl"
+HEADERS = "headers.csv"
 SOME_UNREADABLE = 1
 SHOWN = 20
 _COUNT_OF_CLASS = re.compile(r".+=\d{1,4}(-\d{1,4})?")
@@ -28,6 +33,9 @@ EXAMPLES = """examples:
   hipdet predict films 'more/**/*.dcm' --model hips.onnx --out predictions
   hipdet predict --ann data/annotations/hips.json --data-root data   the films of a COCO file, with its ids
   hipdet predict films --config configs/hip_roi_medium.py --weights epoch_150.pth
+  hipdet predict archive --modality CR DX --body-part PELVIS HIP --view AP     only films with such DICOM headers
+  hipdet predict archive --shard 3/64                                the third of 64 parts, such as a task of a Slurm array
+  hipdet predict archive --engine ray --workers 8                    by eight workers here, or of the cluster at RAY_ADDRESS
   hipdet predict chests --model chest.onnx --rois heart=1 'left lung=0-1' 'right lung=0-1'
 
 Writes to --out: predictions.json (COCO results, with names, sides and flags), predictions.csv (a row per ROI), review.csv
@@ -71,6 +79,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--runtime", default="onnxruntime", choices=["onnxruntime", "openvino"], help="runtime of --model")
     add("--precision", default="float32", choices=list(PRECISIONS), help="bfloat16 needs --runtime openvino")
     add("--overwrite", action="store_true", help="discard the results of an earlier call")
+    _add_archive(parser.add_argument_group("archives"))
     args = parser.parse_args(argv)
     if args.rois:
         args.rois, films = _counts_and_films(args.rois)
@@ -78,11 +87,37 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def _add_archive(group: argparse._ArgumentGroup) -> None:
+    """The arguments for archives: docs/guide/archive.md."""
+    add = group.add_argument
+    add("--shard", metavar="K/N", help="only the K-th of N shards of the films; its results go to OUT/shard-K-of-N")
+    add("--engine", default="here", choices=["here", "ray"], help="ray: Parquet, by Ray Data (extra ray)")
+    workers = whole_number(1, "a number from 1 up", MOST_WORKERS)
+    add("--workers", type=workers, metavar="N", help="workers of --engine ray (default: one for each processor)")
+    for name, tag in (("--modality", "Modality"), ("--body-part", "BodyPartExamined"), ("--view", "ViewPosition")):
+        add(name, nargs="+", metavar="CODE", help=f"leave DICOM films out that have another {tag}, see headers.csv")
+
+
 def _counts_and_films(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split the words after ``--rois`` into counts and the films that follow them."""
     by_class = "=" in words[0]
     counts = [words[0], *takewhile(lambda word: by_class and _COUNT_OF_CLASS.fullmatch(word), words[1:])]
     return counts, list(words[len(counts) :])
+
+
+def detector_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of a detector, without those that a model's classes are needed for."""
+    return dict(
+        model=args.model or args.config,
+        weights=args.weights,
+        find_orientation=not args.as_stored,
+        whole_films=args.whole_films,
+        threads=args.threads,
+        runtime=args.runtime,
+        precision=args.precision,
+        device=args.device,
+        film_timeout=args.film_timeout,
+    )
 
 
 def open_detector(args: argparse.Namespace) -> RoiDetector:
@@ -94,18 +129,7 @@ def open_detector(args: argparse.Namespace) -> RoiDetector:
     """
     if args.model and (args.config or args.weights):
         raise ConfigError("--model contains its weights: expected either --model, or --config and --weights")
-    detector = HipDetector(
-        args.model or args.config,
-        args.weights,
-        find_orientation=not args.as_stored,
-        whole_films=args.whole_films,
-        threads=args.threads,
-        runtime=args.runtime,
-        precision=args.precision,
-        device=args.device,
-        film_timeout=args.film_timeout,
-        progress=True,
-    )
+    detector = HipDetector(**detector_options(args), progress=True)
     if args.rois:
         detector.rois, detector.stated = RoiCounts.from_words(args.rois, detector.model.card.classes), True
     return detector
@@ -127,8 +151,8 @@ def list_films(args: argparse.Namespace) -> FilmList:
     return films_of_coco(args.ann, args.data_root)
 
 
-def predict(detector: RoiDetector, todo: FilmList, out: Path, journal: FilmJournal) -> tuple[int, list[FilmRois]]:
-    """Predict films that aren't in the journal, then write all; returns their number, and the unreadable films.
+def categories_of(detector: RoiDetector, todo: FilmList) -> dict[str, int]:
+    """Category id of each class: that of the COCO file, or numbers from 1.
 
     Raises:
         DatasetError: classes of the model that the COCO file lacks.
@@ -136,7 +160,20 @@ def predict(detector: RoiDetector, todo: FilmList, out: Path, journal: FilmJourn
     classes = detector.model.card.classes
     if todo.categories and (missing := [name for name in classes if name not in todo.categories]):
         raise DatasetError(f"the COCO file has no category {missing[0]!r}, which the model finds")
-    categories = todo.categories or {name: number for number, name in enumerate(classes, 1)}
+    return todo.categories or {name: number for number, name in enumerate(classes, 1)}
+
+
+def predict(
+    detector: RoiDetector, todo: FilmList, out: Path, journal: FilmJournal, run: Run | None = None
+) -> tuple[int, list[FilmRois]]:
+    """Predict films that aren't in the journal, then write all; returns their number, and the unreadable films.
+
+    With `run`, that of a shard, the files by which shards are read as one are written, too.
+
+    Raises:
+        DatasetError: classes of the model that the COCO file lacks.
+    """
+    categories = categories_of(detector, todo)
 
     def done() -> Iterator[tuple[int, FilmRois]]:
         for number, source in zip(todo.ids, todo.films):
@@ -154,28 +191,103 @@ def predict(detector: RoiDetector, todo: FilmList, out: Path, journal: FilmJourn
         write_predictions(out, done, categories)
         if not todo.categories:
             write_films(out / "films.json", done, categories)
+        if run is not None:
+            run.write(out)
+            write_lines(out, done)
     return sum(1 for _ in done()), [record for _, record in done() if record.error is not None]
+
+
+def predict_by_ray(args: argparse.Namespace, todo: FilmList, headers: HeaderFilter) -> None:
+    """Predict the films by Ray, and print what was written.
+
+    Raises:
+        ConfigError: no such cluster, or a folder with results of other settings.
+        StorageError: results can't be written.
+    """
+    from hipdet.inference.ray_engine import FAILURES, Job, predict_by_ray, read_failures, read_headers
+
+    detector = open_detector(args)
+    options = {**detector_options(args), "threads": args.threads or 1}
+    options["rois"] = detector.rois.to_json() if args.rois else None
+    for key in ("model", "weights"):  # workers are in another folder
+        options[key] = os.path.abspath(options[key]) if options[key] and options[key].exists() else options[key]
+    run = _run(detector, todo, headers)
+    job = Job(options, detector.settings, headers, run, Path(os.path.abspath(args.out)))
+    del detector  # the workers need its memory
+    predict_by_ray(todo, job, args.workers, args.overwrite)
+    rows = read_headers(job.out)
+    _report_headers(args.out, headers, rows)
+    count = len(todo.films) - sum(left_out for _, left_out, _ in rows)
+    _report(args.out, todo, count, read_failures(job.out), args.out / FAILURES)
+
+
+def _run(detector: RoiDetector, todo: FilmList, headers: HeaderFilter, shard: Shard | None = None) -> Run:
+    """What other shards must agree with."""
+    settings = f"{detector.settings}, headers {headers}" if headers.wanted else detector.settings
+    shard = shard or Shard(1, 1)
+    return Run(
+        settings, categories_of(detector, todo), len(todo.films), bool(todo.categories), shard.number, shard.count
+    )
+
+
+def _report_headers(out: Path, headers: HeaderFilter, rows: Sequence[HeaderRow]) -> None:
+    """Write ``headers.csv`` and print its summary, if films are chosen by their headers."""
+    if headers.wanted:
+        for line in write_headers(out / HEADERS, rows):
+            print(printable(line), file=sys.stderr)
+
+
+def _report(out: Path, todo: FilmList, count: int, failed: Sequence[tuple[str, str]], listed: Path) -> None:
+    """Print what was written, and exit with the status that unreadable films give: `failed`, which the file `listed` has."""
+    for name, error in failed[:SHOWN]:
+        print(printable(f"{name}: {error}"), file=sys.stderr)
+    if len(failed) > SHOWN:
+        print(printable(f"... and {len(failed) - SHOWN} more in {listed}"), file=sys.stderr)
+    print(printable(f"{count - len(failed)} of {count} films predicted: {out}; films to review: {listed}"))
+    if count and len(failed) == count:
+        sys.exit(USER_ERROR)
+    found = out / PREDICTIONS if (out / PREDICTIONS).exists() else out
+    print(printable(f"next: hipdet crop {found} --data-root {todo.root} --out crops"))
+    if failed:
+        sys.exit(SOME_UNREADABLE)
+
+
+def _check_archive(args: argparse.Namespace) -> tuple[Shard | None, HeaderFilter]:
+    """The shard and the headers that the arguments name.
+
+    Raises:
+        ConfigError: arguments that contradict each other, or are no such thing.
+    """
+    shard = None if args.shard is None else Shard.parse(args.shard)
+    headers = HeaderFilter.of(Modality=args.modality, BodyPartExamined=args.body_part, ViewPosition=args.view)
+    if args.engine == "ray":
+        if shard:
+            raise ConfigError("--shard and --engine ray: expected one of them, as ray divides the films itself")
+        require(("ray",), "predict --engine ray")
+    elif args.workers:
+        raise ConfigError("--workers is of --engine ray: expected both, or start several shards")
+    return shard, headers
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Predict the films and print what was written."""
     args = _parse_arguments(argv)
+    shard, headers = _check_archive(args)
     todo = list_films(args)
     for line in todo.passed.lines():
         print(printable(line), file=sys.stderr)
+    if args.engine == "ray":
+        predict_by_ray(args, todo, headers)
+        return
+    out = args.out / shard.folder if shard else args.out
+    todo = shard.films(todo) if shard else todo
     detector = open_detector(args)
+    if headers.wanted:
+        todo, rows = headers.films(todo)
+        _report_headers(out, headers, rows)
     if args.overwrite:
-        (args.out / JOURNAL).unlink(missing_ok=True)
-    with FilmJournal(args.out / JOURNAL, detector.settings, detector.model.card.classes) as journal:
-        count, unreadable = predict(detector, todo, args.out, journal)
-    for film in unreadable[:SHOWN]:
-        print(printable(f"{film.name}: {film.error}"), file=sys.stderr)
-    if len(unreadable) > SHOWN:
-        print(f"... and {len(unreadable) - SHOWN} more in review.csv", file=sys.stderr)
-    review, found = args.out / "review.csv", args.out / "predictions.json"
-    print(printable(f"{count - len(unreadable)} of {count} films predicted: {args.out}; films to review: {review}"))
-    if len(unreadable) == count:
-        sys.exit(USER_ERROR)
-    print(printable(f"next: hipdet crop {found} --data-root {todo.root} --out crops"))
-    if unreadable:
-        sys.exit(SOME_UNREADABLE)
+        (out / JOURNAL).unlink(missing_ok=True)
+    run = _run(detector, todo, headers, shard) if shard else None
+    with FilmJournal(out / JOURNAL, detector.settings, detector.model.card.classes) as journal:
+        count, unreadable = predict(detector, todo, out, journal, run)
+    _report(out, todo, count, [(film.name, film.error or "") for film in unreadable], out / "review.csv")

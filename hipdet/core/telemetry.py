@@ -12,6 +12,7 @@ SWITCHES = {
     "NO_ALBUMENTATIONS_UPDATE": "1",  # albumentations, which mmdet imports if it is installed, asks for its newest version
     "ALBUMENTATIONS_NO_TELEMETRY": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",  # transformers, which mmdet imports if it is installed
+    "RAY_USAGE_STATS_ENABLED": "0",  # ray, of predict --engine ray, which would report each cluster every hour
     "DO_NOT_TRACK": "1",  # others, by a common convention
 }
 OPENVINO = "openvino_telemetry"  # a package of its own that OpenVINO can do without; there is no variable for it

@@ -19,6 +19,7 @@ from hipdet.inference.film_list import FilmSource
 Numbered = tuple[int, FilmRois]  # image id and film record
 Walk = Callable[[], Iterator[Numbered]]  # starts again at each call, so records needn't be kept in memory
 
+PREDICTIONS = "predictions.json"
 ROI_COLUMNS = (
     "film", "image_id", "label", "x0", "y0", "x1", "y1", "score", "picture_side", "patient_side", "turned", "inverted",
     "flags", "candidate",
@@ -34,24 +35,28 @@ def write_predictions(out: Path, records: Walk, categories: Mapping[str, int]) -
         records: Yields image ids and film records.
         categories: Category id of each class.
     """
-    _write_json_list(out / "predictions.json", (row for each in records() for row in _results(*each, categories)))
-    write_csv(out / "predictions.csv", _roi_table(records()))
+    _write_json_list(out / PREDICTIONS, (row for each in records() for row in coco_results(*each, categories)))
+    write_csv(out / "predictions.csv", roi_table(records()))
     write_csv(out / "review.csv", [REVIEW_COLUMNS, *_review(records())])
 
 
 def write_films(path: Path, records: Walk, categories: Mapping[str, int]) -> None:
     """Write the films as a COCO file without annotations, which pycocotools' ``loadRes`` needs."""
+    write_json(path, coco_films(records(), categories))
+
+
+def coco_films(records: Iterable[Numbered], categories: Mapping[str, int]) -> dict[str, Any]:
+    """The films that could be read as COCO, without annotations."""
     images = [
         dict(id=number, file_name=film.name, width=film.width, height=film.height)
-        for number, film in records()
+        for number, film in records
         if film.error is None
     ]
     classes = [dict(id=number, name=name) for name, number in categories.items()]
-    info = dict(description="films of predictions.json")
-    write_json(path, dict(info=info, images=images, annotations=[], categories=classes))
+    return dict(info=dict(description="films of predictions.json"), images=images, annotations=[], categories=classes)
 
 
-def _results(number: int, film: FilmRois, categories: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+def coco_results(number: int, film: FilmRois, categories: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     """The ROIs of a film, then its candidates, as COCO results with further entries that cropping needs."""
     for roi in (*film.rois, *film.candidates):
         yield dict(
@@ -72,7 +77,8 @@ def _results(number: int, film: FilmRois, categories: Mapping[str, int]) -> Iter
         )
 
 
-def _roi_table(records: Iterable[Numbered]) -> Iterator[tuple[object, ...]]:
+def roi_table(records: Iterable[Numbered]) -> Iterator[tuple[object, ...]]:
+    """The rows of ``predictions.csv``: the header, then one for each ROI and candidate."""
     yield ROI_COLUMNS
     for number, film in records:
         for roi in (*film.rois, *film.candidates):
@@ -103,6 +109,18 @@ def _write_json_list(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         file.write("[]\n" if separator == "[" else "\n]\n")
 
 
+def film_key(source: FilmSource, model: str) -> str:
+    """A hash of the film's path, size and modification time, and of the `model`; a hash, so that no file has paths."""
+    path = source.path or Path(source.name)
+    try:
+        found = path.stat()
+        state = f"{found.st_size} {found.st_mtime_ns}"
+    except OSError:
+        state = "missing"
+    text = f"{os.path.abspath(path)}\n{state}\n{model}"
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
 class FilmJournal(Journal):
     """A journal of film records.  A record is found again if neither the film nor the model has changed.
 
@@ -127,15 +145,8 @@ class FilmJournal(Journal):
             raise
 
     def key(self, source: FilmSource) -> str:
-        """A hash of the film's path, size and modification time, and of the model; a hash, so that the file has no paths."""
-        path = source.path or Path(source.name)
-        try:
-            found = path.stat()
-            state = f"{found.st_size} {found.st_mtime_ns}"
-        except OSError:
-            state = "missing"
-        text = f"{os.path.abspath(path)}\n{state}\n{self.model}"
-        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+        """See :func:`film_key`."""
+        return film_key(source, self.model)
 
     def add(self, source: FilmSource, record: FilmRois) -> None:
         """Append the `record` of `source`; it is in the file when this returns."""

@@ -76,6 +76,22 @@ def series_description(file: BinaryIO) -> str | None:
         return None if value is None else str(value)
 
 
+def header_texts(file: BinaryIO, keywords: Sequence[str]) -> dict[str, str]:
+    """The tags `keywords`, which stand before the pixels, as texts; empty where one is missing.
+
+    Nothing behind the last of them is read, so a film of any size takes a few kilobytes.
+    """
+    with _pydicom_errors():
+        from pydicom.multival import MultiValue
+        from pydicom.tag import Tag
+
+        last = max(Tag(keyword) for keyword in keywords)
+        dataset = _parsed(_inflated(file), lambda tag, *_: tag > last, keywords)
+        values = {keyword: dataset.get(keyword) for keyword in keywords}
+        several = {key: value if isinstance(value, (list, MultiValue)) else [value] for key, value in values.items()}
+        return {key: "\\".join(str(each) for each in found if each) for key, found in several.items()}
+
+
 def patient_id(file: BinaryIO) -> str | None:
     """The tag PatientID; None if it is missing or empty.  Only for telling patients apart: callers don't store it."""
     with _pydicom_errors():

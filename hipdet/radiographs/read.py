@@ -9,7 +9,7 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +23,7 @@ from hipdet.core.errors import RadiographError
 from hipdet.core.records import MAX_SIDE
 from hipdet.core.stored_files import special_kind
 from hipdet.radiographs.grey import SHORT, TOO_LARGE, RadiographHeader, ReducedFilm, picture_header, read_picture
-from hipdet.radiographs.sniff import AGAIN, MAX_BYTES, checked_kind
+from hipdet.radiographs.sniff import AGAIN, HEAD, MAX_BYTES, checked_kind, sniff_kind
 
 Source = str | os.PathLike[str] | bytes
 
@@ -136,6 +136,20 @@ def read_series_description(source: Source, name: str | None = None) -> str | No
         if checked_kind(file) != "DICOM":
             raise RadiographError("not a DICOM file, expected one with a series description")
         return _dicom().series_description(file)
+
+
+def read_dicom_tags(source: Source, keywords: Sequence[str], name: str | None = None) -> dict[str, str] | None:
+    """The tags `keywords` of a DICOM film as texts, empty where one is missing; None if the film isn't DICOM.
+
+    No other tag and no pixel is read.  Several values of a tag are separated by ``\\``.
+
+    Raises:
+        RadiographError: the film is missing, or its header is damaged.
+    """
+    with _opened(source, name) as file:
+        head = file.read(HEAD)
+        file.seek(0)
+        return _dicom().header_texts(file, keywords) if sniff_kind(head) == "DICOM" else None
 
 
 def read_patient_id(source: Source, name: str | None = None) -> str | None:

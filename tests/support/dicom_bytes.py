@@ -21,6 +21,8 @@ TAGS = {
     "SeriesDescription": (0x0008, 0x103E, "LO"),
     "PatientName": (0x0010, 0x0010, "PN"),
     "PatientID": (0x0010, 0x0020, "LO"),
+    "BodyPartExamined": (0x0018, 0x0015, "CS"),
+    "ViewPosition": (0x0018, 0x5101, "CS"),
     "Laterality": (0x0020, 0x0060, "CS"),
     "ImageLaterality": (0x0020, 0x0062, "CS"),
     "SamplesPerPixel": (0x0028, 0x0002, "US"),

@@ -1,0 +1,150 @@
+"""Which films of an archive are predicted: those of a shard, and those whose DICOM header fits."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hipdet.core.errors import ConfigError, RadiographError
+from hipdet.core.files import write_csv
+from hipdet.inference.film_list import FilmList, FilmSource, read_ahead
+from hipdet.radiographs.read import read_dicom_tags
+
+MOST_SHARDS = 1_000_000
+READERS = 8  # threads that read headers, which mostly wait for the disk or the network
+SHOWN = 5
+HEADER_COLUMNS = ("film", "left_out", "reason")
+HeaderRow = tuple[str, bool, str]  # name, whether it is left out, why, or what isn't known of it
+_SHARD = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
+_CODE = re.compile(r"[A-Z0-9_ ]{1,16}")  # what DICOM allows in these tags
+_WORD = re.compile(r"[A-Z_]{1,16}")  # what is shown of them: other texts may be a patient's name or number
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of `count` parts of about the same size.  A film stays in its part when others are added.
+
+    Attributes:
+        number: Which shard, from 1.
+        count: How many there are.
+    """
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """The shard that ``K/N`` names.
+
+        Raises:
+            ConfigError: it isn't two whole numbers, or K isn't from 1 to N.
+        """
+        found = _SHARD.fullmatch(text)
+        if not found:
+            raise ConfigError(f"--shard {text!r}: expected K/N, such as 3/64: the third of 64 shards")
+        number, count = int(found[1]), int(found[2])
+        if not 1 <= count <= MOST_SHARDS:
+            raise ConfigError(f"--shard {text}: {count} shards, expected 1 to {MOST_SHARDS}")
+        if not 1 <= number <= count:
+            raise ConfigError(f"--shard {text}: shard {number}, expected 1 to {count}: the first shard is 1/{count}")
+        return cls(number, count)
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder of results, such as ``shard-03-of-64``."""
+        return f"shard-{self.number:0{len(str(self.count))}d}-of-{self.count}"
+
+    def films(self, todo: FilmList) -> FilmList:
+        """The films of `todo` that are in the shard, with the ids that they have there."""
+        return chosen(todo, [bucket(source.name, self.count) == self.number - 1 for source in todo.films])
+
+
+def bucket(name: str, count: int) -> int:
+    """In which of `count` parts, from 0, the film `name` is: the same on every machine, whatever other films there are."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") % count
+
+
+def chosen(todo: FilmList, kept: Sequence[bool]) -> FilmList:
+    """The films of `todo` that are `kept`, with their ids."""
+    films = [source for source, keep in zip(todo.films, kept) if keep]
+    return replace(todo, films=films, ids=[number for number, keep in zip(todo.ids, kept) if keep])
+
+
+@dataclass(frozen=True)
+class HeaderFilter:
+    """Which DICOM films are predicted, by tags of their headers.
+
+    A film that lacks a tag is kept, and so is one that isn't DICOM: the tags of body part and view are often empty, and a
+    film that is predicted in vain costs less than one that is missing.
+
+    Attributes:
+        wanted: The values that each tag may have, in capitals, by keyword.
+    """
+
+    wanted: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, **wanted: Sequence[str] | None) -> HeaderFilter:
+        """The filter for values by keyword; None for any.
+
+        Raises:
+            ConfigError: a value that no such tag can have, or pydicom is missing.
+        """
+        values = {key: [each.strip().upper() for each in given] for key, given in wanted.items() if given is not None}
+        for key, given in values.items():
+            if wrong := [each for each in given if not _CODE.fullmatch(each)]:
+                raise ConfigError(f"{key} {wrong[0]!r}: expected at most 16 letters, digits, _ and spaces, such as HIP")
+        if values:
+            try:
+                import pydicom  # noqa: F401
+            except ImportError as error:
+                raise ConfigError(f"DICOM headers need pydicom: pip install 'hipdet[dicom]' ({error})") from error
+        return cls(values)
+
+    def __str__(self) -> str:
+        return "; ".join(f"{key} {' '.join(sorted(values))}" for key, values in sorted(self.wanted.items()))
+
+    def check(self, source: FilmSource) -> tuple[bool, str]:
+        """Whether the film is kept, and why it is left out, or what isn't known of it; empty if it has all that is wanted."""
+        if not self.wanted:
+            return True, ""
+        path = source.path or Path(source.name)
+        try:
+            tags = read_dicom_tags(path, list(self.wanted), source.name)
+        except RadiographError:  # predicting it gives the reason
+            return True, "no header could be read"
+        if tags is None:
+            return True, "no DICOM film"
+        for key, wanted in self.wanted.items():
+            found = [each.strip().upper() for each in tags[key].split("\\")]
+            if any(found) and not set(found) & set(wanted):
+                first = next(filter(None, found))
+                return False, f"{key} is {first if _WORD.fullmatch(first) else 'something else'}"
+        missing = [key for key, text in tags.items() if not text.strip("\\ ")]
+        return True, f"no {' and no '.join(missing)}" if missing else ""
+
+    def films(self, todo: FilmList) -> tuple[FilmList, list[HeaderRow]]:
+        """The films of `todo` that are kept, and the rows of :func:`write_headers`."""
+        found = list(read_ahead(self.check, todo.films, READERS))
+        rows = [(source.name, not kept, why) for source, (kept, why) in zip(todo.films, found) if why]
+        return chosen(todo, [kept for kept, _ in found]), rows
+
+
+def write_headers(path: Path, rows: Sequence[HeaderRow]) -> list[str]:
+    """Write `rows` as CSV; returns lines that count them by reason."""
+    write_csv(path, [HEADER_COLUMNS, *((name, int(left_out), why) for name, left_out, why in rows)])
+    lines = []
+    for which, said in (
+        (True, "left out by their DICOM headers"),
+        (False, "kept, whose headers don't say what they are"),
+    ):
+        counts = Counter(why for _, left_out, why in rows if left_out == which)
+        listed = "; ".join(f"{count}: {why}" for why, count in counts.most_common(SHOWN))
+        more = f"; and {len(counts) - SHOWN} more reasons" if len(counts) > SHOWN else ""
+        lines += [f"{counts.total()} films {said} ({listed}{more}): {path}"] if counts else []
+    return lines
