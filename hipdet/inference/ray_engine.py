@@ -34,6 +34,8 @@ FAILURES = "failures.csv"
 FILMS_IN_PART = 500  # at most: some minutes of work, which are lost if a machine fails
 PARTS_FOR_WORKER = 8  # if there are films enough: so that all end at about the same time
 RETRIES = 2  # of a part whose process died
+# off, it binds Ray to 127.0.0.1, on Linux, too; with _node_ip_address Ray takes the address of the machine instead
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 STORE = 256 << 20  # bytes of Ray's memory for what it passes on, which are names only
 # Arrow types of the columns of predictions.csv; all others are numbers
 _ROI_TYPES = dict.fromkeys(("film", "label", "picture_side", "patient_side", "flags"), "string")
@@ -132,7 +134,7 @@ def _write_parquet(path: Path, types: Mapping[str, str], rows: Sequence[Sequence
 
 @contextmanager
 def ray_cluster(workers: int | None, threads: int) -> Iterator[int]:
-    """Ray during the block: the cluster that RAY_ADDRESS names, or one on this machine that nobody else can reach.
+    """Ray during the block: the cluster that RAY_ADDRESS names, or one on this machine that other machines can't reach.
 
     Yields the number of workers: `workers`, or as many as there are processors.
 
@@ -140,13 +142,15 @@ def ray_cluster(workers: int | None, threads: int) -> Iterator[int]:
         ConfigError: no such cluster.
     """
     switch_off()
+    address = os.environ.get("RAY_ADDRESS") or "local"  # never one that a file in /tmp names
+    if address == "local":
+        os.environ[LOOPBACK] = "0"  # read by the import
     import ray
 
-    address = os.environ.get("RAY_ADDRESS") or "local"  # never one that a file in /tmp names
     options: dict[str, Any] = dict(logging_level=logging.ERROR, log_to_driver=False)
     if address == "local":
         cpus = (workers or max(1, len(os.sched_getaffinity(0)) // threads)) * threads
-        options |= dict(num_cpus=cpus, include_dashboard=False, object_store_memory=STORE, _node_ip_address="127.0.0.1")
+        options |= dict(num_cpus=cpus, include_dashboard=False, object_store_memory=STORE)
     try:
         try:
             ray.init(address, **options)

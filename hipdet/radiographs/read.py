@@ -147,8 +147,8 @@ def read_dicom_tags(source: Source, keywords: Sequence[str], name: str | None = 
         RadiographError: the film is missing, or its header is damaged.
     """
     with _opened(source, name) as file:
-        head = file.read(HEAD)
         file.seek(0)
+        head = file.read(HEAD)
         return _dicom().header_texts(file, keywords) if sniff_kind(head) == "DICOM" else None
 
 

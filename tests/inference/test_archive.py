@@ -74,7 +74,7 @@ def test_a_film_twice_names_both(tmp_path):
     ("changes", "message"),
     [
         (dict(settings="model B, rois 1"), "model A and model B"),
-        (dict(settings="model A, rois 1, headers View AP"), "own ids False and headers View AP"),
+        (dict(settings="model A, rois 1, headers View AP"), "{'hip': 1} and headers View AP"),
         (dict(categories={"hip": 2}), "{'hip': 1} and {'hip': 2}"),
         (dict(own_ids=True), "own ids False and own ids True"),
     ],

@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicom_bytes import DEFLATED, PATIENT, film
@@ -19,6 +19,7 @@ def listed(names):
     return FilmList(Path("films"), [FilmSource(name) for name in names], [*range(1, len(names) + 1)], {})
 
 
+@settings(deadline=None)
 @given(NAMES, st.integers(1, 12))
 def test_shards_partition_the_films(names, count):
     todo = listed(names)
@@ -27,6 +28,7 @@ def test_shards_partition_the_films(names, count):
     assert sorted(found) == [*enumerate(names, 1)]
 
 
+@settings(deadline=None)
 @given(NAMES, NAMES, st.integers(1, 12))
 def test_a_film_stays_in_its_shard_when_others_are_added(names, more, count):
     before = {each.name for each in Shard(1, count).films(listed(names)).films}
@@ -131,7 +133,8 @@ def test_films_are_found_by_their_headers(archive):
     }
     lines = write_headers(archive / "headers.csv", rows)
     assert lines[0].startswith("4 films left out by their DICOM headers (1: ")
-    assert lines[1].startswith("5 films kept, whose headers don't say what they are (2: no DICOM film;")
+    assert lines[1].startswith("5 films kept, whose headers don't say what they are (2: no ")
+    assert "2: no DICOM film" in lines[1]
     table = list(csv.DictReader((archive / "headers.csv").open()))
     assert dict(film="chest.dcm", left_out="1", reason="BodyPartExamined is CHEST") in table
     assert PATIENT.split("^")[0] not in (archive / "headers.csv").read_text()
