@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -216,13 +217,15 @@ def _predict_parts(rows: list[dict[str, Any]], job: Job, workers: int, films: in
 
     DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-        PartPredictor,
-        fn_constructor_args=(job,),
-        compute=ActorPoolStrategy(size=workers),
-        num_cpus=job.options["threads"],
-        max_task_retries=RETRIES,
-    )
+    with warnings.catch_warnings():  # Ray 2.60 has no other place for max_task_retries yet; setup.py ends below 2.64
+        warnings.simplefilter("ignore")
+        data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+            PartPredictor,
+            fn_constructor_args=(job,),
+            compute=ActorPoolStrategy(size=workers),
+            num_cpus=job.options["threads"],
+            max_task_retries=RETRIES,
+        )
     try:
         with tqdm(total=films, unit="film", disable=None) as bar:
             for row in data.iter_rows():
