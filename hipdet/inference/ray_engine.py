@@ -39,7 +39,7 @@ RETRIES = 2  # of a part whose process died
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 STORE = 256 << 20  # bytes of Ray's memory for what it passes on, which are names only
 # Arrow types of the columns of predictions.csv; all others are numbers
-_ROI_TYPES = dict.fromkeys(("film", "label", "picture_side", "patient_side", "flags"), "string")
+_ROI_TYPES = dict.fromkeys(("film", "label", "picture_side", "patient_side", "flags", "spacing_plane"), "string")
 _ROI_TYPES |= dict(image_id="int64", turned="int64", inverted="bool", candidate="bool")
 
 

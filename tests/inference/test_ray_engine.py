@@ -13,7 +13,7 @@ from hipdet import HipDetector
 from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.inference.archive import FILM_TYPES, Run, read_part, read_results
 from hipdet.inference.film_list import FilmSource
-from hipdet.inference.ray_engine import Job, PartPredictor, _claim, read_failures, read_headers
+from hipdet.inference.ray_engine import _ROI_TYPES, Job, PartPredictor, _claim, read_failures, read_headers
 from hipdet.inference.results import ROI_COLUMNS, roi_table
 from hipdet.inference.selection import HeaderFilter
 from hipdet.phantoms.write import make_film
@@ -70,7 +70,7 @@ def test_a_part_has_what_the_ordinary_engine_finds(films, found, tmp_path):
     expected = [dict(zip(ROI_COLUMNS, cells)) for cells in [*roi_table(enumerate(found, 1))][1:]]
     assert len(expected) >= 6
     assert table.to_pylist() == [
-        {key: None if cell == "" and key[-5:] != "_side" and key != "flags" else cell for key, cell in cells.items()}
+        {key: None if cell == "" and _ROI_TYPES.get(key) != "string" else cell for key, cell in cells.items()}
         for cells in expected
     ]
     assert [name for name, _ in read_failures(tmp_path)] == ["no film.png"]
