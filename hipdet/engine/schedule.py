@@ -153,6 +153,7 @@ class StagedOneCycleHook(Hook):
         stages: Arguments of :class:`hipdet.engine.schedule.Stage`, in order.
         div: Peak rate divided by the start rate.
         cut_div: The peak is after ``1 / cut_div`` of the cycle.
+        keep_ends: Keep the weights at the end of each stage but the last, as ``stage_1.pth``, ``stage_2.pth``, ...
 
     Raises:
         ConfigError: `div` isn't above 0, or `cut_div` is below 1; in training, the config contradicts itself.
@@ -161,7 +162,7 @@ class StagedOneCycleHook(Hook):
 
     priority = "VERY_HIGH"  # so that the logged rate is the one in use
 
-    def __init__(self, stages: Sequence[dict], div: float = 20.0, cut_div: int = 10) -> None:
+    def __init__(self, stages: Sequence[dict], div: float = 20.0, cut_div: int = 10, keep_ends: bool = False) -> None:
         if not (div > 0 and cut_div >= 1):
             raise ConfigError(
                 f"StagedOneCycleHook: needs div above 0 and cut_div of 1 or more, found div={div}, cut_div={cut_div}"
@@ -169,6 +170,7 @@ class StagedOneCycleHook(Hook):
         self.stages = [Stage(**stage) for stage in stages]
         self.div = div
         self.cut_div = cut_div
+        self.keep_ends = keep_ends
         self.starts: list[int] = []
         self.frozen_norms: list[nn.Module] = []
         self.configured: list[dict[str, Any]] = []  # the config's settings of each layer group
@@ -248,6 +250,12 @@ class StagedOneCycleHook(Hook):
         factor = learning_rate_factor(self.stages[index], iteration, length, self.div, self.cut_div)
         for group in self._groups(runner):
             group["lr"] = group["initial_lr"] * factor
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """At a stage's end, write its weights; they don't become the checkpoint that a training resumes from."""
+        if self.keep_ends and runner.epoch + 1 in self.starts[1:-1]:
+            name = f"stage_{self.starts.index(runner.epoch + 1)}.pth"
+            runner.save_checkpoint(runner.work_dir, name, save_optimizer=False, save_param_scheduler=False)
 
     @staticmethod
     def _groups(runner: Runner) -> list[dict[str, Any]]:
