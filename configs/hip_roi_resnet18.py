@@ -59,7 +59,7 @@ optim_wrapper = dict(
                     "backbone", "bbox_head", "orientation_head", "refiner.stem", "refiner.vote", "refiner.mixing",
                 ]
             ),
-            dict(prefixes=["refiner.backbone"], lr_mult=0.1),  # from ImageNet
+            dict(prefixes=["refiner.backbone"], lr_mult=0.1),  # pretrained; without load_from: 1
         ],
     )
 )  # fmt: skip

@@ -6,4 +6,4 @@ __version__ = "0.1.0"
 
 # Version of the rules that turn a model's outputs into results.  Raise it with every change after which the same model gives
 # other boxes, scores, classes, sides, orientations or flags on the same film: stored results are then computed again.
-RESULTS_VERSION = 6
+RESULTS_VERSION = 7

@@ -114,7 +114,9 @@ def _sample(number: int, side: int) -> tuple[Tensor, DetDataSample]:
     phantom = make_film("oaih", number, seed=9, max_side=side)
     film = shrink(phantom.pixels, side)
     labels = DetDataSample(metainfo=dict(img_shape=(side, side), scale_factor=(1.0, 1.0)))
-    boxes = torch.from_numpy(film.to_square(phantom.hips).astype(np.float32))
+    height, width = film.pixels.shape
+    hips = phantom.hips * np.tile([width / film.width, height / film.height], 2)  # in pixels of the square
+    boxes = torch.from_numpy(hips.astype(np.float32))
     labels.gt_instances = InstanceData(bboxes=boxes, labels=torch.zeros(len(boxes), dtype=torch.long))
     return torch.from_numpy(film.padded()).expand(3, -1, -1), labels
 

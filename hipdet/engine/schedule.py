@@ -127,10 +127,14 @@ class LayerGroupOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             )
 
     def add_params(self, params: list[dict[str, Any]], module: nn.Module, *_: Any, **__: Any) -> None:
-        """Append to `params` the groups of all parameters of `module`, also of frozen ones: a later stage may train them."""
+        """Append to `params` the groups of all parameters of `module`, also of frozen ones: a later stage may train them.
+
+        A prefix of a part that is None, such as an ``orientation_head`` that the config takes away, is passed over.
+        """
         groups = self.paramwise_cfg["groups"]
         parameters = dict(module.named_parameters())
-        assigned = assign_groups(parameters, [group["prefixes"] for group in groups])
+        there = [[each for each in group["prefixes"] if getattr(module, each, True) is not None] for group in groups]
+        assigned = assign_groups(parameters, there)
         for index, group in enumerate(groups):
             own = [parameters[name] for name, owner in assigned.items() if owner == index]
             rate = self.base_lr * group.get("lr_mult", 1.0)

@@ -90,7 +90,7 @@ class DetectorGraph(nn.Module):
             return self._distinct(found._replace(boxes=on_film(found.boxes, extent)).instances, self.rois)
         candidates = best_of_classes(*first)
         proposed = [self._distinct(each.instances, self.passes[0]) for each in candidates]
-        for each in proposed:
+        for each in proposed if self.detector.proposal_thr else ():
             each.scores = each.scores * self.detector.worth_refining(each.scores)
         suppress = lambda kept: self._distinct(kept, len(kept.scores))  # noqa: E731
         return self.detector.refine(seen[0], proposed, suppress, candidates if len(candidates) > 1 else ())

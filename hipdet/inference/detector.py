@@ -146,7 +146,7 @@ class RoiDetector:
         # torch can't be stopped
         until = dict(until=start + seconds) if isinstance(self.model, OnnxModel) else {}
 
-        def infer(quarters: int = 0, inverted: bool = False) -> FilmDetections:
+        def infer(quarters: int, inverted: bool) -> FilmDetections:
             found = self.model.infer(film, quarters, inverted, **until)
             sides = (found.boxes[:, 2:] - found.boxes[:, :2]).round(3)  # as in files
             return found.at(sides.min(axis=1) > 0)  # others are in the padding

@@ -335,15 +335,8 @@ class ShrunkFilm:
 
     def to_film(self, boxes: Boxes) -> Boxes:
         """`boxes` ``[N, 4]`` from pixels of the square to pixels of the film."""
-        return as_boxes(boxes) * self._scale()
-
-    def to_square(self, boxes: Boxes) -> Boxes:
-        """`boxes` ``[N, 4]`` from pixels of the film to pixels of the square."""
-        return as_boxes(boxes) / self._scale()
-
-    def _scale(self) -> NDArray[np.float64]:
         height, width = self.pixels.shape
-        return np.tile([self.width / width, self.height / height], 2)
+        return as_boxes(boxes) * np.tile([self.width / width, self.height / height], 2)
 
 
 def shrink(film: NDArray[np.uint8] | ReducedFilm, side: int) -> ShrunkFilm:

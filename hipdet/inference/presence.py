@@ -14,6 +14,7 @@ from hipdet.evaluation.matching import HIT
 from hipdet.inference.detections import FilmDetections
 
 ENOUGH_HITS = 20  # of a class, for a limit of its own
+FORGIVEN = 0.01  # of the hits may lie below a limit for nothing: a single odd film of a hundred doesn't set it
 FEWEST_FILMS = 20  # a false ROI weighs as if at least so many films could have one: three films say little
 
 
@@ -104,15 +105,15 @@ class _Cases:
         hits, others = (np.concatenate(each) for each in zip(*((case.hits, case.others) for case in cases)))
         return cls(hits, others, sum(case.films for case in cases))
 
-    def limit(self, share: float) -> float:
-        return find_limit(self.hits, self.others, self.films, share)
+    def limit(self) -> float:
+        return find_limit(self.hits, self.others, self.films)
 
     def at(self, limit: float) -> Presence:
         lost, false = int((self.hits < limit).sum()), int((self.others >= limit).sum())
         return Presence(limit, len(self.hits), lost, self.films, false)
 
 
-def find_limit(hits: ArrayLike, others: ArrayLike, films: int, share: float) -> float:
+def find_limit(hits: ArrayLike, others: ArrayLike, films: int, share: float = FORGIVEN) -> float:
     """The score with the fewest mistakes, in the middle of the scores that have as few; see docs/method.md, "Presence".
 
     A mistake is a hit below the limit, beyond a `share` of all hits, or a film with another detection at or above it.  A
@@ -137,21 +138,18 @@ def find_limit(hits: ArrayLike, others: ArrayLike, films: int, share: float) -> 
     return round(float(low[widest] + high[widest]) / 2, 3)
 
 
-def presence_limits(
-    films: Sequence[ValidationFilm], classes: Sequence[str], share: float
-) -> tuple[float, dict[str, Presence]]:
+def presence_limits(films: Sequence[ValidationFilm], classes: Sequence[str]) -> tuple[float, dict[str, Presence]]:
     """The limit for all classes together, and that of each: its own if it has 20 hits or more, else the common one.
 
     Args:
         films: Films with at least one hit.
         classes: Class names in the order of the model's labels; of unnamed ones only the common limit is returned.
-        share: See `find_limit`.
     """
     seen = chain.from_iterable([*film.found.labels.tolist(), *(film.present or ())] for film in films)
     cases = {label: _Cases.of_class(films, label) for label in sorted({*seen, *range(len(classes))})}
-    common = _Cases.together(list(cases.values())).limit(share)
+    common = _Cases.together(list(cases.values())).limit()
     return common, {
-        name: cases[label].at(cases[label].limit(share) if len(cases[label].hits) >= ENOUGH_HITS else common)
+        name: cases[label].at(cases[label].limit() if len(cases[label].hits) >= ENOUGH_HITS else common)
         for label, name in enumerate(classes)
     }
 

@@ -75,7 +75,7 @@ FLAGS = {
     "turned": "the film is rotated by 90 degrees or upside down, so it was rotated for the model",
     "inverted": "the film's greys are inverted, so it was inverted for the model",
 }
-SHARE = 0.002  # of the ROIs on validation films that are beyond each of twelve limits (docs/results/hips.md, "Flags")
+SHARE = 0.002  # of the ROIs on validation films that are beyond each of eleven limits (docs/results/hips.md, "Flags")
 _ONE_SIDED = {"score": (True, False), "tilt": (False, True), "size": (False, True)}
 
 
@@ -137,7 +137,7 @@ def build_limits(films: Sequence[ValidationFilm], share: float = SHARE, classes:
 
     Args:
         films: Films that the model wasn't trained on, also such that lack a class or have no ROI at all.
-        share: Share of the hits beyond each limit; see also :func:`hipdet.inference.presence.find_limit`.
+        share: Share of the hits beyond each limit.
         classes: Names in the order of the model's labels, for limits of presence of their own.
 
     Raises:
@@ -154,7 +154,7 @@ def build_limits(films: Sequence[ValidationFilm], share: float = SHARE, classes:
             f"{len(films)} validation films without a single hit, from which limits can't be set: check weights and labels"
         )
     ranges = {name: _range(name, np.concatenate(values), share) for name, values in usual.items()}
-    least, presence = presence_limits(films, classes, share)
+    least, presence = presence_limits(films, classes)
     lowest = math.floor(1000 * min(float(scores.min()) for scores in usual["score"])) / 1000
     return ReviewLimits(len(films), share, least, ranges, presence, lowest)
 

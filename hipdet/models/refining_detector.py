@@ -185,8 +185,12 @@ class RefiningDetector(SingleStageDetector):
         return together[together.scores.argsort(descending=True)]
 
     def worth_refining(self, scores: Tensor) -> Tensor:
-        """Which proposals of a class, best first, of `scores` ``[P]`` are refined: the best and those above the threshold."""
-        return torch.cat([torch.ones_like(scores[:1], dtype=torch.bool), scores[1:] >= self.proposal_thr])
+        """Which proposals of a class, best first, of `scores` ``[P]`` are refined: those above the threshold.
+
+        And as many as the last pass refines, so that films known to have so many ROIs get them, whatever they score.
+        """
+        first = torch.arange(len(scores), device=scores.device) < (self.passes[-1] if self.passes else 1)
+        return first | (scores >= self.proposal_thr)
 
     def _refine_pass(
         self, film: Tensor, kept: Sequence[InstanceData], count: int, mirrored: bool, candidates: Candidates
@@ -215,10 +219,13 @@ class RefiningDetector(SingleStageDetector):
             )
 
     def _refine_found(self, film: Tensor, boxes: Tensor, scores: Tensor, mirrored: bool) -> tuple[Tensor, Tensor]:
-        """Refine those of `boxes` ``[R, 4]`` that score more than 0, in any case the first; the others' quality is 0."""
-        worth = torch.cat([torch.ones_like(scores[:1], dtype=torch.bool), scores[1:] > 0]).nonzero()[:, 0]
+        """Refine those of `boxes` ``[R, 4]`` that score more than 0; the others' quality is 0."""
+        real = scores > 0
+        # the first in any case: a graph can't refine none
+        worth = torch.cat([torch.ones_like(real[:1]), real[1:]]).nonzero()[:, 0]
         refined, quality = self.refiner.refine(film, boxes[worth], mirrored)
-        return boxes.index_put((worth,), refined), torch.zeros_like(scores).index_put((worth,), quality)
+        quality = torch.zeros_like(scores).index_put((worth,), quality.to(scores)) * real
+        return boxes.index_put((worth,), refined.to(boxes)), quality
 
     def _suppress(self, found: InstanceData) -> InstanceData:
         if not len(found):  # mmcv asks for one

@@ -94,7 +94,11 @@ class FitPlan:
         cfg.train_dataloader.num_workers = 1  # copies are small, and every training has one core
         for name in ("films", "loader", "to_square", "residual", "load_film"):  # parts that the base was built from
             cfg._cfg_dict.pop(name, None)
-        cfg.merge_from_dict(dict(options or {}))
+        options = dict(options or {})
+        if self.base == USUAL and not options.get("load_from", SYNTHETIC):
+            for group in cfg.optim_wrapper.paramwise_cfg.groups:
+                group.pop("lr_mult", None)  # nothing is pretrained, so nothing learns slower
+        cfg.merge_from_dict(options)
         return cfg
 
     def _viewed(self, cfg: Config) -> Config:

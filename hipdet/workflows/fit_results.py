@@ -38,6 +38,7 @@ from hipdet.workflows.fit_data import FitData, TrainingFiles
 from hipdet.workflows.fit_labels import FitLabels
 from hipdet.workflows.fit_metrics import TABLE, Detected, doubted_labels, film_records, write_as_predictions
 from hipdet.workflows.fit_plan import FitPlan
+from hipdet.workflows.fit_words import IMAGENET, IMAGENET_NOTICE
 
 COMPARED = 4  # films on which the exported model is compared with torch
 NOT_FOR = "research only, not for diagnosis"
@@ -204,8 +205,9 @@ class FinalModel:
         checkpoint = Path((self.trained / "last_checkpoint").read_text(encoding="utf-8").strip())
         model = TorchModel(self.trained / CONFIG, self.trained / checkpoint.name)
         data, found = metrics["data"], metrics["out_of_fold"]
+        notice = f"; {IMAGENET_NOTICE}" if IMAGENET in metrics["training"]["start"] else ""
         about = dict(
-            data=f"{data['films']} films, {data['rois']} ROIs, {data['patients']} patients; hipdet fit",
+            data=f"{data['films']} films, {data['rois']} ROIs, {data['patients']} patients; hipdet fit{notice}",
             metrics=f"out of fold: average IoU {found['avg_iou']:.3f}, acc50 {found['acc50']:.3f}",
             limits=NOT_FOR,
         )

@@ -17,6 +17,9 @@ from hipdet.workflows.fit_metrics import DOUBT
 from hipdet.workflows.fit_plan import SYNTHETIC
 
 Metrics = Mapping[str, Any]
+# of weights that a training from SYNTHETIC goes on with; a model card must name their copyright (hipdet/weights/README.md)
+IMAGENET = "the second look began with a ResNet-18 of ImageNet"
+IMAGENET_NOTICE = f"{IMAGENET} (MIT licence, copyright (c) .NET Foundation and Contributors)"
 LITTLE = 0.01  # IoU: a gain below it isn't worth the labels
 CHANGES = {  # steps of a pipeline, in words
     "RandomLighting": "changed in brightness and contrast",
@@ -63,7 +66,9 @@ def training_facts(cfg: Config) -> dict[str, Any]:
 def _start(weights: str | None) -> str:
     if not weights:
         return "random weights"
-    return f"weights from a training on {'synthetic' if weights == str(SYNTHETIC) else 'other'} radiographs"
+    if weights != str(SYNTHETIC):
+        return "weights from a training on other radiographs"
+    return f"weights from a training on synthetic radiographs ({IMAGENET})"
 
 
 def _augmented(step: Mapping[str, Any]) -> list[str]:

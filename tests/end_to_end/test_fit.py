@@ -8,21 +8,16 @@ import time
 
 import pytest
 
+from hipdet.inference.onnx_model import OnnxModel
+from hipdet.workflows.fit_words import IMAGENET_NOTICE
 from tool_runs import SMALL_ROI, run_tool, start_tool
 
 pytestmark = pytest.mark.slow
 
 TINY = [
-    "--steps",
-    8,
-    "--folds",
-    2,
-    "--jobs",
-    1,
-    "--cfg-options",
-    *SMALL_ROI[:-2],
-    "model.orientation_head.in_channels=64",
-]
+    "--steps", 8, "--folds", 2, "--jobs", 1,
+    "--cfg-options", *SMALL_ROI[:-2], "model.orientation_head.in_channels=64",
+]  # fmt: skip
 MORE = ["--patients", "patient", "--classes", "hip"]
 DEADLINE = 600
 
@@ -87,6 +82,7 @@ def test_one_folder_with_everything(done):
     assert "out of fold, 11 films, 22 ROIs: average IoU" in ran.stdout
     metrics = read(place, "metrics.json")
     assert metrics["data"]["unlabelled"] == ["cgoa_000012.jpg"]
+    assert IMAGENET_NOTICE in OnnxModel(place / "out/model.onnx").card.about["data"]
     assert metrics["out_of_fold"]["num_rois"] == 22
     assert metrics["out_of_fold"]["resampled"] == "patients"
     assert metrics["half"]["num_rois"] > 0

@@ -365,6 +365,17 @@ def test_constructor():
     assert optimizer.param_groups[0]["betas"] == (0.9, 0.99)
 
 
+def test_a_part_that_the_model_does_not_have_needs_no_parameters():
+    model = nn.ModuleDict(dict(head=nn.Linear(3, 1)))
+    model.orientation_head = None
+    groups = dict(groups=[dict(prefixes=["head", "orientation_head"])])
+    constructor = LayerGroupOptimWrapperConstructor(dict(optimizer=dict(type="Adam", lr=0.01)), groups)
+    assert [len(group["params"]) for group in constructor(model).optimizer.param_groups] == [2]
+    groups["groups"][0]["prefixes"].append("tail")
+    with pytest.raises(ConfigError, match="no parameter is under tail"):
+        constructor(model)
+
+
 @pytest.mark.parametrize("paramwise", [None, {}, dict(groups=[]), dict(groups=[dict(lr_mult=1)])])
 def test_needs_groups(paramwise):
     with pytest.raises(ConfigError, match=r"paramwise_cfg\.groups"):

@@ -53,7 +53,7 @@ def predicted(detector, film, extent):
     return found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy()
 
 
-FEW = dict(passes=(6, 2), proposal_thr=0.0221)  # keeps 5, 1 and 5 proposals of `films`
+FEW = dict(passes=(6, 2), proposal_thr=0.0221)  # keeps 5, 2 and 5 proposals of `films`
 THREE = dict(classes=3, passes=(3, 2), one_size=False)
 CASES = [
     ("hip_roi_medium", {}),

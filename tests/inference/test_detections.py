@@ -168,6 +168,13 @@ def test_x_is_measured_from_an_edge_as_before(boxes, x):
     np.testing.assert_allclose(measures(reading(*boxes))["x"], x)
 
 
+@pytest.mark.parametrize("number", [3, 4])
+def test_films_known_to_have_two_rois_get_them(number):
+    """Also where only one of the first look's proposals scores enough to be worth a second look."""
+    film = make_film("gis", number, seed=11, max_side=400)
+    assert [len(found.rois) for found in HipDetector(rois=2, threads=1)(halves(film))] == [2, 2]
+
+
 def answered(answers):
     """What `upright` chooses, and what it read; `answers` ``[5]`` of the head by version ``(quarters, inverted)``."""
     looks = []

@@ -275,7 +275,7 @@ def test_operators_of_the_exported_graph(untrained):
     assert count["TopK"] <= 1
     assert count["BatchNormalization"] <= 1  # of the head, which has it behind its ReLU; the others are in convolutions
     assert count["NonMaxSuppression"] == count["Loop"] == count["If"] == 0
-    assert sum(count.values()) - count["Constant"] <= 740
+    assert sum(count.values()) - count["Constant"] <= 743
 
 
 def film_with_square(width, height, box):
@@ -309,7 +309,6 @@ def test_boxes_are_in_pixels_of_the_whole_film(size, quarters):
     expected = turn_boxes([box], quarters, *size)
     assert (seen.width, seen.height) == np.rot90(pixels, quarters).shape[::-1]
     np.testing.assert_allclose(seen.to_film([edges(seen.pixels)]), expected, atol=16)
-    np.testing.assert_allclose(seen.to_film(seen.to_square(expected)), expected)
 
 
 @pytest.mark.parametrize("opencv", [True, False])
@@ -386,7 +385,6 @@ def test_the_square_equals_that_of_the_configs(size, opencv, monkeypatch):
     np.testing.assert_allclose(shrunk.padded().astype(int), expected, atol=0 if opencv else 1)
     scale = np.array([*results["scale_factor"], *results["scale_factor"]])
     np.testing.assert_allclose(shrunk.to_film([[3, 4, 50, 60]]), np.array([[3, 4, 50, 60]]) / scale)
-    np.testing.assert_allclose(shrunk.to_square(shrunk.to_film([[3, 4, 50, 60]])), [[3, 4, 50, 60]])
 
 
 def test_seen_turned_and_inverted():

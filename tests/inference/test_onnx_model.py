@@ -155,7 +155,6 @@ def one_hip(number):
 
 
 def test_upright_films_of_one_hip_are_not_turned(detector):
-    """In 3 something lies above the hip, and 34 has more noise upside down."""
     assert [film.turned for film in detector([one_hip(number) for number in (3, 34)])] == [0, 0]
 
 
@@ -168,7 +167,7 @@ def test_rotated_films_are_recognised(detector, quarters, degrees):
 
 
 def test_of_unusual_real_films_only_the_rotated_one_is_turned(detector, shared):
-    """The eleven films that were turned when a turn didn't have to show all hips."""
+    """Ten with one hip, and one that lies on its side; the model was trained on them."""
     folder = shared / "data/fracatlas_hips_more/images"
     numbers = (813, 875, 932, 1050, 1335, 1337, 1631, 2367, 3362, 3548, 4333)
     found = detector([folder / f"IMG{number:07d}.jpg" for number in numbers])

@@ -50,12 +50,12 @@ def test_no_limit_makes_fewer_mistakes(hits, others, without, share):
     ],
 )
 def test_limits_by_hand(hits, others, films, limit):
-    assert find_limit(hits, others, films, 0.01) == limit
+    assert find_limit(hits, others, films) == limit
 
 
 def test_a_hundredth_of_the_hits_is_lost_for_nothing():
     hits = [0.05, *np.linspace(0.8, 0.9, 199)]
-    assert find_limit(hits, [], 0, 0.01) == pytest.approx(0.4, abs=0.001)
+    assert find_limit(hits, [], 0) == pytest.approx(0.4, abs=0.001)
     assert find_limit(hits, [], 0, 0) == 0.025
 
 
@@ -72,7 +72,7 @@ def test_each_class_has_a_limit_of_its_own_if_it_has_enough_hits():
     films = [film((0, 0.9, True), (1, 0.5, True)) for _ in range(ENOUGH_HITS)]
     films += [film((0, 0.3, False), (2, 0.8, True)) for _ in range(5)]
     films += [film((0, 0.99, False), absence_known=False), film(), film((1, 0.2, False), present=frozenset({0}))]
-    common, found = presence_limits(films, ("heart", "lung", "nipple"), 0.01)
+    common, found = presence_limits(films, ("heart", "lung", "nipple"))
     assert found["heart"] == Presence(0.6, hits=20, lost=0, films=6, false_films=0)
     assert found["lung"] == Presence(0.35, hits=20, lost=0, films=7, false_films=0)
     assert found["nipple"] == Presence(common, hits=5, lost=0, films=22, false_films=0)

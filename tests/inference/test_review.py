@@ -72,7 +72,7 @@ def test_measures_without_and_with_one_roi():
 
 def test_limits_leave_out_their_share():
     flagged = sum(bool(film_flags(film.found, hips(2), TWO, LIMITS)) for film in usual(1000, seed=1))
-    assert 0 < flagged < 100  # nine limits, 1% each, most of them dependent
+    assert 0 < flagged < 100  # eleven limits, 1% each, most of them dependent
     scores = np.concatenate([film.found.scores for film in usual()])
     assert LIMITS.ranges["score"][0] <= np.quantile(scores, 0.01)
     assert LIMITS.least_score == pytest.approx(np.quantile(scores, 0.01) / 2, abs=1e-3)  # no misses

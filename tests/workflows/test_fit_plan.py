@@ -66,6 +66,14 @@ def test_crops_of_the_second_look(size, rois_a_film, pixels, copies, tmp_path):
     assert (refiner.backbone.standardise, refiner.backbone.in_channels) == (True, 1)
 
 
+@pytest.mark.parametrize(
+    ("options", "slower"), [({}, [1, 0.1]), ({"load_from": "other.pth"}, [1, 0.1]), ({"load_from": None}, [1, 1])]
+)
+def test_only_pretrained_weights_learn_slower(options, slower, tmp_path):
+    cfg = plan_fit(squares(np.full(60, 0.2))).config(tmp_path, "all.json", options)
+    assert [group.get("lr_mult", 1) for group in cfg.optim_wrapper.paramwise_cfg.groups] == slower
+
+
 @pytest.mark.parametrize("sizes", [(0.1, 0.3), (0.2, 0.3), (0.5, 0.9)])
 def test_the_synthetic_weights_fit_the_planned_network(sizes, tmp_path):
     """But for what depends on the anchors, the first layers of both looks and all of the second begin with them."""
@@ -78,9 +86,12 @@ def test_the_synthetic_weights_fit_the_planned_network(sizes, tmp_path):
     assert any(name.startswith("refiner.mixing") for name in network)
 
 
-@pytest.mark.parametrize(("aspect", "stretch", "one_size"), [(1.0, 1.3, "half"), (1.8, 1.0, "half")])
-def test_only_squares_are_stretched(aspect, stretch, one_size, tmp_path):
-    rois = squares(np.full(80, 0.2), films=np.arange(80) // 2)
+@pytest.mark.parametrize(
+    ("aspect", "rois_a_film", "stretch", "one_size"),
+    [(1.0, 2, 1.3, "half"), (1.8, 2, 1.0, "half"), (1.0, 1, 1.3, False)],
+)
+def test_only_squares_are_stretched_and_only_several_share_a_size(aspect, rois_a_film, stretch, one_size, tmp_path):
+    rois = squares(np.full(80, 0.2), films=np.arange(80) // rois_a_film)
     boxes = rois.boxes * (1, 1 / aspect, 1, 1 / aspect)
     plan = plan_fit(replace(rois, boxes=boxes))
     cfg = plan.config(tmp_path, "all.json")

@@ -78,7 +78,9 @@ def test_the_training_that_a_config_describes(tmp_path):
     )
     assert facts["averaged"]
     assert facts["one_cycle"]
-    assert facts["start"] == "weights from a training on synthetic radiographs"
+    assert facts["start"] == (
+        "weights from a training on synthetic radiographs (the second look began with a ResNet-18 of ImageNet)"
+    )
     for weights, words in ((None, "random weights"), ("mine.pth", "weights from a training on other radiographs")):
         cfg.load_from = weights
         assert training_facts(cfg)["start"] == words
