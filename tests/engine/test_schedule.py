@@ -135,6 +135,18 @@ def test_every_iteration(tmp_path):
     assert moved == {"bottom", "top", "head"}
 
 
+def test_norms_of_frozen_groups_may_follow_the_films(tmp_path):
+    hook = dict(type="StagedOneCycleHook", stages=[dict(train_groups=1)], freeze_norms=False)
+    runner, watch = make_runner(tmp_path, hook=hook, max_epochs=1), Watch()
+    runner.register_hook(watch)
+    before = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    runner.train()
+    assert {name.split(".")[0] for name in watch.training_norms[0]} == {"bottom", "top", "head"}
+    moved = {name for name, value in runner.model.state_dict().items() if not torch.equal(before[name], value)}
+    assert {name.split(".")[0] for name in moved if "running" in name} == {"bottom", "top", "head"}
+    assert {name.split(".")[0] for name in moved if name in dict(runner.model.named_parameters())} == {"head"}
+
+
 def test_the_ends_of_stages_are_kept(tmp_path):
     make_runner(tmp_path, hook=dict(type="StagedOneCycleHook", stages=STAGES, keep_ends=True), max_epochs=6).train()
     assert sorted(path.name for path in tmp_path.glob("stage_*")) == ["stage_1.pth", "stage_2.pth"]
