@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 DEFAULT = "data"  # the data root in configs: a folder in the working directory, or $HIPDET_DATA
-DATA, FOLD = "HIPDET_DATA", "HIPDET_FOLD"
-FOLD_PLACE = f"{{{FOLD}}}"  # placeholder in file names
+DATA = "HIPDET_DATA"
 
 
 def default_root() -> str:
@@ -29,32 +28,16 @@ def default_root() -> str:
 
 
 def in_place(path: str) -> str:
-    """Replace ``data`` at the start of a config's `path` by :func:`default_root`, and its placeholder by :func:`in_fold`.
+    """Replace ``data`` at the start of a config's `path` by :func:`default_root`.
 
     A second call changes nothing: commands call it first, and data sets and metrics call it again.
 
     mmengine's own placeholders aren't used, as they paste the value into the config's source, where a folder's name would
     be run as code.
-
-    Raises:
-        ConfigError: ``$HIPDET_FOLD`` isn't a number.
     """
-    path = in_fold(path)
     if path == DEFAULT:
         return default_root()
     return default_root().rstrip("/") + path[len(DEFAULT) :] if path.startswith(f"{DEFAULT}/") else path
-
-
-def in_fold(name: str) -> str:
-    """Replace ``{HIPDET_FOLD}`` in the `name` of an annotation file by the environment variable, or by 0 if it isn't set.
-
-    Raises:
-        ConfigError: ``$HIPDET_FOLD`` isn't a number.
-    """
-    fold = os.environ.get(FOLD) or "0"
-    if FOLD_PLACE in name and not (fold.isascii() and fold.isdigit()):
-        raise ConfigError(f"${FOLD} is {fold!r}: expected the number of a fold, such as 0")
-    return name.replace(FOLD_PLACE, fold)
 
 
 def get_data_root(annotations: Path) -> Path:

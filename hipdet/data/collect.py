@@ -312,6 +312,7 @@ class _Collector:
         rois = with_sides(rois) if rules.rois == 2 else rois
         label_files = sorted({name_of(str(each.file.relative_to(self.source.get_root(each)))) for each in labels})
         extra = {**candidate.extra, LABEL_FILE: ", ".join(label_files), **_status(labels), **_view(name, labels)}
+        extra.update(header.spacing.entries() if header.spacing else {})
         film = Film(candidate.name, width, height, rules.source, candidate.patient, rois, extra, tuple(ignored))
         self.made.films.append((film, candidate))
         return None

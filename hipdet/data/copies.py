@@ -32,6 +32,7 @@ from tqdm import tqdm
 from hipdet.core.boxes import Edges
 from hipdet.core.errors import HipdetError
 from hipdet.core.files import native, replacing, write_text
+from hipdet.core.spacing import SPACING
 from hipdet.core.stored_files import COPIES
 from hipdet.data.candidates import Candidate, Exclusion, build_exclusion
 from hipdet.data.coco_file import Film
@@ -109,6 +110,9 @@ def _in_copy(film: Film, name: str, side: int | None) -> Film:
     )
     size = {"original_width": film.width, "original_height": film.height}
     extra = {**film.extra, **original, **size}
+    if SPACING in extra:  # of DICOM films
+        x, y = extra[SPACING]
+        extra[SPACING] = [round(x / fx, 6), round(y / fy, 6)]
     return replace(film, file_name=name, width=width, height=height, rois=rois, extra=extra, ignored=ignored)
 
 

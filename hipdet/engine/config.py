@@ -15,7 +15,7 @@ from mmengine.runner import find_latest_checkpoint
 
 from hipdet.anchors.second_look import PASSES
 from hipdet.core.classes import mirrored_labels
-from hipdet.core.configs import in_fold, in_place
+from hipdet.core.configs import in_place
 from hipdet.core.errors import CheckpointError, ConfigError
 from hipdet.engine.checkpoint import get_meta, read_checkpoint
 
@@ -43,13 +43,8 @@ def use_data_root(cfg: Config, root: str) -> None:
 
 
 def use_environment(cfg: Config) -> None:
-    """Apply environment variables to the paths of films and annotations, so that the saved config has them.
-
-    Raises:
-        ConfigError: an environment variable has an invalid value.
-    """
-    changes = dict(data_root=in_place, ann_file=in_fold)
-    _change_places(cfg, lambda key, text: changes[key](text) if key in changes else text)
+    """Apply ``$HIPDET_DATA`` to the folders of films and annotations, so that the saved config has it."""
+    _change_places(cfg, lambda key, text: in_place(text) if key == "data_root" else text)
 
 
 def _change_places(cfg: Config, change: Callable[[Any, str], str]) -> None:

@@ -21,7 +21,7 @@ from torch.utils.data import get_worker_info
 
 from hipdet.core.annotations import TURNED, VIEW, as_crowd, drawn_box
 from hipdet.core.classes import mirrored_labels
-from hipdet.core.configs import in_fold, in_place
+from hipdet.core.configs import in_place
 from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.core.files import path_below
 from hipdet.data.film_status import labelled
@@ -75,7 +75,6 @@ class RoiDataset(CocoDataset):
     def _join_prefix(self) -> None:
         """As in BaseDataset, but with the data root from the environment."""
         self.data_root: str = in_place(self.data_root or "")
-        self.ann_file: str = in_fold(self.ann_file)
         super()._join_prefix()
 
     def load_data_list(self) -> list[dict]:

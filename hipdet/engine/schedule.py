@@ -145,9 +145,9 @@ class LayerGroupOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 class StagedOneCycleHook(Hook):
     """Trains the head, then the last groups, then all, in learning-rate triangles (docs/method.md, "Learning rates").
 
-    At a stage's first epoch the optimizer's state is cleared, as fastai starts with a new optimizer.  BatchNorm is in eval
-    mode in frozen groups and in train mode in trained ones.  ``train_cfg.max_epochs`` is divided among the stages; the config
-    must have no ``param_scheduler``.
+    At a stage's first epoch the optimizer's state is cleared, as fastai starts with a new optimizer.  BatchNorm is in train
+    mode in trained groups and, as in fastai, in eval mode in frozen ones.  ``train_cfg.max_epochs`` is divided among the
+    stages; the config must have no ``param_scheduler``.
 
     The rate depends only on the epoch, the batch and this run's config, so a resumed run continues exactly.  If the config
     or the number of films has changed, the new values are used: no rates, groups or number of iterations are taken from the
@@ -157,6 +157,8 @@ class StagedOneCycleHook(Hook):
         stages: Arguments of :class:`hipdet.engine.schedule.Stage`, in order.
         div: Peak rate divided by the start rate.
         cut_div: The peak is after ``1 / cut_div`` of the cycle.
+        freeze_norms: Whether BatchNorm is in eval mode in frozen groups; else it takes on the films' mean and spread.
+        keep_ends: Keep the weights at the end of each stage but the last, as ``stage_1.pth``, ``stage_2.pth``, ...
 
     Raises:
         ConfigError: `div` isn't above 0, or `cut_div` is below 1; in training, the config contradicts itself.
@@ -165,7 +167,14 @@ class StagedOneCycleHook(Hook):
 
     priority = "VERY_HIGH"  # so that the logged rate is the one in use
 
-    def __init__(self, stages: Sequence[dict], div: float = 20.0, cut_div: int = 10) -> None:
+    def __init__(
+        self,
+        stages: Sequence[dict],
+        div: float = 20.0,
+        cut_div: int = 10,
+        freeze_norms: bool = True,
+        keep_ends: bool = False,
+    ) -> None:
         if not (div > 0 and cut_div >= 1):
             raise ConfigError(
                 f"StagedOneCycleHook: needs div above 0 and cut_div of 1 or more, found div={div}, cut_div={cut_div}"
@@ -173,6 +182,8 @@ class StagedOneCycleHook(Hook):
         self.stages = [Stage(**stage) for stage in stages]
         self.div = div
         self.cut_div = cut_div
+        self.freeze_norms = freeze_norms
+        self.keep_ends = keep_ends
         self.starts: list[int] = []
         self.frozen_norms: list[nn.Module] = []
         self.configured: list[dict[str, Any]] = []  # the config's settings of each layer group
@@ -232,7 +243,7 @@ class StagedOneCycleHook(Hook):
         self.frozen_norms = [
             module
             for name, module in getattr(runner.model, "module", runner.model).named_modules()
-            if isinstance(module, _BatchNorm) and any(is_under(name, prefix) for prefix in frozen)
+            if self.freeze_norms and isinstance(module, _BatchNorm) and any(is_under(name, prefix) for prefix in frozen)
         ]
         if runner.epoch == self.starts[index]:
             runner.optim_wrapper.optimizer.state.clear()
@@ -252,6 +263,12 @@ class StagedOneCycleHook(Hook):
         factor = learning_rate_factor(self.stages[index], iteration, length, self.div, self.cut_div)
         for group in self._groups(runner):
             group["lr"] = group["initial_lr"] * factor
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """At a stage's end, write its weights; they don't become the checkpoint that a training resumes from."""
+        if self.keep_ends and runner.epoch + 1 in self.starts[1:-1]:
+            name = f"stage_{self.starts.index(runner.epoch + 1)}.pth"
+            runner.save_checkpoint(runner.work_dir, name, save_optimizer=False, save_param_scheduler=False)
 
     @staticmethod
     def _groups(runner: Runner) -> list[dict[str, Any]]:

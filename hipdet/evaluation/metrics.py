@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +43,7 @@ def roi_metrics(iou: ArrayLike, score: ArrayLike) -> dict[str, float]:
 
 
 def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
-    """:func:`roi_metrics` over all ROIs of `films`, also of the oracle; extra detections and missed ROIs per image.
+    """:func:`roi_metrics` over all ROIs of `films`, also of the oracle; extra and missed per image; placement.
 
     Raises:
         ValueError: there is no ROI.
@@ -56,7 +57,34 @@ def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
         "extra_per_image": float(np.mean([film.extra for film in films])),
         "missed_per_image": float(np.mean([film.missed for film in films])),
         **{f"oracle_{name}": oracle[name] for name in ("avg_iou", "min_iou", "avg_conf", "acc50")},
+        **placement_metrics(films),
     }
+
+
+PLACEMENT = ("centre_error", "size_error", "centre_mm", "size_mm")  # the columns of FilmResult.placement
+WITHIN = 2.0  # mm, by which landmark papers rank
+
+
+def placement_metrics(films: Sequence[FilmResult]) -> dict[str, float]:
+    """How far off the detections of `films` are, see :attr:`FilmResult.placement`; without ROIs the metric is left out.
+
+    Returns:
+        Mean and 95th percentile of the errors in ROI sides over the ``num_matched`` ROIs that have a detection, and in mm
+        over the ``num_mm_matched`` of these whose film has a spacing.  ``within_2mm``, the share of centre errors up to 2 mm,
+        is of all ``num_mm`` ROIs on these films: one without a detection isn't within.  ``num_mm/plane=<plane>`` says how
+        many of them have their mm in which plane.
+    """
+    errors = np.concatenate([film.placement for film in films]) if films else np.zeros((0, len(PLACEMENT)))
+    metrics: dict[str, float] = {}
+    for name, values in zip(PLACEMENT, errors.T):
+        if len(known := values[~np.isnan(values)]):
+            metrics.update({name: float(known.mean()), f"{name}_p95": float(np.percentile(known, 95))})
+    planes = Counter(film.spacing.plane for film in films if film.spacing for _ in film.rois)
+    if total := planes.total():
+        metrics["within_2mm"] = float((errors[:, 2] <= WITHIN).sum()) / total
+        metrics.update(num_mm=float(total), num_mm_matched=float((~np.isnan(errors[:, 2])).sum()))
+        metrics.update((f"num_mm/plane={plane}", float(count)) for plane, count in sorted(planes.items()))
+    return {**metrics, "num_matched": float((~np.isnan(errors[:, 0])).sum())}
 
 
 def presence_metrics(

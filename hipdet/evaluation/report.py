@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,10 @@ from hipdet.core.annotations import KIND, UNKNOWN, VIEW, group_of, source_of
 from hipdet.core.boxes import xywh_to_xyxy
 from hipdet.core.files import write_json
 from hipdet.core.records import MAX_SIDE, Record, read_json
+from hipdet.core.spacing import PLANE
 from hipdet.core.tables import write_rows
 from hipdet.evaluation.matching import UNMATCHED, FilmResult
+from hipdet.evaluation.metrics import PLACEMENT
 
 ROWS = (
     ("roi/avg_iou", "average IoU"),
@@ -27,13 +30,25 @@ ROWS = (
     ("roi/recall", "recall: labels with an ROI, IoU >= 0.5"),
     ("roi/label_iou", "average IoU, best ROI or candidate per label"),
     ("roi/false_per_film", "false ROIs per film"),
+    ("roi/num_matched", "ROIs with a detection"),
+    ("roi/centre_error", "centre error, ROI sides"),
+    ("roi/centre_error_p95", "centre error, 95th percentile"),
+    ("roi/size_error", "size error, ROI sides"),
+    ("roi/size_error_p95", "size error, 95th percentile"),
+    ("roi/num_mm", "ROIs on films with a spacing"),
+    ("roi/num_mm_matched", "ROIs on such films with a detection"),
+    ("roi/centre_mm", "centre error, mm"),
+    ("roi/centre_mm_p95", "centre error, mm, 95th percentile"),
+    ("roi/size_mm", "size error, mm"),
+    ("roi/size_mm_p95", "size error, mm, 95th percentile"),
+    ("roi/within_2mm", "centre within 2 mm, of ROIs with a spacing"),
     ("roi/oracle_avg_iou", "average IoU, best per ground truth (oracle)"),
     ("roi/oracle_acc50", "IoU >= 0.5, best per ground truth (oracle)"),
     ("coco/bbox_mAP", "COCO mAP"),
     ("coco/bbox_mAP_50", "COCO AP50"),
     ("coco/bbox_mAP_75", "COCO AP75"),
 )
-COUNTS = {"roi/below50"}
+COUNTS = {"roi/below50", "roi/num_matched", "roi/num_mm", "roi/num_mm_matched"}
 CORNERS = ("x0", "y0", "x1", "y1")
 FOUND_CORNERS = tuple(f"found_{corner}" for corner in CORNERS)
 
@@ -43,14 +58,15 @@ def metrics_table(metrics: Mapping[str, float]) -> str:
     images, rois = metrics.get("roi/num_images"), metrics.get("roi/num_rois")
     lines = [] if images is None or rois is None else [f"{images:.0f} films, {rois:.0f} ROIs"]
     for key, title in ROWS:
+        digits = 0 if key in COUNTS else 4
         if key in metrics:
-            lines.append(f"{title:<46}{metrics[key]:>8.{0 if key in COUNTS else 4}f}")
+            lines.append(f"{title:<46}{metrics[key]:>8.{digits}f}")
         for of_class in metrics:
             if of_class.startswith(f"{key}/"):
                 name = of_class[len(key) + 1 :]
                 rois = metrics.get(f"roi/num_rois/{name}")  # of a kind or view
                 title = f"  {name}" if rois is None else f"  {name}, {rois:.0f} ROIs"
-                lines.append(f"{title:<46}{metrics[of_class]:>8.4f}")
+                lines.append(f"{title:<46}{metrics[of_class]:>8.{digits}f}")
     return "\n".join(lines)
 
 
@@ -62,7 +78,7 @@ def roi_rows(
     `names` are the class names by category id.
     """
     rows = []
-    for annotation, roi in zip(annotations, film.rois):
+    for annotation, roi, errors in zip(annotations, film.rois, film.placement.round(6).tolist()):
         found = [None] * 4 if roi.detection == UNMATCHED else film.top.boxes[roi.detection].round(2).tolist()
         rows.append(
             dict(
@@ -78,6 +94,8 @@ def roi_rows(
                 **dict(zip(CORNERS, xywh_to_xyxy([annotation["bbox"]])[0].round(2).tolist())),
                 **dict(zip(FOUND_CORNERS, found)),
                 best_iou=round(roi.best_iou, 6),  # of label_iou
+                **{name: error for name, error in zip(PLACEMENT, errors) if not math.isnan(error)},
+                **({PLANE: film.spacing.plane} if film.spacing else {}),
             )
         )
     return rows

@@ -30,7 +30,8 @@ from hipdet.core.boxes import Boxes, Detections, as_boxes, xywh_to_xyxy
 from hipdet.core.classes import Counts, RoiCounts
 from hipdet.core.configs import in_place
 from hipdet.core.errors import ConfigError, DatasetError
-from hipdet.core.records import finite, parse_json, read_json
+from hipdet.core.records import Record, finite, parse_json, read_json, shown
+from hipdet.core.spacing import read_spacing
 from hipdet.evaluation.matching import FilmResult, Labelled, RoiResult, evaluate_film
 from hipdet.evaluation.metrics import group_metrics, presence_metrics, summarize
 from hipdet.evaluation.report import extra_rows, roi_rows, write_roi_table
@@ -64,7 +65,8 @@ class RoiMetric(BaseMetric):
     :func:`hipdet.evaluation.metrics.group_metrics`.  Films with ``absent``: ``unknown`` don't count in ``false_per_film``, as
     they may have ROIs without a label.
 
-    Labels and detections are clipped to the film.
+    Labels and detections are clipped to the film.  Films whose records have a ``spacing_mm`` also have errors in mm, see
+    :func:`hipdet.evaluation.metrics.placement_metrics`.
 
     Args:
         ann_file: COCO annotation file of the evaluated films, found by :func:`hipdet.core.configs.in_place`.
@@ -76,7 +78,8 @@ class RoiMetric(BaseMetric):
 
     Raises:
         ConfigError: `rois_per_image` or `least_score` has an invalid number or an unknown class.
-        DatasetError: `ann_file` has no entry for a film, another film under its id, or no ground truth at all.
+        DatasetError: `ann_file` has no entry for a film, another film under its id, a ``spacing_mm`` that can't be one, or no
+            ground truth at all.
     """
 
     default_prefix = "roi"
@@ -100,6 +103,10 @@ class RoiMetric(BaseMetric):
         self.outfile_prefix = outfile_prefix
         self.coco = parse_json(get(ann_file, backend_args=backend_args), ann_file, "COCO annotations")
         self._images = {image["id"]: image for image in self.coco["images"]}
+        self._spacings = {
+            number: read_spacing(Record(image, f"{ann_file}: image {number} ({shown(image.get('file_name'))})"))
+            for number, image in self._images.items()
+        }
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Store each film's detections as numpy arrays in pixels of the film."""
@@ -119,7 +126,8 @@ class RoiMetric(BaseMetric):
         films: dict[int, FilmResult] = {}
         for image_id, detections in sorted(dict(results).items()):
             film = evaluate_film(*truth[image_id], detections, wanted, ignored[image_id])
-            films[image_id] = replace(film, absence_known=is_absence_known(self._images[image_id]))
+            absence_known = is_absence_known(self._images[image_id])
+            films[image_id] = replace(film, absence_known=absence_known, spacing=self._spacings[image_id])
         if not any(film.rois for film in films.values()):
             raise DatasetError(
                 f"{self.ann_file}: no ground truth boxes for the {len(films)} films that were evaluated: give RoiMetric the "

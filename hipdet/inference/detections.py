@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hipdet.core.boxes import Boxes, Detections, get_patient_side, get_picture_side, sides_of_pairs, turn_boxes
 from hipdet.core.records import MAX_SIDE, Record
+from hipdet.core.spacing import Pair, read_spacing
 
 SIDES = ("left", "right", "")  # of an ROI; empty where that isn't known
 LONGEST_LABEL = 100  # letters: a label becomes part of a file's name
@@ -158,6 +159,8 @@ class FilmRois:
         inverted: Whether bone is dark on the film.
         error: Why the film can't be read; None if it can.
         candidates: Detections that may be ROIs but score less than the model's limit, best first; their sides aren't known.
+        spacing_mm: ``(x, y)``: distance of neighbouring columns, and of neighbouring rows, in mm; None if it isn't known.
+        spacing_plane: In which plane, see :mod:`hipdet.core.spacing`; None if the spacing isn't known.
     """
 
     name: str
@@ -170,6 +173,15 @@ class FilmRois:
     inverted: bool = False
     error: str | None = None
     candidates: tuple[DetectedRoi, ...] = ()
+    spacing_mm: Pair | None = None
+    spacing_plane: str | None = None
+
+    def size_mm(self, roi: DetectedRoi) -> Pair | None:
+        """Width and height of `roi` in mm, to a micrometre, in the plane of the spacing; None if that isn't known."""
+        if self.spacing_mm is None:
+            return None
+        (x0, y0, x1, y1), (x, y) = roi.box, self.spacing_mm
+        return round((x1 - x0) * x, 3), round((y1 - y0) * y, 3)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the path is left out, as it is only valid on this machine."""
@@ -193,6 +205,7 @@ class FilmRois:
             values.flag("inverted"),
             None if values.values.get("error") is None else values.text("error", longest=LONGEST_PATH),
             tuple(map(_roi, values.records("candidates") if "candidates" in values.values else ())),
+            *(read_spacing(values) or ()),
         )
 
 

@@ -20,6 +20,7 @@ from hipdet.core.boxes import Boxes, as_boxes
 from hipdet.core.errors import DatasetError, RadiographError
 from hipdet.core.files import film_below, name_of, path_below
 from hipdet.core.records import Record, read_json, shown
+from hipdet.core.spacing import Spacing
 from hipdet.core.stored_files import files_below, holds_copies
 from hipdet.inference.crops import COLUMNS, MANIFEST
 from hipdet.inference.detections import LONGEST_PATH
@@ -312,6 +313,7 @@ class ShrunkFilm:
         height: Height of the film in pixels.
         original: The whole film ``[H, W]``, for models that reduce it themselves.
         patient_side: See :class:`hipdet.radiographs.grey.ReducedFilm`.
+        spacing: See there: of the film's pixels, not of these.
     """
 
     pixels: NDArray[np.uint8]
@@ -319,6 +321,7 @@ class ShrunkFilm:
     height: int
     original: NDArray[np.uint8] | None = None
     patient_side: str | None = None
+    spacing: Spacing | None = None
 
     def seen(self, quarters: int, inverted: bool) -> ShrunkFilm:
         """The film, rotated by 90 degrees counter-clockwise `quarters` times, and inverted if `inverted`."""
@@ -351,4 +354,5 @@ def shrink(film: NDArray[np.uint8] | ReducedFilm, side: int) -> ShrunkFilm:
         pixels: NDArray[Any] = cv2.resize(film.pixels, size, fx=w / columns, fy=h / rows, interpolation=cv2.INTER_AREA)
     else:
         pixels = np.rint(area_mean(film.pixels, w, h, columns, rows))
-    return ShrunkFilm(pixels.astype(np.uint8, copy=False), film.width, film.height, patient_side=film.patient_side)
+    small = pixels.astype(np.uint8, copy=False)
+    return ShrunkFilm(small, film.width, film.height, patient_side=film.patient_side, spacing=film.spacing)

@@ -13,6 +13,7 @@ from hipdet.core.boxes import xyxy_to_xywh
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import Journal, replacing, write_csv, write_json
 from hipdet.core.records import Record
+from hipdet.core.spacing import PLANE, SPACING
 from hipdet.inference.detections import FilmRois
 from hipdet.inference.film_list import FilmSource
 
@@ -22,7 +23,7 @@ Walk = Callable[[], Iterator[Numbered]]  # starts again at each call, so records
 PREDICTIONS = "predictions.json"
 ROI_COLUMNS = (
     "film", "image_id", "label", "x0", "y0", "x1", "y1", "score", "picture_side", "patient_side", "turned", "inverted",
-    "flags", "candidate",
+    "flags", "candidate", "spacing_x_mm", "spacing_y_mm", "spacing_plane", "width_mm", "height_mm",
 )  # fmt: skip
 REVIEW_COLUMNS = ("film", "flags", "error", "lowest_score", "rois", "turned", "inverted", "width", "height")
 
@@ -48,12 +49,17 @@ def write_films(path: Path, records: Walk, categories: Mapping[str, int]) -> Non
 def coco_films(records: Iterable[Numbered], categories: Mapping[str, int]) -> dict[str, Any]:
     """The films that could be read as COCO, without annotations."""
     images = [
-        dict(id=number, file_name=film.name, width=film.width, height=film.height)
+        dict(id=number, file_name=film.name, width=film.width, height=film.height, **_spacing(film))
         for number, film in records
         if film.error is None
     ]
     classes = [dict(id=number, name=name) for name, number in categories.items()]
     return dict(info=dict(description="films of predictions.json"), images=images, annotations=[], categories=classes)
+
+
+def _spacing(film: FilmRois) -> dict[str, Any]:
+    """The entries of an image record for the spacing of `film`; none if it isn't known."""
+    return {} if film.spacing_mm is None else {SPACING: list(film.spacing_mm), PLANE: film.spacing_plane}
 
 
 def coco_results(number: int, film: FilmRois, categories: Mapping[str, int]) -> Iterator[dict[str, Any]]:
@@ -74,6 +80,9 @@ def coco_results(number: int, film: FilmRois, categories: Mapping[str, int]) -> 
             inverted=film.inverted,
             flags=list(film.flags),
             candidate=roi.candidate,
+            spacing_mm=film.spacing_mm,
+            spacing_plane=film.spacing_plane,
+            size_mm=film.size_mm(roi),
         )
 
 
@@ -84,7 +93,8 @@ def roi_table(records: Iterable[Numbered]) -> Iterator[tuple[object, ...]]:
         for roi in (*film.rois, *film.candidates):
             box = (round(value, 3) for value in roi.box)
             yield (film.name, number, roi.label, *box, round(roi.score, 6), roi.picture_side, roi.patient_side, film.turned,
-                   int(film.inverted), " ".join(film.flags), int(roi.candidate))  # fmt: skip
+                   int(film.inverted), " ".join(film.flags), int(roi.candidate), *(film.spacing_mm or ("", "")),
+                   film.spacing_plane or "", *(film.size_mm(roi) or ("", "")))  # fmt: skip
 
 
 def _review(records: Iterable[Numbered]) -> list[tuple[object, ...]]:

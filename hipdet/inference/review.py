@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import CheckpointError, DatasetError
 from hipdet.core.records import Record, finite
+from hipdet.core.spacing import Spacing
 from hipdet.inference.detections import FilmDetections, FilmRois
 from hipdet.inference.presence import Presence, ValidationFilm, least_scores, presence_limits
 
@@ -182,6 +183,7 @@ class JudgedFilm:
         classes: Sequence[str],
         paired: Collection[int],
         patient_side: str | None = None,
+        spacing: Spacing | None = None,
     ) -> FilmRois:
         """The film's record; for the arguments see :class:`FilmRois` and :meth:`FilmDetections.picture_sides`."""
         rois = self.rois
@@ -189,7 +191,10 @@ class JudgedFilm:
         given = rois.as_rois(classes, rois.picture_sides(self.shown, patient_side, paired))
         candidates = self.candidates.as_rois(classes, [""] * len(self.candidates.scores), True)
         turned = 90 * rois.quarters
-        return FilmRois(name, path, width, height, given, self.flags, turned, rois.inverted, candidates=candidates)
+        return FilmRois(
+            name, path, width, height, given, self.flags, turned, rois.inverted, None, candidates,
+            *(spacing or ()),
+        )  # fmt: skip
 
 
 def judge(found: FilmDetections, expected: RoiCounts, limits: ReviewLimits | None, stated: bool = False) -> JudgedFilm:

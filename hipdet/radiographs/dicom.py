@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Any, BinaryIO, cast
 from numpy.typing import NDArray
 
 from hipdet.core.errors import RadiographError
+from hipdet.core.records import finite
+from hipdet.core.spacing import CALIBRATED, CORRECTED, DETECTOR, UNKNOWN_PLANE, Pair, Spacing, as_mm
 from hipdet.radiographs.dicom_pixels import (
     INSTALL,
     UNDEFINED,
@@ -30,8 +33,11 @@ _NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentatio
 _TAGS = (
     *_NEEDED, "Modality", "HighBit", "SamplesPerPixel", "NumberOfFrames", "ModalityLUTSequence", "RescaleSlope",
     "RescaleIntercept", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth", "PixelPaddingValue",
-    "PixelPaddingRangeLimit", "PixelData", "ImageLaterality", "Laterality",
+    "PixelPaddingRangeLimit", "PixelData", "ImageLaterality", "Laterality", "PixelSpacing", "PixelSpacingCalibrationType",
+    "ImagerPixelSpacing", "NominalScannedPixelSpacing", "EstimatedRadiographicMagnificationFactor",
 )  # fmt: skip
+_AT_DETECTOR = ("ImagerPixelSpacing", "NominalScannedPixelSpacing")  # the latter of films that were digitised
+_LARGEST_MAGNIFICATION = 5.0  # mammographic spot views have about 2; 1 is the default of machines that don't know it
 _PIXELS = 0x7FE00010  # PixelData
 _MOST_TAGS = 1 << 26  # bytes that are inflated to find the pixels
 _PIECE = 1 << 20
@@ -40,7 +46,7 @@ _COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420
 
 
 def read_dicom(file: BinaryIO, depth: int = 8) -> ReducedFilm:
-    """The whole film as 8-bit or 16-bit grey, with the side of the patient that its tags name."""
+    """The whole film as 8-bit or 16-bit grey, with the patient's side and the spacing that its tags name."""
     with _pydicom_errors():
         file, dataset, element, length = _checked_film(file)
         file.seek(element.start)
@@ -48,7 +54,7 @@ def read_dicom(file: BinaryIO, depth: int = 8) -> ReducedFilm:
         dataset["PixelData"].is_undefined_length = element.length == UNDEFINED
         pixels = _decoded(dataset)
         del dataset.PixelData
-        return ReducedFilm.whole(grey(dataset, pixels, depth), _patient_side(dataset))
+        return ReducedFilm.whole(grey(dataset, pixels, depth), _patient_side(dataset), _spacing(dataset))
 
 
 def _patient_side(dataset: Any) -> str | None:
@@ -61,11 +67,47 @@ def _patient_side(dataset: Any) -> str | None:
     return {"L": "left", "R": "right"}.get(said.pop()) if len(said) == 1 else None
 
 
+def _spacing(dataset: Any) -> Spacing | None:
+    """The spacing of the film by PS3.3 10.7; None if it has none.  A value that can't be one counts as absent.
+
+    PixelSpacing is in the patient, if that is how the film was calibrated; otherwise it shall equal the spacing at the
+    detector.  Pixels are read as they are stored: neither rotated nor, if they aren't square, stretched.
+    """
+    pixel = _pair(dataset, "PixelSpacing")
+    detector = next(filter(None, (_pair(dataset, keyword) for keyword in _AT_DETECTOR)), None)
+    if pixel and _value(dataset, "PixelSpacingCalibrationType") in ("GEOMETRY", "FIDUCIAL"):
+        return Spacing(pixel, CALIBRATED)
+    if pixel and detector and all(math.isclose(*both, rel_tol=1e-3) for both in zip(pixel, detector)):
+        pixel = None
+    if pixel:  # more than at the detector: the film was shrunk, and the other tag left as it was
+        return Spacing(pixel, CALIBRATED if detector and max(pixel) < max(detector) else UNKNOWN_PLANE)
+    if not detector:
+        return None
+    factor = finite(_value(dataset, "EstimatedRadiographicMagnificationFactor")) or 1.0
+    if 1 < factor <= _LARGEST_MAGNIFICATION and (corrected := as_mm([each / factor for each in detector])):
+        return Spacing(corrected, CORRECTED)
+    return Spacing(detector, DETECTOR)
+
+
+def _pair(dataset: Any, keyword: str) -> Pair | None:
+    """A tag of two spacings, which is ``row spacing\\column spacing``, as ``(x, y)``."""
+    value = _value(dataset, keyword)
+    return as_mm(list(value)[::-1], (dataset.Columns, dataset.Rows)) if isinstance(value, Sequence) else None
+
+
+def _value(dataset: Any, keyword: str) -> Any:
+    """The value of a tag; None if there is none, or it can't be read."""
+    try:
+        return dataset.get(keyword)
+    except Exception:  # such as letters in place of a number
+        return None
+
+
 def dicom_header(file: BinaryIO) -> RadiographHeader:
-    """Kind and size of the film.  Pixel data are skipped, so a film of any size takes only a few small reads."""
+    """Kind, size and spacing of the film.  Pixel data are skipped, so a film of any size takes only a few small reads."""
     with _pydicom_errors():
         dataset = _checked_film(file)[1]
-        return RadiographHeader("DICOM", (int(dataset.Columns), int(dataset.Rows)))
+        return RadiographHeader("DICOM", (int(dataset.Columns), int(dataset.Rows)), spacing=_spacing(dataset))
 
 
 def series_description(file: BinaryIO) -> str | None:

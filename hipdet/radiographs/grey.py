@@ -14,6 +14,7 @@ from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError, featu
 
 from hipdet.core.errors import RadiographError
 from hipdet.core.records import MAX_SIDE
+from hipdet.core.spacing import Spacing
 from hipdet.radiographs.sniff import AGAIN, has_late_metadata, jpeg_end, lacks_scans, webp_size
 
 TOO_LARGE = f"larger than {MAX_SIDE} px a side, which no radiograph is: crop or downscale it"
@@ -23,17 +24,19 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class RadiographHeader:
-    """Kind, size and orientation of a film.
+    """Kind, size, orientation and spacing of a film.
 
     Attributes:
         kind: ``JPEG``, ``PNG``, ``TIFF``, ``BMP``, ``GIF``, ``WEBP`` or ``DICOM``.
         stored: ``(width, height)`` in pixels as stored; tools that ignore EXIF orientation declare this size.
         orientation: EXIF orientation 1 to 8; 1 if there is none or it is invalid.
+        spacing: Spacing of its pixels, if its tags say one: DICOM films only.
     """
 
     kind: str
     stored: Size
     orientation: int = 1
+    spacing: Spacing | None = None
 
     @property
     def upright(self) -> Size:
@@ -78,6 +81,7 @@ class ReducedFilm:
         height: Height of the film in pixels.
         step: Whole number; 1 if the film isn't reduced.
         patient_side: ``left`` or ``right`` of the patient, if the film's tags say which one it shows; else None.
+        spacing: Spacing of the film's pixels, not of the reduced ones, if its tags say one; else None.
     """
 
     pixels: NDArray[Any]
@@ -85,11 +89,12 @@ class ReducedFilm:
     height: int
     step: int = 1
     patient_side: str | None = None
+    spacing: Spacing | None = None
 
     @classmethod
-    def whole(cls, film: NDArray[Any], patient_side: str | None = None) -> ReducedFilm:
+    def whole(cls, film: NDArray[Any], patient_side: str | None = None, spacing: Spacing | None = None) -> ReducedFilm:
         """A film ``[H, W]`` that isn't reduced."""
-        return cls(film, film.shape[1], film.shape[0], patient_side=patient_side)
+        return cls(film, film.shape[1], film.shape[0], patient_side=patient_side, spacing=spacing)
 
 
 DTYPES: dict[int, Any] = {8: np.uint8, 16: np.uint16}

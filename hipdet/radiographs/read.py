@@ -94,7 +94,8 @@ def read_deep(source: Source, name: str | None = None) -> NDArray[np.uint16]:
 def read_reduced(source: Source, at_least: int | None = None, name: str | None = None) -> ReducedFilm:
     """As :func:`read_radiograph`, but a JPEG is decoded at 1/2, 1/4 or 1/8 if its long side keeps `at_least` pixels.
 
-    This skips work whose result a later area mean would discard.  The result also has the side that DICOM tags name.
+    This skips work whose result a later area mean would discard.  The result also has the side and the spacing that DICOM
+    tags name.
 
     Args:
         source: Path of the film, or its bytes.
@@ -109,7 +110,7 @@ def read_reduced(source: Source, at_least: int | None = None, name: str | None =
 
 
 def read_header(source: Source, name: str | None = None) -> RadiographHeader:
-    """Kind, size and orientation of the film, after a check that its file is complete.
+    """Kind, size, orientation and spacing of the film, after a check that its file is complete.
 
     JPEG, PNG and DICOM are cheap: the header must be valid, and the file must reach its end marker or hold as many pixels as
     the header says, so damage in the middle isn't found.  TIFF and BMP have no end marker and are decoded.

@@ -14,6 +14,8 @@ import numpy as np
 from hipdet.core.annotations import KIND, UNKNOWN, VIEW, get_patients, group_of, is_absence_known
 from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import RoiCounts
+from hipdet.core.records import Record
+from hipdet.core.spacing import read_spacing
 from hipdet.data.coco_file import Coco
 from hipdet.evaluation.matching import HIT
 from hipdet.evaluation.metrics import Units, bootstrap_intervals, calibration, mean_interval, roi_metrics
@@ -275,7 +277,9 @@ def film_records(
             image["width"],
             image["height"],
         )
-        yield image["id"], judge(detections, counts, limits).record(image["file_name"], None, classes, counts.paired)
+        spacing = read_spacing(Record(image, image["file_name"]))
+        judged = judge(detections, counts, limits)
+        yield image["id"], judged.record(image["file_name"], None, classes, counts.paired, None, spacing)
 
 
 def write_as_predictions(path: Path, records: Sequence[Numbered], classes: Sequence[str]) -> None:

@@ -158,7 +158,7 @@ def test_paths_are_relative_to_the_data_root(tmp_path):
     assert (data.val, data.test) == ("c.json", "c.json")
 
 
-@pytest.mark.parametrize("base", ["hip_ssd_r18_demo.py", "hip_ssd_r18_fracatlas.py", "hip_ssd_exp1.py"])
+@pytest.mark.parametrize("base", ["hip_ssd_r18_demo.py", "hip_ssd_r18.py", "hip_ssd_exp1.py"])
 def test_other_bases(tmp_path, base):
     data = PlanData("data", ["a.json"], "b.json", "b.json")
     plan, _, cfg = written(tmp_path, squares(np.linspace(0.1, 0.3, 200)), data, REPOSITORY / "configs" / base)

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
+from dicom_bytes import film as dicom
 from film_sources import dicom_film, film, make_cgoa, make_gis, make_oai_zips, oai_labels, table, write
 from hipdet.anchors.rois import Rois
 from hipdet.data.coco_file import Roi, get_films
@@ -74,6 +76,27 @@ def test_folder_of_any_roi(tmp_path):
     path = "hearts/annotations/hearts.json"
     done = run_tool("validate", path, "--data-root", "hearts", "--classes", "heart", "--strict", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
+
+
+def test_spacing_of_dicom_films(tmp_path):
+    """Of the films as they are stored, and of smaller copies."""
+    pytest.importorskip("pydicom")
+    pixels = np.random.default_rng(0).integers(0, 255, (180, 200), np.uint8)
+    write(tmp_path / "hearts/P1_a.dcm", dicom(pixels, PixelSpacing="0.3\\0.2", ImagerPixelSpacing="0.3\\0.2"))
+    write(tmp_path / "hearts/P2_a.png", film(200, 180, "PNG"))
+    rows = [[name, 50, 60, 120, 130, "heart"] for name in ("P1_a.dcm", "P2_a.png")]
+    write(tmp_path / "hearts/labels.csv", table("image,x0,y0,x1,y1,label", *rows))
+    options = ["--source", "hearts", "--patient-from", "(P[0-9])", "--rois", 1]
+    for more, expected in (([], [0.2, 0.3]), (["--copies", 100, "--data-root", "data"], [0.4, 0.6])):
+        done = run_tool("convert", "folder", "hearts", *options, *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        root = "data" if more else "hearts"
+        one, other = json.loads((tmp_path / root / "annotations/hearts.json").read_text())["images"]
+        assert (one["spacing_mm"], one["spacing_plane"]) == (expected, "detector")
+        assert not {"spacing_mm", "spacing_plane"} & set(other)
+        checked = [f"{root}/annotations/hearts.json", "--data-root", root, "--classes", "heart", "--strict"]
+        done = run_tool("validate", *checked, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout
 
 
 def test_ignored_boxes_of_a_coco_file_stay_ignored(tmp_path):

@@ -5,8 +5,6 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from hipdet.core.errors import ConfigError
-from hipdet.engine.config import use_environment
 from places import REPOSITORY
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.py"))
@@ -65,15 +63,3 @@ def test_every_config_builds_its_model_and_fits_together(path):
     assert geometry_and_labels
     # --auto-scale-lr leaves an untouched config as it is
     assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=cfg.train_dataloader.batch_size)
-
-
-def test_fracatlas_folds_come_from_the_environment(monkeypatch):
-    monkeypatch.setenv("HIPDET_FOLD", "3")
-    monkeypatch.setenv("HIPDET_DATA", "/films")
-    cfg = Config.fromfile(REPOSITORY / "configs/hip_ssd_r18_fracatlas.py")
-    use_environment(cfg)
-    assert cfg.train_dataloader.dataset.ann_file == "annotations/fold3_train.json"
-    assert cfg.test_evaluator[1].ann_file == "/films/annotations/fold3_test.json"
-    monkeypatch.setenv("HIPDET_FOLD", "3'")
-    with pytest.raises(ConfigError, match=r'HIPDET_FOLD is "3\'": expected the number of a fold'):
-        use_environment(Config.fromfile(REPOSITORY / "configs/hip_ssd_r18_fracatlas.py"))

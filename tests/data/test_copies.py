@@ -2,6 +2,7 @@ import hashlib
 import io
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,16 @@ def test_compact_copies_are_what_the_pipeline_makes(tmp_path):
     assert copy.rois[0].box == pytest.approx((11.2, 15, 33.6, 37.5))
     assert copy.rois[0].picture_side == "left"
     assert (copy.extra["original_width"], copy.extra["original_height"]) == (300, 200)
+
+
+def test_spacing_of_copies(tmp_path):
+    """A copy of 112x75 px is as many mm wide and high as its film of 300x200 px."""
+    film, candidate = pair(tmp_path)
+    film = replace(film, extra=dict(spacing_mm=[0.2, 0.3], spacing_plane="detector"))
+    for side, expected in ((112, [60 / 112, 60 / 75]), (1024, [0.2, 0.3]), (None, [0.2, 0.3])):
+        ((copy, _),), _ = copy_films([(film, candidate)], Copies(tmp_path, side, 1))
+        assert copy.extra["spacing_mm"] == pytest.approx(expected, abs=1e-6)
+        assert copy.extra["spacing_plane"] == "detector"
 
 
 def test_small_films_are_not_enlarged(tmp_path):

@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from dicom_bytes import IMPLICIT, film
+from dicom_bytes import DATE, IMPLICIT, NUMBER, PATIENT, film
+from hipdet.phantoms.write import make_film
 from hipdet.radiographs.read import read_radiograph
 from tool_runs import SMALL, run_tool
 
@@ -58,6 +59,38 @@ def test_train_test_gallery_and_inferencer(dicoms, tmp_path):
         str(tmp_path / "run/hip_ssd_exp3.py"), str(checkpoint), device="cpu", show_progress=False
     )
     assert all(len(found["bboxes"]) > 1 for found in inferencer(films)["predictions"])
+
+
+def test_predicted_millimetres(tmp_path):
+    """A film whose pixels aren't square, the same lying on its side, and one without spacing."""
+    pixels = make_film("cgoa", 0, seed=3, max_side=400).pixels.astype(np.uint16) * 16
+    shown = dict(BitsStored=12, HighBit=11)
+    films = {
+        "upright": film(pixels, PixelSpacing="0.8\\0.5", PixelSpacingCalibrationType="FIDUCIAL", **shown),
+        "lying": film(np.rot90(pixels), ImagerPixelSpacing="0.5\\0.8", **shown),
+        "without": film(pixels, **shown),
+    }
+    (tmp_path / "films").mkdir()
+    for name, content in films.items():
+        (tmp_path / f"films/{name}.dcm").write_bytes(content)
+    done = run_tool("predict", "films", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "out/predictions.json").read_text())
+    by = {name: [row for row in rows if row["file_name"] == f"{name}.dcm" and not row["candidate"]] for name in films}
+    assert [len(found) for found in by.values()] == [2, 2, 2]
+    says = {name: {(row["turned"], str(row["spacing_mm"]), row["spacing_plane"]) for row in by[name]} for name in films}
+    assert says == dict(
+        upright={(0, "[0.5, 0.8]", "calibrated")}, lying={(270, "[0.8, 0.5]", "detector")}, without={(0, "None", None)}
+    )
+    for row, other in zip(by["upright"], by["without"]):
+        assert row["size_mm"] == pytest.approx([row["bbox"][2] * 0.5, row["bbox"][3] * 0.8], abs=2e-3)
+        assert (row["bbox"], other["size_mm"]) == (other["bbox"], None)
+    across, down = (np.sort([row["size_mm"] for row in by[name]], axis=0) for name in ("upright", "lying"))
+    np.testing.assert_allclose(down[:, ::-1], across, rtol=0.1)  # the same hips, read upright
+    with (tmp_path / "out/predictions.csv").open(encoding="utf-8", newline="") as file:
+        assert {row["spacing_plane"] for row in csv.DictReader(file)} == {"calibrated", "detector", ""}
+    written = b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file())
+    assert not [word for word in (PATIENT, NUMBER, DATE) if word.encode() in written]
 
 
 def test_a_film_that_is_cut_short_is_named_before_training(dicoms, tmp_path):

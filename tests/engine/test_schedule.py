@@ -21,6 +21,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from hipdet.core.errors import CheckpointError, ConfigError
+from hipdet.engine.checkpoint import read_checkpoint
 from hipdet.engine.schedule import (
     LayerGroupOptimWrapperConstructor,
     Stage,
@@ -132,6 +133,28 @@ def test_every_iteration(tmp_path):
     assert watch.steps == [*range(1, ITERATIONS + 1)] * 3
     moved = {name.split(".")[0] for name, p in runner.model.named_parameters() if not torch.equal(before[name], p)}
     assert moved == {"bottom", "top", "head"}
+
+
+def test_norms_of_frozen_groups_may_follow_the_films(tmp_path):
+    hook = dict(type="StagedOneCycleHook", stages=[dict(train_groups=1)], freeze_norms=False)
+    runner, watch = make_runner(tmp_path, hook=hook, max_epochs=1), Watch()
+    runner.register_hook(watch)
+    before = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    runner.train()
+    assert {name.split(".")[0] for name in watch.training_norms[0]} == {"bottom", "top", "head"}
+    moved = {name for name, value in runner.model.state_dict().items() if not torch.equal(before[name], value)}
+    assert {name.split(".")[0] for name in moved if "running" in name} == {"bottom", "top", "head"}
+    assert {name.split(".")[0] for name in moved if name in dict(runner.model.named_parameters())} == {"head"}
+
+
+def test_the_ends_of_stages_are_kept(tmp_path):
+    make_runner(tmp_path, hook=dict(type="StagedOneCycleHook", stages=STAGES, keep_ends=True), max_epochs=6).train()
+    assert sorted(path.name for path in tmp_path.glob("stage_*")) == ["stage_1.pth", "stage_2.pth"]
+    for stage, epoch in ((1, 2), (2, 4)):
+        kept, usual = (read_checkpoint(tmp_path / name) for name in (f"stage_{stage}.pth", f"epoch_{epoch}.pth"))
+        assert kept["meta"]["epoch"] == epoch
+        torch.testing.assert_close(dict(kept["state_dict"]), dict(usual["state_dict"]), rtol=0, atol=0)
+    assert (tmp_path / "last_checkpoint").read_text().endswith("epoch_6.pth")
 
 
 def test_rates_scaled_by_the_batch_size(tmp_path):

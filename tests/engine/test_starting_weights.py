@@ -77,6 +77,49 @@ def test_both_networks_begin_with_the_weights(weights):
     assert not detector.refiner.vote.weight.any()  # the rest begins as from scratch
 
 
+def torchvision_resnet101():
+    """Random weights under the names and shapes of torchvision's ``resnet101-63fe2227.pth``."""
+    shapes = {"conv1.weight": (64, 3, 7, 7), "fc.weight": (1000, 2048), "fc.bias": (1000,)}
+    norms = {"bn1": 64}
+    inside = 64
+    for stage, blocks in enumerate((3, 4, 23, 3), 1):
+        width = 32 * 2**stage
+        for block in range(blocks):
+            name = f"layer{stage}.{block}"
+            for number, (out, kernel) in enumerate(((width, 1), (width, 3), (4 * width, 1)), 1):
+                shapes[f"{name}.conv{number}.weight"] = (out, inside if number == 1 else width, kernel, kernel)
+                norms[f"{name}.bn{number}"] = out
+            if block == 0:
+                shapes[f"{name}.downsample.0.weight"] = (4 * width, inside, 1, 1)
+                norms[f"{name}.downsample.1"] = 4 * width
+            inside = 4 * width
+    for name, size in norms.items():
+        shapes.update({f"{name}.{part}": (size,) for part in ("weight", "bias", "running_mean", "running_var")})
+    torch.manual_seed(0)
+    return {name: 0.02 * torch.randn(shape) + 1 for name, shape in shapes.items()}
+
+
+def test_the_papers_network_starts_from_a_file_like_torchvisions(tmp_path):
+    weights = torchvision_resnet101()
+    counted = {name: value for name, value in weights.items() if not name.startswith("fc.")}
+    assert (
+        sum(value.numel() for name, value in weights.items() if "running" not in name) == 44_549_160
+    )  # torchvision's count
+    torch.save(weights, tmp_path / "resnet101.pth")
+    init_default_scope("mmdet")
+    cfg = Config.fromfile(REPOSITORY / "configs/hip_ssd_exp3.py")
+    assert cfg.model.backbone.init_cfg.checkpoint.endswith("/resnet101-63fe2227.pth")
+    cfg.model.backbone.init_cfg.update(
+        checkpoint=str(tmp_path / "resnet101.pth"), sha256=digest(tmp_path / "resnet101.pth")
+    )
+    backbone = MODELS.build(cfg.model.backbone)
+    backbone.init_weights()
+    found = backbone.state_dict()
+    for name, value in counted.items():
+        torch.testing.assert_close(found[name], value, msg=name)
+    assert {name for name in found if not name.endswith("num_batches_tracked")} == set(counted)
+
+
 def test_pretrained_layers_learn_slower(weights):
     cfg = configure(weights)
     detector = MODELS.build(cfg.model)

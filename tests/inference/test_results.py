@@ -148,6 +148,8 @@ BOX = [1.5, 2.25, 11.5, 12.25]
         (line(inverted=None), "inverted is None"),
         (line(flags=[3]), "flags is .3., expected a list of texts"),
         (line(error=3), "error is 3, expected a text"),
+        (line(spacing_mm=[0.1, "x"], spacing_plane="detector"), r"spacing_mm is .0.1, 'x'., expected \[x, y\] in mm"),
+        (line(spacing_mm=[0.1, 0.1], spacing_plane="table"), "spacing_plane is 'table', expected one of 'calibrated'"),
         (line(rois=None), "rois is None, expected a list"),
         (line(candidates=3), "candidates is 3, expected a list"),
         (
@@ -203,11 +205,12 @@ def test_files(tmp_path):
     assert rows[0] == dict(
         image_id=3, category_id=4, bbox=[1.5, 2.25, 10, 10], score=0.75, file_name="a.jpg", width=40, height=30, label="hip",
         picture_side="left", patient_side="right", turned=90, inverted=True, flags=["fewer_rois"], candidate=False,
+        spacing_mm=None, spacing_plane=None, size_mm=None,
     )  # fmt: skip
     assert [each["image_id"] for each in rows] == [3, 5, 6]
     assert (tmp_path / "predictions.csv").read_text().splitlines()[1:3] == [
-        "a.jpg,3,hip,1.5,2.25,11.5,12.25,0.75,left,right,90,1,fewer_rois,0",
-        "b.jpg,5,hip,1.5,2.25,11.5,12.25,0.75,left,right,0,0,,0",
+        "a.jpg,3,hip,1.5,2.25,11.5,12.25,0.75,left,right,90,1,fewer_rois,0,,,,,",
+        "b.jpg,5,hip,1.5,2.25,11.5,12.25,0.75,left,right,0,0,,0,,,,,",
     ]
     assert (tmp_path / "review.csv").read_text().splitlines() == [
         "film,flags,error,lowest_score,rois,turned,inverted,width,height",
@@ -240,8 +243,8 @@ def test_candidates_are_told_from_rois(source, tmp_path):
         (4, 0.25, True),
     ]
     table = (tmp_path / "predictions.csv").read_text().splitlines()
-    assert table[0].endswith("flags,candidate")
-    assert [line.rsplit(",", 2)[1:] for line in table[1:]] == [["fewer_rois candidates", each] for each in "011"]
+    assert ",flags,candidate," in table[0]
+    assert [line.split(",")[-7:-5] for line in table[1:]] == [["fewer_rois candidates", each] for each in "011"]
     assert (tmp_path / "review.csv").read_text().splitlines()[1:] == [
         "a.jpg,fewer_rois candidates,,,0,90,1,40,30",
         "a.jpg,fewer_rois candidates,,0.75,1,90,1,40,30",
@@ -249,14 +252,40 @@ def test_candidates_are_told_from_rois(source, tmp_path):
 
 
 def test_journals_of_earlier_versions_are_read(source, tmp_path):
-    """Their records have no candidates."""
+    """Their records have no candidates and no spacing."""
     film = RECORD.to_json()
-    del film["candidates"], film["rois"][0]["candidate"]
+    del film["candidates"], film["rois"][0]["candidate"], film["spacing_mm"], film["spacing_plane"]
     with FilmJournal(tmp_path / "j.jsonl", "model") as journal:
         key = journal.key(source)
     (tmp_path / "j.jsonl").write_text(json.dumps({"key": key, "film": film}) + "\n")
     with FilmJournal(tmp_path / "j.jsonl", "model", ("hip",)) as journal:
         assert journal.find(source) == replace(RECORD, path=source.path)
+
+
+def test_millimetres(source, tmp_path):
+    """A box of 10x10 px, with 0.2 mm between columns and 0.35 mm between rows."""
+    film = replace(RECORD, spacing_mm=(0.2, 0.35), spacing_plane="detector", candidates=(CANDIDATE,))
+    with FilmJournal(tmp_path / "j.jsonl", "model") as journal:
+        journal.add(source, film)
+    with FilmJournal(tmp_path / "j.jsonl", "model") as journal:
+        film = journal.find(source)
+    assert (film.spacing_mm, film.spacing_plane, film.size_mm(ROI)) == ((0.2, 0.35), "detector", (2, 3.5))
+    assert RECORD.size_mm(ROI) is None
+    write_predictions(tmp_path, lambda: iter([(3, film), (4, RECORD)]), {"hip": 4})
+    write_films(tmp_path / "films.json", lambda: iter([(3, film), (4, RECORD)]), {"hip": 4})
+    known = dict(spacing_mm=[0.2, 0.35], spacing_plane="detector")
+    rows = json.loads((tmp_path / "predictions.json").read_text())
+    assert [row["size_mm"] for row in rows] == [[2, 3.5], [2, 3.5], None]
+    assert {key: rows[0][key] for key in known} == known
+    table = (tmp_path / "predictions.csv").read_text().splitlines()
+    assert [line.split(",")[-5:] for line in table] == [
+        ["spacing_x_mm", "spacing_y_mm", "spacing_plane", "width_mm", "height_mm"],
+        *[["0.2", "0.35", "detector", "2.0", "3.5"]] * 2,
+        [""] * 5,
+    ]
+    images = json.loads((tmp_path / "films.json").read_text())["images"]
+    size = dict(width=40, height=30)
+    assert images == [dict(id=3, file_name="a.jpg", **size, **known), dict(id=4, file_name="a.jpg", **size)]
 
 
 def test_pycocotools_takes_them(tmp_path):

@@ -1,5 +1,7 @@
 """Phantom films and labels are exactly known, within the paper's ranges, and reproducible; chests have other ROIs."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -154,3 +156,12 @@ def test_size_of_chests():
     plan = plan_chest(0, max_side=200)
     assert max(plan.width, plan.height) == 200
     np.testing.assert_allclose(plan.boxes / 200, plan_chest(0, max_side=400).boxes / 400, atol=0.01)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_films_of_other_seeds_are_other_films(source):
+    """So phantoms of one seed may be trained on, and those of another tested (docs/results/paper_model.md)."""
+    plans = {seed: [plan_film(source, index, seed) for index in range(100)] for seed in (0, 1000, 2000)}
+    for one, other in combinations(plans.values(), 2):
+        for part in (lambda plan: plan.seed, lambda plan: plan.hips.tobytes(), lambda plan: repr(plan.pose)):
+            assert not {part(plan) for plan in one} & {part(plan) for plan in other}

@@ -11,7 +11,8 @@ from hipdet.core.annotations import name_text
 from hipdet.core.errors import one_line
 from hipdet.core.files import leads_out
 from hipdet.core.records import MAX_SIDE, NotANumber, bytes_of, is_side, is_whole, shown, strict_json
-from hipdet.data.validate.faults import Faults
+from hipdet.core.spacing import EXPECTED, PLANE, PLANES, SPACING, as_mm
+from hipdet.data.validate.faults import Faults, FaultyRecord
 
 Record = dict[str, Any]
 
@@ -88,7 +89,7 @@ def check_ids(kind: str, records: Sequence[Record], first: int, faults: Faults) 
 
 
 def check_images(images: Sequence[Record], faults: Faults) -> None:
-    """Check that sizes are whole pixels, and that each file name leads to a film of its own below the image root."""
+    """Check sizes and spacings, and that each file name leads to a film of its own below the image root."""
     first: dict[str, Any] = {}
     folded: dict[str, str] = {}
     for image in images:
@@ -101,6 +102,7 @@ def check_images(images: Sequence[Record], faults: Faults) -> None:
         for key in ("patient", "source"):
             if name_text(image.get(key)) is None:
                 report.error("name-invalid", f"{key} is {shown(image[key])}", "a name or a number", "fix it")
+        _check_spacing(image, report)
         if fault := file_name_fault(name):
             report.error("name-invalid", f"file_name {fault}", "the path of a film below the image root", "fix it")
             continue
@@ -111,6 +113,14 @@ def check_images(images: Sequence[Record], faults: Faults) -> None:
             found = f"differs from {shown(folded[name.casefold()])} by case only"
             report.warn("name-case", found, "names that differ", "rename one: some file systems ignore case")
         first.setdefault(name, image["id"])
+
+
+def _check_spacing(image: Record, report: FaultyRecord) -> None:
+    size = [image[key] if is_side(image[key]) else 1 for key in ("width", "height")]
+    if image.get(SPACING) is not None and as_mm(image[SPACING], size) is None:
+        report.error("spacing-invalid", f"{SPACING} is {shown(image[SPACING])}", EXPECTED, "remove it, or fix it")
+    elif image.get(PLANE) not in (None, *PLANES):
+        report.error("spacing-invalid", f"{PLANE} is {shown(image[PLANE])}", f"one of {', '.join(PLANES)}", "fix it")
 
 
 def file_name_fault(name: object) -> str | None:

@@ -48,6 +48,10 @@ def found(tmp_path, content, expected=HIPS):
         ("images.0.file_name", "größe film..1.jpg"),
         ("images.0.patient", 0),
         ("images.0.source", 7),
+        ("images.0.spacing_mm", [0.2, 0.1]),
+        ("images.0.spacing_mm", None),
+        ("images.0.spacing_plane", "detector"),
+        ("images.0.spacing_plane", None),
     ],
 )
 def test_no_fault(tmp_path, place, value):
@@ -139,6 +143,23 @@ def test_no_fault(tmp_path, place, value):
         ("images.0.patient", ["P1"], "name-invalid", "patient is ['P1'], expected a name or a number"),
         ("images.0.patient", True, "name-invalid", "patient is True, expected a name or a number"),
         ("images.0.source", {"a": 1}, "name-invalid", "source is {'a': 1}, expected a name or a number"),
+        (
+            "images.0.spacing_mm",
+            [0.1],
+            "spacing-invalid",
+            "image 1 (a/1.jpg): spacing_mm is [0.1], expected [x, y] in mm",
+        ),
+        ("images.0.spacing_mm", "0.1", "spacing-invalid", "spacing_mm is '0.1'"),
+        ("images.0.spacing_mm", [0.1, True], "spacing-invalid", "spacing_mm is [0.1, True]"),
+        ("images.0.spacing_mm", [0.1, -0.1], "spacing-invalid", "a pixel of at least 0.01, a film of at most 2000"),
+        ("images.0.spacing_mm", [5.1, 0.1], "spacing-invalid", "spacing_mm is [5.1, 0.1]"),  # 400 px wide
+        (
+            "images.0.spacing_plane",
+            "table",
+            "spacing-invalid",
+            "'table', expected one of calibrated, corrected, detector",
+        ),
+        ("images.0.spacing_plane", [], "spacing-invalid", "spacing_plane is []"),
         ("categories.0.name", "hip\x1b[1m", "class-name", r"name is 'hip\x1b[1m', expected a string without control"),
         ("images.0.file_name", "a\\1.jpg", "name-invalid", "has a backslash"),
         ("images.0.file_name", "  ", "name-invalid", "file_name is '  ', expected the path of a film"),
