@@ -86,7 +86,7 @@ setup(
         # a second runtime of exported models, with bfloat16 (docs/results/speed.md)
         "openvino": ["openvino>=2024.0"],
         # hipdet predict --engine ray; an older pyarrow unpickles what is in a Parquet file
-        "ray": ["ray[data]>=2.50,<2.64", "pyarrow>=17.0"],
+        "ray": ["pyarrow>=17.0", "ray[data]>=2.50,<2.64"],
         "publish": ["safetensors>=0.4"],
         "export": ["onnx>=1.15", "onnxscript>=0.1"],
         # the page of hipdet annotate
