@@ -18,7 +18,7 @@ EXAMPLES = """examples:
 
 Writes predictions.json, predictions.csv, review.csv and films.json, as hipdet predict does without shards.  All must have
 been predicted with the same model and settings, and each film once.  Films keep their ids; if two have the same one, because
-films were added between shards, all are numbered anew in order of their names.  It takes some kilobytes of memory a film.
+films were added between shards, all are numbered again in order of their names.  It takes some kilobytes of memory a film.
 """
 
 
