@@ -230,7 +230,8 @@ class RefiningDetector(SingleStageDetector):
     def _suppress(self, found: InstanceData) -> InstanceData:
         if not len(found):  # mmcv asks for one
             return found
-        keep = batched_nms(found.bboxes, found.scores, found.labels, self.test_cfg.nms)[1]
+        # compiled mmcv suppresses in single precision only
+        keep = batched_nms(found.bboxes.float(), found.scores.float(), found.labels, self.test_cfg.nms)[1]
         return found[keep]
 
 
