@@ -15,19 +15,11 @@ from hipdet.core.annotations import KIND, UNKNOWN, VIEW, get_patients, group_of,
 from hipdet.core.boxes import as_boxes
 from hipdet.core.classes import RoiCounts
 from hipdet.core.records import Record
-from hipdet.core.spacing import PLANE, read_spacing
+from hipdet.core.spacing import read_spacing
 from hipdet.data.coco_file import Coco
 from hipdet.evaluation.matching import HIT
-from hipdet.evaluation.metrics import (
-    PLACEMENT,
-    Units,
-    bootstrap_intervals,
-    calibration,
-    mean_interval,
-    roi_metrics,
-    summarize_placement,
-)
-from hipdet.evaluation.report import FOUND_CORNERS, read_roi_table
+from hipdet.evaluation.metrics import Units, bootstrap_intervals, calibration, mean_interval, roi_metrics
+from hipdet.evaluation.report import FOUND_CORNERS, placement_of_rows, read_roi_table
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.results import Numbered, write_predictions
 from hipdet.inference.review import ReviewLimits, judge
@@ -178,14 +170,13 @@ class Detected:
         )
         intervals = bootstrap_intervals(iou, units.numbers)
         intervals.update((name, mean_interval(value, units.numbers)) for name, value in more.items())
-        errors = np.array([[row.get(name) for name in PLACEMENT] for row in rois], np.float64)
         return dict(
             **roi_metrics(iou, score),
             **{f"{name}_interval": interval for name, interval in intervals.items()},
             resampled=units.resampled,
             recall=float(more["recall"].mean()),
             label_iou=float(more["label_iou"].mean()),
-            **summarize_placement(errors, [row[PLANE] for row in rois if PLANE in row]),
+            **placement_of_rows(rois),
             **counts,
         )
 
