@@ -27,7 +27,6 @@ from hipdet.inference.crops import (
     write_crops,
 )
 from hipdet.inference.film_list import read_ahead
-from hipdet.inference.results import PREDICTIONS
 
 SOME_UNREADABLE = 1
 THREADS = 2
@@ -123,13 +122,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write the crops and their table."""
     args = _parse_arguments(argv)
     settings = build_crop_settings(args)
-    results, predictions = results_at(args.predictions), args.predictions[0]
-    if results is None and len(args.predictions) > 1:
+    merged, predictions = results_at(args.predictions), args.predictions[0]
+    if merged is None and len(args.predictions) > 1:
         raise ConfigError(f"{args.predictions[1]}: expected one predictions.json, or folders of shards or of ray")
-    if results is None and predictions.is_dir():
-        predictions /= PREDICTIONS
-    rows = None if results is None else results.rows()
-    films = crops_by_film(predictions, settings, args.candidates, rows)
+    if merged is None and predictions.is_dir():
+        predictions /= "predictions.json"
+    films = crops_by_film(predictions, settings, args.candidates, None if merged is None else merged.rows())
     manifest = args.out / MANIFEST
     if not films:
         _explain_no_rois(predictions)
@@ -148,8 +146,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             else:
                 unreadable.append(error)
     finally:  # also after an interruption
-        table = [manifest_row(film, crop, settings) for film in written for crop in films[film]]
-        write_csv(manifest, [COLUMNS, *table])
+        rows = [manifest_row(film, crop, settings) for film in written for crop in films[film]]
+        write_csv(manifest, [COLUMNS, *rows])
     for error in unreadable:
         print(printable(str(error)), file=sys.stderr)
     if old := strangers(args.out, films):
@@ -160,6 +158,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             ),
             file=sys.stderr,
         )
-    print(printable(f"{len(table)} crops of {len(written)} films: {args.out}, table: {manifest}"))
+    print(printable(f"{len(rows)} crops of {len(written)} films: {args.out}, table: {manifest}"))
     if unreadable:
         sys.exit(SOME_UNREADABLE if written else USER_ERROR)

@@ -15,7 +15,6 @@ from hipdet.core.records import read_json
 from hipdet.data.film_status import counted, left_out
 from hipdet.data.validate.check import validate
 from hipdet.evaluation.report import read_roi_table
-from hipdet.inference.results import PREDICTIONS
 from hipdet.visualization.film_pictures import PICTURED, evaluated_films, predicted_films, read_predictions
 from hipdet.visualization.html_page import write_page
 from hipdet.visualization.sheets import write_sheets
@@ -172,27 +171,18 @@ def read_results(path: Path, ann: Path | None, rois: int) -> list[PicturedFilm]:
     return predicted_films(read_predictions(path), coco, rois)
 
 
-def read_films(args: argparse.Namespace) -> list[PicturedFilm]:
-    """The films of all results: those of shards or of ray as one, of other results file by file.
-
-    Raises:
-        DatasetError: results that don't belong together, files of another kind, or a faulty COCO file.
-    """
-    results = results_at(args.results)
-    if results is None:
-        paths = [path / PREDICTIONS if path.is_dir() else path for path in args.results]
-        return [film for path in paths for film in read_results(path, args.ann, args.rois)]
-    if args.ann:
-        raise DatasetError(
-            f"--ann {args.ann}: expected a predictions.json: hipdet merge makes one of shards and of ray"
-        )
-    return predicted_films(results.rows(), results.coco(), args.rois)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Draw the films and print the files written."""
     args = _parse_arguments(argv)
-    films = read_films(args)
+    if results := results_at(args.results):  # of shards or of ray
+        if args.ann:
+            raise DatasetError(
+                f"--ann {args.ann}: expected a predictions.json: hipdet merge makes one of shards and of ray"
+            )
+        films = predicted_films(results.rows(), results.coco(), args.rois)
+    else:
+        paths = [path / "predictions.json" if path.is_dir() else path for path in args.results]
+        films = [film for path in paths for film in read_results(path, args.ann, args.rois)]
     drawn = worst_first(films)
     if args.below is not None:
         drawn = below(drawn, args.below)

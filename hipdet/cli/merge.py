@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from hipdet.cli.main import command_parser, printable
 from hipdet.core.errors import DatasetError
 from hipdet.inference.archive import REMEDY, Results, find_runs, read_results
-from hipdet.inference.results import Numbered, write_films, write_predictions
+from hipdet.inference.results import write_films, write_predictions
 
 EXAMPLES = """examples:
   hipdet merge predictions --out merged                              all shards in predictions, or ray's results
@@ -37,16 +37,14 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def results_at(places: Sequence[Path]) -> Results | None:
     """The results of shards or of ray at `places` as one; None if these are other results.
 
-    Prints what a user should know, such as missing shards.
+    Prints what is missing.
 
     Raises:
         DatasetError: results that don't belong together.
     """
     folders = find_runs(places)
-    if not folders:
-        return None
-    results = read_results(folders)
-    for line in results.lines:
+    results = read_results(folders) if folders else None
+    for line in results.lines if results else ():
         print(printable(f"warning: {line}"), file=sys.stderr)
     return results
 
@@ -57,12 +55,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     results = results_at(args.results)
     if results is None:
         raise DatasetError(f"{args.results[0]}: no results of a shard or of ray, which could be merged: {REMEDY}")
-
-    def films() -> Iterator[Numbered]:
-        return iter(results.films)
-
-    write_predictions(args.out, films, results.categories)
-    write_films(args.out / "films.json", films, results.categories)
-    bad = sum(film.error is not None for _, film in results.films)
-    review = args.out / "review.csv"
-    print(printable(f"{len(results.films)} films, of which {bad} can't be read: {args.out}; films to review: {review}"))
+    films, review = results.films, args.out / "review.csv"
+    write_predictions(args.out, films.__iter__, results.categories)
+    write_films(args.out / "films.json", films.__iter__, results.categories)
+    bad = sum(film.error is not None for _, film in films)
+    print(printable(f"{len(films)} films, of which {bad} can't be read: {args.out}; films to review: {review}"))

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,10 @@ from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import HipDetector, RoiDetector
 from hipdet.inference.film_list import FilmList, films_at, films_of_coco
 from hipdet.inference.onnx_model import PRECISIONS
-from hipdet.inference.results import PREDICTIONS, FilmJournal, write_films, write_predictions
+from hipdet.inference.results import FilmJournal, write_films, write_predictions
 from hipdet.inference.selection import HeaderFilter, HeaderRow, Shard, write_headers
 
 JOURNAL = "journal.jsonl"
-HEADERS = "headers.csv"
 SOME_UNREADABLE = 1
 SHOWN = 20
 _COUNT_OF_CLASS = re.compile(r".+=\d{1,4}(-\d{1,4})?")
@@ -106,8 +106,23 @@ def _counts_and_films(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return counts, list(words[len(counts) :])
 
 
-def detector_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The arguments of a detector, without those that a model's classes are needed for."""
+def open_detector(args: argparse.Namespace) -> RoiDetector:
+    """The detector that the arguments name.
+
+    Raises:
+        ConfigError: arguments that contradict each other.
+        CheckpointError: no such model.
+    """
+    if args.model and (args.config or args.weights):
+        raise ConfigError("--model contains its weights: expected either --model, or --config and --weights")
+    detector = HipDetector(**_options(args), progress=True)
+    if args.rois:
+        detector.rois, detector.stated = RoiCounts.from_words(args.rois, detector.model.card.classes), True
+    return detector
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of a detector, without `rois`, which depend on the model's classes."""
     return dict(
         model=args.model or args.config,
         weights=args.weights,
@@ -119,21 +134,6 @@ def detector_options(args: argparse.Namespace) -> dict[str, Any]:
         device=args.device,
         film_timeout=args.film_timeout,
     )
-
-
-def open_detector(args: argparse.Namespace) -> RoiDetector:
-    """The detector that the arguments name.
-
-    Raises:
-        ConfigError: arguments that contradict each other.
-        CheckpointError: no such model.
-    """
-    if args.model and (args.config or args.weights):
-        raise ConfigError("--model contains its weights: expected either --model, or --config and --weights")
-    detector = HipDetector(**detector_options(args), progress=True)
-    if args.rois:
-        detector.rois, detector.stated = RoiCounts.from_words(args.rois, detector.model.card.classes), True
-    return detector
 
 
 def list_films(args: argparse.Namespace) -> FilmList:
@@ -152,29 +152,20 @@ def list_films(args: argparse.Namespace) -> FilmList:
     return films_of_coco(args.ann, args.data_root)
 
 
-def categories_of(detector: RoiDetector, todo: FilmList) -> dict[str, int]:
-    """Category id of each class: that of the COCO file, or numbers from 1.
-
-    Raises:
-        DatasetError: classes of the model that the COCO file lacks.
-    """
+def _build_run(detector: RoiDetector, todo: FilmList, headers: HeaderFilter, shard: Shard | None) -> Run:
+    """What is predicted; DatasetError if the COCO file lacks classes of the model."""
     classes = detector.model.card.classes
     if todo.categories and (missing := [name for name in classes if name not in todo.categories]):
         raise DatasetError(f"the COCO file has no category {missing[0]!r}, which the model finds")
-    return todo.categories or {name: number for number, name in enumerate(classes, 1)}
+    categories = todo.categories or {name: number for number, name in enumerate(classes, 1)}
+    settings = f"{detector.settings}, headers {headers}" if headers.wanted else detector.settings
+    return Run(settings, categories, len(todo.films), bool(todo.categories), *(astuple(shard) if shard else ()))
 
 
 def predict(
-    detector: RoiDetector, todo: FilmList, out: Path, journal: FilmJournal, run: Run | None = None
+    detector: RoiDetector, todo: FilmList, out: Path, journal: FilmJournal, run: Run, is_shard: bool
 ) -> tuple[int, list[FilmRois]]:
-    """Predict films that aren't in the journal, then write all; returns their number, and the unreadable films.
-
-    With `run`, that of a shard, the files by which shards are read as one are written, too.
-
-    Raises:
-        DatasetError: classes of the model that the COCO file lacks.
-    """
-    categories = categories_of(detector, todo)
+    """Predict films that aren't in the journal, then write all; returns their number, and the unreadable films."""
 
     def done() -> Iterator[tuple[int, FilmRois]]:
         for number, source in zip(todo.ids, todo.films):
@@ -189,76 +180,40 @@ def predict(
         for source, record in zip(sources, detector.of_sources(iter(sources), len(sources))):
             journal.add(source, record)
     finally:  # also after an interruption
-        write_predictions(out, done, categories)
+        write_predictions(out, done, run.categories)
         if not todo.categories:
-            write_films(out / "films.json", done, categories)
-        if run is not None:
-            run.write(out)
+            write_films(out / "films.json", done, run.categories)
+        if is_shard:  # by which shards are read as one
+            replace(run, films=len(todo.films)).write(out)
             write_lines(out, done)
     return sum(1 for _ in done()), [record for _, record in done() if record.error is not None]
 
 
-def predict_by_ray(args: argparse.Namespace, todo: FilmList, headers: HeaderFilter) -> None:
-    """Predict the films by Ray, and print what was written.
+def predict_by_ray(
+    detector: RoiDetector, todo: FilmList, args: argparse.Namespace, headers: HeaderFilter, run: Run
+) -> tuple[int, list[FilmRois]]:
+    """As :func:`predict`, but by Ray; for the errors see :func:`hipdet.inference.ray_engine.predict_by_ray`."""
+    from hipdet.inference.ray_engine import Job, predict_by_ray, read_failures, read_headers
 
-    Raises:
-        ConfigError: no such cluster, or a folder with results of other settings.
-        StorageError: results can't be written.
-    """
-    from hipdet.inference.ray_engine import FAILURES, Job, predict_by_ray, read_failures, read_headers
-
-    detector = open_detector(args)
-    options = {**detector_options(args), "threads": args.threads or 1}
-    options["rois"] = detector.rois.to_json() if args.rois else None
+    options = _options(args) | dict(threads=args.threads or 1, rois=detector.rois.to_json() if args.rois else None)
     for key in ("model", "weights"):  # workers are in another folder
         options[key] = os.path.abspath(options[key]) if options[key] and options[key].exists() else options[key]
-    run = _run(detector, todo, headers)
     job = Job(options, detector.settings, headers, run, Path(os.path.abspath(args.out)))
-    del detector  # the workers need its memory
     predict_by_ray(todo, job, args.workers, args.overwrite)
     rows = read_headers(job.out)
     _report_headers(args.out, headers, rows)
-    count = len(todo.films) - sum(left_out for _, left_out, _ in rows)
-    _report(args.out, todo, count, read_failures(job.out), args.out / FAILURES)
-
-
-def _run(detector: RoiDetector, todo: FilmList, headers: HeaderFilter, shard: Shard | None = None) -> Run:
-    """What other shards must agree with."""
-    settings = f"{detector.settings}, headers {headers}" if headers.wanted else detector.settings
-    shard = shard or Shard(1, 1)
-    return Run(
-        settings, categories_of(detector, todo), len(todo.films), bool(todo.categories), shard.number, shard.count
-    )
+    unreadable = [FilmRois(name, None, error=error) for name, error in read_failures(job.out)]
+    return len(todo.films) - sum(left_out for _, left_out, _ in rows), unreadable
 
 
 def _report_headers(out: Path, headers: HeaderFilter, rows: Sequence[HeaderRow]) -> None:
     """Write ``headers.csv`` and print its summary, if films are chosen by their headers."""
-    if headers.wanted:
-        for line in write_headers(out / HEADERS, rows):
-            print(printable(line), file=sys.stderr)
-
-
-def _report(out: Path, todo: FilmList, count: int, failed: Sequence[tuple[str, str]], listed: Path) -> None:
-    """Print what was written, and exit with the status that unreadable films give: `failed`, which the file `listed` has."""
-    for name, error in failed[:SHOWN]:
-        print(printable(f"{name}: {error}"), file=sys.stderr)
-    if len(failed) > SHOWN:
-        print(printable(f"... and {len(failed) - SHOWN} more in {listed}"), file=sys.stderr)
-    print(printable(f"{count - len(failed)} of {count} films predicted: {out}; films to review: {listed}"))
-    if count and len(failed) == count:
-        sys.exit(USER_ERROR)
-    found = out / PREDICTIONS if (out / PREDICTIONS).exists() else out
-    print(printable(f"next: hipdet crop {found} --data-root {todo.root} --out crops"))
-    if failed:
-        sys.exit(SOME_UNREADABLE)
+    for line in write_headers(out / "headers.csv", rows) if headers.wanted else ():
+        print(printable(line), file=sys.stderr)
 
 
 def _check_archive(args: argparse.Namespace) -> tuple[Shard | None, HeaderFilter]:
-    """The shard and the headers that the arguments name.
-
-    Raises:
-        ConfigError: arguments that contradict each other, or are no such thing.
-    """
+    """The shard and the headers that the arguments name; ConfigError if they contradict each other, or are no such thing."""
     shard = None if args.shard is None else Shard.parse(args.shard)
     headers = HeaderFilter.of(Modality=args.modality, BodyPartExamined=args.body_part, ViewPosition=args.view)
     if args.engine == "ray":
@@ -277,18 +232,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     todo = list_films(args)
     for line in todo.passed.lines():
         print(printable(line), file=sys.stderr)
-    if args.engine == "ray":
-        predict_by_ray(args, todo, headers)
-        return
-    out = args.out / shard.folder if shard else args.out
     todo = shard.films(todo) if shard else todo
     detector = open_detector(args)
-    if headers.wanted:
-        todo, rows = headers.films(todo)
-        _report_headers(out, headers, rows)
-    if args.overwrite:
-        (out / JOURNAL).unlink(missing_ok=True)
-    run = _run(detector, todo, headers, shard) if shard else None
-    with FilmJournal(out / JOURNAL, detector.settings, detector.model.card.classes) as journal:
-        count, unreadable = predict(detector, todo, out, journal, run)
-    _report(out, todo, count, [(film.name, film.error or "") for film in unreadable], out / "review.csv")
+    run = _build_run(detector, todo, headers, shard)
+    out = args.out / shard.folder if shard else args.out
+    if args.engine == "ray":
+        count, unreadable = predict_by_ray(detector, todo, args, headers, run)
+        review, found = out / "failures.csv", out
+    else:
+        if headers.wanted:
+            todo, rows = headers.films(todo)
+            _report_headers(out, headers, rows)
+        if args.overwrite:
+            (out / JOURNAL).unlink(missing_ok=True)
+        with FilmJournal(out / JOURNAL, detector.settings, detector.model.card.classes) as journal:
+            count, unreadable = predict(detector, todo, out, journal, run, shard is not None)
+        review, found = out / "review.csv", out / "predictions.json"
+    for film in unreadable[:SHOWN]:
+        print(printable(f"{film.name}: {film.error}"), file=sys.stderr)
+    if len(unreadable) > SHOWN:
+        print(printable(f"... and {len(unreadable) - SHOWN} more in {review}"), file=sys.stderr)
+    print(printable(f"{count - len(unreadable)} of {count} films predicted: {out}; films to review: {review}"))
+    if count and len(unreadable) == count:
+        sys.exit(USER_ERROR)
+    print(printable(f"next: hipdet crop {found} --data-root {todo.root} --out crops"))
+    if unreadable:
+        sys.exit(SOME_UNREADABLE)

@@ -18,20 +18,13 @@ CORRECTED = "corrected"  # in the patient: that at the detector, divided by the 
 DETECTOR = "detector"  # at the detector: everything is smaller in the patient than these millimetres say
 UNKNOWN_PLANE = "unknown"  # the film doesn't say which
 PLANES = (CALIBRATED, CORRECTED, DETECTOR, UNKNOWN_PLANE)
-
 LEAST, LONGEST = 0.01, 2000.0  # mm of a pixel and of a film; many films that don't know their spacing say 1 mm
 EXPECTED = f"[x, y] in mm: a pixel of at least {LEAST:g}, a film of at most {LONGEST:g}"
-
 Pair = tuple[float, float]
 
 
 class Spacing(NamedTuple):
-    """The spacing of a film.
-
-    Attributes:
-        mm: ``(x, y)``: distance of neighbouring columns, and of neighbouring rows, in mm.
-        plane: One of `PLANES`.
-    """
+    """The spacing of a film: `mm` as above, and its `plane`."""
 
     mm: Pair
     plane: str = UNKNOWN_PLANE
@@ -42,17 +35,10 @@ class Spacing(NamedTuple):
 
 
 def as_mm(value: object, size: Sequence[int] = (1, 1)) -> Pair | None:
-    """`value` as ``(x, y)`` in mm, to a millionth; None unless it is two numbers that can be the spacing of a film.
-
-    Args:
-        value: A list, or anything else.
-        size: Width and height of the film in pixels.
-    """
+    """`value` as ``(x, y)`` in mm, to a millionth; None if it isn't two numbers that fit a film of `size`, in pixels."""
     numbers = [finite(each) for each in value] if isinstance(value, (list, tuple)) else []
     x, y = numbers if len(numbers) == 2 else (None, None)
-    if (
-        x is None or y is None or min(x, y) < LEAST or not max(x * size[0], y * size[1]) < LONGEST + 0.1
-    ):  # as it is rounded
+    if x is None or y is None or min(x, y) < LEAST or max(x * size[0], y * size[1]) >= LONGEST + 0.1:  # as rounded
         return None
     return round(x, 6), round(y, 6)
 

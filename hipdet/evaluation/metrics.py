@@ -66,7 +66,17 @@ WITHIN = 2.0  # mm, by which landmark papers rank
 
 
 def placement_metrics(films: Sequence[FilmResult]) -> dict[str, float]:
-    """How far off the detections of `films` are, see :attr:`FilmResult.placement`; without ROIs the metric is left out.
+    """:func:`summarize_placement` of all ROIs of `films`."""
+    errors = np.concatenate([np.zeros((0, len(PLACEMENT))), *(film.placement for film in films)])
+    return summarize_placement(errors, [film.spacing.plane for film in films if film.spacing for _ in film.rois])
+
+
+def summarize_placement(errors: NDArray[np.float64], planes: Sequence[str]) -> dict[str, float]:
+    """How far off detections are; a metric without ROIs is left out.
+
+    Args:
+        errors: ``[G, 4]`` of :attr:`FilmResult.placement`.
+        planes: That of the spacing of each ROI whose film has one.
 
     Returns:
         Mean and 95th percentile of the errors in ROI sides over the ``num_matched`` ROIs that have a detection, and in mm
@@ -74,16 +84,14 @@ def placement_metrics(films: Sequence[FilmResult]) -> dict[str, float]:
         is of all ``num_mm`` ROIs on these films: one without a detection isn't within.  ``num_mm/plane=<plane>`` says how
         many of them have their mm in which plane.
     """
-    errors = np.concatenate([film.placement for film in films]) if films else np.zeros((0, len(PLACEMENT)))
     metrics: dict[str, float] = {}
     for name, values in zip(PLACEMENT, errors.T):
         if len(known := values[~np.isnan(values)]):
             metrics.update({name: float(known.mean()), f"{name}_p95": float(np.percentile(known, 95))})
-    planes = Counter(film.spacing.plane for film in films if film.spacing for _ in film.rois)
-    if total := planes.total():
-        metrics["within_2mm"] = float((errors[:, 2] <= WITHIN).sum()) / total
-        metrics.update(num_mm=float(total), num_mm_matched=float((~np.isnan(errors[:, 2])).sum()))
-        metrics.update((f"num_mm/plane={plane}", float(count)) for plane, count in sorted(planes.items()))
+    if planes:
+        metrics["within_2mm"] = float((errors[:, 2] <= WITHIN).sum()) / len(planes)
+        metrics.update(num_mm=float(len(planes)), num_mm_matched=float((~np.isnan(errors[:, 2])).sum()))
+        metrics.update((f"num_mm/plane={plane}", float(count)) for plane, count in sorted(Counter(planes).items()))
     return {**metrics, "num_matched": float((~np.isnan(errors[:, 0])).sum())}
 
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hipdet.core.annotations import KIND, UNKNOWN, VIEW, group_of, source_of
 from hipdet.core.boxes import xywh_to_xyxy
 from hipdet.core.files import write_json
@@ -15,7 +17,7 @@ from hipdet.core.records import MAX_SIDE, Record, read_json
 from hipdet.core.spacing import PLANE
 from hipdet.core.tables import write_rows
 from hipdet.evaluation.matching import UNMATCHED, FilmResult
-from hipdet.evaluation.metrics import PLACEMENT
+from hipdet.evaluation.metrics import PLACEMENT, summarize_placement
 
 ROWS = (
     ("roi/avg_iou", "average IoU"),
@@ -99,6 +101,12 @@ def roi_rows(
             )
         )
     return rows
+
+
+def placement_of_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """:func:`hipdet.evaluation.metrics.summarize_placement` of at least one row of :func:`roi_rows`, also of older ones."""
+    errors = np.array([[row.get(name) for name in PLACEMENT] for row in rows], np.float64)
+    return summarize_placement(errors, [row[PLANE] for row in rows if PLANE in row])
 
 
 def extra_rows(

@@ -32,16 +32,10 @@ _LONGEST = 1 << 24  # bytes of a film's record; one with 1,000 ROIs has some 150
 
 @dataclass(frozen=True)
 class Run:
-    """What a run predicts.
+    """What a run predicts: `films` films with these `settings` (model, settings, header filter) and ids of `categories`.
 
-    Attributes:
-        settings: Model, settings, and header filter.
-        categories: Category id of each class.
-        films: Number of films that it is to predict.
-        own_ids: Whether the films have the ids of a COCO file (``--ann``).
-        shard: Which shard, from 1.
-        shards: Of how many; 1 for the engine ray.
-        parts: Number of files of the engine ray, which stays when films are added.
+    `own_ids` says whether the films have the ids of a COCO file (``--ann``).  It is shard `shard`, from 1, of `shards`: 1 for
+    the engine ray, which has a number of `parts`, its files, that stays when films are added.
     """
 
     settings: str
@@ -58,34 +52,28 @@ class Run:
 
     @classmethod
     def read(cls, out: Path) -> Run:
-        """The run of the folder `out`.
-
-        Raises:
-            DatasetError: it has none, or a damaged one.
-        """
+        """The run of the folder `out`; DatasetError if it has none, or a damaged one."""
         values = Record.of(read_json(out / RUN, "the run of a shard or of ray"), out / RUN, remedy=REMEDY)
-        categories, shards = values.record("categories"), values.whole("shards", 1, MOST_SHARDS)
-        numbers = {name: categories.whole(name) for name in categories.values}
+        ids, shards = values.record("categories"), values.whole("shards", 1, MOST_SHARDS)
         return cls(
-            values.text("settings", longest=_LONGEST),
-            numbers,
-            values.whole("films", 0),
-            values.flag("own_ids"),
-            values.whole("shard", 1, shards),
-            shards,
+            values.text("settings", longest=_LONGEST), {name: ids.whole(name) for name in ids.values},
+            values.whole("films", 0), values.flag("own_ids"), values.whole("shard", 1, shards), shards,
             values.whole("parts", 0, MOST_SHARDS),
-        )
+        )  # fmt: skip
+
+    def film(self, values: Record) -> FilmRois:
+        """The film of a record; DatasetError if it is damaged, or has a label without a category."""
+        film = FilmRois.from_json(values, values.text("name", longest=LONGEST_PATH))
+        if unknown := {roi.label for roi in (*film.rois, *film.candidates)} - {*self.categories}:
+            raise DatasetError(
+                f"{values.where}: label {min(unknown)!r}, expected one of {[*self.categories]}: {REMEDY}"
+            )
+        return film
 
 
 @dataclass(frozen=True)
 class Results:
-    """The results of several runs as one.
-
-    Attributes:
-        films: Ids and film records, in order of the ids; each id and each name occurs once.
-        categories: Category id of each class.
-        lines: What a user should know: what is missing.
-    """
+    """Several runs as one: films in order of their ids, all different; categories; `lines` that say what is missing."""
 
     films: Sequence[Numbered]
     categories: Mapping[str, int]
@@ -108,10 +96,7 @@ def write_lines(out: Path, records: Walk) -> None:
 
 
 def find_runs(places: Sequence[Path]) -> list[Path]:
-    """The folders of shards or of ray at `places`: such folders, files in them, or folders of shards.
-
-    Returns:
-        An empty list if `places` are other results.
+    """The folders of shards or of ray at `places`: such folders, files in them, or folders of shards; none if others.
 
     Raises:
         DatasetError: other results among them, or a folder twice.
@@ -119,15 +104,14 @@ def find_runs(places: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     other = []
     for place in places:
-        shards = sorted(path.parent for path in place.glob(f"shard-*-of-*/{RUN}"))
         folder = place if place.is_dir() else place.parent
-        here = shards or [folder] * (folder / RUN).is_file()
+        here = [run.parent for run in sorted(place.glob(f"shard-*-of-*/{RUN}")) or folder.glob(RUN)]
+        if twice := [each for each in here if each in found]:
+            raise DatasetError(f"{twice[0]}: given twice, expected each folder once")
         found += here
-        other += [place] * (not here)
+        other += [] if here else [place]
     if found and other:
         raise DatasetError(f"{other[0]}: no results of a shard or of ray, unlike {found[0]}: {REMEDY}")
-    if twice := [each for each in found if found.count(each) > 1]:
-        raise DatasetError(f"{twice[0]}: given twice, expected each folder once")
     return found
 
 
@@ -140,32 +124,56 @@ def read_results(folders: Sequence[Path]) -> Results:
         DatasetError: damaged results, other models or settings, or a film that occurs twice.
         ConfigError: pyarrow is missing.
     """
-    runs = {folder: Run.read(folder) for folder in folders}
+    runs = [Run.read(folder) for folder in folders]
     found: dict[str, tuple[Path, int, FilmRois]] = {}
     lines = []
-    for folder, run in runs.items():
-        _require_same(folders[0], runs[folders[0]], folder, run)
-        count = 0
-        for path, number, film in _films(folder, run):
-            count += 1
-            if film is None:
-                continue
-            first = found.setdefault(film.name, (path, number, film))[0]
-            if found[film.name][2] is not film:
-                raise DatasetError(
-                    f"film {film.name!r}: in {first} and in {path}, expected each film once: leave one out"
-                )
-        if count < run.films:
-            lines.append(
-                f"{folder}: {count} of its {run.films} films are predicted, the others are missing: run it again"
-            )
-    films = [(number, film) for _, number, film in found.values()]
-    if len({number for number, _ in films}) < len(films):
-        if runs[folders[0]].own_ids:
-            raise DatasetError(f"{folders[0]}: two films have one id, expected results of one COCO file (--ann)")
-        films = list(enumerate((found[name][2] for name in sorted(found)), 1))
-    films.sort(key=lambda each: each[0])
-    return Results(films, runs[folders[0]].categories, [*lines, *_missing([*runs.values()])])
+    for folder, run in zip(folders, runs):
+        _require_same(folders[0], runs[0], folder, run)
+        there = [*_films(folder, run)]
+        for path, number, film in there:
+            if film and found.setdefault(film.name, (path, number, film))[2] is not film:
+                both = f"in {found[film.name][0]} and in {path}"
+                raise DatasetError(f"film {film.name!r}: {both}, expected each film once: leave one out")
+        if len(there) < run.films:
+            fault = "films are predicted, the others are missing: run it again"
+            lines.append(f"{folder}: {len(there)} of its {run.films} {fault}")
+    if len({number for _, number, _ in found.values()}) == len(found):
+        films = sorted(((number, film) for _, number, film in found.values()), key=lambda each: each[0])
+    elif runs[0].own_ids:
+        raise DatasetError(f"{folders[0]}: two films have one id, expected results of one COCO file (--ann)")
+    else:
+        films = [*enumerate((found[name][2] for name in sorted(found)), 1)]
+    absent = sorted(set(range(1, runs[0].shards + 1)) - {run.shard for run in runs})
+    if absent and len({run.shards for run in runs}) == 1:  # shards of different numbers can't be compared
+        listed = ", ".join(map(str, absent[:10])) + ", ..." * (len(absent) > 10)
+        lines.append(f"no results of shards {listed} of {runs[0].shards}: their films are missing")
+    return Results(films, runs[0].categories, lines)
+
+
+def _require_same(first: Path, one: Run, folder: Path, other: Run) -> None:
+    """Raise DatasetError unless both runs have the same model, settings and categories."""
+    facts = [f"{run.settings}, {dict(run.categories)}, own ids {run.own_ids}".split(", ") for run in (one, other)]
+    if facts[0] != facts[1]:
+        differ = " and ".join(next((pair for pair in zip(*facts) if pair[0] != pair[1]), ("fewer", "more")))
+        remedy = "expected the same: predict one again"
+        raise DatasetError(f"{first} and {folder}: other models or settings ({differ}), {remedy}")
+
+
+def _films(folder: Path, run: Run) -> Iterator[tuple[Path, int, FilmRois | None]]:
+    """File, id and record of each film of a run; no record if the film's header left it out."""
+
+    def parsed(text: bytes | str, where: str) -> Record:
+        return Record.of(parse_json(text, where, "a film"), where, remedy=REMEDY)
+
+    if (path := folder / LINES).is_file():
+        with path.open("rb") as file:
+            for number, line in enumerate(iter(partial(file.readline, _LONGEST), b""), 1):
+                values = parsed(line, f"{path}: line {number}")
+                yield path, values.whole("id"), run.film(values.record("film"))
+    for path in sorted(folder.glob(PARTS)):
+        for number, row in enumerate(read_part(path, ("image_id", "left_out", "record")), 1):
+            values = parsed(row["record"], f"{path}: row {number}")
+            yield path, row["image_id"], None if row["left_out"] else run.film(values)
 
 
 def read_part(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -189,59 +197,15 @@ def read_part(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
         if path.is_file() and path.stat().st_size <= MAX_BYTES:  # a pipe would wait forever
             with ParquetFile(path) as file:
                 types = {each.name: str(each.type) for each in file.schema_arrow}
-                wrong = [each for each in columns if types.get(each) != FILM_TYPES[each]]
-                fault = f"column {wrong[0]} is {types.get(wrong[0])}" if wrong else f"{file.metadata.num_rows} rows"
+                wrong = [
+                    f"column {each} is {types.get(each)}" for each in columns if types.get(each) != FILM_TYPES[each]
+                ]
+                fault = [*wrong, f"{file.metadata.num_rows} rows"][0]
                 if not wrong and file.metadata.num_rows <= _MOST_ROWS:
-                    rows: list[dict[str, Any]] = file.read(list(columns)).to_pylist()
+                    rows: list[dict[str, Any]] = file.read([*columns]).to_pylist()
                     if all(row[each] is not None for row in rows for each in columns if each != "error"):
                         return rows
                     fault = "empty cells"
     except (ArrowException, OSError, ValueError, MemoryError) as error:
         fault = f"no Parquet ({type(error).__name__})"
     raise DatasetError(f"{path}: {fault}, expected the films of hipdet predict --engine ray: {REMEDY}")
-
-
-def _films(folder: Path, run: Run) -> Iterator[tuple[Path, int, FilmRois | None]]:
-    """File, id and record of each film of a run; no record if the film's header left it out."""
-    if (folder / LINES).is_file():
-        for where, line in _lines(folder / LINES):
-            values = Record.of(parse_json(line, where, "a film"), where, remedy=REMEDY)
-            yield folder / LINES, values.whole("id"), _film(values.record("film"), run)
-    for path in sorted(folder.glob(PARTS)):
-        for number, row in enumerate(read_part(path, ("image_id", "left_out", "record")), 1):
-            where = f"{path}: row {number}"
-            record = Record.of(parse_json(row["record"], where, "a film"), where, remedy=REMEDY)
-            yield path, row["image_id"], None if row["left_out"] else _film(record, run)
-
-
-def _film(values: Record, run: Run) -> FilmRois:
-    film = FilmRois.from_json(values, values.text("name", longest=LONGEST_PATH))
-    if unknown := [roi.label for roi in (*film.rois, *film.candidates) if roi.label not in run.categories]:
-        raise DatasetError(f"{values.where}: label {unknown[0]!r}, expected one of {list(run.categories)}: {REMEDY}")
-    return film
-
-
-def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(iter(partial(file.readline, _LONGEST), b""), 1):
-            yield f"{path}: line {number}", line
-
-
-def _require_same(first: Path, one: Run, folder: Path, other: Run) -> None:
-    """Raise DatasetError unless both runs have the same model, settings and categories."""
-    facts = [f"{run.settings}, {dict(run.categories)}, own ids {run.own_ids}".split(", ") for run in (one, other)]
-    if facts[0] != facts[1]:
-        differ = next((pair for pair in zip(*facts) if pair[0] != pair[1]), ("fewer", "more"))
-        raise DatasetError(
-            f"{first} and {folder}: other models or settings ({' and '.join(differ)}), expected the same: predict one again"
-        )
-
-
-def _missing(runs: Sequence[Run]) -> list[str]:
-    """A line if shards are missing; none for runs of shards of different numbers."""
-    counts = {run.shards for run in runs}
-    missing = sorted(set(range(1, max(counts) + 1)) - {run.shard for run in runs}) if len(counts) == 1 else []
-    if not missing:
-        return []
-    listed = ", ".join(map(str, missing[:10])) + ", ..." * (len(missing) > 10)
-    return [f"no results of shards {listed} of {max(counts)}: their films are missing"]

@@ -112,11 +112,11 @@ class RoiCrop:
 
 
 def crops_by_film(
-    predictions: Path, settings: CropSettings, candidates: bool = False, rows: Sequence[Mapping[str, Any]] | None = None
+    predictions: Path, settings: CropSettings, candidates: bool = False, rows: list[dict[str, Any]] | None = None
 ) -> dict[str, list[RoiCrop]]:
     """The crops to make for the rows of a ``predictions.json``, by film; of candidates only with `candidates`.
 
-    `rows` are used instead of the file's, if given, such as those of several shards; the file is then only named in errors.
+    `rows` are used instead of the file's, if given, such as those of several shards.
 
     Their names are ``<film>_<class>[_<side>][_<n>].png``.  The side is the patient's, and is left out if it isn't known;
     crops of a film that would have the same name are numbered from 1, the best first.
@@ -124,7 +124,7 @@ def crops_by_film(
     Raises:
         DatasetError: the file can't be read, or a row wasn't written by hipdet predict.
     """
-    content = read_json(predictions, "predictions.json of hipdet predict") if rows is None else [*rows]
+    content = read_json(predictions, "predictions.json of hipdet predict") if rows is None else rows
     remedy = "give predictions.json as hipdet predict wrote it"
     films: dict[str, list[RoiCrop]] = {}
     for row in records(content, f"{predictions}: detection", remedy=remedy):

@@ -28,15 +28,21 @@ from hipdet.inference.archive import FILM_TYPES, FILMS, PARTS, RUN, Run, read_pa
 from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import HipDetector
 from hipdet.inference.film_list import FilmList, FilmSource
-from hipdet.inference.results import film_key, roi_table
+from hipdet.inference.results import ROI_COLUMNS, FilmJournal, roi_table
 from hipdet.inference.selection import HeaderFilter, HeaderRow, bucket
 
 FAILURES = "failures.csv"
 FILMS_IN_PART = 500  # at most: some minutes of work, which are lost if a machine fails
 PARTS_FOR_WORKER = 8  # if there are films enough: so that all end at about the same time
 RETRIES = 2  # of a part whose process died
-# off, it binds Ray to 127.0.0.1, on Linux, too; with _node_ip_address Ray takes the address of the machine instead
-LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+# environment of Ray on this machine
+ALONE = {
+    # binds Ray to 127.0.0.1, on Linux, too; with _node_ip_address Ray takes the address of the machine instead
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # although its reports are off, Ray asks in which cloud it runs: with these it asks nobody
+    "http_proxy": "http://127.0.0.1:9",
+    "no_proxy": "localhost",
+}
 STORE = 256 << 20  # bytes of Ray's memory for what it passes on, which are names only
 # Arrow types of the columns of predictions.csv; all others are numbers
 _ROI_TYPES = dict.fromkeys(("film", "label", "picture_side", "patient_side", "flags", "spacing_plane"), "string")
@@ -45,15 +51,7 @@ _ROI_TYPES |= dict(image_id="int64", turned="int64", inverted="bool", candidate=
 
 @dataclass(frozen=True)
 class Job:
-    """What an actor needs.
-
-    Attributes:
-        options: Arguments of :class:`hipdet.inference.detector.HipDetector`.
-        settings: Those that its detector must have.
-        headers: Which films are predicted.
-        run: What all actors predict.
-        out: Folder of the Parquet files.
-    """
+    """What an actor needs: `options` of a `HipDetector`, the `settings` that it must have, which films, `run` and folder."""
 
     options: Mapping[str, Any]
     settings: str
@@ -74,84 +72,73 @@ class PartPredictor:
         """Predict the part `row` and write its files; returns how many films it has, and why it can't be written."""
         films = json.loads(row["films"])
         try:
-            self._predict(row["part"], [(number, FilmSource(name, Path(path))) for number, name, path in films])
+            self._predict(row["part"], {number: FilmSource(name, Path(path)) for number, name, path in films})
         except (HipdetError, OSError, MemoryError) as error:
             return {"films": 0, "error": str(error) or "too little memory"}
         return {"films": len(films), "error": ""}
 
-    def _predict(self, part: str, sources: Sequence[tuple[int, FilmSource]]) -> None:
-        """Predict those `sources`, ids and films, that the file of the part doesn't have yet, and write it."""
-        path = self.job.out / FILMS / part
-        rows = read_part(path, tuple(FILM_TYPES)) if path.exists() else []
-        known = {row["key"]: row for row in rows if row["error"] is None}  # unreadable films are tried again
-        keys = [film_key(source, self.job.run.settings) for _, source in sources]
-        new = [source for (_, source), key in zip(sources, keys) if key not in known]
-        ids = [number for number, _ in sources]
-        if path.exists() and not new and ids == [row["image_id"] for row in rows]:
+    def _predict(self, part: str, sources: Mapping[int, FilmSource]) -> None:
+        """Predict those `sources`, by id, that the file of the part doesn't have yet; write its ROIs, then its films."""
+        path, run = self.job.out / FILMS / part, self.job.run
+        rows = read_part(path, [*FILM_TYPES]) if path.exists() else []
+        keys = {number: FilmJournal.key_of(source, run.settings) for number, source in sources.items()}
+        # by key and name; unreadable films are tried again
+        known = {(row["key"], row["film"]): row for row in rows if row["error"] is None}
+        new = [source for number, source in sources.items() if (keys[number], source.name) not in known]
+        if path.exists() and not new and [*sources] == [row["image_id"] for row in rows]:
             return
         checked = {source.name: self.job.headers.check(source) for source in new}
         found = self.detector.of_sources(source for source in new if checked[source.name][0])
         films = {film.name: film for film in found}
         table = []
-        for (number, source), key in zip(sources, keys):
-            if key in known:
-                record = Record(parse_json(known[key]["record"], path, "a film"), str(path))
-                film, left_out, why = (
-                    FilmRois.from_json(record, source.name),
-                    known[key]["left_out"],
-                    known[key]["header"],
-                )
-            else:
+        for number, source in sources.items():
+            if not (row := known.get((keys[number], source.name))):
                 kept, why = checked[source.name]
-                film, left_out = films.get(source.name, FilmRois(source.name, None)), not kept
-            table.append((number, film, left_out, why, key))
-        self._write(part, table)
-
-    def _write(self, part: str, table: Sequence[tuple[int, FilmRois, bool, str, str]]) -> None:
-        """Write the part: its ROIs, then its films, with which it is finished."""
-        columns, *rois = roi_table((number, film) for number, film, *_ in table)
-        types = {str(column): _ROI_TYPES.get(str(column), "double") for column in columns}
-        _write_parquet(self.job.out / "rois" / part, types, rois)
-        rows = [
-            (number, film.name, film.width, film.height, len(film.rois), film.turned, film.inverted, " ".join(film.flags),
-             film.error, left_out, why, key, json.dumps(film.to_json(), allow_nan=False))
-            for number, film, left_out, why, key in table
-        ]  # fmt: skip
-        _write_parquet(self.job.out / FILMS / part, FILM_TYPES, rows)
+                row = _film_row(
+                    films[source.name] if kept else FilmRois(source.name, None), not kept, why, keys[number]
+                )
+            table.append({**row, "image_id": number})
+        records = (Record(parse_json(row["record"], path, "a film"), str(path)) for row in table)
+        rois = roi_table((row["image_id"], run.film(record)) for row, record in zip(table, records))
+        types = {column: _ROI_TYPES.get(column, "double") for column in ROI_COLUMNS}
+        _write_parquet(self.job.out / "rois" / part, types, [dict(zip(ROI_COLUMNS, cells)) for cells in [*rois][1:]])
+        _write_parquet(path, FILM_TYPES, table)
 
 
-def _write_parquet(path: Path, types: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
+def _film_row(film: FilmRois, left_out: bool, header: str, key: str) -> dict[str, Any]:
+    """The row of a film in the file of films, without its id."""
+    return dict(
+        film=film.name, width=film.width, height=film.height, rois=len(film.rois), turned=film.turned,
+        inverted=film.inverted, flags=" ".join(film.flags), error=film.error, left_out=left_out, header=header, key=key,
+        record=json.dumps(film.to_json(), allow_nan=False),
+    )  # fmt: skip
+
+
+def _write_parquet(path: Path, types: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Write `rows` with the columns `types`, names and Arrow types, whole or not at all."""
     import pyarrow
     from pyarrow import parquet
 
-    def value(kind: str, cell: Any) -> Any:
-        return bool(cell) if kind == "bool" else None if cell == "" and kind != "string" else cell
-
-    data = {name: [value(kind, row[at]) for row in rows] for at, (name, kind) in enumerate(types.items())}
+    columns = [pyarrow.array([row[name] for row in rows]).cast(kind) for name, kind in types.items()]
     with replacing(path) as temporary:
-        parquet.write_table(pyarrow.table(data, pyarrow.schema(list(types.items()))), temporary, compression="zstd")
+        parquet.write_table(pyarrow.table(columns, [*types]), temporary, compression="zstd")
 
 
 @contextmanager
-def ray_cluster(workers: int | None, threads: int) -> Iterator[int]:
+def _ray_cluster(workers: int | None, threads: int) -> Iterator[int]:
     """Ray during the block: the cluster that RAY_ADDRESS names, or one on this machine that other machines can't reach.
 
-    Yields the number of workers: `workers`, or as many as there are processors.
-
-    Raises:
-        ConfigError: no such cluster.
+    Yields the number of workers: `workers`, or as many as there are processors.  ConfigError if there is no such cluster.
     """
     switch_off()
     address = os.environ.get("RAY_ADDRESS") or "local"  # never one that a file in /tmp names
-    if address == "local":
-        os.environ[LOOPBACK] = "0"  # read by the import
-    import ray
-
     options: dict[str, Any] = dict(logging_level=logging.ERROR, log_to_driver=False)
     if address == "local":
+        os.environ.update(ALONE)  # before the import
         cpus = (workers or max(1, len(os.sched_getaffinity(0)) // threads)) * threads
         options |= dict(num_cpus=cpus, include_dashboard=False, object_store_memory=STORE)
+    import ray
+
     try:
         try:
             ray.init(address, **options)
@@ -170,64 +157,51 @@ def predict_by_ray(todo: FilmList, job: Job, workers: int | None = None, overwri
         DatasetError: another process uses the folder, or a file in it isn't one of hipdet's.
         StorageError: results can't be written, or a part's process died again and again.
     """
-    threads = job.options["threads"]
     with alone_in(job.out):
         if overwrite:
             for path in (job.out / RUN, *job.out.glob(PARTS), *job.out.glob("rois/part-*.parquet")):
                 path.unlink(missing_ok=True)
-        with ray_cluster(workers, threads) as number:
+        with _ray_cluster(workers, job.options["threads"]) as number:
             count = _claim(job, number, len(todo.films))
             parts: list[list[tuple[int, str, str]]] = [[] for _ in range(count)]
             for image_id, source in zip(todo.ids, todo.films):
                 place = os.path.abspath(source.path or source.name)
                 parts[bucket(source.name, count)].append((image_id, source.name, place))
-            digits = len(str(count))
-            rows = [
-                {"part": f"part-{at:0{digits}d}-of-{count}.parquet", "films": json.dumps(films)}
-                for at, films in enumerate(parts, 1)
-            ]
             try:
-                _predict_parts(rows, job, min(number, count), len(todo.films))
+                _predict_parts(parts, job, min(number, count))
             finally:  # also after an interruption
                 write_csv(job.out / FAILURES, [("film", "error"), *read_failures(job.out)])
 
 
 def _claim(job: Job, workers: int, films: int) -> int:
-    """Write the run into the folder; returns the number of parts, which is that of the first call.
-
-    Raises:
-        ConfigError: the folder has results of other settings.
-    """
+    """Write the run; returns the number of parts, that of the first call.  ConfigError if there is one of other settings."""
     parts = max(1, -(-films // FILMS_IN_PART), min(PARTS_FOR_WORKER * workers, films))
     if (job.out / RUN).exists():
         there = Run.read(job.out)
         parts = there.parts or parts
         if replace(there, films=0, parts=0) != replace(job.run, films=0, parts=0):
-            raise ConfigError(
-                f"{job.out}: results of another model or other settings, expected the same: choose another --out, or "
-                f"--overwrite"
-            )
+            remedy = "expected the same: choose another --out, or --overwrite"
+            raise ConfigError(f"{job.out}: results of another model or other settings, {remedy}")
     replace(job.run, films=films, parts=parts).write(job.out)
     return parts
 
 
-def _predict_parts(rows: list[dict[str, Any]], job: Job, workers: int, films: int) -> None:
+def _predict_parts(parts: Sequence[Sequence[tuple[int, str, str]]], job: Job, workers: int) -> None:
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
     DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    name = f"part-{{:0{len(str(len(parts)))}d}}-of-{len(parts)}.parquet"
+    rows = [{"part": name.format(at), "films": json.dumps(films)} for at, films in enumerate(parts, 1)]
     with warnings.catch_warnings():  # Ray 2.60 has no other place for max_task_retries yet; setup.py ends below 2.64
         warnings.simplefilter("ignore")
         data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            PartPredictor,
-            fn_constructor_args=(job,),
-            compute=ActorPoolStrategy(size=workers),
-            num_cpus=job.options["threads"],
-            max_task_retries=RETRIES,
-        )
+            PartPredictor, fn_constructor_args=(job,), compute=ActorPoolStrategy(size=workers),
+            num_cpus=job.options["threads"], max_task_retries=RETRIES,
+        )  # fmt: skip
     try:
-        with tqdm(total=films, unit="film", disable=None) as bar:
+        with tqdm(total=sum(map(len, parts)), unit="film", disable=None) as bar:
             for row in data.iter_rows():
                 if row["error"]:
                     raise StorageError(f"{row['error']}: finished parts are kept, run it again")
@@ -239,11 +213,11 @@ def _predict_parts(rows: list[dict[str, Any]], job: Job, workers: int, films: in
 
 def read_failures(out: Path) -> list[tuple[str, str]]:
     """Name and error of each film in `out` that can't be read, in order of the names."""
-    parts = (read_part(path, ("film", "error")) for path in sorted(out.glob(PARTS)))
-    return sorted((row["film"], row["error"]) for rows in parts for row in rows if row["error"] is not None)
+    rows = (row for path in sorted(out.glob(PARTS)) for row in read_part(path, ("film", "error")))
+    return sorted((row["film"], row["error"]) for row in rows if row["error"] is not None)
 
 
 def read_headers(out: Path) -> list[HeaderRow]:
     """The films in `out` whose headers left them out, or didn't say what they are, in order of the names."""
-    parts = (read_part(path, ("film", "left_out", "header")) for path in sorted(out.glob(PARTS)))
-    return sorted((row["film"], row["left_out"], row["header"]) for rows in parts for row in rows if row["header"])
+    rows = (row for path in sorted(out.glob(PARTS)) for row in read_part(path, ("film", "left_out", "header")))
+    return sorted((row["film"], row["left_out"], row["header"]) for row in rows if row["header"])

@@ -20,7 +20,6 @@ from hipdet.inference.film_list import FilmSource
 Numbered = tuple[int, FilmRois]  # image id and film record
 Walk = Callable[[], Iterator[Numbered]]  # starts again at each call, so records needn't be kept in memory
 
-PREDICTIONS = "predictions.json"
 ROI_COLUMNS = (
     "film", "image_id", "label", "x0", "y0", "x1", "y1", "score", "picture_side", "patient_side", "turned", "inverted",
     "flags", "candidate", "spacing_x_mm", "spacing_y_mm", "spacing_plane", "width_mm", "height_mm",
@@ -36,7 +35,7 @@ def write_predictions(out: Path, records: Walk, categories: Mapping[str, int]) -
         records: Yields image ids and film records.
         categories: Category id of each class.
     """
-    _write_json_list(out / PREDICTIONS, (row for each in records() for row in coco_results(*each, categories)))
+    _write_json_list(out / "predictions.json", (row for each in records() for row in coco_results(*each, categories)))
     write_csv(out / "predictions.csv", roi_table(records()))
     write_csv(out / "review.csv", [REVIEW_COLUMNS, *_review(records())])
 
@@ -47,19 +46,15 @@ def write_films(path: Path, records: Walk, categories: Mapping[str, int]) -> Non
 
 
 def coco_films(records: Iterable[Numbered], categories: Mapping[str, int]) -> dict[str, Any]:
-    """The films that could be read as COCO, without annotations."""
+    """The content of :func:`write_films`."""
     images = [
-        dict(id=number, file_name=film.name, width=film.width, height=film.height, **_spacing(film))
+        dict(id=number, file_name=film.name, width=film.width, height=film.height,
+             **({SPACING: list(film.spacing_mm), PLANE: film.spacing_plane} if film.spacing_mm else {}))
         for number, film in records
         if film.error is None
-    ]
+    ]  # fmt: skip
     classes = [dict(id=number, name=name) for name, number in categories.items()]
     return dict(info=dict(description="films of predictions.json"), images=images, annotations=[], categories=classes)
-
-
-def _spacing(film: FilmRois) -> dict[str, Any]:
-    """The entries of an image record for the spacing of `film`; none if it isn't known."""
-    return {} if film.spacing_mm is None else {SPACING: list(film.spacing_mm), PLANE: film.spacing_plane}
 
 
 def coco_results(number: int, film: FilmRois, categories: Mapping[str, int]) -> Iterator[dict[str, Any]]:
@@ -93,8 +88,8 @@ def roi_table(records: Iterable[Numbered]) -> Iterator[tuple[object, ...]]:
         for roi in (*film.rois, *film.candidates):
             box = (round(value, 3) for value in roi.box)
             yield (film.name, number, roi.label, *box, round(roi.score, 6), roi.picture_side, roi.patient_side, film.turned,
-                   int(film.inverted), " ".join(film.flags), int(roi.candidate), *(film.spacing_mm or ("", "")),
-                   film.spacing_plane or "", *(film.size_mm(roi) or ("", "")))  # fmt: skip
+                   int(film.inverted), " ".join(film.flags), int(roi.candidate), *(film.spacing_mm or (None, None)),
+                   film.spacing_plane, *(film.size_mm(roi) or (None, None)))  # fmt: skip
 
 
 def _review(records: Iterable[Numbered]) -> list[tuple[object, ...]]:
@@ -117,18 +112,6 @@ def _write_json_list(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
             file.write(f"{separator}\n{json.dumps(row, allow_nan=False)}")
             separator = ","
         file.write("[]\n" if separator == "[" else "\n]\n")
-
-
-def film_key(source: FilmSource, model: str) -> str:
-    """A hash of the film's path, size and modification time, and of the `model`; a hash, so that no file has paths."""
-    path = source.path or Path(source.name)
-    try:
-        found = path.stat()
-        state = f"{found.st_size} {found.st_mtime_ns}"
-    except OSError:
-        state = "missing"
-    text = f"{os.path.abspath(path)}\n{state}\n{model}"
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
 class FilmJournal(Journal):
@@ -155,8 +138,20 @@ class FilmJournal(Journal):
             raise
 
     def key(self, source: FilmSource) -> str:
-        """See :func:`film_key`."""
-        return film_key(source, self.model)
+        """See :meth:`key_of`."""
+        return self.key_of(source, self.model)
+
+    @staticmethod
+    def key_of(source: FilmSource, model: str) -> str:
+        """A hash of the film's path, size and modification time, and of the model; a hash, so that the file has no paths."""
+        path = source.path or Path(source.name)
+        try:
+            found = path.stat()
+            state = f"{found.st_size} {found.st_mtime_ns}"
+        except OSError:
+            state = "missing"
+        text = f"{os.path.abspath(path)}\n{state}\n{model}"
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
     def add(self, source: FilmSource, record: FilmRois) -> None:
         """Append the `record` of `source`; it is in the file when this returns."""

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from hipdet.core.errors import ConfigError, RadiographError
@@ -17,7 +18,6 @@ from hipdet.radiographs.read import read_dicom_tags
 MOST_SHARDS = 1_000_000
 READERS = 8  # threads that read headers, which mostly wait for the disk or the network
 SHOWN = 5
-HEADER_COLUMNS = ("film", "left_out", "reason")
 HeaderRow = tuple[str, bool, str]  # name, whether it is left out, why, or what isn't known of it
 _SHARD = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 _CODE = re.compile(r"[A-Z0-9_ ]{1,16}")  # what DICOM allows in these tags
@@ -26,12 +26,7 @@ _WORD = re.compile(r"[A-Z_]{1,16}")  # what is shown of them: other texts may be
 
 @dataclass(frozen=True)
 class Shard:
-    """One of `count` parts of about the same size.  A film stays in its part when others are added.
-
-    Attributes:
-        number: Which shard, from 1.
-        count: How many there are.
-    """
+    """The part `number`, from 1, of `count` of about the same size.  A film stays in its part when others are added."""
 
     number: int
     count: int
@@ -46,7 +41,7 @@ class Shard:
         found = _SHARD.fullmatch(text)
         if not found:
             raise ConfigError(f"--shard {text!r}: expected K/N, such as 3/64: the third of 64 shards")
-        number, count = int(found[1]), int(found[2])
+        number, count = map(int, found.groups())
         if not 1 <= count <= MOST_SHARDS:
             raise ConfigError(f"--shard {text}: {count} shards, expected 1 to {MOST_SHARDS}")
         if not 1 <= number <= count:
@@ -60,7 +55,7 @@ class Shard:
 
     def films(self, todo: FilmList) -> FilmList:
         """The films of `todo` that are in the shard, with the ids that they have there."""
-        return chosen(todo, [bucket(source.name, self.count) == self.number - 1 for source in todo.films])
+        return _chosen(todo, [bucket(source.name, self.count) == self.number - 1 for source in todo.films])
 
 
 def bucket(name: str, count: int) -> int:
@@ -69,21 +64,17 @@ def bucket(name: str, count: int) -> int:
     return int.from_bytes(digest[:8], "big") % count
 
 
-def chosen(todo: FilmList, kept: Sequence[bool]) -> FilmList:
-    """The films of `todo` that are `kept`, with their ids."""
+def _chosen(todo: FilmList, kept: Sequence[bool]) -> FilmList:
     films = [source for source, keep in zip(todo.films, kept) if keep]
     return replace(todo, films=films, ids=[number for number, keep in zip(todo.ids, kept) if keep])
 
 
 @dataclass(frozen=True)
 class HeaderFilter:
-    """Which DICOM films are predicted, by tags of their headers.
+    """Which DICOM films are predicted: the values, in capitals, that each `wanted` tag may have, by keyword.
 
     A film that lacks a tag is kept, and so is one that isn't DICOM: the tags of body part and view are often empty, and a
     film that is predicted in vain costs less than one that is missing.
-
-    Attributes:
-        wanted: The values that each tag may have, in capitals, by keyword.
     """
 
     wanted: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -99,11 +90,8 @@ class HeaderFilter:
         for key, given in values.items():
             if wrong := [each for each in given if not _CODE.fullmatch(each)]:
                 raise ConfigError(f"{key} {wrong[0]!r}: expected at most 16 letters, digits, _ and spaces, such as HIP")
-        if values:
-            try:
-                import pydicom  # noqa: F401
-            except ImportError as error:
-                raise ConfigError(f"DICOM headers need pydicom: pip install 'hipdet[dicom]' ({error})") from error
+        if values and find_spec("pydicom") is None:
+            raise ConfigError("DICOM headers need pydicom: pip install 'hipdet[dicom]'")
         return cls(values)
 
     def __str__(self) -> str:
@@ -111,40 +99,33 @@ class HeaderFilter:
 
     def check(self, source: FilmSource) -> tuple[bool, str]:
         """Whether the film is kept, and why it is left out, or what isn't known of it; empty if it has all that is wanted."""
-        if not self.wanted:
-            return True, ""
-        path = source.path or Path(source.name)
         try:
-            tags = read_dicom_tags(path, list(self.wanted), source.name)
+            tags = read_dicom_tags(source.path or source.name, [*self.wanted], source.name) if self.wanted else {}
         except RadiographError:  # predicting it gives the reason
             return True, "no header could be read"
         if tags is None:
             return True, "no DICOM film"
-        for key, wanted in self.wanted.items():
-            found = [each.strip().upper() for each in tags[key].split("\\")]
-            if any(found) and not set(found) & set(wanted):
-                first = next(filter(None, found))
-                return False, f"{key} is {first if _WORD.fullmatch(first) else 'something else'}"
-        missing = [key for key, text in tags.items() if not text.strip("\\ ")]
+        for key, said in tags.items():
+            found = [each.upper() for each in said]
+            if found and not set(found) & set(self.wanted[key]):
+                return False, f"{key} is {found[0] if _WORD.fullmatch(found[0]) else 'something else'}"
+        missing = [key for key, said in tags.items() if not said]
         return True, f"no {' and no '.join(missing)}" if missing else ""
 
     def films(self, todo: FilmList) -> tuple[FilmList, list[HeaderRow]]:
         """The films of `todo` that are kept, and the rows of :func:`write_headers`."""
         found = list(read_ahead(self.check, todo.films, READERS))
         rows = [(source.name, not kept, why) for source, (kept, why) in zip(todo.films, found) if why]
-        return chosen(todo, [kept for kept, _ in found]), rows
+        return _chosen(todo, [kept for kept, _ in found]), rows
 
 
 def write_headers(path: Path, rows: Sequence[HeaderRow]) -> list[str]:
     """Write `rows` as CSV; returns lines that count them by reason."""
-    write_csv(path, [HEADER_COLUMNS, *((name, int(left_out), why) for name, left_out, why in rows)])
+    write_csv(path, [("film", "left_out", "reason"), *((name, int(left_out), why) for name, left_out, why in rows)])
     lines = []
-    for which, said in (
-        (True, "left out by their DICOM headers"),
-        (False, "kept, whose headers don't say what they are"),
-    ):
-        counts = Counter(why for _, left_out, why in rows if left_out == which)
-        listed = "; ".join(f"{count}: {why}" for why, count in counts.most_common(SHOWN))
-        more = f"; and {len(counts) - SHOWN} more reasons" if len(counts) > SHOWN else ""
-        lines += [f"{counts.total()} films {said} ({listed}{more}): {path}"] if counts else []
+    for which, said in ((1, "left out by their DICOM headers"), (0, "kept, whose headers don't say what they are")):
+        if counts := Counter(why for _, left_out, why in rows if left_out == which):
+            listed = "; ".join(f"{count}: {why}" for why, count in counts.most_common(SHOWN))
+            more = f"; and {len(counts) - SHOWN} more reasons" if len(counts) > SHOWN else ""
+            lines.append(f"{counts.total()} films {said} ({listed}{more}): {path}")
     return lines

@@ -110,16 +110,8 @@ def dicom_header(file: BinaryIO) -> RadiographHeader:
         return RadiographHeader("DICOM", (int(dataset.Columns), int(dataset.Rows)), spacing=_spacing(dataset))
 
 
-def series_description(file: BinaryIO) -> str | None:
-    """The tag SeriesDescription, such as ``AP Pelvis``; None if there is none."""
-    with _pydicom_errors():
-        dataset = _parsed(_inflated(file), lambda tag, *_: tag >= _PIXELS, ["SeriesDescription"])
-        value = dataset.get("SeriesDescription")
-        return None if value is None else str(value)
-
-
-def header_texts(file: BinaryIO, keywords: Sequence[str]) -> dict[str, str]:
-    """The tags `keywords`, which stand before the pixels, as texts; empty where one is missing.
+def header_texts(file: BinaryIO, keywords: Sequence[str]) -> dict[str, list[str]]:
+    """The values that aren't empty of each of the tags `keywords`, which stand before the pixels.
 
     Nothing behind the last of them is read, so a film of any size takes a few kilobytes.
     """
@@ -127,11 +119,11 @@ def header_texts(file: BinaryIO, keywords: Sequence[str]) -> dict[str, str]:
         from pydicom.multival import MultiValue
         from pydicom.tag import Tag
 
-        last = max(Tag(keyword) for keyword in keywords)
+        last = max(map(Tag, keywords))
         dataset = _parsed(_inflated(file), lambda tag, *_: tag > last, keywords)
-        values = {keyword: dataset.get(keyword) for keyword in keywords}
-        several = {key: value if isinstance(value, (list, MultiValue)) else [value] for key, value in values.items()}
-        return {key: "\\".join(str(each) for each in found if each) for key, found in several.items()}
+        values = {keyword: dataset.get(keyword) or "" for keyword in keywords}
+        several = {key: value if isinstance(value, MultiValue) else [value] for key, value in values.items()}
+        return {key: [text for each in found if (text := str(each).strip())] for key, found in several.items()}
 
 
 def patient_id(file: BinaryIO) -> str | None:

@@ -136,21 +136,20 @@ def read_series_description(source: Source, name: str | None = None) -> str | No
     with _opened(source, name) as file:
         if checked_kind(file) != "DICOM":
             raise RadiographError("not a DICOM file, expected one with a series description")
-        return _dicom().series_description(file)
+        return "\\".join(_dicom().header_texts(file, ["SeriesDescription"])["SeriesDescription"]) or None
 
 
-def read_dicom_tags(source: Source, keywords: Sequence[str], name: str | None = None) -> dict[str, str] | None:
-    """The tags `keywords` of a DICOM film as texts, empty where one is missing; None if the film isn't DICOM.
+def read_dicom_tags(source: Source, keywords: Sequence[str], name: str | None = None) -> dict[str, list[str]] | None:
+    """The values of the tags `keywords` of a DICOM film, none where one is missing or empty; None if the film isn't DICOM.
 
-    No other tag and no pixel is read.  Several values of a tag are separated by ``\\``.
+    No other tag and no pixel is read.
 
     Raises:
         RadiographError: the film is missing, or its header is damaged.
     """
     with _opened(source, name) as file:
         file.seek(0)
-        head = file.read(HEAD)
-        return _dicom().header_texts(file, keywords) if sniff_kind(head) == "DICOM" else None
+        return _dicom().header_texts(file, keywords) if sniff_kind(file.read(HEAD)) == "DICOM" else None
 
 
 def read_patient_id(source: Source, name: str | None = None) -> str | None:

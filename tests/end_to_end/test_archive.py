@@ -150,8 +150,13 @@ def test_ray_finds_the_same_and_carries_on_when_killed(many):
     assert (many / "by ray/failures.csv").read_text() == "film,error\n"
     assert run_tool_here("merge", "by ray", "--out", "ray merged", cwd=many).returncode == 0
     assert same_files(many, "many plain", "ray merged")
-    cropped = run_tool_here("crop", "by ray", "--data-root", "many", "--out", "ray crops", cwd=many)
-    assert cropped.returncode == 0, cropped.stderr
+    for place in ("many plain", "by ray"):
+        cropped = run_tool_here("crop", place, "--data-root", "many", "--out", f"{place} crops", cwd=many)
+        assert cropped.returncode == 0, cropped.stderr
+    manifests = [(many / f"{place} crops/manifest.csv").read_bytes() for place in ("many plain", "by ray")]
+    assert manifests[0] == manifests[1]
+    drawn = run_tool_here("gallery", "by ray", "--data-root", "many", "--out", "ray.png", "--films", 4, cwd=many)
+    assert (drawn.returncode, (many / "ray.png").exists()) == (0, True), drawn.stderr
 
 
 def test_ray_lists_failures_and_what_headers_leave_out(work):

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from time import process_time
 
 import pytest
 from PIL import Image
@@ -10,6 +11,7 @@ from PIL import Image
 from dicom_bytes import film
 from film_bytes import UPRIGHT
 from hipdet import HipDetector
+from hipdet.cli.predict import main as predict
 from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.inference.archive import FILM_TYPES, Run, read_part, read_results
 from hipdet.inference.film_list import FilmSource
@@ -118,6 +120,24 @@ def test_films_are_left_out_by_their_headers(films, tmp_path):
         ("0.png", False, "no DICOM film"),
         ("chest.dcm", True, "BodyPartExamined is CHEST"),
     ]
+
+
+def test_a_worker_is_as_fast_as_a_shard(films, tmp_path, record_property):
+    """In seconds of the processor, with the start of the model.  Ray's own start comes on top, once."""
+    names = [f"{number}.png" for number in range(12)]
+    (tmp_path / "many").mkdir()
+    for name in names:
+        os.link(films / "0.png", tmp_path / "many" / name)
+    start = process_time()
+    predict([str(tmp_path / "many"), "--shard", "1/1", "--threads", "1", "--out", str(tmp_path / "shards")])
+    by_shard = process_time()
+    assert PartPredictor(job(tmp_path / "ray"))(row(tmp_path / "many", names))["films"] == 12
+    by_ray = process_time()
+    record_property("films_per_second", [12 / (by_shard - start), 12 / (by_ray - by_shard)])
+    assert by_ray - by_shard < 2 * (by_shard - start)
+    replace(job(tmp_path).run, films=12).write(tmp_path / "ray")
+    found = [read_results([tmp_path / place]).films for place in ("ray", "shards/shard-1-of-1")]
+    assert {film.name: film for _, film in found[0]} == {film.name: film for _, film in found[1]}
 
 
 def test_what_cannot_be_written_is_said(films, tmp_path):

@@ -46,6 +46,17 @@ def test_presence_and_false_rois():
     assert found["resampled"] == "patients"
 
 
+def test_millimetres():
+    """Of three ROIs on films with a spacing one wasn't found: it isn't within 2 mm, and has no error."""
+    near = dict(centre_error=0.1, size_error=0.2, centre_mm=1.0, size_mm=3.0, spacing_plane="detector")
+    far = dict(near, centre_mm=4.0, size_mm=5.0)
+    rows = (dict(ROWS[0], **near), dict(ROWS[1], **far), ROWS[2], dict(ROWS[3], spacing_plane="calibrated"))
+    found = Detected(rows, EXTRAS).metrics(coco(100), LIMITS)
+    keys = ("centre_mm", "centre_mm_p95", "size_mm", "within_2mm", "num_mm", "num_mm_matched", "num_mm/plane=detector")
+    assert [found[key] for key in keys] == pytest.approx([2.5, 3.85, 4.0, 1 / 3, 3, 2, 2])
+    assert "centre_mm" not in Detected(ROWS, EXTRAS).metrics(coco(100), LIMITS)
+
+
 def test_by_class():
     rows = (*ROWS, label(1, 0.7, 0.9, number=9, name="hip"))
     found = Detected(rows, EXTRAS).metrics(coco(100, ("hip", "knee", "ankle")), LIMITS)["classes"]
