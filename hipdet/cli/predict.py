@@ -17,6 +17,7 @@ from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.inference.archive import Run, write_lines
 from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import HipDetector, RoiDetector
+from hipdet.inference.dicom_objects import ObjectFolder, ObjectMaker
 from hipdet.inference.film_list import FilmList, films_at, films_of_coco
 from hipdet.inference.onnx_model import PRECISIONS
 from hipdet.inference.results import PREDICTIONS, FilmJournal, write_films, write_predictions
@@ -36,6 +37,7 @@ EXAMPLES = """examples:
   hipdet predict archive --modality CR DX --body-part PELVIS HIP --view AP     only films with such DICOM headers
   hipdet predict archive --shard 3/64                                the third of 64 parts, such as a task of a Slurm array
   hipdet predict archive --engine ray --workers 8                    by eight workers here, or of the cluster at RAY_ADDRESS
+  hipdet predict archive --dicom-sr --dicom-pr                       also DICOM objects, for a PACS: docs/guide/dicom.md
   hipdet predict chests --model chest.onnx --rois heart=1 'left lung=0-1' 'right lung=0-1'
 
 Writes to --out: predictions.json (COCO results, with names, sides and flags), predictions.csv (a row per ROI), review.csv
@@ -79,6 +81,13 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     add("--runtime", default="onnxruntime", choices=["onnxruntime", "openvino"], help="runtime of --model")
     add("--precision", default="float32", choices=list(PRECISIONS), help="bfloat16 needs --runtime openvino")
+    add("--dicom-sr", action="store_true", help="write a structured report of each DICOM film to OUT/dicom")
+    add(
+        "--dicom-pr",
+        action="store_true",
+        help="write a presentation state of each DICOM film, too, with the boxes drawn",
+    )
+    add("--codes", type=Path, metavar="FILE", help="JSON: codes by class, for --dicom-sr (default: those of the model)")
     add("--overwrite", action="store_true", help="discard the results of an earlier call")
     _add_archive(parser.add_argument_group("archives"))
     args = parser.parse_args(argv)
@@ -165,11 +174,12 @@ def categories_of(detector: RoiDetector, todo: FilmList) -> dict[str, int]:
 
 
 def predict(
-    detector: RoiDetector, todo: FilmList, out: Path, journal: FilmJournal, run: Run | None = None
-) -> tuple[int, list[FilmRois]]:
+    detector: RoiDetector, todo: FilmList, out: Path, journal: FilmJournal, run: Run | None = None,
+    objects: ObjectFolder | None = None,
+) -> tuple[int, list[FilmRois]]:  # fmt: skip
     """Predict films that aren't in the journal, then write all; returns their number, and the unreadable films.
 
-    With `run`, that of a shard, the files by which shards are read as one are written, too.
+    With `run`, that of a shard, the files by which shards are read as one are written, too; with `objects`, DICOM objects.
 
     Raises:
         DatasetError: classes of the model that the COCO file lacks.
@@ -188,8 +198,10 @@ def predict(
         ]
         for source, record in zip(sources, detector.of_sources(iter(sources), len(sources))):
             journal.add(source, record)
+        if objects is not None:
+            objects.write((record for _, record in done()), {source.name for source in sources})
     finally:  # also after an interruption
-        write_predictions(out, done, categories)
+        write_predictions(out, done, categories, objects.faults if objects else {})
         if not todo.categories:
             write_films(out / "films.json", done, categories)
         if run is not None:
@@ -253,6 +265,17 @@ def _report(out: Path, todo: FilmList, count: int, failed: Sequence[tuple[str, s
         sys.exit(SOME_UNREADABLE)
 
 
+def _report_objects(objects: ObjectFolder, listed: Path) -> None:
+    """Print how many DICOM objects there are, and why films have none."""
+    for name, fault in [*objects.faults.items()][:SHOWN]:
+        print(printable(f"{name}: {fault}"), file=sys.stderr)
+    if objects.faults:
+        print(printable(f"{len(objects.faults)} DICOM films without objects, listed in {listed}"), file=sys.stderr)
+    if objects.others:
+        print(f"{objects.others} films aren't DICOM: no objects of these", file=sys.stderr)
+    print(printable(f"DICOM objects ({', '.join(objects.kinds)}): {objects.count} films, {objects.folder}"))
+
+
 def _check_archive(args: argparse.Namespace) -> tuple[Shard | None, HeaderFilter]:
     """The shard and the headers that the arguments name.
 
@@ -265,9 +288,24 @@ def _check_archive(args: argparse.Namespace) -> tuple[Shard | None, HeaderFilter
         if shard:
             raise ConfigError("--shard and --engine ray: expected one of them, as ray divides the films itself")
         require(("ray",), "predict --engine ray")
+        if args.dicom_sr or args.dicom_pr:
+            raise ConfigError(
+                "--engine ray writes no DICOM objects: predict shards (--shard), or without --dicom-sr and -pr"
+            )
     elif args.workers:
         raise ConfigError("--workers is of --engine ray: expected both, or start several shards")
     return shard, headers
+
+
+def _objects(args: argparse.Namespace, detector: RoiDetector, out: Path) -> ObjectFolder | None:
+    """The folder of DICOM objects; None if none are wanted."""
+    kinds = [kind for kind, wanted in (("sr", args.dicom_sr), ("pr", args.dicom_pr)) if wanted]
+    if not kinds:
+        if args.codes:
+            raise ConfigError("--codes is of --dicom-sr: expected both")
+        return None
+    require(("dicom",), "predict --dicom-sr")
+    return ObjectFolder(ObjectMaker.of(detector, args.codes), kinds, out / "dicom")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -288,7 +326,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         _report_headers(out, headers, rows)
     if args.overwrite:
         (out / JOURNAL).unlink(missing_ok=True)
+    objects = _objects(args, detector, out)
     run = _run(detector, todo, headers, shard) if shard else None
     with FilmJournal(out / JOURNAL, detector.settings, detector.model.card.classes) as journal:
-        count, unreadable = predict(detector, todo, out, journal, run)
+        count, unreadable = predict(detector, todo, out, journal, run, objects)
+    if objects is not None:
+        _report_objects(objects, out / "review.csv")
     _report(out, todo, count, [(film.name, film.error or "") for film in unreadable], out / "review.csv")
+    if objects is not None and objects.faults:
+        sys.exit(SOME_UNREADABLE)
