@@ -265,15 +265,13 @@ def _report(out: Path, todo: FilmList, count: int, failed: Sequence[tuple[str, s
         sys.exit(SOME_UNREADABLE)
 
 
-def _report_objects(objects: ObjectFolder, listed: Path) -> None:
-    """Print how many DICOM objects there are, and why films have none."""
+def _report_objects(objects: ObjectFolder) -> None:
+    """Print how many DICOM objects there are, and which films have none."""
     for name, fault in [*objects.faults.items()][:SHOWN]:
         print(printable(f"{name}: {fault}"), file=sys.stderr)
-    if objects.faults:
-        print(printable(f"{len(objects.faults)} DICOM films without objects, listed in {listed}"), file=sys.stderr)
-    if objects.others:
-        print(f"{objects.others} films aren't DICOM: no objects of these", file=sys.stderr)
-    print(printable(f"DICOM objects ({', '.join(objects.kinds)}): {objects.count} films, {objects.folder}"))
+    faults = f", {len(objects.faults)} films without (see review.csv)" if objects.faults else ""
+    others = f", {objects.others} films aren't DICOM" if objects.others else ""
+    print(printable(f"{objects.count} DICOM objects{faults}{others}: {objects.folder}"))
 
 
 def _check_archive(args: argparse.Namespace) -> tuple[Shard | None, HeaderFilter]:
@@ -305,7 +303,7 @@ def _objects(args: argparse.Namespace, detector: RoiDetector, out: Path) -> Obje
             raise ConfigError("--codes is of --dicom-sr: expected both")
         return None
     require(("dicom",), "predict --dicom-sr")
-    return ObjectFolder(ObjectMaker.of(detector, args.codes), kinds, out / "dicom")
+    return ObjectFolder(out / "dicom", ObjectMaker.of(detector, args.codes), kinds)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -331,7 +329,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with FilmJournal(out / JOURNAL, detector.settings, detector.model.card.classes) as journal:
         count, unreadable = predict(detector, todo, out, journal, run, objects)
     if objects is not None:
-        _report_objects(objects, out / "review.csv")
+        _report_objects(objects)
     _report(out, todo, count, [(film.name, film.error or "") for film in unreadable], out / "review.csv")
     if objects is not None and objects.faults:
         sys.exit(SOME_UNREADABLE)

@@ -7,7 +7,7 @@ import math
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 from numpy.typing import NDArray
@@ -43,9 +43,7 @@ _PIXELS = 0x7FE00010  # PixelData
 _MOST_TAGS = 1 << 26  # bytes that are inflated to find the pixels
 _PIECE = 1 << 20
 _CHARACTER_SET = 0x00080005
-_TEXTS = "AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split()
-_LONG_TEXTS = ("LT", "ST", "UT")
-_UNPRINTED = (re.compile("[\x00-\x1f\x7f-\x9f\ufffd]"), re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ufffd]"))
+_UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffd]")  # the last stands for what can't be decoded
 _SLICES = ("CT", "MR", "PT", "NM", "US")  # modalities whose images aren't projections
 _COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 
@@ -139,73 +137,54 @@ def header_texts(file: BinaryIO, keywords: Sequence[str]) -> dict[str, str]:
         return {key: "\\".join(str(each) for each in found if each) for key, found in several.items()}
 
 
-def sound_elements(file: BinaryIO, keywords: Sequence[str | int]) -> tuple[Any, set[str]]:
-    """The valid ones of the elements `keywords` (or tags), which stand before the pixels.
+def sound_elements(file: BinaryIO, keywords: Sequence[str]) -> tuple[Any, set[str]]:
+    """Those of the elements `keywords` before the pixels that are valid, and the keywords of the others.
 
-    Returns:
-        A pydicom Dataset of them, whose texts are decoded, and the keywords of those that aren't valid.
+    Texts are decoded, so that they can be written in another character set.  Sequences aren't checked.
     """
     with _pydicom_errors():
-        from pydicom.filewriter import correct_ambiguous_vr
+        from pydicom.charset import python_encoding
+        from pydicom.datadict import keyword_for_tag
+        from pydicom.dataset import Dataset
 
         dataset = _parsed(_inflated(file), lambda tag, *_: tag >= _PIXELS, keywords)
-        with suppress(Exception):  # what stays ambiguous isn't valid
-            correct_ambiguous_vr(dataset, dataset.original_encoding[1])
-        return _sound(dataset)
+        declared = _value(dataset, "SpecificCharacterSet") or ["undeclared"]
+        known = all(each in python_encoding for each in ([declared] if isinstance(declared, str) else declared))
+        kept, unsound = Dataset(), set()
+        for keyword in filter(None, map(keyword_for_tag, sorted(set(dataset.keys()) - {_CHARACTER_SET}))):
+            try:
+                element = dataset[keyword]
+                if not element.is_empty:
+                    kept.add_new(element.tag, element.VR, _sound_value(element, known))
+            except Exception:  # pydicom can raise any type
+                unsound.add(keyword)
+        return kept, unsound
 
 
-def _sound(dataset: Any, declared: bool = False) -> tuple[Any, set[str]]:
-    """The valid elements of `dataset`, and the keywords of the others; private ones are left out.
+def _sound_value(element: Any, known: bool) -> Any:
+    """The value of a pydicom DataElement, numbers in texts as texts; ValueError if it isn't valid.
 
     Args:
-        dataset: Data set or item of a sequence.
-        declared: Whether a data set around it has a known character set.
+        element: The element.
+        known: Whether its character set is; if not, only ASCII is valid.
     """
-    from pydicom.charset import python_encoding
-    from pydicom.datadict import keyword_for_tag
-    from pydicom.dataset import Dataset
-
-    if sets := _value(dataset, "SpecificCharacterSet"):
-        declared = all(each in python_encoding for each in ([sets] if isinstance(sets, str) else sets))
-    kept, unsound = Dataset(), set()
-    for tag in sorted(dataset.keys()):
-        if tag == _CHARACTER_SET or tag.is_private:
-            continue
-        try:
-            element = dataset[tag]
-            kept.add_new(tag, element.VR, _sound_value(element, declared))
-        except Exception:  # pydicom can raise any type
-            unsound.add(keyword_for_tag(tag))
-    return kept, unsound
-
-
-def _sound_value(element: Any, declared: bool) -> Any:
-    """The value of a pydicom DataElement, its texts as strings; ValueError if the standard doesn't allow it."""
     from pydicom.config import RAISE
     from pydicom.datadict import dictionary_VM, dictionary_VR
-    from pydicom.multival import MultiValue
     from pydicom.valuerep import DA, TM, validate_value
 
-    kind, value = str(element.VR), element.value
-    if kind not in dictionary_VR(element.tag).split(" or "):
-        raise ValueError(f"another representation than {kind}")
-    if kind == "SQ":
-        items = [_sound(item, declared) for item in value]
-        if any(unsound for _, unsound in items):
-            raise ValueError("an item isn't valid")
-        return [item for item, _ in items]
-    if element.is_empty:
-        return None
-    several = isinstance(value, (list, MultiValue))
-    if several and dictionary_VM(element.tag) == "1":
-        raise ValueError("several values")
-    values = [str(each) if kind in _TEXTS else each for each in (value if several else [value])]
+    kind, several = str(element.VR), element.VM > 1
+    fits = kind == dictionary_VR(element.tag) and not (several and dictionary_VM(element.tag) == "1")
+    if kind in ("SQ", "US"):
+        values = [element.value]
+    else:
+        values = [str(each) for each in (element.value if several else [element.value])]
+        fits = fits and all(not _UNPRINTED.search(each) and (known or each.isascii()) for each in values)
     for each in values:
         validate_value(kind, each, RAISE)
-        if kind in _TEXTS and (_UNPRINTED[kind in _LONG_TEXTS].search(each) or not (declared or each.isascii())):
-            raise ValueError("letters of no character set")
-        if kind in ("DA", "TM") and ("-" in each or not {"DA": DA, "TM": TM}[kind](each)):
-            raise ValueError("no date or time")
+        if kind in ("DA", "TM"):
+            fits = fits and "-" not in each and {"DA": DA, "TM": TM}[kind](each) is not None
+    if not fits:
+        raise ValueError
     return values if several else values[0]
 
 
@@ -237,7 +216,7 @@ def _pydicom_errors() -> Iterator[None]:
         raise RadiographError(f"damaged DICOM ({type(error).__name__}): {AGAIN}") from None
 
 
-def _parsed(file: BinaryIO, stop_when: Any, keywords: Sequence[str | int] = _TAGS) -> Any:
+def _parsed(file: BinaryIO, stop_when: Any, keywords: Sequence[str] = _TAGS) -> Any:
     """The elements `keywords` as a pydicom Dataset."""
     from pydicom.filereader import read_partial
     from pydicom.tag import Tag

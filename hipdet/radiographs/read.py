@@ -154,7 +154,7 @@ def read_dicom_tags(source: Source, keywords: Sequence[str], name: str | None = 
 
 
 def read_sound_elements(
-    source: Source, keywords: Sequence[str | int], name: str | None = None
+    source: Source, keywords: Sequence[str], name: str | None = None
 ) -> tuple[Any, set[str]] | None:
     """See :func:`hipdet.radiographs.dicom.sound_elements`; None if the film isn't DICOM.
 
