@@ -1,7 +1,7 @@
 """The ROIs of a DICOM film as DICOM objects: a structured report (TID 1500) and a greyscale softcopy presentation state.
 
-highdicom makes them; here is what is put where.  An object depends only on the film's header and ROIs, the model, settings and
-the versions of hipdet and highdicom: UIDs are hashes of these, dates are the film's, so it has the same bytes each time.
+highdicom makes them; here is what is put where.  An object depends only on the film's header and ROIs, the model, settings
+and versions of hipdet and highdicom: UIDs are hashes of these, dates the film's, so it has the same bytes each time.
 """
 
 from __future__ import annotations
@@ -375,8 +375,10 @@ class ObjectFolder:
 
     def _write(self, film: FilmRois, path: Path, again: bool, owners: dict[str, str]) -> None:
         source = read_source(path, film.name)
-        self.others += source is None
-        for kind in self.kinds if source is not None else ():
+        if source is None:
+            self.others += 1
+            return
+        for kind in self.kinds:
             place = self.folder / f"{self.maker.uid(kind, source.SOPInstanceUID)}.{kind}.dcm"
             if owners.get(place.name):
                 raise RadiographError(
