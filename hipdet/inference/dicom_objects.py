@@ -198,7 +198,7 @@ class ObjectMaker:
             instance_number=max(1, int(source.get("InstanceNumber") or 1)),
             manufacturer="hipdet",
             manufacturer_model_name=self.model[:64],
-            software_versions=(__version__, self.fingerprint[:64]),
+            software_versions=[__version__, self.fingerprint[:64]],
             specific_character_set="ISO_IR 192",
         )
 
@@ -272,6 +272,8 @@ class ObjectMaker:
         whole = [keywords if all(each in source for each in keywords) else () for keywords in _LOOKS]
         looks = [Dataset({source[each].tag: source[each] for each in keywords}) for keywords in whole]
         image = Dataset({each.tag: each for each in source if each.keyword not in chain(*_LOOKS)})
+        # classes that can have several frames: highdicom looks for how these are shown
+        image.SharedFunctionalGroupsSequence, image.PerFrameFunctionalGroupsSequence = [Dataset()], []
         layer = hd.pr.GraphicLayer("ROIS", 1, "ROIs found by hipdet")
         lines = [hd.pr.GraphicObject("POLYLINE", _outline(film, roi), "PIXEL") for roi in film.rois]
         labels = [hd.pr.TextObject(" ".join(filter(None, (roi.label, roi.patient_side, f"{roi.score:.2f}"))), "PIXEL",
@@ -300,8 +302,10 @@ def _show_as_stored(state: Any, source: Any, film: FilmRois, looks: Sequence[Any
     state.update(looks[0] or looks[1])
     if "RescaleSlope" in state:
         state.RescaleType = source.get("RescaleType") or "US"  # unspecified
-    if looks[2] or looks[3]:
-        state.SoftcopyVOILUTSequence = [looks[2] or looks[3]]
+    for element in looks[3]:
+        element.value = element.value[0] if element.VM > 1 else element.value  # the first window
+    if look := looks[2] or (looks[3] if looks[3] and looks[3].WindowWidth >= 1 else None):
+        state.SoftcopyVOILUTSequence = [look]
     area = state.DisplayedAreaSelectionSequence[0]
     if film.spacing_mm is not None:
         area.PresentationPixelSpacing = [*film.spacing_mm[::-1]]

@@ -45,8 +45,11 @@ def dicom_film(pixels=PIXELS, raw=(), syntax="1.2.840.10008.1.2.1", **tags):
     return written.getvalue()
 
 
-def require_valid(path):
-    """Check an object with the programs of dcmtk and dicom3tools; skip the test where they are missing."""
+def require_valid(path, name="ASCII"):
+    """Check an object with the programs of dcmtk and dicom3tools; skip the test where they are missing.
+
+    dcmpschk can't check a patient's `name` in UTF-8, and wants one, which the standard doesn't.
+    """
     report = path.name.endswith(".sr.dcm")
     programs = ["dciodvfy", "dsrdump" if report else "dcmpschk"]
     if missing := [name for name in programs if not shutil.which(name)]:
@@ -59,6 +62,8 @@ def require_valid(path):
     checked, seen = said.values()
     assert kind in checked
     assert "Error" not in checked, checked
-    assert ("Comprehensive SR Document" if report else "Test passed") in seen
+    if not report and not (name and name.isascii()):
+        return seen
+    assert ("Comprehensive SR Document" if report else "Test passed") in seen, seen
     assert not [line for line in seen.split("\n") if line.startswith("E: ")], seen
     return seen
