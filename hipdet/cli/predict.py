@@ -82,11 +82,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--runtime", default="onnxruntime", choices=["onnxruntime", "openvino"], help="runtime of --model")
     add("--precision", default="float32", choices=list(PRECISIONS), help="bfloat16 needs --runtime openvino")
     add("--dicom-sr", action="store_true", help="write a structured report of each DICOM film to OUT/dicom")
-    add(
-        "--dicom-pr",
-        action="store_true",
-        help="write a presentation state of each DICOM film, too, with the boxes drawn",
-    )
+    add("--dicom-pr", action="store_true", help="write a presentation state of each, with the boxes drawn")
     add("--codes", type=Path, metavar="FILE", help="JSON: codes by class, for --dicom-sr (default: those of the model)")
     add("--overwrite", action="store_true", help="discard the results of an earlier call")
     _add_archive(parser.add_argument_group("archives"))
@@ -287,9 +283,7 @@ def _check_archive(args: argparse.Namespace) -> tuple[Shard | None, HeaderFilter
             raise ConfigError("--shard and --engine ray: expected one of them, as ray divides the films itself")
         require(("ray",), "predict --engine ray")
         if args.dicom_sr or args.dicom_pr:
-            raise ConfigError(
-                "--engine ray writes no DICOM objects: predict shards (--shard), or without --dicom-sr and -pr"
-            )
+            raise ConfigError("--engine ray writes no DICOM objects: expected no --dicom-sr or -pr, or use --shard")
     elif args.workers:
         raise ConfigError("--workers is of --engine ray: expected both, or start several shards")
     return shard, headers

@@ -49,12 +49,8 @@ _OPTIONAL = (
     "PatientSize", "PatientWeight", "PatientIdentityRemoved", "DeidentificationMethod", "StudyDescription", "InstanceNumber",
     "TimezoneOffsetFromUTC", "PhotometricInterpretation", "PixelAspectRatio", "RescaleType", *chain(*_MOMENTS),
 )  # fmt: skip
-_LOOKS = (
-    ("ModalityLUTSequence",),
-    ("RescaleSlope", "RescaleIntercept"),
-    ("VOILUTSequence",),
-    ("WindowCenter", "WindowWidth"),
-)
+_LOOKS = (("ModalityLUTSequence",), ("RescaleSlope", "RescaleIntercept"),
+          ("VOILUTSequence",), ("WindowCenter", "WindowWidth"))  # fmt: skip
 
 
 def parse_codes(
