@@ -148,8 +148,10 @@ def sound_elements(file: BinaryIO, keywords: Sequence[str]) -> tuple[Any, set[st
         from pydicom.dataset import Dataset
 
         dataset = _parsed(_inflated(file), lambda tag, *_: tag >= _PIXELS, keywords)
-        declared = _value(dataset, "SpecificCharacterSet") or ["undeclared"]
-        known = all(each in python_encoding for each in ([declared] if isinstance(declared, str) else declared))
+        sets = _value(dataset, "SpecificCharacterSet") or "ISO_IR 6"  # ASCII
+        known = sets != "ISO_IR 6" and all(
+            each in python_encoding for each in ([sets] if isinstance(sets, str) else sets)
+        )
         kept, unsound = Dataset(), set()
         for keyword in filter(None, map(keyword_for_tag, sorted(set(dataset.keys()) - {_CHARACTER_SET}))):
             try:

@@ -331,6 +331,7 @@ REFUSED = [
     ({}, [(0x00100020, "LO", b"P1\\P2 ")], "PatientID is not valid"),
     ({}, [(0x00100020, "LO", b"P\x001 ")], "PatientID is not valid"),
     ({}, [(0x00100010, "PN", b"M\xfcller")], "PatientName is not valid"),
+    ({}, [(0x00080005, "CS", b"ISO_IR 6"), (0x00100010, "PN", b"M\xfcller")], "PatientName is not valid"),
     ({}, [(0x00080005, "CS", b"KLINGON "), (0x00100010, "PN", b"M\xfcller")], "PatientName is not valid"),
     ({}, [(0x00080005, "CS", b"ISO_IR 192"), (0x00100010, "PN", b"M\xfcller")], "PatientName is not valid"),
     (dict(Columns=401), (), "the film has changed"),
