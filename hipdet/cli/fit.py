@@ -87,6 +87,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="leave out films that can't be used, and list them, instead of stopping",
     )
+    add("--codes", type=Path, metavar="FILE", help="JSON: codes by class, for the reports of hipdet predict --dicom-sr")
     add("--minutes", type=minutes, default=30.0, help="minutes for everything")
     add("--over-budget", action="store_true", help="take more minutes if the fewest trainings need more")
     cores = min(2, os.cpu_count() or 1)
@@ -134,6 +135,7 @@ def build_options(args: argparse.Namespace) -> FitOptions:
         args.test_labels,
         args.cfg_options,
         args.steps,
+        args.codes,
     )
 
 

@@ -126,6 +126,7 @@ EXTRAS = {
     "anchors": ("torch", "mmengine", "scipy", "pycocotools", "matplotlib"),
     "export": ("onnx", "onnxscript"),
     "publish": ("safetensors",),
+    "dicom": ("pydicom", "highdicom"),
     "ray": ("ray", "pyarrow"),
     "mm": ("torch", "mmengine", "mmcv", "mmdet", "cv2", "scipy", "matplotlib", "pycocotools"),
 }

@@ -18,6 +18,7 @@ from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.inference.archive import Run, write_lines
 from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import HipDetector, RoiDetector
+from hipdet.inference.dicom_objects import ObjectFolder, ObjectMaker
 from hipdet.inference.film_list import FilmList, films_at, films_of_coco
 from hipdet.inference.onnx_model import PRECISIONS
 from hipdet.inference.results import FilmJournal, write_films, write_predictions
@@ -36,6 +37,7 @@ EXAMPLES = """examples:
   hipdet predict archive --modality CR DX --body-part PELVIS HIP --view AP     only films with such DICOM headers
   hipdet predict archive --shard 3/64                                the third of 64 parts, such as a task of a Slurm array
   hipdet predict archive --engine ray --workers 8                    by eight workers here, or of the cluster at RAY_ADDRESS
+  hipdet predict archive --dicom-sr --dicom-pr                       also DICOM objects, for a PACS: docs/guide/dicom.md
   hipdet predict chests --model chest.onnx --rois heart=1 'left lung=0-1' 'right lung=0-1'
 
 Writes to --out: predictions.json (COCO results, with names, sides and flags), predictions.csv (a row per ROI), review.csv
@@ -79,6 +81,9 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     add("--runtime", default="onnxruntime", choices=["onnxruntime", "openvino"], help="runtime of --model")
     add("--precision", default="float32", choices=list(PRECISIONS), help="bfloat16 needs --runtime openvino")
+    add("--dicom-sr", action="store_true", help="write a structured report of each DICOM film to OUT/dicom")
+    add("--dicom-pr", action="store_true", help="write a presentation state of each, with the boxes drawn")
+    add("--codes", type=Path, metavar="FILE", help="JSON: codes by class, for --dicom-sr (default: those of the model)")
     add("--overwrite", action="store_true", help="discard the results of an earlier call")
     _add_archive(parser.add_argument_group("archives"))
     args = parser.parse_args(argv)
@@ -163,8 +168,9 @@ def _build_run(detector: RoiDetector, todo: FilmList, headers: HeaderFilter, sha
 
 
 def predict(
-    detector: RoiDetector, todo: FilmList, out: Path, journal: FilmJournal, run: Run, is_shard: bool
-) -> tuple[int, list[FilmRois]]:
+    detector: RoiDetector, todo: FilmList, out: Path, journal: FilmJournal, run: Run, is_shard: bool,
+    objects: ObjectFolder | None = None,
+) -> tuple[int, list[FilmRois]]:  # fmt: skip
     """Predict films that aren't in the journal, then write all; returns their number, and the unreadable films."""
 
     def done() -> Iterator[tuple[int, FilmRois]]:
@@ -179,8 +185,10 @@ def predict(
         ]
         for source, record in zip(sources, detector.of_sources(iter(sources), len(sources))):
             journal.add(source, record)
+        if objects is not None:
+            objects.write((record for _, record in done()), {source.name for source in sources})
     finally:  # also after an interruption
-        write_predictions(out, done, run.categories)
+        write_predictions(out, done, run.categories, objects.faults if objects else {})
         if not todo.categories:
             write_films(out / "films.json", done, run.categories)
         if is_shard:  # by which shards are read as one
@@ -212,6 +220,15 @@ def _report_headers(out: Path, headers: HeaderFilter, rows: Sequence[HeaderRow])
         print(printable(line), file=sys.stderr)
 
 
+def _report_objects(objects: ObjectFolder) -> None:
+    """Print how many DICOM objects there are, and which films have none."""
+    for name, fault in [*objects.faults.items()][:SHOWN]:
+        print(printable(f"{name}: {fault}"), file=sys.stderr)
+    faults = f", {len(objects.faults)} films without (see review.csv)" if objects.faults else ""
+    others = f", {objects.others} films aren't DICOM" if objects.others else ""
+    print(printable(f"{objects.count} DICOM objects{faults}{others}: {objects.folder}"))
+
+
 def _check_archive(args: argparse.Namespace) -> tuple[Shard | None, HeaderFilter]:
     """The shard and the headers that the arguments name; ConfigError if they contradict each other, or are no such thing."""
     shard = None if args.shard is None else Shard.parse(args.shard)
@@ -220,9 +237,22 @@ def _check_archive(args: argparse.Namespace) -> tuple[Shard | None, HeaderFilter
         if shard:
             raise ConfigError("--shard and --engine ray: expected one of them, as ray divides the films itself")
         require(("ray",), "predict --engine ray")
+        if args.dicom_sr or args.dicom_pr:
+            raise ConfigError("--engine ray writes no DICOM objects: expected no --dicom-sr or -pr, or use --shard")
     elif args.workers:
         raise ConfigError("--workers is of --engine ray: expected both, or start several shards")
     return shard, headers
+
+
+def _objects(args: argparse.Namespace, detector: RoiDetector, out: Path) -> ObjectFolder | None:
+    """The folder of DICOM objects; None if none are wanted."""
+    kinds = [kind for kind, wanted in (("sr", args.dicom_sr), ("pr", args.dicom_pr)) if wanted]
+    if not kinds:
+        if args.codes:
+            raise ConfigError("--codes is of --dicom-sr: expected both")
+        return None
+    require(("dicom",), "predict --dicom-sr")
+    return ObjectFolder(out / "dicom", ObjectMaker.of(detector, args.codes), kinds)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -236,6 +266,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     detector = open_detector(args)
     run = _build_run(detector, todo, headers, shard)
     out = args.out / shard.folder if shard else args.out
+    objects = _objects(args, detector, out)
     if args.engine == "ray":
         count, unreadable = predict_by_ray(detector, todo, args, headers, run)
         review, found = out / "failures.csv", out
@@ -246,7 +277,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.overwrite:
             (out / JOURNAL).unlink(missing_ok=True)
         with FilmJournal(out / JOURNAL, detector.settings, detector.model.card.classes) as journal:
-            count, unreadable = predict(detector, todo, out, journal, run, shard is not None)
+            count, unreadable = predict(detector, todo, out, journal, run, shard is not None, objects)
         review, found = out / "review.csv", out / "predictions.json"
     for film in unreadable[:SHOWN]:
         print(printable(f"{film.name}: {film.error}"), file=sys.stderr)
@@ -255,6 +286,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(printable(f"{count - len(unreadable)} of {count} films predicted: {out}; films to review: {review}"))
     if count and len(unreadable) == count:
         sys.exit(USER_ERROR)
+    if objects is not None:
+        _report_objects(objects)
     print(printable(f"next: hipdet crop {found} --data-root {todo.root} --out crops"))
-    if unreadable:
+    if unreadable or (objects is not None and objects.faults):
         sys.exit(SOME_UNREADABLE)

@@ -27,17 +27,20 @@ ROI_COLUMNS = (
 REVIEW_COLUMNS = ("film", "flags", "error", "lowest_score", "rois", "turned", "inverted", "width", "height")
 
 
-def write_predictions(out: Path, records: Walk, categories: Mapping[str, int]) -> None:
+def write_predictions(
+    out: Path, records: Walk, categories: Mapping[str, int], faults: Mapping[str, str] | None = None
+) -> None:
     """Write ``predictions.json``, ``predictions.csv`` and ``review.csv`` into `out`.
 
     Args:
         out: Folder of the files.
         records: Yields image ids and film records.
         categories: Category id of each class.
+        faults: Why films have no DICOM objects, by name, for the review list.
     """
     _write_json_list(out / "predictions.json", (row for each in records() for row in coco_results(*each, categories)))
     write_csv(out / "predictions.csv", roi_table(records()))
-    write_csv(out / "review.csv", [REVIEW_COLUMNS, *_review(records())])
+    write_csv(out / "review.csv", [REVIEW_COLUMNS, *_review(records(), faults or {})])
 
 
 def write_films(path: Path, records: Walk, categories: Mapping[str, int]) -> None:
@@ -92,15 +95,16 @@ def roi_table(records: Iterable[Numbered]) -> Iterator[tuple[object, ...]]:
                    film.spacing_plane, *(film.size_mm(roi) or (None, None)))  # fmt: skip
 
 
-def _review(records: Iterable[Numbered]) -> list[tuple[object, ...]]:
+def _review(records: Iterable[Numbered], faults: Mapping[str, str]) -> list[tuple[object, ...]]:
     """Rows of the review list: films that can't be read, then by number of flags, most first, then by lowest score."""
     worst = []
     for number, film in records:
-        if film.error is not None or film.flags:
+        error = faults.get(film.name) if film.error is None else film.error
+        if error is not None or film.flags:
             scores = [round(roi.score, 6) for roi in film.rois]
-            row = (film.name, " ".join(film.flags), film.error or "", min(scores, default=""), len(scores), film.turned,
+            row = (film.name, " ".join(film.flags), error or "", min(scores, default=""), len(scores), film.turned,
                    int(film.inverted), film.width, film.height)  # fmt: skip
-            worst.append(((film.error is None, -len(film.flags), min(scores, default=0.0), number), row))
+            worst.append(((error is None, -len(film.flags), min(scores, default=0.0), number), row))
     return [row for _, row in sorted(worst)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ _LARGEST_MAGNIFICATION = 5.0  # mammographic spot views have about 2; 1 is the d
 _PIXELS = 0x7FE00010  # PixelData
 _MOST_TAGS = 1 << 26  # bytes that are inflated to find the pixels
 _PIECE = 1 << 20
+_CHARACTER_SET = 0x00080005
+_UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffd]")  # the last stands for what can't be decoded
 _SLICES = ("CT", "MR", "PT", "NM", "US")  # modalities whose images aren't projections
 _COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 
@@ -124,6 +127,59 @@ def header_texts(file: BinaryIO, keywords: Sequence[str]) -> dict[str, list[str]
         values = {keyword: dataset.get(keyword) or "" for keyword in keywords}
         several = {key: value if isinstance(value, MultiValue) else [value] for key, value in values.items()}
         return {key: [text for each in found if (text := str(each).strip())] for key, found in several.items()}
+
+
+def sound_elements(file: BinaryIO, keywords: Sequence[str]) -> tuple[Any, set[str]]:
+    """Those of the elements `keywords` before the pixels that are valid, and the keywords of the others.
+
+    Texts are decoded, so that they can be written in another character set.  Sequences aren't checked.
+    """
+    with _pydicom_errors():
+        from pydicom.charset import python_encoding
+        from pydicom.datadict import keyword_for_tag
+        from pydicom.dataset import Dataset
+
+        dataset = _parsed(_inflated(file), lambda tag, *_: tag >= _PIXELS, keywords)
+        sets = _value(dataset, "SpecificCharacterSet") or "ISO_IR 6"  # ASCII
+        known = sets != "ISO_IR 6" and all(
+            each in python_encoding for each in ([sets] if isinstance(sets, str) else sets)
+        )
+        kept, unsound = Dataset(), set()
+        for keyword in filter(None, map(keyword_for_tag, sorted(set(dataset.keys()) - {_CHARACTER_SET}))):
+            try:
+                element = dataset[keyword]
+                if not element.is_empty:
+                    kept.add_new(element.tag, element.VR, _sound_value(element, known))
+            except Exception:  # pydicom can raise any type
+                unsound.add(keyword)
+        return kept, unsound
+
+
+def _sound_value(element: Any, known: bool) -> Any:
+    """The value of a pydicom DataElement, numbers in texts as texts; ValueError if it isn't valid.
+
+    Args:
+        element: The element.
+        known: Whether its character set is; if not, only ASCII is valid.
+    """
+    from pydicom.config import RAISE
+    from pydicom.datadict import dictionary_VM, dictionary_VR
+    from pydicom.valuerep import DA, TM, validate_value
+
+    kind, several = str(element.VR), element.VM > 1
+    fits = kind == dictionary_VR(element.tag) and not (several and dictionary_VM(element.tag) == "1")
+    if kind in ("SQ", "US"):
+        values = [element.value]
+    else:
+        values = [str(each) for each in (element.value if several else [element.value])]
+        fits = fits and all(not _UNPRINTED.search(each) and (known or each.isascii()) for each in values)
+    for each in values:
+        validate_value(kind, each, RAISE)
+        if kind in ("DA", "TM"):
+            fits = fits and "-" not in each and {"DA": DA, "TM": TM}[kind](each) is not None
+    if not fits:
+        raise ValueError
+    return values if several else values[0]
 
 
 def patient_id(file: BinaryIO) -> str | None:

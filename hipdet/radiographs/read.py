@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ _undo = ExitStack()
 
 
 @contextmanager
-def _own_limits() -> Iterator[None]:
+def own_limits() -> Iterator[None]:
     """Silence warnings and loggers, which quote tags of the film, and raise Pillow's limit to 20,000 px a side.
 
     All of these are global, so the last of several threads restores them.
@@ -50,7 +50,7 @@ def _own_limits() -> Iterator[None]:
         if _readers == 0:
             _undo.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
-            for logger in map(logging.getLogger, ("PIL", "pydicom", "pylibjpeg", "openjpeg")):
+            for logger in map(logging.getLogger, ("PIL", "pydicom", "pylibjpeg", "openjpeg", "highdicom")):
                 _undo.callback(logger.setLevel, logger.level)
                 logger.setLevel(logging.CRITICAL + 1)
             _undo.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
@@ -152,6 +152,20 @@ def read_dicom_tags(source: Source, keywords: Sequence[str], name: str | None = 
         return _dicom().header_texts(file, keywords) if sniff_kind(file.read(HEAD)) == "DICOM" else None
 
 
+def read_sound_elements(
+    source: Source, keywords: Sequence[str], name: str | None = None
+) -> tuple[Any, set[str]] | None:
+    """See :func:`hipdet.radiographs.dicom.sound_elements`; None if the film isn't DICOM.
+
+    Raises:
+        RadiographError: the film is missing, or its header is damaged.
+    """
+    with _opened(source, name) as file:
+        file.seek(0)
+        head = file.read(HEAD)
+        return _dicom().sound_elements(file, keywords) if sniff_kind(head) == "DICOM" else None
+
+
 def read_patient_id(source: Source, name: str | None = None) -> str | None:
     """PatientID of a DICOM film; None if it has none, or isn't DICOM.  It tells patients apart, and must not be stored.
 
@@ -182,7 +196,7 @@ def _opened(source: Source, name: str | None) -> Iterator[BinaryIO]:
     try:
         if not isinstance(source, bytes) and (kind := special_kind(source)):
             raise RadiographError(f"{kind}, expected a file")
-        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file, _own_limits():
+        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file, own_limits():
             if file.seek(0, os.SEEK_END) > MAX_BYTES:
                 raise RadiographError(f"{file.tell()} bytes, expected at most {MAX_BYTES}: crop or compress it")
             yield file

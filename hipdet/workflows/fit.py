@@ -19,11 +19,12 @@ from mmengine.config import Config
 
 from hipdet.anchors.rois import Rois
 from hipdet.core.configs import portable
-from hipdet.core.errors import DatasetError, HipdetError
+from hipdet.core.errors import ConfigError, DatasetError, HipdetError
 from hipdet.core.files import write_json, write_text
 from hipdet.core.records import plain, read_json
 from hipdet.core.resumable import RunFolder, alone_in, fingerprint
 from hipdet.engine.safe_settings import require_writable
+from hipdet.inference.dicom_objects import parse_codes
 from hipdet.workflows.budget import Bar, Budget, Limits, Speed, Stopwatch, evenly
 from hipdet.workflows.cross_validation import Fold, Variant
 from hipdet.workflows.fit_data import DataOptions, FitData, TrainingFiles, read_data
@@ -57,6 +58,7 @@ class FitOptions:
         test_labels: Their labels.
         settings: Settings of the config, as in ``--cfg-options``.
         steps: Most steps of a training; None for what the films are worth.
+        codes: Codes by class, for the model's card.
     """
 
     data: DataOptions
@@ -68,6 +70,7 @@ class FitOptions:
     test_labels: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     steps: int | None = None
+    codes: Path | None = None
 
 
 def require_places(options: FitOptions) -> None:
@@ -102,6 +105,7 @@ class Fit:
 
     Raises:
         DatasetError: films or labels that can't be trained on, or films to test on that are trained on.
+        ConfigError: codes that are none, or of other classes.
     """
 
     def __init__(self, options: FitOptions) -> None:
@@ -110,6 +114,10 @@ class Fit:
         self.options, self.out = options, options.out
         self._scratch = TemporaryDirectory()
         self.data: FitData = read_data(options.data, Path(self._scratch.name))
+        self.codes: Any = {}
+        if options.codes is not None:
+            self.codes = read_json(options.codes, "codes by class", ConfigError)
+            parse_codes(self.codes, [each["name"] for each in self.data.coco["categories"]], options.codes)
         if options.test is not None:
             require_other_films(self.data, FilmsElsewhere(options.test, options.test_labels, self.data))
         self.plan: FitPlan = plan_fit(Rois.of_coco(self.data.coco), options.data.films.name)
@@ -298,7 +306,7 @@ class Fit:
             **results.metrics(),
         )
         model = FinalModel(final.folder, self.out / "model.onnx")
-        metrics["model"] = model.write(results, self.files, metrics)
+        metrics["model"] = model.write(results, self.files, metrics, self.codes)
         results.write_detections(self.out / "out_of_fold.json")
         metrics["crops"] = write_crops_of(self.out / "out_of_fold.json", self.options.data.films, self.out / "crops")
         if self.options.test is not None:

@@ -29,6 +29,7 @@ from hipdet.export.torch_model import TorchModel
 from hipdet.inference.crops import COLUMNS, CropSettings, crops_by_film, manifest_row, strangers, write_crops
 from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import RoiDetector
+from hipdet.inference.dicom_objects import CODES
 from hipdet.inference.film_list import films_at, films_of_coco
 from hipdet.inference.results import Numbered
 from hipdet.inference.review import ReviewLimits, build_limits
@@ -196,8 +197,10 @@ class FinalModel:
     trained: Path
     path: Path
 
-    def write(self, results: RoundResults, files: TrainingFiles, metrics: Mapping[str, Any]) -> dict[str, Any]:
-        """Export the model with its card, after a comparison with torch.
+    def write(
+        self, results: RoundResults, files: TrainingFiles, metrics: Mapping[str, Any], codes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Export the model with its card, which has the `codes` by class, after a comparison with torch.
 
         Raises:
             CheckpointError: the exported model differs from torch.
@@ -207,6 +210,7 @@ class FinalModel:
         data, found = metrics["data"], metrics["out_of_fold"]
         notice = f"; {IMAGENET_NOTICE}" if IMAGENET in metrics["training"]["start"] else ""
         about = dict(
+            **({CODES: codes} if codes else {}),
             data=f"{data['films']} films, {data['rois']} ROIs, {data['patients']} patients; hipdet fit{notice}",
             metrics=f"out of fold: average IoU {found['avg_iou']:.3f}, acc50 {found['acc50']:.3f}",
             limits=NOT_FOR,

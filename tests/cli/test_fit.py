@@ -90,6 +90,14 @@ def other_files(place):
     write(place / "out/thesis.txt", "words")
 
 
+def codes(content):
+    def change(place):
+        write(place / "codes.json", content)
+        return ["--codes", "codes.json"]
+
+    return change
+
+
 EVEN = [[row[0], n % 2] for n, row in enumerate(rows())]
 
 
@@ -115,6 +123,9 @@ EVEN = [[row[0], n % 2] for n, row in enumerate(rows())]
         (lambda place: ["--patients", "nobody"], "--patients nobody: neither a file, nor a column"),
         (lambda place: ["--patients", "(x)"], "finds no patient in this name"),
         (lambda place: ["--exclude", "none.csv"], "none.csv: can't be read: No such file"),
+        (lambda place: ["--codes", "none.json"], "none.json: can't be read"),
+        (codes('{"hip": {}}'), "codes.json: codes of class 'hip', expected some of ['knee']"),
+        (codes('{"knee": {"value": "1"}}'), "codes.json: knee: no scheme"),
         (lambda place: ["--folds", "1"], "--folds 1: expected 2 folds or more"),
         (lambda place: ["--folds", "99"], "folds is 99, expected 2 to 14"),
         (folds(*EVEN[:-1]), "f13.png: no fold, expected one for each film"),

@@ -19,11 +19,13 @@ TINY = [
     "--cfg-options", *SMALL_ROI[:-2], "model.orientation_head.in_channels=64",
 ]  # fmt: skip
 MORE = ["--patients", "patient", "--classes", "hip"]
+CODES = dict(hip=dict(value="29836001", scheme="SCT", meaning="Hip"))
 DEADLINE = 600
 
 
 def arguments(films, *more):
-    return [films / "images", "--labels", films / "hips.csv", "--out", "out", *MORE, *more, *TINY]
+    codes = ["--codes", films / "codes.json"]
+    return [films / "images", "--labels", films / "hips.csv", "--out", "out", *codes, *MORE, *more, *TINY]
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,7 @@ def films(phantoms, tmp_path_factory):
     names = sorted({row["image"] for row in rows})
     write_rows(folder / "hips.csv", [row for row in rows if row["image"] != names[-1]])
     write_rows(folder / "more.csv", rows)
+    (folder / "codes.json").write_text(json.dumps(CODES))
     return folder
 
 
@@ -82,7 +85,9 @@ def test_one_folder_with_everything(done):
     assert "out of fold, 11 films, 22 ROIs: average IoU" in ran.stdout
     metrics = read(place, "metrics.json")
     assert metrics["data"]["unlabelled"] == ["cgoa_000012.jpg"]
-    assert IMAGENET_NOTICE in OnnxModel(place / "out/model.onnx").card.about["data"]
+    about = OnnxModel(place / "out/model.onnx").card.about
+    assert IMAGENET_NOTICE in about["data"]
+    assert about["codes"] == CODES
     assert metrics["out_of_fold"]["num_rois"] == 22
     assert metrics["out_of_fold"]["resampled"] == "patients"
     assert metrics["half"]["num_rois"] > 0

@@ -1,0 +1,391 @@
+"""The ROIs of a DICOM film as DICOM objects: a structured report (TID 1500) and a greyscale softcopy presentation state.
+
+highdicom makes them; here is what is put where.  An object depends only on the film's header and ROIs, the model, settings
+and versions of hipdet and highdicom: UIDs are hashes of these, dates the film's, so it has the same bytes each time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from hipdet.core.boxes import clipped
+from hipdet.core.errors import CheckpointError, ConfigError, HipdetError, RadiographError
+from hipdet.core.files import replacing
+from hipdet.core.records import Record, read_json
+from hipdet.inference.detections import DetectedRoi, FilmRois
+from hipdet.inference.detector import RoiDetector
+from hipdet.inference.review import FLAGS
+from hipdet.radiographs.read import own_limits, read_sound_elements
+from hipdet.version import __version__
+
+Code = tuple[str, str, str]  # value, scheme, meaning
+CODES = "codes"  # in what a model's card is about
+SCHEME = "99HIPDET"
+HIP: Code = ("24136001", "SCT", "Hip joint")  # the class of the bundled model
+NOT_FOR = "Found by a program and checked by nobody. Not for diagnosis."
+INCOMPLETE = {"fewer_rois", "more_rois", "candidates"}  # flags of films that may have ROIs more, or fewer
+_ALLOWED = dict(value=r"[!-\[\]-~]{1,16}", scheme="[A-Z0-9_]{1,16}", meaning=r"[^\\\x00-\x1f\x7f-\x9f]{1,64}")
+_NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "Rows", "Columns")
+_EMPTY = (  # where a film lacks them
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
+    "ReferringPhysicianName", "Modality",
+)  # fmt: skip
+_MOMENTS = [(f"{each}Date", f"{each}Time") for each in ("Content", "Acquisition", "Series", "Study")]
+_OPTIONAL = (
+    "IssuerOfPatientID", "PatientBirthTime", "OtherPatientNames", "EthnicGroup", "PatientComments", "PatientAge",
+    "PatientSize", "PatientWeight", "PatientIdentityRemoved", "DeidentificationMethod", "StudyDescription", "InstanceNumber",
+    "TimezoneOffsetFromUTC", "PhotometricInterpretation", "PixelAspectRatio", "RescaleType", *chain(*_MOMENTS),
+)  # fmt: skip
+_LOOKS = (("ModalityLUTSequence",), ("RescaleSlope", "RescaleIntercept"),
+          ("VOILUTSequence",), ("WindowCenter", "WindowWidth"))  # fmt: skip
+
+
+def parse_codes(
+    values: object, classes: Sequence[str], where: object, error: type[HipdetError] = ConfigError
+) -> dict[str, list[Code]]:
+    """Finding and site of each class, by codes in `values`, or by local ones: see docs/guide/dicom.md; errors name `where`.
+
+    Raises:
+        HipdetError: `values` names another class, or what can't be a code.
+    """
+    given = Record.of(values, where, error, "see docs/guide/dicom.md")
+    if unknown := [name for name in given.values if name not in classes]:
+        raise error(f"{where}: codes of class {unknown[0]!r}, expected some of {list(classes)}")
+    local = {name: HIP if name == "hip" else _local(name) for name in classes}
+    codes = {name: [code, code] for name, code in local.items()}
+    for name in given.values:
+        record = given.record(name)
+        codes[name] = [_code(record), _code(record.record("site") if "site" in record.values else record)]
+    return codes
+
+
+def _code(record: Record) -> Code:
+    for key, allowed in _ALLOWED.items():
+        if not re.fullmatch(allowed, record.text(key)):
+            record.refuse(key, "a DICOM code: value and scheme of at most 16 letters, meaning of at most 64")
+    return record.values["value"], record.values["scheme"], record.values["meaning"]
+
+
+def _local(name: str, meaning: str = "") -> Code:
+    value = name if re.fullmatch(r"[\w-]{1,16}", name, re.ASCII) else hashlib.sha256(name.encode()).hexdigest()[:16]
+    return value, SCHEME, re.sub(r"[\\\x00-\x1f\x7f-\x9f]", " ", meaning or name)[:64]
+
+
+def read_source(path: Path, name: str) -> Any | None:
+    """The valid elements of a DICOM film that its objects need, as a pydicom Dataset; None if the film isn't DICOM.
+
+    Raises:
+        RadiographError: the film `name` can't be read, or lacks what makes valid objects.
+    """
+    found = read_sound_elements(path, [*_NEEDED, *_EMPTY, *_OPTIONAL, *chain(*_LOOKS)], name)
+    if found is None:
+        return None
+    source, unsound = found
+    for keyword in _NEEDED:
+        if source.get(keyword) is None:
+            raise _refused(f"{keyword} is {'not valid' if keyword in unsound else 'missing'}", name)
+    if wrong := sorted(unsound & {"PatientID", "PatientName"}):  # anything else may be left out
+        raise _refused(f"{wrong[0]} is not valid, or has letters that SpecificCharacterSet doesn't declare", name)
+    if "ImageStorage" not in source["SOPClassUID"].value.keyword:
+        raise _refused("SOPClassUID isn't that of an image", name)
+    if not any(source.get(date) for date, _ in _MOMENTS):
+        raise _refused("no date", name)
+    source.PatientSex = source.PatientSex if source.get("PatientSex") in ("F", "M", "O") else ""
+    for keyword in _EMPTY:
+        if source.get(keyword) is None:
+            setattr(source, keyword, "")
+    source.SamplesPerPixel = 1  # films of more can't be read
+    return source
+
+
+def _refused(fault: str, name: str) -> RadiographError:
+    return RadiographError(f"no DICOM objects: {fault}: export the film again", name)
+
+
+def _moment(source: Any) -> tuple[str, str]:
+    """Date and time of the film, the first that has both; midnight if none has."""
+    known = [(source.get(date), source.get(time) or "") for date, time in _MOMENTS if source.get(date)]
+    return next((each for each in known if each[1]), (known[0][0], "000000"))
+
+
+@dataclass(frozen=True)
+class ObjectMaker:
+    """Makes the objects of films for one model and its settings.
+
+    Attributes:
+        model: Name of the model's config.
+        fingerprint: Of the model.
+        settings: ``RoiDetector.settings``.
+        codes: See :func:`parse_codes`.
+    """
+
+    model: str
+    fingerprint: str
+    settings: str
+    codes: Mapping[str, Sequence[Code]]
+
+    @classmethod
+    def of(cls, detector: RoiDetector, file: Path | None = None) -> ObjectMaker:
+        """The maker for `detector`, with the codes in a JSON `file`, or those of the model's card.
+
+        Raises:
+            ConfigError: the file has no codes of the model's classes.
+            CheckpointError: nor has the card.
+        """
+        card = detector.model.card
+        if file is None:
+            codes = parse_codes(card.about.get(CODES, {}), card.classes, "the model's codes", CheckpointError)
+        else:
+            codes = parse_codes(read_json(file, "codes by class", ConfigError), card.classes, file)
+        return cls(card.config, detector.model.fingerprint, detector.settings, codes)
+
+    def uid(self, *parts: str) -> str:
+        """A UID by PS3.5 B.2, a hash of `parts` and of all that objects of this maker depend on."""
+        from highdicom import __version__ as library
+
+        made_by = (__version__, library, self.model, self.fingerprint, self.settings, sorted(self.codes.items()), parts)
+        digest = hashlib.sha256(json.dumps(made_by).encode()).digest()
+        return f"2.25.{UUID(bytes=digest[:16], version=5).int}"
+
+    def make(self, kind: str, source: Any, film: FilmRois) -> bytes:
+        """The file of an object: ``sr``, a report (also of a film that can't be read), or ``pr``, a presentation state.
+
+        Raises:
+            RadiographError: what :func:`read_source` found can't be used for it.
+        """
+        if film.error is None and (film.width, film.height) != (source.Columns, source.Rows):
+            raise RadiographError("no DICOM objects: the film has changed: predict it again", film.name)
+        date, time = _moment(source)
+        try:
+            with own_limits():  # no library logs the patient's name
+                made = self._report(source, film) if kind == "sr" else self._drawn(source, film)
+                made.InstanceCreationDate, made.InstanceCreationTime = date, time
+                if source.get("TimezoneOffsetFromUTC"):
+                    made.TimezoneOffsetFromUTC = source.TimezoneOffsetFromUTC
+                for each in made.ContributingEquipmentSequence:
+                    each.ContributionDateTime = date + time
+                made.save_as(content := io.BytesIO(), enforce_file_format=True)
+                return content.getvalue()
+        except (ImportError, MemoryError):
+            raise
+        except Exception as error:  # of any type; its text may have the patient's name
+            raise _refused(f"its header can't be used ({type(error).__name__})", film.name) from None
+
+    def _shared(self, kind: str, number: int, source: Any) -> dict[str, Any]:
+        """Arguments of both kinds of objects; `number` is that of the series."""
+        return dict(
+            series_instance_uid=self.uid(kind, "series", source.StudyInstanceUID, source.SeriesInstanceUID),
+            series_number=number,
+            series_description="ROIs by hipdet, not for diagnosis",
+            sop_instance_uid=self.uid(kind, source.SOPInstanceUID),
+            instance_number=max(1, int(source.get("InstanceNumber") or 1)),
+            manufacturer="hipdet",
+            manufacturer_model_name=self.model[:64],
+            software_versions=[__version__, self.fingerprint[:64]],
+            specific_character_set="ISO_IR 192",
+        )
+
+    def _report(self, source: Any, film: FilmRois) -> Any:
+        import highdicom.sr as sr
+        from highdicom.coding_schemes import CodingSchemeIdentificationItem
+        from pydicom.sr.codedict import codes
+
+        device = sr.DeviceObserverIdentifyingAttributes(self.uid("device"), "hipdet", "hipdet", self.model[:64])
+        image = sr.SourceImageForMeasurementGroup.from_source_image(source)
+        count = sr.Measurement(sr.CodedConcept(*_local("rois", "Number of ROIs")), len(film.rois), codes.UCUM.NoUnits)
+        whole = sr.MeasurementsAndQualitativeEvaluations(
+            **self._group(source, "film"), measurements=[count], source_images=[image]
+        )
+        rois = [self._roi(source, film, number, roi) for number, roi in enumerate(film.rois, 1)]
+        context = sr.ObservationContext(sr.ObserverContext(codes.DCM.Device, device))
+        report = sr.MeasurementReport(context, codes.SCT.PlainRadiography, [whole, *rois])[0]
+        title = sr.CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
+        said = sr.ContainerContentItem(title, relationship_type="CONTAINS")
+        said.ContentSequence = sr.ContentSequence(
+            sr.TextContentItem(sr.CodedConcept(*code), text, "CONTAINS") for code, text in _remarks(film)
+        )
+        report.ContentSequence.append(said)
+        date, time = _moment(source)
+        complete = film.error is None and not INCOMPLETE & {*film.flags}
+        schemes = [CodingSchemeIdentificationItem(SCHEME, "hipdet", responsible_organization="hipdet")]
+        shared = dict(self._shared("sr", 9901, source), content_date=date, content_time=time, coding_schemes=schemes)
+        return sr.ComprehensiveSR([source], report, is_complete=complete, **shared)
+
+    def _group(self, source: Any, part: str) -> dict[str, Any]:
+        """Arguments of all measurement groups; `part` tells the group from the film's others."""
+        import highdicom.sr as sr
+
+        settings = hashlib.sha256(self.settings.encode()).hexdigest()
+        parameters = [f"model {self.model} {self.fingerprint}", f"settings {settings}"]
+        return dict(
+            tracking_identifier=sr.TrackingIdentifier(self.uid("part", source.SOPInstanceUID, part), part),
+            algorithm_id=sr.AlgorithmIdentification("hipdet", __version__, parameters),
+        )
+
+    def _roi(self, source: Any, film: FilmRois, number: int, roi: DetectedRoi) -> Any:
+        import highdicom.sr as sr
+        from pydicom.sr.codedict import codes
+
+        finding, site = (sr.CodedConcept(*code) for code in self.codes[roi.label])
+        side = {"left": codes.SCT.Left, "right": codes.SCT.Right}.get(roi.patient_side)
+        score = sr.CodedConcept(*_local("score", "Score of the model, 0 to 1"))
+        sizes = zip((codes.SCT.Width, codes.DCM.Height), film.size_mm(roi) or ())
+        plane = sr.CodedConcept(*_local("plane", "Plane of the millimetres"))
+        planes = [sr.CodedConcept(*_local(film.spacing_plane))] if film.spacing_plane else []
+        return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+            **self._group(source, f"ROI {number}"),
+            referenced_region=sr.ImageRegion(
+                "POLYLINE", _outline(film, roi), sr.SourceImageForRegion.from_source_image(source)
+            ),
+            finding_category=codes.SCT.AnatomicalStructure,
+            finding_type=finding,
+            finding_sites=[sr.FindingSite(site, side)],
+            measurements=[
+                sr.Measurement(score, round(roi.score, 6), codes.UCUM.NoUnits),
+                *(sr.Measurement(name, mm, codes.UCUM.Millimeter) for name, mm in sizes),
+            ],
+            qualitative_evaluations=[sr.QualitativeEvaluation(plane, each) for each in planes],
+            geometric_purpose=codes.SCT.BoundedBy,
+        )
+
+    def _drawn(self, source: Any, film: FilmRois) -> Any:
+        import highdicom as hd
+        from pydicom.dataset import Dataset
+
+        whole = [keywords if all(each in source for each in keywords) else () for keywords in _LOOKS]
+        looks = [Dataset({source[each].tag: source[each] for each in keywords}) for keywords in whole]
+        image = Dataset({each.tag: each for each in source if each.keyword not in chain(*_LOOKS)})
+        # classes that can have several frames: highdicom looks for how these are shown
+        image.SharedFunctionalGroupsSequence, image.PerFrameFunctionalGroupsSequence = [Dataset()], []
+        layer = hd.pr.GraphicLayer("ROIS", 1, "ROIs found by hipdet")
+        lines = [hd.pr.GraphicObject("POLYLINE", _outline(film, roi), "PIXEL") for roi in film.rois]
+        labels = [hd.pr.TextObject(" ".join(filter(None, (roi.label, roi.patient_side, f"{roi.score:.2f}"))), "PIXEL",
+                                   _place(film, roi), text_justification="LEFT") for roi in film.rois]  # fmt: skip
+        flags = f", for review: {', '.join(film.flags)}" if film.flags else ""
+        said = f"Not for diagnosis. hipdet {__version__}: {len(film.rois)} ROIs{flags}"
+        labels.append(hd.pr.TextObject(said, "DISPLAY", (0.01, 0.96, 0.99, 0.99), text_justification="LEFT"))
+        dark = source.get("PhotometricInterpretation") == "MONOCHROME1"
+        state = hd.pr.GrayscaleSoftcopyPresentationState(
+            [image],
+            device_serial_number=None,
+            content_label="ROIS",
+            graphic_layers=[layer],
+            graphic_annotations=[hd.pr.GraphicAnnotation([image], layer, graphic_objects=lines, text_objects=labels)],
+            presentation_lut_transformation=hd.PresentationLUTTransformation("INVERSE" if dark else "IDENTITY"),
+            **self._shared("pr", 9902, source),
+        )
+        state.PresentationCreationDate, state.PresentationCreationTime = _moment(source)
+        state.Laterality = ""
+        _show_as_stored(state, source, film, looks)
+        return state
+
+
+def _show_as_stored(state: Any, source: Any, film: FilmRois, looks: Sequence[Any]) -> None:
+    """Add the film's own look-up tables or window, and the shape of its pixels."""
+    state.update(looks[0] or looks[1])
+    if "RescaleSlope" in state:
+        state.RescaleType = source.get("RescaleType") or "US"  # unspecified
+    for element in looks[3]:
+        element.value = element.value[0] if element.VM > 1 else element.value  # the first window
+    if look := looks[2] or (looks[3] if looks[3] and looks[3].WindowWidth >= 1 else None):
+        state.SoftcopyVOILUTSequence = [look]
+    area = state.DisplayedAreaSelectionSequence[0]
+    if film.spacing_mm is not None:
+        area.PresentationPixelSpacing = [*film.spacing_mm[::-1]]
+        del area.PresentationPixelAspectRatio
+    elif source.get("PixelAspectRatio"):
+        area.PresentationPixelAspectRatio = source.PixelAspectRatio
+
+
+def _remarks(film: FilmRois) -> list[tuple[Code, str]]:
+    """What the report says in words."""
+    unknown = sum(not roi.patient_side for roi in film.rois)
+    said = {
+        NOT_FOR: True,
+        f"The film can't be read: {film.error}": film.error,
+        "No ROI was found.": film.error is None and not film.rois,
+        f"The patient's side isn't known of {unknown} of {len(film.rois)} ROIs.": unknown,
+        "Sizes in mm aren't known, as the film doesn't say its spacing.": film.rois and film.spacing_mm is None,
+        f"Left out: {len(film.candidates)} candidates, which may be ROIs but score less than the limit.": film.candidates,
+    }
+    flags = [(_local("flag", "Reason to review the film"), f"{flag}: {FLAGS.get(flag, flag)}") for flag in film.flags]
+    return [*((("121106", "DCM", "Comment"), text) for text, true in said.items() if true), *flags]
+
+
+def _outline(film: FilmRois, roi: DetectedRoi) -> NDArray[np.float64]:
+    """The box as a closed polyline ``[5, 2]`` of columns and rows: continuous edges from 0, in DICOM as in hipdet."""
+    x0, y0, x1, y1 = clipped(roi.box, film.width, film.height)
+    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])
+
+
+def _place(film: FilmRois, roi: DetectedRoi) -> tuple[float, float, float, float]:
+    """Where the label of `roi` is: on its box, or in it at the film's upper edge."""
+    x0, y0, x1, _ = clipped(roi.box, film.width, film.height)
+    high, wide = film.height / 40, film.width / 5
+    left, top = min(x0, film.width - wide), max(y0 - high, 0)
+    return left, top, max(min(x1, film.width), left + wide), top + high
+
+
+@dataclass
+class ObjectFolder:
+    """A folder of objects, which are called after their UIDs.
+
+    Attributes:
+        folder: Its path.
+        maker: Makes the objects.
+        kinds: Which: ``sr``, ``pr``.
+        faults: Why films have none, by name.
+        others: Number of films that aren't DICOM.
+        count: Number of objects.
+    """
+
+    folder: Path
+    maker: ObjectMaker
+    kinds: Sequence[str]
+    faults: dict[str, str] = field(default_factory=dict)
+    others: int = 0
+    count: int = 0
+
+    def write(self, films: Iterable[FilmRois], new: Collection[str]) -> None:
+        """Write the missing objects of `films`, and all of those called `new`; remove objects of other films."""
+        owners: dict[str, str] = {}
+        for film in tqdm(films, unit="film", desc="DICOM", disable=None):
+            if film.error is None and film.path is not None:
+                try:
+                    self._write(film, film.path, film.name in new, owners)
+                except RadiographError as error:
+                    self.faults[film.name] = error.reason
+        for path in self.folder.glob("2.25.*.dcm"):
+            if path.name not in owners and path.suffixes[-2][1:] in self.kinds:
+                path.unlink()
+        self.count = len(owners)
+
+    def _write(self, film: FilmRois, path: Path, again: bool, owners: dict[str, str]) -> None:
+        source = read_source(path, film.name)
+        if source is None:
+            self.others += 1
+            return
+        for kind in self.kinds:
+            place = self.folder / f"{self.maker.uid(kind, source.SOPInstanceUID)}.{kind}.dcm"
+            if owners.get(place.name):
+                raise RadiographError(
+                    f"no DICOM objects: {owners[place.name]} has the same SOPInstanceUID: leave one out"
+                )
+            if again or not place.is_file():
+                content = self.maker.make(kind, source, film)
+                with replacing(place) as temporary:
+                    temporary.write_bytes(content)
+            owners[place.name] = film.name
