@@ -103,7 +103,7 @@ class FilmsElsewhere:
 
 
 def detect(detector: RoiDetector, listed: FilmList, journal: FilmJournal | None = None) -> list[Numbered]:
-    """The ROIs of the films in `listed` with their ids; those that `journal` has are taken from it, others are added to it."""
+    """The ROIs of the films in `listed` with their ids; those in `journal` are taken from it, others are added to it."""
     found: dict[int, FilmRois] = {}
     for number, source in zip(listed.ids, listed.films) if journal else ():
         if (record := journal.find(source)) is not None and record.error is None:

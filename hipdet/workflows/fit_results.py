@@ -13,7 +13,6 @@ import numpy as np
 from hipdet.core.annotations import get_patients
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import film_below, write_csv
-from hipdet.core.records import read_json
 from hipdet.core.resumable import RunFolder
 from hipdet.data.coco_file import Coco
 from hipdet.evaluation.metrics import Units, mean_interval
