@@ -5,7 +5,6 @@ Limits of ratio and position may move, from films with labels; that of the score
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -48,7 +47,6 @@ ENOUGH = 20  # values of a measure, for a range of their own
 MOVABLE = ("ratio", "x", "y", "distance", "tilt")
 TAILS = np.geomspace(0.1, 1e-6, 40)  # shares of the values beyond each end of a range, narrow ranges first
 CONTRAST = "contrast"
-WANTED = 0.01  # half of an interval of the average IoU that is worth having
 
 
 @dataclass(frozen=True)
@@ -213,20 +211,6 @@ def summarize(
     )
 
 
-def more_labels(found: Mapping[str, Any]) -> str:
-    """How surely the average IoU is known, and how many labels would make it surer; empty without labels."""
-    if not found or not found["num_rois"]:
-        return ""
-    half, units = (found["avg_iou_interval"][1] - found["avg_iou_interval"][0]) / 2, found["units"]
-    wanted = f", \N{PLUS-MINUS SIGN}{WANTED} from {math.ceil(units * (half / WANTED) ** 2)}" if half > WANTED else ""
-    return (
-        f"From {units} {found['resampled']}, the average IoU is known to \N{PLUS-MINUS SIGN}{half:.3f}. It narrows with the "
-        f"square root of their number: about \N{PLUS-MINUS SIGN}{half / math.sqrt(2):.3f} from {2 * units}, "
-        f"\N{PLUS-MINUS SIGN}{half / 2:.3f} from {4 * units}{wanted}. More labels make this figure surer, "
-        f"not the model better: whether training on them helps, hipdet fit measures (--fit)."
-    )
-
-
 def write_accept_page(path: Path, title: str, detector: RoiDetector, metrics: Mapping[str, Any]) -> None:
     """Write the page: one HTML file that stands alone and shows no film.
 
@@ -252,7 +236,6 @@ def write_accept_page(path: Path, title: str, detector: RoiDetector, metrics: Ma
         plot=embedded_plot(partial(write_usual_ranges, values=metrics["values"], usual=metrics["usual"])),
         rows=metric_rows(found) if found and found["num_rois"] else [],
         counts=counts,
-        more=more_labels(found),
         least=RIGHT,
     )
     write_text(path, "".join(page))
