@@ -211,11 +211,9 @@ def write_usual_ranges(
     for axis, (name, each) in zip(axes, values.items()):
         axis.hist(each, 24, color=BARS)
         axis.set(title=f"{name}  (n = {len(each)})", yticks=[])
-        ends = usual.get(name, (None, None))
-        if any(end is not None for end in ends):
-            axis.axvspan(
-                *(edge if end is None else end for end, edge in zip(ends, axis.get_xlim())), color=RANGE, alpha=0.15
-            )
+        if name in usual:
+            low, high = (edge if end is None else end for end, edge in zip(usual[name], axis.get_xlim()))
+            axis.axvspan(low, high, color=RANGE, alpha=0.15, zorder=0)
     write_figure(path, figure)
 
 
