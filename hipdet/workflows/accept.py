@@ -43,7 +43,7 @@ from hipdet.workflows.fit_metrics import RIGHT, least_by_class, metric_rows
 
 FEWEST = 40  # films with labels, from which limits may move
 PARTS = 5  # of these films: the limits of each part are set on the others
-ENOUGH = 20  # values of a measure, for a range of their own
+ENOUGH = 20  # films that are right, and values of a measure, for a range of their own
 MOVABLE = ("ratio", "x", "y", "distance", "tilt")
 TAILS = np.geomspace(0.1, 1e-6, 40)  # shares of the values beyond each end of a range, narrow ranges first
 CONTRAST = "contrast"
@@ -97,13 +97,14 @@ def move_limits(
         The limits, and the flags of films that didn't set them, as :func:`flag_counts` counts them.
 
     Raises:
-        DatasetError: too few films or patients.
+        DatasetError: too few films or patients, or too few films that are right.
     """
     units, number = np.unique([film.unit for film in films], return_inverse=True)
-    if len(films) < FEWEST or len(units) < PARTS:
+    right = sum(film.right is True for film in films)
+    if len(films) < FEWEST or right < ENOUGH or len(units) < PARTS:
         raise DatasetError(
-            f"{len(films)} confirmed films of {len(units)} patients, expected {FEWEST} or more of {PARTS} or more: no limit "
-            f"is moved; confirm more films (--confirm)"
+            f"{len(films)} confirmed films, {right} of them right, of {len(units)} patients: expected {FEWEST}, {ENOUGH} and "
+            f"{PARTS} or more, so no limit is moved: confirm more films (--confirm)"
         )
     part = number % PARTS
     for tail in TAILS:
@@ -130,7 +131,7 @@ def write_moved(
 
     Raises:
         ConfigError: the model has no limits.
-        DatasetError: too few films or patients.
+        DatasetError: too few films or patients, or too few films that are right.
     """
     import onnx
 

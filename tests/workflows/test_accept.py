@@ -106,8 +106,15 @@ def test_a_measure_of_few_values_keeps_its_range():
 @pytest.mark.parametrize(
     ("films", "words"),
     [
-        (FILMS[: FEWEST - 1], "39 confirmed films of 39 patients, expected 40 or more of 5 or more: no limit is moved"),
-        ([replace(film, unit=film.unit % 4) for film in FILMS], "100 confirmed films of 4 patients"),
+        (
+            FILMS[: FEWEST - 1],
+            "39 confirmed films, 39 of them right, of 39 patients: expected 40, 20 and 5 or more",
+        ),
+        (
+            [replace(film, unit=film.unit % 4) for film in FILMS],
+            "100 confirmed films, 100 of them right, of 4 patients",
+        ),
+        ([replace(film, right=film.unit < 19) for film in FILMS], "100 confirmed films, 19 of them right, of 100"),
         ([], "0 confirmed films"),
     ],
 )
