@@ -191,7 +191,7 @@ def test_confirmed_boxes_are_labels(place):
         (["films", "--fit"], "--share and --fit need labels"),
         (["films", "--labels", "l.csv", "--share", ".1", "--model", "m.onnx", "--out", "."], "l.csv: "),
         (["films", "--labels", "l.csv", "--patients", "nobody"], "--patients nobody: neither a file, nor a column"),
-        (["films", "--labels", "other.csv"], "other.csv"),
+        (["films", "--labels", "other.csv"], "expected at least one: 2 x not labelled; 1 x labelled but without a film"),
     ],
 )
 def test_bad_arguments(tmp_path, arguments, words):
@@ -200,7 +200,7 @@ def test_bad_arguments(tmp_path, arguments, words):
     write(tmp_path / "other.csv", table(HEAD, ["9.png", 1, 1, 40, "hip", "P"]))
     model(tmp_path / "m.onnx")
     given = [] if "--model" in arguments else ["--model", "m.onnx"]
-    done = run_tool("accept", *arguments, *given, cwd=tmp_path)
+    done = run_tool_here("accept", *arguments, *given, cwd=tmp_path)
     assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
     assert words in done.stderr
     assert not (tmp_path / "accept/accept.html").exists()
