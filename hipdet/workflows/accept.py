@@ -86,7 +86,7 @@ def move_limits(
     """Move the limits of ratio and position: to the narrowest with which at most a `share` of such films has any flag.
 
     The share is that of films that didn't set the limits: `films` are divided into five parts by patient, and each part is
-    judged by limits from the others.  If flags that don't move exceed it alone, the limits are as wide as they can be.
+    judged by limits from the others.  If flags that don't move exceed it, the narrowest with the fewest flags are taken.
 
     Args:
         films: Films with labels; those that are right give the ranges.
@@ -107,11 +107,12 @@ def move_limits(
             f"{PARTS} or more, so no limit is moved: confirm more films (--confirm)"
         )
     part = number % PARTS
+    tried = []
     for tail in TAILS:
         sets = [_moved([film for film, own in zip(films, part) if own != each], limits, tail) for each in range(PARTS)]
-        counts = flag_counts(films, [film.flags(sets[own].ranges) for film, own in zip(films, part)])
-        if counts["all"][0] <= share * len(films):
-            break
+        tried.append((tail, flag_counts(films, [film.flags(sets[own].ranges) for film, own in zip(films, part)])))
+    most = max(share * len(films), min(counts["all"][0] for _, counts in tried))
+    tail, counts = next(each for each in tried if each[1]["all"][0] <= most)
     return _moved(films, limits, tail), counts
 
 

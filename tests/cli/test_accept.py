@@ -191,7 +191,10 @@ def test_confirmed_boxes_are_labels(place):
         (["films", "--fit"], "--share and --fit need labels"),
         (["films", "--labels", "l.csv", "--share", ".1", "--model", "m.onnx", "--out", "."], "l.csv: "),
         (["films", "--labels", "l.csv", "--patients", "nobody"], "--patients nobody: neither a file, nor a column"),
-        (["films", "--labels", "other.csv"], "expected at least one: 2 x not labelled; 1 x labelled but without a film"),
+        (
+            ["films", "--labels", "other.csv"],
+            "expected at least one: 2 x not labelled; 1 x labelled but without a film",
+        ),
     ],
 )
 def test_bad_arguments(tmp_path, arguments, words):

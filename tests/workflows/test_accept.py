@@ -10,8 +10,8 @@ from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import DatasetError
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.film_list import ShrunkFilm
-from hipdet.inference.review import ReviewLimits, judge, measures
-from hipdet.workflows.accept import FEWEST, MOVABLE, CheckedFilm, flag_counts, move_limits
+from hipdet.inference.review import ReviewLimits, judge, measures, usual_range
+from hipdet.workflows.accept import FEWEST, MOVABLE, TAILS, CheckedFilm, flag_counts, move_limits
 
 TWO = RoiCounts.of(2, ("hip",))
 # of films whose hips are larger: all of the films below are flagged
@@ -94,6 +94,11 @@ def test_flags_that_do_not_move_may_be_too_many():
     limits, counts = move_limits(low, LIMITS, 0.05)
     assert counts["all"] == (100, 100)
     assert limits.ranges["score"] == RANGES["score"]
+    # wider ones would gain nothing
+    narrowest = {
+        name: usual_range(name, np.concatenate([film.values[name] for film in low]), TAILS[0]) for name in MOVABLE
+    }
+    assert {name: limits.ranges[name] for name in MOVABLE} == narrowest
 
 
 def test_a_measure_of_few_values_keeps_its_range():
