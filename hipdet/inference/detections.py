@@ -217,8 +217,8 @@ class FilmRois:
             values.flag("inverted"),
             None if values.values.get("error") is None else values.text("error", longest=LONGEST_PATH),
             tuple(map(_roi, values.records("candidates") if "candidates" in values.values else ())),
-            *(read_spacing(values) or (None, None)),
-            values.number("contrast", 0, 1, None),
+            *(read_spacing(values) or ()),
+            contrast=values.number("contrast", 0, 1, None),
         )
 
 

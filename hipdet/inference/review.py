@@ -194,7 +194,7 @@ class JudgedFilm:
         turned = 90 * rois.quarters
         return FilmRois(
             name, path, width, height, given, self.flags, turned, rois.inverted, None, candidates,
-            *(spacing or (None, None)), contrast,
+            *(spacing or ()), contrast=contrast,
         )  # fmt: skip
 
 
