@@ -206,6 +206,7 @@ class FilmRois:
         Raises:
             HipdetError: an entry isn't what :meth:`to_json` writes.
         """
+        spacing = read_spacing(values)
         return cls(
             name,
             path,
@@ -217,8 +218,9 @@ class FilmRois:
             values.flag("inverted"),
             None if values.values.get("error") is None else values.text("error", longest=LONGEST_PATH),
             tuple(map(_roi, values.records("candidates") if "candidates" in values.values else ())),
-            *(read_spacing(values) or ()),
-            contrast=values.number("contrast", 0, 1, None),
+            spacing.mm if spacing else None,
+            spacing.plane if spacing else None,
+            values.number("contrast", 0, 1, None),
         )
 
 

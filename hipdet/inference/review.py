@@ -194,7 +194,7 @@ class JudgedFilm:
         turned = 90 * rois.quarters
         return FilmRois(
             name, path, width, height, given, self.flags, turned, rois.inverted, None, candidates,
-            *(spacing or ()), contrast=contrast,
+            spacing.mm if spacing else None, spacing.plane if spacing else None, contrast,
         )  # fmt: skip
 
 

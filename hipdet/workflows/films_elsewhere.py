@@ -105,8 +105,8 @@ class FilmsElsewhere:
 def detect(detector: RoiDetector, listed: FilmList, journal: FilmJournal | None = None) -> list[Numbered]:
     """The ROIs of the films in `listed` with their ids; those in `journal` are taken from it, others are added to it."""
     found: dict[int, FilmRois] = {}
-    for number, source in zip(listed.ids, listed.films) if journal else ():
-        if (record := journal.find(source)) is not None and record.error is None:
+    for number, source in zip(listed.ids, listed.films):
+        if journal and (record := journal.find(source)) is not None and record.error is None:
             found[number] = record
     todo = {number: source for number, source in zip(listed.ids, listed.films) if number not in found}
     for (number, source), record in zip(todo.items(), detector.of_sources(iter(todo.values()), len(todo))):
