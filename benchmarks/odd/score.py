@@ -13,6 +13,7 @@ from hipdet.core.boxes import Detections, as_boxes
 from hipdet.core.tables import Cell, Row, markdown, number_cell, text_cell
 from hipdet.data.coco_file import Film
 from hipdet.evaluation.matching import HIT, evaluate_film
+from hipdet.evaluation.metrics import share_interval
 from hipdet.inference.detections import DetectedRoi, FilmRois
 from odd.make import INVERTED, MADE_FROM, TURNED
 
@@ -103,10 +104,8 @@ def share(name: str, hits: Iterable[bool]) -> Row:
     every = [*map(bool, hits)]
     if not every:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
-    from scipy.stats import binomtest
-
-    ends = binomtest(sum(every), len(every)).proportion_ci(method="wilson")
-    return {name: sum(every) / len(every), f"{name}_low": float(ends.low), f"{name}_high": float(ends.high)}
+    low, high = share_interval(sum(every), len(every))
+    return {name: sum(every) / len(every), f"{name}_low": low, f"{name}_high": high}
 
 
 def row_of(kind: str, films: Sequence[FilmScore]) -> Row:

@@ -10,7 +10,7 @@ from pathlib import Path
 from hipdet.annotate.film_folder import FilmFolder
 from hipdet.annotate.film_state import Project
 from hipdet.annotate.labels import LabelStore, read_old_labels
-from hipdet.annotate.proposals import FilmProposals, cache_name, load_detector
+from hipdet.annotate.proposals import Detect, FilmProposals, cache_name, load_detector
 from hipdet.annotate.server import bind, serve
 from hipdet.annotate.session import Session
 from hipdet.cli.main import class_name, command_parser, printable
@@ -59,11 +59,11 @@ def build_project(args: argparse.Namespace) -> Project:
     return Project(tuple(args.classes), rois, args.free_shape, args.annotator, name_of(args.folder.resolve().name))
 
 
-def open_session(args: argparse.Namespace) -> Session:
-    """Open the films and the labels, import labels, and start the proposals."""
+def open_session(args: argparse.Namespace, detect: Detect | None = None) -> Session:
+    """Open the films and the labels, import labels, and start the proposals, of `detect` or else of the model."""
     project, out = build_project(args), args.out or args.folder / "labels"
     films = FilmFolder(args.folder, project.source)
-    detect = load_detector(args.model, project) if args.model else None
+    detect = detect or (load_detector(args.model, project) if args.model else None)
     old = read_old_labels(args.labels, films, project) if args.labels else None
     store = LabelStore(out, project, {name: each.patient for name, each in films.candidates.items()}, films)
     try:
@@ -90,10 +90,10 @@ def counts(session: Session) -> str:
     return ", ".join(f"{states.count(status)} {status}" for status in order if status in states)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Serve the page until Ctrl+C."""
+def main(argv: Sequence[str] | None = None, detect: Detect | None = None) -> None:
+    """Serve the page until Ctrl+C; `detect` has found what the model finds, if it is given."""
     args = _parse_arguments(argv)
-    session = open_session(args)
+    session = open_session(args, detect)
     try:
         server, address = bind(session, args.port)
 

@@ -100,6 +100,7 @@ COMMANDS = (
     Command("merge", (), "make one folder of the results of shards, or of ray"),
     Command("annotate", ("annotate",), "label films in the browser"),
     Command("agree", ("data",), "measure how well two annotators agree"),
+    Command("accept", ("plot",), "try a model on films of your own, with a page"),
     Command("fit", ("mm", "export"), "films and labels to a detector, with a report"),
     Command("convert", ("data",), "convert films and label files of any tool to COCO"),
     Command("validate", ("data",), "find every fault in annotations and films"),

@@ -183,6 +183,14 @@ def mean_interval(value: ArrayLike, units: ArrayLike, seed: int = 0) -> Interval
     return float(drawn.low), float(drawn.high)
 
 
+def share_interval(hits: int, count: int) -> Interval:
+    """Wilson's 95% interval of the share of `hits` in `count`, at least one, as if each were independent."""
+    from scipy.stats import binomtest  # imported here: pictures without labels don't need SciPy
+
+    ends = binomtest(hits, count).proportion_ci(method="wilson")
+    return float(ends.low), float(ends.high)
+
+
 def calibration(iou: NDArray[np.float64], score: NDArray[np.float64], bands: int = 5) -> list[dict[str, float]]:
     """Sort ROIs by score into `bands` of equal size, given the IoU and score ``[R]`` of each; score and IoU of each band."""
     order = np.argsort(score, kind="stable")

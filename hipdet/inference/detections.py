@@ -161,6 +161,8 @@ class FilmRois:
         candidates: Detections that may be ROIs but score less than the model's limit, best first; their sides aren't known.
         spacing_mm: ``(x, y)``: distance of neighbouring columns, and of neighbouring rows, in mm; None if it isn't known.
         spacing_plane: In which plane, see :mod:`hipdet.core.spacing`; None if the spacing isn't known.
+        contrast: From the 5th to the 95th percentile of the film's greys, as the network saw it, as a share of white; None if
+            it isn't known.
     """
 
     name: str
@@ -175,6 +177,16 @@ class FilmRois:
     candidates: tuple[DetectedRoi, ...] = ()
     spacing_mm: Pair | None = None
     spacing_plane: str | None = None
+    contrast: float | None = None
+
+    def upright(self, classes: Sequence[str]) -> FilmDetections:
+        """The ROIs on the film as the network saw it: the inverse of :meth:`FilmDetections.as_rois`."""
+        quarters = self.turned // 90
+        width, height = (self.height, self.width) if quarters % 2 else (self.width, self.height)
+        boxes = turn_boxes([roi.box for roi in self.rois], quarters, self.width, self.height)
+        labels = np.array([classes.index(roi.label) for roi in self.rois], np.int64)
+        scores = np.array([roi.score for roi in self.rois], np.float64)
+        return FilmDetections(boxes, scores, labels, width, height, quarters, self.inverted)
 
     def size_mm(self, roi: DetectedRoi) -> Pair | None:
         """Width and height of `roi` in mm, to a micrometre, in the plane of the spacing; None if that isn't known."""
@@ -194,6 +206,7 @@ class FilmRois:
         Raises:
             HipdetError: an entry isn't what :meth:`to_json` writes.
         """
+        spacing = read_spacing(values)
         return cls(
             name,
             path,
@@ -205,7 +218,9 @@ class FilmRois:
             values.flag("inverted"),
             None if values.values.get("error") is None else values.text("error", longest=LONGEST_PATH),
             tuple(map(_roi, values.records("candidates") if "candidates" in values.values else ())),
-            *(read_spacing(values) or ()),
+            spacing.mm if spacing else None,
+            spacing.plane if spacing else None,
+            values.number("contrast", 0, 1, None),
         )
 
 

@@ -167,7 +167,9 @@ class RoiDetector:
         found = upright(infer) if self.find_orientation and self.model.tells_orientation else infer(0, False)
         judged = judge(found, self.rois, self.limits, self.stated)
         paired = self.rois.paired | card.counts.paired
-        return judged.record(source.name, source.path, card.classes, paired, film.patient_side, film.spacing)
+        return judged.record(
+            source.name, source.path, card.classes, paired, film.patient_side, film.spacing, film.contrast
+        )
 
 
 class HipDetector(RoiDetector):

@@ -154,7 +154,7 @@ def build_limits(films: Sequence[ValidationFilm], share: float = SHARE, classes:
         raise DatasetError(
             f"{len(films)} validation films without a single hit, from which limits can't be set: check weights and labels"
         )
-    ranges = {name: _range(name, np.concatenate(values), share) for name, values in usual.items()}
+    ranges = {name: usual_range(name, np.concatenate(values), share) for name, values in usual.items()}
     least, presence = presence_limits(films, classes)
     lowest = math.floor(1000 * min(float(scores.min()) for scores in usual["score"])) / 1000
     return ReviewLimits(len(films), share, least, ranges, presence, lowest)
@@ -184,6 +184,7 @@ class JudgedFilm:
         paired: Collection[int],
         patient_side: str | None = None,
         spacing: Spacing | None = None,
+        contrast: float | None = None,
     ) -> FilmRois:
         """The film's record; for the arguments see :class:`FilmRois` and :meth:`FilmDetections.picture_sides`."""
         rois = self.rois
@@ -193,7 +194,7 @@ class JudgedFilm:
         turned = 90 * rois.quarters
         return FilmRois(
             name, path, width, height, given, self.flags, turned, rois.inverted, None, candidates,
-            *(spacing or ()),
+            spacing.mm if spacing else None, spacing.plane if spacing else None, contrast,
         )  # fmt: skip
 
 
@@ -236,14 +237,24 @@ def film_flags(
     flags = {"fewer_rois": expected.too_few(labels), "more_rois": expected.too_many(labels)}
     flags.update(turned=found.quarters > 0, inverted=found.inverted)
     if limits is not None:
-        values = measures(found)
-        for name, (low, high) in limits.ranges.items():
-            if (low is not None and (values[name] < low).any()) or (high is not None and (values[name] > high).any()):
-                flags[FLAG_OF[name]] = True
+        flags.update(dict.fromkeys(odd_measures(measures(found), limits.ranges), True))
     return tuple(name for name in FLAGS if flags.get(name))
 
 
-def _range(name: str, values: NDArray[np.float64], share: float) -> Range:
+def odd_measures(values: Measures, ranges: Mapping[str, Range]) -> set[str]:
+    """Flags of a film whose ROIs have the measures `values`, by the usual `ranges`."""
+    return {FLAG_OF[name] for name, usual in ranges.items() if is_outside(values[name], usual).any()}
+
+
+def is_outside(values: NDArray[np.float64], usual: Range) -> NDArray[np.bool_]:
+    """Which `values` are below or above the range that is `usual`."""
+    low, high = (sign * math.inf if end is None else end for sign, end in zip((-1, 1), usual))
+    outside: NDArray[np.bool_] = (values < low) | (values > high)
+    return outside
+
+
+def usual_range(name: str, values: NDArray[np.float64], share: float) -> Range:
+    """The range of the measure `name` beyond which at most a `share` of `values` lies at each end that has a limit."""
     below, above = _ONE_SIDED.get(name, (True, True))
     if not len(values):
         return None, None

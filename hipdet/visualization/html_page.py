@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -60,20 +61,44 @@ def write_page(
         page.writelines(fill_page("gallery", title=title, script=script, grouped=grouped, films=blocks))
 
 
-def fill_page(name: str, filters: Mapping[str, Callable] | None = None, **values: Any) -> Iterator[str]:
-    """The pieces of a page that stands alone: the template ``<name>.html`` with its style ``<name>.css``.
+def fill_page(
+    name: str, filters: Mapping[str, Callable] | None = None, css: str | None = None, **values: Any
+) -> Iterator[str]:
+    """The pieces of a page that stands alone: the template ``<name>.html`` with its style ``<css>.css``.
 
     Args:
         name: Name of the template; text that it takes from `values` is escaped.
-        filters: Filters of the template.
+        filters: Filters of the template, besides ``number`` and ``share``.
+        css: Name of the style, if it isn't that of the template.
         **values: What it shows: ``title``, perhaps a ``script``, and what else is in it.
     """
     pages = Environment(
         loader=FileSystemLoader(PARTS), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    pages.filters.update(filters or {}, policy_hash=_policy_hash)
-    style = (PARTS / f"{name}.css").read_text(encoding="utf-8")
+    pages.filters.update(filters or {}, policy_hash=_policy_hash, number=_number, share=_share)
+    style = (PARTS / f"{css or name}.css").read_text(encoding="utf-8")
     return pages.get_template(f"{name}.html").generate(dict(script="", style=style) | values)
+
+
+def _number(value: float | None, digits: int = 3, sign: str = "") -> str:
+    return "\N{EN DASH}" if value is None else f"{value:{sign}.{digits}f}"
+
+
+def _share(value: float | None) -> str:
+    return "\N{EN DASH}" if value is None else f"{value:.1%}"
+
+
+def embedded(content: bytes, kind: str) -> str:
+    """The address of a picture that is in the page itself."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def embedded_plot(write: Callable[[Path], None]) -> str:
+    """The address of the SVG file that `write` writes."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "plot.svg"
+        write(path)
+        return embedded(path.read_bytes(), "image/svg+xml")
 
 
 def _policy_hash(text: str) -> str:

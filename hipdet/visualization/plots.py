@@ -27,11 +27,11 @@ from hipdet.visualization.tiles import BARS, DETECTION, GRID, LABEL, QUIET_LINE,
 PANEL = 5.0  # inches
 
 
-def panels(count: int, width: float = PANEL, share: bool = False) -> tuple[Figure, list[Any]]:
-    """A figure of `count` panels, four in a row, each `width` inches wide; with `share` they have common axes."""
+def panels(count: int, width: float = PANEL, share: bool = False, height: float = PANEL) -> tuple[Figure, list[Any]]:
+    """A figure of `count` panels, four in a row, each `width` x `height` inches; with `share` they have common axes."""
     columns = min(count, 4)
     rows = -(-count // columns)
-    figure = Figure(figsize=(width * columns, PANEL * rows), layout="constrained")
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).ravel().tolist()
     for unused in axes[count:]:
         unused.remove()
@@ -200,6 +200,20 @@ def write_calibration(
     axes.set(xlim=(0, 1.02), ylim=(max(0.0, lowest - 0.05), 1.0))
     axes.grid(alpha=0.3)
     axes.legend()
+    write_figure(path, figure)
+
+
+def write_usual_ranges(
+    path: str | os.PathLike[str], values: Mapping[str, Floats], usual: Mapping[str, Sequence[float | None]]
+) -> None:
+    """Write a histogram of `values`, at least one per name, and the range that is usual, where one is known, as PNG."""
+    figure, axes = panels(len(values), width=3, height=2.2)
+    for axis, (name, each) in zip(axes, values.items()):
+        axis.hist(each, 24, color=BARS)
+        axis.set(title=f"{name}  (n = {len(each)})", yticks=[])
+        if name in usual:
+            low, high = (edge if end is None else end for end, edge in zip(usual[name], axis.get_xlim()))
+            axis.axvspan(low, high, color=RANGE, alpha=0.15, zorder=0)
     write_figure(path, figure)
 
 

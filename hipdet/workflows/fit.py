@@ -27,11 +27,12 @@ from hipdet.engine.safe_settings import require_writable
 from hipdet.inference.dicom_objects import parse_codes
 from hipdet.workflows.budget import Bar, Budget, Limits, Speed, Stopwatch, evenly
 from hipdet.workflows.cross_validation import Fold, Variant
+from hipdet.workflows.films_elsewhere import FilmsElsewhere
 from hipdet.workflows.fit_data import DataOptions, FitData, TrainingFiles, read_data
 from hipdet.workflows.fit_leaks import require_other_films, require_unseen_films
 from hipdet.workflows.fit_plan import BATCH, SYNTHETIC, FitPlan, epochs_for, plan_fit, portable_text
 from hipdet.workflows.fit_report import write_report
-from hipdet.workflows.fit_results import FilmsElsewhere, FinalModel, FitResult, RoundResults, facts_of, write_crops_of
+from hipdet.workflows.fit_results import FinalModel, FitResult, RoundResults, facts_of, write_crops_of
 from hipdet.workflows.fit_words import machine, training_facts
 from hipdet.workflows.process import run_jobs
 
@@ -119,7 +120,7 @@ class Fit:
             self.codes = read_json(options.codes, "codes by class", ConfigError)
             parse_codes(self.codes, [each["name"] for each in self.data.coco["categories"]], options.codes)
         if options.test is not None:
-            require_other_films(self.data, FilmsElsewhere(options.test, options.test_labels, self.data))
+            require_other_films(self.data, FilmsElsewhere(options.test, options.test_labels, self.data.classes))
         self.plan: FitPlan = plan_fit(Rois.of_coco(self.data.coco), options.data.films.name)
         self.root = self.out / DATA
         self.base: Config = self.plan.config(self.root, f"{ALL}.json", options.settings)
@@ -310,7 +311,7 @@ class Fit:
         results.write_detections(self.out / "out_of_fold.json")
         metrics["crops"] = write_crops_of(self.out / "out_of_fold.json", self.options.data.films, self.out / "crops")
         if self.options.test is not None:
-            test = FilmsElsewhere(self.options.test, self.options.test_labels, self.data)
+            test = FilmsElsewhere(self.options.test, self.options.test_labels, self.data.classes)
             metrics["test"] = test.run(self.out)
         if (self.out / BEFORE).is_file():
             metrics["before"] = results.against(read_json(self.out / BEFORE, "metrics of hipdet fit"))

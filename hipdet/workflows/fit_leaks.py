@@ -26,9 +26,9 @@ from hipdet.data.match import FilmIndex, find_films
 from hipdet.data.sources.folder import find_folder
 from hipdet.engine.checkpoint import get_meta, read_checkpoint
 from hipdet.radiographs.read import read_patient_id, read_radiograph
+from hipdet.workflows.films_elsewhere import FilmsElsewhere
 from hipdet.workflows.fit_data import FitData
 from hipdet.workflows.fit_labels import PATIENT, may_be_dicom, patient_rows
-from hipdet.workflows.fit_results import FilmsElsewhere
 
 Paths = Mapping[str, Path]  # files of films by name
 

@@ -26,6 +26,7 @@ from hipdet.inference.review import ReviewLimits, judge
 
 Row = Mapping[str, Any]
 TABLE = "test.roi.json"
+RIGHT = 0.7  # least IoU of a box that needn't be drawn again
 
 
 def least_by_class(coco: Coco, limits: ReviewLimits | None) -> dict[str, float]:
@@ -180,6 +181,14 @@ class Detected:
             **counts,
         )
 
+    def wrong(self, least: Mapping[str, float]) -> set[int]:
+        """Image ids of films with a label that no ROI has an IoU of :data:`RIGHT` with, or an ROI that is matched with none.
+
+        `least` is the score from which a detection is an ROI, by class.
+        """
+        off = {row["image_id"] for row in self.rois if row["iou"] < RIGHT or row["confidence"] < least[row["label"]]}
+        return off | {row["image_id"] for row in self.extras if row["confidence"] >= least[row["label"]]}
+
     def compared(self, other: Detected, coco: Coco) -> dict[str, Any]:
         """Average IoU of both on the labels that both were tested on, and the gain of this one with its 95% interval."""
         theirs = {(row["image_id"], row["annotation_id"]): row["iou"] for row in other.rois}
@@ -210,6 +219,15 @@ class Detected:
             if self.fold_of:
                 row["fold"] = self.fold_of[each["image_id"]]
         return sorted(rows, key=lambda row: (row["iou"], row["film"], row["annotation_id"]))
+
+
+def metric_rows(found: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Name and metrics of all, each class, kind and view; of a single class, all says it."""
+    classes = found["classes"]
+    single = next(iter(classes)) if len(classes) == 1 else ""
+    rows = [(single or "all classes", found), *(classes.items() if not single else ())]
+    groups = [(f"{key}: {name}", each) for key in (KIND, VIEW) for name, each in found.get(f"{key}s", {}).items()]
+    return [*rows, *groups]
 
 
 DOUBT = 0.3  # score, the IoU that the detector expects, less the IoU with the label: three times its usual error

@@ -6,29 +6,28 @@ there are; ``metrics.json`` has every label.
 
 from __future__ import annotations
 
-import base64
 import io
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
 from PIL import Image
 
-from hipdet.core.annotations import KIND, VIEW, drawn_box, is_ignored
+from hipdet.core.annotations import drawn_box, is_ignored
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import write_text
 from hipdet.radiographs.read import read_radiograph
 from hipdet.visualization.film_pictures import evaluated_films
-from hipdet.visualization.html_page import JPEG_QUALITY, fill_page
+from hipdet.visualization.html_page import JPEG_QUALITY, embedded, embedded_plot, fill_page
 from hipdet.visualization.plot_data import find_runs, read_log
 from hipdet.visualization.plots import write_calibration, write_learning_curves
 from hipdet.visualization.tiles import PicturedFilm, marked_tile, shrunk, worst_first
 from hipdet.workflows import fit_words as words
+from hipdet.workflows.fit_metrics import metric_rows
 from hipdet.workflows.fit_results import FitResult
 
 PICTURED = 24  # films of each list: a page that opens at once, also of thousands of films
@@ -43,13 +42,13 @@ def write_report(result: FitResult, path: Path) -> None:
     films = _Films(result)
     page = fill_page(
         "report",
-        dict(number=_number, share=_share, link=_link, names=_names),
+        dict(link=_link, names=_names),
         title=result.out.resolve().name,
         date=f"{datetime.now():%Y-%m-%d}",
         m={"before": None, "test": None, **metrics},
         said=_said(metrics),
-        rows=_metric_rows(metrics["out_of_fold"]),
-        test_rows=_metric_rows(test) if "num_rois" in (test := metrics.get("test") or {}) else [],
+        rows=metric_rows(metrics["out_of_fold"]),
+        test_rows=metric_rows(test) if "num_rois" in (test := metrics.get("test") or {}) else [],
         excluded=_by_reason(metrics["data"]["excluded"]),
         worst=films.worst(),
         doubted=films.doubted(metrics["doubted"]),
@@ -78,14 +77,6 @@ def _said(metrics: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _number(value: float | None, digits: int = 3, sign: str = "") -> str:
-    return "\N{EN DASH}" if value is None else f"{value:{sign}.{digits}f}"
-
-
-def _share(value: float | None) -> str:
-    return "\N{EN DASH}" if value is None else f"{value:.1%}"
-
-
 def _link(film: str) -> str:
     """The address of a film in ``hipdet annotate``."""
     return f"http://127.0.0.1:{PORT}/#{quote(film, safe='')}"
@@ -110,15 +101,6 @@ def annotate_command(result: FitResult) -> str:
     )
 
 
-def _metric_rows(found: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Name and metrics of all, each class, kind and view; of a single class, all says it."""
-    classes = found["classes"]
-    single = next(iter(classes)) if len(classes) == 1 else ""
-    rows = [(single or "all classes", found), *(classes.items() if not single else ())]
-    groups = [(f"{key}: {name}", each) for key in (KIND, VIEW) for name, each in found.get(f"{key}s", {}).items()]
-    return [*rows, *groups]
-
-
 def _by_reason(excluded: Sequence[Sequence[str]]) -> dict[str, list[str]]:
     """Names of films left out, by reason, the most frequent reason first."""
     found: dict[str, list[str]] = {}
@@ -127,29 +109,18 @@ def _by_reason(excluded: Sequence[Sequence[str]]) -> dict[str, list[str]]:
     return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
 
-def _embedded(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _plot(write: Callable[[Path], None]) -> str:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "plot.svg"
-        write(path)
-        return _embedded(path.read_bytes(), "image/svg+xml")
-
-
 def _calibration(metrics: Mapping[str, Any]) -> str:
     found, limits = metrics["out_of_fold"], metrics["limits"] or {}
     presence = {name: each["limit"] for name, each in limits.get("presence", {}).items()}
     bands = {"all ROIs": found["calibration"]}
-    return _plot(partial(write_calibration, bands=bands, limits=presence)) if found["calibration"] else ""
+    return embedded_plot(partial(write_calibration, bands=bands, limits=presence)) if found["calibration"] else ""
 
 
 def _curves(trainings: Path) -> str:
     """Loss and learning rate of all trainings by epoch; empty if their logs are gone."""
     try:
         logs = {folder.name: read_log(folder) for folder in find_runs(trainings)}
-        return _plot(partial(write_learning_curves, runs=logs))
+        return embedded_plot(partial(write_learning_curves, runs=logs))
     except DatasetError:
         return ""
 
@@ -190,4 +161,4 @@ class _Films:
         jpeg = io.BytesIO()
         # without subsampling, else thin lines lose their colour
         tile.save(jpeg, format="JPEG", quality=JPEG_QUALITY, optimize=True, subsampling=0)
-        return _embedded(jpeg.getvalue(), "image/jpeg")
+        return embedded(jpeg.getvalue(), "image/jpeg")

@@ -1,4 +1,4 @@
-"""The results of ``hipdet fit``: metrics out of fold, the exported model, crops, and a test on films from elsewhere."""
+"""The results of ``hipdet fit``: metrics out of fold, the exported model, and crops."""
 
 from __future__ import annotations
 
@@ -6,37 +6,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from hipdet.core.annotations import get_patients, is_ignored
-from hipdet.core.boxes import Detections, as_boxes, xywh_to_xyxy
+from hipdet.core.annotations import get_patients
 from hipdet.core.errors import DatasetError
-from hipdet.core.files import film_below, path_below, write_csv, write_json
-from hipdet.core.records import read_json
+from hipdet.core.files import film_below, write_csv
 from hipdet.core.resumable import RunFolder
-from hipdet.data.candidates import Rules
 from hipdet.data.coco_file import Coco
-from hipdet.data.convert import Output, convert_found
-from hipdet.data.sources.folder import find_folder
-from hipdet.evaluation.matching import Labelled, evaluate_film
 from hipdet.evaluation.metrics import Units, mean_interval
-from hipdet.evaluation.report import extra_rows, roi_rows
 from hipdet.export.export import export_model, validation_films
 from hipdet.export.torch_model import TorchModel
 from hipdet.inference.crops import COLUMNS, CropSettings, crops_by_film, manifest_row, strangers, write_crops
-from hipdet.inference.detections import FilmRois
-from hipdet.inference.detector import RoiDetector
 from hipdet.inference.dicom_objects import CODES
-from hipdet.inference.film_list import films_at, films_of_coco
 from hipdet.inference.results import Numbered
 from hipdet.inference.review import ReviewLimits, build_limits
 from hipdet.radiographs.read import read_radiograph
 from hipdet.workflows.cross_validation import CONFIG, Fold
 from hipdet.workflows.fit_data import FitData, TrainingFiles
-from hipdet.workflows.fit_labels import FitLabels
 from hipdet.workflows.fit_metrics import TABLE, Detected, doubted_labels, film_records, write_as_predictions
 from hipdet.workflows.fit_plan import FitPlan
 from hipdet.workflows.fit_words import IMAGENET, IMAGENET_NOTICE
@@ -236,108 +224,3 @@ def write_crops_of(predictions: Path, films: Path, out: Path) -> int:
         (out / name).unlink()
     write_csv(out / "manifest.csv", [COLUMNS, *rows])
     return len(rows)
-
-
-@dataclass(frozen=True)
-class FilmsElsewhere:
-    """Films from elsewhere, with or without labels.
-
-    Attributes:
-        films: Their folder.
-        labels: Their label file or folder; None if there are none.
-        data: What was trained on.
-    """
-
-    films: Path
-    labels: Path | None
-    data: FitData
-
-    def run(self, out: Path) -> dict[str, Any]:
-        """Find the ROIs with the model in `out`, write ``test.json`` there, and return the metrics if there are labels.
-
-        Raises:
-            DatasetError: faulty labels, or no film.
-        """
-        detector = RoiDetector(out, progress=True)
-        if self.labels is None:
-            listed = films_at([str(self.films)])
-            records = list(zip(listed.ids, detector.of_sources(iter(listed.films), len(listed.films))))
-            write_as_predictions(out / "test.json", records, self.data.classes)
-            return _review(records)
-        coco = self.read()
-        with TemporaryDirectory() as folder:
-            write_json(Path(folder) / "test.json", coco)
-            listed = films_of_coco(Path(folder) / "test.json", self.films)
-        records = list(zip(listed.ids, detector.of_sources(iter(listed.films), len(listed.films))))
-        write_as_predictions(out / "test.json", records, self.data.classes)
-        tested = compare_with_labels(records, coco, detector)
-        return dict(_review(records), **tested.metrics(coco, detector.limits), rois=tested.rows(coco))
-
-    def paths(self) -> dict[str, Path]:
-        """The files of the films by name: of all films, or of those with labels.
-
-        Raises:
-            DatasetError: as :meth:`run`.
-        """
-        if self.labels is not None:
-            names = [image["file_name"] for image in self.read()["images"]]
-            return {name: path_below(self.films, name) for name in names}
-        return {film.name: film.path for film in films_at([str(self.films)]).films if film.path is not None}
-
-    def read(self) -> Coco:
-        """The films and labels as COCO.
-
-        Raises:
-            DatasetError: they are faulty, or of other classes.
-        """
-        if self.labels is None:
-            raise DatasetError(f"{self.films}: no labels to read: give --test-labels")
-        labels = FitLabels(
-            {"": self.labels}, dict(format=None), None, self.data.classes[0] if len(self.data.classes) == 1 else ""
-        )
-        rules = Rules("test", classes=tuple(self.data.classes), rois=None)
-        with TemporaryDirectory() as folder:
-            output = Output(self.films, annotations=Path(folder))
-            converted = convert_found(self.films, find_folder(self.films, "test"), labels, rules, output, {})
-            coco: Coco = read_json(converted.path, "a COCO file")
-        return coco
-
-
-def _review(records: Sequence[Numbered]) -> dict[str, Any]:
-    films = [film for _, film in records]
-    return dict(
-        films=len(films),
-        unreadable=sum(film.error is not None for film in films),
-        flagged=sum(bool(film.flags) for film in films),
-    )
-
-
-def compare_with_labels(records: Sequence[Numbered], coco: Coco, detector: RoiDetector) -> Detected:
-    """Match the ROIs of `records` with the labels of `coco`."""
-    names = {each["id"]: each["name"] for each in coco["categories"]}
-    classes = list(names.values())
-    images = {image["id"]: image for image in coco["images"]}
-
-    def boxes_of(annotations: Sequence[Mapping[str, Any]]) -> Labelled:
-        labels = [classes.index(names[each["category_id"]]) for each in annotations]
-        return xywh_to_xyxy([each["bbox"] for each in annotations]), np.array(labels, np.int64)
-
-    rois: list[Mapping[str, Any]] = []
-    extras: list[Mapping[str, Any]] = []
-    for number, film in records:
-        own = [each for each in coco["annotations"] if each["image_id"] == number]
-        labels, ignored = ([each for each in own if is_ignored(each) == wanted] for wanted in (False, True))
-        found = _detections(film, classes)
-        result = evaluate_film(*boxes_of(labels), found, detector.rois, boxes_of(ignored))
-        rois += roi_rows(images[number], labels, result, names)
-        extras += extra_rows(images[number], result, dict(enumerate(classes)))
-    return Detected(tuple(rois), tuple(extras))
-
-
-def _detections(film: FilmRois, classes: Sequence[str]) -> Detections:
-    found = [*film.rois, *film.candidates]
-    return Detections(
-        as_boxes([roi.box for roi in found]),
-        np.array([roi.score for roi in found], np.float64),
-        np.array([classes.index(roi.label) for roi in found], np.int64),
-    )

@@ -54,7 +54,7 @@ def test_help_has_examples_of_the_command(tmp_path, command):
 def test_overview_lists_the_commands_in_order():
     listed = re.findall(r"^  ([a-z-]+) {2,}", overview(), re.MULTILINE)
     assert listed == ["command", *(command.name for command in COMMANDS)]
-    assert len(listed) == 21
+    assert len(listed) == 22
 
 
 def test_every_module_of_the_command_line_is_a_command_or_shared():

@@ -104,9 +104,9 @@ class PageClient:
         return self.client.post("/api/film", query_string={"name": name}, **{**body, **options})
 
 
-def start_tool(folder, *arguments):
-    """Start hipdet annotate; returns its process and the address of the page."""
-    command = [sys.executable, "-m", "hipdet", "annotate", folder, "--no-browser", *arguments]
+def start_tool(folder, *arguments, name="annotate"):
+    """Start hipdet annotate, or another command that opens its page; returns its process and the address of the page."""
+    command = [sys.executable, "-m", "hipdet", name, folder, "--no-browser", *arguments]
     environment = of_checkout()
     process = subprocess.Popen(
         list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

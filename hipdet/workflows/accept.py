@@ -1,0 +1,243 @@
+"""``hipdet accept``: how films differ from those that a model knows, how it does on them, and limits that suit them.
+
+Limits of ratio and position may move, from films with labels; that of the score never does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hipdet.core.annotations import get_patients
+from hipdet.core.errors import ConfigError, DatasetError
+from hipdet.core.files import replacing, write_text
+from hipdet.data.coco_file import subset
+from hipdet.evaluation.metrics import Units, share_interval
+from hipdet.inference.detections import FilmRois
+from hipdet.inference.detector import RoiDetector
+from hipdet.inference.film_list import films_at
+from hipdet.inference.onnx_model import KEY, ModelCard
+from hipdet.inference.results import FilmJournal
+from hipdet.inference.review import (
+    FLAG_OF,
+    FLAGS,
+    Measures,
+    Range,
+    ReviewLimits,
+    is_outside,
+    measures,
+    odd_measures,
+    usual_range,
+)  # fmt: skip
+from hipdet.visualization.html_page import embedded_plot, fill_page
+from hipdet.visualization.plots import write_usual_ranges
+from hipdet.workflows.films_elsewhere import FilmsElsewhere, compare_with_labels, detect
+from hipdet.workflows.fit_metrics import RIGHT, least_by_class, metric_rows
+
+FEWEST = 40  # films with labels, from which limits may move
+PARTS = 5  # of these films: the limits of each part are set on the others
+ENOUGH = 20  # films that are right, and values of a measure, for a range of their own
+MOVABLE = ("ratio", "x", "y", "distance", "tilt")
+TAILS = np.geomspace(0.1, 1e-6, 40)  # shares of the values beyond each end of a range, narrow ranges first
+CONTRAST = "contrast"
+
+
+@dataclass(frozen=True)
+class CheckedFilm:
+    """What a model found on a film.
+
+    Attributes:
+        record: Its ROIs and flags.
+        values: Measures of its ROIs.
+        right: Whether all boxes are right by its labels, and none is missing; None without labels.
+        unit: Number of its patient, or of the film where patients aren't known.
+    """
+
+    record: FilmRois
+    values: Measures
+    right: bool | None = None
+    unit: int = 0
+
+    def flags(self, ranges: Mapping[str, Range]) -> list[str]:
+        """Its flags, with these `ranges` of the measures that may move."""
+        fixed = {*self.record.flags} - {FLAG_OF[name] for name in MOVABLE}
+        odd = fixed | odd_measures(self.values, {name: ranges[name] for name in MOVABLE if name in ranges})
+        return [name for name in FLAGS if name in odd]
+
+
+def flag_counts(films: Sequence[CheckedFilm], flags: Sequence[Sequence[str]]) -> dict[str, tuple[int, int]]:
+    """How many have any of `flags`, of how many: of all `films`, and of those that are right, and wrong, by their labels."""
+    pairs = [(film.right, bool(each)) for film, each in zip(films, flags)]
+    groups = {"all": (True, False, None), "right": (True,), "wrong": (False,)}
+    chosen = {name: [flagged for right, flagged in pairs if right in kinds] for name, kinds in groups.items()}
+    return {name: (sum(each), len(each)) for name, each in chosen.items()}
+
+
+def move_limits(
+    films: Sequence[CheckedFilm], limits: ReviewLimits, share: float
+) -> tuple[ReviewLimits, dict[str, tuple[int, int]]]:
+    """Move the limits of ratio and position: to the narrowest with which at most a `share` of such films has any flag.
+
+    The share is that of films that didn't set the limits: `films` are divided into five parts by patient, and each part is
+    judged by limits from the others.  If flags that don't move exceed it, the narrowest with the fewest flags are taken.
+
+    Args:
+        films: Films with labels; those that are right give the ranges.
+        limits: Limits of the model.
+        share: Share of films with a flag.
+
+    Returns:
+        The limits, and the flags of films that didn't set them, as :func:`flag_counts` counts them.
+
+    Raises:
+        DatasetError: too few films or patients, or too few films that are right.
+    """
+    units, number = np.unique([film.unit for film in films], return_inverse=True)
+    right = sum(film.right is True for film in films)
+    if len(films) < FEWEST or right < ENOUGH or len(units) < PARTS:
+        raise DatasetError(
+            f"{len(films)} confirmed films, {right} of them right, of {len(units)} patients: expected {FEWEST}, {ENOUGH} and "
+            f"{PARTS} or more, so no limit is moved: confirm more films (--confirm)"
+        )
+    part = number % PARTS
+    tried = []
+    for tail in TAILS:
+        sets = [_moved([film for film, own in zip(films, part) if own != each], limits, tail) for each in range(PARTS)]
+        tried.append((tail, flag_counts(films, [film.flags(sets[own].ranges) for film, own in zip(films, part)])))
+    most = max(share * len(films), min(counts["all"][0] for _, counts in tried))
+    tail, counts = next(each for each in tried if each[1]["all"][0] <= most)
+    return _moved(films, limits, tail), counts
+
+
+def _moved(films: Sequence[CheckedFilm], limits: ReviewLimits, tail: float) -> ReviewLimits:
+    ranges = dict(limits.ranges)
+    for name in MOVABLE:
+        values = np.concatenate([film.values[name] for film in films if film.right] or [np.zeros(0)])
+        if len(values) >= ENOUGH:
+            ranges[name] = usual_range(name, values, tail)
+    return replace(limits, ranges=ranges)
+
+
+def write_moved(
+    model: Path, card: ModelCard, films: Sequence[CheckedFilm], share: float, who: str, path: Path
+) -> dict[str, Any]:
+    """Move limits, see :func:`move_limits`, and write a copy of `model` with them; its card says that `who` moved them.
+
+    Raises:
+        ConfigError: the model has no limits.
+        DatasetError: too few films or patients, or too few films that are right.
+    """
+    import onnx
+
+    if card.limits is None:
+        raise ConfigError(f"{model}: has no review limits that could move: hipdet export --calibrate sets them")
+    limits, counts = move_limits(films, card.limits, share)
+    flagged = counts["all"][0] / len(films)
+    said = (
+        f"limits of ratio and position moved on {datetime.now():%Y-%m-%d} by {who or 'unknown'}, from {len(films)} confirmed "
+        f"films, for a share of {share:g} with a flag; of such films that didn't set them, {flagged:.3f} have one"
+        f"{', as flags that do not move are too many' if flagged > share else ''}"
+    )
+    content = onnx.load(model)
+    onnx.helper.set_model_props(
+        content, {KEY: replace(card, limits=limits, about={**card.about, "accepted": said}).to_text()}
+    )
+    with replacing(path) as temporary:
+        onnx.save(content, temporary)
+    ranges = [(name, card.limits.ranges.get(name), limits.ranges.get(name)) for name in MOVABLE]
+    return dict(said=f"{path.name}: {said}", counts=counts, ranges=ranges)
+
+
+def check_films(
+    detector: RoiDetector, films: FilmsElsewhere, out: Path
+) -> tuple[list[CheckedFilm], list[FilmRois], dict[str, Any] | None]:
+    """Find the ROIs on `films`, and compare them with labels; a run that was interrupted is carried on.
+
+    Returns:
+        The films, those that can't be read, and metrics if there are labels.
+
+    Raises:
+        DatasetError: no film that can be read, or faulty labels.
+    """
+    coco, listed, classes = films.read() if films.labels else None, films_at([str(films.films)]), films.classes
+    with FilmJournal(out / "journal.jsonl", detector.settings, classes) as journal:
+        found = {film.name: film for _, film in detect(detector, listed, journal)}
+    readable, failed = ([film for film in found.values() if bool(film.error) == bad] for bad in (False, True))
+    if not readable:
+        raise DatasetError(f"{films.films}: none of {len(found)} films can be read, the first: {failed[0].error}")
+    if not coco:
+        return [CheckedFilm(film, measures(film.upright(classes))) for film in readable], failed, None
+    coco = subset(coco, [each["id"] for each in coco["images"] if each["file_name"] in found])  # no folders of crops
+    names = {image["id"]: image["file_name"] for image in coco["images"]}
+    tested = compare_with_labels([(number, found[name]) for number, name in names.items()], coco, detector)
+    wrong = {names[number] for number in tested.wrong(least_by_class(coco, detector.limits))}
+    units = dict(zip(names.values(), Units.of([*names.values()], get_patients([coco])).numbers.tolist()))
+    checked = [
+        CheckedFilm(
+            film, measures(film.upright(classes)), film.name not in wrong if film.name in units else None,
+            units.get(film.name, 0),
+        )
+        for film in readable
+    ]  # fmt: skip
+    return checked, failed, dict(tested.metrics(coco, detector.limits), units=len({*units.values()}))
+
+
+def summarize(
+    films: Sequence[CheckedFilm], failed: Sequence[FilmRois], found: dict[str, Any] | None, limits: ReviewLimits | None
+) -> dict[str, Any]:
+    """What the page says, as plain values, from what :func:`check_films` returns and the limits of the model."""
+    values = {name: np.concatenate([film.values[name] for film in films]) for name in FLAG_OF}
+    values[CONTRAST] = np.array([film.record.contrast for film in films if film.record.contrast is not None])
+    usual = limits.ranges if limits else {}
+    flags = Counter(flag for film in films for flag in film.record.flags)
+    if found:
+        confirmed = [film for film in films if film.right is not None]
+        found["counts"] = flag_counts(confirmed, [film.record.flags for film in confirmed])
+        found["wrong"] = [(film.record.name, film.record.flags) for film in confirmed if not film.right]
+    return dict(
+        films=len(films),
+        unreadable=[(film.name, film.error) for film in failed],
+        flagged=sum(bool(film.record.flags) for film in films),
+        flags={name: flags[name] for name in FLAGS if flags[name]},
+        values={name: each.tolist() for name, each in values.items() if len(each)},
+        usual=usual,
+        beyond={name: float(is_outside(values[name], usual[name]).mean()) for name in usual if len(values[name])},
+        labelled=found,
+    )
+
+
+def write_accept_page(path: Path, title: str, detector: RoiDetector, metrics: Mapping[str, Any]) -> None:
+    """Write the page: one HTML file that stands alone and shows no film.
+
+    Args:
+        path: HTML file.
+        title: Name of the folder of films.
+        detector: The model.
+        metrics: As :func:`summarize` returns them, with ``moved``: None, or as :func:`write_moved` returns it.
+    """
+    found, moved, card = metrics["labelled"], metrics["moved"], detector.model.card
+    counts = {"with the model's limits": found["counts"]} if found else {}
+    counts |= {"with moved limits, films that didn't set them": moved["counts"]} if moved and "counts" in moved else {}
+    page = fill_page(
+        "accept",
+        dict(interval=lambda pair: share_interval(*pair), quantiles=partial(np.quantile, q=[0.05, 0.5, 0.95])),
+        css="report",
+        title=title,
+        date=f"{datetime.now():%Y-%m-%d}",
+        model=f"{card.config} ({detector.model.fingerprint[:12]})",
+        calibrated=detector.limits.films if detector.limits else 0,
+        m=metrics,
+        words=FLAGS,
+        plot=embedded_plot(partial(write_usual_ranges, values=metrics["values"], usual=metrics["usual"])),
+        rows=metric_rows(found) if found and found["num_rois"] else [],
+        counts=counts,
+        least=RIGHT,
+    )
+    write_text(path, "".join(page))
