@@ -83,7 +83,14 @@ setup(
         "vision": ["torchvision>=0.16"],
         # JPEG 2000 and JPEG-LS by MIT-licensed codecs; pylibjpeg-libjpeg, for the older JPEGs, is GPL
         # highdicom makes reports and presentation states
-        "dicom": ["pydicom>=3.0", "pylibjpeg>=2.0", "pylibjpeg-openjpeg>=2.0", "pyjpegls>=1.2", "highdicom>=0.28,<0.29"],
+        "dicom": [
+            "pydicom>=3.0",
+            "pylibjpeg>=2.0",
+            "pylibjpeg-openjpeg>=2.0",
+            "pyjpegls>=1.2",
+            "highdicom>=0.28,<0.29",
+            "pynetdicom>=3.0,<3.1",
+        ],
         # a second runtime of exported models, with bfloat16 (docs/results/speed.md)
         "openvino": ["openvino>=2024.0"],
         # hipdet predict --engine ray; an older pyarrow unpickles what is in a Parquet file
