@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG", help="JSON file")
     parser.add_argument("--check", action="store_true", help="only check configuration and model")
     args = parser.parse_args(argv)
-    node = DicomNode(NodeConfig.read(args.config))
+    node = DicomNode(NodeConfig(args.config))
     if args.check:
         print(f"{args.config}: ready")
         return

@@ -1,13 +1,12 @@
 """A DICOM node: films come by C-STORE, reports go by C-STORE to the peer that the configuration names for their sender.
 
 A film is a file in the folder ``waiting`` until its objects are at their destination, then in ``done``; nothing else is
-remembered, so the node may be killed at any point.  Private parts of pynetdicom 3.0 are used where it sets no bounds: in
-`_Spool`, `_guard` and where these are put in.
+remembered, so the node may be killed at any point.  Private parts of pynetdicom 3.0 are used where it sets no bounds.
 """
 
 from __future__ import annotations
 
-import hashlib
+import io
 import json
 import logging
 import os
@@ -18,12 +17,13 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from hipdet.core.errors import ConfigError, RadiographError
@@ -36,23 +36,16 @@ from hipdet.inference.film_list import FilmSource
 from hipdet.inference.review import FLAGS
 from hipdet.inference.selection import HeaderFilter
 
-FILM_CLASSES = [
-    f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("1", "1.1", "1.1.1", "7")
-]  # CR, DX (two), secondary capture
+# computed radiography, digital X-ray for presentation and for processing, secondary capture
+FILM_CLASSES = [f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("1", "1.1", "1.1.1", "7")]
 SYNTAXES = [f"1.2.840.10008.1.2{end}" for end in (".1", "", ".4.50", ".4.80", ".4.81", ".4.90", ".4.91", ".5")]
-HEADERS = ("Modality", "BodyPartExamined", "ViewPosition")
 LIMITS = dict(  # usual, lowest, highest: see docs/guide/dicom_node.md
     associations=(10, 1, 100), object_bytes=(1 << 28, 1 << 16, 1 << 31), object_seconds=(600, 1, 86400),
     seconds=(30, 1, 3600), film_seconds=(60, 1, 3600), queue=(10_000, 1, 1_000_000), free_bytes=(1 << 30, 0, 1 << 50),
     health_seconds=(60, 1, 86400),
 )  # fmt: skip
-WITHHELD = {
-    "low_score",
-    "odd_ratio",
-    "odd_position",
-    "unequal_sizes",
-    "more_rois",
-}  # flags of films that may be of other kinds
+# flags of films that may be of other kinds
+WITHHELD = {"low_score", "odd_ratio", "odd_position", "unequal_sizes", "more_rois"}
 MOST_BYTES = 1 << 20  # that a peer may send at once, and in a message without film
 MOST_TRIES = 5  # how often the node may end while it is at a film
 LONGEST_PAUSE = 300.0  # seconds between attempts to send
@@ -60,9 +53,8 @@ ROOM, OTHER_CLASS, UNCLEAR = 0xA700, 0xA900, 0xC000  # PS3.4 B.2.3
 _TITLE = re.compile(r"[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?")  # PS3.5 6.2
 
 
-@dataclass(frozen=True)
-class Peer:
-    """Where reports go: AE title, host, port, and TLS if it is used."""
+class Peer(NamedTuple):
+    """Where reports go."""
 
     ae_title: str
     host: str
@@ -70,61 +62,41 @@ class Peer:
     tls: ssl.SSLContext | None
 
 
-@dataclass(frozen=True)
 class NodeConfig:
-    """The configuration of a node, see docs/guide/dicom_node.md; `peers` are the destinations by calling AE title."""
+    """The configuration in a JSON file, see docs/guide/dicom_node.md; paths in it start from its folder.
 
-    ae_title: str
-    bind: str
-    port: int
-    folder: Path
-    films: HeaderFilter
-    presentation_states: bool
-    keep_days: float
-    limits: Mapping[str, int]
-    tls: ssl.SSLContext | None
-    peers: Mapping[str, Peer]
-    detector: Mapping[str, Any]
+    Raises:
+        ConfigError: an entry is missing, unknown or not valid.
+    """
 
-    @classmethod
-    def read(cls, path: Path) -> NodeConfig:
-        """The configuration in a JSON file; paths in it start from its folder.
-
-        Raises:
-            ConfigError: an entry is missing, unknown or not valid.
-        """
-        remedy, root = "see docs/guide/dicom_node.md", path.parent
+    def __init__(self, path: Path) -> None:
+        remedy, root, none = "see docs/guide/dicom_node.md", path.parent, dict[str, Any]()
         values = Record.of(read_json(path, "the configuration of a DICOM node", ConfigError), path, ConfigError, remedy)
-        optional = ("bind", "model", "rois", "threads", "presentation_states", "limits", "tls")
-        _require_known(values, ("ae_title", "port", "folder", "films", "keep_days", "peers", *optional))
-        peers, headers = values.record("peers"), values.record("films")
-        limits = values.record("limits") if "limits" in values.values else replace(values, values={})
-        _require_known(headers, HEADERS)
-        _require_known(limits, LIMITS)
-        if not peers.values:
+        known = "ae_title port folder films keep_days peers bind model rois threads presentation_states limits tls"
+        _require_known(values, known)
+        headers, peers = values.record("films"), values.record("peers")
+        limits = Record.of(values.values.get("limits", none), f"{path}: limits", ConfigError, remedy)
+        _require_known(headers, "Modality BodyPartExamined ViewPosition")
+        _require_known(limits, " ".join(LIMITS))
+        self.ae_title = _title(values, values.text("ae_title"))
+        self.place = values.text("bind", "127.0.0.1"), values.whole("port", 1, 65535)
+        self.folder = root / values.text("folder")
+        self.films = HeaderFilter.of(**{key: headers.texts(key) for key in headers.values})
+        self.presentation_states = values.flag("presentation_states", default=True)
+        self.keep_days = values.number("keep_days", 0, 36500)
+        self.limits = {key: limits.whole(key, low, high, usual) for key, (usual, low, high) in LIMITS.items()}
+        self.tls = _tls(values, root, ssl.Purpose.CLIENT_AUTH)
+        self.peers = {_title(peers, name): _peer(peers.record(name), root) for name in peers.values}
+        if not self.peers:
             values.refuse("peers", "a destination for each calling AE title")
-        return cls(
-            _title(values, values.text("ae_title")),
-            values.text("bind", "127.0.0.1"),
-            values.whole("port", 1, 65535),
-            root / values.text("folder"),
-            HeaderFilter.of(**{key: headers.texts(key) for key in headers.values}),
-            values.flag("presentation_states", default=True),
-            values.number("keep_days", 0, 36500),
-            {key: limits.whole(key, low, high, usual) for key, (usual, low, high) in LIMITS.items()},
-            _tls(values, root, ssl.Purpose.CLIENT_AUTH),
-            {_title(peers, name): _peer(peers.record(name), root) for name in peers.values},
-            dict(
-                model=root / values.text("model") if "model" in values.values else None,
-                rois=values.values.get("rois"),
-                threads=values.whole("threads", 1, 1024, None),
-            ),
-        )
+        model = root / values.text("model") if "model" in values.values else None
+        threads, seconds = values.whole("threads", 1, 1024, None), self.limits["film_seconds"]
+        self.detector = dict(model=model, rois=values.values.get("rois"), threads=threads, film_timeout=seconds)
 
 
-def _require_known(record: Record, known: Collection[str]) -> None:
-    if unknown := [key for key in record.values if key not in known]:
-        record.refuse(unknown[0], f"only {', '.join(known)}")
+def _require_known(record: Record, keys: str) -> None:
+    if unknown := [key for key in record.values if key not in keys.split()]:
+        record.refuse(unknown[0], f"only {', '.join(keys.split())}")
 
 
 def _title(record: Record, title: str) -> str:
@@ -134,7 +106,7 @@ def _title(record: Record, title: str) -> str:
 
 
 def _peer(record: Record, root: Path) -> Peer:
-    _require_known(record, ("ae_title", "host", "port", "tls"))
+    _require_known(record, "ae_title host port tls")
     tls = _tls(record, root, ssl.Purpose.SERVER_AUTH)
     return Peer(_title(record, record.text("ae_title")), record.text("host"), record.whole("port", 1, 65535), tls)
 
@@ -144,16 +116,15 @@ def _tls(record: Record, root: Path, purpose: ssl.Purpose) -> ssl.SSLContext | N
     if "tls" not in record.values:
         return None
     entry, server = record.record("tls"), purpose is ssl.Purpose.CLIENT_AUTH
-    _require_known(entry, ("certificate", "key", "ca"))
+    _require_known(entry, "certificate key ca")
+    ca = str(root / entry.text("ca")) if "ca" in entry.values else None
     try:
-        context = ssl.create_default_context(
-            purpose, cafile=str(root / entry.text("ca")) if "ca" in entry.values else None
-        )
+        context = ssl.create_default_context(purpose, cafile=ca)
         if server or "certificate" in entry.values:  # the empty password: it asks for none
             context.load_cert_chain(root / entry.text("certificate"), root / entry.text("key"), "")
     except OSError as error:
         raise ConfigError(f"{entry.where}: {error.strerror or error}, expected PEM files without password") from error
-    if server and "ca" in entry.values:
+    if server and ca:
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
@@ -162,52 +133,35 @@ class _Refused(Exception):
     """An object isn't taken: DICOM status and reason, without patient data."""
 
 
-class _Spool:
-    """The file of an object that arrives, where pynetdicom has a temporary one.  What there is no room for is dropped."""
+class _Spool(io.FileIO):
+    """The file of an object that arrives, in pynetdicom's place of a temporary one.  What it has no room for is dropped."""
 
     def __init__(self, folder: Path, limits: Mapping[str, int]) -> None:
-        self.path, self.file, self.fault, self._size, self._limits = folder / uuid4().hex, self, "", 0, limits
-        self.name = str(self.path)  # pynetdicom removes it afterwards
+        super().__init__(str(folder / uuid4().hex), "xb")
+        self.file, self._size, self._most = self, 0, limits["object_bytes"]  # pynetdicom flushes `file`
         self._end = time.monotonic() + limits["object_seconds"]
-        try:
-            self._open = self.path.open("xb", buffering=0)
-            self.fault = "disk full" if shutil.disk_usage(folder).free < limits["free_bytes"] else ""
-        except OSError:
-            self.fault = "disk full"
+        self.fault = "disk full" if shutil.disk_usage(folder).free < limits["free_bytes"] else ""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Any) -> int:
         """Store `data`; TimeoutError, which ends the association, if the object takes too long."""
         self._size += len(data)
         if time.monotonic() > self._end:
-            self.path.unlink(missing_ok=True)
+            self.truncate(0)
             raise TimeoutError
         if not self.fault:
-            try:
-                full = self._size > self._limits["object_bytes"]
-                if full or self._open.write(data) != len(data):
-                    self.fault = "too large" if full else "disk full"
-            except OSError:
-                self.fault = "disk full"
+            self.fault = "too large" if self._size > self._most else "disk full"
+            with suppress(OSError):
+                if self._size <= self._most and super().write(data) == len(data):
+                    self.fault = ""
             if self.fault:
-                os.truncate(self.path, 0)
-
-    def sync(self) -> None:
-        """Wait until the file is on the disk."""
-        os.fsync(self._open.fileno())
-
-    def flush(self) -> None:
-        """Nothing: the file has no buffer."""
-
-    def close(self) -> None:
-        """Close the file."""
-        with suppress(AttributeError):  # never opened
-            self._open.close()
+                self.truncate(0)
+        return len(data)
 
 
 def _guard(event: Any, seconds: float) -> None:
     """Bound what a peer sends at once, and the time that it takes for it, which pynetdicom doesn't."""
-    assoc = event.assoc
-    transport, receive = assoc.dul.socket, assoc.dimse.receive_primitive
+    assoc, transport, dimse = event.assoc, event.assoc.dul.socket, event.assoc.dimse
+    receive = dimse.receive_primitive
     transport.socket.settimeout(seconds)
 
     def recv(count: int) -> bytearray:
@@ -225,17 +179,12 @@ def _guard(event: Any, seconds: float) -> None:
 
     def receive_primitive(primitive: Any) -> None:
         receive(primitive)
-        message, provider = assoc.dimse.message, assoc.dimse
-        held = message.encoded_command_set.tell() + message.data_set.tell() if message else 0
-        if held > MOST_BYTES or provider.msg_queue.qsize() > 1:  # nobody sends another film before the answer
-            provider.message = None
+        held = dimse.message.encoded_command_set.tell() + dimse.message.data_set.tell() if dimse.message else 0
+        if held > MOST_BYTES or dimse.msg_queue.qsize() > 1:  # nobody sends another film before the answer
+            dimse.message = None
             assoc.dul.event_queue.put("Evt19")  # which aborts
 
-    transport.recv, assoc.dimse.receive_primitive = recv, receive_primitive
-
-
-def _digest(text: str, letters: int) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:letters]
+    transport.recv, dimse.receive_primitive = recv, receive_primitive
 
 
 class DicomNode:
@@ -248,14 +197,14 @@ class DicomNode:
 
     def __init__(self, config: NodeConfig) -> None:
         self.config, self.stop = config, threading.Event()
-        self._counts: Counter[str] = Counter(received=0, answered=0, failed=0, refused=0)
+        self._counts: Counter[str] = Counter()
         self._last_error, self._lock, self._next_report = "", threading.Lock(), 0.0
-        self._peers = {_digest(title, 8): peer for title, peer in config.peers.items()}
+        self._peers = {sha256(title.encode()).hexdigest()[:8]: peer for title, peer in config.peers.items()}
         self._pauses: dict[str, tuple[float, float]] = {}  # of films and peers: until when, and how long
-        self._detector: RoiDetector = HipDetector(**config.detector, film_timeout=config.limits["film_seconds"])
+        self._detector: RoiDetector = HipDetector(**config.detector)
         self._maker = ObjectMaker.of(self._detector)
-        folders = [config.folder / name for name in ("arriving", "waiting", "done", "failed")]
-        self._arriving, self._waiting, self._done, self._failed = folders
+        self._folders = [config.folder / name for name in ("arriving", "waiting", "done", "failed")]
+        self._arriving, self._waiting, self._done, self._failed = self._folders
 
     def run(self) -> None:
         """Serve.
@@ -264,31 +213,32 @@ class DicomNode:
             DatasetError: another node uses the folder.
             ConfigError: the port can't be used.
         """
-        for folder in (self._arriving, self._waiting, self._done, self._failed):
+        for folder in self._folders:
             folder.mkdir(parents=True, exist_ok=True)
         with locked(self.config.folder / ".lock", f"{self.config.folder}: another node uses it: choose another one"):
             for path in self._arriving.iterdir():
                 path.unlink()
-            ae = self._serve()
+            entity = self._serve()
             try:
                 while not self.stop.is_set():
                     if not any(self._step(path) for path in self._films()):
                         self._report()
                         self.stop.wait(0.2)
             finally:
-                ae.shutdown()
+                entity.shutdown()
 
     def _serve(self) -> Any:
+        """Start to listen; returns the application entity."""
         from pynetdicom import _config, dimse_messages, evt
         from pynetdicom.transport import AssociationServer
 
         for name in ("pynetdicom", "pydicom", "highdicom", "pylibjpeg"):  # they quote tags
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         warnings.simplefilter("ignore")
-        threading.excepthook = lambda fault: self._error(fault.exc_type)
-        _config.STORE_RECV_CHUNKED_DATASET, _config.LOG_HANDLER_LEVEL = True, "none"
-        dimse_messages.NamedTemporaryFile = lambda **_: _Spool(self._arriving, self.config.limits)  # type: ignore
+        threading.excepthook = lambda fault: self._say("error", fault.exc_type.__name__)
         limits, seconds = self.config.limits, self.config.limits["seconds"]
+        _config.STORE_RECV_CHUNKED_DATASET, _config.LOG_HANDLER_LEVEL = True, "none"
+        dimse_messages.NamedTemporaryFile = lambda **_: _Spool(self._arriving, limits)
 
         class Server(AssociationServer):
             def get_request(self) -> Any:  # without the handshake, which would keep all others waiting
@@ -300,30 +250,30 @@ class DicomNode:
             def verify_request(self, request: Any, address: Any) -> bool:
                 return len(self.active_associations) < 2 * limits["associations"]
 
-        ae = self._entity()
-        ae.require_called_aet, ae.require_calling_aet = True, list(self.config.peers)
-        ae.maximum_associations, ae.maximum_pdu_size = limits["associations"], 1 << 16
-        ae.add_supported_context("1.2.840.10008.1.1")  # C-ECHO
+        entity = self._entity()
+        entity.require_called_aet, entity.require_calling_aet = True, list(self.config.peers)
+        entity.maximum_associations, entity.maximum_pdu_size = limits["associations"], 1 << 16
+        entity.add_supported_context("1.2.840.10008.1.1")  # C-ECHO
         for each in FILM_CLASSES:
-            ae.add_supported_context(each, SYNTAXES)
+            entity.add_supported_context(each, SYNTAXES)
         handlers: Any = [(evt.EVT_CONN_OPEN, _guard, [seconds]), (evt.EVT_C_STORE, self._receive)]
-        place = self.config.bind, self.config.port
+        host, port = self.config.place
         try:
-            server: Any = ae.make_server(place, None, None, self.config.tls, handlers, Server)
+            server: Any = entity.make_server((host, port), None, None, self.config.tls, handlers, Server)
         except OSError as error:
-            raise ConfigError(f"{place[0]}, port {place[1]}: {error.strerror}, expected a free one") from error
-        server.bind(evt.EVT_REJECTED, lambda _: self._count("refused", "an association"))
-        ae._servers.append(server)
+            raise ConfigError(f"{host}, port {port}: {error.strerror}, expected a free one") from error
+        server.bind(evt.EVT_REJECTED, lambda _: self._say("refused", "an association"))
+        entity._servers.append(server)
         threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
-        self._log(f"{self.config.ae_title} listens on {place[0]}, port {place[1]}")
-        return ae
+        self._say("listening on", f"{host}, port {port}")
+        return entity
 
     def _entity(self) -> Any:
         from pynetdicom import AE
 
-        ae = AE(self.config.ae_title)
-        ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = self.config.limits["seconds"]
-        return ae
+        entity, seconds = AE(self.config.ae_title), self.config.limits["seconds"]
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = seconds
+        return entity
 
     def _receive(self, event: Any) -> Any:
         """Answer C-STORE: success once the film is on the disk."""
@@ -336,7 +286,7 @@ class DicomNode:
         except _Refused as fault:
             answer.Status, reason = fault.args
             answer.ErrorComment = reason[:64]
-            self._count("refused", f"an object: {reason}")
+            self._say("refused", f"an object: {reason}")
         return answer
 
     def _take(self, request: Any, calling: str, spool: _Spool) -> None:
@@ -344,22 +294,23 @@ class DicomNode:
         if fault:
             raise _Refused(ROOM, fault)
         try:
-            source = read_source(spool.path, "film")
+            source = read_source(Path(spool.name), "film")
         except RadiographError as error:  # no report could be made of it
             raise _Refused(UNCLEAR, error.reason) from error
         if source is None or not source.SOPClassUID == request.AffectedSOPClassUID in FILM_CLASSES:
             raise _Refused(OTHER_CLASS, "not of the class that was agreed on")
-        path = self._waiting / f"{_digest(calling.strip(), 8)}-{_digest(source.SOPInstanceUID, 32)}.dcm"
+        sender, name = (sha256(each.strip().encode()).hexdigest() for each in (calling, source.SOPInstanceUID))
+        path = self._waiting / f"{sender[:8]}-{name[:32]}.dcm"
         try:
-            spool.sync()
+            os.fsync(spool.fileno())
             with self._lock:
-                spool.path.replace(path)
+                os.replace(spool.name, path)
             folder = os.open(self._waiting, os.O_RDONLY)
             os.fsync(folder)
             os.close(folder)
         except OSError as error:
             raise _Refused(ROOM, "disk full") from error
-        self._count("received", path.stem)
+        self._say("received", path.stem)
 
     def _films(self) -> list[Path]:
         """The films that wait, in the order in which they came."""
@@ -370,25 +321,24 @@ class DicomNode:
     def _step(self, path: Path) -> bool:
         """Do what can be done for a film now; whether that was anything."""
         self._report()
-        name, sender = path.stem, path.name[:8]
-        now, made, arrived = time.monotonic(), path.with_suffix(".sr").exists(), path.stat().st_ino
-        paused = [now < self._pauses.get(each, (0.0, 0.0))[0] for each in (name, sender)]
-        if self.stop.is_set() or sender not in self._peers or paused[0] or (made and paused[1]):
+        name, sender, made = path.stem, path.name[:8], path.with_suffix(".sr").exists()
+        now, arrived, at_fault = time.monotonic(), path.stat().st_ino, name
+        paused, away = (now < self._pauses.get(each, (0.0, 0.0))[0] for each in (name, sender))
+        if self.stop.is_set() or sender not in self._peers or paused or (made and away):
             return False
-        at_fault = name
         try:
             if not made:
                 self._make(path)
-            if not paused[1]:
+            if not away:
                 at_fault = sender
                 self._send(self._peers[sender], path)
                 self._finish(path, arrived, self._done)
-                self._count("answered", name)
+                self._say("answered", name)
         except RadiographError as error:  # no report can be made of it
             self._finish(path, arrived, self._failed)
-            self._count("failed", f"{name}: {error.reason}")
+            self._say("failed", f"{name}: {error.reason}")
         except Exception as error:  # of any library: the node lives
-            self._error(type(error))
+            self._say("error", type(error).__name__)  # its text may have patient data
             if isinstance(error, OSError):  # no fault of the film
                 path.with_suffix(".tries").unlink(missing_ok=True)
             at_fault = name if isinstance(error, _Refused) else at_fault
@@ -398,10 +348,10 @@ class DicomNode:
 
     def _make(self, path: Path) -> None:
         """Write the objects of a film beside it, the report last."""
-        tries = path.with_suffix(".tries")
-        with tries.open("ab") as file:
+        with path.with_suffix(".tries").open("ab") as file:
             file.write(b".")
-        source, film = read_source(path, path.stem), self._examine(path, path.stem, tries.stat().st_size)
+            tries = file.tell()
+        source, film = read_source(path, path.stem), self._examine(path, path.stem, tries)
         for kind in ("pr", "sr"):
             target = path.with_suffix(f".{kind}")
             target.unlink(missing_ok=True)
@@ -420,8 +370,7 @@ class DicomNode:
             return FilmRois(name, path, error=f"{why}, expected {self.config.films}")
         film = next(iter(self._detector([path])))
         if withheld := [FLAGS[flag] for flag in film.flags if flag in WITHHELD]:
-            error = f"ROIs were found, and withheld: {'; '.join(withheld)}"
-            return replace(film, rois=(), candidates=(), error=error)
+            return replace(film, rois=(), candidates=(), error=f"ROIs were found, and withheld: {'; '.join(withheld)}")
         return film
 
     def _send(self, peer: Peer, path: Path) -> None:
@@ -429,14 +378,14 @@ class DicomNode:
         from pydicom import dcmread
         from pynetdicom import evt
 
-        made = [path.with_suffix(".sr"), path.with_suffix(".pr")]
+        made = path.with_suffix(".sr"), path.with_suffix(".pr")
         objects = [dcmread(each) for each in made if each.exists()]
-        ae = self._entity()
+        entity = self._entity()
         for each in objects:
-            ae.add_requested_context(each.SOPClassUID, SYNTAXES[:2])
+            entity.add_requested_context(each.SOPClassUID, SYNTAXES[:2])
         guard: Any = [(evt.EVT_CONN_OPEN, _guard, [self.config.limits["seconds"]])]
-        tls = (peer.tls, peer.host) if peer.tls else None
-        assoc = ae.associate(peer.host, peer.port, ae_title=peer.ae_title, tls_args=tls, evt_handlers=guard)
+        tls: Any = peer.tls and (peer.tls, peer.host)
+        assoc = entity.associate(peer.host, peer.port, ae_title=peer.ae_title, tls_args=tls, evt_handlers=guard)
         try:
             for each in objects:
                 status = assoc.send_c_store(each).get("Status", ROOM) if assoc.is_established else ROOM
@@ -458,34 +407,28 @@ class DicomNode:
             if path.stat().st_ino == arrived:
                 path.replace(folder / path.name)
 
-    def _count(self, what: str, which: str) -> None:
-        with self._lock:
+    def _say(self, what: str, which: str) -> None:
+        """Log and count."""
+        with self._lock, suppress(OSError):
             self._counts[what] += 1
-        self._log(f"{what} {which}")
-
-    def _error(self, kind: type[BaseException]) -> None:
-        self._last_error = kind.__name__  # its text may have patient data
-        self._log(f"error {kind.__name__}")
-
-    def _log(self, text: str) -> None:
-        with suppress(OSError):
-            print(f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} {text}", flush=True)
+            self._last_error = which if what == "error" else self._last_error
+            print(f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} {what} {which}", flush=True)
 
     def _report(self) -> None:
         """When it is time: remove old files, and say how the node is."""
         if time.monotonic() < self._next_report:
             return
-        limits = self.config.limits
+        limits, now = self.config.limits, time.time()
         self._next_report = time.monotonic() + limits["health_seconds"]
-        old = time.time() - 86400 * self.config.keep_days
-        for folder, before in (
-            (self._done, old), (self._failed, old), (self._arriving, time.time() - 60 - 2 * limits["seconds"]),
-        ):  # fmt: skip
+        kept = 86400 * self.config.keep_days
+        for folder, seconds in ((self._arriving, 60 + 2 * limits["seconds"]), (self._done, kept), (self._failed, kept)):
             for path in folder.iterdir():
-                if path.stat().st_mtime < before:
-                    path.unlink()
-        health = dict(self._counts, waiting=len(self._films()), last_error=self._last_error,
-                      free_bytes=shutil.disk_usage(self.config.folder).free)  # fmt: skip
-        self._log(json.dumps(health))
+                with suppress(FileNotFoundError):  # it has arrived
+                    if path.stat().st_mtime < now - seconds:
+                        path.unlink()
+        health: dict[str, Any] = {key: self._counts[key] for key in ("received", "answered", "failed", "refused")}
+        health.update(waiting=len(self._films()), last_error=self._last_error)
+        health["free_bytes"] = shutil.disk_usage(self.config.folder).free
+        self._say("health", json.dumps(health))
         with suppress(OSError):
             write_json(self.config.folder / "health.json", {"time": datetime.now(timezone.utc).isoformat(), **health})

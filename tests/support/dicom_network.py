@@ -1,8 +1,6 @@
 """A node, an archive (Orthanc) and their peers, on ports of this machine."""
 
 import json
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dicom_objects import CR
+from fixed_model import write_model
 from tool_runs import of_checkout
 
 REPORT, DRAWN = "1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.11.1"
@@ -32,7 +31,7 @@ def until(found, seconds=60, why="nothing"):
         if value := found():
             return value
         time.sleep(0.05)
-    raise AssertionError(f"{why} in {seconds} s")
+    raise AssertionError(f"{why() if callable(why) else why} in {seconds} s")
 
 
 class Node:
@@ -49,9 +48,12 @@ class Node:
         destination = dict(ae_title="ORTHANC", host="127.0.0.1", port=archive)
         limits = dict(free_bytes=0, health_seconds=1, **changes.pop("limits", {}))
         config = dict(ae_title="HIPDET", port=self.port, folder="node", films=dict(Modality=["CR", "DX"]), keep_days=1,
-                      threads=1, peers=dict(SENDER=destination, ORTHANC=destination), limits=limits, **changes)  # fmt: skip
+                      threads=1, peers=dict(SENDER=destination, ORTHANC=destination), limits=limits)  # fmt: skip
+        config.update(changes)
         (root / "node.json").write_text(json.dumps(config))
         self.process, self.log = None, root / "node.log"
+        if "model" in changes and not (root / changes["model"]).exists():
+            write_model(root / changes["model"], "2", ("hip",), [0, 0], [0.9, 0.8])
 
     def start(self, before=(), **options):
         command = [*before, sys.executable, "-m", "hipdet", "dicom-node", str(self.root / "node.json")]
@@ -97,8 +99,8 @@ class Node:
 class Orthanc:
     """An Orthanc on ports of this machine; films that it is told to send go to the port of a node."""
 
-    def __init__(self, root, node):
-        self.port, self.web = free_port(), free_port()
+    def __init__(self, root, port, node):
+        self.port, self.web = port, free_port()
         config = dict(
             Name="test", StorageDirectory=str(root / "orthanc"), IndexDirectory=str(root / "orthanc"), Plugins=[],
             HttpPort=self.web, RemoteAccessAllowed=False, AuthenticationEnabled=False, DicomAet="ORTHANC",
@@ -133,41 +135,36 @@ class Orthanc:
         self.process.wait(60)
 
 
-@pytest.fixture
-def network(tmp_path):
-    """Starts nodes and an Orthanc, which end with the test: ``network(changes)`` gives both."""
-    if not os.access("/usr/sbin/Orthanc", os.X_OK):
-        pytest.skip("Orthanc missing: apt-get install orthanc")
-    running = []
+class Archive:
+    """A storage SCP of pynetdicom: the reports that it got, by UID, and how often each."""
 
-    def start(**changes):
-        port = changes.pop("archive", None)
-        node = Node(tmp_path, port or 0, **changes)
-        archive = Orthanc(tmp_path, node.port)
-        config = json.loads((tmp_path / "node.json").read_text())
-        for peer in config["peers"].values():
-            peer["port"] = archive.port
-        (tmp_path / "node.json").write_text(json.dumps(config))
-        running.extend([node, archive])
-        return node.start(), archive
+    def __init__(self, port=0, tls=None):
+        from pynetdicom import AE, evt
 
-    yield start
-    for each in running:
-        each.stop()
+        self.objects, self.times, self.statuses = {}, {}, []
+        self.ae = AE("ORTHANC")
+        for each in (REPORT, DRAWN):
+            self.ae.add_supported_context(each)
+        handlers = [(evt.EVT_C_STORE, self._take)]
+        self.server = self.ae.start_server(("127.0.0.1", port), block=False, ssl_context=tls, evt_handlers=handlers)
+        self.port = self.server.server_address[1]
 
+    def _take(self, event):
+        status = self.statuses.pop() if self.statuses else 0
+        if not status:
+            uid = event.request.AffectedSOPInstanceUID
+            self.objects[uid], self.times[uid] = event.dataset, self.times.get(uid, 0) + 1
+        return status
 
-@pytest.fixture
-def node(tmp_path):
-    """Starts a node whose destination doesn't answer."""
-    running = []
+    def reports(self):
+        """What each report says in words."""
+        return [
+            [each.TextValue for each in found.ContentSequence[-1].ContentSequence]
+            for found in self.objects.values() if found.SOPClassUID == REPORT
+        ]  # fmt: skip
 
-    def start(before=(), **changes):
-        running.append(Node(tmp_path, free_port(), **changes))
-        return running[-1].start(before)
-
-    yield start
-    for each in running:
-        each.stop()
+    def stop(self):
+        self.ae.shutdown()
 
 
 def sender(node, title="SENDER", called="HIPDET", classes=(CR,), syntax="1.2.840.10008.1.2.1", **options):
@@ -194,8 +191,3 @@ def send(node, film, **options):
     if assoc.is_established:
         assoc.release()
     return status.get("Status")
-
-
-def found(program):
-    """The path of a program; the test is skipped without it."""
-    return shutil.which(program) or pytest.skip(f"{program} missing")
