@@ -23,7 +23,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 from hipdet.core.errors import ConfigError, RadiographError
@@ -38,6 +38,7 @@ from hipdet.inference.selection import HeaderFilter
 
 # computed radiography, digital X-ray for presentation and for processing, secondary capture
 FILM_CLASSES = [f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("1", "1.1", "1.1.1", "7")]
+OBJECT_CLASSES = ("1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.11.1")  # report, presentation state
 SYNTAXES = [f"1.2.840.10008.1.2{end}" for end in (".1", "", ".4.50", ".4.80", ".4.81", ".4.90", ".4.91", ".5")]
 LIMITS = dict(  # usual, lowest, highest: see docs/guide/dicom_node.md
     associations=(10, 1, 100), object_bytes=(1 << 28, 1 << 16, 1 << 31), object_seconds=(600, 1, 86400),
@@ -51,15 +52,7 @@ MOST_TRIES = 5  # how often the node may end while it is at a film
 LONGEST_PAUSE = 300.0  # seconds between attempts to send
 ROOM, OTHER_CLASS, UNCLEAR = 0xA700, 0xA900, 0xC000  # PS3.4 B.2.3
 _TITLE = re.compile(r"[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?")  # PS3.5 6.2
-
-
-class Peer(NamedTuple):
-    """Where reports go."""
-
-    ae_title: str
-    host: str
-    port: int
-    tls: ssl.SSLContext | None
+Peer = tuple[str, int, str, ssl.SSLContext | None]  # host, port, AE title, TLS
 
 
 class NodeConfig:
@@ -108,7 +101,7 @@ def _title(record: Record, title: str) -> str:
 def _peer(record: Record, root: Path) -> Peer:
     _require_known(record, "ae_title host port tls")
     tls = _tls(record, root, ssl.Purpose.SERVER_AUTH)
-    return Peer(_title(record, record.text("ae_title")), record.text("host"), record.whole("port", 1, 65535), tls)
+    return record.text("host"), record.whole("port", 1, 65535), _title(record, record.text("ae_title")), tls
 
 
 def _tls(record: Record, root: Path, purpose: ssl.Purpose) -> ssl.SSLContext | None:
@@ -130,7 +123,7 @@ def _tls(record: Record, root: Path, purpose: ssl.Purpose) -> ssl.SSLContext | N
 
 
 class _Refused(Exception):
-    """An object isn't taken: DICOM status and reason, without patient data."""
+    """The destination doesn't take an object, but may take others."""
 
 
 class _Spool(io.FileIO):
@@ -188,12 +181,7 @@ def _guard(event: Any, seconds: float) -> None:
 
 
 class DicomNode:
-    """A node, which :meth:`run` runs until `stop` is set.
-
-    Raises:
-        CheckpointError: no such model.
-        ConfigError: its ROIs can't be so many.
-    """
+    """A node, which :meth:`run` runs until `stop` is set; CheckpointError if there is no such model."""
 
     def __init__(self, config: NodeConfig) -> None:
         self.config, self.stop = config, threading.Event()
@@ -203,33 +191,27 @@ class DicomNode:
         self._pauses: dict[str, tuple[float, float]] = {}  # of films and peers: until when, and how long
         self._detector: RoiDetector = HipDetector(**config.detector)
         self._maker = ObjectMaker.of(self._detector)
+        self._entity: Any = None
         self._folders = [config.folder / name for name in ("arriving", "waiting", "done", "failed")]
         self._arriving, self._waiting, self._done, self._failed = self._folders
 
     def run(self) -> None:
-        """Serve.
-
-        Raises:
-            DatasetError: another node uses the folder.
-            ConfigError: the port can't be used.
-        """
+        """Serve; DatasetError if another node uses the folder, ConfigError if the port can't be used."""
         for folder in self._folders:
             folder.mkdir(parents=True, exist_ok=True)
         with locked(self.config.folder / ".lock", f"{self.config.folder}: another node uses it: choose another one"):
-            for path in self._arriving.iterdir():
-                path.unlink()
-            entity = self._serve()
+            self._serve()
             try:
                 while not self.stop.is_set():
                     if not any(self._step(path) for path in self._films()):
                         self._report()
                         self.stop.wait(0.2)
             finally:
-                entity.shutdown()
+                self._entity.shutdown()
 
-    def _serve(self) -> Any:
-        """Start to listen; returns the application entity."""
-        from pynetdicom import _config, dimse_messages, evt
+    def _serve(self) -> None:
+        """Start to listen."""
+        from pynetdicom import AE, _config, dimse_messages, evt
         from pynetdicom.transport import AssociationServer
 
         for name in ("pynetdicom", "pydicom", "highdicom", "pylibjpeg"):  # they quote tags
@@ -243,19 +225,21 @@ class DicomNode:
         class Server(AssociationServer):
             def get_request(self) -> Any:  # without the handshake, which would keep all others waiting
                 client, address = self.socket.accept()
-                client.settimeout(seconds)
                 tls = self.ssl_context
                 return tls.wrap_socket(client, True, do_handshake_on_connect=False) if tls else client, address
 
             def verify_request(self, request: Any, address: Any) -> bool:
                 return len(self.active_associations) < 2 * limits["associations"]
 
-        entity = self._entity()
+        self._entity = entity = AE(self.config.ae_title)
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = seconds
         entity.require_called_aet, entity.require_calling_aet = True, list(self.config.peers)
         entity.maximum_associations, entity.maximum_pdu_size = limits["associations"], 1 << 16
         entity.add_supported_context("1.2.840.10008.1.1")  # C-ECHO
         for each in FILM_CLASSES:
             entity.add_supported_context(each, SYNTAXES)
+        for each in OBJECT_CLASSES:
+            entity.add_requested_context(each, SYNTAXES[:2])
         handlers: Any = [(evt.EVT_CONN_OPEN, _guard, [seconds]), (evt.EVT_C_STORE, self._receive)]
         host, port = self.config.place
         try:
@@ -266,51 +250,40 @@ class DicomNode:
         entity._servers.append(server)
         threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
         self._say("listening on", f"{host}, port {port}")
-        return entity
-
-    def _entity(self) -> Any:
-        from pynetdicom import AE
-
-        entity, seconds = AE(self.config.ae_title), self.config.limits["seconds"]
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = seconds
-        return entity
 
     def _receive(self, event: Any) -> Any:
-        """Answer C-STORE: success once the film is on the disk."""
+        """Answer C-STORE."""
         from pydicom import Dataset
 
-        answer = Dataset()
-        answer.Status = 0
-        try:
-            self._take(event.request, event.assoc.requestor.ae_title, event.request._dataset_file)
-        except _Refused as fault:
-            answer.Status, reason = fault.args
+        answer, calling = Dataset(), event.assoc.requestor.ae_title
+        answer.Status, reason = self._take(event.request, calling.strip(), event.request._dataset_file)
+        if reason:
             answer.ErrorComment = reason[:64]
             self._say("refused", f"an object: {reason}")
         return answer
 
-    def _take(self, request: Any, calling: str, spool: _Spool) -> None:
-        fault = spool.fault or ("too many films wait" if len(self._films()) >= self.config.limits["queue"] else "")
-        if fault:
-            raise _Refused(ROOM, fault)
+    def _take(self, request: Any, calling: str, spool: _Spool) -> tuple[int, str]:
+        """Keep a film; DICOM status, which is 0 once it is on the disk, and why it is refused, without patient data."""
+        if spool.fault or len(self._films()) >= self.config.limits["queue"]:
+            return ROOM, spool.fault or "too many films wait"
         try:
             source = read_source(Path(spool.name), "film")
         except RadiographError as error:  # no report could be made of it
-            raise _Refused(UNCLEAR, error.reason) from error
+            return UNCLEAR, error.reason
         if source is None or not source.SOPClassUID == request.AffectedSOPClassUID in FILM_CLASSES:
-            raise _Refused(OTHER_CLASS, "not of the class that was agreed on")
-        sender, name = (sha256(each.strip().encode()).hexdigest() for each in (calling, source.SOPInstanceUID))
+            return OTHER_CLASS, "not of the class that was agreed on"
+        sender, name = (sha256(each.encode()).hexdigest() for each in (calling, source.SOPInstanceUID))
         path = self._waiting / f"{sender[:8]}-{name[:32]}.dcm"
         try:
             os.fsync(spool.fileno())
-            with self._lock:
-                os.replace(spool.name, path)
+            os.replace(spool.name, path)
             folder = os.open(self._waiting, os.O_RDONLY)
             os.fsync(folder)
             os.close(folder)
-        except OSError as error:
-            raise _Refused(ROOM, "disk full") from error
+        except OSError:
+            return ROOM, "disk full"
         self._say("received", path.stem)
+        return 0, ""
 
     def _films(self) -> list[Path]:
         """The films that wait, in the order in which they came."""
@@ -321,21 +294,21 @@ class DicomNode:
     def _step(self, path: Path) -> bool:
         """Do what can be done for a film now; whether that was anything."""
         self._report()
-        name, sender, made = path.stem, path.name[:8], path.with_suffix(".sr").exists()
-        now, arrived, at_fault = time.monotonic(), path.stat().st_ino, name
+        name, sender, made, now = path.stem, path.name[:8], path.with_suffix(".sr").exists(), time.monotonic()
         paused, away = (now < self._pauses.get(each, (0.0, 0.0))[0] for each in (name, sender))
         if self.stop.is_set() or sender not in self._peers or paused or (made and away):
             return False
+        at_fault = name
         try:
             if not made:
                 self._make(path)
             if not away:
                 at_fault = sender
                 self._send(self._peers[sender], path)
-                self._finish(path, arrived, self._done)
+                self._finish(path, self._done)
                 self._say("answered", name)
         except RadiographError as error:  # no report can be made of it
-            self._finish(path, arrived, self._failed)
+            self._finish(path, self._failed)
             self._say("failed", f"{name}: {error.reason}")
         except Exception as error:  # of any library: the node lives
             self._say("error", type(error).__name__)  # its text may have patient data
@@ -380,32 +353,28 @@ class DicomNode:
 
         made = path.with_suffix(".sr"), path.with_suffix(".pr")
         objects = [dcmread(each) for each in made if each.exists()]
-        entity = self._entity()
-        for each in objects:
-            entity.add_requested_context(each.SOPClassUID, SYNTAXES[:2])
         guard: Any = [(evt.EVT_CONN_OPEN, _guard, [self.config.limits["seconds"]])]
-        tls: Any = peer.tls and (peer.tls, peer.host)
-        assoc = entity.associate(peer.host, peer.port, ae_title=peer.ae_title, tls_args=tls, evt_handlers=guard)
+        host, port, title, tls = peer
+        tls_args: Any = tls and (tls, host)
+        assoc = self._entity.associate(host, port, ae_title=title, tls_args=tls_args, evt_handlers=guard)
         try:
             for each in objects:
                 status = assoc.send_c_store(each).get("Status", ROOM) if assoc.is_established else ROOM
                 if status >> 8 == ROOM >> 8:
                     raise ConnectionError
                 if status and status >> 12 != 0xB:  # a warning
-                    raise _Refused(status, "by the destination")
+                    raise _Refused
         finally:
             if assoc.is_established:
                 assoc.release()
 
-    def _finish(self, path: Path, arrived: int, folder: Path) -> None:
-        """Put a film away, unless it has come again since."""
+    def _finish(self, path: Path, folder: Path) -> None:
+        """Put a film away."""
         for suffix in (".sr", ".pr", ".tries"):
             path.with_suffix(suffix).unlink(missing_ok=True)
         for each in (path.stem, path.name[:8]):
             self._pauses.pop(each, None)
-        with self._lock:
-            if path.stat().st_ino == arrived:
-                path.replace(folder / path.name)
+        path.replace(folder / path.name)
 
     def _say(self, what: str, which: str) -> None:
         """Log and count."""

@@ -14,11 +14,11 @@ pytest.importorskip("onnx")
 if not os.access("/usr/sbin/Orthanc", os.X_OK):
     pytest.skip("Orthanc missing: apt-get install orthanc", allow_module_level=True)
 
-from dicom_network import CR, DRAWN, REPORT, Node, Orthanc, free_port, sender, until
 from dicom_objects import dicom_film, require_valid
 from highdicom.sr import srread
 from pynetdicom import AE
 
+from dicom_network import DRAWN, REPORT, Node, Orthanc, film_of_report, free_port, sender, until
 from hipdet.phantoms.write import make_film
 
 pytestmark = pytest.mark.slow
@@ -117,20 +117,17 @@ def test_killed_three_times_in_the_middle_of_200_films(network):
     print(f"200 films, killed 3 times: {time.monotonic() - start:.0f} s, {node.peak():.0f} MB")
     assert len(node.names("done")) == 200
     for modality, kind in (("SR", REPORT), ("PR", DRAWN)):
-        found = [pydicom.dcmread(io.BytesIO(archive.get(f"instances/{each}/file"))) for each in archive.find(Modality=modality)]
+        files = [archive.get(f"instances/{each}/file") for each in archive.find(Modality=modality)]
+        found = [pydicom.dcmread(io.BytesIO(each)) for each in files]
         assert len(found) == 200
         assert {each.SOPClassUID for each in found} == {kind}
-        about = [answered(each) for each in found]
+        about = [film_of_report(each) if kind == REPORT else drawn_on(each) for each in found]
         assert sorted(about) == sorted(f"1.2.3.4.{number}" for number in range(1, 201))
 
 
-def answered(made):
-    """The UID of the film that an object is about."""
-    series = made if made.SOPClassUID == DRAWN else made.CurrentRequestedProcedureEvidenceSequence[0]
-    images = series.ReferencedSeriesSequence[0]
-    images = images.ReferencedImageSequence if made.SOPClassUID == DRAWN else images.ReferencedSOPSequence
-    assert images[0].ReferencedSOPClassUID == CR
-    return images[0].ReferencedSOPInstanceUID
+def drawn_on(state):
+    """The UID of the film that a presentation state is about."""
+    return state.ReferencedSeriesSequence[0].ReferencedImageSequence[0].ReferencedSOPInstanceUID
 
 
 def count(node, what):

@@ -9,10 +9,9 @@ import time
 import urllib.request
 from pathlib import Path
 
-import pytest
-
 from dicom_objects import CR
 from fixed_model import write_model
+
 from tool_runs import of_checkout
 
 REPORT, DRAWN = "1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.11.1"
@@ -91,7 +90,7 @@ class Node:
     def names(self, folder):
         return sorted(path.name for path in (self.folder / folder).iterdir())
 
-    def settled(self, seconds=120):
+    def settled(self, seconds=300):
         """Wait until no film waits."""
         until(lambda: not self.names("waiting"), seconds, f"films still wait: {self.log.read_text()[-3000:]}")
 
@@ -156,15 +155,19 @@ class Archive:
             self.objects[uid], self.times[uid] = event.dataset, self.times.get(uid, 0) + 1
         return status
 
-    def reports(self):
-        """What each report says in words."""
-        return [
-            [each.TextValue for each in found.ContentSequence[-1].ContentSequence]
-            for found in self.objects.values() if found.SOPClassUID == REPORT
-        ]  # fmt: skip
-
     def stop(self):
         self.ae.shutdown()
+
+
+def words(report):
+    """What a report says in words."""
+    return [each.TextValue for each in report.ContentSequence[-1].ContentSequence]
+
+
+def film_of_report(report):
+    """The UID of the film that a report is about."""
+    series = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    return series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
 
 
 def sender(node, title="SENDER", called="HIPDET", classes=(CR,), syntax="1.2.840.10008.1.2.1", **options):
