@@ -389,9 +389,10 @@ class DicomNode:
             return
         limits, now = self.config.limits, time.time()
         self._next_report = time.monotonic() + limits["health_seconds"]
-        kept = 86400 * self.config.keep_days
-        for folder, seconds in ((self._arriving, 60 + 2 * limits["seconds"]), (self._done, kept), (self._failed, kept)):
-            for path in folder.iterdir():
+        rests = [*self._arriving.iterdir(), *self._waiting.glob(".*")]  # of broken associations, and of a killed node
+        films = [*self._done.iterdir(), *self._failed.iterdir()]
+        for paths, seconds in ((rests, 60 + 2 * limits["seconds"]), (films, 86400 * self.config.keep_days)):
+            for path in paths:
                 with suppress(FileNotFoundError):  # it has arrived
                     if path.stat().st_mtime < now - seconds:
                         path.unlink()
