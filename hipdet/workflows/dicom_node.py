@@ -220,7 +220,8 @@ class DicomNode:
         threading.excepthook = lambda fault: self._say("error", fault.exc_type.__name__)
         limits, seconds = self.config.limits, self.config.limits["seconds"]
         _config.STORE_RECV_CHUNKED_DATASET, _config.LOG_HANDLER_LEVEL = True, "none"
-        dimse_messages.NamedTemporaryFile = lambda **_: _Spool(self._arriving, limits)
+        messages: Any = dimse_messages
+        messages.NamedTemporaryFile = lambda **_: _Spool(self._arriving, limits)
 
         class Server(AssociationServer):
             def get_request(self) -> Any:  # without the handshake, which would keep all others waiting

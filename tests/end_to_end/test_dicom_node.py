@@ -91,7 +91,7 @@ def test_film_to_orthanc_to_the_node_and_report_back(network, tmp_path):
 @pytest.mark.ci
 @pytest.mark.timeout(1800)
 def test_killed_three_times_in_the_middle_of_200_films(network):
-    node, archive = network(model="model.onnx")
+    node, archive = network(model="model.onnx", limits=dict(seconds=15))
     pixels = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
     films = [dicom_film(pixels, SOPInstanceUID=f"1.2.3.4.{number}") for number in range(1, 201)]
     kills = iter([(40, "received"), (110, "received"), (170, "answered")])
@@ -116,6 +116,7 @@ def test_killed_three_times_in_the_middle_of_200_films(network):
     node.settled(1200)
     print(f"200 films, killed 3 times: {time.monotonic() - start:.0f} s, {node.peak():.0f} MB")
     assert len(node.names("done")) == 200
+    until(lambda: not node.names("waiting"), 120, "a rest of a killed node")
     for modality, kind in (("SR", REPORT), ("PR", DRAWN)):
         files = [archive.get(f"instances/{each}/file") for each in archive.find(Modality=modality)]
         found = [pydicom.dcmread(io.BytesIO(each)) for each in files]

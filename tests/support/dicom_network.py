@@ -92,7 +92,7 @@ class Node:
 
     def settled(self, seconds=300):
         """Wait until no film waits."""
-        until(lambda: not self.names("waiting"), seconds, f"films still wait: {self.log.read_text()[-3000:]}")
+        until(lambda: not list((self.folder / "waiting").glob("*.dcm")), seconds, self.log.read_text)
 
 
 class Orthanc:

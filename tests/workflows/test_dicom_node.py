@@ -133,7 +133,7 @@ def test_a_configuration(tmp_path):
     (tmp_path / "node.json").write_text(json.dumps(GOOD))
     config = NodeConfig(tmp_path / "node.json")
     assert (config.place, config.folder, config.tls) == (("127.0.0.1", 11112), tmp_path / "node", None)
-    assert config.peers["PACS"].host == "pacs.example"
+    assert config.peers == dict(PACS=("pacs.example", 104, "PACS", None))
     done = run_tool_here("dicom-node", "node.json", "--check", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "node.json: ready\n")
     assert not (tmp_path / "node").exists()
@@ -267,7 +267,7 @@ def test_tls(node, tmp_path):
     archive.stop()
 
 
-def test_another_host_with_the_certificate_of_another(node, tmp_path):
+def test_a_destination_with_another_certificate(node, tmp_path):
     for name in ("archive", "other"):
         certificate(tmp_path, name)
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
