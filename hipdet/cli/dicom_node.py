@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.check:
         print(f"{args.config}: ready")
         return
+
+    def stop(*_: object) -> None:
+        node.stop = True
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: node.stop.set())
+        signal.signal(number, stop)
     node.run()
+    os._exit(0)  # at once, whatever associations there are: all that counts is on the disk
