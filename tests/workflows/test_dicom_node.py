@@ -267,6 +267,7 @@ def test_tls(node, tmp_path):
     archive.stop()
 
 
+@pytest.mark.ci
 def test_a_destination_with_another_certificate(node, tmp_path):
     for name in ("archive", "other"):
         certificate(tmp_path, name)
@@ -386,6 +387,7 @@ def test_an_object_of_200_mb(target):
     assert "refused an object: too large" in target.log.read_text()
 
 
+@pytest.mark.ci
 def test_senders_that_are_slow_or_send_too_much(target):
     place = ("127.0.0.1", target.port)
     silent, endless = socket.create_connection(place), socket.create_connection(place)
@@ -406,6 +408,7 @@ def refused_after(connection, size, pause):
     return time.monotonic() - start
 
 
+@pytest.mark.ci
 def test_data_without_end(target):
     dripping = sender(target).dul.socket.socket
     dripping.sendall(raw_store())
@@ -443,6 +446,7 @@ def test_disk_full(node, archive, tmp_path):
             subprocess.run(["umount", str(tmp_path / "node")], check=True)
 
 
+@pytest.mark.ci
 def test_no_room_is_left_and_too_many_films(node):
     running = node(1, limits=dict(queue=2))
     assert [send(running, film_of(number)) for number in range(3)] == [SENT, SENT, ROOM]
