@@ -89,6 +89,7 @@ setup(
             "pylibjpeg-openjpeg>=2.0",
             "pyjpegls>=1.2",
             "highdicom>=0.28,<0.29",
+            "pynetdicom>=3.0,<3.1",
         ],
         # a second runtime of exported models, with bfloat16 (docs/results/speed.md)
         "openvino": ["openvino>=2024.0"],

@@ -98,6 +98,7 @@ COMMANDS = (
     Command("predict", (), "find the ROIs on films"),
     Command("crop", (), "crop the ROIs from their films, for a second stage"),
     Command("merge", (), "make one folder of the results of shards, or of ray"),
+    Command("dicom-node", ("dicom",), "take films by DICOM, send reports to a PACS"),
     Command("annotate", ("annotate",), "label films in the browser"),
     Command("agree", ("data",), "measure how well two annotators agree"),
     Command("accept", ("plot",), "try a model on films of your own, with a page"),
@@ -127,7 +128,7 @@ EXTRAS = {
     "anchors": ("torch", "mmengine", "scipy", "pycocotools", "matplotlib"),
     "export": ("onnx", "onnxscript"),
     "publish": ("safetensors",),
-    "dicom": ("pydicom", "highdicom"),
+    "dicom": ("pydicom", "highdicom", "pynetdicom"),
     "ray": ("ray", "pyarrow"),
     "mm": ("torch", "mmengine", "mmcv", "mmdet", "cv2", "scipy", "matplotlib", "pycocotools"),
 }

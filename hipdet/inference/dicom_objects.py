@@ -315,7 +315,7 @@ def _remarks(film: FilmRois) -> list[tuple[Code, str]]:
     unknown = sum(not roi.patient_side for roi in film.rois)
     said = {
         NOT_FOR: True,
-        f"The film can't be read: {film.error}": film.error,
+        f"Not predicted: {film.error}": film.error,
         "No ROI was found.": film.error is None and not film.rois,
         f"The patient's side isn't known of {unknown} of {len(film.rois)} ROIs.": unknown,
         "Sizes in mm aren't known, as the film doesn't say its spacing.": film.rois and film.spacing_mm is None,

@@ -169,7 +169,7 @@ def test_candidates_are_left_out_and_counted(made):
 def test_a_film_that_cannot_be_read(made):
     path = made(film=FilmRois("film.dcm", None, error="pixels can't be decoded"))
     require_valid(path)
-    assert ("Comment", "The film can't be read: pixels can't be decoded") in texts(path)
+    assert ("Comment", "Not predicted: pixels can't be decoded") in texts(path)
     assert pydicom.dcmread(path).CompletionFlag == "PARTIAL"
 
 
