@@ -60,7 +60,7 @@ class Node:
             self.process = subprocess.Popen(
                 command, cwd=self.root, env=of_checkout(), stdout=log, stderr=subprocess.STDOUT, **options
             )
-        until(lambda: self.answers() or self.process.poll() is not None, 120, "no node")
+        until(lambda: self.answers() or self.process.poll() is not None, 300, "no node")
         assert self.process.poll() is None, self.log.read_text()
         return self
 
