@@ -236,9 +236,9 @@ def _check_archive(args: argparse.Namespace) -> tuple[Shard | None, HeaderFilter
     if args.engine == "ray":
         if shard:
             raise ConfigError("--shard and --engine ray: expected one of them, as ray divides the films itself")
-        require(("ray",), "predict --engine ray")
         if args.dicom_sr or args.dicom_pr:
             raise ConfigError("--engine ray writes no DICOM objects: expected no --dicom-sr or -pr, or use --shard")
+        require(("ray",), "predict --engine ray")
     elif args.workers:
         raise ConfigError("--workers is of --engine ray: expected both, or start several shards")
     return shard, headers
