@@ -28,11 +28,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.check:
         print(f"{args.config}: ready")
         return
-
-    def stop(*_: object) -> None:
-        node.stop = True
-
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+        signal.signal(number, lambda *_: os._exit(0))  # at once: all that counts is on the disk
     node.run()
-    os._exit(0)  # at once, whatever associations there are: all that counts is on the disk

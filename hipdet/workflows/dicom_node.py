@@ -181,10 +181,10 @@ def _guard(event: Any, seconds: float) -> None:
 
 
 class DicomNode:
-    """A node, which :meth:`run` runs until `stop` is set; CheckpointError if there is no such model."""
+    """A node; CheckpointError if there is no such model."""
 
     def __init__(self, config: NodeConfig) -> None:
-        self.config, self.stop = config, False  # set by a signal, in which an Event could block
+        self.config = config
         self._counts: Counter[str] = Counter()
         self._last_error, self._lock, self._next_report = "", threading.Lock(), 0.0
         self._peers = {sha256(title.encode()).hexdigest()[:8]: peer for title, peer in config.peers.items()}
@@ -196,22 +196,18 @@ class DicomNode:
         self._arriving, self._waiting, self._done, self._failed = self._folders
 
     def run(self) -> None:
-        """Serve; DatasetError if another node uses the folder, ConfigError if the port can't be used.
-
-        Threads of associations may still run afterwards: they wait for their peers.
-        """
+        """Serve until the process ends; DatasetError if another node has the folder, ConfigError if the port isn't free."""
         for folder in self._folders:
             folder.mkdir(parents=True, exist_ok=True)
         with locked(self.config.folder / ".lock", f"{self.config.folder}: another node uses it: choose another one"):
             self._serve()
             try:
-                while not self.stop:
+                while True:
                     if not any(self._step(path) for path in self._films()):
                         self._report()
                         time.sleep(0.2)
-            except BaseException:
+            finally:
                 self._entity.shutdown()
-                raise
 
     def _serve(self) -> None:
         """Start to listen."""
@@ -301,7 +297,7 @@ class DicomNode:
         self._report()
         name, sender, made, now = path.stem, path.name[:8], path.with_suffix(".sr").exists(), time.monotonic()
         paused, away = (now < self._pauses.get(each, (0.0, 0.0))[0] for each in (name, sender))
-        if self.stop or sender not in self._peers or paused or (made and away):
+        if sender not in self._peers or paused or (made and away):
             return False
         at_fault = name
         try:
