@@ -215,7 +215,7 @@ class ObjectMaker:
         title = sr.CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
         said = sr.ContainerContentItem(title, relationship_type="CONTAINS")
         said.ContentSequence = sr.ContentSequence(
-            sr.TextContentItem(sr.CodedConcept(*code), text, "CONTAINS") for code, text in _remarks(film)
+            [sr.TextContentItem(sr.CodedConcept(*code), text, "CONTAINS") for code, text in _remarks(film)]
         )
         report.ContentSequence.append(said)
         date, time = _moment(source)
@@ -280,12 +280,11 @@ class ObjectMaker:
         dark = source.get("PhotometricInterpretation") == "MONOCHROME1"
         state = hd.pr.GrayscaleSoftcopyPresentationState(
             [image],
-            device_serial_number=None,
             content_label="ROIS",
             graphic_layers=[layer],
             graphic_annotations=[hd.pr.GraphicAnnotation([image], layer, graphic_objects=lines, text_objects=labels)],
             presentation_lut_transformation=hd.PresentationLUTTransformation("INVERSE" if dark else "IDENTITY"),
-            **self._shared("pr", 9902, source),
+            **self._shared("pr", 9902, source) | dict(device_serial_number=None),
         )
         state.PresentationCreationDate, state.PresentationCreationTime = _moment(source)
         state.Laterality = ""

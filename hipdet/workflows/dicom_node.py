@@ -225,8 +225,8 @@ class DicomNode:
 
         class Server(AssociationServer):
             def get_request(self) -> Any:  # without the handshake, which would keep all others waiting
-                client, address = self.socket.accept()
-                tls = self.ssl_context
+                listening: Any = self.socket
+                (client, address), tls = listening.accept(), self.ssl_context
                 return tls.wrap_socket(client, True, do_handshake_on_connect=False) if tls else client, address
 
             def verify_request(self, request: Any, address: Any) -> bool:
