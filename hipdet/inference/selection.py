@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +16,8 @@ from hipdet.inference.film_list import FilmList, FilmSource, read_ahead
 from hipdet.radiographs.read import read_dicom_tags
 
 MOST_SHARDS = 1_000_000
+HEADERS = "headers.csv"
+HEADER_COLUMNS = ("film", "left_out", "reason")
 READERS = 8  # threads that read headers, which mostly wait for the disk or the network
 SHOWN = 5
 HeaderRow = tuple[str, bool, str]  # name, whether it is left out, why, or what isn't known of it
@@ -112,19 +114,32 @@ class HeaderFilter:
         missing = [key for key, said in tags.items() if not said]
         return True, f"no {' and no '.join(missing)}" if missing else ""
 
-    def films(self, todo: FilmList) -> tuple[FilmList, list[HeaderRow]]:
-        """The films of `todo` that are kept, and the rows of :func:`write_headers`."""
+    def films(self, todo: FilmList, path: Path) -> tuple[FilmList, list[str]]:
+        """The films of `todo` that are kept, and the lines of :func:`write_headers` to `path`, if there is a filter."""
+        if not self.wanted:
+            return todo, []
         found = list(read_ahead(self.check, todo.films, READERS))
-        rows = [(source.name, not kept, why) for source, (kept, why) in zip(todo.films, found) if why]
-        return _chosen(todo, [kept for kept, _ in found]), rows
+        rows = ((source.name, not kept, why) for source, (kept, why) in zip(todo.films, found) if why)
+        return _chosen(todo, [kept for kept, _ in found]), write_headers(path, rows)
 
 
-def write_headers(path: Path, rows: Sequence[HeaderRow]) -> list[str]:
+def write_headers(path: Path, rows: Iterable[HeaderRow]) -> list[str]:
     """Write `rows` as CSV; returns lines that count them by reason."""
-    write_csv(path, [("film", "left_out", "reason"), *((name, int(left_out), why) for name, left_out, why in rows)])
+    reasons: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+
+    def table() -> Iterator[tuple[object, ...]]:
+        yield HEADER_COLUMNS
+        for name, is_out, why in rows:
+            reasons[is_out][why] += 1
+            yield name, int(is_out), why
+
+    write_csv(path, table())
     lines = []
-    for which, said in ((1, "left out by their DICOM headers"), (0, "kept, whose headers don't say what they are")):
-        if counts := Counter(why for _, left_out, why in rows if left_out == which):
+    for which, said in (
+        (True, "left out by their DICOM headers"),
+        (False, "kept, whose headers don't say what they are"),
+    ):
+        if counts := reasons[which]:
             listed = "; ".join(f"{count}: {why}" for why, count in counts.most_common(SHOWN))
             more = f"; and {len(counts) - SHOWN} more reasons" if len(counts) > SHOWN else ""
             lines.append(f"{counts.total()} films {said} ({listed}{more}): {path}")
