@@ -8,9 +8,9 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice, takewhile
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 from hipdet.cli.main import MOST_WORKERS, USER_ERROR, command_parser, printable, require, whole_number
 from hipdet.core.classes import RoiCounts
@@ -118,25 +118,14 @@ def open_detector(args: argparse.Namespace) -> RoiDetector:
     """
     if args.model and (args.config or args.weights):
         raise ConfigError("--model contains its weights: expected either --model, or --config and --weights")
-    detector = HipDetector(**_options(args), progress=True)
+    detector = HipDetector(
+        args.model or args.config, args.weights, find_orientation=not args.as_stored, whole_films=args.whole_films,
+        threads=args.threads, runtime=args.runtime, precision=args.precision, device=args.device,
+        film_timeout=args.film_timeout, progress=True,
+    )  # fmt: skip
     if args.rois:
         detector.rois, detector.stated = RoiCounts.from_words(args.rois, detector.model.card.classes), True
     return detector
-
-
-def _options(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of a detector, without `rois`, which depend on the model's classes."""
-    return dict(
-        model=args.model or args.config,
-        weights=args.weights,
-        find_orientation=not args.as_stored,
-        whole_films=args.whole_films,
-        threads=args.threads,
-        runtime=args.runtime,
-        precision=args.precision,
-        device=args.device,
-        film_timeout=args.film_timeout,
-    )
 
 
 def list_films(args: argparse.Namespace) -> FilmList:
@@ -161,11 +150,12 @@ def _predict_by_ray(
     """As :func:`hipdet.inference.run.predict`, but by Ray."""
     from hipdet.inference.ray_engine import Job, predict_by_ray
 
-    options = _options(args) | dict(threads=args.threads or 1, rois=detector.rois.to_json() if args.rois else None)
-    for key in ("model", "weights"):  # workers are in another folder
-        options[key] = os.path.abspath(options[key]) if options[key] and options[key].exists() else options[key]
-    run = build_run(detector, todo, headers)
-    job = Job(options, detector.settings, headers, run, Path(os.path.abspath(args.out)), objects)
+    for key in ("model", "config", "weights"):  # workers are in another folder
+        if (path := getattr(args, key)) and path.exists():
+            setattr(args, key, path.absolute())
+    args.threads = args.threads or 1
+    out = Path(os.path.abspath(args.out))
+    job = Job(partial(open_detector, args), args.threads, headers, build_run(detector, todo, headers), out, objects)
     found, lines = predict_by_ray(todo, job, args.workers, args.overwrite)
     for line in lines:
         _tell(line)
@@ -219,11 +209,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             discard(out)
         found = predict(detector, todo, out, headers, shard, objects, _tell)
         review, predictions, dicom = out / "review.csv", out / "predictions.json", out / "dicom"
-    failed = found["unreadable"] + found["without"]
-    for name, error in islice((row for row in read_csv(review, ("film", "error")) if row[1]), SHOWN):
+    failures = [row for row in read_csv(review, ("film", "error")) if row[1]]
+    for name, error in failures[:SHOWN]:
         _tell(f"{name}: {error}")
-    if failed > SHOWN:
-        _tell(f"... and {failed - SHOWN} more in {review}")
+    if len(failures) > SHOWN:
+        _tell(f"... and {len(failures) - SHOWN} more in {review}")
     count, good = found["films"], found["films"] - found["unreadable"]
     print(printable(f"{good} of {count} films predicted: {out}; films to review: {review}"))
     if count and not good:
@@ -233,5 +223,5 @@ def main(argv: Sequence[str] | None = None) -> None:
         others = f", {found['others']} films aren't DICOM" if found["others"] else ""
         print(printable(f"{found['objects']} DICOM objects{faults}{others}: {dicom}"))
     print(printable(f"next: hipdet crop {predictions} --data-root {todo.root} --out crops"))
-    if failed:
+    if failures:
         sys.exit(SOME_UNREADABLE)

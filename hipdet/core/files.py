@@ -145,19 +145,20 @@ def unguarded(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and guarded(cell[1:]) == cell else cell
 
 
-def read_csv(path: Path, columns: Sequence[str]) -> Iterator[list[str]]:
-    """The cells in `columns` of each row of a file of :func:`write_csv`, as texts.
+def read_csv(path: Path, columns: Sequence[str]) -> list[list[str]]:
+    """The texts in `columns` of each row of a file of :func:`write_csv`; none if there is no file.
 
     Raises:
         DatasetError: it lacks one of them, or isn't UTF-8.
     """
+    if not path.is_file():
+        return []
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                yield [unguarded(row[column]) for column in columns]
-    except (AttributeError, KeyError, UnicodeDecodeError, csv.Error) as error:  # a short row has None
+            return [[unguarded(row[column]) for column in columns] for row in csv.DictReader(file)]
+    except (AttributeError, KeyError, UnicodeDecodeError, csv.Error) as error:  # a row that is too short has None
         expected = f"expected the columns {', '.join(columns)}: remove the file, and run again"
-        raise DatasetError(f"{path}: not a table of hipdet ({type(error).__name__}), {expected}") from error
+        raise DatasetError(f"{path}: no table of hipdet ({type(error).__name__}), {expected}") from error
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:

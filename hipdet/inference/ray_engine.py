@@ -1,4 +1,4 @@
-"""Prediction of an archive by Ray Data: shards of the films go to actors with a model each, which write a folder for each shard.
+"""Prediction of an archive by Ray Data: shards go to actors with a model each, which write a folder for each shard.
 
 Ray pickles what it passes between its own processes, so nobody else may reach its ports.  hipdet passes names and settings;
 results go to files, as of ``hipdet predict --shard``, which hipdet reads, and Parquet, which it only writes.
@@ -12,25 +12,24 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from hipdet.core.errors import ConfigError, HipdetError, StorageError
+from hipdet.core.errors import ConfigError, StorageError
 from hipdet.core.files import read_csv, replacing, write_csv
 from hipdet.core.resumable import alone_in
 from hipdet.core.telemetry import switch_off
 from hipdet.inference.archive import Run, find_runs, read_films
-from hipdet.inference.detector import HipDetector
+from hipdet.inference.detector import RoiDetector
 from hipdet.inference.dicom_objects import ObjectFolder
 from hipdet.inference.film_list import FilmList, FilmSource
 from hipdet.inference.results import ROI_COLUMNS, roi_table
-from hipdet.inference.run import discard, predict
+from hipdet.inference.run import build_run, discard, predict
 from hipdet.inference.selection import HEADER_COLUMNS, HEADERS, HeaderFilter, Shard, bucket, write_headers
 
 FAILURES = "failures.csv"
@@ -59,16 +58,16 @@ class Job:
     """What an actor needs.
 
     Attributes:
-        options: Those of a `HipDetector`.
-        settings: Those that it must have.
+        open_detector: Opens the detector.
+        threads: Its threads, which are the processors of an actor.
         headers: Which films are kept.
         run: What is predicted.
         out: Folder of the folders of shards.
         objects: Which DICOM objects are written, if any.
     """
 
-    options: Mapping[str, Any]
-    settings: str
+    open_detector: Callable[[], RoiDetector]
+    threads: int
     headers: HeaderFilter
     run: Run
     out: Path
@@ -79,24 +78,23 @@ class ShardPredictor:
     """An actor: a detector, which predicts one shard after the other."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.detector = job, HipDetector(**job.options)
-        if self.detector.settings != job.settings:
-            raise ConfigError("a machine of the cluster has another hipdet or model: install the same on all")
+        self.job, self.detector = job, job.open_detector()
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Predict the shard `row`; returns how many films it has, the numbers of :func:`predict`, and why it has failed."""
-        films, shard = json.loads(row["films"]), Shard(row["shard"], row["shards"])
+    def __call__(self, row: dict[str, Any]) -> dict[str, int]:
+        """Predict the shard `row`; returns how many films it has, and the numbers of :func:`predict`."""
+        job, shard, films = self.job, Shard(row["shard"], row["shards"]), json.loads(row["films"])
+        categories = dict(job.run.categories) if job.run.own_ids else {}
         sources = [FilmSource(name, Path(path)) for _, name, path in films]
-        categories = dict(self.job.run.categories) if self.job.run.own_ids else {}
         todo = FilmList(Path(), sources, [number for number, *_ in films], categories)
-        out = self.job.out / shard.folder
-        objects = replace(self.job.objects, folder=out / "dicom", faults={}) if self.job.objects else None
-        try:
-            found = predict(self.detector, todo, out, self.job.headers, shard, objects)
-            write_parquet(out)
-        except (HipdetError, OSError, MemoryError) as error:
-            return {"given": 0, "error": str(error) or "too little memory"}
-        return {"given": len(films), "error": "", **found}
+        if differ := job.run.difference(build_run(self.detector, todo, job.headers)):
+            raise ConfigError(
+                f"a machine of the cluster has another hipdet or model ({differ}): install the same on all"
+            )
+        out = job.out / shard.folder
+        objects = replace(job.objects, folder=out / "dicom", faults={}) if job.objects else None
+        found = predict(self.detector, todo, out, job.headers, shard, objects)
+        write_parquet(out)
+        return {"given": len(films), **found}
 
 
 def write_parquet(folder: Path) -> None:
@@ -149,33 +147,27 @@ def predict_by_ray(
     Raises:
         ConfigError: no such cluster, or the folder has results of other settings.
         DatasetError: another process uses the folder, or a file in it isn't one of hipdet's.
-        StorageError: results can't be written, or a shard's process died again and again.
+        StorageError: a shard can't be predicted, or its process died again and again.
     """
     lines: list[str] = []
     with alone_in(job.out):
         earlier = _earlier_shards(job, overwrite)
-        with _ray_cluster(workers, job.options["threads"]) as number:
-            count = earlier or _shards_for(number, len(todo.films))
-            shards: list[list[tuple[int, str, str]]] = [[] for _ in range(count)]
+        with _ray_cluster(workers, job.threads) as number:
+            most = max(-(-len(todo.films) // FILMS_IN_SHARD), min(SHARDS_FOR_WORKER * number, len(todo.films)), 1)
+            shards: list[list[tuple[int, str, str]]] = [[] for _ in range(earlier or most)]
             for image_id, source in zip(todo.ids, todo.films):
                 place = os.path.abspath(source.path or source.name)
-                shards[bucket(source.name, count)].append((image_id, source.name, place))
+                shards[bucket(source.name, len(shards))].append((image_id, source.name, place))
             try:
-                found = _predict_shards(shards, job, min(number, count))
+                found = _predict_shards(shards, job, min(number, len(shards)))
             finally:
-                folders = [job.out / Shard(at, count).folder for at in range(1, count + 1)]
-                reviews = (row for folder in folders for row in _rows(folder / "review.csv", FAILURE_COLUMNS))
-                write_csv(job.out / FAILURES, chain([FAILURE_COLUMNS], (row for row in reviews if row[1])))
+                folders = [job.out / Shard(at, len(shards)).folder for at in range(1, len(shards) + 1)]
+                reviews = (row for folder in folders for row in read_csv(folder / "review.csv", FAILURE_COLUMNS))
+                write_csv(job.out / FAILURES, [FAILURE_COLUMNS, *sorted(row for row in reviews if row[1])])
                 if job.headers.wanted:
-                    headers = (row for folder in folders for row in _rows(folder / HEADERS, HEADER_COLUMNS))
-                    rows = ((name, left_out == "1", why) for name, left_out, why in headers)
-                    lines = write_headers(job.out / HEADERS, rows)
+                    headers = (row for folder in folders for row in read_csv(folder / HEADERS, HEADER_COLUMNS))
+                    lines = write_headers(job.out / HEADERS, sorted(headers))
     return found, lines
-
-
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[list[str]]:
-    """The rows of a shard's table; none if it wasn't written yet."""
-    return read_csv(path, columns) if path.is_file() else iter(())
 
 
 def _earlier_shards(job: Job, overwrite: bool) -> int | None:
@@ -185,22 +177,17 @@ def _earlier_shards(job: Job, overwrite: bool) -> int | None:
         ConfigError: it had other settings, or there are several numbers.
     """
     folders = {each: int(found[1]) for each in job.out.iterdir() if (found := _FOLDER.fullmatch(each.name))}
-    if len({*folders.values()}) > 1:
-        numbers = " and ".join(map(str, sorted({*folders.values()})[:2]))
-        raise ConfigError(
-            f"{job.out}: folders of {numbers} shards, expected one number: remove those of one call, or choose another --out"
-        )
+    numbers = sorted({*folders.values()})
+    if len(numbers) > 1:
+        remedy = "expected one number: remove those of one call, or choose another --out"
+        raise ConfigError(f"{job.out}: folders of {numbers[0]} and of {numbers[1]} shards, {remedy}")
     for folder in folders if overwrite else ():
         discard(folder)
     for folder in find_runs([job.out]):
         if differ := Run.read(folder).difference(job.run):
             remedy = "expected the same: choose another --out, or --overwrite"
             raise ConfigError(f"{folder}: results of another model or other settings ({differ}), {remedy}")
-    return next(iter(folders.values()), None)
-
-
-def _shards_for(workers: int, films: int) -> int:
-    return max(1, -(-films // FILMS_IN_SHARD), min(SHARDS_FOR_WORKER * workers, films))
+    return numbers[0] if numbers else None
 
 
 def _predict_shards(shards: Sequence[Sequence[tuple[int, str, str]]], job: Job, workers: int) -> Counter[str]:
@@ -208,20 +195,18 @@ def _predict_shards(shards: Sequence[Sequence[tuple[int, str, str]]], job: Job, 
     from ray.data import ActorPoolStrategy, DataContext
 
     DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     rows = [dict(shard=at, shards=len(shards), films=json.dumps(films)) for at, films in enumerate(shards, 1)]
     with warnings.catch_warnings():  # Ray 2.60 has no other place for max_task_retries yet; setup.py ends below 2.64
         warnings.simplefilter("ignore")
         data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            ShardPredictor, fn_constructor_args=(job,), compute=ActorPoolStrategy(size=workers),
-            num_cpus=job.options["threads"], max_task_retries=RETRIES,
+            ShardPredictor, fn_constructor_args=(job,), compute=ActorPoolStrategy(size=workers), num_cpus=job.threads,
+            max_task_retries=RETRIES,
         )  # fmt: skip
     total: Counter[str] = Counter()
     try:
         with tqdm(total=sum(map(len, shards)), unit="film", disable=None) as bar:
             for row in data.iter_rows():
-                if error := row.pop("error"):
-                    raise StorageError(f"{error}: finished films are kept, run it again")
                 bar.update(row["given"])
                 total.update(row)
     except ray.exceptions.RayError as error:

@@ -34,19 +34,14 @@ def build_run(detector: RoiDetector, todo: FilmList, headers: HeaderFilter, shar
 
 def discard(out: Path) -> None:
     """Have the folder `out` predicted from the beginning; its other files are replaced at the end of the run."""
-    for name in (RUN, JOURNAL):
-        (out / name).unlink(missing_ok=True)
+    (out / RUN).unlink(missing_ok=True)
+    (out / JOURNAL).unlink(missing_ok=True)
 
 
 def predict(
-    detector: RoiDetector,
-    todo: FilmList,
-    out: Path,
-    headers: HeaderFilter,
-    shard: Shard | None = None,
-    objects: ObjectFolder | None = None,
-    tell: Callable[[str], None] = lambda line: None,
-) -> Counter[str]:
+    detector: RoiDetector, todo: FilmList, out: Path, headers: HeaderFilter, shard: Shard | None = None,
+    objects: ObjectFolder | None = None, tell: Callable[[str], None] = lambda line: None,
+) -> Counter[str]:  # fmt: skip
     """Predict the films that the journal in `out` doesn't have, then write all results, also after an interruption.
 
     Args:

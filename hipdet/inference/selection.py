@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,10 +17,9 @@ from hipdet.radiographs.read import read_dicom_tags
 
 MOST_SHARDS = 1_000_000
 HEADERS = "headers.csv"
-HEADER_COLUMNS = ("film", "left_out", "reason")
+HEADER_COLUMNS = ("film", "left_out", "reason")  # 1 or 0; why it is left out, or what isn't known of it
 READERS = 8  # threads that read headers, which mostly wait for the disk or the network
 SHOWN = 5
-HeaderRow = tuple[str, bool, str]  # name, whether it is left out, why, or what isn't known of it
 _SHARD = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 _CODE = re.compile(r"[A-Z0-9_ ]{1,16}")  # what DICOM allows in these tags
 _WORD = re.compile(r"[A-Z_]{1,16}")  # what is shown of them: other texts may be a patient's name or number
@@ -40,14 +39,12 @@ class Shard:
         Raises:
             ConfigError: it isn't two whole numbers, or K isn't from 1 to N.
         """
-        found = _SHARD.fullmatch(text)
-        if not found:
-            raise ConfigError(f"--shard {text!r}: expected K/N, such as 3/64: the third of 64 shards")
-        number, count = map(int, found.groups())
-        if not 1 <= count <= MOST_SHARDS:
-            raise ConfigError(f"--shard {text}: {count} shards, expected 1 to {MOST_SHARDS}")
-        if not 1 <= number <= count:
-            raise ConfigError(f"--shard {text}: shard {number}, expected 1 to {count}: the first shard is 1/{count}")
+        number, count = map(int, found.groups()) if (found := _SHARD.fullmatch(text)) else (0, 0)
+        if not 1 <= number <= count <= MOST_SHARDS:
+            expected = (
+                f"expected K/N, from 1/N to N/N, such as 3/64: the third of 64 shards, of at most {MOST_SHARDS:,}"
+            )
+            raise ConfigError(f"--shard {text!r}: {expected}")
         return cls(number, count)
 
     @property
@@ -119,27 +116,16 @@ class HeaderFilter:
         if not self.wanted:
             return todo, []
         found = list(read_ahead(self.check, todo.films, READERS))
-        rows = ((source.name, not kept, why) for source, (kept, why) in zip(todo.films, found) if why)
+        rows = [(source.name, str(int(not kept)), why) for source, (kept, why) in zip(todo.films, found) if why]
         return _chosen(todo, [kept for kept, _ in found]), write_headers(path, rows)
 
 
-def write_headers(path: Path, rows: Iterable[HeaderRow]) -> list[str]:
-    """Write `rows` as CSV; returns lines that count them by reason."""
-    reasons: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
-
-    def table() -> Iterator[tuple[object, ...]]:
-        yield HEADER_COLUMNS
-        for name, is_out, why in rows:
-            reasons[is_out][why] += 1
-            yield name, int(is_out), why
-
-    write_csv(path, table())
+def write_headers(path: Path, rows: Sequence[Sequence[str]]) -> list[str]:
+    """Write `rows` of :data:`HEADER_COLUMNS` as CSV; returns lines that count them by reason."""
+    write_csv(path, [HEADER_COLUMNS, *rows])
     lines = []
-    for which, said in (
-        (True, "left out by their DICOM headers"),
-        (False, "kept, whose headers don't say what they are"),
-    ):
-        if counts := reasons[which]:
+    for which, said in (("1", "left out by their DICOM headers"), ("0", "kept, whose headers don't say what they are")):
+        if counts := Counter(why for _, left_out, why in rows if left_out == which):
             listed = "; ".join(f"{count}: {why}" for why, count in counts.most_common(SHOWN))
             more = f"; and {len(counts) - SHOWN} more reasons" if len(counts) > SHOWN else ""
             lines.append(f"{counts.total()} films {said} ({listed}{more}): {path}")
