@@ -6,31 +6,31 @@ results go to files, as of ``hipdet predict --shard``, which hipdet reads, and P
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from hipdet.core.errors import ConfigError, StorageError
+from hipdet.core.errors import ConfigError, HipdetError, StorageError
 from hipdet.core.files import read_csv, replacing, write_csv
 from hipdet.core.resumable import alone_in
 from hipdet.core.telemetry import switch_off
 from hipdet.inference.archive import Run, find_runs, read_films
 from hipdet.inference.detector import RoiDetector
 from hipdet.inference.dicom_objects import ObjectFolder
-from hipdet.inference.film_list import FilmList, FilmSource
+from hipdet.inference.film_list import FilmList
 from hipdet.inference.results import ROI_COLUMNS, roi_table
 from hipdet.inference.run import build_run, discard, predict
-from hipdet.inference.selection import HEADER_COLUMNS, HEADERS, HeaderFilter, Shard, bucket, write_headers
+from hipdet.inference.selection import HEADER_COLUMNS, HEADERS, HeaderFilter, Shard, write_headers
 
 FAILURES = "failures.csv"
 FAILURE_COLUMNS = ("film", "error")
@@ -74,27 +74,34 @@ class Job:
     objects: ObjectFolder | None = None
 
 
+@dataclass
 class ShardPredictor:
     """An actor: a detector, which predicts one shard after the other."""
 
-    def __init__(self, job: Job) -> None:
-        self.job, self.detector = job, job.open_detector()
+    job: Job
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, int]:
-        """Predict the shard `row`; returns how many films it has, and the numbers of :func:`predict`."""
-        job, shard, films = self.job, Shard(row["shard"], row["shards"]), json.loads(row["films"])
-        categories = dict(job.run.categories) if job.run.own_ids else {}
-        sources = [FilmSource(name, Path(path)) for _, name, path in films]
-        todo = FilmList(Path(), sources, [number for number, *_ in films], categories)
+    @cached_property
+    def detector(self) -> RoiDetector:
+        """Opened for the first shard, so that its errors are told as those of shards."""
+        return self.job.open_detector()
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Predict the `films` of a `shard`; returns their number, the numbers of :func:`predict`, and why it has failed."""
+        try:
+            return {"given": len(row["films"].films), "error": "", **self._predict(row["shard"], row["films"])}
+        except (HipdetError, OSError, MemoryError) as error:
+            return {"given": 0, "error": str(error) or "too little memory"}
+
+    def _predict(self, shard: Shard, todo: FilmList) -> Counter[str]:
+        job, out = self.job, self.job.out / shard.folder
         if differ := job.run.difference(build_run(self.detector, todo, job.headers)):
             raise ConfigError(
                 f"a machine of the cluster has another hipdet or model ({differ}): install the same on all"
             )
-        out = job.out / shard.folder
         objects = replace(job.objects, folder=out / "dicom", faults={}) if job.objects else None
         found = predict(self.detector, todo, out, job.headers, shard, objects)
         write_parquet(out)
-        return {"given": len(films), **found}
+        return found
 
 
 def write_parquet(folder: Path) -> None:
@@ -153,15 +160,17 @@ def predict_by_ray(
     with alone_in(job.out):
         earlier = _earlier_shards(job, overwrite)
         with _ray_cluster(workers, job.threads) as number:
-            most = max(-(-len(todo.films) // FILMS_IN_SHARD), min(SHARDS_FOR_WORKER * number, len(todo.films)), 1)
-            shards: list[list[tuple[int, str, str]]] = [[] for _ in range(earlier or most)]
+            films = len(todo.films)
+            count = earlier or max(1, -(-films // FILMS_IN_SHARD), min(SHARDS_FOR_WORKER * number, films))
+            shards = {Shard(at, count): replace(todo, films=[], ids=[]) for at in range(1, count + 1)}
             for image_id, source in zip(todo.ids, todo.films):
-                place = os.path.abspath(source.path or source.name)
-                shards[bucket(source.name, len(shards))].append((image_id, source.name, place))
+                part = shards[Shard.of(source.name, count)]
+                part.ids.append(image_id)
+                part.films.append(replace(source, path=Path(os.path.abspath(source.path or source.name))))
             try:
-                found = _predict_shards(shards, job, min(number, len(shards)))
+                found = _predict_shards(shards, job, min(number, count))
             finally:
-                folders = [job.out / Shard(at, len(shards)).folder for at in range(1, len(shards) + 1)]
+                folders = [job.out / shard.folder for shard in shards]
                 reviews = (row for folder in folders for row in read_csv(folder / "review.csv", FAILURE_COLUMNS))
                 write_csv(job.out / FAILURES, [FAILURE_COLUMNS, *sorted(row for row in reviews if row[1])])
                 if job.headers.wanted:
@@ -190,13 +199,13 @@ def _earlier_shards(job: Job, overwrite: bool) -> int | None:
     return numbers[0] if numbers else None
 
 
-def _predict_shards(shards: Sequence[Sequence[tuple[int, str, str]]], job: Job, workers: int) -> Counter[str]:
+def _predict_shards(shards: Mapping[Shard, FilmList], job: Job, workers: int) -> Counter[str]:
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
     DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    rows = [dict(shard=at, shards=len(shards), films=json.dumps(films)) for at, films in enumerate(shards, 1)]
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    rows = [dict(shard=shard, films=films) for shard, films in shards.items()]
     with warnings.catch_warnings():  # Ray 2.60 has no other place for max_task_retries yet; setup.py ends below 2.64
         warnings.simplefilter("ignore")
         data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
@@ -205,8 +214,10 @@ def _predict_shards(shards: Sequence[Sequence[tuple[int, str, str]]], job: Job, 
         )  # fmt: skip
     total: Counter[str] = Counter()
     try:
-        with tqdm(total=sum(map(len, shards)), unit="film", disable=None) as bar:
+        with tqdm(total=sum(len(each.films) for each in shards.values()), unit="film", disable=None) as bar:
             for row in data.iter_rows():
+                if error := row.pop("error"):
+                    raise StorageError(f"{error}: finished films are kept, run it again")
                 bar.update(row["given"])
                 total.update(row)
     except ray.exceptions.RayError as error:

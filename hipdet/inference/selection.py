@@ -47,6 +47,12 @@ class Shard:
             raise ConfigError(f"--shard {text!r}: {expected}")
         return cls(number, count)
 
+    @classmethod
+    def of(cls, name: str, count: int) -> Shard:
+        """In which of `count` shards the film `name` is: the same on every machine, whatever other films there are."""
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+        return cls(int.from_bytes(digest[:8], "big") % count + 1, count)
+
     @property
     def folder(self) -> str:
         """The name of its folder of results, such as ``shard-03-of-64``."""
@@ -54,13 +60,7 @@ class Shard:
 
     def films(self, todo: FilmList) -> FilmList:
         """The films of `todo` that are in the shard, with the ids that they have there."""
-        return _chosen(todo, [bucket(source.name, self.count) == self.number - 1 for source in todo.films])
-
-
-def bucket(name: str, count: int) -> int:
-    """In which of `count` parts, from 0, the film `name` is: the same on every machine, whatever other films there are."""
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big") % count
+        return _chosen(todo, [Shard.of(source.name, self.count) == self for source in todo.films])
 
 
 def _chosen(todo: FilmList, kept: Sequence[bool]) -> FilmList:
