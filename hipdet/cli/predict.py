@@ -17,10 +17,9 @@ from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import ConfigError
 from hipdet.core.files import read_csv
 from hipdet.inference.detector import HipDetector, RoiDetector
-from hipdet.inference.dicom_objects import ObjectFolder, ObjectMaker
 from hipdet.inference.film_list import FilmList, films_at, films_of_coco
 from hipdet.inference.onnx_model import PRECISIONS
-from hipdet.inference.run import build_run, discard, predict
+from hipdet.inference.run import REVIEW, Predictor, discard
 from hipdet.inference.selection import HeaderFilter, Shard
 
 SOME_UNREADABLE = 1
@@ -144,24 +143,6 @@ def list_films(args: argparse.Namespace) -> FilmList:
     return films_of_coco(args.ann, args.data_root)
 
 
-def _predict_by_ray(
-    detector: RoiDetector, todo: FilmList, args: argparse.Namespace, headers: HeaderFilter, objects: ObjectFolder | None
-) -> Counter[str]:
-    """As :func:`hipdet.inference.run.predict`, but by Ray."""
-    from hipdet.inference.ray_engine import Job, predict_by_ray
-
-    for key in ("model", "config", "weights"):  # workers are in another folder
-        if (path := getattr(args, key)) and path.exists():
-            setattr(args, key, path.absolute())
-    args.threads = args.threads or 1
-    out = Path(os.path.abspath(args.out))
-    job = Job(partial(open_detector, args), args.threads, headers, build_run(detector, todo, headers), out, objects)
-    found, lines = predict_by_ray(todo, job, args.workers, args.overwrite)
-    for line in lines:
-        _tell(line)
-    return found
-
-
 def _tell(line: str) -> None:
     print(printable(line), file=sys.stderr)
 
@@ -179,36 +160,45 @@ def _check_archive(args: argparse.Namespace) -> tuple[Shard | None, HeaderFilter
     return shard, headers
 
 
-def _objects(args: argparse.Namespace, detector: RoiDetector, out: Path) -> ObjectFolder | None:
-    """The folder of DICOM objects; None if none are wanted."""
+def _objects(args: argparse.Namespace) -> list[str]:
+    """The kinds of DICOM objects that are wanted."""
     kinds = [kind for kind, wanted in (("sr", args.dicom_sr), ("pr", args.dicom_pr)) if wanted]
-    if not kinds:
-        if args.codes:
-            raise ConfigError("--codes is of --dicom-sr: expected both")
-        return None
-    require(("dicom",), "predict --dicom-sr")
-    return ObjectFolder(out / "dicom", ObjectMaker.of(detector, args.codes), kinds)
+    if kinds:
+        require(("dicom",), "predict --dicom-sr")
+    elif args.codes:
+        raise ConfigError("--codes is of --dicom-sr: expected both")
+    return kinds
+
+
+def _predict(args: argparse.Namespace, predictor: Predictor, todo: FilmList, shard: Shard | None) -> Counter[str]:
+    if args.engine == "ray":
+        from hipdet.inference.ray_engine import predict_by_ray
+
+        found, lines = predict_by_ray(predictor, todo, args.threads, args.workers, args.overwrite)
+        for line in lines:
+            _tell(line)
+        return found
+    if args.overwrite:
+        discard(args.out / shard.folder if shard else args.out)
+    return predictor.predict(todo, shard, _tell)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Predict the films and print what was written."""
     args = _parse_arguments(argv)
     shard, headers = _check_archive(args)
+    if args.engine == "ray":
+        args.threads = args.threads or 1
+        for key in ("model", "config", "weights", "codes", "out"):  # workers are in another folder
+            path = getattr(args, key)
+            setattr(args, key, Path(os.path.abspath(path)) if path and (path.exists() or key == "out") else path)
     todo = list_films(args)
     for line in todo.passed.lines():
         _tell(line)
-    todo = shard.films(todo) if shard else todo
-    detector = open_detector(args)
+    predictor = Predictor(partial(open_detector, args), headers, args.out, _objects(args), args.codes)
+    found = _predict(args, predictor, shard.films(todo) if shard else todo, shard)
     out = args.out / shard.folder if shard else args.out
-    objects = _objects(args, detector, out)
-    if args.engine == "ray":
-        found = _predict_by_ray(detector, todo, args, headers, objects)
-        review, predictions, dicom = out / "failures.csv", out, out / "shard-*/dicom"
-    else:
-        if args.overwrite:
-            discard(out)
-        found = predict(detector, todo, out, headers, shard, objects, _tell)
-        review, predictions, dicom = out / "review.csv", out / "predictions.json", out / "dicom"
+    review = out / ("failures.csv" if args.engine == "ray" else REVIEW)
     failures = [row for row in read_csv(review, ("film", "error")) if row[1]]
     for name, error in failures[:SHOWN]:
         _tell(f"{name}: {error}")
@@ -218,10 +208,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(printable(f"{good} of {count} films predicted: {out}; films to review: {review}"))
     if count and not good:
         sys.exit(USER_ERROR)
-    if objects is not None:
+    if predictor.objects:
         faults = f", {found['without']} films without (see {review.name})" if found["without"] else ""
         others = f", {found['others']} films aren't DICOM" if found["others"] else ""
-        print(printable(f"{found['objects']} DICOM objects{faults}{others}: {dicom}"))
+        place = out / ("shard-*/dicom" if args.engine == "ray" else "dicom")
+        print(printable(f"{found['objects']} DICOM objects{faults}{others}: {place}"))
+    predictions = out if args.engine == "ray" else out / "predictions.json"
     print(printable(f"next: hipdet crop {predictions} --data-root {todo.root} --out crops"))
     if failures:
         sys.exit(SOME_UNREADABLE)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +22,11 @@ from hipdet.core.errors import ConfigError, HipdetError, StorageError
 from hipdet.core.files import read_csv, replacing, write_csv
 from hipdet.core.resumable import alone_in
 from hipdet.core.telemetry import switch_off
-from hipdet.inference.archive import Run, find_runs, read_films
-from hipdet.inference.detector import RoiDetector
-from hipdet.inference.dicom_objects import ObjectFolder
+from hipdet.inference.archive import RUN, Run, read_films
 from hipdet.inference.film_list import FilmList
 from hipdet.inference.results import ROI_COLUMNS, roi_table
-from hipdet.inference.run import build_run, discard, predict
-from hipdet.inference.selection import HEADER_COLUMNS, HEADERS, HeaderFilter, Shard, write_headers
+from hipdet.inference.run import REVIEW, Predictor, discard
+from hipdet.inference.selection import HEADER_COLUMNS, HEADERS, Shard, write_headers
 
 FAILURES = "failures.csv"
 FAILURE_COLUMNS = ("film", "error")
@@ -38,7 +34,6 @@ PARQUET = "predictions.parquet"
 FILMS_IN_SHARD = 500  # at most: some minutes of work, after which the progress bar moves
 SHARDS_FOR_WORKER = 8  # if there are films enough: so that all end at about the same time
 RETRIES = 2  # of a shard whose process died
-_FOLDER = re.compile(r"shard-[0-9]{1,7}-of-([1-9][0-9]{0,6})")
 # environment of Ray on this machine
 ALONE = {
     # binds Ray to 127.0.0.1, on Linux, too; with _node_ip_address Ray takes the address of the machine instead
@@ -53,55 +48,25 @@ _ROI_TYPES = dict.fromkeys(("film", "label", "picture_side", "patient_side", "fl
 _ROI_TYPES |= dict(image_id="int64", turned="int64", inverted="bool", candidate="bool")
 
 
-@dataclass(frozen=True)
-class Job:
-    """What an actor needs.
-
-    Attributes:
-        open_detector: Opens the detector.
-        threads: Its threads, which are the processors of an actor.
-        headers: Which films are kept.
-        run: What is predicted.
-        out: Folder of the folders of shards.
-        objects: Which DICOM objects are written, if any.
-    """
-
-    open_detector: Callable[[], RoiDetector]
-    threads: int
-    headers: HeaderFilter
-    run: Run
-    out: Path
-    objects: ObjectFolder | None = None
-
-
 @dataclass
 class ShardPredictor:
-    """An actor: a detector, which predicts one shard after the other."""
+    """An actor, which predicts one shard of the `run` after the other with a detector of its own."""
 
-    job: Job
-
-    @cached_property
-    def detector(self) -> RoiDetector:
-        """Opened for the first shard, so that its errors are told as those of shards."""
-        return self.job.open_detector()
+    predictor: Predictor
+    run: Run
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Predict the `films` of a `shard`; returns their number, the numbers of :func:`predict`, and why it has failed."""
+        """Predict the `films` of a `shard`; returns their number, what `Predictor.predict` does, and why it has failed."""
+        shard, todo = row["shard"], row["films"]
         try:
-            return {"given": len(row["films"].films), "error": "", **self._predict(row["shard"], row["films"])}
+            if differ := self.run.difference(self.predictor.run(todo)):
+                remedy = "install the same on all"
+                raise ConfigError(f"a machine of the cluster has another hipdet or model ({differ}): {remedy}")
+            found = self.predictor.predict(todo, shard)
+            write_parquet(self.predictor.out / shard.folder)
         except (HipdetError, OSError, MemoryError) as error:
             return {"given": 0, "error": str(error) or "too little memory"}
-
-    def _predict(self, shard: Shard, todo: FilmList) -> Counter[str]:
-        job, out = self.job, self.job.out / shard.folder
-        if differ := job.run.difference(build_run(self.detector, todo, job.headers)):
-            raise ConfigError(
-                f"a machine of the cluster has another hipdet or model ({differ}): install the same on all"
-            )
-        objects = replace(job.objects, folder=out / "dicom", faults={}) if job.objects else None
-        found = predict(self.detector, todo, out, job.headers, shard, objects)
-        write_parquet(out)
-        return found
+        return {"given": len(todo.films), "error": "", **found}
 
 
 def write_parquet(folder: Path) -> None:
@@ -144,62 +109,57 @@ def _ray_cluster(workers: int | None, threads: int) -> Iterator[int]:
 
 
 def predict_by_ray(
-    todo: FilmList, job: Job, workers: int | None = None, overwrite: bool = False
+    predictor: Predictor, todo: FilmList, threads: int, workers: int | None = None, overwrite: bool = False
 ) -> tuple[Counter[str], list[str]]:
     """Predict the films of `todo` by shards; then write ``failures.csv`` and ``headers.csv``, also after an interruption.
 
     Returns:
-        The numbers of :func:`hipdet.inference.run.predict`, and lines that say what the headers leave out.
+        What `Predictor.predict` returns, of all shards, and lines that say what the headers leave out.
 
     Raises:
         ConfigError: no such cluster, or the folder has results of other settings.
         DatasetError: another process uses the folder, or a file in it isn't one of hipdet's.
         StorageError: a shard can't be predicted, or its process died again and again.
     """
-    lines: list[str] = []
-    with alone_in(job.out):
-        earlier = _earlier_shards(job, overwrite)
-        with _ray_cluster(workers, job.threads) as number:
-            films = len(todo.films)
-            count = earlier or max(1, -(-films // FILMS_IN_SHARD), min(SHARDS_FOR_WORKER * number, films))
-            shards = {Shard(at, count): replace(todo, films=[], ids=[]) for at in range(1, count + 1)}
-            for image_id, source in zip(todo.ids, todo.films):
-                part = shards[Shard.of(source.name, count)]
-                part.ids.append(image_id)
-                part.films.append(replace(source, path=Path(os.path.abspath(source.path or source.name))))
-            try:
-                found = _predict_shards(shards, job, min(number, count))
-            finally:
-                folders = [job.out / shard.folder for shard in shards]
-                reviews = (row for folder in folders for row in read_csv(folder / "review.csv", FAILURE_COLUMNS))
-                write_csv(job.out / FAILURES, [FAILURE_COLUMNS, *sorted(row for row in reviews if row[1])])
-                if job.headers.wanted:
-                    headers = (row for folder in folders for row in read_csv(folder / HEADERS, HEADER_COLUMNS))
-                    lines = write_headers(job.out / HEADERS, sorted(headers))
+    out, run, lines = predictor.out, predictor.run(todo), list[str]()
+    predictor.object_folder(out)  # codes that are wrong are an error now
+    with alone_in(out), _ray_cluster(workers, threads) as number:
+        count = _claim(out, run, number, overwrite)
+        shards = {Shard(at, count): replace(todo, films=[], ids=[]) for at in range(1, count + 1)}
+        for image_id, source in zip(todo.ids, todo.films):
+            part = shards[Shard.of(source.name, count)]
+            part.ids.append(image_id)
+            part.films.append(replace(source, path=Path(os.path.abspath(source.path or source.name))))
+        folders = [out / shard.folder for shard in shards]
+        for folder in folders if overwrite else ():
+            discard(folder)
+        try:
+            found = _predict_shards(shards, ShardPredictor(replace(predictor), run), threads, min(number, count))
+        finally:
+            reviews = (row for folder in folders for row in read_csv(folder / REVIEW, FAILURE_COLUMNS))
+            write_csv(out / FAILURES, [FAILURE_COLUMNS, *sorted(row for row in reviews if row[1])])
+            if predictor.headers.wanted:
+                headers = (row for folder in folders for row in read_csv(folder / HEADERS, HEADER_COLUMNS))
+                lines = write_headers(out / HEADERS, sorted(headers))
     return found, lines
 
 
-def _earlier_shards(job: Job, overwrite: bool) -> int | None:
-    """The number of shards of an earlier call; None if there was none.
-
-    Raises:
-        ConfigError: it had other settings, or there are several numbers.
-    """
-    folders = {each: int(found[1]) for each in job.out.iterdir() if (found := _FOLDER.fullmatch(each.name))}
-    numbers = sorted({*folders.values()})
-    if len(numbers) > 1:
-        remedy = "expected one number: remove those of one call, or choose another --out"
-        raise ConfigError(f"{job.out}: folders of {numbers[0]} and of {numbers[1]} shards, {remedy}")
-    for folder in folders if overwrite else ():
-        discard(folder)
-    for folder in find_runs([job.out]):
-        if differ := Run.read(folder).difference(job.run):
+def _claim(out: Path, run: Run, workers: int, overwrite: bool) -> int:
+    """Write the run of all shards; returns their number, that of the first call.  ConfigError if it had other settings."""
+    count = max(1, -(-run.films // FILMS_IN_SHARD), min(SHARDS_FOR_WORKER * workers, run.films))
+    if (out / RUN).exists():
+        there = Run.read(out)
+        if (differ := there.difference(run)) and not overwrite:
             remedy = "expected the same: choose another --out, or --overwrite"
-            raise ConfigError(f"{folder}: results of another model or other settings ({differ}), {remedy}")
-    return numbers[0] if numbers else None
+            raise ConfigError(f"{out}: results of another model or other settings ({differ}), {remedy}")
+        count = there.shards
+    replace(run, shards=count).write(out)
+    return count
 
 
-def _predict_shards(shards: Mapping[Shard, FilmList], job: Job, workers: int) -> Counter[str]:
+def _predict_shards(
+    shards: Mapping[Shard, FilmList], actor: ShardPredictor, threads: int, workers: int
+) -> Counter[str]:
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
@@ -209,7 +169,7 @@ def _predict_shards(shards: Mapping[Shard, FilmList], job: Job, workers: int) ->
     with warnings.catch_warnings():  # Ray 2.60 has no other place for max_task_retries yet; setup.py ends below 2.64
         warnings.simplefilter("ignore")
         data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            ShardPredictor, fn_constructor_args=(job,), compute=ActorPoolStrategy(size=workers), num_cpus=job.threads,
+            ShardPredictor, fn_constructor_kwargs=vars(actor), compute=ActorPoolStrategy(size=workers), num_cpus=threads,
             max_task_retries=RETRIES,
         )  # fmt: skip
     total: Counter[str] = Counter()
