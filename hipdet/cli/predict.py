@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections import Counter
@@ -19,7 +18,7 @@ from hipdet.core.files import read_csv
 from hipdet.inference.detector import HipDetector, RoiDetector
 from hipdet.inference.film_list import FilmList, films_at, films_of_coco
 from hipdet.inference.onnx_model import PRECISIONS
-from hipdet.inference.run import REVIEW, Predictor, discard
+from hipdet.inference.run import FAILURES, REVIEW, Predictor, discard
 from hipdet.inference.selection import HeaderFilter, Shard
 
 SOME_UNREADABLE = 1
@@ -170,35 +169,26 @@ def _objects(args: argparse.Namespace) -> list[str]:
     return kinds
 
 
-def _predict(args: argparse.Namespace, predictor: Predictor, todo: FilmList, shard: Shard | None) -> Counter[str]:
-    if args.engine == "ray":
-        from hipdet.inference.ray_engine import predict_by_ray
-
-        found, lines = predict_by_ray(predictor, todo, args.threads, args.workers, args.overwrite)
-        for line in lines:
-            _tell(line)
-        return found
-    if args.overwrite:
-        discard(args.out / shard.folder if shard else args.out)
-    return predictor.predict(todo, shard, _tell)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Predict the films and print what was written."""
     args = _parse_arguments(argv)
     shard, headers = _check_archive(args)
-    if args.engine == "ray":
+    if ray := args.engine == "ray":
         args.threads = args.threads or 1
-        for key in ("model", "config", "weights", "codes", "out"):  # workers are in another folder
-            path = getattr(args, key)
-            setattr(args, key, Path(os.path.abspath(path)) if path and (path.exists() or key == "out") else path)
     todo = list_films(args)
     for line in todo.passed.lines():
         _tell(line)
+    todo, out = (shard.films(todo), args.out / shard.folder) if shard else (todo, args.out)
     predictor = Predictor(partial(open_detector, args), headers, args.out, _objects(args), args.codes)
-    found = _predict(args, predictor, shard.films(todo) if shard else todo, shard)
-    out = args.out / shard.folder if shard else args.out
-    review = out / ("failures.csv" if args.engine == "ray" else REVIEW)
+    if ray:
+        from hipdet.inference.ray_engine import predict_by_ray
+
+        found = predict_by_ray(predictor, todo, args.threads, args.workers, args.overwrite, _tell)
+    else:
+        if args.overwrite:
+            discard(out)
+        found = predictor.predict(todo, shard, _tell)
+    review = out / (FAILURES if ray else REVIEW)
     failures = [row for row in read_csv(review, ("film", "error")) if row[1]]
     for name, error in failures[:SHOWN]:
         _tell(f"{name}: {error}")
@@ -211,9 +201,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if predictor.objects:
         faults = f", {found['without']} films without (see {review.name})" if found["without"] else ""
         others = f", {found['others']} films aren't DICOM" if found["others"] else ""
-        place = out / ("shard-*/dicom" if args.engine == "ray" else "dicom")
+        place = out / ("shard-*/dicom" if ray else "dicom")
         print(printable(f"{found['objects']} DICOM objects{faults}{others}: {place}"))
-    predictions = out if args.engine == "ray" else out / "predictions.json"
-    print(printable(f"next: hipdet crop {predictions} --data-root {todo.root} --out crops"))
+    print(
+        printable(f"next: hipdet crop {out if ray else out / 'predictions.json'} --data-root {todo.root} --out crops")
+    )
     if failures:
         sys.exit(SOME_UNREADABLE)

@@ -10,7 +10,7 @@ import logging
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,10 +25,9 @@ from hipdet.core.telemetry import switch_off
 from hipdet.inference.archive import RUN, Run, read_films
 from hipdet.inference.film_list import FilmList
 from hipdet.inference.results import ROI_COLUMNS, roi_table
-from hipdet.inference.run import REVIEW, Predictor, discard
+from hipdet.inference.run import FAILURES, REVIEW, Predictor, discard
 from hipdet.inference.selection import HEADER_COLUMNS, HEADERS, Shard, write_headers
 
-FAILURES = "failures.csv"
 FAILURE_COLUMNS = ("film", "error")
 PARQUET = "predictions.parquet"
 FILMS_IN_SHARD = 500  # at most: some minutes of work, after which the progress bar moves
@@ -50,15 +49,17 @@ _ROI_TYPES |= dict(image_id="int64", turned="int64", inverted="bool", candidate=
 
 @dataclass
 class ShardPredictor:
-    """An actor, which predicts one shard of the `run` after the other with a detector of its own."""
+    """An actor, which predicts one shard of the `run` after the other, in the `folder` that paths start from."""
 
     predictor: Predictor
     run: Run
+    folder: str
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Predict the `films` of a `shard`; returns their number, what `Predictor.predict` does, and why it has failed."""
         shard, todo = row["shard"], row["films"]
         try:
+            os.chdir(self.folder)
             if differ := self.run.difference(self.predictor.run(todo)):
                 remedy = "install the same on all"
                 raise ConfigError(f"a machine of the cluster has another hipdet or model ({differ}): {remedy}")
@@ -109,19 +110,32 @@ def _ray_cluster(workers: int | None, threads: int) -> Iterator[int]:
 
 
 def predict_by_ray(
-    predictor: Predictor, todo: FilmList, threads: int, workers: int | None = None, overwrite: bool = False
-) -> tuple[Counter[str], list[str]]:
+    predictor: Predictor,
+    todo: FilmList,
+    threads: int,
+    workers: int | None,
+    overwrite: bool,
+    tell: Callable[[str], None],
+) -> Counter[str]:
     """Predict the films of `todo` by shards; then write ``failures.csv`` and ``headers.csv``, also after an interruption.
 
+    Args:
+        predictor: Predicts them; each worker has a copy.
+        todo: The films.
+        threads: Processors of a worker.
+        workers: Their number (default: one for each processor).
+        overwrite: Whether to discard the results of an earlier call.
+        tell: Gets lines that say what the headers leave out.
+
     Returns:
-        What `Predictor.predict` returns, of all shards, and lines that say what the headers leave out.
+        What `Predictor.predict` returns, of all shards.
 
     Raises:
         ConfigError: no such cluster, or the folder has results of other settings.
         DatasetError: another process uses the folder, or a file in it isn't one of hipdet's.
         StorageError: a shard can't be predicted, or its process died again and again.
     """
-    out, run, lines = predictor.out, predictor.run(todo), list[str]()
+    out, run = predictor.out, predictor.run(todo)
     predictor.object_folder(out)  # codes that are wrong are an error now
     with alone_in(out), _ray_cluster(workers, threads) as number:
         count = _claim(out, run, number, overwrite)
@@ -129,19 +143,20 @@ def predict_by_ray(
         for image_id, source in zip(todo.ids, todo.films):
             part = shards[Shard.of(source.name, count)]
             part.ids.append(image_id)
-            part.films.append(replace(source, path=Path(os.path.abspath(source.path or source.name))))
+            part.films.append(source)
         folders = [out / shard.folder for shard in shards]
         for folder in folders if overwrite else ():
             discard(folder)
         try:
-            found = _predict_shards(shards, ShardPredictor(replace(predictor), run), threads, min(number, count))
+            actor = ShardPredictor(replace(predictor), run, os.getcwd())
+            return _predict_shards(shards, actor, threads, min(number, count))
         finally:
             reviews = (row for folder in folders for row in read_csv(folder / REVIEW, FAILURE_COLUMNS))
             write_csv(out / FAILURES, [FAILURE_COLUMNS, *sorted(row for row in reviews if row[1])])
             if predictor.headers.wanted:
                 headers = (row for folder in folders for row in read_csv(folder / HEADERS, HEADER_COLUMNS))
-                lines = write_headers(out / HEADERS, sorted(headers))
-    return found, lines
+                for line in write_headers(out / HEADERS, sorted(headers)):
+                    tell(line)
 
 
 def _claim(out: Path, run: Run, workers: int, overwrite: bool) -> int:

@@ -17,7 +17,7 @@ from hipdet.inference.results import FilmJournal, Numbered, write_films, write_p
 from hipdet.inference.selection import HEADERS, HeaderFilter, Shard
 
 JOURNAL = "journal.jsonl"
-REVIEW = "review.csv"
+REVIEW, FAILURES = "review.csv", "failures.csv"
 
 
 @dataclass
