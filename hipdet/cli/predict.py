@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from itertools import takewhile
@@ -16,6 +15,7 @@ from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import ConfigError
 from hipdet.core.files import read_csv
 from hipdet.inference.detector import HipDetector, RoiDetector
+from hipdet.inference.dicom_objects import ObjectFolder, ObjectMaker
 from hipdet.inference.film_list import FilmList, films_at, films_of_coco
 from hipdet.inference.onnx_model import PRECISIONS
 from hipdet.inference.run import FAILURES, REVIEW, Predictor, discard
@@ -159,14 +159,14 @@ def _check_archive(args: argparse.Namespace) -> tuple[Shard | None, HeaderFilter
     return shard, headers
 
 
-def _objects(args: argparse.Namespace) -> list[str]:
-    """The kinds of DICOM objects that are wanted."""
-    kinds = [kind for kind, wanted in (("sr", args.dicom_sr), ("pr", args.dicom_pr)) if wanted]
-    if kinds:
+def _objects(args: argparse.Namespace, detector: RoiDetector) -> ObjectFolder | None:
+    """The DICOM objects that are wanted; None if none are."""
+    if kinds := [kind for kind, wanted in (("sr", args.dicom_sr), ("pr", args.dicom_pr)) if wanted]:
         require(("dicom",), "predict --dicom-sr")
-    elif args.codes:
+        return ObjectFolder(args.out, ObjectMaker.of(detector, args.codes), kinds)
+    if args.codes:
         raise ConfigError("--codes is of --dicom-sr: expected both")
-    return kinds
+    return None
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -179,7 +179,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for line in todo.passed.lines():
         _tell(line)
     todo, out = (shard.films(todo), args.out / shard.folder) if shard else (todo, args.out)
-    predictor = Predictor(partial(open_detector, args), headers, args.out, _objects(args), args.codes)
+    predictor = Predictor(partial(open_detector, args), headers, args.out)
+    predictor.objects = _objects(args, predictor.detector)
     if ray:
         from hipdet.inference.ray_engine import predict_by_ray
 
@@ -203,8 +204,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         others = f", {found['others']} films aren't DICOM" if found["others"] else ""
         place = out / ("shard-*/dicom" if ray else "dicom")
         print(printable(f"{found['objects']} DICOM objects{faults}{others}: {place}"))
-    print(
-        printable(f"next: hipdet crop {out if ray else out / 'predictions.json'} --data-root {todo.root} --out crops")
-    )
+    predictions = out if ray else out / "predictions.json"
+    print(printable(f"next: hipdet crop {predictions} --data-root {todo.root} --out crops"))
     if failures:
         sys.exit(SOME_UNREADABLE)

@@ -76,12 +76,10 @@ def write_parquet(folder: Path) -> None:
     from pyarrow import parquet
 
     _, *rows = roi_table(read_films(folder, Run.read(folder)))
-    columns = [
-        pyarrow.array([row[at] for row in rows]).cast(_ROI_TYPES.get(name, "double"))
-        for at, name in enumerate(ROI_COLUMNS)
-    ]
+    columns = {name: pyarrow.array([row[at] for row in rows]) for at, name in enumerate(ROI_COLUMNS)}
+    table = pyarrow.table({name: cells.cast(_ROI_TYPES.get(name, "double")) for name, cells in columns.items()})
     with replacing(folder / PARQUET) as temporary:
-        parquet.write_table(pyarrow.table(columns, [*ROI_COLUMNS]), temporary, compression="zstd")
+        parquet.write_table(table, temporary, compression="zstd")
 
 
 @contextmanager
@@ -136,7 +134,6 @@ def predict_by_ray(
         StorageError: a shard can't be predicted, or its process died again and again.
     """
     out, run = predictor.out, predictor.run(todo)
-    predictor.object_folder(out)  # codes that are wrong are an error now
     with alone_in(out), _ray_cluster(workers, threads) as number:
         count = _claim(out, run, number, overwrite)
         shards = {Shard(at, count): replace(todo, films=[], ids=[]) for at in range(1, count + 1)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from hipdet.core.errors import DatasetError
 from hipdet.inference.archive import RUN, Run, write_lines
 from hipdet.inference.detector import RoiDetector
-from hipdet.inference.dicom_objects import ObjectFolder, ObjectMaker
+from hipdet.inference.dicom_objects import ObjectFolder
 from hipdet.inference.film_list import FilmList
 from hipdet.inference.results import FilmJournal, Numbered, write_films, write_predictions
 from hipdet.inference.selection import HEADERS, HeaderFilter, Shard
@@ -28,15 +28,13 @@ class Predictor:
         open_detector: Opens the detector.
         headers: Which films are kept.
         out: Folder of the results, or of the folders of shards.
-        objects: Which DICOM objects are written: ``sr``, ``pr``.
-        codes: JSON file with the codes of classes for these, if not those of the model.
+        objects: Which DICOM objects are written, if any; their folder is below that of the results.
     """
 
     open_detector: Callable[[], RoiDetector]
     headers: HeaderFilter
     out: Path
-    objects: Sequence[str] = ()
-    codes: Path | None = None
+    objects: ObjectFolder | None = None
 
     @cached_property
     def detector(self) -> RoiDetector:
@@ -55,14 +53,6 @@ class Predictor:
         categories = todo.categories or {name: number for number, name in enumerate(classes, 1)}
         settings += f", headers {self.headers}" if self.headers.wanted else ""
         return Run(settings, categories, len(todo.films), bool(todo.categories), *(astuple(shard) if shard else ()))
-
-    def object_folder(self, out: Path) -> ObjectFolder | None:
-        """The folder of DICOM objects in `out`, if there are to be any; for the errors see :meth:`ObjectMaker.of`."""
-        return (
-            ObjectFolder(out / "dicom", ObjectMaker.of(self.detector, self.codes), self.objects)
-            if self.objects
-            else None
-        )
 
     def predict(
         self, todo: FilmList, shard: Shard | None = None, tell: Callable[[str], None] = lambda line: None
@@ -83,7 +73,7 @@ class Predictor:
             StorageError: the journal can't be written.
         """
         out = self.out / shard.folder if shard else self.out
-        run, objects = self.run(todo, shard), self.object_folder(out)
+        run, objects = self.run(todo, shard), self.objects and replace(self.objects, folder=out / "dicom", faults={})
         todo, lines = self.headers.films(todo, out / HEADERS)
         for line in lines:
             tell(line)
