@@ -108,13 +108,8 @@ def _ray_cluster(workers: int | None, threads: int) -> Iterator[int]:
 
 
 def predict_by_ray(
-    predictor: Predictor,
-    todo: FilmList,
-    threads: int,
-    workers: int | None,
-    overwrite: bool,
-    tell: Callable[[str], None],
-) -> Counter[str]:
+    predictor: Predictor, todo: FilmList, threads: int, workers: int | None, overwrite: bool, tell: Callable[[str], None]
+) -> Counter[str]:  # fmt: skip
     """Predict the films of `todo` by shards; then write ``failures.csv`` and ``headers.csv``, also after an interruption.
 
     Args:
