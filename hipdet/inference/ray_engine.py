@@ -131,7 +131,7 @@ def predict_by_ray(
     out, run = predictor.out, predictor.run(todo)
     with alone_in(out), _ray_cluster(workers, threads) as number:
         count = _claim(out, run, number, overwrite)
-        shards = {Shard(at, count): replace(todo, films=[], ids=[]) for at in range(1, count + 1)}
+        shards = {Shard(at, count): FilmList(todo.root, [], [], todo.categories) for at in range(1, count + 1)}
         for image_id, source in zip(todo.ids, todo.films):
             part = shards[Shard.of(source.name, count)]
             part.ids.append(image_id)
@@ -160,6 +160,10 @@ def _claim(out: Path, run: Run, workers: int, overwrite: bool) -> int:
             remedy = "expected the same: choose another --out, or --overwrite"
             raise ConfigError(f"{out}: results of another model or other settings ({differ}), {remedy}")
         count = there.shards
+    if others := [each for each in sorted(out.glob("shard-*-of-*")) if not each.name.endswith(f"-of-{count}")]:
+        raise ConfigError(
+            f"{others[0]}: not one of {count} shards, which would have its films again: choose another --out"
+        )
     replace(run, shards=count).write(out)
     return count
 

@@ -92,11 +92,11 @@ class Predictor:
                 if objects is not None:
                     objects.write((record for _, record in done()), {source.name for source in new})
             finally:
-                (out / RUN).unlink(missing_ok=True)  # written last: what is half of this run isn't read
                 write_predictions(out, done, run.categories, objects.faults if objects else {})
                 if not todo.categories:
                     write_films(out / "films.json", done, run.categories)
                 if shard:
+                    (out / RUN).unlink(missing_ok=True)  # so that half of this run isn't read
                     write_lines(out, done)
                     replace(run, films=len(todo.films)).write(out)
             found = Counter(films=len(todo.films), unreadable=sum(film.error is not None for _, film in done()))

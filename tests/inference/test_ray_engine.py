@@ -170,6 +170,15 @@ def test_a_folder_is_of_one_model_and_settings(tmp_path):
         _claim(tmp_path, RUN_OF, 2, False)
 
 
+def test_shards_of_another_number_are_refused(tmp_path):
+    """As of --shard 3/64 in the same folder: merge would find each film twice."""
+    (tmp_path / "shard-03-of-16").mkdir()
+    assert _claim(tmp_path, RUN_OF, 2, False) == 16
+    (tmp_path / "shard-03-of-64").mkdir()
+    with pytest.raises(ConfigError, match=r"shard-03-of-64: not one of 16 shards, .* choose another --out"):
+        _claim(tmp_path, RUN_OF, 2, False)
+
+
 @pytest.mark.parametrize(("workers", "films", "shards"), [(2, 0, 1), (2, 3, 3), (2, 60, 16), (8, 10**6, 2000)])
 def test_number_of_shards(workers, films, shards, tmp_path):
     assert _claim(tmp_path, replace(RUN_OF, films=films), workers, False) == shards
