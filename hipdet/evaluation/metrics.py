@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hipdet.core.annotations import Group
+from hipdet.core.boxes import Boxes
+from hipdet.core.spacing import PLANE, Spacing
 from hipdet.evaluation.matching import HIT, FilmResult, RoiResult
 
 RESAMPLES = 2000
@@ -43,7 +45,7 @@ def roi_metrics(iou: ArrayLike, score: ArrayLike) -> dict[str, float]:
 
 
 def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
-    """:func:`roi_metrics` over all ROIs of `films`, also of the oracle; extra and missed per image; placement.
+    """:func:`roi_metrics` over all ROIs of `films`, also of the oracle; extra detections and missed ROIs per image.
 
     Raises:
         ValueError: there is no ROI.
@@ -57,26 +59,31 @@ def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
         "extra_per_image": float(np.mean([film.extra for film in films])),
         "missed_per_image": float(np.mean([film.missed for film in films])),
         **{f"oracle_{name}": oracle[name] for name in ("avg_iou", "min_iou", "avg_conf", "acc50")},
-        **placement_metrics(films),
     }
 
 
-PLACEMENT = ("centre_error", "size_error", "centre_mm", "size_mm")  # the columns of FilmResult.placement
+PLACEMENT = ("centre_error", "size_error", "centre_mm", "size_mm")
 WITHIN = 2.0  # mm, by which landmark papers rank
 
 
-def placement_metrics(films: Sequence[FilmResult]) -> dict[str, float]:
-    """:func:`summarize_placement` of all ROIs of `films`."""
-    errors = np.concatenate([np.zeros((0, len(PLACEMENT))), *(film.placement for film in films)])
-    return summarize_placement(errors, [film.spacing.plane for film in films if film.spacing for _ in film.rois])
+def placement_errors(label: Boxes, found: Boxes, spacing: Spacing | None) -> dict[str, float]:
+    """How far the box `found` ``[4]`` is off the `label` ``[4]``: `PLACEMENT`, without mm if the film has no spacing.
+
+    The centre error is the distance of the centres; the size error is the difference in width or in height, whichever is
+    larger.  Both are in sides of the ROI, the longer of the label's, and in mm.
+    """
+    low, high = (found - label).reshape(2, 2)
+    units = {"error": 1 / (label[2:] - label[:2]).max(), **({"mm": spacing.mm} if spacing else {})}  # per pixel
+    centre = {f"centre_{unit}": float(np.hypot(*((low + high) / 2 * each))) for unit, each in units.items()}
+    return {**centre, **{f"size_{unit}": float(np.abs((high - low) * each).max()) for unit, each in units.items()}}
 
 
-def summarize_placement(errors: NDArray[np.float64], planes: Sequence[str]) -> dict[str, float]:
+def placement_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """How far off detections are; a metric without ROIs is left out.
 
     Args:
-        errors: ``[G, 4]`` of :attr:`FilmResult.placement`.
-        planes: That of the spacing of each ROI whose film has one.
+        rows: A row of each ROI, which has the :func:`placement_errors` of its detection, if it has one, and the plane of the
+            spacing of its film, if that has one; see :func:`hipdet.evaluation.report.roi_rows`.
 
     Returns:
         Mean and 95th percentile of the errors in ROI sides over the ``num_matched`` ROIs that have a detection, and in mm
@@ -84,15 +91,16 @@ def summarize_placement(errors: NDArray[np.float64], planes: Sequence[str]) -> d
         is of all ``num_mm`` ROIs on these films: one without a detection isn't within.  ``num_mm/plane=<plane>`` says how
         many of them have their mm in which plane.
     """
-    metrics: dict[str, float] = {}
-    for name, values in zip(PLACEMENT, errors.T):
-        if len(known := values[~np.isnan(values)]):
-            metrics.update({name: float(known.mean()), f"{name}_p95": float(np.percentile(known, 95))})
-    if planes:
-        metrics["within_2mm"] = float((errors[:, 2] <= WITHIN).sum()) / len(planes)
-        metrics.update(num_mm=float(len(planes)), num_mm_matched=float((~np.isnan(errors[:, 2])).sum()))
-        metrics.update((f"num_mm/plane={plane}", float(count)) for plane, count in sorted(Counter(planes).items()))
-    return {**metrics, "num_matched": float((~np.isnan(errors[:, 0])).sum())}
+    known = {name: [row[name] for row in rows if name in row] for name in PLACEMENT}
+    metrics = {"num_matched": float(len(known["centre_error"]))}
+    for name, values in known.items():
+        if values:
+            metrics.update({name: float(np.mean(values)), f"{name}_p95": float(np.percentile(values, 95))})
+    if planes := Counter(row[PLANE] for row in rows if PLANE in row):
+        within = sum(value <= WITHIN for value in known["centre_mm"]) / planes.total()
+        metrics.update(within_2mm=within, num_mm=float(planes.total()), num_mm_matched=float(len(known["centre_mm"])))
+        metrics.update((f"num_mm/plane={plane}", float(count)) for plane, count in sorted(planes.items()))
+    return metrics
 
 
 def presence_metrics(

@@ -18,8 +18,15 @@ from hipdet.core.records import Record
 from hipdet.core.spacing import read_spacing
 from hipdet.data.coco_file import Coco
 from hipdet.evaluation.matching import HIT
-from hipdet.evaluation.metrics import Units, bootstrap_intervals, calibration, mean_interval, roi_metrics
-from hipdet.evaluation.report import FOUND_CORNERS, placement_of_rows, read_roi_table
+from hipdet.evaluation.metrics import (
+    Units,
+    bootstrap_intervals,
+    calibration,
+    mean_interval,
+    placement_metrics,
+    roi_metrics,
+)
+from hipdet.evaluation.report import FOUND_CORNERS, read_roi_table
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.results import Numbered, write_predictions
 from hipdet.inference.review import ReviewLimits, judge
@@ -177,7 +184,7 @@ class Detected:
             resampled=units.resampled,
             recall=float(more["recall"].mean()),
             label_iou=float(more["label_iou"].mean()),
-            **placement_of_rows(rois),
+            **placement_metrics(rois),
             **counts,
         )
 
