@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hipdet.core.annotations import get_patients
-from hipdet.core.errors import ConfigError, DatasetError
+from hipdet.core.errors import DatasetError
 from hipdet.core.files import replacing, write_text
 from hipdet.data.coco_file import subset
 from hipdet.evaluation.metrics import Units, share_interval
@@ -25,28 +25,19 @@ from hipdet.inference.detector import RoiDetector
 from hipdet.inference.film_list import films_at
 from hipdet.inference.onnx_model import KEY, ModelCard
 from hipdet.inference.results import FilmJournal
-from hipdet.inference.review import (
-    FLAG_OF,
-    FLAGS,
-    Measures,
-    Range,
-    ReviewLimits,
-    is_outside,
-    measures,
-    odd_measures,
-    usual_range,
-)  # fmt: skip
+from hipdet.inference.review import FLAG_OF, FLAGS, SHARE, Measures, Range, ReviewLimits
+from hipdet.inference.review import is_outside, measures, odd_measures, usual_range
 from hipdet.visualization.html_page import embedded_plot, fill_page
 from hipdet.visualization.plots import write_usual_ranges
 from hipdet.workflows.films_elsewhere import FilmsElsewhere, compare_with_labels, detect
-from hipdet.workflows.fit_metrics import RIGHT, least_by_class, metric_rows
+from hipdet.workflows.fit_metrics import RIGHT, metric_rows
 
 FEWEST = 40  # films with labels, from which limits may move
 PARTS = 5  # of these films: the limits of each part are set on the others
 ENOUGH = 20  # films that are right, and values of a measure, for a range of their own
 MOVABLE = ("ratio", "x", "y", "distance", "tilt")
-TAILS = np.geomspace(0.1, 1e-6, 40)  # shares of the values beyond each end of a range, narrow ranges first
-CONTRAST = "contrast"
+# shares of the values beyond each end of a range, narrow ranges first; the widest are those that a model gets by calibration
+TAILS = np.geomspace(0.1, SHARE, 20)
 
 
 @dataclass(frozen=True)
@@ -130,35 +121,43 @@ def write_moved(
 ) -> dict[str, Any]:
     """Move limits, see :func:`move_limits`, and write a copy of `model` with them; its card says that `who` moved them.
 
-    Raises:
-        ConfigError: the model has no limits.
-        DatasetError: too few films or patients, or too few films that are right.
+    Args:
+        model: The model.
+        card: Its card, with limits.
+        films: Films, of which those with labels count.
+        share: Share of films with a flag.
+        who: Name of the person.
+        path: The copy.
+
+    Returns:
+        ``said``, what became of it, and unless the films are too few, ``counts`` and ``ranges``.
     """
     import onnx
 
-    if card.limits is None:
-        raise ConfigError(f"{model}: has no review limits that could move: hipdet export --calibrate sets them")
-    limits, counts = move_limits(films, card.limits, share)
-    flagged = counts["all"][0] / len(films)
+    confirmed = [film for film in films if film.right is not None]
+    try:
+        limits, counts = move_limits(confirmed, card.limits, share)
+    except DatasetError as error:
+        return dict(said=str(error))
+    flagged = counts["all"][0] / len(confirmed)
     said = (
-        f"limits of ratio and position moved on {datetime.now():%Y-%m-%d} by {who or 'unknown'}, from {len(films)} confirmed "
-        f"films, for a share of {share:g} with a flag; of such films that didn't set them, {flagged:.3f} have one"
-        f"{', as flags that do not move are too many' if flagged > share else ''}"
+        f"limits of ratio and position moved on {datetime.now():%Y-%m-%d} by {who or 'unknown'}, from {len(confirmed)} "
+        f"confirmed films, for a share of {share:g} with a flag; of such films that didn't set them, {flagged:.3f} have one"
     )
+    if flagged > share:
+        said += ", as other flags are too many, or limits would be wider than those of a model"
     content = onnx.load(model)
-    onnx.helper.set_model_props(
-        content, {KEY: replace(card, limits=limits, about={**card.about, "accepted": said}).to_text()}
-    )
+    card = replace(card, limits=limits, about={**card.about, "accepted": said})
+    onnx.helper.set_model_props(content, {KEY: card.to_text()})
     with replacing(path) as temporary:
         onnx.save(content, temporary)
-    ranges = [(name, card.limits.ranges.get(name), limits.ranges.get(name)) for name in MOVABLE]
-    return dict(said=f"{path.name}: {said}", counts=counts, ranges=ranges)
+    return dict(said=f"{path.name}: {said}", counts=counts, ranges={name: limits.ranges.get(name) for name in MOVABLE})
 
 
 def check_films(
-    detector: RoiDetector, films: FilmsElsewhere, out: Path
+    detector: RoiDetector, place: FilmsElsewhere, out: Path
 ) -> tuple[list[CheckedFilm], list[FilmRois], dict[str, Any] | None]:
-    """Find the ROIs on `films`, and compare them with labels; a run that was interrupted is carried on.
+    """Find the ROIs on all films of `place`, and compare them with labels; a run that was interrupted is carried on.
 
     Returns:
         The films, those that can't be read, and metrics if there are labels.
@@ -166,27 +165,29 @@ def check_films(
     Raises:
         DatasetError: no film that can be read, or faulty labels.
     """
-    coco, listed, classes = films.read() if films.labels else None, films_at([str(films.films)]), films.classes
-    with FilmJournal(out / "journal.jsonl", detector.settings, classes) as journal:
-        found = {film.name: film for _, film in detect(detector, listed, journal)}
-    readable, failed = ([film for film in found.values() if bool(film.error) == bad] for bad in (False, True))
-    if not readable:
-        raise DatasetError(f"{films.films}: none of {len(found)} films can be read, the first: {failed[0].error}")
-    if not coco:
-        return [CheckedFilm(film, measures(film.upright(classes))) for film in readable], failed, None
-    coco = subset(coco, [each["id"] for each in coco["images"] if each["file_name"] in found])  # no folders of crops
-    names = {image["id"]: image["file_name"] for image in coco["images"]}
-    tested = compare_with_labels([(number, found[name]) for number, name in names.items()], coco, detector)
-    wrong = {names[number] for number in tested.wrong(least_by_class(coco, detector.limits))}
-    units = dict(zip(names.values(), Units.of([*names.values()], get_patients([coco])).numbers.tolist()))
-    checked = [
-        CheckedFilm(
-            film, measures(film.upright(classes)), film.name not in wrong if film.name in units else None,
-            units.get(film.name, 0),
-        )
-        for film in readable
+    coco, listed = place.coco, films_at([str(place.films)])
+    with FilmJournal(out / "journal.jsonl", detector.settings, place.classes) as journal:
+        records = [film for _, film in detect(detector, dict(zip(listed.ids, listed.films)), journal)]
+    failed = [film for film in records if film.error is not None]
+    found = {film.name: film for film in records if film.error is None}
+    if not found:
+        raise DatasetError(f"{place.films}: none of {len(failed)} films can be read, the first: {failed[0].error}")
+    metrics, wrong, unit_of = None, set[str](), dict[str, int]()
+    if coco is not None:
+        coco = subset(coco, [each["id"] for each in coco["images"] if each["file_name"] in found])
+        names = {image["id"]: image["file_name"] for image in coco["images"]}
+        tested = compare_with_labels([(number, found[name]) for number, name in names.items()], coco)
+        wrong = {names[number] for number in tested.wrong(coco, detector.limits)}
+        units = Units.of([*names.values()], get_patients([coco]))
+        unit_of = dict(zip(names.values(), units.numbers.tolist()))
+        labelled = {unit_of[names[row["image_id"]]] for row in tested.rois}
+        metrics = dict(tested.metrics(coco, detector.limits), units=len(labelled))
+    films = [
+        CheckedFilm(film, measures(film.upright(place.classes)), name not in wrong if name in unit_of else None,
+                    unit_of.get(name, 0))
+        for name, film in found.items()
     ]  # fmt: skip
-    return checked, failed, dict(tested.metrics(coco, detector.limits), units=len({*units.values()}))
+    return films, failed, metrics
 
 
 def summarize(
@@ -194,7 +195,7 @@ def summarize(
 ) -> dict[str, Any]:
     """What the page says, as plain values, from what :func:`check_films` returns and the limits of the model."""
     values = {name: np.concatenate([film.values[name] for film in films]) for name in FLAG_OF}
-    values[CONTRAST] = np.array([film.record.contrast for film in films if film.record.contrast is not None])
+    values["contrast"] = np.array([film.record.contrast for film in films if film.record.contrast is not None])
     usual = limits.ranges if limits else {}
     flags = Counter(flag for film in films for flag in film.record.flags)
     if found:
@@ -213,31 +214,28 @@ def summarize(
     )
 
 
-def write_accept_page(path: Path, title: str, detector: RoiDetector, metrics: Mapping[str, Any]) -> None:
+def write_accept_page(path: Path, title: str, card: ModelCard, metrics: Mapping[str, Any]) -> None:
     """Write the page: one HTML file that stands alone and shows no film.
 
     Args:
         path: HTML file.
         title: Name of the folder of films.
-        detector: The model.
+        card: The model's.
         metrics: As :func:`summarize` returns them, with ``moved``: None, or as :func:`write_moved` returns it.
     """
-    found, moved, card = metrics["labelled"], metrics["moved"], detector.model.card
-    counts = {"with the model's limits": found["counts"]} if found else {}
-    counts |= {"with moved limits, films that didn't set them": moved["counts"]} if moved and "counts" in moved else {}
+    found = metrics["labelled"]
     page = fill_page(
         "accept",
         dict(interval=lambda pair: share_interval(*pair), quantiles=partial(np.quantile, q=[0.05, 0.5, 0.95])),
         css="report",
         title=title,
         date=f"{datetime.now():%Y-%m-%d}",
-        model=f"{card.config} ({detector.model.fingerprint[:12]})",
-        calibrated=detector.limits.films if detector.limits else 0,
+        card=card,
         m=metrics,
         words=FLAGS,
         plot=embedded_plot(partial(write_usual_ranges, values=metrics["values"], usual=metrics["usual"])),
         rows=metric_rows(found) if found and found["num_rois"] else [],
-        counts=counts,
         least=RIGHT,
+        few=PARTS,
     )
     write_text(path, "".join(page))
