@@ -114,8 +114,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _parse_arguments(argv)
     detector = RoiDetector(args.model, progress=True)
     card = detector.model.card
-    if args.share is not None and card.limits is None:
-        raise ConfigError(f"{args.model}: has no review limits that could move: hipdet export --calibrate sets them")
     place = FilmsElsewhere(args.films, args.labels, card.classes, args.patients, args.ignore)
     with alone_in(args.out):
         if args.confirm:

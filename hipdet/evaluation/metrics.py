@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hipdet.core.annotations import Group
 from hipdet.core.boxes import Boxes
-from hipdet.core.spacing import PLANE, Spacing
+from hipdet.core.spacing import Spacing
 from hipdet.evaluation.matching import HIT, FilmResult, RoiResult
 
 RESAMPLES = 2000
@@ -62,12 +61,8 @@ def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
     }
 
 
-PLACEMENT = ("centre_error", "size_error", "centre_mm", "size_mm")
-WITHIN = 2.0  # mm, by which landmark papers rank
-
-
 def placement_errors(label: Boxes, found: Boxes, spacing: Spacing | None) -> dict[str, float]:
-    """How far the box `found` ``[4]`` is off the `label` ``[4]``: `PLACEMENT`, without mm if the film has no spacing.
+    """How far the box `found` ``[4]`` is off the `label` ``[4]``; without mm if the film has no spacing.
 
     The centre error is the distance of the centres; the size error is the difference in width or in height, whichever is
     larger.  Both are in sides of the ROI, the longer of the label's, and in mm.
@@ -76,31 +71,6 @@ def placement_errors(label: Boxes, found: Boxes, spacing: Spacing | None) -> dic
     units = {"error": 1 / (label[2:] - label[:2]).max(), **({"mm": spacing.mm} if spacing else {})}  # per pixel
     centre = {f"centre_{unit}": float(np.hypot(*((low + high) / 2 * each))) for unit, each in units.items()}
     return {**centre, **{f"size_{unit}": float(np.abs((high - low) * each).max()) for unit, each in units.items()}}
-
-
-def placement_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """How far off detections are; a metric without ROIs is left out.
-
-    Args:
-        rows: A row of each ROI, which has the :func:`placement_errors` of its detection, if it has one, and the plane of the
-            spacing of its film, if that has one; see :func:`hipdet.evaluation.report.roi_rows`.
-
-    Returns:
-        Mean and 95th percentile of the errors in ROI sides over the ``num_matched`` ROIs that have a detection, and in mm
-        over the ``num_mm_matched`` of these whose film has a spacing.  ``within_2mm``, the share of centre errors up to 2 mm,
-        is of all ``num_mm`` ROIs on these films: one without a detection isn't within.  ``num_mm/plane=<plane>`` says how
-        many of them have their mm in which plane.
-    """
-    known = {name: [row[name] for row in rows if name in row] for name in PLACEMENT}
-    metrics = {"num_matched": float(len(known["centre_error"]))}
-    for name, values in known.items():
-        if values:
-            metrics.update({name: float(np.mean(values)), f"{name}_p95": float(np.percentile(values, 95))})
-    if planes := Counter(row[PLANE] for row in rows if PLANE in row):
-        within = sum(value <= WITHIN for value in known["centre_mm"]) / planes.total()
-        metrics.update(within_2mm=within, num_mm=float(planes.total()), num_mm_matched=float(len(known["centre_mm"])))
-        metrics.update((f"num_mm/plane={plane}", float(count)) for plane, count in sorted(planes.items()))
-    return metrics
 
 
 def presence_metrics(

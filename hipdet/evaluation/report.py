@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hipdet.core.annotations import KIND, UNKNOWN, VIEW, group_of, source_of
 from hipdet.core.boxes import xywh_to_xyxy
@@ -102,6 +105,34 @@ def roi_rows(
             )
         )
     return rows
+
+
+PLACEMENT = ("centre_error", "size_error", "centre_mm", "size_mm")
+WITHIN = 2.0  # mm, by which landmark papers rank
+
+
+def placement_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """How far off detections are; a metric without ROIs is left out.
+
+    Args:
+        rows: Rows of :func:`roi_rows`, also of older ones, which lack errors.
+
+    Returns:
+        Mean and 95th percentile of the errors in ROI sides over the ``num_matched`` ROIs that have a detection, and in mm
+        over the ``num_mm_matched`` of these whose film has a spacing.  ``within_2mm``, the share of centre errors up to 2 mm,
+        is of all ``num_mm`` ROIs on these films: one without a detection isn't within.  ``num_mm/plane=<plane>`` says how
+        many of them have their mm in which plane.
+    """
+    known = {name: [row[name] for row in rows if name in row] for name in PLACEMENT}
+    metrics = {"num_matched": float(len(known["centre_error"]))}
+    for name, values in known.items():
+        if values:
+            metrics.update({name: float(np.mean(values)), f"{name}_p95": float(np.percentile(values, 95))})
+    if planes := Counter(row[PLANE] for row in rows if PLANE in row):
+        within = sum(value <= WITHIN for value in known["centre_mm"]) / planes.total()
+        metrics.update(within_2mm=within, num_mm=float(planes.total()), num_mm_matched=float(len(known["centre_mm"])))
+        metrics.update((f"num_mm/plane={plane}", float(count)) for plane, count in sorted(planes.items()))
+    return metrics
 
 
 def extra_rows(

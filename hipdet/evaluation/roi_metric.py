@@ -33,8 +33,8 @@ from hipdet.core.errors import ConfigError, DatasetError
 from hipdet.core.records import Record, finite, parse_json, read_json, shown
 from hipdet.core.spacing import read_spacing
 from hipdet.evaluation.matching import FilmResult, Labelled, RoiResult, evaluate_film
-from hipdet.evaluation.metrics import group_metrics, placement_metrics, presence_metrics, summarize
-from hipdet.evaluation.report import extra_rows, roi_rows, write_roi_table
+from hipdet.evaluation.metrics import group_metrics, presence_metrics, summarize
+from hipdet.evaluation.report import extra_rows, placement_metrics, roi_rows, write_roi_table
 
 OTHER_FILE = (
     "give RoiMetric the ann_file of the tested films (mmdet's eval_metric takes val_evaluator also for a dump of the test "
@@ -66,7 +66,7 @@ class RoiMetric(BaseMetric):
     they may have ROIs without a label.
 
     Labels and detections are clipped to the film.  Films whose records have a ``spacing_mm`` also have errors in mm, see
-    :func:`hipdet.evaluation.metrics.placement_metrics`.
+    :func:`hipdet.evaluation.report.placement_metrics`.
 
     Args:
         ann_file: COCO annotation file of the evaluated films, found by :func:`hipdet.core.configs.in_place`.

@@ -20,13 +20,13 @@ from hipdet.core.errors import DatasetError
 from hipdet.core.files import replacing, write_text
 from hipdet.data.coco_file import subset
 from hipdet.evaluation.metrics import Units, share_interval
+from hipdet.inference import review
 from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import RoiDetector
 from hipdet.inference.film_list import films_at
 from hipdet.inference.onnx_model import KEY, ModelCard
 from hipdet.inference.results import FilmJournal
-from hipdet.inference.review import FLAG_OF, FLAGS, SHARE, Measures, Range, ReviewLimits
-from hipdet.inference.review import is_outside, measures, odd_measures, usual_range
+from hipdet.inference.review import ReviewLimits
 from hipdet.visualization.html_page import embedded_plot, fill_page
 from hipdet.visualization.plots import write_usual_ranges
 from hipdet.workflows.films_elsewhere import FilmsElsewhere, compare_with_labels, detect
@@ -37,7 +37,7 @@ PARTS = 5  # of these films: the limits of each part are set on the others
 ENOUGH = 20  # films that are right, and values of a measure, for a range of their own
 MOVABLE = ("ratio", "x", "y", "distance", "tilt")
 # shares of the values beyond each end of a range, narrow ranges first; the widest are those that a model gets by calibration
-TAILS = np.geomspace(0.1, SHARE, 20)
+TAILS = np.geomspace(0.1, review.SHARE, 20)
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,15 @@ class CheckedFilm:
     """
 
     record: FilmRois
-    values: Measures
+    values: review.Measures
     right: bool | None = None
     unit: int = 0
 
-    def flags(self, ranges: Mapping[str, Range]) -> list[str]:
+    def flags(self, ranges: Mapping[str, review.Range]) -> list[str]:
         """Its flags, with these `ranges` of the measures that may move."""
-        fixed = {*self.record.flags} - {FLAG_OF[name] for name in MOVABLE}
-        odd = fixed | odd_measures(self.values, {name: ranges[name] for name in MOVABLE if name in ranges})
-        return [name for name in FLAGS if name in odd]
+        fixed = {*self.record.flags} - {review.FLAG_OF[name] for name in MOVABLE}
+        odd = fixed | review.odd_measures(self.values, {name: ranges[name] for name in MOVABLE if name in ranges})
+        return [name for name in review.FLAGS if name in odd]
 
 
 def flag_counts(films: Sequence[CheckedFilm], flags: Sequence[Sequence[str]]) -> dict[str, tuple[int, int]]:
@@ -72,24 +72,28 @@ def flag_counts(films: Sequence[CheckedFilm], flags: Sequence[Sequence[str]]) ->
 
 
 def move_limits(
-    films: Sequence[CheckedFilm], limits: ReviewLimits, share: float
+    films: Sequence[CheckedFilm], limits: ReviewLimits | None, share: float
 ) -> tuple[ReviewLimits, dict[str, tuple[int, int]]]:
     """Move the limits of ratio and position: to the narrowest with which at most a `share` of such films has any flag.
 
     The share is that of films that didn't set the limits: `films` are divided into five parts by patient, and each part is
-    judged by limits from the others.  If flags that don't move exceed it, the narrowest with the fewest flags are taken.
+    judged by limits from the others.  No range becomes wider than calibration would
+    make it on these films (else nothing would be flagged): if the share can't be reached so, the narrowest with the fewest
+    flags are taken.
 
     Args:
         films: Films with labels; those that are right give the ranges.
-        limits: Limits of the model.
+        limits: Limits of the model; None if it has none, which is refused.
         share: Share of films with a flag.
 
     Returns:
         The limits, and the flags of films that didn't set them, as :func:`flag_counts` counts them.
 
     Raises:
-        DatasetError: too few films or patients, or too few films that are right.
+        DatasetError: too few films or patients, too few films that are right, or no limits.
     """
+    if limits is None:
+        raise DatasetError("the model has no review limits that could move: hipdet export --calibrate sets them")
     units, number = np.unique([film.unit for film in films], return_inverse=True)
     right = sum(film.right is True for film in films)
     if len(films) < FEWEST or right < ENOUGH or len(units) < PARTS:
@@ -112,7 +116,7 @@ def _moved(films: Sequence[CheckedFilm], limits: ReviewLimits, tail: float) -> R
     for name in MOVABLE:
         values = np.concatenate([film.values[name] for film in films if film.right] or [np.zeros(0)])
         if len(values) >= ENOUGH:
-            ranges[name] = usual_range(name, values, tail)
+            ranges[name] = review.usual_range(name, values, tail)
     return replace(limits, ranges=ranges)
 
 
@@ -123,7 +127,7 @@ def write_moved(
 
     Args:
         model: The model.
-        card: Its card, with limits.
+        card: Its card.
         films: Films, of which those with labels count.
         share: Share of films with a flag.
         who: Name of the person.
@@ -145,7 +149,9 @@ def write_moved(
         f"confirmed films, for a share of {share:g} with a flag; of such films that didn't set them, {flagged:.3f} have one"
     )
     if flagged > share:
-        said += ", as other flags are too many, or limits would be wider than those of a model"
+        said += (
+            ": fewer can't be had, as other flags don't move, and limits don't become wider than calibration sets them"
+        )
     content = onnx.load(model)
     card = replace(card, limits=limits, about={**card.about, "accepted": said})
     onnx.helper.set_model_props(content, {KEY: card.to_text()})
@@ -183,7 +189,7 @@ def check_films(
         labelled = {unit_of[names[row["image_id"]]] for row in tested.rois}
         metrics = dict(tested.metrics(coco, detector.limits), units=len(labelled))
     films = [
-        CheckedFilm(film, measures(film.upright(place.classes)), name not in wrong if name in unit_of else None,
+        CheckedFilm(film, review.measures(film.upright(place.classes)), name not in wrong if name in unit_of else None,
                     unit_of.get(name, 0))
         for name, film in found.items()
     ]  # fmt: skip
@@ -194,7 +200,7 @@ def summarize(
     films: Sequence[CheckedFilm], failed: Sequence[FilmRois], found: dict[str, Any] | None, limits: ReviewLimits | None
 ) -> dict[str, Any]:
     """What the page says, as plain values, from what :func:`check_films` returns and the limits of the model."""
-    values = {name: np.concatenate([film.values[name] for film in films]) for name in FLAG_OF}
+    values = {name: np.concatenate([film.values[name] for film in films]) for name in review.FLAG_OF}
     values["contrast"] = np.array([film.record.contrast for film in films if film.record.contrast is not None])
     usual = limits.ranges if limits else {}
     flags = Counter(flag for film in films for flag in film.record.flags)
@@ -206,10 +212,10 @@ def summarize(
         films=len(films),
         unreadable=[(film.name, film.error) for film in failed],
         flagged=sum(bool(film.record.flags) for film in films),
-        flags={name: flags[name] for name in FLAGS if flags[name]},
+        flags={name: flags[name] for name in review.FLAGS if flags[name]},
         values={name: each.tolist() for name, each in values.items() if len(each)},
         usual=usual,
-        beyond={name: float(is_outside(values[name], usual[name]).mean()) for name in usual if len(values[name])},
+        beyond={name: review.is_outside(values[name], usual[name]).mean() for name in usual if len(values[name])},
         labelled=found,
     )
 
@@ -232,7 +238,7 @@ def write_accept_page(path: Path, title: str, card: ModelCard, metrics: Mapping[
         date=f"{datetime.now():%Y-%m-%d}",
         card=card,
         m=metrics,
-        words=FLAGS,
+        words=review.FLAGS,
         plot=embedded_plot(partial(write_usual_ranges, values=metrics["values"], usual=metrics["usual"])),
         rows=metric_rows(found) if found and found["num_rois"] else [],
         least=RIGHT,

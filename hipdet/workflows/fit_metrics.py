@@ -18,15 +18,8 @@ from hipdet.core.records import Record
 from hipdet.core.spacing import read_spacing
 from hipdet.data.coco_file import Coco
 from hipdet.evaluation.matching import HIT
-from hipdet.evaluation.metrics import (
-    Units,
-    bootstrap_intervals,
-    calibration,
-    mean_interval,
-    placement_metrics,
-    roi_metrics,
-)
-from hipdet.evaluation.report import FOUND_CORNERS, read_roi_table
+from hipdet.evaluation.metrics import Units, bootstrap_intervals, calibration, mean_interval, roi_metrics
+from hipdet.evaluation.report import FOUND_CORNERS, placement_metrics, read_roi_table
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.results import Numbered, write_predictions
 from hipdet.inference.review import ReviewLimits, judge

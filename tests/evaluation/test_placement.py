@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hipdet.core.boxes import as_boxes
 from hipdet.core.errors import DatasetError
 from hipdet.core.spacing import DETECTOR, UNKNOWN_PLANE, Spacing
-from hipdet.evaluation.metrics import placement_errors, placement_metrics
-from hipdet.evaluation.report import metrics_table, read_roi_table
+from hipdet.evaluation.metrics import placement_errors
+from hipdet.evaluation.report import metrics_table, placement_metrics, read_roi_table
 from hipdet.evaluation.roi_metric import RoiMetric
 
 # label, detection; sides of 20, 40, 10, 10, 10
