@@ -25,7 +25,6 @@ from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import RoiDetector
 from hipdet.inference.film_list import films_at
 from hipdet.inference.onnx_model import KEY, ModelCard
-from hipdet.inference.results import FilmJournal
 from hipdet.inference.review import ReviewLimits
 from hipdet.visualization.html_page import embedded_plot, fill_page
 from hipdet.visualization.plots import write_usual_ranges
@@ -64,10 +63,11 @@ class CheckedFilm:
 
 
 def flag_counts(films: Sequence[CheckedFilm], flags: Sequence[Sequence[str]]) -> dict[str, tuple[int, int]]:
-    """How many have any of `flags`, of how many: of all `films`, and of those that are right, and wrong, by their labels."""
-    pairs = [(film.right, bool(each)) for film, each in zip(films, flags)]
-    groups = {"all": (True, False, None), "right": (True,), "wrong": (False,)}
-    chosen = {name: [flagged for right, flagged in pairs if right in kinds] for name, kinds in groups.items()}
+    """How many have any of `flags`, of how many: of all `films` with labels, of those that are right by them, and wrong."""
+    groups = {"all": (True, False), "right": (True,), "wrong": (False,)}
+    chosen = {
+        name: [bool(own) for film, own in zip(films, flags) if film.right in kinds] for name, kinds in groups.items()
+    }
     return {name: (sum(each), len(each)) for name, each in chosen.items()}
 
 
@@ -77,9 +77,8 @@ def move_limits(
     """Move the limits of ratio and position: to the narrowest with which at most a `share` of such films has any flag.
 
     The share is that of films that didn't set the limits: `films` are divided into five parts by patient, and each part is
-    judged by limits from the others.  No range becomes wider than calibration would
-    make it on these films (else nothing would be flagged): if the share can't be reached so, the narrowest with the fewest
-    flags are taken.
+    judged by limits from the others.  No range becomes wider than calibration makes it (else it would flag nothing); if the
+    share can't be reached so, the narrowest with the fewest flags are taken.
 
     Args:
         films: Films with labels; those that are right give the ranges.
@@ -149,9 +148,7 @@ def write_moved(
         f"confirmed films, for a share of {share:g} with a flag; of such films that didn't set them, {flagged:.3f} have one"
     )
     if flagged > share:
-        said += (
-            ": fewer can't be had, as other flags don't move, and limits don't become wider than calibration sets them"
-        )
+        said += ": fewer can't be had, as other flags don't move, nor limits farther than calibration would set them"
     content = onnx.load(model)
     card = replace(card, limits=limits, about={**card.about, "accepted": said})
     onnx.helper.set_model_props(content, {KEY: card.to_text()})
@@ -172,27 +169,22 @@ def check_films(
         DatasetError: no film that can be read, or faulty labels.
     """
     coco, listed = place.coco, films_at([str(place.films)])
-    with FilmJournal(out / "journal.jsonl", detector.settings, place.classes) as journal:
-        records = [film for _, film in detect(detector, dict(zip(listed.ids, listed.films)), journal)]
+    sources = dict(zip(listed.ids, listed.films))
+    records = [film for _, film in detect(detector, sources, out / "journal.jsonl")]
     failed = [film for film in records if film.error is not None]
     found = {film.name: film for film in records if film.error is None}
     if not found:
         raise DatasetError(f"{place.films}: none of {len(failed)} films can be read, the first: {failed[0].error}")
-    metrics, wrong, unit_of = None, set[str](), dict[str, int]()
+    metrics, right, unit_of = None, dict[str, bool](), dict[str, int]()
     if coco is not None:
         coco = subset(coco, [each["id"] for each in coco["images"] if each["file_name"] in found])
         names = {image["id"]: image["file_name"] for image in coco["images"]}
         tested = compare_with_labels([(number, found[name]) for number, name in names.items()], coco)
-        wrong = {names[number] for number in tested.wrong(coco, detector.limits)}
-        units = Units.of([*names.values()], get_patients([coco]))
-        unit_of = dict(zip(names.values(), units.numbers.tolist()))
-        labelled = {unit_of[names[row["image_id"]]] for row in tested.rois}
-        metrics = dict(tested.metrics(coco, detector.limits), units=len(labelled))
-    films = [
-        CheckedFilm(film, review.measures(film.upright(place.classes)), name not in wrong if name in unit_of else None,
-                    unit_of.get(name, 0))
-        for name, film in found.items()
-    ]  # fmt: skip
+        wrong, metrics = tested.wrong(coco, detector.limits), tested.metrics(coco, detector.limits)
+        right = {name: number not in wrong for number, name in names.items()}
+        unit_of = dict(zip(right, Units.of([*right], get_patients([coco])).numbers.tolist()))
+    values = {name: review.measures(film.upright(place.classes)) for name, film in found.items()}
+    films = [CheckedFilm(found[name], values[name], right.get(name), unit_of.get(name, 0)) for name in found]
     return films, failed, metrics
 
 
@@ -205,9 +197,8 @@ def summarize(
     usual = limits.ranges if limits else {}
     flags = Counter(flag for film in films for flag in film.record.flags)
     if found:
-        confirmed = [film for film in films if film.right is not None]
-        found["counts"] = flag_counts(confirmed, [film.record.flags for film in confirmed])
-        found["wrong"] = [(film.record.name, film.record.flags) for film in confirmed if not film.right]
+        found["counts"] = flag_counts(films, [film.record.flags for film in films])
+        found["wrong"] = [(film.record.name, film.record.flags) for film in films if film.right is False]
     return dict(
         films=len(films),
         unreadable=[(film.name, film.error) for film in failed],
@@ -235,7 +226,6 @@ def write_accept_page(path: Path, title: str, card: ModelCard, metrics: Mapping[
         dict(interval=lambda pair: share_interval(*pair), quantiles=partial(np.quantile, q=[0.05, 0.5, 0.95])),
         css="report",
         title=title,
-        date=f"{datetime.now():%Y-%m-%d}",
         card=card,
         m=metrics,
         words=review.FLAGS,

@@ -18,7 +18,6 @@ from hipdet.data.candidates import Rules
 from hipdet.data.coco_file import Coco
 from hipdet.data.convert import Output, convert_found
 from hipdet.data.sources.folder import find_folder
-from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import RoiDetector
 from hipdet.inference.film_list import FilmSource, films_at
 from hipdet.inference.results import FilmJournal, Numbered, coco_results
@@ -83,33 +82,26 @@ class FilmsElsewhere:
             DatasetError: as :attr:`coco`.
         """
         detector = RoiDetector(out, progress=True)
-        records = detect(detector, self.sources())
+        records = detect(detector, self.sources(), out / "test.jsonl")
         write_as_predictions(out / "test.json", records, self.classes)
-        films = [film for _, film in records]
-        found = dict(
-            films=len(films),
-            unreadable=sum(film.error is not None for film in films),
-            flagged=sum(bool(film.flags) for film in films),
-        )
+        unreadable = sum(film.error is not None for _, film in records)
+        flagged = sum(bool(film.flags) for _, film in records)
+        found = dict(films=len(records), unreadable=unreadable, flagged=flagged)
         if self.coco is None:
             return found
         tested = compare_with_labels(records, self.coco)
         return dict(found, **tested.metrics(self.coco, detector.limits), rois=tested.rows(self.coco))
 
 
-def detect(
-    detector: RoiDetector, films: Mapping[int, FilmSource], journal: FilmJournal | None = None
-) -> list[Numbered]:
-    """The ROIs of `films` with their ids; those in `journal` are taken from it, others are added to it."""
-    found: dict[int, FilmRois] = {}
-    for number, source in films.items():
-        if journal and (record := journal.find(source)) is not None and record.error is None:
-            found[number] = record
-    todo = {number: source for number, source in films.items() if number not in found}
-    for (number, source), record in zip(todo.items(), detector.of_sources(iter(todo.values()), len(todo))):
-        if journal:
+def detect(detector: RoiDetector, films: Mapping[int, FilmSource], path: Path) -> list[Numbered]:
+    """The ROIs of `films` with their ids; those in the journal `path` are taken from it, others are added to it."""
+    with FilmJournal(path, detector.settings, detector.model.card.classes) as journal:
+        known = {number: journal.find(source) for number, source in films.items()}
+        found = {number: record for number, record in known.items() if record and record.error is None}
+        todo = {number: source for number, source in films.items() if number not in found}
+        for (number, source), record in zip(todo.items(), detector.of_sources(iter(todo.values()), len(todo))):
             journal.add(source, record)
-        found[number] = record
+            found[number] = record
     return [(number, found[number]) for number in films]
 
 

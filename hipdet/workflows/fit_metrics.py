@@ -174,6 +174,7 @@ class Detected:
         return dict(
             **roi_metrics(iou, score),
             **{f"{name}_interval": interval for name, interval in intervals.items()},
+            units=len({*units.numbers.tolist()}),
             resampled=units.resampled,
             recall=float(more["recall"].mean()),
             label_iou=float(more["label_iou"].mean()),
