@@ -35,8 +35,7 @@ FEWEST = 40  # films with labels, from which limits may move
 PARTS = 5  # of these films: the limits of each part are set on the others
 ENOUGH = 20  # films that are right, and values of a measure, for a range of their own
 MOVABLE = ("ratio", "x", "y", "distance", "tilt")
-# shares of the values beyond each end of a range, narrow ranges first; the widest are those that a model gets by calibration
-TAILS = np.geomspace(0.1, review.SHARE, 20)
+TAILS = np.geomspace(0.1, 1e-4, 40)  # shares of the values beyond each end of a range, narrow ranges first
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,7 @@ def move_limits(
     """Move the limits of ratio and position: to the narrowest with which at most a `share` of such films has any flag.
 
     The share is that of films that didn't set the limits: `films` are divided into five parts by patient, and each part is
-    judged by limits from the others.  No range becomes wider than calibration makes it (else it would flag nothing); if the
-    share can't be reached so, the narrowest with the fewest flags are taken.
+    judged by limits from the others.  Limits that have to be so wide that they flag next to nothing aren't moved.
 
     Args:
         films: Films with labels; those that are right give the ranges.
@@ -89,7 +87,7 @@ def move_limits(
         The limits, and the flags of films that didn't set them, as :func:`flag_counts` counts them.
 
     Raises:
-        DatasetError: too few films or patients, too few films that are right, or no limits.
+        DatasetError: too few films or patients, too few films that are right, no limits, or a share that can't be had.
     """
     if limits is None:
         raise DatasetError("the model has no review limits that could move: hipdet export --calibrate sets them")
@@ -101,13 +99,16 @@ def move_limits(
             f"{PARTS} or more, so no limit is moved: confirm more films (--confirm)"
         )
     part = number % PARTS
-    tried = []
     for tail in TAILS:
         sets = [_moved([film for film, own in zip(films, part) if own != each], limits, tail) for each in range(PARTS)]
-        tried.append((tail, flag_counts(films, [film.flags(sets[own].ranges) for film, own in zip(films, part)])))
-    most = max(share * len(films), min(counts["all"][0] for _, counts in tried))
-    tail, counts = next(each for each in tried if each[1]["all"][0] <= most)
-    return _moved(films, limits, tail), counts
+        counts = flag_counts(films, [film.flags(sets[own].ranges) for film, own in zip(films, part)])
+        if counts["all"][0] <= share * len(films):
+            return _moved(films, limits, tail), counts
+    fixed = flag_counts(films, [film.flags({}) for film in films])["all"][0]
+    raise DatasetError(
+        f"a share of {share:g} can't be had: {fixed} of {len(films)} confirmed films have flags that don't move, and "
+        f"{counts['all'][0]} have one even with wide limits of ratio and position, so none is moved: ask for a larger share"
+    )
 
 
 def _moved(films: Sequence[CheckedFilm], limits: ReviewLimits, tail: float) -> ReviewLimits:
@@ -147,8 +148,6 @@ def write_moved(
         f"limits of ratio and position moved on {datetime.now():%Y-%m-%d} by {who or 'unknown'}, from {len(confirmed)} "
         f"confirmed films, for a share of {share:g} with a flag; of such films that didn't set them, {flagged:.3f} have one"
     )
-    if flagged > share:
-        said += ": fewer can't be had, as other flags don't move, nor limits farther than calibration would set them"
     content = onnx.load(model)
     card = replace(card, limits=limits, about={**card.about, "accepted": said})
     onnx.helper.set_model_props(content, {KEY: card.to_text()})

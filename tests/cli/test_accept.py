@@ -214,8 +214,10 @@ def test_a_model_without_limits(place):
     write(place / "labels.csv", table(HEAD, *rows(42)))
     _, found = accept(place, "--labels", "labels.csv")
     assert (found["usual"], found["flags"]) == ({}, {})
-    done, _ = accept(place, "--labels", "labels.csv", "--share", ".1", status=2)
-    assert "has no review limits that could move: hipdet export --calibrate sets them" in done.stderr
+    done, found = accept(place, "--labels", "labels.csv", "--share", ".1")
+    assert "has no review limits that could move: hipdet export --calibrate sets them" in done.stdout
+    assert "no review limits" in found["moved"]["said"]
+    assert not (place / "out/accepted.onnx").exists()
 
 
 def test_its_own_model_is_not_replaced(place):
