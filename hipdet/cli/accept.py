@@ -121,6 +121,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             place = replace(place, labels=confirm(args, [film.record for film in found], card))
         films, failed, labelled = check_films(detector, place, args.out)
         metrics = dict(summarize(films, failed, labelled, card.limits), moved=None)
+        metrics["model"] = f"{card.config} ({detector.model.fingerprint[:12]})"
         if args.share is not None:
             metrics["moved"] = write_moved(args.model, card, films, args.share, args.by, args.out / MODEL)
         metrics = plain(metrics)

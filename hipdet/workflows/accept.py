@@ -217,7 +217,8 @@ def write_accept_page(path: Path, title: str, card: ModelCard, metrics: Mapping[
         path: HTML file.
         title: Name of the folder of films.
         card: The model's.
-        metrics: As :func:`summarize` returns them, with ``moved``: None, or as :func:`write_moved` returns it.
+        metrics: As :func:`summarize` returns them, with ``moved``: None, or as :func:`write_moved` returns it, and ``model``,
+            which identifies the model.
     """
     found = metrics["labelled"]
     page = fill_page(
