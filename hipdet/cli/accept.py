@@ -6,7 +6,6 @@ import argparse
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +81,6 @@ def confirm(args: argparse.Namespace, found: Sequence[FilmRois], card: ModelCard
     from hipdet.cli import annotate
 
     films = {os.path.realpath(film.path): film for film in found if film.path}
-    strange = partial(FilmRois, path=None, error="not among the films")
     sizes = np.array([np.subtract(roi.box[2:], roi.box[:2]) for film in found for roi in film.rois] or [[1, 1]])
     squares = np.median(np.abs(np.log(sizes[:, 0] / sizes[:, 1]))) <= NOT_SQUARE
     by, (least, most) = args.by or "annotator", card.counts.ranges[0]
@@ -92,7 +90,9 @@ def confirm(args: argparse.Namespace, found: Sequence[FilmRois], card: ModelCard
     options = [f"--model={args.model}", f"--annotator={by}", f"--out={out}", f"--rois={rois}", *labels, *switches]
     annotate.main(
         [str(args.films), *options, "--classes", *card.classes],
-        lambda paths: (films.get(os.path.realpath(path)) or strange(path.name) for path in paths),
+        lambda paths: (
+            films.get(os.path.realpath(path)) or FilmRois(path.name, path, error="unknown") for path in paths
+        ),
     )
     return out / f"{by}.json" if any(map(is_done, read_json(out / f"{by}.json", "labels")["images"])) else None
 

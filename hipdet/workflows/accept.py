@@ -55,9 +55,10 @@ class CheckedFilm:
     unit: int = 0
 
     def flags(self, ranges: Mapping[str, review.Range]) -> list[str]:
-        """Its flags, with these `ranges` of the measures that may move."""
-        fixed = {*self.record.flags} - {review.FLAG_OF[name] for name in MOVABLE}
-        odd = fixed | review.odd_measures(self.values, {name: ranges[name] for name in MOVABLE if name in ranges})
+        """Its flags, with other `ranges` of the measures that may move."""
+        odd = {*self.record.flags} - {review.FLAG_OF[name] for name in MOVABLE} | review.odd_measures(
+            self.values, ranges
+        )
         return [name for name in review.FLAGS if name in odd]
 
 
@@ -104,10 +105,9 @@ def move_limits(
         counts = flag_counts(films, [film.flags(sets[own].ranges) for film, own in zip(films, part)])
         if counts["all"][0] <= share * len(films):
             return _moved(films, limits, tail), counts
-    fixed = flag_counts(films, [film.flags({}) for film in films])["all"][0]
     raise DatasetError(
-        f"a share of {share:g} can't be had: {fixed} of {len(films)} confirmed films have flags that don't move, and "
-        f"{counts['all'][0]} have one even with wide limits of ratio and position, so none is moved: ask for a larger share"
+        f"a share of {share:g} can't be had: with wide limits of ratio and position {counts['all'][0]} of {len(films)} "
+        "confirmed films have a flag, as other flags don't move, so no limit is moved: ask for a larger share"
     )
 
 
