@@ -85,15 +85,18 @@ def confirm(args: argparse.Namespace, found: Sequence[FilmRois], card: ModelCard
     squares = np.median(np.abs(np.log(sizes[:, 0] / sizes[:, 1]))) <= NOT_SQUARE
     by, (least, most) = args.by or "annotator", card.counts.ranges[0]
     rois = most if card.counts.together and least == most else "any"
-    out, labels = args.out / "labels", [f"--labels={args.labels}"] if args.labels else []
-    switches = [*([] if squares else ["--free-shape"]), *(["--no-browser"] if args.no_browser else [])]
-    options = [f"--model={args.model}", f"--annotator={by}", f"--out={out}", f"--rois={rois}", *labels, *switches]
-    annotate.main(
-        [str(args.films), *options, "--classes", *card.classes],
-        lambda paths: (
-            films.get(os.path.realpath(path)) or FilmRois(path.name, path, error="unknown") for path in paths
-        ),
-    )
+    out, other = args.out / "labels", FilmRois("", None, error="not among the films")
+    options = [
+        str(args.films),
+        "--classes",
+        *card.classes,
+        f"--model={args.model}",
+        f"--annotator={by}",
+        f"--out={out}",
+    ]
+    options += [f"--rois={rois}", *([f"--labels={args.labels}"] if args.labels else [])]
+    options += [*([] if squares else ["--free-shape"]), *(["--no-browser"] if args.no_browser else [])]
+    annotate.main(options, lambda paths: (films.get(os.path.realpath(path), other) for path in paths))
     return out / f"{by}.json" if any(map(is_done, read_json(out / f"{by}.json", "labels")["images"])) else None
 
 

@@ -56,9 +56,8 @@ class CheckedFilm:
 
     def flags(self, ranges: Mapping[str, review.Range]) -> list[str]:
         """Its flags, with other `ranges` of the measures that may move."""
-        odd = {*self.record.flags} - {review.FLAG_OF[name] for name in MOVABLE} | review.odd_measures(
-            self.values, ranges
-        )
+        fixed = {*self.record.flags} - {review.FLAG_OF[name] for name in MOVABLE}
+        odd = fixed | review.odd_measures(self.values, ranges)
         return [name for name in review.FLAGS if name in odd]
 
 

@@ -183,13 +183,10 @@ def test_the_page_stands_alone(place):
     assert "0.500 to 0.900" in text  # the usual ratio
     assert "with moved limits, films that didn't set them" in text
     assert "Its card says of its films: none." in text
-    # all IoU are alike, and so are all shares: what a bootstrap would say is no interval
-    assert next(line for line in text.splitlines() if line.startswith("hip 83")).split()[:4] == [
-        "hip",
-        "83",
-        "0.905",
-        "100.0%",
-    ]
+    assert "100.0%" in text
+    assert (
+        "100.0% to" not in text.partition("Do flags")[0]
+    )  # all are hits: what a bootstrap says of them is no interval
 
 
 def test_too_few_patients_say_nothing_about_more_labels(place):
