@@ -86,15 +86,8 @@ def confirm(args: argparse.Namespace, found: Sequence[FilmRois], card: ModelCard
     by, (least, most) = args.by or "annotator", card.counts.ranges[0]
     rois = most if card.counts.together and least == most else "any"
     out, other = args.out / "labels", FilmRois("", None, error="not among the films")
-    options = [
-        str(args.films),
-        "--classes",
-        *card.classes,
-        f"--model={args.model}",
-        f"--annotator={by}",
-        f"--out={out}",
-    ]
-    options += [f"--rois={rois}", *([f"--labels={args.labels}"] if args.labels else [])]
+    options = [str(args.films), f"--model={args.model}", f"--annotator={by}", f"--out={out}", f"--rois={rois}"]
+    options += ["--classes", *card.classes, *([f"--labels={args.labels}"] if args.labels else [])]
     options += [*([] if squares else ["--free-shape"]), *(["--no-browser"] if args.no_browser else [])]
     annotate.main(options, lambda paths: (films.get(os.path.realpath(path), other) for path in paths))
     return out / f"{by}.json" if any(map(is_done, read_json(out / f"{by}.json", "labels")["images"])) else None

@@ -18,12 +18,10 @@ import numpy as np
 from hipdet.core.annotations import get_patients
 from hipdet.core.errors import DatasetError
 from hipdet.core.files import replacing, write_text
-from hipdet.data.coco_file import subset
 from hipdet.evaluation.metrics import Units, share_interval
 from hipdet.inference import review
 from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import RoiDetector
-from hipdet.inference.film_list import films_at
 from hipdet.inference.onnx_model import KEY, ModelCard
 from hipdet.inference.review import ReviewLimits
 from hipdet.visualization.html_page import embedded_plot, fill_page
@@ -166,20 +164,18 @@ def check_films(
     Raises:
         DatasetError: no film that can be read, or faulty labels.
     """
-    coco, listed = place.coco, films_at([str(place.films)])
-    sources = dict(zip(listed.ids, listed.films))
-    records = [film for _, film in detect(detector, sources, out / "journal.jsonl")]
+    labelled = {} if place.coco is None else {image["file_name"]: image["id"] for image in place.coco["images"]}
+    records = [film for _, film in detect(detector, replace(place, labels=None).sources(), out / "journal.jsonl")]
     failed = [film for film in records if film.error is not None]
     found = {film.name: film for film in records if film.error is None}
     if not found:
         raise DatasetError(f"{place.films}: none of {len(failed)} films can be read, the first: {failed[0].error}")
     metrics, right, unit_of = None, dict[str, bool](), dict[str, int]()
-    if coco is not None:
-        coco = subset(coco, [each["id"] for each in coco["images"] if each["file_name"] in found])
-        names = {image["id"]: image["file_name"] for image in coco["images"]}
-        tested = compare_with_labels([(number, found[name]) for number, name in names.items()], coco)
+    if place.coco is not None:
+        known = [(labelled[name], film) for name, film in found.items() if name in labelled]
+        tested, coco = compare_with_labels(known, place.coco)
         wrong, metrics = tested.wrong(coco, detector.limits), tested.metrics(coco, detector.limits)
-        right = {name: number not in wrong for number, name in names.items()}
+        right = {image["file_name"]: image["id"] not in wrong for image in coco["images"]}
         unit_of = dict(zip(right, Units.of([*right], get_patients([coco])).numbers.tolist()))
     values = {name: review.measures(film.upright(place.classes)) for name, film in found.items()}
     films = [CheckedFilm(found[name], values[name], right.get(name), unit_of.get(name, 0)) for name in found]

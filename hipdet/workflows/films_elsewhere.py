@@ -15,7 +15,7 @@ from typing import Any
 from hipdet.core.files import film_below
 from hipdet.core.records import read_json
 from hipdet.data.candidates import Rules
-from hipdet.data.coco_file import Coco
+from hipdet.data.coco_file import Coco, subset
 from hipdet.data.convert import Output, convert_found
 from hipdet.data.sources.folder import find_folder
 from hipdet.inference.detector import RoiDetector
@@ -89,8 +89,8 @@ class FilmsElsewhere:
         found = dict(films=len(records), unreadable=unreadable, flagged=flagged)
         if self.coco is None:
             return found
-        tested = compare_with_labels(records, self.coco)
-        return dict(found, **tested.metrics(self.coco, detector.limits), rois=tested.rows(self.coco))
+        tested, coco = compare_with_labels(records, self.coco)
+        return {**tested.metrics(coco, detector.limits), "rois": tested.rows(coco), **found}
 
 
 def detect(detector: RoiDetector, films: Mapping[int, FilmSource], path: Path) -> list[Numbered]:
@@ -105,9 +105,10 @@ def detect(detector: RoiDetector, films: Mapping[int, FilmSource], path: Path) -
     return [(number, found[number]) for number in films]
 
 
-def compare_with_labels(records: Sequence[Numbered], coco: Coco) -> Detected:
-    """Match the ROIs and candidates of `records` with the labels of `coco`, whose films they are."""
+def compare_with_labels(records: Sequence[Numbered], coco: Coco) -> tuple[Detected, Coco]:
+    """Match the ROIs and candidates of `records` with the labels of `coco`; also the part of `coco` that could be read."""
     categories = {each["name"]: each["id"] for each in coco["categories"]}
-    found = {number: [*coco_results(number, film, categories)] for number, film in records}
+    found = {number: [*coco_results(number, film, categories)] for number, film in records if film.error is None}
+    coco = subset(coco, [*found])
     table = compared_table(coco, found)
-    return Detected(tuple(table["rois"]), tuple(table["extras"]))
+    return Detected(tuple(table["rois"]), tuple(table["extras"])), coco
