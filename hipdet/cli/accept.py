@@ -98,7 +98,7 @@ def summary(metrics: Mapping[str, Any]) -> Iterator[str]:
     yield f"{metrics['films']} films, {metrics['flagged']} flagged; {len(metrics['unreadable'])} can't be read"
     if (found := metrics["labelled"]) and found["num_rois"]:
         iou = "{:.3f} [{:.3f}, {:.3f}]".format(found["avg_iou"], *found["avg_iou_interval"])
-        yield f"{found['films']} with labels: average IoU {iou}, acc50 {found['acc50']:.3f}"
+        yield f"{found['films']} with labels: average IoU {iou}, recall {found['recall']:.3f}"
         (wrong, all_wrong), (right, all_right) = (found["counts"][name] for name in ("wrong", "right"))
         yield f"flagged: {wrong} of {all_wrong} wrong films, {right} of {all_right} right ones"
     if metrics["moved"]:

@@ -136,6 +136,16 @@ def test_labels_are_passed_on_to_fit(place):
     assert (plan["data"]["films"], plan["data"]["patients"], plan["data"]["classes"]) == (42, 42, ["hip"])
 
 
+def test_a_candidate_alone_is_a_miss(place):
+    model(place / "m.onnx", scores=[0.9, 0.3])  # an ROI from .4
+    write(place / "labels.csv", table(HEAD, *rows(42)))
+    done, found = accept(place, "--labels", "labels.csv")
+    assert "42 with labels: average IoU 0.905 [0.905, 0.905], recall 0.500" in done.stdout
+    assert found["labelled"]["counts"]["wrong"] == [42, 42]
+    page = (place / "out/accept.html").read_text()
+    assert '<span>Missed: no ROI, or IoU below 0.5</span><b>42</b><span class="interval">of 84 labels</span>' in page
+
+
 def test_limits_move_in_a_copy_whose_card_says_so(place):
     write(place / "labels.csv", table(HEAD, *rows(42)))
     before = (place / "m.onnx").read_bytes()
