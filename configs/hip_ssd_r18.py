@@ -1,4 +1,4 @@
-# The paper's experiment 3 with a ResNet-18, for few films and without a GPU: a third of the time of ResNet-101.
+# The paper's experiment 3 with a ResNet-18, without a GPU: a third of the time of ResNet-101.
 _base_ = ["_base_/hip_ssd_r101.py", "_base_/hips_augmented.py", "_base_/staged_one_cycle.py", "_base_/runtime.py"]
 
 model = dict(

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from hipdet.core.boxes import ON_IGNORED, Boxes, Detections, as_boxes, iou_matrix, share_matrix
 from hipdet.core.classes import RoiCounts
-from hipdet.core.spacing import Spacing
 
 UNMATCHED = -1
 BLOCK = 1024  # ROIs that are compared with all detections at a time
@@ -33,18 +32,16 @@ class RoiResult:
 
 @dataclass(frozen=True)
 class FilmResult:
-    """The ROIs ``[G]`` of one film in the order of the ground truth, and the top detections that they were matched with.
+    """The ROIs of one film in the order of the ground truth, and the top detections that they were matched with.
 
     `ignored` holds the indices of top detections that are neither a hit nor extra, because they lie on an ignored box;
-    `absence_known` says whether the film has no other ROIs than the labelled ones; `spacing` is None if it isn't known.
+    `absence_known` says whether the film has no other ROIs than the labelled ones.
     """
 
     rois: tuple[RoiResult, ...]
-    truth: Boxes
     top: Detections
     ignored: frozenset[int] = frozenset()
     absence_known: bool = True
-    spacing: Spacing | None = None
 
     @property
     def extra(self) -> int:
@@ -60,24 +57,6 @@ class FilmResult:
         others[[roi.detection for roi in self.rois if roi.iou >= HIT]] = False
         others[list(self.ignored)] = False
         return int(others.sum())
-
-    @property
-    def placement(self) -> NDArray[np.float64]:
-        """How far off the matched detections are ``[G, 4]``; NaN for an ROI without one, and for mm without a spacing.
-
-        Centre and size error in sides of the ROI, the longer of the label's, then both in mm.  The centre error is the
-        distance of the centres; the size error is the difference in width or in height, whichever is larger.
-        """
-        detection = np.array([roi.detection for roi in self.rois], dtype=np.int64)
-        matched = detection != UNMATCHED
-        truth, found = self.truth[matched], self.top.boxes[detection[matched]]
-        low, high = found[:, :2] - truth[:, :2], found[:, 2:] - truth[:, 2:]
-        sides = (truth[:, 2:] - truth[:, :2]).max(axis=1, keepdims=True)
-        errors = np.full((len(detection), 4), np.nan)
-        for at, per_pixel in ((0, 1 / sides), (2, self.spacing.mm if self.spacing else np.nan)):
-            errors[matched, at] = np.hypot(*((low + high) / 2 * per_pixel).T)
-            errors[matched, at + 1] = np.abs((high - low) * per_pixel).max(axis=1)
-        return errors
 
     @property
     def missed(self) -> int:
@@ -145,7 +124,7 @@ def evaluate_film(
             )
         )
     hits = {roi.detection for roi in rois if roi.iou >= HIT}
-    return FilmResult(tuple(rois), truth, top, _on_ignored(top, ignored) - hits)
+    return FilmResult(tuple(rois), top, _on_ignored(top, ignored) - hits)
 
 
 def _closest(truth: Boxes, labels: NDArray[np.int64], every: Detections) -> Iterator[tuple[float, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hipdet.core.annotations import Group
+from hipdet.core.boxes import Boxes
+from hipdet.core.spacing import Spacing
 from hipdet.evaluation.matching import HIT, FilmResult, RoiResult
 
 RESAMPLES = 2000
@@ -43,7 +44,7 @@ def roi_metrics(iou: ArrayLike, score: ArrayLike) -> dict[str, float]:
 
 
 def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
-    """:func:`roi_metrics` over all ROIs of `films`, also of the oracle; extra and missed per image; placement.
+    """:func:`roi_metrics` over all ROIs of `films`, also of the oracle; extra detections and missed ROIs per image.
 
     Raises:
         ValueError: there is no ROI.
@@ -57,42 +58,19 @@ def summarize(films: Sequence[FilmResult]) -> dict[str, float]:
         "extra_per_image": float(np.mean([film.extra for film in films])),
         "missed_per_image": float(np.mean([film.missed for film in films])),
         **{f"oracle_{name}": oracle[name] for name in ("avg_iou", "min_iou", "avg_conf", "acc50")},
-        **placement_metrics(films),
     }
 
 
-PLACEMENT = ("centre_error", "size_error", "centre_mm", "size_mm")  # the columns of FilmResult.placement
-WITHIN = 2.0  # mm, by which landmark papers rank
+def placement_errors(label: Boxes, found: Boxes, spacing: Spacing | None) -> dict[str, float]:
+    """How far the box `found` ``[4]`` is off the `label` ``[4]``; without mm if the film has no spacing.
 
-
-def placement_metrics(films: Sequence[FilmResult]) -> dict[str, float]:
-    """:func:`summarize_placement` of all ROIs of `films`."""
-    errors = np.concatenate([np.zeros((0, len(PLACEMENT))), *(film.placement for film in films)])
-    return summarize_placement(errors, [film.spacing.plane for film in films if film.spacing for _ in film.rois])
-
-
-def summarize_placement(errors: NDArray[np.float64], planes: Sequence[str]) -> dict[str, float]:
-    """How far off detections are; a metric without ROIs is left out.
-
-    Args:
-        errors: ``[G, 4]`` of :attr:`FilmResult.placement`.
-        planes: That of the spacing of each ROI whose film has one.
-
-    Returns:
-        Mean and 95th percentile of the errors in ROI sides over the ``num_matched`` ROIs that have a detection, and in mm
-        over the ``num_mm_matched`` of these whose film has a spacing.  ``within_2mm``, the share of centre errors up to 2 mm,
-        is of all ``num_mm`` ROIs on these films: one without a detection isn't within.  ``num_mm/plane=<plane>`` says how
-        many of them have their mm in which plane.
+    The centre error is the distance of the centres; the size error is the difference in width or in height, whichever is
+    larger.  Both are in sides of the ROI, the longer of the label's, and in mm.
     """
-    metrics: dict[str, float] = {}
-    for name, values in zip(PLACEMENT, errors.T):
-        if len(known := values[~np.isnan(values)]):
-            metrics.update({name: float(known.mean()), f"{name}_p95": float(np.percentile(known, 95))})
-    if planes:
-        metrics["within_2mm"] = float((errors[:, 2] <= WITHIN).sum()) / len(planes)
-        metrics.update(num_mm=float(len(planes)), num_mm_matched=float((~np.isnan(errors[:, 2])).sum()))
-        metrics.update((f"num_mm/plane={plane}", float(count)) for plane, count in sorted(Counter(planes).items()))
-    return {**metrics, "num_matched": float((~np.isnan(errors[:, 0])).sum())}
+    low, high = (found - label).reshape(2, 2)
+    units = {"error": 1 / (label[2:] - label[:2]).max(), **({"mm": spacing.mm} if spacing else {})}  # per pixel
+    centre = {f"centre_{unit}": float(np.hypot(*((low + high) / 2 * each))) for unit, each in units.items()}
+    return {**centre, **{f"size_{unit}": float(np.abs((high - low) * each).max()) for unit, each in units.items()}}
 
 
 def presence_metrics(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +14,10 @@ from hipdet.core.annotations import KIND, UNKNOWN, VIEW, group_of, source_of
 from hipdet.core.boxes import xywh_to_xyxy
 from hipdet.core.files import write_json
 from hipdet.core.records import MAX_SIDE, Record, read_json
-from hipdet.core.spacing import PLANE
+from hipdet.core.spacing import PLANE, read_spacing
 from hipdet.core.tables import write_rows
 from hipdet.evaluation.matching import UNMATCHED, FilmResult
-from hipdet.evaluation.metrics import PLACEMENT, summarize_placement
+from hipdet.evaluation.metrics import placement_errors
 
 ROWS = (
     ("roi/avg_iou", "average IoU"),
@@ -77,11 +77,15 @@ def roi_rows(
 ) -> list[dict]:
     """One row per ROI of a film; boxes are x0, y0, x1, y1 in its pixels, None in place of a missing detection.
 
-    `names` are the class names by category id.
+    `names` are the class names by category id.  How far a detection is off is told from the label's part on the film.
     """
-    rows = []
-    for annotation, roi, errors in zip(annotations, film.rois, film.placement.round(6).tolist()):
-        found = [None] * 4 if roi.detection == UNMATCHED else film.top.boxes[roi.detection].round(2).tolist()
+    rows, spacing = [], read_spacing(Record(image, image["file_name"]))
+    for annotation, roi in zip(annotations, film.rois):
+        label, found, errors = xywh_to_xyxy([annotation["bbox"]])[0], [None] * 4, dict[str, float]()
+        if roi.detection != UNMATCHED:
+            box = film.top.boxes[roi.detection]
+            found = box.round(2).tolist()
+            errors = placement_errors(label.clip(0, [image["width"], image["height"]] * 2), box, spacing)
         rows.append(
             dict(
                 image_id=image["id"],
@@ -93,20 +97,42 @@ def roi_rows(
                 confidence=round(roi.score, 6),
                 oracle_iou=round(roi.oracle_iou, 6),
                 **{key: own[key] for own, key in ((annotation, KIND), (image, VIEW)) if group_of(own, key) != UNKNOWN},
-                **dict(zip(CORNERS, xywh_to_xyxy([annotation["bbox"]])[0].round(2).tolist())),
+                **dict(zip(CORNERS, label.round(2).tolist())),
                 **dict(zip(FOUND_CORNERS, found)),
                 best_iou=round(roi.best_iou, 6),  # of label_iou
-                **{name: error for name, error in zip(PLACEMENT, errors) if not math.isnan(error)},
-                **({PLANE: film.spacing.plane} if film.spacing else {}),
+                **{name: round(error, 6) for name, error in errors.items()},
+                **({PLANE: spacing.plane} if spacing else {}),
             )
         )
     return rows
 
 
-def placement_of_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """:func:`hipdet.evaluation.metrics.summarize_placement` of at least one row of :func:`roi_rows`, also of older ones."""
-    errors = np.array([[row.get(name) for name in PLACEMENT] for row in rows], np.float64)
-    return summarize_placement(errors, [row[PLANE] for row in rows if PLANE in row])
+PLACEMENT = ("centre_error", "size_error", "centre_mm", "size_mm")
+WITHIN = 2.0  # mm, by which landmark papers rank
+
+
+def placement_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """How far off detections are; a metric without ROIs is left out.
+
+    Args:
+        rows: Rows of :func:`roi_rows`, also of older ones, which lack errors.
+
+    Returns:
+        Mean and 95th percentile of the errors in ROI sides over the ``num_matched`` ROIs that have a detection, and in mm
+        over the ``num_mm_matched`` of these whose film has a spacing.  ``within_2mm``, the share of centre errors up to 2 mm,
+        is of all ``num_mm`` ROIs on these films: one without a detection isn't within.  ``num_mm/plane=<plane>`` says how
+        many of them have their mm in which plane.
+    """
+    known = {name: [row[name] for row in rows if name in row] for name in PLACEMENT}
+    metrics = {"num_matched": float(len(known["centre_error"]))}
+    for name, values in known.items():
+        if values:
+            metrics.update({name: float(np.mean(values)), f"{name}_p95": float(np.percentile(values, 95))})
+    if planes := Counter(row[PLANE] for row in rows if PLANE in row):
+        within = sum(value <= WITHIN for value in known["centre_mm"]) / planes.total()
+        metrics.update(within_2mm=within, num_mm=float(planes.total()), num_mm_matched=float(len(known["centre_mm"])))
+        metrics.update((f"num_mm/plane={plane}", float(count)) for plane, count in sorted(planes.items()))
+    return metrics
 
 
 def extra_rows(

@@ -34,7 +34,7 @@ from hipdet.core.records import Record, finite, parse_json, read_json, shown
 from hipdet.core.spacing import read_spacing
 from hipdet.evaluation.matching import FilmResult, Labelled, RoiResult, evaluate_film
 from hipdet.evaluation.metrics import group_metrics, presence_metrics, summarize
-from hipdet.evaluation.report import extra_rows, roi_rows, write_roi_table
+from hipdet.evaluation.report import extra_rows, placement_metrics, roi_rows, write_roi_table
 
 OTHER_FILE = (
     "give RoiMetric the ann_file of the tested films (mmdet's eval_metric takes val_evaluator also for a dump of the test "
@@ -66,7 +66,7 @@ class RoiMetric(BaseMetric):
     they may have ROIs without a label.
 
     Labels and detections are clipped to the film.  Films whose records have a ``spacing_mm`` also have errors in mm, see
-    :func:`hipdet.evaluation.metrics.placement_metrics`.
+    :func:`hipdet.evaluation.report.placement_metrics`.
 
     Args:
         ann_file: COCO annotation file of the evaluated films, found by :func:`hipdet.core.configs.in_place`.
@@ -103,10 +103,8 @@ class RoiMetric(BaseMetric):
         self.outfile_prefix = outfile_prefix
         self.coco = parse_json(get(ann_file, backend_args=backend_args), ann_file, "COCO annotations")
         self._images = {image["id"]: image for image in self.coco["images"]}
-        self._spacings = {
-            number: read_spacing(Record(image, f"{ann_file}: image {number} ({shown(image.get('file_name'))})"))
-            for number, image in self._images.items()
-        }
+        for number, image in self._images.items():  # raises before the test
+            read_spacing(Record(image, f"{ann_file}: image {number} ({shown(image.get('file_name'))})"))
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Store each film's detections as numpy arrays in pixels of the film."""
@@ -126,8 +124,7 @@ class RoiMetric(BaseMetric):
         films: dict[int, FilmResult] = {}
         for image_id, detections in sorted(dict(results).items()):
             film = evaluate_film(*truth[image_id], detections, wanted, ignored[image_id])
-            absence_known = is_absence_known(self._images[image_id])
-            films[image_id] = replace(film, absence_known=absence_known, spacing=self._spacings[image_id])
+            films[image_id] = replace(film, absence_known=is_absence_known(self._images[image_id]))
         if not any(film.rois for film in films.values()):
             raise DatasetError(
                 f"{self.ann_file}: no ground truth boxes for the {len(films)} films that were evaluated: give RoiMetric the "
@@ -136,9 +133,12 @@ class RoiMetric(BaseMetric):
         classes = self._classes()
         presence = presence_metrics(list(films.values()), classes if len(classes) > 1 else (), self._least(classes))
         groups = {**self._per_class(films, truth), **self._per_group(films)}
-        metrics = {**summarize(list(films.values())), **presence, **groups}
+        images, own = self._images, self._annotations(False)
+        names = {category["id"]: category["name"] for category in self.coco["categories"]}
+        rows = [row for i, film in films.items() for row in roi_rows(images[i], own[i], film, names)]
+        metrics = {**summarize(list(films.values())), **placement_metrics(rows), **presence, **groups}
         if self.outfile_prefix is not None and is_main_process():
-            self._write(films, metrics)
+            self._write(films, rows, metrics)
         return metrics
 
     def _check_film(self, image_id: int, path: str | None) -> None:
@@ -222,11 +222,8 @@ class RoiMetric(BaseMetric):
         image = self._images[image_id]
         return boxes.clip(0, [image["width"], image["height"]] * 2)
 
-    def _write(self, films: dict[int, FilmResult], metrics: dict[str, float]) -> None:
-        images, annotations = self._images, self._annotations(False)
-        names = {category["id"]: category["name"] for category in self.coco["categories"]}
-        rois = [row for i, film in films.items() for row in roi_rows(images[i], annotations[i], film, names)]
-        by_label = dict(enumerate(self._classes()))
+    def _write(self, films: dict[int, FilmResult], rois: Sequence[dict], metrics: dict[str, float]) -> None:
+        images, by_label = self._images, dict(enumerate(self._classes()))
         extras = [row for i, film in films.items() for row in extra_rows(images[i], film, by_label)]
         ignored = [row for i, film in films.items() for row in extra_rows(images[i], film, by_label, on_ignored=True)]
         head = dict(figures=metrics, ann_file=Path(self.ann_file).name, **({"ignored": ignored} if ignored else {}))

@@ -12,6 +12,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -77,7 +78,8 @@ def fill_page(
     )
     pages.filters.update(filters or {}, policy_hash=_policy_hash, number=_number, share=_share)
     style = (PARTS / f"{css or name}.css").read_text(encoding="utf-8")
-    return pages.get_template(f"{name}.html").generate(dict(script="", style=style) | values)
+    given = dict(script="", style=style, date=f"{datetime.now():%Y-%m-%d}")
+    return pages.get_template(f"{name}.html").generate(given | values)
 
 
 def _number(value: float | None, digits: int = 3, sign: str = "") -> str:

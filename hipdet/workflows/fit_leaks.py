@@ -40,7 +40,7 @@ def require_other_films(data: FitData, test: FilmsElsewhere) -> None:
         DatasetError: the list of such pairs; faulty labels, or no film to test on.
     """
     trained = {image["file_name"]: path_below(data.options.films, image["file_name"]) for image in data.coco["images"]}
-    tested = test.paths()
+    tested = {film.name: film.path for film in test.sources().values() if film.path is not None}
     pairs = {(mine, other): f"is nearly the same as {other}" for mine, other in _alike(trained, tested)}
     for mine, other in _of_one_patient(data, test, trained, tested):
         pairs.setdefault((mine, other), f"is of the same patient as {other}")

@@ -19,7 +19,7 @@ from hipdet.core.spacing import read_spacing
 from hipdet.data.coco_file import Coco
 from hipdet.evaluation.matching import HIT
 from hipdet.evaluation.metrics import Units, bootstrap_intervals, calibration, mean_interval, roi_metrics
-from hipdet.evaluation.report import FOUND_CORNERS, placement_of_rows, read_roi_table
+from hipdet.evaluation.report import FOUND_CORNERS, placement_metrics, read_roi_table
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.results import Numbered, write_predictions
 from hipdet.inference.review import ReviewLimits, judge
@@ -174,20 +174,23 @@ class Detected:
         return dict(
             **roi_metrics(iou, score),
             **{f"{name}_interval": interval for name, interval in intervals.items()},
+            units=len({*units.numbers.tolist()}),
             resampled=units.resampled,
             recall=float(more["recall"].mean()),
             label_iou=float(more["label_iou"].mean()),
-            **placement_of_rows(rois),
+            **placement_metrics(rois),
             **counts,
         )
 
-    def wrong(self, least: Mapping[str, float]) -> set[int]:
-        """Image ids of films with a label that no ROI has an IoU of :data:`RIGHT` with, or an ROI that is matched with none.
+    def wrong(self, coco: Coco, limits: ReviewLimits | None) -> set[int]:
+        """Ids of the films of `coco` with a label that no ROI has an IoU of :data:`RIGHT` with, or an ROI without a label.
 
-        `least` is the score from which a detection is an ROI, by class.
+        The latter only where it is known what the film lacks.  `limits` say from which score a detection is an ROI.
         """
+        least, known = least_by_class(coco, limits), _Films.of(coco).known
         off = {row["image_id"] for row in self.rois if row["iou"] < RIGHT or row["confidence"] < least[row["label"]]}
-        return off | {row["image_id"] for row in self.extras if row["confidence"] >= least[row["label"]]}
+        false = {row["image_id"] for row in self.extras if row["confidence"] >= least[row["label"]]}
+        return off | false.intersection(known)
 
     def compared(self, other: Detected, coco: Coco) -> dict[str, Any]:
         """Average IoU of both on the labels that both were tested on, and the gain of this one with its 95% interval."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import shlex
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,6 @@ def write_report(result: FitResult, path: Path) -> None:
         "report",
         dict(link=_link, names=_names),
         title=result.out.resolve().name,
-        date=f"{datetime.now():%Y-%m-%d}",
         m={"before": None, "test": None, **metrics},
         said=_said(metrics),
         rows=metric_rows(metrics["out_of_fold"]),

@@ -66,9 +66,9 @@ def train(
     """
     folder = config.parent
     checkpoint, note = folder / f"epoch_{epochs}.pth", folder / "last_checkpoint"
-    # the note names the last checkpoint that mmengine wrote completely; if another program trained, it may be missing
-    last = Path(note.read_text(encoding="utf-8").strip()) if note.is_file() else checkpoint
-    if last.name != checkpoint.name or not checkpoint.is_file():
+    # mmengine names a checkpoint in the note once it is written completely
+    last = note.read_text(encoding="utf-8").strip() if note.is_file() else ""
+    if Path(last).name != checkpoint.name or not checkpoint.is_file():
         arguments = [config, "--work-dir", folder, "--resume", *flags]
         run_program(TRAIN, arguments, processes, folder / "train.log", title, epochs, follow)
     return checkpoint

@@ -9,7 +9,9 @@ from urllib.request import HTTPCookieProcessor, Request, build_opener
 import numpy as np
 import pytest
 from fixed_model import write_model
+from PIL import Image
 
+import dicom_bytes
 from annotation_parts import HIPS, film, films_in, start_tool, state
 from browser import complaints_of, requests_of, start_browser
 from film_sources import table, write
@@ -94,6 +96,56 @@ def test_with_labels(place):
     assert "flagged: 1 of 1 wrong films, 41 of 41 right ones" in done.stdout
 
 
+def test_a_labelled_film_that_cannot_be_read_is_no_miss(place):
+    content = bytearray((place / "films/7.png").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 50] = b"\xff" * 50  # of the pixels: header and end marker are sound
+    (place / "films/7.png").write_bytes(content)
+    write(place / "labels.csv", table(HEAD, *rows(42)))
+    _, found = accept(place, "--labels", "labels.csv")
+    assert [name for name, _ in found["unreadable"]] == ["7.png"]
+    assert (found["labelled"]["films"], found["labelled"]["units"], found["labelled"]["num_rois"]) == (41, 41, 82)
+    assert (found["labelled"]["below50"], found["labelled"]["counts"]["all"]) == (0, [41, 41])
+
+
+def test_millimetres_of_dicom_films(place):
+    """A film without PixelSpacing says that of the detector: .5 mm, by which 2 px are 1 mm."""
+    pixels = np.array(Image.open(place / "films/1.png").convert("L"))
+    write(place / "films/1.dcm", dicom_bytes.film(pixels, ImagerPixelSpacing="0.5\\0.5"))
+    (place / "films/1.png").unlink()
+    write(place / "labels.csv", table(HEAD, *[["1.dcm", *row[1:]] for row in rows(1)], *rows(42)[2:]))
+    _, found = accept(place, "--labels", "labels.csv")
+    keys = ("num_rois", "num_mm", "num_mm/plane=detector", "within_2mm", "centre_mm", "size_mm", "centre_error")
+    expected = (84, 2, 2, 1, 1, 0, 2 / 40)
+    assert [found["labelled"][key] for key in keys] == pytest.approx(expected, abs=0.01)
+    page = (place / "out/accept.html").read_text()
+    assert (
+        "Of 2 ROIs on films that say their spacing (2 at the detector, where everything is larger than in the" in page
+    )
+    assert not any(secret in page for secret in (dicom_bytes.PATIENT, dicom_bytes.NUMBER))
+
+
+def test_labels_are_passed_on_to_fit(place):
+    """With what follows --fit; unnamed boxes get the model's class."""
+    plain = [[name, x, y, side, patient] for name, x, y, side, _, patient in rows(42)]
+    write(place / "labels.csv", table("image,x,y,side,who", *plain))
+    options = ["--labels", "labels.csv", "--patients", "who", "--fit", "--plan-only", "--folds", "3"]
+    done, _ = accept(place, *options)
+    assert "planned: out/fit" in done.stdout
+    plan = json.loads((place / "out/fit/plan.json").read_text())
+    assert (plan["data"]["films"], plan["data"]["patients"], plan["data"]["classes"]) == (42, 42, ["hip"])
+
+
+def test_a_candidate_alone_is_a_miss(place):
+    model(place / "m.onnx", scores=[0.9, 0.3])  # an ROI from .4
+    write(place / "labels.csv", table(HEAD, *rows(42)))
+    done, found = accept(place, "--labels", "labels.csv")
+    assert "42 with labels: average IoU 0.905 [0.905, 0.905], recall 0.500" in done.stdout
+    assert found["labelled"]["counts"]["wrong"] == [42, 42]
+    page = (place / "out/accept.html").read_text()
+    assert '<span>Missed: no ROI, or IoU below 0.5</span><b>42</b><span class="interval">of 84 labels</span>' in page
+
+
 def test_limits_move_in_a_copy_whose_card_says_so(place):
     write(place / "labels.csv", table(HEAD, *rows(42)))
     before = (place / "m.onnx").read_bytes()
@@ -141,6 +193,20 @@ def test_the_page_stands_alone(place):
     assert "unknown" in next(line for line in text.splitlines() if line.startswith("contrast 44"))
     assert "0.500 to 0.900" in text  # the usual ratio
     assert "with moved limits, films that didn't set them" in text
+    assert "Its card says of its films: none." in text
+    assert "100.0%" in text
+    assert (
+        "100.0% to" not in text.partition("Do flags")[0]
+    )  # all are hits: what a bootstrap says of them is no interval
+
+
+def test_too_few_patients_say_nothing_about_more_labels(place):
+    write(place / "labels.csv", table(HEAD, *rows(4, away=20)))
+    _, found = accept(place, "--labels", "labels.csv")
+    assert found["labelled"]["units"] == 4
+    page = (place / "out/accept.html").read_text()
+    assert "4 patients with labels are too few to say: label films of 5 or more." in page
+    assert "0.010 from" not in page
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C of a process is POSIX")
@@ -214,8 +280,10 @@ def test_a_model_without_limits(place):
     write(place / "labels.csv", table(HEAD, *rows(42)))
     _, found = accept(place, "--labels", "labels.csv")
     assert (found["usual"], found["flags"]) == ({}, {})
-    done, _ = accept(place, "--labels", "labels.csv", "--share", ".1", status=2)
-    assert "has no review limits that could move: hipdet export --calibrate sets them" in done.stderr
+    done, found = accept(place, "--labels", "labels.csv", "--share", ".1")
+    assert "has no review limits that could move: hipdet export --calibrate sets them" in done.stdout
+    assert "no review limits" in found["moved"]["said"]
+    assert not (place / "out/accepted.onnx").exists()
 
 
 def test_its_own_model_is_not_replaced(place):

@@ -28,12 +28,27 @@ def arguments(out, phantoms, *more):
 
 
 @pytest.fixture(scope="module")
-def straight(phantoms, tmp_path_factory):
-    """An uninterrupted run."""
-    folder = tmp_path_factory.mktemp("straight")
-    done = run_tool("experiments", *arguments("out", phantoms), cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return folder / "out", done
+def finished(phantoms, tmp_path_factory):
+    """A run that was killed in its second training, and the same command again, which ended it."""
+    folder = tmp_path_factory.mktemp("finished")
+    process = start_tool("experiments", *arguments("out", phantoms), cwd=folder, start_new_session=True)
+    log, deadline = folder / "out/seed0/exp7/train.log", time.time() + 300
+    while not (log.exists() and "Epoch(train) [2]" in log.read_text()):
+        assert process.poll() is None
+        assert time.time() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)  # the training that it started ends by itself
+    process.wait()
+    first = folder / "out/seed0/exp1"
+    before = {path: path.stat().st_mtime_ns for path in first.rglob("*")}
+    assert (first / "record.json").exists()
+    assert not (folder / "out/seed0/exp7/record.json").exists()
+
+    again = run_tool("experiments", *arguments("out", phantoms), cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in first.rglob("*")} == before  # not even touched
+    assert log.read_text().count("Epoch(train) [1][1/3]") == 1  # resumed, not started again
+    return folder / "out", again
 
 
 def tables(out):
@@ -46,8 +61,8 @@ def tables(out):
 
 
 @pytest.mark.ci
-def test_one_training_for_each_training_set(straight):
-    out, done = straight
+def test_one_training_for_each_training_set(finished):
+    out, done = finished
     assert sorted(path.name for path in (out / "seed0").iterdir()) == ["exp1", "exp7"]
     table2, table3 = tables(out)
     assert [(row["experiment"], row["tested_on"], row["anchors"]) for row in table2["rows"]] == [
@@ -68,12 +83,14 @@ def test_one_training_for_each_training_set(straight):
             assert str(out.parent) not in (out / f"table{number}").with_suffix(suffix).read_text()
     assert "# Table 2" in done.stdout
     assert "experiment 7 on oaih: average IoU" in done.stdout
-    assert "experiment 1, seed 0" in done.stderr  # the progress line
+    assert "experiment 1 on gis" in done.stdout
+    assert done.stdout.count("done before") == 1
+    assert "experiment 7, seed 0" in done.stderr  # the progress line
 
 
 @pytest.mark.ci
-def test_metrics_are_those_of_hipdet_test(straight, phantoms, tmp_path):
-    out, _ = straight
+def test_metrics_are_those_of_hipdet_test(finished, phantoms, tmp_path):
+    out, _ = finished
     trained = out / "seed0/exp7"
     done = run_tool("test", trained / "config.py", trained / "epoch_3.pth", "--work-dir", tmp_path, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -86,32 +103,8 @@ def test_metrics_are_those_of_hipdet_test(straight, phantoms, tmp_path):
 
 
 @pytest.mark.ci
-def test_killed_in_the_second_training_and_run_again(straight, phantoms, tmp_path):
-    process = start_tool("experiments", *arguments("out", phantoms), cwd=tmp_path, start_new_session=True)
-    log, deadline = tmp_path / "out/seed0/exp7/train.log", time.time() + 300
-    while not (log.exists() and "Epoch(train) [2]" in log.read_text()):
-        assert process.poll() is None
-        assert time.time() < deadline
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)  # the training that it started ends by itself
-    process.wait()
-    first = tmp_path / "out/seed0/exp1"
-    before = {path: path.stat().st_mtime_ns for path in first.rglob("*")}
-    assert (first / "record.json").exists()
-    assert not (tmp_path / "out/seed0/exp7/record.json").exists()
-
-    again = run_tool("experiments", *arguments("out", phantoms), cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    assert {path: path.stat().st_mtime_ns for path in first.rglob("*")} == before  # not even touched
-    assert "experiment 1 on gis" in again.stdout
-    assert again.stdout.count("done before") == 1
-    assert log.read_text().count("Epoch(train) [1][1/3]") == 1  # resumed, not started again
-    assert tables(tmp_path / "out") == tables(straight[0])
-
-
-@pytest.mark.ci
-def test_other_settings_are_refused_and_further_films_only_tested(straight, phantoms, tmp_path):
-    out, _ = straight
+def test_other_settings_are_refused_and_further_films_only_tested(finished, phantoms, tmp_path):
+    out, _ = finished
     before = {path: path.stat().st_mtime_ns for path in out.rglob("epoch_*.pth")}
     refused = run_tool("experiments", *arguments(out, phantoms), "train_cfg.max_epochs=4", cwd=tmp_path)
     assert refused.returncode == 2
@@ -145,15 +138,15 @@ def test_two_seeds_on_two_ranks(phantoms, tmp_path):
 
 
 @pytest.mark.ci
-def test_real_films_as_the_test_set(shared, straight, phantoms, tmp_path):
+def test_real_films_as_the_test_set(shared, finished, phantoms, tmp_path):
     """With finished trainings, which are only tested again."""
     films = shared / "data/fracatlas_hips"
     made = run_tool("convert", "fracatlas", films, "--out", tmp_path / "fracatlas", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     data = f"gis={tmp_path}/fracatlas/hips.json@{films}"
-    done = run_tool("experiments", *arguments(straight[0], phantoms, "--data", data), cwd=tmp_path)
+    done = run_tool("experiments", *arguments(finished[0], phantoms, "--data", data), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    row = tables(straight[0])[0]["rows"][0]
+    row = tables(finished[0])[0]["rows"][0]
     assert (row["tested_on"], row["test_num_images"], row["test_num_rois"]) == ("gis", 100, 200)
 
 

@@ -10,8 +10,8 @@ from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import DatasetError
 from hipdet.inference.detections import FilmDetections
 from hipdet.inference.film_list import ShrunkFilm
-from hipdet.inference.review import ReviewLimits, judge, measures, usual_range
-from hipdet.workflows.accept import FEWEST, MOVABLE, TAILS, CheckedFilm, flag_counts, move_limits
+from hipdet.inference.review import ReviewLimits, judge, measures
+from hipdet.workflows.accept import FEWEST, MOVABLE, CheckedFilm, flag_counts, move_limits
 
 TWO = RoiCounts.of(2, ("hip",))
 # of films whose hips are larger: all of the films below are flagged
@@ -88,17 +88,20 @@ def test_wrong_films_do_not_widen_limits():
     assert counts["right"][0] <= 5
 
 
-def test_flags_that_do_not_move_may_be_too_many():
-    low = [checked(number, score=0.45) for number in range(100)]
-    assert "low_score" in low[0].record.flags
-    limits, counts = move_limits(low, LIMITS, 0.05)
-    assert counts["all"] == (100, 100)
+def test_a_share_that_cannot_be_had_moves_nothing():
+    """Else limits would become so wide that they flag nothing, to make room for flags that don't move."""
+    low = [checked(number, score=0.45 if number < 10 else 0.9) for number in range(100)]
+    assert sum("low_score" in film.record.flags for film in low) == 10
+    with pytest.raises(DatasetError, match=r"a share of 0\.09 can't be had: with wide .* 10 of 100 confirmed films"):
+        move_limits(low, LIMITS, 0.09)
+    limits, counts = move_limits(low, LIMITS, 0.12)
+    assert 10 <= counts["all"][0] <= 12
     assert limits.ranges["score"] == RANGES["score"]
-    # wider ones would gain nothing
-    narrowest = {
-        name: usual_range(name, np.concatenate([film.values[name] for film in low]), TAILS[0]) for name in MOVABLE
-    }
-    assert {name: limits.ranges[name] for name in MOVABLE} == narrowest
+
+
+def test_a_model_without_limits():
+    with pytest.raises(DatasetError, match="the model has no review limits that could move"):
+        move_limits(FILMS, None, 0.05)
 
 
 def test_a_measure_of_few_values_keeps_its_range():

@@ -46,6 +46,15 @@ def test_presence_and_false_rois():
     assert found["resampled"] == "patients"
 
 
+def test_wrong_films():
+    """1 is right; the ROI of 2 scores too little, those of 3 and 4 lie beside; 5 has one without a label."""
+    films = coco(100)
+    assert Detected(ROWS, EXTRAS).wrong(films, LIMITS) == {2, 3, 4, 5}
+    assert Detected(ROWS, EXTRAS).wrong(films, None) == {1, 3, 4, 5}  # then its second detection is an ROI, too
+    films["images"][4]["absent"] = "unknown"  # it may have an ROI without a label
+    assert Detected(ROWS, EXTRAS).wrong(films, LIMITS) == {2, 3, 4}
+
+
 def test_millimetres():
     """Of three ROIs on films with a spacing one wasn't found: it isn't within 2 mm, and has no error."""
     near = dict(centre_error=0.1, size_error=0.2, centre_mm=1.0, size_mm=3.0, spacing_plane="detector")

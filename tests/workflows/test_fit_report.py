@@ -233,7 +233,11 @@ def test_what_only_some_runs_have(result, tmp_path):
     before = dict(avg_iou=0.7, acc50=0.8, recall=0.75, false_per_film=None, films=20, common_films=20)
     before.update(common_avg_iou_before=0.7, common_avg_iou=0.85, common_gain=0.15, common_gain_interval=(0.05, 0.2))
     readers = dict(rois=40, alone=1, mean_iou=0.9, min_iou=0.5, classes={"knee": 0.91, HIP: 0.88})
-    test = dict(result.metrics["out_of_fold"], films=27, unreadable=1, flagged=2)
+    test = dict(
+        result.metrics["out_of_fold"], films=27, unreadable=1, flagged=2, within_2mm=0.75, num_mm=4, num_mm_matched=3
+    )
+    test.update({"num_mm/plane=calibrated": 1, "num_mm/plane=unknown": 3})
+    test.update(centre_mm=1.24, centre_mm_p95=2.5, size_mm=0.75, size_mm_p95=1.5)
     more = dict(result.metrics, before=before, readers=readers, test=test)
     write_report(replace(result, metrics=more), tmp_path / "more.html")
     text = Page(tmp_path / "more.html").text
@@ -242,6 +246,12 @@ def test_what_only_some_runs_have(result, tmp_path):
         in text["before"]
     )
     assert "27 films, 2 with flags for a review, 1 that can't be read" in text["test"]
+    assert (
+        "Of 4 ROIs on films that say their spacing (1 calibrated, 3 in an unknown plane), 75.0% have the centre within "
+        "2 mm; in mm of 3 with a detection: centre 1.2 (2.5), size 0.8 (1.5)."
+    ) in text["test"]
+    assert "in sides of the ROI: centre 0." in text["metrics"]
+    assert "spacing" not in text["metrics"]  # PNG films don't say it
     assert "0.910" in text["readers"]
     assert "On 27 radiographs from elsewhere, the final model reached a mean IoU of" in text["methods"]
     calibration = [dict(rois=41, lowest_confidence=0.0, avg_confidence=0.0, avg_iou=0.0, min_iou=0.0)]

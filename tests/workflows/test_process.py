@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from hipdet.workflows.process import ProgramError, run_program
+from hipdet.workflows.process import ProgramError, run_program, train
 from places import REPOSITORY
 
 
@@ -44,6 +44,15 @@ def test_a_failing_tool_tells_why(tmp_path):
     tool = script(tmp_path, "raise ValueError('odd')")
     with pytest.raises(ProgramError, match="ValueError: odd"):
         run_program([tool], [], 1, tmp_path / "log", "experiment 3")
+
+
+def test_a_checkpoint_that_was_being_written_is_no_finished_training(tmp_path):
+    """The first checkpoint is also the last, and the process was killed before the note that names it."""
+    (tmp_path / "epoch_8.pth").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ProgramError, match="no such config"):  # it trains
+        train(tmp_path / "config.py", "fold 0", epochs=8)
+    (tmp_path / "last_checkpoint").write_text(f"{tmp_path}/epoch_8.pth")
+    assert train(tmp_path / "config.py", "fold 0", epochs=8) == tmp_path / "epoch_8.pth"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can bind a process to its parent")
