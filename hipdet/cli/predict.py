@@ -37,10 +37,10 @@ EXAMPLES = """examples:
   hipdet predict chests --model chest.onnx --rois heart=1 'left lung=0-1' 'right lung=0-1'
 
 Writes to --out: predictions.json (COCO results, with names, sides and flags), predictions.csv (a row per ROI), review.csv
-(films to review, worst first), films.json (the films as a COCO file; not with --ann).  If interrupted, run it again: it
-continues.  Detections that score less than the model's limit are candidates; if you know that each film has two hips, --rois
-hip=2 gives the best two whatever they score.  If a DICOM film says its spacing, its ROIs have sizes in mm, and the plane that
-these are in.
+(films to review, worst first), films.json (the films as a COCO file; not with --ann); with --shard and --engine ray a folder
+with these for each shard, of ray also predictions.parquet.  If interrupted, run it again: it continues.  Detections scoring
+less than the model's limit are candidates; if you know that each film has two hips, --rois hip=2 gives the best two whatever
+they score.  If a DICOM film says its spacing, its ROIs have sizes in mm, and the plane that these are in.
 Names of films are UTF-8; other bytes, control characters and backslashes in a name become percent escapes.
 Folders with a manifest.csv of hipdet crop are passed over.  Exit status: 0; 1 if some films can't be read; 2 if none can; 3
 if the disk is full or the folder read-only.  Not for diagnosis.
