@@ -13,7 +13,6 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hipdet.core.boxes import clipped
-from hipdet.core.errors import CheckpointError, ConfigError, HipdetError, RadiographError
+from hipdet.core.errors import ConfigError, RadiographError
 from hipdet.core.files import write_synced
 from hipdet.core.records import Record, read_json
 from hipdet.inference.detections import DetectedRoi, FilmRois
@@ -51,17 +50,15 @@ _LOOKS = [  # how a film is shown: by the first of which it has the first two
 ]
 
 
-def parse_codes(
-    values: object, classes: Sequence[str], where: object, error: type[HipdetError] = ConfigError
-) -> dict[str, list[Code]]:
+def parse_codes(values: object, classes: Sequence[str], where: object) -> dict[str, list[Code]]:
     """Finding and site of each class, by codes in `values`, or by local ones: see docs/guide/dicom.md; errors name `where`.
 
     Raises:
-        HipdetError: `values` names another class, or what can't be a code.
+        ConfigError: `values` names another class, or what can't be a code.
     """
-    given = Record.of(values, where, error, "see docs/guide/dicom.md")
+    given = Record.of(values, where, ConfigError, "see docs/guide/dicom.md")
     if unknown := [name for name in given.values if name not in classes]:
-        raise error(f"{where}: codes of class {unknown[0]!r}, expected some of {list(classes)}")
+        raise ConfigError(f"{where}: codes of class {unknown[0]!r}, expected some of {list(classes)}")
     codes = {name: [HIP if name == "hip" else _local(name)] * 2 for name in classes}
     for name in given.values:
         record = given.record(name)
@@ -138,14 +135,11 @@ class ObjectMaker:
         """The maker for `detector`, with the codes in a JSON `file`, or those of the model's card.
 
         Raises:
-            ConfigError: the file has no codes of the model's classes.
-            CheckpointError: nor has the card.
+            ConfigError: these aren't codes of the model's classes.
         """
         card = detector.model.card
-        if file is None:
-            codes = parse_codes(card.about.get(CODES, {}), card.classes, "the model's codes", CheckpointError)
-        else:
-            codes = parse_codes(read_json(file, "codes by class", ConfigError), card.classes, file)
+        values = card.about.get(CODES, {}) if file is None else read_json(file, "codes by class", ConfigError)
+        codes = parse_codes(values, card.classes, file or "the model's codes")
         return cls(card.config, detector.model.fingerprint, detector.settings, codes)
 
     def uid(self, *parts: str) -> str:
@@ -202,17 +196,15 @@ class ObjectMaker:
         device = sr.DeviceObserverIdentifyingAttributes(self.uid("device"), "hipdet", "hipdet", self.model[:64])
         image = sr.SourceImageForMeasurementGroup.from_source_image(source)
         count = sr.Measurement(sr.CodedConcept(*_local("rois", "Number of ROIs")), len(film.rois), codes.UCUM.NoUnits)
-        whole = sr.MeasurementsAndQualitativeEvaluations(
-            **self._group(source, "film"), measurements=[count], source_images=[image]
-        )
+        group = self._group(source, "film")
+        whole = sr.MeasurementsAndQualitativeEvaluations(**group, measurements=[count], source_images=[image])
         rois = [self._roi(source, film, number, roi) for number, roi in enumerate(film.rois, 1)]
         context = sr.ObservationContext(sr.ObserverContext(codes.DCM.Device, device))
         report = sr.MeasurementReport(context, codes.SCT.PlainRadiography, [whole, *rois])[0]
         title = sr.CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
         said = sr.ContainerContentItem(title, relationship_type="CONTAINS")
-        said.ContentSequence = sr.ContentSequence(
-            [sr.TextContentItem(sr.CodedConcept(*code), text, "CONTAINS") for code, text in _remarks(film)]
-        )
+        texts = [sr.TextContentItem(sr.CodedConcept(*code), text, "CONTAINS") for code, text in _remarks(film)]
+        said.ContentSequence = sr.ContentSequence(texts)
         report.ContentSequence.append(said)
         date, time = _moment(source)
         complete = film.error is None and not INCOMPLETE & {*film.flags}
@@ -234,14 +226,13 @@ class ObjectMaker:
         import highdicom.sr as sr
         from pydicom.sr.codedict import codes
 
+        image = sr.SourceImageForRegion.from_source_image(source)
         finding, site = (sr.CodedConcept(*code) for code in self.codes[roi.label])
         side = {"left": codes.SCT.Left, "right": codes.SCT.Right}.get(roi.patient_side)
         score = sr.CodedConcept(*_local("score", "Score of the model, 0 to 1"))
         return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
             **self._group(source, f"ROI {number}"),
-            referenced_region=sr.ImageRegion(
-                "POLYLINE", _outline(film, roi), sr.SourceImageForRegion.from_source_image(source)
-            ),
+            referenced_region=sr.ImageRegion("POLYLINE", _outline(film, roi), image),
             finding_category=codes.SCT.AnatomicalStructure,
             finding_type=finding,
             finding_sites=[sr.FindingSite(site, side)],
@@ -280,8 +271,9 @@ class ObjectMaker:
             state.setdefault("RescaleType", "US")  # unspecified
         if window and window.get("WindowWidth", 1) >= 1:
             state.SoftcopyVOILUTSequence = [window]
-        x, y = film.spacing_mm or (1.0, 1.0)  # not as millimetres: viewers would measure in them, whatever their plane
-        ratio = source.get("PixelAspectRatio") or [*Fraction(y / x).limit_denominator(1000).as_integer_ratio()]
+        # not as millimetres: viewers would measure in them, whatever their plane
+        x, y = film.spacing_mm or (1e-6, 1e-6)
+        ratio = source.get("PixelAspectRatio") or [round(1e6 * y), round(1e6 * x)]
         state.DisplayedAreaSelectionSequence[0].PresentationPixelAspectRatio = ratio
         return state
 
@@ -293,9 +285,7 @@ def _look(source: Any, choices: Sequence[Sequence[str]]) -> Any:
     keywords = next((each for each in choices if all(keyword in source for keyword in each[:2])), ())
     look = Dataset({source[each].tag: deepcopy(source[each]) for each in keywords if each in source})
     for element in look:
-        if element.VM > 1:
-            element.value = element.value[0]
-        elif element.VR == "SQ":
+        if element.VR == "SQ" or element.VM > 1:
             element.value = element.value[:1]
     return look
 
@@ -361,10 +351,8 @@ class ObjectFolder:
             return
         for kind in self.kinds:
             place = self.folder / f"{self.maker.uid(kind, source.SOPInstanceUID)}.{kind}.dcm"
-            if owners.get(place.name):
-                raise RadiographError(
-                    f"no DICOM objects: {owners[place.name]} has the same SOPInstanceUID: leave one out"
-                )
+            if twin := owners.get(place.name):
+                raise RadiographError(f"no DICOM objects: {twin} has the same SOPInstanceUID: leave one out")
             if again or not place.is_file():
                 write_synced(place, self.maker.make(kind, source, film))
             owners[place.name] = film.name

@@ -43,7 +43,6 @@ _LARGEST_MAGNIFICATION = 5.0  # mammographic spot views have about 2; 1 is the d
 _PIXELS = 0x7FE00010  # PixelData
 _MOST_TAGS = 1 << 26  # bytes that are inflated to find the pixels
 _PIECE = 1 << 20
-_CHARACTER_SET = 0x00080005
 _GROUPS = (0x08, 0x10, 0x12, 0x20, 0x28, 0x32, 0x38, 0x40)  # of patient, study, series, film and how it is shown
 _UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffd]")  # the last stands for what can't be decoded
 _SLICES = ("CT", "MR", "PT", "NM", "US")  # modalities whose images aren't projections
@@ -79,9 +78,8 @@ def _spacing(dataset: Any) -> Spacing | None:
     detector = detector or scanner
     if pixel and _value(dataset, "PixelSpacingCalibrationType") in ("GEOMETRY", "FIDUCIAL"):
         return Spacing(pixel, CALIBRATED)
-    if pixel and detector and all(math.isclose(*both, rel_tol=1e-3) for both in zip(pixel, detector)):
-        pixel = None
-    if pixel:  # more than at the detector: the film was shrunk, and the other tag left as it was
+    same = pixel and detector and all(math.isclose(*both, rel_tol=1e-3) for both in zip(pixel, detector))
+    if pixel and not same:  # more than at the detector: the film was shrunk, and the other tag left as it was
         return Spacing(pixel, CALIBRATED if detector and max(pixel) < max(detector) else UNKNOWN_PLANE)
     if not detector:
         return None
@@ -143,7 +141,7 @@ def sound_elements(file: BinaryIO) -> tuple[Any, set[str]]:
         sets = {said} if isinstance(said, str) else {*said}
         ascii_only = sets == {"ISO_IR 6"} or not sets <= python_encoding.keys()
         kept, unsound = Dataset(), set()
-        for tag in sorted(set(dataset.keys()) - {_CHARACTER_SET}):
+        for tag in dataset.keys():  # noqa: SIM118  iterating over the dataset itself gives elements
             try:
                 _require_valid(dataset[tag], ascii_only)
                 if not dataset[tag].is_empty:
@@ -160,17 +158,16 @@ def _require_valid(element: Any, ascii_only: bool) -> None:
     from pydicom.valuerep import DA, STR_VR, TM, validate_value
 
     kind, several = str(element.VR), element.VM > 1
-    if kind not in dictionary_VR(element.tag) or (several and dictionary_VM(element.tag) == "1"):
+    values = element.value if several or kind == "SQ" else [element.value]
+    texts = [*map(str, values)] if kind in STR_VR else []
+    wrong = any(_UNPRINTED.search(text) or (ascii_only and not text.isascii()) for text in texts)
+    if wrong or kind not in dictionary_VR(element.tag) or (several and dictionary_VM(element.tag) == "1"):
         raise ValueError
-    if kind == "SQ":
-        for each in chain(*element.value):
-            _require_valid(each, ascii_only)
-    elif kind in STR_VR:
-        for text in map(str, element.value if several else [element.value]):
-            if _UNPRINTED.search(text) or (ascii_only and not text.isascii()):
-                raise ValueError
-            validate_value(kind, text, RAISE)
-            {"DA": DA, "TM": TM}.get(kind, str)(text)  # raises an error for a day or time that there is not
+    for text in texts:
+        validate_value(kind, text, RAISE)
+        {"DA": DA, "TM": TM}.get(kind, str)(text)  # raises an error for a day or time that there is not
+    for each in chain(*values) if kind == "SQ" else ():
+        _require_valid(each, ascii_only)
 
 
 @contextmanager

@@ -80,8 +80,8 @@ class NodeConfig:
         if not self.peers:
             values.refuse("peers", "a destination for each calling AE title")
         model = root / values.text("model") if "model" in values.values else None
-        threads, seconds = values.whole("threads", 1, 1024, None), self.limits["film_seconds"]
-        self.detector = dict(model=model, rois=values.values.get("rois"), threads=threads, film_timeout=seconds)
+        threads = values.whole("threads", 1, 1024, None)
+        self.detector = dict(model=model, rois=values.values.get("rois"), threads=threads)
 
 
 def _require_known(record: Record, keys: str) -> None:
@@ -186,7 +186,7 @@ class DicomNode:
         self._lock, self._next_report = threading.Lock(), 0.0
         self._peers = {_key(title): peer for title, peer in config.peers.items()}
         self._pauses: dict[str, float] = {}  # until when films and peers aren't tried again
-        self._detector: RoiDetector = HipDetector(**config.detector)
+        self._detector: RoiDetector = HipDetector(**config.detector, film_timeout=config.limits["film_seconds"])
         self._maker = ObjectMaker.of(self._detector)
         self._folders = [config.folder / name for name in ("arriving", "waiting", "done", "failed")]
         self._arriving, self._waiting, self._done, self._failed = self._folders
@@ -209,7 +209,7 @@ class DicomNode:
 
     def _serve(self) -> None:
         """Start to listen."""
-        from pynetdicom import AE, _config, dimse_messages, evt
+        from pynetdicom import AE, _config, build_context, dimse_messages, evt
 
         threading.excepthook = lambda fault: self._say("error", fault.exc_type.__name__)
         limits, seconds, tls = self.config.limits, self.config.limits["seconds"], self.config.tls
@@ -220,11 +220,9 @@ class DicomNode:
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = seconds
         entity.require_called_aet, entity.require_calling_aet = True, list(self.config.peers)
         entity.maximum_associations, entity.maximum_pdu_size = limits["associations"], 1 << 16
-        entity.add_supported_context("1.2.840.10008.1.1")  # C-ECHO
-        for each in FILM_CLASSES:
-            entity.add_supported_context(each, SYNTAXES)
-        for each in OBJECT_CLASSES:
-            entity.add_requested_context(each, SYNTAXES[:2])
+        films = [build_context(each, SYNTAXES) for each in FILM_CLASSES]
+        entity.supported_contexts = [build_context("1.2.840.10008.1.1"), *films]  # C-ECHO
+        entity.requested_contexts = [build_context(each, SYNTAXES[:2]) for each in OBJECT_CLASSES]
         self._bounds: Any = [(evt.EVT_CONN_OPEN, _bound, [seconds]), (evt.EVT_DATA_RECV, _require_little)]
         rejected = evt.EVT_REJECTED, lambda _: self._say("refused", "an association")
         handlers: Any = [*self._bounds, rejected, (evt.EVT_C_STORE, self._receive)]
@@ -276,8 +274,9 @@ class DicomNode:
         return 0, ""
 
     def _films(self) -> list[Path]:
-        """The films that wait, in the order in which they came."""
-        return sorted(self._waiting.glob("*.dcm"), key=lambda path: path.stat().st_mtime_ns)
+        """The films that wait, in the order in which they came; last those that were refused."""
+        times = {path: path.stat().st_mtime_ns for path in self._waiting.glob("*.dcm")}
+        return sorted(times, key=lambda path: (self._pauses.get(path.stem.rstrip("+"), 0.0), times[path]))
 
     def _step(self, path: Path) -> bool:
         """Answer a film, if that can be tried now; whether it was."""
@@ -305,34 +304,30 @@ class DicomNode:
 
     def _objects(self, path: Path, name: str, tries: int) -> list[bytes]:
         """The report of a film, and its presentation state."""
-        source, film = read_source(path, name), self._examine(path, name, tries)
+        source, (kept, why) = read_source(path, name), self.config.films.check(FilmSource(name, path))
         if source is None:
             raise RadiographError("damaged since it was received", name)
+        if tries >= MOST_TRIES:
+            film = FilmRois(name, path, error=f"the program ended {MOST_TRIES} times while it read the film")
+        elif not kept:
+            film = FilmRois(name, path, error=f"{why}, expected {self.config.films}")
+        else:
+            film = next(iter(self._detector([path])))
+            if said := [FLAGS[flag] for flag in film.flags if flag in WITHHELD]:
+                film = replace(film, rois=(), candidates=(), error=f"ROIs were found, and withheld: {'; '.join(said)}")
         drawn = self.config.presentation_states and film.error is None
         return [self._maker.make(kind, source, film) for kind in (("sr", "pr") if drawn else ("sr",))]
-
-    def _examine(self, path: Path, name: str, tries: int) -> FilmRois:
-        """The ROIs of a film, or why there are none."""
-        if tries >= MOST_TRIES:
-            return FilmRois(name, path, error=f"the program ended {MOST_TRIES} times while it read the film")
-        kept, why = self.config.films.check(FilmSource(name, path))
-        if not kept:
-            return FilmRois(name, path, error=f"{why}, expected {self.config.films}")
-        film = next(iter(self._detector([path])))
-        if withheld := [FLAGS[flag] for flag in film.flags if flag in WITHHELD]:
-            return replace(film, rois=(), candidates=(), error=f"ROIs were found, and withheld: {'; '.join(withheld)}")
-        return film
 
     def _send(self, peer: Mapping[str, Any], objects: Sequence[bytes]) -> None:
         """Store objects at `peer`; _Refused if it doesn't take these, other errors if it takes none."""
         from pydicom import dcmread
 
         assoc = self._entity.associate(**peer, evt_handlers=self._bounds)
+        if not assoc.is_established:
+            raise ConnectionError
         try:
             for each in objects:
-                status = (
-                    assoc.send_c_store(dcmread(io.BytesIO(each))).get("Status", ROOM) if assoc.is_established else ROOM
-                )
+                status = assoc.send_c_store(dcmread(io.BytesIO(each))).get("Status", ROOM)
                 if status >> 8 == ROOM >> 8:
                     raise ConnectionError
                 if status not in (0, DUPLICATE) and status >> 12 != 0xB:  # a warning

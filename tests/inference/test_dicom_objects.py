@@ -283,12 +283,13 @@ def test_presentation_state_with_look_up_tables_and_oblong_pixels(made, syntax):
     (shown,) = state.SoftcopyVOILUTSequence[0].VOILUTSequence  # the first one
     assert shown.LUTData == bytes(range(256))
     area = state.DisplayedAreaSelectionSequence[0]
-    assert area.PresentationPixelAspectRatio == [8, 5]  # rows, columns
+    assert area.PresentationPixelAspectRatio == [800_000, 500_000]  # rows, columns
     assert "PresentationPixelSpacing" not in area  # which viewers would measure in
     square = pydicom.dcmread(made("pr", film=replace(FILM, spacing_mm=(0.143, 0.143)))).DisplayedAreaSelectionSequence[
         0
     ]
-    assert square.PresentationPixelAspectRatio == [1, 1]
+    assert square.PresentationPixelAspectRatio == [143_000, 143_000]
+    assert pydicom.dcmread(made("pr")).DisplayedAreaSelectionSequence[0].PresentationPixelAspectRatio == [1, 1]
     oblong = pydicom.dcmread(made("pr", PixelAspectRatio=[2, 1])).DisplayedAreaSelectionSequence[0]
     assert oblong.PresentationPixelAspectRatio == [2, 1]
 
