@@ -21,8 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the node until SIGTERM or SIGINT."""
     parser = command_parser("dicom-node", __doc__, EXAMPLES)
     parser.add_argument("config", type=Path, metavar="CONFIG", help="JSON file")
-    args = parser.parse_args(argv)
-    node = DicomNode(NodeConfig(args.config))
+    node = DicomNode(NodeConfig(parser.parse_args(argv).config))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))  # at once: all that counts is on the disk
     node.run()

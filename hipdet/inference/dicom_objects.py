@@ -44,10 +44,9 @@ _PATIENT = ("PatientID", "PatientName")  # may be empty, but not wrong
 # may be empty, and are where a film lacks them
 _EMPTY = ["PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime", "Modality"]
 _MOMENTS = [(f"{each}Date", f"{each}Time") for each in ("Content", "Acquisition", "Series", "Study")]
-_LOOKS = [  # how a film is shown: by the first of which it has the first two
-    (("ModalityLUTSequence",), ("RescaleSlope", "RescaleIntercept", "RescaleType")),
-    (("VOILUTSequence",), ("WindowCenter", "WindowWidth", "VOILUTFunction")),
-]
+# how a film is shown: by the first of these of which it has the first two
+_VALUES = (("ModalityLUTSequence",), ("RescaleSlope", "RescaleIntercept", "RescaleType"))
+_GREYS = (("VOILUTSequence",), ("WindowCenter", "WindowWidth", "VOILUTFunction"))
 
 
 def parse_codes(values: object, classes: Sequence[str], where: object) -> dict[str, list[Code]]:
@@ -244,7 +243,7 @@ class ObjectMaker:
         import highdicom as hd
         from pydicom.dataset import Dataset
 
-        image = Dataset({each.tag: each for each in source if each.keyword not in chain(*chain(*_LOOKS))})
+        image = Dataset({each.tag: each for each in source if each.keyword not in chain(*_VALUES, *_GREYS)})
         # classes that can have several frames: highdicom looks for how these are shown
         image.SharedFunctionalGroupsSequence, image.PerFrameFunctionalGroupsSequence = [Dataset()], []
         layer = hd.pr.GraphicLayer("ROIS", 1, "ROIs found by hipdet")
@@ -265,10 +264,10 @@ class ObjectMaker:
         )
         state.PresentationCreationDate, state.PresentationCreationTime = _moment(source)
         state.Laterality = ""
-        modality, window = (_look(source, choices) for choices in _LOOKS)
-        state.update(modality)
+        state.update(_look(source, _VALUES))
         if "RescaleSlope" in state:
             state.setdefault("RescaleType", "US")  # unspecified
+        window = _look(source, _GREYS)
         if window and window.get("WindowWidth", 1) >= 1:
             state.SoftcopyVOILUTSequence = [window]
         # not as millimetres: viewers would measure in them, whatever their plane
