@@ -281,8 +281,8 @@ class DicomNode:
     def _step(self, path: Path) -> bool:
         """Answer a film, if that can be tried now; whether it was."""
         self._report()
-        name, sender = path.stem.rstrip("+"), path.name[:8]
-        if sender not in self._peers or any(time.monotonic() < self._pauses.get(each, 0.0) for each in (name, sender)):
+        name, sender, start = path.stem.rstrip("+"), path.name[:8], time.monotonic()
+        if sender not in self._peers or start < max(self._pauses.get(each, 0.0) for each in (name, sender)):
             return False
         tried, at_fault = path.replace(path.with_name(f"{path.stem}+.dcm")), name
         try:
@@ -299,7 +299,9 @@ class DicomNode:
             if isinstance(error, OSError) or at_fault == sender:
                 tried.replace(path)
             at_fault = name if isinstance(error, _Refused) else at_fault
-            self._pauses[at_fault] = time.monotonic() + self.config.limits["retry_seconds"]
+            # longer after a peer that was silent, which keeps all others waiting
+            pause = self.config.limits["retry_seconds"] + 5 * (time.monotonic() - start)
+            self._pauses[at_fault] = time.monotonic() + pause
         return True
 
     def _objects(self, path: Path, name: str, tries: int) -> list[bytes]:

@@ -143,7 +143,7 @@ class Archive:
     def __init__(self, port=0, tls=None):
         from pynetdicom import AE, evt
 
-        self.objects, self.times, self.statuses = {}, {}, []
+        self.objects, self.times, self.statuses, self.refused = {}, {}, [], None  # the last of a patient
         self.ae = AE("ORTHANC")
         for each in (REPORT, DRAWN):
             self.ae.add_supported_context(each)
@@ -152,6 +152,8 @@ class Archive:
         self.port = self.server.server_address[1]
 
     def _take(self, event):
+        if event.dataset.PatientID == self.refused:
+            return UNCLEAR
         status = self.statuses.pop() if self.statuses else 0
         if not status:
             uid = event.request.AffectedSOPInstanceUID

@@ -154,6 +154,18 @@ def test_an_archive_that_is_away_or_refuses(node):
     until(lambda: running.health()["error"] >= 3)
 
 
+def test_a_film_that_is_refused_keeps_no_other_waiting(node, archive):
+    running = node(archive.port)
+    archive.refused = "P1"
+    films = [film_of(number, PatientID=f"P{number}") for number in range(1, 5)]
+    assert [send(running, film) for film in films] == [SENT] * 4
+    until(lambda: len(running.names("done")) == 3)
+    assert len(running.names("waiting")) == 1
+    archive.refused = None
+    running.settled()
+    assert len(archive.objects) == 8
+
+
 def test_killed_and_started_again(node, archive):
     running = node(1)  # nobody is there
     assert send(running, FILM) == SENT
