@@ -11,7 +11,6 @@ from hipdet.cli.main import command_parser
 from hipdet.workflows.dicom_node import DicomNode, NodeConfig
 
 EXAMPLES = """examples:
-  hipdet dicom-node node.json --check          read the configuration and the model, and end
   hipdet dicom-node node.json                  run until it is terminated
 
 docs/guide/dicom_node.md explains the configuration, the folder, the health line and a systemd unit.  Not for diagnosis.
@@ -22,12 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the node until SIGTERM or SIGINT."""
     parser = command_parser("dicom-node", __doc__, EXAMPLES)
     parser.add_argument("config", type=Path, metavar="CONFIG", help="JSON file")
-    parser.add_argument("--check", action="store_true", help="only check configuration and model")
-    args = parser.parse_args(argv)
-    node = DicomNode(NodeConfig(args.config))
-    if args.check:
-        print(f"{args.config}: ready")
-        return
+    node = DicomNode(NodeConfig(parser.parse_args(argv).config))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))  # at once: all that counts is on the disk
     node.run()

@@ -68,16 +68,21 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_synced(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all; it is on the disk when this returns."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def set_aside(path: Path) -> Path:
     """Keep the file `path`, which is about to be replaced, as ``<name>.before-<time>`` beside it; returns that path."""
     kept = path.with_name(f"{path.name}.before-{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%fZ}")
     try:
         os.link(path, kept)  # a program that is still writing the file writes this one, then
     except OSError:  # a file system without links
-        with replacing(kept) as temporary, temporary.open("wb") as file:
-            file.write(path.read_bytes())
-            file.flush()
-            os.fsync(file.fileno())
+        write_synced(kept, path.read_bytes())
     return kept
 
 
@@ -394,10 +399,7 @@ class Journal:
             self._lock()
             if self.path.exists() and self.path.stat().st_size:
                 set_aside(self.path)
-            with replacing(self.path) as temporary, temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            write_synced(self.path, content)
             self._open()
         except (OSError, DatasetError) as error:
             self._closing.close()

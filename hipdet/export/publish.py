@@ -12,7 +12,7 @@ import torch
 
 from hipdet.core.configs import annotation_files, portable, read_settings
 from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
-from hipdet.core.files import is_file_name, replacing, write_json
+from hipdet.core.files import is_file_name, write_json, write_synced
 from hipdet.core.records import Record, plain
 from hipdet.core.versions import REQUIREMENTS, installed
 from hipdet.data.copies import DIGITS
@@ -171,8 +171,7 @@ def _write(out: Path, name: str, files: Mapping[str, bytes], meta: Mapping[str, 
     for suffix, content in files.items():
         digest = hashlib.sha256(content).hexdigest()
         path = out / f"{name}-{digest[:HASH_DIGITS]}{suffix}"
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
+        write_synced(path, content)
         card["files"][path.name] = dict(sha256=digest, bytes=len(content))
         written.append(path)
     written.append(written[0].with_suffix(".json"))

@@ -11,6 +11,7 @@ import io
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -22,8 +23,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hipdet.core.boxes import clipped
-from hipdet.core.errors import CheckpointError, ConfigError, HipdetError, RadiographError
-from hipdet.core.files import replacing
+from hipdet.core.errors import ConfigError, RadiographError
+from hipdet.core.files import write_synced
 from hipdet.core.records import Record, read_json
 from hipdet.inference.detections import DetectedRoi, FilmRois
 from hipdet.inference.detector import RoiDetector
@@ -39,33 +40,25 @@ NOT_FOR = "Found by a program and checked by nobody. Not for diagnosis."
 INCOMPLETE = {"fewer_rois", "more_rois", "candidates"}  # flags of films that may have ROIs more, or fewer
 _ALLOWED = dict(value=r"[!-\[\]-~]{1,16}", scheme="[A-Z0-9_]{1,16}", meaning=r"[^\\\x00-\x1f\x7f-\x9f]{1,64}")
 _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "Rows", "Columns")
-_EMPTY = (  # where a film lacks them
-    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
-    "ReferringPhysicianName", "Modality",
-)  # fmt: skip
+_PATIENT = ("PatientID", "PatientName")  # may be empty, but not wrong
+# may be empty, and are where a film lacks them
+_EMPTY = ["PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime", "Modality"]
 _MOMENTS = [(f"{each}Date", f"{each}Time") for each in ("Content", "Acquisition", "Series", "Study")]
-_OPTIONAL = (
-    "IssuerOfPatientID", "PatientBirthTime", "OtherPatientNames", "EthnicGroup", "PatientComments", "PatientAge",
-    "PatientSize", "PatientWeight", "PatientIdentityRemoved", "DeidentificationMethod", "StudyDescription", "InstanceNumber",
-    "TimezoneOffsetFromUTC", "PhotometricInterpretation", "PixelAspectRatio", "RescaleType", *chain(*_MOMENTS),
-)  # fmt: skip
-_LOOKS = (("ModalityLUTSequence",), ("RescaleSlope", "RescaleIntercept"),
-          ("VOILUTSequence",), ("WindowCenter", "WindowWidth"))  # fmt: skip
+# how a film is shown: by the first of these of which it has the first two
+_VALUES = (("ModalityLUTSequence",), ("RescaleSlope", "RescaleIntercept", "RescaleType"))
+_GREYS = (("VOILUTSequence",), ("WindowCenter", "WindowWidth", "VOILUTFunction"))
 
 
-def parse_codes(
-    values: object, classes: Sequence[str], where: object, error: type[HipdetError] = ConfigError
-) -> dict[str, list[Code]]:
+def parse_codes(values: object, classes: Sequence[str], where: object) -> dict[str, list[Code]]:
     """Finding and site of each class, by codes in `values`, or by local ones: see docs/guide/dicom.md; errors name `where`.
 
     Raises:
-        HipdetError: `values` names another class, or what can't be a code.
+        ConfigError: `values` names another class, or what can't be a code.
     """
-    given = Record.of(values, where, error, "see docs/guide/dicom.md")
+    given = Record.of(values, where, ConfigError, "see docs/guide/dicom.md")
     if unknown := [name for name in given.values if name not in classes]:
-        raise error(f"{where}: codes of class {unknown[0]!r}, expected some of {list(classes)}")
-    local = {name: HIP if name == "hip" else _local(name) for name in classes}
-    codes = {name: [code, code] for name, code in local.items()}
+        raise ConfigError(f"{where}: codes of class {unknown[0]!r}, expected some of {list(classes)}")
+    codes = {name: [HIP if name == "hip" else _local(name)] * 2 for name in classes}
     for name in given.values:
         record = given.record(name)
         codes[name] = [_code(record), _code(record.record("site") if "site" in record.values else record)]
@@ -90,23 +83,22 @@ def read_source(path: Path, name: str) -> Any | None:
     Raises:
         RadiographError: the film `name` can't be read, or lacks what makes valid objects.
     """
-    found = read_sound_elements(path, [*_NEEDED, *_EMPTY, *_OPTIONAL, *chain(*_LOOKS)], name)
+    found = read_sound_elements(path, name)
     if found is None:
         return None
     source, unsound = found
-    for keyword in _NEEDED:
-        if source.get(keyword) is None:
-            raise _refused(f"{keyword} is {'not valid' if keyword in unsound else 'missing'}", name)
-    if wrong := sorted(unsound & {"PatientID", "PatientName"}):  # anything else may be left out
+    if wrong := [keyword for keyword in (*_NEEDED, *_PATIENT) if keyword in unsound]:  # anything else may be left out
         raise _refused(f"{wrong[0]} is not valid, or has letters that SpecificCharacterSet doesn't declare", name)
+    if missing := [keyword for keyword in _NEEDED if keyword not in source]:
+        raise _refused(f"{missing[0]} is missing", name)
     if "ImageStorage" not in source["SOPClassUID"].value.keyword:
         raise _refused("SOPClassUID isn't that of an image", name)
-    if not any(source.get(date) for date, _ in _MOMENTS):
+    if not any(date in source for date, _ in _MOMENTS):
         raise _refused("no date", name)
-    source.PatientSex = source.PatientSex if source.get("PatientSex") in ("F", "M", "O") else ""
-    for keyword in _EMPTY:
-        if source.get(keyword) is None:
-            setattr(source, keyword, "")
+    if source.get("PatientSex") not in ("F", "M", "O"):
+        source.PatientSex = ""
+    for keyword in (*_PATIENT, *_EMPTY):
+        source.setdefault(keyword, "")
     source.SamplesPerPixel = 1  # films of more can't be read
     return source
 
@@ -142,14 +134,11 @@ class ObjectMaker:
         """The maker for `detector`, with the codes in a JSON `file`, or those of the model's card.
 
         Raises:
-            ConfigError: the file has no codes of the model's classes.
-            CheckpointError: nor has the card.
+            ConfigError: these aren't codes of the model's classes.
         """
         card = detector.model.card
-        if file is None:
-            codes = parse_codes(card.about.get(CODES, {}), card.classes, "the model's codes", CheckpointError)
-        else:
-            codes = parse_codes(read_json(file, "codes by class", ConfigError), card.classes, file)
+        values = card.about.get(CODES, {}) if file is None else read_json(file, "codes by class", ConfigError)
+        codes = parse_codes(values, card.classes, file or "the model's codes")
         return cls(card.config, detector.model.fingerprint, detector.settings, codes)
 
     def uid(self, *parts: str) -> str:
@@ -184,13 +173,14 @@ class ObjectMaker:
         except Exception as error:  # of any type; its text may have the patient's name
             raise _refused(f"its header can't be used ({type(error).__name__})", film.name) from None
 
-    def _shared(self, kind: str, number: int, source: Any) -> dict[str, Any]:
+    def _shared(self, kind: str, number: int, source: Any, film: FilmRois) -> dict[str, Any]:
         """Arguments of both kinds of objects; `number` is that of the series."""
         return dict(
             series_instance_uid=self.uid(kind, "series", source.StudyInstanceUID, source.SeriesInstanceUID),
             series_number=number,
             series_description="ROIs by hipdet, not for diagnosis",
-            sop_instance_uid=self.uid(kind, source.SOPInstanceUID),
+            # a report that says why there are no ROIs isn't that of a later call, which finds some
+            sop_instance_uid=self.uid(kind, source.SOPInstanceUID, *([film.error] if film.error else [])),
             instance_number=max(1, int(source.get("InstanceNumber") or 1)),
             manufacturer="hipdet",
             manufacturer_model_name=self.model[:64],
@@ -200,28 +190,24 @@ class ObjectMaker:
 
     def _report(self, source: Any, film: FilmRois) -> Any:
         import highdicom.sr as sr
-        from highdicom.coding_schemes import CodingSchemeIdentificationItem
         from pydicom.sr.codedict import codes
 
         device = sr.DeviceObserverIdentifyingAttributes(self.uid("device"), "hipdet", "hipdet", self.model[:64])
         image = sr.SourceImageForMeasurementGroup.from_source_image(source)
         count = sr.Measurement(sr.CodedConcept(*_local("rois", "Number of ROIs")), len(film.rois), codes.UCUM.NoUnits)
-        whole = sr.MeasurementsAndQualitativeEvaluations(
-            **self._group(source, "film"), measurements=[count], source_images=[image]
-        )
+        group = self._group(source, "film")
+        whole = sr.MeasurementsAndQualitativeEvaluations(**group, measurements=[count], source_images=[image])
         rois = [self._roi(source, film, number, roi) for number, roi in enumerate(film.rois, 1)]
         context = sr.ObservationContext(sr.ObserverContext(codes.DCM.Device, device))
         report = sr.MeasurementReport(context, codes.SCT.PlainRadiography, [whole, *rois])[0]
         title = sr.CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
         said = sr.ContainerContentItem(title, relationship_type="CONTAINS")
-        said.ContentSequence = sr.ContentSequence(
-            [sr.TextContentItem(sr.CodedConcept(*code), text, "CONTAINS") for code, text in _remarks(film)]
-        )
+        texts = [sr.TextContentItem(sr.CodedConcept(*code), text, "CONTAINS") for code, text in _remarks(film)]
+        said.ContentSequence = sr.ContentSequence(texts)
         report.ContentSequence.append(said)
         date, time = _moment(source)
         complete = film.error is None and not INCOMPLETE & {*film.flags}
-        schemes = [CodingSchemeIdentificationItem(SCHEME, "hipdet", responsible_organization="hipdet")]
-        shared = dict(self._shared("sr", 9901, source), content_date=date, content_time=time, coding_schemes=schemes)
+        shared = dict(self._shared("sr", 9901, source, film), content_date=date, content_time=time)
         return sr.ComprehensiveSR([source], report, is_complete=complete, **shared)
 
     def _group(self, source: Any, part: str) -> dict[str, Any]:
@@ -239,25 +225,17 @@ class ObjectMaker:
         import highdicom.sr as sr
         from pydicom.sr.codedict import codes
 
+        image = sr.SourceImageForRegion.from_source_image(source)
         finding, site = (sr.CodedConcept(*code) for code in self.codes[roi.label])
         side = {"left": codes.SCT.Left, "right": codes.SCT.Right}.get(roi.patient_side)
         score = sr.CodedConcept(*_local("score", "Score of the model, 0 to 1"))
-        sizes = zip((codes.SCT.Width, codes.DCM.Height), film.size_mm(roi) or ())
-        plane = sr.CodedConcept(*_local("plane", "Plane of the millimetres"))
-        planes = [sr.CodedConcept(*_local(film.spacing_plane))] if film.spacing_plane else []
         return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
             **self._group(source, f"ROI {number}"),
-            referenced_region=sr.ImageRegion(
-                "POLYLINE", _outline(film, roi), sr.SourceImageForRegion.from_source_image(source)
-            ),
+            referenced_region=sr.ImageRegion("POLYLINE", _outline(film, roi), image),
             finding_category=codes.SCT.AnatomicalStructure,
             finding_type=finding,
             finding_sites=[sr.FindingSite(site, side)],
-            measurements=[
-                sr.Measurement(score, round(roi.score, 6), codes.UCUM.NoUnits),
-                *(sr.Measurement(name, mm, codes.UCUM.Millimeter) for name, mm in sizes),
-            ],
-            qualitative_evaluations=[sr.QualitativeEvaluation(plane, each) for each in planes],
+            measurements=[sr.Measurement(score, round(roi.score, 6), codes.UCUM.NoUnits)],
             geometric_purpose=codes.SCT.BoundedBy,
         )
 
@@ -265,15 +243,13 @@ class ObjectMaker:
         import highdicom as hd
         from pydicom.dataset import Dataset
 
-        whole = [keywords if all(each in source for each in keywords) else () for keywords in _LOOKS]
-        looks = [Dataset({source[each].tag: source[each] for each in keywords}) for keywords in whole]
-        image = Dataset({each.tag: each for each in source if each.keyword not in chain(*_LOOKS)})
+        image = Dataset({each.tag: each for each in source if each.keyword not in chain(*_VALUES, *_GREYS)})
         # classes that can have several frames: highdicom looks for how these are shown
         image.SharedFunctionalGroupsSequence, image.PerFrameFunctionalGroupsSequence = [Dataset()], []
         layer = hd.pr.GraphicLayer("ROIS", 1, "ROIs found by hipdet")
         lines = [hd.pr.GraphicObject("POLYLINE", _outline(film, roi), "PIXEL") for roi in film.rois]
-        labels = [hd.pr.TextObject(" ".join(filter(None, (roi.label, roi.patient_side, f"{roi.score:.2f}"))), "PIXEL",
-                                   _place(film, roi), text_justification="LEFT") for roi in film.rois]  # fmt: skip
+        names = [" ".join(filter(None, (roi.label, roi.patient_side, f"{roi.score:.2f}"))) for roi in film.rois]
+        labels = [hd.pr.TextObject(name, "PIXEL", None, line.graphic_data[0]) for name, line in zip(names, lines)]
         flags = f", for review: {', '.join(film.flags)}" if film.flags else ""
         said = f"Not for diagnosis. hipdet {__version__}: {len(film.rois)} ROIs{flags}"
         labels.append(hd.pr.TextObject(said, "DISPLAY", (0.01, 0.96, 0.99, 0.99), text_justification="LEFT"))
@@ -284,29 +260,33 @@ class ObjectMaker:
             graphic_layers=[layer],
             graphic_annotations=[hd.pr.GraphicAnnotation([image], layer, graphic_objects=lines, text_objects=labels)],
             presentation_lut_transformation=hd.PresentationLUTTransformation("INVERSE" if dark else "IDENTITY"),
-            **self._shared("pr", 9902, source) | dict(device_serial_number=None),
+            **self._shared("pr", 9902, source, film) | dict(device_serial_number=None),
         )
         state.PresentationCreationDate, state.PresentationCreationTime = _moment(source)
         state.Laterality = ""
-        _show_as_stored(state, source, film, looks)
+        state.update(_look(source, _VALUES))
+        if "RescaleSlope" in state:
+            state.setdefault("RescaleType", "US")  # unspecified
+        window = _look(source, _GREYS)
+        if window and window.get("WindowWidth", 1) >= 1:
+            state.SoftcopyVOILUTSequence = [window]
+        # not as millimetres: viewers would measure in them, whatever their plane
+        x, y = film.spacing_mm or (1e-6, 1e-6)
+        ratio = source.get("PixelAspectRatio") or [round(1e6 * y), round(1e6 * x)]
+        state.DisplayedAreaSelectionSequence[0].PresentationPixelAspectRatio = ratio
         return state
 
 
-def _show_as_stored(state: Any, source: Any, film: FilmRois, looks: Sequence[Any]) -> None:
-    """Add the film's own look-up tables or window, and the shape of its pixels."""
-    state.update(looks[0] or looks[1])
-    if "RescaleSlope" in state:
-        state.RescaleType = source.get("RescaleType") or "US"  # unspecified
-    for element in looks[3]:
-        element.value = element.value[0] if element.VM > 1 else element.value  # the first window
-    if look := looks[2] or (looks[3] if looks[3] and looks[3].WindowWidth >= 1 else None):
-        state.SoftcopyVOILUTSequence = [look]
-    area = state.DisplayedAreaSelectionSequence[0]
-    if film.spacing_mm is not None:
-        area.PresentationPixelSpacing = [*film.spacing_mm[::-1]]
-        del area.PresentationPixelAspectRatio
-    elif source.get("PixelAspectRatio"):
-        area.PresentationPixelAspectRatio = source.PixelAspectRatio
+def _look(source: Any, choices: Sequence[Sequence[str]]) -> Any:
+    """The first look-up table or window of `source`, as a Dataset, which is empty if there is none."""
+    from pydicom.dataset import Dataset
+
+    keywords = next((each for each in choices if all(keyword in source for keyword in each[:2])), ())
+    look = Dataset({source[each].tag: deepcopy(source[each]) for each in keywords if each in source})
+    for element in look:
+        if element.VR == "SQ" or element.VM > 1:
+            element.value = element.value[:1]
+    return look
 
 
 def _remarks(film: FilmRois) -> list[tuple[Code, str]]:
@@ -317,7 +297,6 @@ def _remarks(film: FilmRois) -> list[tuple[Code, str]]:
         f"Not predicted: {film.error}": film.error,
         "No ROI was found.": film.error is None and not film.rois,
         f"The patient's side isn't known of {unknown} of {len(film.rois)} ROIs.": unknown,
-        "Sizes in mm aren't known, as the film doesn't say its spacing.": film.rois and film.spacing_mm is None,
         f"Left out: {len(film.candidates)} candidates, which may be ROIs but score less than the limit.": film.candidates,
     }
     flags = [(_local("flag", "Reason to review the film"), f"{flag}: {FLAGS.get(flag, flag)}") for flag in film.flags]
@@ -328,14 +307,6 @@ def _outline(film: FilmRois, roi: DetectedRoi) -> NDArray[np.float64]:
     """The box as a closed polyline ``[5, 2]`` of columns and rows: continuous edges from 0, in DICOM as in hipdet."""
     x0, y0, x1, y1 = clipped(roi.box, film.width, film.height)
     return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])
-
-
-def _place(film: FilmRois, roi: DetectedRoi) -> tuple[float, float, float, float]:
-    """Where the label of `roi` is: on its box, or in it at the film's upper edge."""
-    x0, y0, x1, _ = clipped(roi.box, film.width, film.height)
-    high, wide = film.height / 40, film.width / 5
-    left, top = min(x0, film.width - wide), max(y0 - high, 0)
-    return left, top, max(min(x1, film.width), left + wide), top + high
 
 
 @dataclass
@@ -379,12 +350,8 @@ class ObjectFolder:
             return
         for kind in self.kinds:
             place = self.folder / f"{self.maker.uid(kind, source.SOPInstanceUID)}.{kind}.dcm"
-            if owners.get(place.name):
-                raise RadiographError(
-                    f"no DICOM objects: {owners[place.name]} has the same SOPInstanceUID: leave one out"
-                )
+            if twin := owners.get(place.name):
+                raise RadiographError(f"no DICOM objects: {twin} has the same SOPInstanceUID: leave one out")
             if again or not place.is_file():
-                content = self.maker.make(kind, source, film)
-                with replacing(place) as temporary:
-                    temporary.write_bytes(content)
+                write_synced(place, self.maker.make(kind, source, film))
             owners[place.name] = film.name

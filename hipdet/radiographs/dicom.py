@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, BinaryIO, cast
 
 from numpy.typing import NDArray
@@ -37,12 +38,12 @@ _TAGS = (
     "PixelPaddingRangeLimit", "PixelData", "ImageLaterality", "Laterality", "PixelSpacing", "PixelSpacingCalibrationType",
     "ImagerPixelSpacing", "NominalScannedPixelSpacing", "EstimatedRadiographicMagnificationFactor",
 )  # fmt: skip
-_AT_DETECTOR = ("ImagerPixelSpacing", "NominalScannedPixelSpacing")  # the latter of films that were digitised
+_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")  # the last of digitised films
 _LARGEST_MAGNIFICATION = 5.0  # mammographic spot views have about 2; 1 is the default of machines that don't know it
 _PIXELS = 0x7FE00010  # PixelData
 _MOST_TAGS = 1 << 26  # bytes that are inflated to find the pixels
 _PIECE = 1 << 20
-_CHARACTER_SET = 0x00080005
+_GROUPS = (0x08, 0x10, 0x12, 0x20, 0x28, 0x32, 0x38, 0x40)  # of patient, study, series, film and how it is shown
 _UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffd]")  # the last stands for what can't be decoded
 _SLICES = ("CT", "MR", "PT", "NM", "US")  # modalities whose images aren't projections
 _COLOURS = ("RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
@@ -62,11 +63,8 @@ def read_dicom(file: BinaryIO, depth: int = 8) -> ReducedFilm:
 
 def _patient_side(dataset: Any) -> str | None:
     """``left`` or ``right`` of the patient; None if the tags name no side, both sides, or contradict each other."""
-    try:
-        keywords = "ImageLaterality", "Laterality"  # the film's side, the series' side
-        said = {text for keyword in keywords if (text := str(dataset.get(keyword) or "").strip())}
-    except Exception:  # an element that isn't text names no side
-        return None
+    keywords = "ImageLaterality", "Laterality"  # the film's side, the series' side
+    said = {text for keyword in keywords if (text := str(_value(dataset, keyword) or "").strip())}
     return {"L": "left", "R": "right"}.get(said.pop()) if len(said) == 1 else None
 
 
@@ -76,13 +74,12 @@ def _spacing(dataset: Any) -> Spacing | None:
     PixelSpacing is in the patient, if that is how the film was calibrated; otherwise it shall equal the spacing at the
     detector.  Pixels are read as they are stored: neither rotated nor, if they aren't square, stretched.
     """
-    pixel = _pair(dataset, "PixelSpacing")
-    detector = next(filter(None, (_pair(dataset, keyword) for keyword in _AT_DETECTOR)), None)
+    pixel, detector, scanner = (_pair(dataset, keyword) for keyword in _SPACINGS)
+    detector = detector or scanner
     if pixel and _value(dataset, "PixelSpacingCalibrationType") in ("GEOMETRY", "FIDUCIAL"):
         return Spacing(pixel, CALIBRATED)
-    if pixel and detector and all(math.isclose(*both, rel_tol=1e-3) for both in zip(pixel, detector)):
-        pixel = None
-    if pixel:  # more than at the detector: the film was shrunk, and the other tag left as it was
+    same = pixel and detector and all(math.isclose(*both, rel_tol=1e-3) for both in zip(pixel, detector))
+    if pixel and not same:  # more than at the detector: the film was shrunk, and the other tag left as it was
         return Spacing(pixel, CALIBRATED if detector and max(pixel) < max(detector) else UNKNOWN_PLANE)
     if not detector:
         return None
@@ -114,81 +111,63 @@ def dicom_header(file: BinaryIO) -> RadiographHeader:
 
 
 def header_texts(file: BinaryIO, keywords: Sequence[str]) -> dict[str, list[str]]:
-    """The values that aren't empty of each of the tags `keywords`, which stand before the pixels.
+    """The values that aren't empty of each of the tags `keywords` of texts, which stand before the pixels.
 
     Nothing behind the last of them is read, so a film of any size takes a few kilobytes.
     """
     with _pydicom_errors():
-        from pydicom.multival import MultiValue
         from pydicom.tag import Tag
 
         last = max(map(Tag, keywords))
         dataset = _parsed(_inflated(file), lambda tag, *_: tag > last, keywords)
-        values = {keyword: dataset.get(keyword) or "" for keyword in keywords}
-        several = {key: value if isinstance(value, MultiValue) else [value] for key, value in values.items()}
-        return {key: [text for each in found if (text := str(each).strip())] for key, found in several.items()}
+        found = {key: dataset.get(key) or [] for key in keywords}
+        several = {key: [value] if isinstance(value, str) else value for key, value in found.items()}
+        return {key: [text for each in values if (text := str(each).strip())] for key, values in several.items()}
 
 
-def sound_elements(file: BinaryIO, keywords: Sequence[str]) -> tuple[Any, set[str]]:
-    """Those of the elements `keywords` before the pixels that are valid, and the keywords of the others.
+def sound_elements(file: BinaryIO) -> tuple[Any, set[str]]:
+    """The valid standard elements before the pixels, as a pydicom Dataset, and the keywords of the others.
 
-    Texts are decoded, so that they can be written in another character set.  Sequences aren't checked.
+    Texts are decoded, so that they can be written in another character set.
     """
     with _pydicom_errors():
         from pydicom.charset import python_encoding
-        from pydicom.datadict import keyword_for_tag
+        from pydicom.datadict import DicomDictionary, keyword_for_tag
         from pydicom.dataset import Dataset
 
-        dataset = _parsed(_inflated(file), lambda tag, *_: tag >= _PIXELS, keywords)
-        sets = _value(dataset, "SpecificCharacterSet") or "ISO_IR 6"  # ASCII
-        known = sets != "ISO_IR 6" and all(
-            each in python_encoding for each in ([sets] if isinstance(sets, str) else sets)
-        )
+        tags = [tag for tag in DicomDictionary if tag >> 16 in _GROUPS]
+        dataset = _parsed(_inflated(file), lambda tag, *_: tag >= _PIXELS, tags)
+        said = _value(dataset, "SpecificCharacterSet") or "ISO_IR 6"  # ASCII
+        sets = {said} if isinstance(said, str) else {*said}
+        ascii_only = sets == {"ISO_IR 6"} or not sets <= python_encoding.keys()
         kept, unsound = Dataset(), set()
-        for keyword in filter(None, map(keyword_for_tag, sorted(set(dataset.keys()) - {_CHARACTER_SET}))):
+        for tag in dataset.keys():  # noqa: SIM118  iterating over the dataset itself gives elements
             try:
-                element = dataset[keyword]
-                if not element.is_empty:
-                    kept.add_new(element.tag, element.VR, _sound_value(element, known))
+                _require_valid(dataset[tag], ascii_only)
+                if not dataset[tag].is_empty:
+                    kept.add(dataset[tag])
             except Exception:  # pydicom can raise any type
-                unsound.add(keyword)
+                unsound.add(keyword_for_tag(tag))
         return kept, unsound
 
 
-def _sound_value(element: Any, known: bool) -> Any:
-    """The value of a pydicom DataElement, numbers in texts as texts; ValueError if it isn't valid.
-
-    Args:
-        element: The element.
-        known: Whether its character set is; if not, only ASCII is valid.
-    """
+def _require_valid(element: Any, ascii_only: bool) -> None:
+    """ValueError, or an error of pydicom, unless the value of a pydicom DataElement is valid; in sequences, those of all."""
     from pydicom.config import RAISE
     from pydicom.datadict import dictionary_VM, dictionary_VR
-    from pydicom.valuerep import DA, TM, validate_value
+    from pydicom.valuerep import DA, STR_VR, TM, validate_value
 
     kind, several = str(element.VR), element.VM > 1
-    fits = kind == dictionary_VR(element.tag) and not (several and dictionary_VM(element.tag) == "1")
-    if kind in ("SQ", "US"):
-        values = [element.value]
-    else:
-        values = [str(each) for each in (element.value if several else [element.value])]
-        fits = fits and all(not _UNPRINTED.search(each) and (known or each.isascii()) for each in values)
-    for each in values:
-        validate_value(kind, each, RAISE)
-        if kind in ("DA", "TM"):
-            fits = fits and "-" not in each and {"DA": DA, "TM": TM}[kind](each) is not None
-    if not fits:
+    values = element.value if several or kind == "SQ" else [element.value]
+    texts = [*map(str, values)] if kind in STR_VR else []
+    wrong = any(_UNPRINTED.search(text) or (ascii_only and not text.isascii()) for text in texts)
+    if wrong or kind not in dictionary_VR(element.tag) or (several and dictionary_VM(element.tag) == "1"):
         raise ValueError
-    return values if several else values[0]
-
-
-def patient_id(file: BinaryIO) -> str | None:
-    """The tag PatientID; None if it is missing or empty.  Only for telling patients apart: callers don't store it."""
-    with _pydicom_errors():
-        import pydicom
-
-        dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=["PatientID"])
-        return str(dataset.get("PatientID") or "").strip() or None
+    for text in texts:
+        validate_value(kind, text, RAISE)
+        {"DA": DA, "TM": TM}.get(kind, str)(text)  # raises an error for a day or time that there is not
+    for each in chain(*values) if kind == "SQ" else ():
+        _require_valid(each, ascii_only)
 
 
 @contextmanager
@@ -210,8 +189,8 @@ def _pydicom_errors() -> Iterator[None]:
         raise RadiographError(f"damaged DICOM ({type(error).__name__}): {AGAIN}") from None
 
 
-def _parsed(file: BinaryIO, stop_when: Any, keywords: Sequence[str] = _TAGS) -> Any:
-    """The elements `keywords` as a pydicom Dataset."""
+def _parsed(file: BinaryIO, stop_when: Any, keywords: Sequence[str | int] = _TAGS) -> Any:
+    """The elements `keywords`, or tags, as a pydicom Dataset."""
     from pydicom.filereader import read_partial
     from pydicom.tag import Tag
 

@@ -34,6 +34,7 @@ _DECODER_ERRORS = (
 )  # fmt: skip
 
 
+_QUOTING = ("PIL", "pydicom", "pynetdicom", "pylibjpeg", "openjpeg", "highdicom")
 _lock = threading.Lock()
 _readers = 0
 _undo = ExitStack()
@@ -50,7 +51,7 @@ def own_limits() -> Iterator[None]:
         if _readers == 0:
             _undo.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
-            for logger in map(logging.getLogger, ("PIL", "pydicom", "pylibjpeg", "openjpeg", "highdicom")):
+            for logger in map(logging.getLogger, _QUOTING):
                 _undo.callback(logger.setLevel, logger.level)
                 logger.setLevel(logging.CRITICAL + 1)
             _undo.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
@@ -148,22 +149,22 @@ def read_dicom_tags(source: Source, keywords: Sequence[str], name: str | None = 
         RadiographError: the film is missing, or its header is damaged.
     """
     with _opened(source, name) as file:
-        file.seek(0)
-        return _dicom().header_texts(file, keywords) if sniff_kind(file.read(HEAD)) == "DICOM" else None
+        return _dicom().header_texts(file, keywords) if _is_dicom(file) else None
 
 
-def read_sound_elements(
-    source: Source, keywords: Sequence[str], name: str | None = None
-) -> tuple[Any, set[str]] | None:
+def read_sound_elements(source: Source, name: str | None = None) -> tuple[Any, set[str]] | None:
     """See :func:`hipdet.radiographs.dicom.sound_elements`; None if the film isn't DICOM.
 
     Raises:
         RadiographError: the film is missing, or its header is damaged.
     """
     with _opened(source, name) as file:
-        file.seek(0)
-        head = file.read(HEAD)
-        return _dicom().sound_elements(file, keywords) if sniff_kind(head) == "DICOM" else None
+        return _dicom().sound_elements(file) if _is_dicom(file) else None
+
+
+def _is_dicom(file: BinaryIO) -> bool:
+    file.seek(0)
+    return sniff_kind(file.read(HEAD)) == "DICOM"
 
 
 def read_patient_id(source: Source, name: str | None = None) -> str | None:
@@ -173,7 +174,8 @@ def read_patient_id(source: Source, name: str | None = None) -> str | None:
         RadiographError: the film is missing, or damaged.
     """
     with _opened(source, name) as file:
-        return _dicom().patient_id(file) if checked_kind(file) == "DICOM" else None
+        texts = _dicom().header_texts(file, ["PatientID"]) if checked_kind(file) == "DICOM" else {"PatientID": []}
+        return "\\".join(texts["PatientID"]) or None
 
 
 def _decoded(source: Source, name: str | None, depth: int = 8, at_least: int | None = None) -> ReducedFilm:

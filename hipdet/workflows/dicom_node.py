@@ -1,33 +1,34 @@
 """A DICOM node: films come by C-STORE, reports go by C-STORE to the peer that the configuration names for their sender.
 
 A film is a file in the folder ``waiting`` until its objects are at their destination, then in ``done``; nothing else is
-remembered, so the node may be killed at any point.  Private parts of pynetdicom 3.0 are used where it sets no bounds.
+remembered, so the node may be killed at any point.  While the node is at a film, its name has one more plus at the end.
+Private parts of pynetdicom 3.0 are used where it sets no bounds.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import re
 import shutil
 import ssl
 import threading
 import time
-import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 from hipdet.core.errors import ConfigError, RadiographError
-from hipdet.core.files import locked, replacing, write_json
+from hipdet.core.files import locked
 from hipdet.core.records import Record, read_json
 from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import HipDetector, RoiDetector
@@ -35,6 +36,7 @@ from hipdet.inference.dicom_objects import ObjectMaker, read_source
 from hipdet.inference.film_list import FilmSource
 from hipdet.inference.review import FLAGS
 from hipdet.inference.selection import HeaderFilter
+from hipdet.radiographs.read import own_limits
 
 # computed radiography, digital X-ray for presentation and for processing, secondary capture
 FILM_CLASSES = [f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("1", "1.1", "1.1.1", "7")]
@@ -42,17 +44,14 @@ OBJECT_CLASSES = ("1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.11.1
 SYNTAXES = [f"1.2.840.10008.1.2{end}" for end in (".1", "", ".4.50", ".4.80", ".4.81", ".4.90", ".4.91", ".5")]
 LIMITS = dict(  # usual, lowest, highest: see docs/guide/dicom_node.md
     associations=(10, 1, 100), object_bytes=(1 << 28, 1 << 16, 1 << 31), object_seconds=(600, 1, 86400),
-    seconds=(30, 1, 3600), film_seconds=(60, 1, 3600), queue=(10_000, 1, 1_000_000), free_bytes=(1 << 30, 0, 1 << 50),
-    health_seconds=(60, 1, 86400),
+    seconds=(30, 1, 3600), film_seconds=(60, 1, 3600), free_bytes=(1 << 30, 0, 1 << 50),
+    health_seconds=(60, 1, 86400), retry_seconds=(60, 1, 86400),
 )  # fmt: skip
 # flags of films that may be of other kinds
 WITHHELD = {"low_score", "odd_ratio", "odd_position", "unequal_sizes", "more_rois"}
 MOST_BYTES = 1 << 20  # that a peer may send at once, and in a message without film
 MOST_TRIES = 5  # how often the node may end while it is at a film
-LONGEST_PAUSE = 300.0  # seconds between attempts to send
-ROOM, OTHER_CLASS, UNCLEAR = 0xA700, 0xA900, 0xC000  # PS3.4 B.2.3
-_TITLE = re.compile(r"[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?")  # PS3.5 6.2
-Peer = tuple[str, int, str, ssl.SSLContext | None]  # host, port, AE title, TLS
+ROOM, OTHER_CLASS, UNCLEAR, DUPLICATE = 0xA700, 0xA900, 0xC000, 0x0111  # PS3.4 B.2.3; PS3.7 C.5.7
 
 
 class NodeConfig:
@@ -63,28 +62,26 @@ class NodeConfig:
     """
 
     def __init__(self, path: Path) -> None:
-        remedy, root, none = "see docs/guide/dicom_node.md", path.parent, dict[str, Any]()
+        root, remedy = path.parent, "see docs/guide/dicom_node.md"
         values = Record.of(read_json(path, "the configuration of a DICOM node", ConfigError), path, ConfigError, remedy)
-        known = "ae_title port folder films keep_days peers bind model rois threads presentation_states limits tls"
-        _require_known(values, known)
+        known = "ae_title port folder films keep_days peers bind model rois threads presentation_states tls"
+        _require_known(values, " ".join((known, *LIMITS)))
         headers, peers = values.record("films"), values.record("peers")
-        limits = Record.of(values.values.get("limits", none), f"{path}: limits", ConfigError, remedy)
         _require_known(headers, "Modality BodyPartExamined ViewPosition")
-        _require_known(limits, " ".join(LIMITS))
         self.ae_title = _title(values, values.text("ae_title"))
         self.place = values.text("bind", "127.0.0.1"), values.whole("port", 1, 65535)
         self.folder = root / values.text("folder")
         self.films = HeaderFilter.of(**{key: headers.texts(key) for key in headers.values})
         self.presentation_states = values.flag("presentation_states", default=True)
         self.keep_days = values.number("keep_days", 0, 36500)
-        self.limits = {key: limits.whole(key, low, high, usual) for key, (usual, low, high) in LIMITS.items()}
+        self.limits = {key: values.whole(key, low, high, usual) for key, (usual, low, high) in LIMITS.items()}
         self.tls = _tls(values, root, ssl.Purpose.CLIENT_AUTH)
         self.peers = {_title(peers, name): _peer(peers.record(name), root) for name in peers.values}
         if not self.peers:
             values.refuse("peers", "a destination for each calling AE title")
         model = root / values.text("model") if "model" in values.values else None
-        threads, seconds = values.whole("threads", 1, 1024, None), self.limits["film_seconds"]
-        self.detector = dict(model=model, rois=values.values.get("rois"), threads=threads, film_timeout=seconds)
+        threads = values.whole("threads", 1, 1024, None)
+        self.detector = dict(model=model, rois=values.values.get("rois"), threads=threads)
 
 
 def _require_known(record: Record, keys: str) -> None:
@@ -93,33 +90,38 @@ def _require_known(record: Record, keys: str) -> None:
 
 
 def _title(record: Record, title: str) -> str:
-    if not _TITLE.fullmatch(title):
+    if not re.fullmatch(r"[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?", title):  # PS3.5 6.2
         raise ConfigError(f"{record.where}: AE title {title!r}, expected 1 to 16 letters of ASCII without backslash")
     return title
 
 
-def _peer(record: Record, root: Path) -> Peer:
+def _peer(record: Record, root: Path) -> dict[str, Any]:
+    """Arguments of pynetdicom's associate."""
     _require_known(record, "ae_title host port tls")
-    tls = _tls(record, root, ssl.Purpose.SERVER_AUTH)
-    return record.text("host"), record.whole("port", 1, 65535), _title(record, record.text("ae_title")), tls
+    host, tls = record.text("host"), _tls(record, root, ssl.Purpose.SERVER_AUTH)
+    title = _title(record, record.text("ae_title"))
+    return dict(addr=host, port=record.whole("port", 1, 65535), ae_title=title, tls_args=tls and (tls, host))
 
 
 def _tls(record: Record, root: Path, purpose: ssl.Purpose) -> ssl.SSLContext | None:
-    """The entry ``tls``: with ``ca``, a server takes only clients that it signed, and a client only such a server."""
+    """The entry ``tls``: each side has a certificate, and takes only those of the other side that ``ca`` signed."""
     if "tls" not in record.values:
         return None
-    entry, server = record.record("tls"), purpose is ssl.Purpose.CLIENT_AUTH
+    entry = record.record("tls")
     _require_known(entry, "certificate key ca")
-    ca = str(root / entry.text("ca")) if "ca" in entry.values else None
+    certificate, key, ca = (root / entry.text(each) for each in ("certificate", "key", "ca"))
     try:
-        context = ssl.create_default_context(purpose, cafile=ca)
-        if server or "certificate" in entry.values:  # the empty password: it asks for none
-            context.load_cert_chain(root / entry.text("certificate"), root / entry.text("key"), "")
+        context = ssl.create_default_context(purpose, cafile=str(ca))
+        context.load_cert_chain(certificate, key, "")  # the empty password: it asks for none
     except OSError as error:
         raise ConfigError(f"{entry.where}: {error.strerror or error}, expected PEM files without password") from error
-    if server and ca:
-        context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def _key(title: str) -> str:
+    """What logs and names of files call a peer."""
+    return sha256(title.encode()).hexdigest()[:8]
 
 
 class _Refused(Exception):
@@ -131,53 +133,48 @@ class _Spool(io.FileIO):
 
     def __init__(self, folder: Path, limits: Mapping[str, int]) -> None:
         super().__init__(str(folder / uuid4().hex), "xb")
-        self.file, self._size, self._most = self, 0, limits["object_bytes"]  # pynetdicom flushes `file`
+        self.file, self.digest, self._most = self, sha256(), limits["object_bytes"]  # pynetdicom flushes `file`
         self._end = time.monotonic() + limits["object_seconds"]
         self.fault = "disk full" if shutil.disk_usage(folder).free < limits["free_bytes"] else ""
 
     def write(self, data: Any) -> int:
         """Store `data`; TimeoutError, which ends the association, if the object takes too long."""
-        self._size += len(data)
         if time.monotonic() > self._end:
-            self.truncate(0)
             raise TimeoutError
         if not self.fault:
-            self.fault = "too large" if self._size > self._most else "disk full"
+            self.digest.update(data)
+            self.fault = "disk full"
             with suppress(OSError):
-                if self._size <= self._most and super().write(data) == len(data):
-                    self.fault = ""
+                if super().write(data) == len(data):
+                    self.fault = "too large" if self.tell() > self._most else ""
             if self.fault:
                 self.truncate(0)
         return len(data)
 
 
-def _guard(event: Any, seconds: float) -> None:
+def _bound(event: Any, seconds: float) -> None:
     """Bound what a peer sends at once, and the time that it takes for it, which pynetdicom doesn't."""
-    assoc, transport, dimse = event.assoc, event.assoc.dul.socket, event.assoc.dimse
-    receive = dimse.receive_primitive
-    transport.socket.settimeout(seconds)
+    transport, connection = event.assoc.dul.socket, event.assoc.dul.socket.socket
+    connection.settimeout(seconds)
 
-    def recv(count: int) -> bytearray:
+    def recv(count: int) -> bytearray:  # too few bytes end the association
         end, data = time.monotonic() + seconds, bytearray()
-        if count > MOST_BYTES:
-            raise OSError
-        while len(data) < count:
-            transport.socket.settimeout(max(end - time.monotonic(), 1e-3))
-            piece = transport.socket.recv(count - len(data))
-            if not piece:
+        while len(data) < count <= MOST_BYTES and time.monotonic() < end:
+            if not (piece := connection.recv(count - len(data))):
                 break
             data += piece
-        transport.socket.settimeout(seconds)
         return data
 
-    def receive_primitive(primitive: Any) -> None:
-        receive(primitive)
-        held = dimse.message.encoded_command_set.tell() + dimse.message.data_set.tell() if dimse.message else 0
-        if held > MOST_BYTES or dimse.msg_queue.qsize() > 1:  # nobody sends another film before the answer
-            dimse.message = None
-            assoc.dul.event_queue.put("Evt19")  # which aborts
+    transport.recv = recv
 
-    transport.recv, dimse.receive_primitive = recv, receive_primitive
+
+def _require_little(event: Any) -> None:
+    """Abort an association that holds more in memory than a command, or doesn't wait for the answer to a film."""
+    dimse = event.assoc.dimse
+    held = dimse.message.encoded_command_set.tell() + dimse.message.data_set.tell() if dimse.message else 0
+    if held > MOST_BYTES or dimse.msg_queue.qsize() > 1:
+        dimse.message = None
+        event.assoc.dul.event_queue.put("Evt19")  # as if it were an invalid PDU
 
 
 class DicomNode:
@@ -186,12 +183,11 @@ class DicomNode:
     def __init__(self, config: NodeConfig) -> None:
         self.config = config
         self._counts: Counter[str] = Counter()
-        self._last_error, self._lock, self._next_report = "", threading.Lock(), 0.0
-        self._peers = {sha256(title.encode()).hexdigest()[:8]: peer for title, peer in config.peers.items()}
-        self._pauses: dict[str, tuple[float, float]] = {}  # of films and peers: until when, and how long
-        self._detector: RoiDetector = HipDetector(**config.detector)
+        self._lock, self._next_report = threading.Lock(), 0.0
+        self._peers = {_key(title): peer for title, peer in config.peers.items()}
+        self._pauses: dict[str, float] = {}  # until when films and peers aren't tried again
+        self._detector: RoiDetector = HipDetector(**config.detector, film_timeout=config.limits["film_seconds"])
         self._maker = ObjectMaker.of(self._detector)
-        self._entity: Any = None
         self._folders = [config.folder / name for name in ("arriving", "waiting", "done", "failed")]
         self._arriving, self._waiting, self._done, self._failed = self._folders
 
@@ -199,82 +195,73 @@ class DicomNode:
         """Serve until the process ends; DatasetError if another node has the folder, ConfigError if the port isn't free."""
         for folder in self._folders:
             folder.mkdir(parents=True, exist_ok=True)
-        with locked(self.config.folder / ".lock", f"{self.config.folder}: another node uses it: choose another one"):
+        busy = f"{self.config.folder}: another node uses it: choose another one"
+        with locked(self.config.folder / ".lock", busy), own_limits():  # no library logs tags
             self._serve()
             try:
                 while True:
+                    start = time.monotonic()
                     if not any(self._step(path) for path in self._films()):
                         self._report()
-                        time.sleep(0.2)
+                        time.sleep(0.2 + 5 * (time.monotonic() - start))  # there may be thousands that can't be sent
             finally:
                 self._entity.shutdown()
 
     def _serve(self) -> None:
         """Start to listen."""
-        from pynetdicom import AE, _config, dimse_messages, evt
-        from pynetdicom.transport import AssociationServer
+        from pynetdicom import AE, _config, build_context, dimse_messages, evt
 
-        for name in ("pynetdicom", "pydicom", "highdicom", "pylibjpeg"):  # they quote tags
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-        warnings.simplefilter("ignore")
         threading.excepthook = lambda fault: self._say("error", fault.exc_type.__name__)
-        limits, seconds = self.config.limits, self.config.limits["seconds"]
+        limits, seconds, tls = self.config.limits, self.config.limits["seconds"], self.config.tls
         _config.STORE_RECV_CHUNKED_DATASET, _config.LOG_HANDLER_LEVEL = True, "none"
         messages: Any = dimse_messages
         messages.NamedTemporaryFile = lambda **_: _Spool(self._arriving, limits)
-
-        class Server(AssociationServer):
-            def get_request(self) -> Any:  # without the handshake, which would keep all others waiting
-                listening: Any = self.socket
-                (client, address), tls = listening.accept(), self.ssl_context
-                return tls.wrap_socket(client, True, do_handshake_on_connect=False) if tls else client, address
-
-            def verify_request(self, request: Any, address: Any) -> bool:
-                return len(self.active_associations) < 2 * limits["associations"]
-
         self._entity = entity = AE(self.config.ae_title)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = seconds
         entity.require_called_aet, entity.require_calling_aet = True, list(self.config.peers)
         entity.maximum_associations, entity.maximum_pdu_size = limits["associations"], 1 << 16
-        entity.add_supported_context("1.2.840.10008.1.1")  # C-ECHO
-        for each in FILM_CLASSES:
-            entity.add_supported_context(each, SYNTAXES)
-        for each in OBJECT_CLASSES:
-            entity.add_requested_context(each, SYNTAXES[:2])
-        handlers: Any = [(evt.EVT_CONN_OPEN, _guard, [seconds]), (evt.EVT_C_STORE, self._receive)]
-        host, port = self.config.place
+        films = [build_context(each, SYNTAXES) for each in FILM_CLASSES]
+        entity.supported_contexts = [build_context("1.2.840.10008.1.1"), *films]  # C-ECHO
+        entity.requested_contexts = [build_context(each, SYNTAXES[:2]) for each in OBJECT_CLASSES]
+        self._bounds: Any = [(evt.EVT_CONN_OPEN, _bound, [seconds]), (evt.EVT_DATA_RECV, _require_little)]
+        rejected = evt.EVT_REJECTED, lambda _: self._say("refused", "an association")
+        handlers: Any = [*self._bounds, rejected, (evt.EVT_C_STORE, self._receive)]
+        # without the handshake, which would keep all others waiting: it comes with the first bytes
+        later: Any = tls and SimpleNamespace(wrap_socket=partial(tls.wrap_socket, do_handshake_on_connect=False))
+        place = self.config.place
         try:
-            server: Any = entity.make_server((host, port), None, None, self.config.tls, handlers, Server)
+            server: Any = entity.start_server(place, block=False, ssl_context=later, evt_handlers=handlers)
         except OSError as error:
-            raise ConfigError(f"{host}, port {port}: {error.strerror}, expected a free one") from error
-        server.bind(evt.EVT_REJECTED, lambda _: self._say("refused", "an association"))
-        entity._servers.append(server)
-        threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
-        self._say("listening on", f"{host}, port {port}")
+            raise ConfigError(f"{place[0]}, port {place[1]}: {error.strerror}, expected a free one") from error
+        server.verify_request = lambda *_: len(server.active_associations) < 2 * limits["associations"]
+        self._say("listening on", f"{place[0]}, port {place[1]}")
 
     def _receive(self, event: Any) -> Any:
         """Answer C-STORE."""
         from pydicom import Dataset
 
-        answer, calling = Dataset(), event.assoc.requestor.ae_title
-        answer.Status, reason = self._take(event.request, calling.strip(), event.request._dataset_file)
+        answer = Dataset()
+        answer.Status, reason = self._take(event.request, event.assoc.requestor.ae_title.strip())
         if reason:
             answer.ErrorComment = reason[:64]
             self._say("refused", f"an object: {reason}")
         return answer
 
-    def _take(self, request: Any, calling: str, spool: _Spool) -> tuple[int, str]:
+    def _take(self, request: Any, calling: str) -> tuple[int, str]:
         """Keep a film; DICOM status, which is 0 once it is on the disk, and why it is refused, without patient data."""
-        if spool.fault or len(self._films()) >= self.config.limits["queue"]:
-            return ROOM, spool.fault or "too many films wait"
+        spool: _Spool = request._dataset_file
+        if spool.fault:
+            return ROOM, spool.fault
         try:
-            source = read_source(Path(spool.name), "film")
+            with self._lock:  # one at a time, as headers can be large
+                source = read_source(Path(spool.name), "film")
         except RadiographError as error:  # no report could be made of it
             return UNCLEAR, error.reason
         if source is None or not source.SOPClassUID == request.AffectedSOPClassUID in FILM_CLASSES:
             return OTHER_CLASS, "not of the class that was agreed on"
-        sender, name = (sha256(each.encode()).hexdigest() for each in (calling, source.SOPInstanceUID))
-        path = self._waiting / f"{sender[:8]}-{name[:32]}.dcm"
+        path = (
+            self._waiting / f"{_key(calling)}-{spool.digest.hexdigest()[:32]}.dcm"
+        )  # another film of a UID is another file
         try:
             os.fsync(spool.fileno())
             os.replace(spool.name, path)
@@ -287,101 +274,74 @@ class DicomNode:
         return 0, ""
 
     def _films(self) -> list[Path]:
-        """The films that wait, in the order in which they came."""
-        with os.scandir(self._waiting) as found:
-            films = [(each.stat().st_mtime_ns, each.path) for each in found if each.name.endswith(".dcm")]
-        return [Path(path) for _, path in sorted(films)]
+        """The films that wait, in the order in which they came; last those that were refused."""
+        times = {path: path.stat().st_mtime_ns for path in self._waiting.glob("*.dcm")}
+        return sorted(times, key=lambda path: (self._pauses.get(path.stem.rstrip("+"), 0.0), times[path]))
 
     def _step(self, path: Path) -> bool:
-        """Do what can be done for a film now; whether that was anything."""
+        """Answer a film, if that can be tried now; whether it was."""
         self._report()
-        name, sender, made, now = path.stem, path.name[:8], path.with_suffix(".sr").exists(), time.monotonic()
-        paused, away = (now < self._pauses.get(each, (0.0, 0.0))[0] for each in (name, sender))
-        if sender not in self._peers or paused or (made and away):
+        name, sender, start = path.stem.rstrip("+"), path.name[:8], time.monotonic()
+        if sender not in self._peers or start < max(self._pauses.get(each, 0.0) for each in (name, sender)):
             return False
-        at_fault = name
+        tried, at_fault = path.replace(path.with_name(f"{path.stem}+.dcm")), name
         try:
-            if not made:
-                self._make(path)
-            if not away:
-                at_fault = sender
-                self._send(self._peers[sender], path)
-                self._finish(path, self._done)
-                self._say("answered", name)
+            objects = self._objects(tried, name, path.stem.count("+"))
+            at_fault = sender
+            self._send(self._peers[sender], objects)
+            tried.replace(self._done / f"{name}.dcm")
+            self._say("answered", name)
         except RadiographError as error:  # no report can be made of it
-            self._finish(path, self._failed)
+            tried.replace(self._failed / f"{name}.dcm")
             self._say("failed", f"{name}: {error.reason}")
         except Exception as error:  # of any library: the node lives
             self._say("error", type(error).__name__)  # its text may have patient data
-            if isinstance(error, OSError):  # no fault of the film
-                path.with_suffix(".tries").unlink(missing_ok=True)
+            if isinstance(error, OSError) or at_fault == sender:
+                tried.replace(path)
             at_fault = name if isinstance(error, _Refused) else at_fault
-            pause = min(2 * self._pauses.get(at_fault, (0.0, 0.5))[1], LONGEST_PAUSE)
-            self._pauses[at_fault] = time.monotonic() + pause, pause
+            # longer after a peer that was silent, which keeps all others waiting
+            pause = self.config.limits["retry_seconds"] + 5 * (time.monotonic() - start)
+            self._pauses[at_fault] = time.monotonic() + pause
         return True
 
-    def _make(self, path: Path) -> None:
-        """Write the objects of a film beside it, the report last."""
-        with path.with_suffix(".tries").open("ab") as file:
-            file.write(b".")
-            tries = file.tell()
-        source, film = read_source(path, path.stem), self._examine(path, path.stem, tries)
-        for kind in ("pr", "sr"):
-            target = path.with_suffix(f".{kind}")
-            target.unlink(missing_ok=True)
-            if kind == "sr" or (self.config.presentation_states and film.error is None):
-                with replacing(target) as temporary, temporary.open("wb") as out:
-                    out.write(self._maker.make(kind, source, film))
-                    out.flush()
-                    os.fsync(out.fileno())
+    def _objects(self, path: Path, name: str, tries: int) -> list[bytes]:
+        """The report of a film, and its presentation state."""
+        source, (kept, why) = read_source(path, name), self.config.films.check(FilmSource(name, path))
+        if source is None:
+            raise RadiographError("damaged since it was received", name)
+        if tries >= MOST_TRIES:
+            film = FilmRois(name, path, error=f"the program ended {MOST_TRIES} times while it read the film")
+        elif not kept:
+            film = FilmRois(name, path, error=f"{why}, expected {self.config.films}")
+        else:
+            film = next(iter(self._detector([path])))
+            if said := [FLAGS[flag] for flag in film.flags if flag in WITHHELD]:
+                film = replace(film, rois=(), candidates=(), error=f"ROIs were found, and withheld: {'; '.join(said)}")
+        drawn = self.config.presentation_states and film.error is None
+        return [self._maker.make(kind, source, film) for kind in (("sr", "pr") if drawn else ("sr",))]
 
-    def _examine(self, path: Path, name: str, tries: int) -> FilmRois:
-        """The ROIs of a film, or why there are none."""
-        if tries > MOST_TRIES:
-            return FilmRois(name, path, error=f"the program ended {MOST_TRIES} times while it read the film")
-        kept, why = self.config.films.check(FilmSource(name, path))
-        if not kept:
-            return FilmRois(name, path, error=f"{why}, expected {self.config.films}")
-        film = next(iter(self._detector([path])))
-        if withheld := [FLAGS[flag] for flag in film.flags if flag in WITHHELD]:
-            return replace(film, rois=(), candidates=(), error=f"ROIs were found, and withheld: {'; '.join(withheld)}")
-        return film
-
-    def _send(self, peer: Peer, path: Path) -> None:
-        """Store the objects of a film at `peer`; _Refused if it doesn't take these, other errors if it takes none."""
+    def _send(self, peer: Mapping[str, Any], objects: Sequence[bytes]) -> None:
+        """Store objects at `peer`; _Refused if it doesn't take these, other errors if it takes none."""
         from pydicom import dcmread
-        from pynetdicom import evt
 
-        made = path.with_suffix(".sr"), path.with_suffix(".pr")
-        objects = [dcmread(each) for each in made if each.exists()]
-        guard: Any = [(evt.EVT_CONN_OPEN, _guard, [self.config.limits["seconds"]])]
-        host, port, title, tls = peer
-        tls_args: Any = tls and (tls, host)
-        assoc = self._entity.associate(host, port, ae_title=title, tls_args=tls_args, evt_handlers=guard)
+        assoc = self._entity.associate(**peer, evt_handlers=self._bounds)
+        if not assoc.is_established:
+            raise ConnectionError
         try:
             for each in objects:
-                status = assoc.send_c_store(each).get("Status", ROOM) if assoc.is_established else ROOM
+                status = assoc.send_c_store(dcmread(io.BytesIO(each))).get("Status", ROOM)
                 if status >> 8 == ROOM >> 8:
                     raise ConnectionError
-                if status and status >> 12 != 0xB:  # a warning
+                if status not in (0, DUPLICATE) and status >> 12 != 0xB:  # a warning
                     raise _Refused
         finally:
             if assoc.is_established:
                 assoc.release()
 
-    def _finish(self, path: Path, folder: Path) -> None:
-        """Put a film away."""
-        for suffix in (".sr", ".pr", ".tries"):
-            path.with_suffix(suffix).unlink(missing_ok=True)
-        for each in (path.stem, path.name[:8]):
-            self._pauses.pop(each, None)
-        path.replace(folder / path.name)
-
     def _say(self, what: str, which: str) -> None:
         """Log and count."""
         with self._lock, suppress(OSError):
             self._counts[what] += 1
-            self._last_error = which if what == "error" else self._last_error
             print(f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} {what} {which}", flush=True)
 
     def _report(self) -> None:
@@ -390,16 +350,13 @@ class DicomNode:
             return
         limits, now = self.config.limits, time.time()
         self._next_report = time.monotonic() + limits["health_seconds"]
-        rests = [*self._arriving.iterdir(), *self._waiting.glob(".*")]  # of broken associations, and of a killed node
-        films = [*self._done.iterdir(), *self._failed.iterdir()]
-        for paths, seconds in ((rests, 60 + 2 * limits["seconds"]), (films, 86400 * self.config.keep_days)):
-            for path in paths:
+        kept = 86400 * self.config.keep_days
+        # in arriving are rests of broken associations, and of a node that was killed
+        for folder, seconds in ((self._arriving, 60 + 2 * limits["seconds"]), (self._done, kept), (self._failed, kept)):
+            for path in folder.iterdir():
                 with suppress(FileNotFoundError):  # it has arrived
                     if path.stat().st_mtime < now - seconds:
                         path.unlink()
-        health: dict[str, Any] = {key: self._counts[key] for key in ("received", "answered", "failed", "refused")}
-        health.update(waiting=len(self._films()), last_error=self._last_error)
-        health["free_bytes"] = shutil.disk_usage(self.config.folder).free
-        self._say("health", json.dumps(health))
-        with suppress(OSError):
-            write_json(self.config.folder / "health.json", {"time": datetime.now(timezone.utc).isoformat(), **health})
+        health = {key: self._counts[key] for key in ("received", "answered", "failed", "refused", "error")}
+        free = shutil.disk_usage(self.config.folder).free
+        self._say("health", json.dumps({**health, "waiting": len(self._films()), "free_bytes": free}))

@@ -91,7 +91,7 @@ def test_film_to_orthanc_to_the_node_and_report_back(network, tmp_path):
 @pytest.mark.ci
 @pytest.mark.timeout(3600)
 def test_killed_three_times_in_the_middle_of_200_films(network):
-    node, archive = network(model="model.onnx", limits=dict(seconds=15))
+    node, archive = network(model="model.onnx", seconds=15)
     pixels = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
     films = [dicom_film(pixels, SOPInstanceUID=f"1.2.3.4.{number}") for number in range(1, 201)]
     kills = iter([(40, "received"), (110, "received"), (120, "answered")])

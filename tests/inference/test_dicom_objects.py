@@ -73,13 +73,9 @@ def test_report(made):
     assert [site.value for site in sites] == [known.SCT.HipJoint] * 2
     assert [site.laterality for site in sites] == [known.SCT.Right, known.SCT.Left]
     measured = {each.name.meaning: (each.value, each.unit.value) for each in first.get_measurements()}
-    # 99.875 columns of .5 mm, 120.25 rows of .8 mm
     assert measured == {
-        "Score of the model, 0 to 1": (0.912346, "1"), "Width": (49.938, "mm"), "Height": (96.2, "mm"),
-    }  # fmt: skip
-    assert [each.value.value for each in first.get_qualitative_evaluations() if "mil" in each.name.meaning] == [
-        "detector"
-    ]
+        "Score of the model, 0 to 1": (0.912346, "1")
+    }  # no mm: those of the detector aren't the patient's
     algorithm = {each.ConceptNameCodeSequence[0].CodeValue: each.TextValue for each in first[0].ContentSequence
                  if each.ValueType == "TEXT"}  # fmt: skip
     assert (algorithm["111001"], algorithm["111003"]) == ("hipdet", __version__)  # PS3.16 TID 4019
@@ -173,6 +169,14 @@ def test_a_film_that_cannot_be_read(made):
     assert pydicom.dcmread(path).CompletionFlag == "PARTIAL"
 
 
+def test_a_film_that_could_not_be_read_and_then_can_has_another_report(made):
+    failed, later = (replace(FILM, error=why, rois=()) for why in ("no result in 60 s", "the file is damaged"))
+    uids = [pydicom.dcmread(made(film=film)).SOPInstanceUID for film in (FILM, failed, later, failed)]
+    assert len({*uids}) == 3
+    assert uids[0] == MAKER.uid("sr", "1.2.3.4.5")
+    assert uids[1] == uids[3]
+
+
 def test_unknown_side_and_several_classes(made):
     long = replace(LUNG, label=CLASSES[2], picture_side="left")
     path = made(film=replace(FILM, rois=(RIGHT, LUNG, long)))
@@ -184,7 +188,6 @@ def test_unknown_side_and_several_classes(made):
     space = sha256(CLASSES[1].encode()).hexdigest()[:16]
     assert types == [("24136001", "SCT", "Hip joint"), (space, "99HIPDET", CLASSES[1]), (value, "99HIPDET", CLASSES[2])]
     assert ("Comment", "The patient's side isn't known of 1 of 3 ROIs.") in texts(path)
-    assert any("Sizes in mm aren't known" in text for _, text in texts(path))
 
 
 def test_codes_with_a_site(made):
@@ -249,27 +252,64 @@ def test_presentation_state(made):
     look = state.SoftcopyVOILUTSequence[0]
     assert (look.WindowCenter, look.WindowWidth) == (2000, 4000)  # the first one
     assert (state.RescaleSlope, state.RescaleIntercept, state.RescaleType) == (1, 0, "US")
+    # where an annotation has no place but the box, viewers put the text beside this corner
+    assert [[*each.AnchorPoint] for each in annotation.TextObjectSequence if "AnchorPoint" in each] == [
+        [10.25, 20.5],
+        [200, 21],
+    ]
+
+
+@pytest.mark.parametrize("function", ["SIGMOID", "LINEAR_EXACT", None])
+def test_windows_are_of_the_films_function(made, function):
+    # PS3.3 C.11.2.1.3: another curve of greys; without the tag it is linear
+    path = made("pr", WindowCenter="2000", WindowWidth="4000", VOILUTFunction=function, RescaleType="OD")
+    require_valid(path)
+    state = pydicom.dcmread(path)
+    assert state.SoftcopyVOILUTSequence[0].get("VOILUTFunction") == function
+    assert "RescaleType" not in state  # as there is no slope
 
 
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"])
 def test_presentation_state_with_look_up_tables_and_oblong_pixels(made, syntax):
-    table = pydicom.Dataset()
-    table.LUTDescriptor, table.LUTData = [256, 0, 8], bytes(range(256))
-    table.add_new("LUTData", "OW", bytes(range(256)))
+    table, other = pydicom.Dataset(), pydicom.Dataset()
+    for each, values in ((table, bytes(range(256))), (other, bytes(256))):
+        each.LUTDescriptor = [256, 0, 8]
+        each.add_new("LUTData", "OW", values)
     film = replace(FILM, spacing_mm=(0.5, 0.8), spacing_plane="calibrated")
-    path = made("pr", film=film, syntax=syntax, VOILUTSequence=[table], WindowCenter="1", WindowWidth="2")
+    path = made("pr", film=film, syntax=syntax, VOILUTSequence=[table, other], WindowCenter="1", WindowWidth="2")
     require_valid(path)
     state = pydicom.dcmread(path)
     assert "WindowCenter" not in state.SoftcopyVOILUTSequence[0]
-    assert state.SoftcopyVOILUTSequence[0].VOILUTSequence[0].LUTData == bytes(range(256))
-    assert state.DisplayedAreaSelectionSequence[0].PresentationPixelSpacing == [0.8, 0.5]  # rows, columns
+    (shown,) = state.SoftcopyVOILUTSequence[0].VOILUTSequence  # the first one
+    assert shown.LUTData == bytes(range(256))
+    area = state.DisplayedAreaSelectionSequence[0]
+    assert area.PresentationPixelAspectRatio == [800_000, 500_000]  # rows, columns
+    assert "PresentationPixelSpacing" not in area  # which viewers would measure in
+    square = pydicom.dcmread(made("pr", film=replace(FILM, spacing_mm=(0.143, 0.143)))).DisplayedAreaSelectionSequence[
+        0
+    ]
+    assert square.PresentationPixelAspectRatio == [143_000, 143_000]
+    assert pydicom.dcmread(made("pr")).DisplayedAreaSelectionSequence[0].PresentationPixelAspectRatio == [1, 1]
     oblong = pydicom.dcmread(made("pr", PixelAspectRatio=[2, 1])).DisplayedAreaSelectionSequence[0]
     assert oblong.PresentationPixelAspectRatio == [2, 1]
-    assert "PresentationPixelSpacing" not in oblong
 
 
 MISSING = ["PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "AccessionNumber", "StudyTime",
            "ReferringPhysicianName", "Modality", "InstanceNumber", "PhotometricInterpretation"]  # fmt: skip
+
+
+def item(**tags):
+    """A sequence of one item."""
+    data = pydicom.Dataset()
+    for keyword, value in tags.items():
+        setattr(data, keyword, value)
+    return [data]
+
+
+def code(value, scheme, meaning):
+    return item(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
+
+
 SOUND = [
     *(({name: None}, ()) for name in MISSING),
     *(({name: ""}, ()) for name in MISSING[:9]),
@@ -303,6 +343,11 @@ SOUND = [
     (dict(SOPClassUID="1.2.840.10008.5.1.4.1.1.1.1", Modality="DX"), ()),
     (dict(SOPClassUID="1.2.840.10008.5.1.4.1.1.12.2", Modality="RF", NumberOfFrames=1), ()),
     (dict(ContentDate="20260102", StudyDate=None, StudyTime=None), ()),
+    # as archives of de-identified films have it: by a code alone
+    (dict(PatientIdentityRemoved="YES", DeidentificationMethodCodeSequence=code("113100", "DCM", "Basic Profile")), ()),
+    (dict(OtherPatientIDsSequence=item(PatientID="ü" * 70, TypeOfPatientID="TEXT"), SpecificCharacterSet="ISO_IR 100"), ()),
+    (dict(Manufacturer="MAKER", InstitutionName="Spital Köln", StationName="R1", SpecificCharacterSet="ISO_IR 100"), ()),
+    (dict(Manufacturer="MAKER", SoftwareVersions=["1", "2"], AcquisitionDate="20260102", AcquisitionTime="1011"), ()),
 ]  # fmt: skip
 
 
@@ -315,6 +360,29 @@ def test_films_with_missing_or_invalid_elements_have_valid_objects(made, tags, r
         assert found.PatientID == (tags.get("PatientID", "PID4711") or "")
         assert found.PatientName == (tags.get("PatientName", "DOE^JANE") or "")
         assert all(element.tag.group % 2 == 0 for element in found)
+
+
+def test_the_patients_and_the_studys_modules_are_copied(made):
+    tags = dict(
+        SpecificCharacterSet="ISO_IR 100", IssuerOfPatientID="A", PatientComments="Ä", AdmissionID="12", PatientAge="068Y",
+        OtherPatientIDsSequence=item(PatientID="Ü1", TypeOfPatientID="TEXT"), ReferringPhysicianName="Köhler^K",
+        IssuerOfAccessionNumberSequence=item(LocalNamespaceEntityID="RIS"),
+        ProcedureCodeSequence=code("XRPELV", "99X", "Becken übersicht"),
+        PatientIdentityRemoved="NO", RequestingService="Orthopädie",
+    )  # fmt: skip
+    for kind in ("sr", "pr"):
+        path = made(kind, **tags)
+        require_valid(path, "Ü")
+        found = pydicom.dcmread(path)
+        assert found.SpecificCharacterSet == "ISO_IR 192"
+        assert {key: found.get(key) for key in tags if "Seq" not in key and key != "SpecificCharacterSet"} == {
+            key: value for key, value in tags.items() if "Seq" not in key and key != "SpecificCharacterSet"
+        }
+        assert found.OtherPatientIDsSequence[0].PatientID == "Ü1"
+        assert found.IssuerOfAccessionNumberSequence[0].LocalNamespaceEntityID == "RIS"
+        assert found.ProcedureCodeSequence[0].CodeMeaning == "Becken übersicht"
+    wrong = [pydicom.Dataset(), *item(PatientID="B" * 70, TypeOfPatientID="TEXT")]
+    assert "OtherPatientIDsSequence" not in pydicom.dcmread(made(OtherPatientIDsSequence=wrong))
 
 
 REFUSED = [

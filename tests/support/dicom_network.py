@@ -14,6 +14,7 @@ from fixed_model import write_model
 
 from tool_runs import of_checkout
 
+SENT, ROOM, OTHER_CLASS, UNCLEAR = 0, 0xA700, 0xA900, 0xC000
 REPORT, DRAWN = "1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.11.1"
 
 
@@ -45,9 +46,9 @@ class Node:
     def __init__(self, root, archive, **changes):
         self.root, self.folder, self.port = root, root / "node", free_port()
         destination = dict(ae_title="ORTHANC", host="127.0.0.1", port=archive)
-        limits = dict(free_bytes=0, health_seconds=1, **changes.pop("limits", {}))
         config = dict(ae_title="HIPDET", port=self.port, folder="node", films=dict(Modality=["CR", "DX"]), keep_days=1,
-                      threads=1, peers=dict(SENDER=destination, ORTHANC=destination), limits=limits)  # fmt: skip
+                      threads=1, peers=dict(SENDER=destination, ORTHANC=destination), free_bytes=0, health_seconds=1,
+                      retry_seconds=1)  # fmt: skip
         config.update(changes)
         (root / "node.json").write_text(json.dumps(config))
         self.process, self.log = None, root / "node.log"
@@ -80,7 +81,9 @@ class Node:
         return None if self.process is None else self.process.wait(60)
 
     def health(self):
-        return json.loads((self.folder / "health.json").read_text())
+        """The latest health line."""
+        lines = [line for line in self.log.read_text().split("\n") if " health {" in line]
+        return json.loads(lines[-1].split(" health ")[1])
 
     def peak(self):
         """Its largest memory so far, in MB."""
@@ -140,7 +143,7 @@ class Archive:
     def __init__(self, port=0, tls=None):
         from pynetdicom import AE, evt
 
-        self.objects, self.times, self.statuses = {}, {}, []
+        self.objects, self.times, self.statuses, self.refused = {}, {}, [], None  # the last of a patient
         self.ae = AE("ORTHANC")
         for each in (REPORT, DRAWN):
             self.ae.add_supported_context(each)
@@ -149,6 +152,8 @@ class Archive:
         self.port = self.server.server_address[1]
 
     def _take(self, event):
+        if event.dataset.PatientID == self.refused:
+            return UNCLEAR
         status = self.statuses.pop() if self.statuses else 0
         if not status:
             uid = event.request.AffectedSOPInstanceUID
