@@ -52,7 +52,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add(
         "predictions", nargs="+", type=Path, metavar="PREDICTIONS",
-        help="predictions.json of hipdet predict, its folder, or the folders of shards or of ray, which are read as one",
+        help="predictions.json of hipdet predict, its folder, or the folders of shards, which are read as one",
     )  # fmt: skip
     add("--data-root", type=Path, required=True, metavar="FOLDER", help="folder that film names start from")
     add("--out", type=Path, default=Path("crops"), metavar="FOLDER", help="output folder")
@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = build_crop_settings(args)
     merged, predictions = results_at(args.predictions), args.predictions[0]
     if merged is None and len(args.predictions) > 1:
-        raise ConfigError(f"{args.predictions[1]}: expected one predictions.json, or folders of shards or of ray")
+        raise ConfigError(f"{args.predictions[1]}: expected one predictions.json, or folders of shards")
     if merged is None and predictions.is_dir():
         predictions /= "predictions.json"
     films = crops_by_film(predictions, settings, args.candidates, None if merged is None else merged.rows())

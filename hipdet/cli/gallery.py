@@ -42,7 +42,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add(
         "results", nargs="+", type=Path, metavar="RESULTS.json",
-        help="test.roi.json of hipdet test, predictions in COCO results form, or folders of shards or of ray",
+        help="test.roi.json of hipdet test, predictions in COCO results form, or folders of shards",
     )  # fmt: skip
     add(
         "--ann", type=Path, metavar="ANN.json",
@@ -174,11 +174,9 @@ def read_results(path: Path, ann: Path | None, rois: int) -> list[PicturedFilm]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Draw the films and print the files written."""
     args = _parse_arguments(argv)
-    if results := results_at(args.results):  # of shards or of ray
+    if results := results_at(args.results):  # of shards
         if args.ann:
-            raise DatasetError(
-                f"--ann {args.ann}: expected a predictions.json: hipdet merge makes one of shards and of ray"
-            )
+            raise DatasetError(f"--ann {args.ann}: expected a predictions.json: hipdet merge makes one of shards")
         films = predicted_films(results.rows(), results.coco(), args.rois)
     else:
         paths = [path / "predictions.json" if path.is_dir() else path for path in args.results]

@@ -97,7 +97,7 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("predict", (), "find the ROIs on films"),
     Command("crop", (), "crop the ROIs from their films, for a second stage"),
-    Command("merge", (), "make one folder of the results of shards, or of ray"),
+    Command("merge", (), "make one folder of the results of shards"),
     Command("dicom-node", ("dicom",), "take films by DICOM, send reports to a PACS"),
     Command("annotate", ("annotate",), "label films in the browser"),
     Command("agree", ("data",), "measure how well two annotators agree"),

@@ -1,4 +1,4 @@
-"""Make one folder of the results of shards, or of predict --engine ray: COCO results, table, review list."""
+"""Make one folder of the results of shards: COCO results, table, review list."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hipdet.inference.archive import REMEDY, Results, find_runs, read_results
 from hipdet.inference.results import write_films, write_predictions
 
 EXAMPLES = """examples:
-  hipdet merge predictions --out merged                              all shards in predictions, or ray's results
+  hipdet merge predictions --out merged                              all shards in predictions, also those of ray
   hipdet merge predictions/shard-*-of-64 more/shard-1-of-1 --out merged
 
 Writes predictions.json, predictions.csv, review.csv and films.json, as hipdet predict does without shards.  All must have
@@ -35,7 +35,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def results_at(places: Sequence[Path]) -> Results | None:
-    """The results of shards or of ray at `places` as one; None if these are other results.
+    """The results of shards at `places` as one; None if these are other results.
 
     Prints what is missing.
 
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _parse_arguments(argv)
     results = results_at(args.results)
     if results is None:
-        raise DatasetError(f"{args.results[0]}: no results of a shard or of ray, which could be merged: {REMEDY}")
+        raise DatasetError(f"{args.results[0]}: no results of a shard, which could be merged: {REMEDY}")
     films, review = results.films, args.out / "review.csv"
     write_predictions(args.out, films.__iter__, results.categories)
     write_films(args.out / "films.json", films.__iter__, results.categories)

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import astuple, replace
+from collections.abc import Sequence
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 from hipdet.cli.main import MOST_WORKERS, USER_ERROR, command_parser, printable, require, whole_number
 from hipdet.core.classes import RoiCounts
-from hipdet.core.errors import ConfigError, DatasetError
-from hipdet.inference.archive import Run, write_lines
-from hipdet.inference.detections import FilmRois
+from hipdet.core.errors import ConfigError
+from hipdet.core.files import read_csv
 from hipdet.inference.detector import HipDetector, RoiDetector
 from hipdet.inference.dicom_objects import ObjectFolder, ObjectMaker
 from hipdet.inference.film_list import FilmList, films_at, films_of_coco
 from hipdet.inference.onnx_model import PRECISIONS
-from hipdet.inference.results import FilmJournal, write_films, write_predictions
-from hipdet.inference.selection import HeaderFilter, HeaderRow, Shard, write_headers
+from hipdet.inference.run import FAILURES, REVIEW, Predictor, discard
+from hipdet.inference.selection import HeaderFilter, Shard
 
-JOURNAL = "journal.jsonl"
 SOME_UNREADABLE = 1
 SHOWN = 20
 _COUNT_OF_CLASS = re.compile(r".+=\d{1,4}(-\d{1,4})?")
@@ -41,10 +37,10 @@ EXAMPLES = """examples:
   hipdet predict chests --model chest.onnx --rois heart=1 'left lung=0-1' 'right lung=0-1'
 
 Writes to --out: predictions.json (COCO results, with names, sides and flags), predictions.csv (a row per ROI), review.csv
-(films to review, worst first), films.json (the films as a COCO file; not with --ann).  If interrupted, run it again: it
-continues.  Detections that score less than the model's limit are candidates; if you know that each film has two hips, --rois
-hip=2 gives the best two whatever they score.  If a DICOM film says its spacing, its ROIs have sizes in mm, and the plane that
-these are in.
+(films to review, worst first), films.json (the films as a COCO file; not with --ann); with --shard and --engine ray a folder
+with these for each shard, of ray also predictions.parquet.  If interrupted, run it again: it continues.  Detections scoring
+less than the model's limit are candidates; if you know that each film has two hips, --rois hip=2 gives the best two whatever
+they score.  If a DICOM film says its spacing, its ROIs have sizes in mm, and the plane that these are in.
 Names of films are UTF-8; other bytes, control characters and backslashes in a name become percent escapes.
 Folders with a manifest.csv of hipdet crop are passed over.  Exit status: 0; 1 if some films can't be read; 2 if none can; 3
 if the disk is full or the folder read-only.  Not for diagnosis.
@@ -97,7 +93,7 @@ def _add_archive(group: argparse._ArgumentGroup) -> None:
     """The arguments for archives: docs/guide/archive.md."""
     add = group.add_argument
     add("--shard", metavar="K/N", help="only the K-th of N shards of the films; its results go to OUT/shard-K-of-N")
-    add("--engine", default="here", choices=["here", "ray"], help="ray: Parquet, by Ray Data (extra ray)")
+    add("--engine", default="here", choices=["here", "ray"], help="ray: shards and Parquet, by Ray (extra ray)")
     workers = whole_number(1, "a number from 1 up", MOST_WORKERS)
     add("--workers", type=workers, metavar="N", help="workers of --engine ray (default: one for each processor)")
     for name, tag in (("--modality", "Modality"), ("--body-part", "BodyPartExamined"), ("--view", "ViewPosition")):
@@ -120,25 +116,14 @@ def open_detector(args: argparse.Namespace) -> RoiDetector:
     """
     if args.model and (args.config or args.weights):
         raise ConfigError("--model contains its weights: expected either --model, or --config and --weights")
-    detector = HipDetector(**_options(args), progress=True)
+    detector = HipDetector(
+        args.model or args.config, args.weights, find_orientation=not args.as_stored, whole_films=args.whole_films,
+        threads=args.threads, runtime=args.runtime, precision=args.precision, device=args.device,
+        film_timeout=args.film_timeout, progress=True,
+    )  # fmt: skip
     if args.rois:
         detector.rois, detector.stated = RoiCounts.from_words(args.rois, detector.model.card.classes), True
     return detector
-
-
-def _options(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of a detector, without `rois`, which depend on the model's classes."""
-    return dict(
-        model=args.model or args.config,
-        weights=args.weights,
-        find_orientation=not args.as_stored,
-        whole_films=args.whole_films,
-        threads=args.threads,
-        runtime=args.runtime,
-        precision=args.precision,
-        device=args.device,
-        film_timeout=args.film_timeout,
-    )
 
 
 def list_films(args: argparse.Namespace) -> FilmList:
@@ -157,76 +142,8 @@ def list_films(args: argparse.Namespace) -> FilmList:
     return films_of_coco(args.ann, args.data_root)
 
 
-def _build_run(detector: RoiDetector, todo: FilmList, headers: HeaderFilter, shard: Shard | None) -> Run:
-    """What is predicted; DatasetError if the COCO file lacks classes of the model."""
-    classes = detector.model.card.classes
-    if todo.categories and (missing := [name for name in classes if name not in todo.categories]):
-        raise DatasetError(f"the COCO file has no category {missing[0]!r}, which the model finds")
-    categories = todo.categories or {name: number for number, name in enumerate(classes, 1)}
-    settings = f"{detector.settings}, headers {headers}" if headers.wanted else detector.settings
-    return Run(settings, categories, len(todo.films), bool(todo.categories), *(astuple(shard) if shard else ()))
-
-
-def predict(
-    detector: RoiDetector, todo: FilmList, out: Path, journal: FilmJournal, run: Run, is_shard: bool,
-    objects: ObjectFolder | None = None,
-) -> tuple[int, list[FilmRois]]:  # fmt: skip
-    """Predict films that aren't in the journal, then write all; returns their number, and the unreadable films."""
-
-    def done() -> Iterator[tuple[int, FilmRois]]:
-        for number, source in zip(todo.ids, todo.films):
-            if (record := journal.find(source)) is not None:
-                yield number, record
-
-    try:
-        # unreadable films are tried again
-        sources = [
-            source for source in todo.films if (known := journal.find(source)) is None or known.error is not None
-        ]
-        for source, record in zip(sources, detector.of_sources(iter(sources), len(sources))):
-            journal.add(source, record)
-        if objects is not None:
-            objects.write((record for _, record in done()), {source.name for source in sources})
-    finally:  # also after an interruption
-        write_predictions(out, done, run.categories, objects.faults if objects else {})
-        if not todo.categories:
-            write_films(out / "films.json", done, run.categories)
-        if is_shard:  # by which shards are read as one
-            replace(run, films=len(todo.films)).write(out)
-            write_lines(out, done)
-    return sum(1 for _ in done()), [record for _, record in done() if record.error is not None]
-
-
-def predict_by_ray(
-    detector: RoiDetector, todo: FilmList, args: argparse.Namespace, headers: HeaderFilter, run: Run
-) -> tuple[int, list[FilmRois]]:
-    """As :func:`predict`, but by Ray; for the errors see :func:`hipdet.inference.ray_engine.predict_by_ray`."""
-    from hipdet.inference.ray_engine import Job, predict_by_ray, read_failures, read_headers
-
-    options = _options(args) | dict(threads=args.threads or 1, rois=detector.rois.to_json() if args.rois else None)
-    for key in ("model", "weights"):  # workers are in another folder
-        options[key] = os.path.abspath(options[key]) if options[key] and options[key].exists() else options[key]
-    job = Job(options, detector.settings, headers, run, Path(os.path.abspath(args.out)))
-    predict_by_ray(todo, job, args.workers, args.overwrite)
-    rows = read_headers(job.out)
-    _report_headers(args.out, headers, rows)
-    unreadable = [FilmRois(name, None, error=error) for name, error in read_failures(job.out)]
-    return len(todo.films) - sum(left_out for _, left_out, _ in rows), unreadable
-
-
-def _report_headers(out: Path, headers: HeaderFilter, rows: Sequence[HeaderRow]) -> None:
-    """Write ``headers.csv`` and print its summary, if films are chosen by their headers."""
-    for line in write_headers(out / "headers.csv", rows) if headers.wanted else ():
-        print(printable(line), file=sys.stderr)
-
-
-def _report_objects(objects: ObjectFolder) -> None:
-    """Print how many DICOM objects there are, and which films have none."""
-    for name, fault in [*objects.faults.items()][:SHOWN]:
-        print(printable(f"{name}: {fault}"), file=sys.stderr)
-    faults = f", {len(objects.faults)} films without (see review.csv)" if objects.faults else ""
-    others = f", {objects.others} films aren't DICOM" if objects.others else ""
-    print(printable(f"{objects.count} DICOM objects{faults}{others}: {objects.folder}"))
+def _tell(line: str) -> None:
+    print(printable(line), file=sys.stderr)
 
 
 def _check_archive(args: argparse.Namespace) -> tuple[Shard | None, HeaderFilter]:
@@ -236,58 +153,58 @@ def _check_archive(args: argparse.Namespace) -> tuple[Shard | None, HeaderFilter
     if args.engine == "ray":
         if shard:
             raise ConfigError("--shard and --engine ray: expected one of them, as ray divides the films itself")
-        if args.dicom_sr or args.dicom_pr:
-            raise ConfigError("--engine ray writes no DICOM objects: expected no --dicom-sr or -pr, or use --shard")
         require(("ray",), "predict --engine ray")
     elif args.workers:
         raise ConfigError("--workers is of --engine ray: expected both, or start several shards")
     return shard, headers
 
 
-def _objects(args: argparse.Namespace, detector: RoiDetector, out: Path) -> ObjectFolder | None:
-    """The folder of DICOM objects; None if none are wanted."""
-    kinds = [kind for kind, wanted in (("sr", args.dicom_sr), ("pr", args.dicom_pr)) if wanted]
-    if not kinds:
-        if args.codes:
-            raise ConfigError("--codes is of --dicom-sr: expected both")
-        return None
-    require(("dicom",), "predict --dicom-sr")
-    return ObjectFolder(out / "dicom", ObjectMaker.of(detector, args.codes), kinds)
+def _objects(args: argparse.Namespace, detector: RoiDetector) -> ObjectFolder | None:
+    """The DICOM objects that are wanted; None if none are."""
+    if kinds := [kind for kind, wanted in (("sr", args.dicom_sr), ("pr", args.dicom_pr)) if wanted]:
+        require(("dicom",), "predict --dicom-sr")
+        return ObjectFolder(args.out, ObjectMaker.of(detector, args.codes), kinds)
+    if args.codes:
+        raise ConfigError("--codes is of --dicom-sr: expected both")
+    return None
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Predict the films and print what was written."""
     args = _parse_arguments(argv)
     shard, headers = _check_archive(args)
+    if ray := args.engine == "ray":
+        args.threads = args.threads or 1
     todo = list_films(args)
     for line in todo.passed.lines():
-        print(printable(line), file=sys.stderr)
-    todo = shard.films(todo) if shard else todo
-    detector = open_detector(args)
-    run = _build_run(detector, todo, headers, shard)
-    out = args.out / shard.folder if shard else args.out
-    objects = _objects(args, detector, out)
-    if args.engine == "ray":
-        count, unreadable = predict_by_ray(detector, todo, args, headers, run)
-        review, found = out / "failures.csv", out
+        _tell(line)
+    todo, out = (shard.films(todo), args.out / shard.folder) if shard else (todo, args.out)
+    predictor = Predictor(partial(open_detector, args), headers, args.out)
+    predictor.objects = _objects(args, predictor.detector)
+    if ray:
+        from hipdet.inference.ray_engine import predict_by_ray
+
+        found = predict_by_ray(predictor, todo, args.threads, args.workers, args.overwrite, _tell)
     else:
-        if headers.wanted:
-            todo, rows = headers.films(todo)
-            _report_headers(out, headers, rows)
         if args.overwrite:
-            (out / JOURNAL).unlink(missing_ok=True)
-        with FilmJournal(out / JOURNAL, detector.settings, detector.model.card.classes) as journal:
-            count, unreadable = predict(detector, todo, out, journal, run, shard is not None, objects)
-        review, found = out / "review.csv", out / "predictions.json"
-    for film in unreadable[:SHOWN]:
-        print(printable(f"{film.name}: {film.error}"), file=sys.stderr)
-    if len(unreadable) > SHOWN:
-        print(printable(f"... and {len(unreadable) - SHOWN} more in {review}"), file=sys.stderr)
-    print(printable(f"{count - len(unreadable)} of {count} films predicted: {out}; films to review: {review}"))
-    if count and len(unreadable) == count:
+            discard(out)
+        found = predictor.predict(todo, shard, _tell)
+    review = out / (FAILURES if ray else REVIEW)
+    failures = [row for row in read_csv(review, ("film", "error")) if row[1]]
+    for name, error in failures[:SHOWN]:
+        _tell(f"{name}: {error}")
+    if len(failures) > SHOWN:
+        _tell(f"... and {len(failures) - SHOWN} more in {review}")
+    count, good = found["films"], found["films"] - found["unreadable"]
+    print(printable(f"{good} of {count} films predicted: {out}; films to review: {review}"))
+    if count and not good:
         sys.exit(USER_ERROR)
-    if objects is not None:
-        _report_objects(objects)
-    print(printable(f"next: hipdet crop {found} --data-root {todo.root} --out crops"))
-    if unreadable or (objects is not None and objects.faults):
+    if predictor.objects:
+        faults = f", {found['without']} films without (see {review.name})" if found["without"] else ""
+        others = f", {found['others']} films aren't DICOM" if found["others"] else ""
+        place = out / ("shard-*/dicom" if ray else "dicom")
+        print(printable(f"{found['objects']} DICOM objects{faults}{others}: {place}"))
+    predictions = out if ray else out / "predictions.json"
+    print(printable(f"next: hipdet crop {predictions} --data-root {todo.root} --out crops"))
+    if failures:
         sys.exit(SOME_UNREADABLE)

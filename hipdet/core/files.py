@@ -150,6 +150,22 @@ def unguarded(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and guarded(cell[1:]) == cell else cell
 
 
+def read_csv(path: Path, columns: Sequence[str]) -> list[list[str]]:
+    """The texts in `columns` of each row of a file of :func:`write_csv`; none if there is no file.
+
+    Raises:
+        DatasetError: it lacks one of them, or isn't UTF-8.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [[unguarded(row[column]) for column in columns] for row in csv.DictReader(file)]
+    except (AttributeError, KeyError, UnicodeDecodeError, csv.Error) as error:  # a row that is too short has None
+        expected = f"expected the columns {', '.join(columns)}: remove the file, and run again"
+        raise DatasetError(f"{path}: no table of hipdet ({type(error).__name__}), {expected}") from error
+
+
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write `content` as strict JSON (no NaN) to `path`, whole or not at all; the same content gives the same bytes."""
     write_json_files({Path(path): content})

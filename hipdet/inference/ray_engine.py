@@ -1,17 +1,16 @@
-"""Prediction of an archive by Ray Data: parts of the films go to actors with a model each, which write Parquet files.
+"""Prediction of an archive by Ray Data: shards go to actors with a model each, which write a folder for each shard.
 
 Ray pickles what it passes between its own processes, so nobody else may reach its ports.  hipdet passes names and settings;
-results go to files.  A part is a shard of the films: it is finished when its file of films is there, is predicted again where
-a film has changed, and gets films that are added.
+results go to files, as of ``hipdet predict --shard``, which hipdet reads, and Parquet, which it only writes.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,21 +19,20 @@ from typing import Any
 from tqdm import tqdm
 
 from hipdet.core.errors import ConfigError, HipdetError, StorageError
-from hipdet.core.files import replacing, write_csv
-from hipdet.core.records import Record, parse_json
+from hipdet.core.files import read_csv, replacing, write_csv
 from hipdet.core.resumable import alone_in
 from hipdet.core.telemetry import switch_off
-from hipdet.inference.archive import FILM_TYPES, FILMS, PARTS, RUN, Run, read_part
-from hipdet.inference.detections import FilmRois
-from hipdet.inference.detector import HipDetector
-from hipdet.inference.film_list import FilmList, FilmSource
-from hipdet.inference.results import ROI_COLUMNS, FilmJournal, roi_table
-from hipdet.inference.selection import HeaderFilter, HeaderRow, bucket
+from hipdet.inference.archive import RUN, Run, read_films
+from hipdet.inference.film_list import FilmList
+from hipdet.inference.results import ROI_COLUMNS, roi_table
+from hipdet.inference.run import FAILURES, REVIEW, Predictor, discard
+from hipdet.inference.selection import HEADER_COLUMNS, HEADERS, Shard, write_headers
 
-FAILURES = "failures.csv"
-FILMS_IN_PART = 500  # at most: some minutes of work, which are lost if a machine fails
-PARTS_FOR_WORKER = 8  # if there are films enough: so that all end at about the same time
-RETRIES = 2  # of a part whose process died
+FAILURE_COLUMNS = ("film", "error")
+PARQUET = "predictions.parquet"
+FILMS_IN_SHARD = 500  # at most: some minutes of work, after which the progress bar moves
+SHARDS_FOR_WORKER = 8  # if there are films enough: so that all end at about the same time
+RETRIES = 2  # of a shard whose process died
 # environment of Ray on this machine
 ALONE = {
     # binds Ray to 127.0.0.1, on Linux, too; with _node_ip_address Ray takes the address of the machine instead
@@ -49,79 +47,39 @@ _ROI_TYPES = dict.fromkeys(("film", "label", "picture_side", "patient_side", "fl
 _ROI_TYPES |= dict(image_id="int64", turned="int64", inverted="bool", candidate="bool")
 
 
-@dataclass(frozen=True)
-class Job:
-    """What an actor needs: `options` of a `HipDetector`, the `settings` that it must have, which films, `run` and folder."""
+@dataclass
+class ShardPredictor:
+    """An actor, which predicts one shard of the `run` after the other, in the `folder` that paths start from."""
 
-    options: Mapping[str, Any]
-    settings: str
-    headers: HeaderFilter
+    predictor: Predictor
     run: Run
-    out: Path
-
-
-class PartPredictor:
-    """An actor: a detector, which predicts one part after the other."""
-
-    def __init__(self, job: Job) -> None:
-        self.job, self.detector = job, HipDetector(**job.options)
-        if self.detector.settings != job.settings:
-            raise ConfigError("a machine of the cluster has another hipdet or model: install the same on all")
+    folder: str
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Predict the part `row` and write its files; returns how many films it has, and why it can't be written."""
-        films = json.loads(row["films"])
+        """Predict the `films` of a `shard`; returns their number, what `Predictor.predict` does, and why it has failed."""
+        shard, todo = row["shard"], row["films"]
         try:
-            self._predict(row["part"], {number: FilmSource(name, Path(path)) for number, name, path in films})
+            os.chdir(self.folder)
+            if differ := self.run.difference(self.predictor.run(todo)):
+                remedy = "install the same on all"
+                raise ConfigError(f"a machine of the cluster has another hipdet or model ({differ}): {remedy}")
+            found = self.predictor.predict(todo, shard)
+            write_parquet(self.predictor.out / shard.folder)
         except (HipdetError, OSError, MemoryError) as error:
-            return {"films": 0, "error": str(error) or "too little memory"}
-        return {"films": len(films), "error": ""}
-
-    def _predict(self, part: str, sources: Mapping[int, FilmSource]) -> None:
-        """Predict those `sources`, by id, that the file of the part doesn't have yet; write its ROIs, then its films."""
-        path, run = self.job.out / FILMS / part, self.job.run
-        rows = read_part(path, [*FILM_TYPES]) if path.exists() else []
-        keys = {number: FilmJournal.key_of(source, run.settings) for number, source in sources.items()}
-        # by key and name; unreadable films are tried again
-        known = {(row["key"], row["film"]): row for row in rows if row["error"] is None}
-        new = [source for number, source in sources.items() if (keys[number], source.name) not in known]
-        if path.exists() and not new and [*sources] == [row["image_id"] for row in rows]:
-            return
-        checked = {source.name: self.job.headers.check(source) for source in new}
-        found = self.detector.of_sources(source for source in new if checked[source.name][0])
-        films = {film.name: film for film in found}
-        table = []
-        for number, source in sources.items():
-            if not (row := known.get((keys[number], source.name))):
-                kept, why = checked[source.name]
-                row = _film_row(
-                    films[source.name] if kept else FilmRois(source.name, None), not kept, why, keys[number]
-                )
-            table.append({**row, "image_id": number})
-        records = (Record(parse_json(row["record"], path, "a film"), str(path)) for row in table)
-        rois = roi_table((row["image_id"], run.film(record)) for row, record in zip(table, records))
-        types = {column: _ROI_TYPES.get(column, "double") for column in ROI_COLUMNS}
-        _write_parquet(self.job.out / "rois" / part, types, [dict(zip(ROI_COLUMNS, cells)) for cells in [*rois][1:]])
-        _write_parquet(path, FILM_TYPES, table)
+            return {"given": 0, "error": str(error) or "too little memory"}
+        return {"given": len(todo.films), "error": "", **found}
 
 
-def _film_row(film: FilmRois, left_out: bool, header: str, key: str) -> dict[str, Any]:
-    """The row of a film in the file of films, without its id."""
-    return dict(
-        film=film.name, width=film.width, height=film.height, rois=len(film.rois), turned=film.turned,
-        inverted=film.inverted, flags=" ".join(film.flags), error=film.error, left_out=left_out, header=header, key=key,
-        record=json.dumps(film.to_json(), allow_nan=False),
-    )  # fmt: skip
-
-
-def _write_parquet(path: Path, types: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write `rows` with the columns `types`, names and Arrow types, whole or not at all."""
+def write_parquet(folder: Path) -> None:
+    """Write ``predictions.parquet`` into the `folder` of a shard: the columns of ``predictions.csv``, without its guards."""
     import pyarrow
     from pyarrow import parquet
 
-    columns = [pyarrow.array([row[name] for row in rows]).cast(kind) for name, kind in types.items()]
-    with replacing(path) as temporary:
-        parquet.write_table(pyarrow.table(columns, [*types]), temporary, compression="zstd")
+    _, *rows = roi_table(read_films(folder, Run.read(folder)))
+    columns = {name: pyarrow.array([row[at] for row in rows]) for at, name in enumerate(ROI_COLUMNS)}
+    table = pyarrow.table({name: cells.cast(_ROI_TYPES.get(name, "double")) for name, cells in columns.items()})
+    with replacing(folder / PARQUET) as temporary:
+        parquet.write_table(table, temporary, compression="zstd")
 
 
 @contextmanager
@@ -149,75 +107,91 @@ def _ray_cluster(workers: int | None, threads: int) -> Iterator[int]:
         ray.shutdown()
 
 
-def predict_by_ray(todo: FilmList, job: Job, workers: int | None = None, overwrite: bool = False) -> None:
-    """Predict the films of `todo` that the folder of the `job` doesn't have yet, and write ``failures.csv``.
+def predict_by_ray(
+    predictor: Predictor, todo: FilmList, threads: int, workers: int | None, overwrite: bool, tell: Callable[[str], None]
+) -> Counter[str]:  # fmt: skip
+    """Predict the films of `todo` by shards; then write ``failures.csv`` and ``headers.csv``, also after an interruption.
+
+    Args:
+        predictor: Predicts them; each worker has a copy.
+        todo: The films.
+        threads: Processors of a worker.
+        workers: Their number (default: one for each processor).
+        overwrite: Whether to discard the results of an earlier call.
+        tell: Gets lines that say what the headers leave out.
+
+    Returns:
+        What `Predictor.predict` returns, of all shards.
 
     Raises:
         ConfigError: no such cluster, or the folder has results of other settings.
         DatasetError: another process uses the folder, or a file in it isn't one of hipdet's.
-        StorageError: results can't be written, or a part's process died again and again.
+        StorageError: a shard can't be predicted, or its process died again and again.
     """
-    with alone_in(job.out):
-        if overwrite:
-            for path in (job.out / RUN, *job.out.glob(PARTS), *job.out.glob("rois/part-*.parquet")):
-                path.unlink(missing_ok=True)
-        with _ray_cluster(workers, job.options["threads"]) as number:
-            count = _claim(job, number, len(todo.films))
-            parts: list[list[tuple[int, str, str]]] = [[] for _ in range(count)]
-            for image_id, source in zip(todo.ids, todo.films):
-                place = os.path.abspath(source.path or source.name)
-                parts[bucket(source.name, count)].append((image_id, source.name, place))
-            try:
-                _predict_parts(parts, job, min(number, count))
-            finally:  # also after an interruption
-                write_csv(job.out / FAILURES, [("film", "error"), *read_failures(job.out)])
+    out, run = predictor.out, predictor.run(todo)
+    with alone_in(out), _ray_cluster(workers, threads) as number:
+        count = _claim(out, run, number, overwrite)
+        shards = {Shard(at, count): FilmList(todo.root, [], [], todo.categories) for at in range(1, count + 1)}
+        for image_id, source in zip(todo.ids, todo.films):
+            part = shards[Shard.of(source.name, count)]
+            part.ids.append(image_id)
+            part.films.append(source)
+        folders = [out / shard.folder for shard in shards]
+        for folder in folders if overwrite else ():
+            discard(folder)
+        try:
+            actor = ShardPredictor(replace(predictor), run, os.getcwd())
+            return _predict_shards(shards, actor, threads, min(number, count))
+        finally:
+            reviews = (row for folder in folders for row in read_csv(folder / REVIEW, FAILURE_COLUMNS))
+            write_csv(out / FAILURES, [FAILURE_COLUMNS, *sorted(row for row in reviews if row[1])])
+            if predictor.headers.wanted:
+                headers = (row for folder in folders for row in read_csv(folder / HEADERS, HEADER_COLUMNS))
+                for line in write_headers(out / HEADERS, sorted(headers)):
+                    tell(line)
 
 
-def _claim(job: Job, workers: int, films: int) -> int:
-    """Write the run; returns the number of parts, that of the first call.  ConfigError if there is one of other settings."""
-    parts = max(1, -(-films // FILMS_IN_PART), min(PARTS_FOR_WORKER * workers, films))
-    if (job.out / RUN).exists():
-        there = Run.read(job.out)
-        parts = there.parts or parts
-        if replace(there, films=0, parts=0) != replace(job.run, films=0, parts=0):
+def _claim(out: Path, run: Run, workers: int, overwrite: bool) -> int:
+    """Write the run of all shards; returns their number, that of the first call.  ConfigError if it had other settings."""
+    count = max(1, -(-run.films // FILMS_IN_SHARD), min(SHARDS_FOR_WORKER * workers, run.films))
+    if (out / RUN).exists():
+        there = Run.read(out)
+        if (differ := there.difference(run)) and not overwrite:
             remedy = "expected the same: choose another --out, or --overwrite"
-            raise ConfigError(f"{job.out}: results of another model or other settings, {remedy}")
-    replace(job.run, films=films, parts=parts).write(job.out)
-    return parts
+            raise ConfigError(f"{out}: results of another model or other settings ({differ}), {remedy}")
+        count = there.shards
+    if others := [each for each in sorted(out.glob("shard-*-of-*")) if not each.name.endswith(f"-of-{count}")]:
+        raise ConfigError(
+            f"{others[0]}: not one of {count} shards, which would have its films again: choose another --out"
+        )
+    replace(run, shards=count).write(out)
+    return count
 
 
-def _predict_parts(parts: Sequence[Sequence[tuple[int, str, str]]], job: Job, workers: int) -> None:
+def _predict_shards(
+    shards: Mapping[Shard, FilmList], actor: ShardPredictor, threads: int, workers: int
+) -> Counter[str]:
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
     DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    name = f"part-{{:0{len(str(len(parts)))}d}}-of-{len(parts)}.parquet"
-    rows = [{"part": name.format(at), "films": json.dumps(films)} for at, films in enumerate(parts, 1)]
+    rows = [dict(shard=shard, films=films) for shard, films in shards.items()]
     with warnings.catch_warnings():  # Ray 2.60 has no other place for max_task_retries yet; setup.py ends below 2.64
         warnings.simplefilter("ignore")
         data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            PartPredictor, fn_constructor_args=(job,), compute=ActorPoolStrategy(size=workers),
-            num_cpus=job.options["threads"], max_task_retries=RETRIES,
+            ShardPredictor, fn_constructor_kwargs=vars(actor), compute=ActorPoolStrategy(size=workers), num_cpus=threads,
+            max_task_retries=RETRIES,
         )  # fmt: skip
+    total: Counter[str] = Counter()
     try:
-        with tqdm(total=sum(map(len, parts)), unit="film", disable=None) as bar:
+        with tqdm(total=sum(len(each.films) for each in shards.values()), unit="film", disable=None) as bar:
             for row in data.iter_rows():
-                if row["error"]:
-                    raise StorageError(f"{row['error']}: finished parts are kept, run it again")
-                bar.update(row["films"])
+                if error := row.pop("error"):
+                    raise StorageError(f"{error}: finished films are kept, run it again")
+                bar.update(row["given"])
+                total.update(row)
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise StorageError(f"Ray: {reason[-1]}: finished parts are kept, run it again") from error
-
-
-def read_failures(out: Path) -> list[tuple[str, str]]:
-    """Name and error of each film in `out` that can't be read, in order of the names."""
-    rows = (row for path in sorted(out.glob(PARTS)) for row in read_part(path, ("film", "error")))
-    return sorted((row["film"], row["error"]) for row in rows if row["error"] is not None)
-
-
-def read_headers(out: Path) -> list[HeaderRow]:
-    """The films in `out` whose headers left them out, or didn't say what they are, in order of the names."""
-    rows = (row for path in sorted(out.glob(PARTS)) for row in read_part(path, ("film", "left_out", "header")))
-    return sorted((row["film"], row["left_out"], row["header"]) for row in rows if row["header"])
+        raise StorageError(f"Ray: {reason[-1]}: finished films are kept, run it again") from error
+    return total

@@ -137,25 +137,26 @@ class FilmJournal(Journal):
         self.model, self.classes = model, classes
         try:
             self.places = {self._get_key(record, place): place for place, record in self.records()}
+            self._keys: dict[str, str] = {}
         except BaseException:
             self.close()
             raise
 
     def key(self, source: FilmSource) -> str:
-        """See :meth:`key_of`."""
-        return self.key_of(source, self.model)
+        """A hash of the film's path, size and modification time, and of the model; a hash, so that the file has no paths.
 
-    @staticmethod
-    def key_of(source: FilmSource, model: str) -> str:
-        """A hash of the film's path, size and modification time, and of the model; a hash, so that the file has no paths."""
-        path = source.path or Path(source.name)
-        try:
-            found = path.stat()
-            state = f"{found.st_size} {found.st_mtime_ns}"
-        except OSError:
-            state = "missing"
-        text = f"{os.path.abspath(path)}\n{state}\n{model}"
-        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+        It stays while the journal is open: a film that changes in the meantime is predicted again by the next run.
+        """
+        path = str(source.path or source.name)
+        if path not in self._keys:
+            try:
+                found = os.stat(path)
+                state = f"{found.st_size} {found.st_mtime_ns}"
+            except OSError:
+                state = "missing"
+            text = f"{os.path.abspath(path)}\n{state}\n{self.model}"
+            self._keys[path] = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+        return self._keys[path]
 
     def add(self, source: FilmSource, record: FilmRois) -> None:
         """Append the `record` of `source`; it is in the file when this returns."""

@@ -16,9 +16,10 @@ from hipdet.inference.film_list import FilmList, FilmSource, read_ahead
 from hipdet.radiographs.read import read_dicom_tags
 
 MOST_SHARDS = 1_000_000
+HEADERS = "headers.csv"
+HEADER_COLUMNS = ("film", "left_out", "reason")  # 1 or 0; why it is left out, or what isn't known of it
 READERS = 8  # threads that read headers, which mostly wait for the disk or the network
 SHOWN = 5
-HeaderRow = tuple[str, bool, str]  # name, whether it is left out, why, or what isn't known of it
 _SHARD = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 _CODE = re.compile(r"[A-Z0-9_ ]{1,16}")  # what DICOM allows in these tags
 _WORD = re.compile(r"[A-Z_]{1,16}")  # what is shown of them: other texts may be a patient's name or number
@@ -38,15 +39,19 @@ class Shard:
         Raises:
             ConfigError: it isn't two whole numbers, or K isn't from 1 to N.
         """
-        found = _SHARD.fullmatch(text)
-        if not found:
-            raise ConfigError(f"--shard {text!r}: expected K/N, such as 3/64: the third of 64 shards")
-        number, count = map(int, found.groups())
-        if not 1 <= count <= MOST_SHARDS:
-            raise ConfigError(f"--shard {text}: {count} shards, expected 1 to {MOST_SHARDS}")
-        if not 1 <= number <= count:
-            raise ConfigError(f"--shard {text}: shard {number}, expected 1 to {count}: the first shard is 1/{count}")
+        number, count = map(int, found.groups()) if (found := _SHARD.fullmatch(text)) else (0, 0)
+        if not 1 <= number <= count <= MOST_SHARDS:
+            expected = (
+                f"expected K/N, from 1/N to N/N, such as 3/64: the third of 64 shards, of at most {MOST_SHARDS:,}"
+            )
+            raise ConfigError(f"--shard {text!r}: {expected}")
         return cls(number, count)
+
+    @classmethod
+    def of(cls, name: str, count: int) -> Shard:
+        """In which of `count` shards the film `name` is: the same on every machine, whatever other films there are."""
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+        return cls(int.from_bytes(digest[:8], "big") % count + 1, count)
 
     @property
     def folder(self) -> str:
@@ -55,13 +60,7 @@ class Shard:
 
     def films(self, todo: FilmList) -> FilmList:
         """The films of `todo` that are in the shard, with the ids that they have there."""
-        return _chosen(todo, [bucket(source.name, self.count) == self.number - 1 for source in todo.films])
-
-
-def bucket(name: str, count: int) -> int:
-    """In which of `count` parts, from 0, the film `name` is: the same on every machine, whatever other films there are."""
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big") % count
+        return _chosen(todo, [Shard.of(source.name, self.count) == self for source in todo.films])
 
 
 def _chosen(todo: FilmList, kept: Sequence[bool]) -> FilmList:
@@ -112,18 +111,20 @@ class HeaderFilter:
         missing = [key for key, said in tags.items() if not said]
         return True, f"no {' and no '.join(missing)}" if missing else ""
 
-    def films(self, todo: FilmList) -> tuple[FilmList, list[HeaderRow]]:
-        """The films of `todo` that are kept, and the rows of :func:`write_headers`."""
+    def films(self, todo: FilmList, path: Path) -> tuple[FilmList, list[str]]:
+        """The films of `todo` that are kept, and the lines of :func:`write_headers` to `path`, if there is a filter."""
+        if not self.wanted:
+            return todo, []
         found = list(read_ahead(self.check, todo.films, READERS))
-        rows = [(source.name, not kept, why) for source, (kept, why) in zip(todo.films, found) if why]
-        return _chosen(todo, [kept for kept, _ in found]), rows
+        rows = [(source.name, str(int(not kept)), why) for source, (kept, why) in zip(todo.films, found) if why]
+        return _chosen(todo, [kept for kept, _ in found]), write_headers(path, rows)
 
 
-def write_headers(path: Path, rows: Sequence[HeaderRow]) -> list[str]:
-    """Write `rows` as CSV; returns lines that count them by reason."""
-    write_csv(path, [("film", "left_out", "reason"), *((name, int(left_out), why) for name, left_out, why in rows)])
+def write_headers(path: Path, rows: Sequence[Sequence[str]]) -> list[str]:
+    """Write `rows` of :data:`HEADER_COLUMNS` as CSV; returns lines that count them by reason."""
+    write_csv(path, [HEADER_COLUMNS, *rows])
     lines = []
-    for which, said in ((1, "left out by their DICOM headers"), (0, "kept, whose headers don't say what they are")):
+    for which, said in (("1", "left out by their DICOM headers"), ("0", "kept, whose headers don't say what they are")):
         if counts := Counter(why for _, left_out, why in rows if left_out == which):
             listed = "; ".join(f"{count}: {why}" for why, count in counts.most_common(SHOWN))
             more = f"; and {len(counts) - SHOWN} more reasons" if len(counts) > SHOWN else ""

@@ -14,7 +14,17 @@ from film_sources import write
 from hipdet.core import versions as environment
 from hipdet.core.configs import coco_file, get_data_root
 from hipdet.core.errors import ConfigError, DatasetError, StorageError
-from hipdet.core.files import Journal, name_of, path_below, replacing, unguarded, write_csv, write_json, write_text
+from hipdet.core.files import (
+    Journal,
+    name_of,
+    path_below,
+    read_csv,
+    replacing,
+    unguarded,
+    write_csv,
+    write_json,
+    write_text,
+)
 from hipdet.core.records import plain
 from hipdet.core.stored_files import files_below
 
@@ -229,6 +239,23 @@ def test_formulas_are_guarded_and_numbers_are_not(tmp_path):
     assert row == [*guarded, *numbers, "-1.5", "2", ""]
     back = [unguarded(cell) for cell in row]
     assert back == [*texts, *numbers, "-1.5", "2", ""]
+
+
+def test_tables_are_read_back(tmp_path):
+    rows = [["=1+1", "a\nb"], ["'quoted", ""], ["größe\r", "'=x"]]
+    write_csv(tmp_path / "a.csv", [["film", "other", "error"], *([film, 1, error] for film, error in rows)])
+    assert read_csv(tmp_path / "a.csv", ("film", "error")) == rows
+    assert read_csv(tmp_path / "none.csv", ("film",)) == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"film\na\n", b"film,error\na\n", b"film,error\n\xff,\n", b"film,error\na," + bytes(200_000)],
+    ids=["no column", "short row", "no UTF-8", "huge"],
+)  # fmt: skip
+def test_other_tables_are_refused(content, tmp_path):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"a\.csv: no table of hipdet .*expected the columns film, error"):
+        read_csv(tmp_path / "a.csv", ("film", "error"))
 
 
 def test_json_is_strict(tmp_path):

@@ -69,12 +69,12 @@ def test_crop_and_gallery_take_them_as_one(work):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["predict", "films", "--shard", "4/3"], "--shard 4/3: shard 4, expected 1 to 3"),
+        (["predict", "films", "--shard", "4/3"], "--shard '4/3': expected K/N, from 1/N to N/N"),
         (["predict", "films", "--workers", 2], "--workers is of --engine ray"),
         (["predict", "films", "--engine", "ray", "--shard", "1/3"], "expected one of them"),
         (["predict", "films", "--view", "A;P"], "ViewPosition 'A;P': expected at most 16 letters"),
-        (["merge", "plain"], "plain: no results of a shard or of ray, which could be merged"),
-        (["merge", "plain", "predictions"], "plain: no results of a shard or of ray, unlike"),
+        (["merge", "plain"], "plain: no results of a shard, which could be merged"),
+        (["merge", "plain", "predictions"], "plain: no results of a shard, unlike"),
         (["crop", "plain", "plain", "--data-root", "films"], "expected one predictions.json, or folders of shards"),
         (["gallery", "predictions", "--data-root", "films", "--ann", "a.json"], "hipdet merge makes one of shards"),
     ],
@@ -140,16 +140,23 @@ RAY = ["--engine", "ray", "--workers", 2]
 
 def test_ray_finds_the_same_and_carries_on_when_killed(many):
     pytest.importorskip("ray", reason="no ray: pip install 'hipdet[ray]'")
-    parts = many / "by ray/films"
-    killed(many, "by ray", *RAY, enough=lambda: len(list(parts.glob("part-*.parquet"))) >= 2)
-    finished = {path: path.stat().st_mtime_ns for path in parts.glob("part-*.parquet")}
+    out = many / "by ray"
+    killed(many, "by ray", *RAY, enough=lambda: len(list(out.glob("shard-*/run.json"))) >= 2)
+    finished = {run.with_name("journal.jsonl"): run.parent for run in out.glob("shard-*/run.json")}
     assert 2 <= len(finished) < 16
+    before = {path: path.read_bytes() for path in finished}
     done = run_python("-m", "hipdet", "predict", "many", "--out", "by ray", *RAY, cwd=many)
     assert done.returncode == 0, done.stderr
-    assert {path: path.stat().st_mtime_ns for path in finished} == finished  # skipped
-    assert (many / "by ray/failures.csv").read_text() == "film,error\n"
+    assert {path: path.read_bytes() for path in finished} == before  # no film was predicted again
+    assert len([*out.glob("shard-*-of-16/predictions.parquet")]) == 16
+    assert (out / "failures.csv").read_text() == "film,error\n"
     assert run_tool_here("merge", "by ray", "--out", "ray merged", cwd=many).returncode == 0
     assert same_files(many, "many plain", "ray merged")
+    shard = run_tool_here("predict", "many", "--out", "by shard", "--shard", "3/16", "--threads", 1, cwd=many)
+    assert shard.returncode == 0, shard.stderr
+    for path in (many / "by shard/shard-03-of-16").iterdir():
+        same = (out / "shard-03-of-16" / path.name).read_bytes() == path.read_bytes()
+        assert same or path.name == "journal.jsonl"
     for place in ("many plain", "by ray"):
         cropped = run_tool_here("crop", place, "--data-root", "many", "--out", f"{place} crops", cwd=many)
         assert cropped.returncode == 0, cropped.stderr
@@ -166,6 +173,13 @@ def test_ray_lists_failures_and_what_headers_leave_out(work):
     assert done.returncode == 1, done.stderr
     assert done.stdout.startswith("9 of 10 films predicted: rays; films to review: rays/failures.csv")
     assert [row["film"] for row in csv.DictReader((work / "rays/failures.csv").open())] == ["text.jpg"]
+    headers = list(csv.DictReader((work / "rays/headers.csv").open()))
+    assert [row["film"] for row in headers if row["left_out"] == "1"] == ["chest.dcm"]
+    assert {row["film"] for row in headers} == {f"{n}.png" for n in range(8)} | {
+        "'=black%.png",
+        "text.jpg",
+        "chest.dcm",
+    }
     assert "1 films left out by their DICOM headers (1: BodyPartExamined is CHEST): rays/headers.csv" in done.stderr
 
 

@@ -1,11 +1,10 @@
 import json
-import os
 from dataclasses import replace
 
 import pytest
 
 from hipdet.core.errors import DatasetError
-from hipdet.inference.archive import LINES, RUN, Run, find_runs, read_part, read_results, write_lines
+from hipdet.inference.archive import LINES, RUN, Run, find_runs, read_results, write_lines
 from hipdet.inference.detections import DetectedRoi, FilmRois
 
 ROI = DetectedRoi((1.1234567, 2.25, 11.5, 12.25), 0.123456789, "hip", "left")
@@ -60,14 +59,26 @@ def test_what_is_missing_is_said(tmp_path):
     ]
 
 
+def test_the_folder_of_ray_has_shards(tmp_path):
+    """Its own record of all shards stands beside their folders."""
+    RUN_OF.write(tmp_path)
+    assert (
+        read_results(find_runs([tmp_path]))
+        .lines[0]
+        .endswith("0 of its 1 films are predicted, the others are missing: run it again")
+    )
+    folders = [shard(tmp_path / f"shard-{number}-of-2", number, [f"{number}.png"], number) for number in (1, 2)]
+    assert find_runs([tmp_path]) == folders
+    assert read_results(folders).lines == []
+
+
 def test_a_film_twice_names_both(tmp_path):
     folders = [shard(tmp_path / "one", 1, ["a.png", "b.png"]), shard(tmp_path / "two", 2, ["c.png", "b.png"], 3)]
     with pytest.raises(
         DatasetError, match=r"film 'b.png': in .*one/films.jsonl and in .*two/films.jsonl, expected each"
     ):
         read_results(folders)
-    with pytest.raises(DatasetError, match="one: given twice"):
-        find_runs([folders[0], folders[0]])
+    assert find_runs([folders[0], folders[0] / "predictions.json", folders[1]]) == folders  # a folder twice is one
 
 
 @pytest.mark.parametrize(
@@ -89,7 +100,7 @@ def test_settings_must_agree(changes, message, tmp_path):
 def test_other_results_are_not_mixed_in(tmp_path):
     (tmp_path / "plain").mkdir()
     assert find_runs([tmp_path / "plain", tmp_path / "plain/predictions.json", tmp_path / "none"]) == []
-    with pytest.raises(DatasetError, match="plain: no results of a shard or of ray, unlike"):
+    with pytest.raises(DatasetError, match="plain: no results of a shard, unlike"):
         find_runs([shard(tmp_path / "one", 1, ["a.png"]), tmp_path / "plain"])
 
 
@@ -141,96 +152,3 @@ def test_other_lines_are_refused(text, message, tmp_path):
     (tmp_path / LINES).write_text(text)
     with pytest.raises(DatasetError, match=rf"films\.jsonl: .*{message}"):
         read_results([tmp_path])
-
-
-COLUMNS = ("image_id", "left_out", "record")
-
-
-def parquet(folder, name="part-1-of-1.parquet", **columns):
-    """A file of films with these columns instead of the usual ones; None leaves one out."""
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow.parquet import write_table
-
-    path = folder / "films" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    usual = dict(image_id=[1], left_out=[False], record=[json.dumps(FILM.to_json())])
-    table = {key: value for key, value in {**usual, **columns}.items() if value is not None}
-    write_table(pyarrow.table(table), path)
-    return path
-
-
-def test_parquet_is_one_with_shards(tmp_path):
-    parquet(tmp_path / "ray", image_id=[3, 4], left_out=[False, True], record=[json.dumps(FILM.to_json())] * 2)
-    replace(RUN_OF, films=2, shards=1, parts=1).write(tmp_path / "ray")
-    found = read_results([tmp_path / "ray"])
-    assert (found.films, found.lines) == ([(3, FILM)], [])
-    with pytest.raises(DatasetError, match=r"'a.jpg': in .*part-1-of-1.parquet and in .*films.jsonl"):
-        read_results([tmp_path / "ray", shard(tmp_path / "one", 1, ["a.jpg"])])
-
-
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        (dict(record=None), "column record is None"),
-        (dict(image_id=["1"]), "column image_id is string"),
-        (dict(left_out=[1]), "column left_out is int64"),
-        (dict(record=[b"\x80\x04N."]), "column record is binary"),  # a pickle is never loaded
-        (dict(record=[None]), "column record is null"),
-        (dict(image_id=[None, 1], left_out=[False, False], record=["{}", "{}"]), "empty cells"),
-    ],
-)
-def test_other_parquet_is_refused(columns, message, tmp_path):
-    with pytest.raises(DatasetError, match=f"part-1-of-1.parquet: {message}, expected the films of hipdet predict"):
-        read_part(parquet(tmp_path, **columns), COLUMNS)
-
-
-@pytest.mark.parametrize(
-    ("record", "message"),
-    [("{", "not JSON"), ("[]", "expected an object"), ('{"name": 3}', "name is 3"), ('{"name": "a"}', "no width")],
-)
-def test_other_records_in_parquet_are_refused(record, message, tmp_path):
-    parquet(tmp_path, record=[record])
-    replace(RUN_OF, shards=1).write(tmp_path)
-    with pytest.raises(DatasetError, match=f"part-1-of-1.parquet: row 1: .*{message}"):
-        read_results([tmp_path])
-
-
-def test_an_extension_that_would_be_unpickled_is_refused(tmp_path):
-    """As tables of Python objects are stored by ray and by earlier versions of pyarrow."""
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow.parquet import write_table
-
-    path = parquet(tmp_path)
-    told = {
-        b"ARROW:extension:name": b"arrow.py_extension_type",
-        b"ARROW:extension:metadata": b"cos\nsystem\n(S'x'\ntR.",
-    }
-    field = pyarrow.field("record", pyarrow.binary(), metadata=told)
-    schema = pyarrow.schema([("image_id", "int64"), ("left_out", "bool"), field])
-    write_table(pyarrow.table(dict(image_id=[1], left_out=[False], record=[b"x"]), schema), path)
-    with pytest.raises(DatasetError, match="column record is"):
-        read_part(path, COLUMNS)
-
-
-@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + bytes(100) + b"PAR1", b"no parquet" * 100, None, "pipe"])
-def test_no_parquet_is_refused(content, tmp_path):
-    path = parquet(tmp_path)
-    if content is None:
-        content = path.read_bytes()[:-20] + bytes(20)
-    path.unlink()
-    os.mkfifo(path) if content == "pipe" else path.write_bytes(content)
-    with pytest.raises(DatasetError, match=r"part-1-of-1.parquet: (no Parquet|not a file).*, expected"):
-        read_part(path, COLUMNS)
-
-
-def test_damaged_parquet_is_refused_or_read(tmp_path):
-    """Whatever single byte is wrong: never another error."""
-    path = parquet(tmp_path)
-    sound = path.read_bytes()
-    for at in range(0, len(sound), 37):
-        path.write_bytes(sound[:at] + bytes([sound[at] ^ 0xFF]) + sound[at + 1 :])
-        try:
-            rows = read_part(path, COLUMNS)
-        except DatasetError:
-            continue
-        assert all(isinstance(row["record"], str) for row in rows)

@@ -1,73 +1,70 @@
 """What each worker of the engine ray does, without ray; with it: tests/end_to_end/test_archive.py."""
 
-import json
 import os
 from dataclasses import replace
+from functools import partial
 from time import process_time
 
 import pytest
 from PIL import Image
 
-from dicom_bytes import film
-from film_bytes import UPRIGHT
 from hipdet import HipDetector
-from hipdet.cli.predict import main as predict
-from hipdet.core.errors import ConfigError, DatasetError
-from hipdet.inference.archive import FILM_TYPES, Run, read_part, read_results
-from hipdet.inference.film_list import FilmSource
-from hipdet.inference.ray_engine import _ROI_TYPES, Job, PartPredictor, _claim, read_failures, read_headers
+from hipdet.core.errors import CheckpointError, ConfigError, DatasetError
+from hipdet.inference.archive import RUN, Run, read_results
+from hipdet.inference.film_list import FilmList, FilmSource
+from hipdet.inference.ray_engine import _ROI_TYPES, PARQUET, ShardPredictor, _claim
 from hipdet.inference.results import ROI_COLUMNS, roi_table
-from hipdet.inference.selection import HeaderFilter
+from hipdet.inference.run import Predictor
+from hipdet.inference.selection import HeaderFilter, Shard
 from hipdet.phantoms.write import make_film
 
 pytest.importorskip("pyarrow")
-PART = "part-1-of-1.parquet"
-OPTIONS = dict(threads=1)
+ONE = Shard(1, 1)
+FOLDER = "shard-1-of-1"
+OPEN = partial(HipDetector, threads=1)
 NAMES = ["0.png", "no film.png", "a%FF.png", "=1+1.png"]
+RUN_OF = Run("model", {"hip": 1}, 1000)
 
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
-    """Films with hostile names, one that can't be read, and a DICOM film."""
+    """Films with hostile names, one that can't be read."""
     folder = tmp_path_factory.mktemp("films")
     for number, name in enumerate((b"0.png", b"a\xff.png", b"=1+1.png")):
         Image.fromarray(make_film("cgoa", number, seed=3, max_side=300).pixels).save(folder / "x.png")
         os.rename(folder / "x.png", os.path.join(os.fsencode(folder), name))
     (folder / "no film.png").write_bytes(b"no film")
-    (folder / "chest.dcm").write_bytes(film(UPRIGHT, BodyPartExamined="CHEST"))
     return folder
 
 
-@pytest.fixture(scope="module")
-def found(films):
-    """What the ordinary engine finds."""
-    return [replace(each, path=None) for each in HipDetector(**OPTIONS).of_sources(iter(sources(films)))]
+def listed(films, names=NAMES):
+    sources = [FilmSource(name, films / os.fsdecode(name.encode().replace(b"%FF", b"\xff"))) for name in names]
+    return FilmList(films, sources, [*range(1, len(names) + 1)], {})
 
 
-def sources(films, names=NAMES):
-    return [FilmSource(name, films / os.fsdecode(name.encode().replace(b"%FF", b"\xff"))) for name in names]
+def worker(out, **changes):
+    predictor = Predictor(OPEN, HeaderFilter(), out)
+    return ShardPredictor(replace(predictor), replace(predictor.run(FilmList(out, [], [], {})), **changes), os.getcwd())
 
 
-def row(films, names=NAMES, first=1):
-    items = [(number, each.name, str(each.path)) for number, each in enumerate(sources(films, names), first)]
-    return {"part": PART, "films": json.dumps(items)}
+def predicted(actor, todo, shard=ONE):
+    return actor(dict(shard=shard, films=todo))
 
 
-def job(out, headers=None, **changes):
-    settings = HipDetector(**OPTIONS).settings
-    run = Run(settings, {"hip": 1}, len(NAMES), parts=1)
-    return replace(Job(OPTIONS, settings, headers or HeaderFilter(), run, out), **changes)
-
-
-def test_a_part_has_what_the_ordinary_engine_finds(films, found, tmp_path):
-    """Bit for bit, also under names that aren't UTF-8 or look like formulas."""
-    made = job(tmp_path)
-    assert PartPredictor(made)(row(films)) == {"films": 4, "error": ""}
-    made.run.write(tmp_path)
-    assert read_results([tmp_path]).films == [*enumerate(found, 1)]
+def parquet(folder):
     from pyarrow.parquet import read_table
 
-    table = read_table(tmp_path / "rois" / PART)
+    return read_table(folder / PARQUET)
+
+
+def test_a_shard_has_what_the_ordinary_engine_finds(films, tmp_path):
+    """Bit for bit, also under names that aren't UTF-8 or look like formulas."""
+    todo = listed(films)
+    assert predicted(worker(tmp_path), todo) == {"given": 4, "error": "", "films": 4, "unreadable": 1}
+    found = [replace(each, path=None) for each in OPEN().of_sources(iter(todo.films))]
+    results = read_results([tmp_path / FOLDER])
+    assert (results.films, results.lines) == ([*enumerate(found, 1)], [])
+    table = parquet(tmp_path / FOLDER)
     assert table.column_names == list(ROI_COLUMNS)
     expected = [dict(zip(ROI_COLUMNS, cells)) for cells in [*roi_table(enumerate(found, 1))][1:]]
     assert len(expected) >= 6
@@ -75,51 +72,48 @@ def test_a_part_has_what_the_ordinary_engine_finds(films, found, tmp_path):
         {key: None if cell == "" and _ROI_TYPES.get(key) != "string" else cell for key, cell in cells.items()}
         for cells in expected
     ]
-    assert [name for name, _ in read_failures(tmp_path)] == ["no film.png"]
-    whole = b"".join(path.read_bytes() for path in tmp_path.rglob("*.parquet"))
-    assert os.fsencode(films) not in whole  # nor in anything else that is written
+    whole = b"".join(path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file())
+    assert os.fsencode(films) not in whole
 
 
-def test_finished_films_are_skipped(films, tmp_path, monkeypatch):
-    worker = PartPredictor(job(tmp_path))
-    predicted = []
-    of_sources = worker.detector.of_sources
+def test_shards_of_any_content_are_one_table(films, tmp_path):
+    """Also where no film of a shard has an ROI, or a spacing."""
+    for number, names in enumerate(([], ["no film.png"], ["0.png"]), 1):
+        assert not predicted(worker(tmp_path), listed(films, names), Shard(number, 3))["error"]
+    tables = [parquet(path) for path in sorted(tmp_path.glob("shard-*"))]
+    assert len({str(table.schema) for table in tables}) == 1
+    assert [table.num_rows for table in tables] == [0, 0, 2]
+
+
+def test_parquet_is_not_read(films, tmp_path):
+    """Whatever is there is replaced."""
+    actor = worker(tmp_path)
+    predicted(actor, listed(films, NAMES[:1]))
+    before = parquet(tmp_path / FOLDER)
+    (tmp_path / FOLDER / PARQUET).write_bytes(b"PAR1\x80\x04N.")
+    predicted(actor, listed(films, NAMES[:1]))
+    assert parquet(tmp_path / FOLDER).equals(before)
+    assert read_results([tmp_path / FOLDER]).lines == []
+
+
+def test_a_journal_of_shards_is_carried_on(films, tmp_path, monkeypatch):
+    """Films that are done need no model's time, whichever engine has predicted them."""
+    predictor = Predictor(OPEN, HeaderFilter(), tmp_path)
+    predictor.predict(listed(films, NAMES[:3]), ONE)
+    actor = worker(tmp_path)
+    names = []
+    of_sources = actor.predictor.detector.of_sources
 
     def watched(given, total=None):
         given = [*given]
-        predicted.append([each.name for each in given])
+        names.append([each.name for each in given])
         return of_sources(iter(given), total)
 
-    monkeypatch.setattr(worker.detector, "of_sources", watched)
-    worker(row(films, NAMES[:3]))
-    first = read_part(tmp_path / "films" / PART, tuple(FILM_TYPES))
-    worker(row(films, NAMES[:3]))  # a film that can't be read is tried again
-    worker(row(films))  # one is added
-    assert predicted == [NAMES[:3], ["no film.png"], ["no film.png", "=1+1.png"]]
-    assert read_part(tmp_path / "films" / PART, tuple(FILM_TYPES))[:3] == first
-    os.utime(films / "0.png", ns=(1, 1))
-    worker(row(films))
-    assert "0.png" in predicted[-1]  # as it may have changed
-    before = (tmp_path / "films" / PART).stat().st_mtime_ns
-    rest = [name for name in NAMES if name != "no film.png"]
-    worker(row(films, rest))  # one is gone: the file is written again, nothing is predicted
-    worker(row(films, rest))
-    assert predicted[4:] == [[]]
-    assert [each["film"] for each in read_part(tmp_path / "films" / PART, ("film",))] == rest
-    assert (tmp_path / "films" / PART).stat().st_mtime_ns > before
-
-
-def test_films_are_left_out_by_their_headers(films, tmp_path):
-    pytest.importorskip("pydicom")
-    made = job(tmp_path, HeaderFilter.of(BodyPartExamined=["HIP"]))
-    PartPredictor(made)(row(films, ["0.png", "chest.dcm"]))
-    replace(made.run, films=2).write(tmp_path)
-    results = read_results([tmp_path])
-    assert ([film.name for _, film in results.films], results.lines) == (["0.png"], [])
-    assert read_headers(tmp_path) == [
-        ("0.png", False, "no DICOM film"),
-        ("chest.dcm", True, "BodyPartExamined is CHEST"),
-    ]
+    monkeypatch.setattr(actor.predictor.detector, "of_sources", watched)
+    predicted(actor, listed(films))  # one is added; a film that can't be read is tried again
+    predicted(actor, listed(films, [NAMES[0], NAMES[3]]))  # two are gone
+    assert names == [["no film.png", "=1+1.png"], []]
+    assert [film.name for _, film in read_results([tmp_path / FOLDER]).films] == [NAMES[0], NAMES[3]]
 
 
 def test_a_worker_is_as_fast_as_a_shard(films, tmp_path, record_property):
@@ -128,47 +122,63 @@ def test_a_worker_is_as_fast_as_a_shard(films, tmp_path, record_property):
     (tmp_path / "many").mkdir()
     for name in names:
         os.link(films / "0.png", tmp_path / "many" / name)
+    todo = listed(tmp_path / "many", names)
     start = process_time()
-    predict([str(tmp_path / "many"), "--shard", "1/1", "--threads", "1", "--out", str(tmp_path / "shards")])
+    Predictor(OPEN, HeaderFilter(), tmp_path / "shards").predict(todo, ONE)
     by_shard = process_time()
-    assert PartPredictor(job(tmp_path / "ray"))(row(tmp_path / "many", names))["films"] == 12
+    assert predicted(worker(tmp_path / "ray"), todo)["films"] == 12
     by_ray = process_time()
     record_property("films_per_second", [12 / (by_shard - start), 12 / (by_ray - by_shard)])
     assert by_ray - by_shard < 2 * (by_shard - start)
-    replace(job(tmp_path).run, films=12).write(tmp_path / "ray")
-    found = [read_results([tmp_path / place]).films for place in ("ray", "shards/shard-1-of-1")]
-    assert {film.name: film for _, film in found[0]} == {film.name: film for _, film in found[1]}
+    for name in ("predictions.json", "predictions.csv", "films.jsonl", "run.json"):
+        assert (tmp_path / "ray" / FOLDER / name).read_bytes() == (tmp_path / "shards" / FOLDER / name).read_bytes()
 
 
-def test_what_cannot_be_written_is_said(films, tmp_path):
-    (tmp_path / "rois").write_text("no folder")
-    done = PartPredictor(job(tmp_path))(row(films, NAMES[:1]))
-    assert done["films"] == 0
-    assert "rois" in done["error"]
+def test_what_fails_is_said(films, tmp_path):
+    (tmp_path / FOLDER).write_text("no folder")
+    done = predicted(worker(tmp_path), listed(films, NAMES[:1]))
+    assert done["given"] == 0
+    assert FOLDER in done["error"]
+    broken = worker(tmp_path / "out")
+    broken.predictor = replace(broken.predictor, open_detector=partial(HipDetector, "none.onnx"))
+    with pytest.raises(CheckpointError):
+        broken.predictor.detector.model  # noqa: B018
+    assert "none.onnx" in predicted(broken, listed(films))["error"]
+    elsewhere = replace(worker(tmp_path / "out"), folder=str(tmp_path / "gone"))
+    assert "gone" in predicted(elsewhere, listed(films))["error"]
 
 
-def test_a_machine_with_another_model_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="another hipdet or model: install the same on all"):
-        PartPredictor(job(tmp_path, settings="another"))
-
-
-def test_another_file_in_the_place_of_a_part_is_an_error(films, tmp_path):
-    (tmp_path / "films").mkdir()
-    (tmp_path / "films" / PART).write_bytes(b"PAR1")
-    assert "no Parquet" in PartPredictor(job(tmp_path))(row(films))["error"]
+def test_a_machine_with_another_model_is_refused(films, tmp_path):
+    done = predicted(worker(tmp_path, settings="another, long side 7"), listed(films))
+    assert done["error"].startswith("a machine of the cluster has another hipdet or model (another and results ")
+    assert done["error"].endswith("install the same on all")
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_a_folder_is_of_one_model_and_settings(tmp_path):
-    made = job(tmp_path)
-    assert _claim(made, workers=2, films=1000) == 16
-    assert _claim(made, workers=64, films=100_000) == 16  # the parts stay
-    with pytest.raises(ConfigError, match="another model or other settings, expected the same: choose another --out"):
-        _claim(replace(made, run=replace(made.run, settings="another")), 2, 1000)
-    (tmp_path / "run.json").write_text("{}")
+    assert _claim(tmp_path, RUN_OF, workers=2, overwrite=False) == 16
+    assert _claim(tmp_path, replace(RUN_OF, films=100_000), 64, False) == 16  # the number of shards stays
+    other = replace(RUN_OF, settings="another")
+    with pytest.raises(
+        ConfigError, match=r"other settings \(model and another\), expected the same: choose another --out"
+    ):
+        _claim(tmp_path, other, 2, False)
+    assert _claim(tmp_path, other, 2, overwrite=True) == 16
+    assert Run.read(tmp_path).settings == "another"
+    (tmp_path / RUN).write_text("{}")
     with pytest.raises(DatasetError, match=r"run\.json"):
-        _claim(made, 2, 1000)
+        _claim(tmp_path, RUN_OF, 2, False)
 
 
-@pytest.mark.parametrize(("workers", "films", "parts"), [(2, 0, 1), (2, 3, 3), (2, 60, 16), (8, 10**6, 2000)])
-def test_number_of_parts(workers, films, parts, tmp_path):
-    assert _claim(job(tmp_path), workers, films) == parts
+def test_shards_of_another_number_are_refused(tmp_path):
+    """As of --shard 3/64 in the same folder: merge would find each film twice."""
+    (tmp_path / "shard-03-of-16").mkdir()
+    assert _claim(tmp_path, RUN_OF, 2, False) == 16
+    (tmp_path / "shard-03-of-64").mkdir()
+    with pytest.raises(ConfigError, match=r"shard-03-of-64: not one of 16 shards, .* choose another --out"):
+        _claim(tmp_path, RUN_OF, 2, False)
+
+
+@pytest.mark.parametrize(("workers", "films", "shards"), [(2, 0, 1), (2, 3, 3), (2, 60, 16), (8, 10**6, 2000)])
+def test_number_of_shards(workers, films, shards, tmp_path):
+    assert _claim(tmp_path, replace(RUN_OF, films=films), workers, False) == shards

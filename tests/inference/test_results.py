@@ -43,7 +43,8 @@ def test_records_are_found_again(source, tmp_path):
 def test_another_model_or_film_has_no_record(source, tmp_path):
     with FilmJournal(tmp_path / "j.jsonl", "model") as journal:
         journal.add(source, RECORD)
-        source.path.write_bytes(b"another film")
+    source.path.write_bytes(b"another film")
+    with FilmJournal(tmp_path / "j.jsonl", "model") as journal:
         assert journal.find(source) is None
     source.path.write_bytes(b"film")
     with FilmJournal(tmp_path / "j.jsonl", "another") as journal:
