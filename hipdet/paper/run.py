@@ -158,12 +158,21 @@ class Training:
             seconds=training_times(checkpoint)["seconds"],
             checkpoint=checkpoint.name,
             versions=report["versions"],
-            coco={name: coco_ap(films.coco, detections, ids) for name, ids in films.subsets.items()},
+            coco={
+                name: coco_ap(films.coco, detections, films.subsets[name]) for name in _tested_on(self.number, films)
+            },
         )
 
 
-def _checked(record: Record, films: Films) -> dict[str, Any]:
-    """What the tables show of the record of a training on `films`."""
+def _tested_on(number: int, films: Films) -> list[str]:
+    """The subsets that the tables need of training `number`: not those of other pools, which other runs may lack."""
+    pools = {experiment.pool for experiment in EXPERIMENTS.values()} - {EXPERIMENTS[number].pool}
+    others = {f"{pool}_{part}" for pool in pools for part in ("train", "val")}
+    return [name for name in films.subsets if name not in others]
+
+
+def _checked(number: int, record: Record, films: Films) -> dict[str, Any]:
+    """What the tables show of the record of training `number` on `films`."""
     counts = ("training", "seed", "epochs", "train_images", "val_images", "parameters")
     shared, versions, coco = record.values.get("shared_patients"), record.record("versions"), record.record("coco")
     return dict(
@@ -174,7 +183,7 @@ def _checked(record: Record, films: Films) -> dict[str, Any]:
         versions={name: versions.text(name) for name in versions.values},
         coco={
             name: {key: coco.record(name).number(key, -1, 1) for key in ("coco_map", "coco_ap50")}
-            for name in films.subsets
+            for name in _tested_on(number, films)
         },
     )
 
@@ -251,7 +260,7 @@ class Run:
         trainings = [self._training(EXPERIMENTS[number].training, seed) for seed in seeds]
         scores = Scores.read([training.tested / TABLE for training in trainings], films.coco)
         found = [RunFolder(training.folder).record for training in trainings]
-        records = [_checked(record, films) for record in found if record is not None]
+        records = [_checked(trainings[0].number, record, films) for record in found if record is not None]
         return TrainedModel(trainings[0].number, scores, records)
 
     def write_tables(self, films: Films) -> list[Path]:

@@ -29,8 +29,11 @@ def arguments(out, phantoms, *more):
 
 @pytest.fixture(scope="module")
 def finished(phantoms, tmp_path_factory):
-    """A run that was killed in its second training, and the same command again, which ended it."""
+    """A run of one experiment, then of all, which was killed in its second training, and the same again, which ended it."""
     folder = tmp_path_factory.mktemp("finished")
+    options = ["--data-root", phantoms, "--val-fraction", 0.2, "--out", "out", *OPTIONS]
+    alone = run_tool("experiments", 1, *options, cwd=folder)
+    assert alone.returncode == 0, alone.stderr
     process = start_tool("experiments", *arguments("out", phantoms), cwd=folder, start_new_session=True)
     log, deadline = folder / "out/seed0/exp7/train.log", time.time() + 300
     while not (log.exists() and "Epoch(train) [2]" in log.read_text()):
