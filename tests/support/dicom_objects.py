@@ -1,4 +1,4 @@
-"""DICOM films with a patient, a study and UIDs, as pydicom writes them, and the programs that check objects of them."""
+"""DICOM films with a patient, a study and UIDs, as pydicom writes them, their ROIs, and the programs that check objects."""
 
 import io
 import shutil
@@ -7,9 +7,18 @@ import subprocess
 import numpy as np
 import pytest
 
+from hipdet.inference.detections import DetectedRoi, FilmRois
+from hipdet.inference.dicom_objects import ObjectMaker, parse_codes
+
 UIDS = dict(StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.3.4", SOPInstanceUID="1.2.3.4.5")
 CR = "1.2.840.10008.5.1.4.1.1.1"
 PIXELS = np.arange(300 * 400, dtype=np.uint16).reshape(300, 400) % 4096  # 400 wide
+CLASSES = ("hip", "left lung", "髋关节 ou hanche, très longue")
+CODES = parse_codes({}, CLASSES, "codes.json")
+MAKER = ObjectMaker("chest", "f" * 64, "results 1, rois 2", CODES)
+RIGHT = DetectedRoi((10.25, 20.5, 110.125, 140.75), 0.91234567, "hip", "left")  # of the picture
+LEFT = DetectedRoi((200.0, 21.0, 301.5, 141.0), 0.5, "hip", "right")
+FILM = FilmRois("film.dcm", None, 400, 300, (RIGHT, LEFT))
 
 
 def dicom_film(pixels=PIXELS, raw=(), syntax="1.2.840.10008.1.2.1", **tags):
