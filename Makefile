@@ -21,7 +21,7 @@ help:  ## show this list
 $(STAMP): setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip $(PIP_ARGS)
-	$(BIN)/python -m pip install -q -c constraints.txt ".[mm,dicom,publish,export,openvino,annotate,test,docs,dev]" $(PIP_ARGS)
+	$(BIN)/python -m pip install -q -c constraints.txt ".[mm,dicom,publish,export,openvino,ray,annotate,test,docs,dev]" $(PIP_ARGS)
 	@touch $@
 
 install: $(STAMP)  ## install hipdet with the tested versions in .venv; needs no compiler

@@ -259,9 +259,8 @@ class DicomNode:
             return UNCLEAR, error.reason
         if source is None or not source.SOPClassUID == request.AffectedSOPClassUID in FILM_CLASSES:
             return OTHER_CLASS, "not of the class that was agreed on"
-        path = (
-            self._waiting / f"{_key(calling)}-{spool.digest.hexdigest()[:32]}.dcm"
-        )  # another film of a UID is another file
+        # another film of a UID is another file
+        path = self._waiting / f"{_key(calling)}-{spool.digest.hexdigest()[:32]}.dcm"
         try:
             os.fsync(spool.fileno())
             os.replace(spool.name, path)
@@ -329,7 +328,10 @@ class DicomNode:
             raise ConnectionError
         try:
             for each in objects:
-                status = assoc.send_c_store(dcmread(io.BytesIO(each))).get("Status", ROOM)
+                try:
+                    status = assoc.send_c_store(dcmread(io.BytesIO(each))).get("Status", ROOM)
+                except ValueError as error:  # it takes none of this class
+                    raise _Refused from error
                 if status >> 8 == ROOM >> 8:
                     raise ConnectionError
                 if status not in (0, DUPLICATE) and status >> 12 != 0xB:  # a warning

@@ -140,12 +140,12 @@ class Orthanc:
 class Archive:
     """A storage SCP of pynetdicom: the reports that it got, by UID, and how often each."""
 
-    def __init__(self, port=0, tls=None):
+    def __init__(self, port=0, tls=None, classes=(REPORT, DRAWN)):
         from pynetdicom import AE, evt
 
         self.objects, self.times, self.statuses, self.refused = {}, {}, [], None  # the last of a patient
         self.ae = AE("ORTHANC")
-        for each in (REPORT, DRAWN):
+        for each in classes:
             self.ae.add_supported_context(each)
         handlers = [(evt.EVT_C_STORE, self._take)]
         self.server = self.ae.start_server(("127.0.0.1", port), block=False, ssl_context=tls, evt_handlers=handlers)

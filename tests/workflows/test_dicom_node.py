@@ -166,6 +166,16 @@ def test_a_film_that_is_refused_keeps_no_other_waiting(node, archive):
     assert len(archive.objects) == 8
 
 
+def test_an_archive_that_takes_no_presentation_states_gets_all_reports(node):
+    archive = Archive(classes=(REPORT,))
+    running = node(archive.port)
+    assert [send(running, film_of(number)) for number in (1, 2)] == [SENT] * 2
+    until(lambda: len(archive.objects) == 2)
+    archive.stop()
+    assert len(running.names("waiting")) == 2
+    assert "ValueError" not in running.log.read_text()
+
+
 def test_killed_and_started_again(node, archive):
     running = node(1)  # nobody is there
     assert send(running, FILM) == SENT
