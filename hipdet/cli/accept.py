@@ -58,9 +58,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--by", default="", metavar="NAME", help="who confirms or moves limits: for the label file and the card")
     add("--share", type=float, metavar="S", help="move limits so that this share of films has a flag")
     add("--out", type=Path, default=Path("accept"), metavar="FOLDER", help="output folder")
-    add(
-        "--fit", nargs=argparse.REMAINDER, metavar="OPTION", help="train on the labels; options of hipdet fit follow it"
-    )
+    add("--fit", nargs=argparse.REMAINDER, metavar="OPTION", help="train on the labels; options of hipdet fit follow")
     args = parser.parse_args(argv)
     if args.share is not None and not 0 < args.share < 1:
         raise ConfigError(f"--share {args.share}: expected a share of films above 0 and below 1, such as .05")

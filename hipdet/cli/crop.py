@@ -50,10 +50,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("crop", __doc__, EXAMPLES)
     add = parser.add_argument
-    add(
-        "predictions", nargs="+", type=Path, metavar="PREDICTIONS",
-        help="predictions.json of hipdet predict, its folder, or the folders of shards, which are read as one",
-    )  # fmt: skip
+    add("predictions", nargs="+", type=Path, metavar="PATH", help="predictions.json, its folder, or folders of shards")
     add("--data-root", type=Path, required=True, metavar="FOLDER", help="folder that film names start from")
     add("--out", type=Path, default=Path("crops"), metavar="FOLDER", help="output folder")
     add("--tight", action="store_true", help="crop the box of the ROI itself (default: a square)")

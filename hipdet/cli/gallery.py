@@ -40,10 +40,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("gallery", __doc__, EXAMPLES)
     add = parser.add_argument
-    add(
-        "results", nargs="+", type=Path, metavar="RESULTS.json",
-        help="test.roi.json of hipdet test, predictions in COCO results form, or folders of shards",
-    )  # fmt: skip
+    add("results", nargs="+", type=Path, metavar="RESULTS", help="test.roi.json, COCO results, or folders of shards")
     add(
         "--ann", type=Path, metavar="ANN.json",
         help="COCO file with the films and labels of predictions (default: films.json beside the predictions)",

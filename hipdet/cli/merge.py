@@ -26,10 +26,7 @@ def _parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("merge", __doc__, EXAMPLES)
     add = parser.add_argument
-    add(
-        "results", nargs="+", type=Path, metavar="RESULTS",
-        help="folders of hipdet predict --shard or --engine ray, or one that has the folders of shards",
-    )  # fmt: skip
+    add("results", nargs="+", type=Path, metavar="RESULTS", help="folders of shards, or one that has folders of shards")
     add("--out", type=Path, default=Path("merged"), metavar="FOLDER", help="output folder")
     return parser.parse_args(argv)
 

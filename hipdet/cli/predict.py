@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from itertools import takewhile
@@ -15,7 +16,7 @@ from hipdet.core.classes import RoiCounts
 from hipdet.core.errors import ConfigError
 from hipdet.core.files import read_csv
 from hipdet.inference.detector import HipDetector, RoiDetector
-from hipdet.inference.dicom_objects import ObjectFolder, ObjectMaker
+from hipdet.inference.dicom_objects import ObjectMaker, write_objects
 from hipdet.inference.film_list import FilmList, films_at, films_of_coco
 from hipdet.inference.onnx_model import PRECISIONS
 from hipdet.inference.run import FAILURES, REVIEW, Predictor, discard
@@ -159,11 +160,11 @@ def _check_archive(args: argparse.Namespace) -> tuple[Shard | None, HeaderFilter
     return shard, headers
 
 
-def _objects(args: argparse.Namespace, detector: RoiDetector) -> ObjectFolder | None:
-    """The DICOM objects that are wanted; None if none are."""
+def _objects(args: argparse.Namespace, detector: RoiDetector) -> partial[Counter[str]] | None:
+    """Writes the DICOM objects that are wanted; None if none are."""
     if kinds := [kind for kind, wanted in (("sr", args.dicom_sr), ("pr", args.dicom_pr)) if wanted]:
         require(("dicom",), "predict --dicom-sr")
-        return ObjectFolder(args.out, ObjectMaker.of(detector, args.codes), kinds)
+        return partial(write_objects, ObjectMaker(detector, args.codes), kinds)
     if args.codes:
         raise ConfigError("--codes is of --dicom-sr: expected both")
     return None

@@ -303,9 +303,9 @@ class Record:
             self.refuse(key, "an object")
         return Record(self.values[key], f"{self.where}: {key}", self.error, self.remedy)
 
-    def records(self, key: str) -> list[Record]:
+    def records(self, key: str, default: Any = _NEEDED) -> list[Record]:
         """A list of objects; in messages they are numbered from 1."""
-        return records(self.items(key), f"{self.where}: {key}", self.error, self.remedy)
+        return records(self.items(key, default), f"{self.where}: {key}", self.error, self.remedy)
 
 
 def records(values: object, where: object, error: type[HipdetError] = DatasetError, remedy: str = "") -> list[Record]:

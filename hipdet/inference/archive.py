@@ -53,18 +53,7 @@ class Run:
     def difference(self, other: Run) -> str:
         """In what the model, settings or categories of both runs differ; empty if they are the same."""
         facts = [f"{run.settings}, {dict(run.categories)}, own ids {run.own_ids}".split(", ") for run in (self, other)]
-        if facts[0] == facts[1]:
-            return ""
-        return " and ".join(next((pair for pair in zip(*facts) if pair[0] != pair[1]), ("fewer", "more")))
-
-    def film(self, values: Record) -> FilmRois:
-        """The film of a record; DatasetError if it is damaged, or has a label without a category."""
-        film = FilmRois.from_json(values, values.text("name", longest=LONGEST_PATH))
-        if unknown := {roi.label for roi in (*film.rois, *film.candidates)} - {*self.categories}:
-            raise DatasetError(
-                f"{values.where}: label {min(unknown)!r}, expected one of {[*self.categories]}: {REMEDY}"
-            )
-        return film
+        return " and ".join(next((pair for pair in zip(*facts) if pair[0] != pair[1]), ()))
 
 
 @dataclass(frozen=True)
@@ -158,4 +147,6 @@ def read_films(folder: Path, run: Run) -> Iterator[Numbered]:
         for number, line in enumerate(iter(partial(file.readline, _LONGEST), b""), 1):
             where = f"{path}: line {number}"
             values = Record.of(parse_json(line, where, "a film"), where, remedy=REMEDY)
-            yield values.whole("id"), run.film(values.record("film"))
+            film = values.record("film")
+            name = film.text("name", longest=LONGEST_PATH)
+            yield values.whole("id"), FilmRois.from_json(film, name, classes=run.categories)

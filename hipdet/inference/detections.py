@@ -200,11 +200,13 @@ class FilmRois:
         return {**asdict(self), "path": None}
 
     @classmethod
-    def from_json(cls, values: Record, name: str, path: Path | None = None) -> FilmRois:
+    def from_json(
+        cls, values: Record, name: str, path: Path | None = None, classes: Collection[str] | None = None
+    ) -> FilmRois:
         """The inverse of :meth:`to_json`; today the film may be called `name`.
 
         Raises:
-            HipdetError: an entry isn't what :meth:`to_json` writes.
+            HipdetError: an entry isn't what :meth:`to_json` writes, or a label none of `classes`, if these are given.
         """
         spacing = read_spacing(values)
         return cls(
@@ -212,21 +214,21 @@ class FilmRois:
             path,
             values.whole("width", 0, MAX_SIDE),
             values.whole("height", 0, MAX_SIDE),
-            tuple(map(_roi, values.records("rois"))),
+            tuple(_roi(each, classes) for each in values.records("rois")),
             tuple(values.texts("flags")),
             values.one_of("turned", (0, 90, 180, 270)),
             values.flag("inverted"),
             None if values.values.get("error") is None else values.text("error", longest=LONGEST_PATH),
-            tuple(map(_roi, values.records("candidates") if "candidates" in values.values else ())),
+            tuple(_roi(each, classes) for each in values.records("candidates", [])),
             spacing.mm if spacing else None,
             spacing.plane if spacing else None,
             values.number("contrast", 0, 1, None),
         )
 
 
-def _roi(values: Record) -> DetectedRoi:
+def _roi(values: Record, classes: Collection[str] | None) -> DetectedRoi:
     side, box = values.one_of("picture_side", SIDES), values.box("box", 2 * MAX_SIDE)
     if box[0] > box[2] or box[1] > box[3]:
         values.refuse("box", "[x0, y0, x1, y1] from left to right and from top to bottom")
-    score, label = values.number("score", 0, 1), values.text("label", longest=LONGEST_LABEL)
-    return DetectedRoi(box, score, label, side, values.flag("candidate", default=False))
+    label = values.text("label", longest=LONGEST_LABEL) if classes is None else values.one_of("label", classes)
+    return DetectedRoi(box, values.number("score", 0, 1), label, side, values.flag("candidate", default=False))

@@ -10,9 +10,9 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -113,33 +113,22 @@ def _moment(source: Any) -> tuple[str, str]:
     return next((each for each in known if each[1]), (known[0][0], "000000"))
 
 
-@dataclass(frozen=True)
 class ObjectMaker:
     """Makes the objects of films for one model and its settings.
 
-    Attributes:
-        model: Name of the model's config.
-        fingerprint: Of the model.
-        settings: ``RoiDetector.settings``.
-        codes: See :func:`parse_codes`.
+    Args:
+        detector: Has the model and the settings.
+        file: JSON file of codes by class, see :func:`parse_codes`; by default those of the model's card.
+
+    Raises:
+        ConfigError: these aren't codes of the model's classes.
     """
 
-    model: str
-    fingerprint: str
-    settings: str
-    codes: Mapping[str, Sequence[Code]]
-
-    @classmethod
-    def of(cls, detector: RoiDetector, file: Path | None = None) -> ObjectMaker:
-        """The maker for `detector`, with the codes in a JSON `file`, or those of the model's card.
-
-        Raises:
-            ConfigError: these aren't codes of the model's classes.
-        """
+    def __init__(self, detector: RoiDetector, file: Path | None = None) -> None:
         card = detector.model.card
         values = card.about.get(CODES, {}) if file is None else read_json(file, "codes by class", ConfigError)
-        codes = parse_codes(values, card.classes, file or "the model's codes")
-        return cls(card.config, detector.model.fingerprint, detector.settings, codes)
+        self.codes = parse_codes(values, card.classes, file or "the model's codes")
+        self.model, self.fingerprint, self.settings = card.config, detector.model.fingerprint, detector.settings
 
     def uid(self, *parts: str) -> str:
         """A UID by PS3.5 B.2, a hash of `parts` and of all that objects of this maker depend on."""
@@ -309,49 +298,42 @@ def _outline(film: FilmRois, roi: DetectedRoi) -> NDArray[np.float64]:
     return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])
 
 
-@dataclass
-class ObjectFolder:
-    """A folder of objects, which are called after their UIDs.
+def write_objects(
+    maker: ObjectMaker, kinds: Sequence[str], folder: Path, films: Iterable[FilmRois], new: Collection[str],
+    faults: dict[str, str],
+) -> Counter[str]:  # fmt: skip
+    """Write the missing objects of `films` into `folder`, called after their UIDs; remove those of other films.
 
-    Attributes:
-        folder: Its path.
+    Args:
         maker: Makes the objects.
         kinds: Which: ``sr``, ``pr``.
-        faults: Why films have none, by name.
-        others: Number of films that aren't DICOM.
-        count: Number of objects.
+        folder: Their folder.
+        films: The films; those that can't be read are passed over.
+        new: Names of films whose objects are written even if they are there.
+        faults: Gets why films have none, by name.
+
+    Returns:
+        The numbers of ``objects``, and of ``others``, which are films that aren't DICOM.
     """
-
-    folder: Path
-    maker: ObjectMaker
-    kinds: Sequence[str]
-    faults: dict[str, str] = field(default_factory=dict)
-    others: int = 0
-    count: int = 0
-
-    def write(self, films: Iterable[FilmRois], new: Collection[str]) -> None:
-        """Write the missing objects of `films`, and all of those called `new`; remove objects of other films."""
-        owners: dict[str, str] = {}
-        for film in tqdm(films, unit="film", desc="DICOM", disable=None):
-            if film.error is None and film.path is not None:
-                try:
-                    self._write(film, film.path, film.name in new, owners)
-                except RadiographError as error:
-                    self.faults[film.name] = error.reason
-        for path in self.folder.glob("2.25.*.dcm"):
-            if path.name not in owners and path.suffixes[-2][1:] in self.kinds:
-                path.unlink()
-        self.count = len(owners)
-
-    def _write(self, film: FilmRois, path: Path, again: bool, owners: dict[str, str]) -> None:
-        source = read_source(path, film.name)
-        if source is None:
-            self.others += 1
-            return
-        for kind in self.kinds:
-            place = self.folder / f"{self.maker.uid(kind, source.SOPInstanceUID)}.{kind}.dcm"
-            if twin := owners.get(place.name):
-                raise RadiographError(f"no DICOM objects: {twin} has the same SOPInstanceUID: leave one out")
-            if again or not place.is_file():
-                write_synced(place, self.maker.make(kind, source, film))
-            owners[place.name] = film.name
+    owners: dict[str, str] = {}
+    count = Counter(others=0)
+    for film in tqdm(films, unit="film", desc="DICOM", disable=None):
+        if film.error is not None or film.path is None:
+            continue
+        try:
+            source: Any = read_source(film.path, film.name)
+            count["others"] += source is None
+            for kind in kinds if source is not None else ():
+                place = folder / f"{maker.uid(kind, source.SOPInstanceUID)}.{kind}.dcm"
+                if twin := owners.get(place.name):
+                    raise RadiographError(f"no DICOM objects: {twin} has the same SOPInstanceUID: leave one out")
+                if film.name in new or not place.is_file():
+                    write_synced(place, maker.make(kind, source, film))
+                owners[place.name] = film.name
+        except RadiographError as error:
+            faults[film.name] = error.reason
+    for path in folder.glob("2.25.*.dcm"):
+        if path.name not in owners and path.suffixes[-2][1:] in kinds:
+            path.unlink()
+    count["objects"] = len(owners)
+    return count

@@ -202,15 +202,13 @@ class FilmList:
 
     Attributes:
         root: Folder that the films' names start from.
-        films: The films, in order.
-        ids: Image id of each film.
+        films: The films by image id, in order.
         categories: Category ids by class; empty if the films don't come from a COCO file.
         passed: What isn't a film.
     """
 
     root: Path
-    films: list[FilmSource]
-    ids: list[int]
+    films: dict[int, FilmSource]
     categories: dict[str, int]
     passed: PassedOver = field(default_factory=PassedOver)
 
@@ -230,8 +228,8 @@ def films_at(places: Sequence[str]) -> FilmList:
     except ValueError as error:  # on several drives
         raise DatasetError(f"{', '.join(places)}: no folder contains them all: run once for each drive") from error
     passed = PassedOver()
-    films = list({_place(source): source for source in film_sources(places, root, passed)}.values())
-    return FilmList(root, films, list(range(1, len(films) + 1)), {}, passed)
+    films = {_place(source): source for source in film_sources(places, root, passed)}
+    return FilmList(root, dict(enumerate(films.values(), 1)), {}, passed)
 
 
 def _place(source: FilmSource) -> tuple[str, str]:
@@ -264,7 +262,7 @@ def films_of_coco(annotations: Path, root: Path) -> FilmList:
         name, number = each.text("name"), each.whole("id")
         if categories.setdefault(name, number) != number or [*categories.values()].count(number) > 1:
             each.refuse("id", "one id for each name, and one name for each id")
-    return FilmList(root, list(films.values()), list(ids), categories)
+    return FilmList(root, dict(zip(ids, films.values())), categories)
 
 
 def _prefix(pattern: str) -> str:

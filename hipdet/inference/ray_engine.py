@@ -10,7 +10,7 @@ import logging
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -131,11 +131,9 @@ def predict_by_ray(
     out, run = predictor.out, predictor.run(todo)
     with alone_in(out), _ray_cluster(workers, threads) as number:
         count = _claim(out, run, number, overwrite)
-        shards = {Shard(at, count): FilmList(todo.root, [], [], todo.categories) for at in range(1, count + 1)}
-        for image_id, source in zip(todo.ids, todo.films):
-            part = shards[Shard.of(source.name, count)]
-            part.ids.append(image_id)
-            part.films.append(source)
+        shards = {Shard(at, count): FilmList(todo.root, {}, todo.categories) for at in range(1, count + 1)}
+        for image_id, source in todo.films.items():
+            shards[Shard.of(source.name, count)].films[image_id] = source
         folders = [out / shard.folder for shard in shards]
         for folder in folders if overwrite else ():
             discard(folder)
@@ -161,16 +159,12 @@ def _claim(out: Path, run: Run, workers: int, overwrite: bool) -> int:
             raise ConfigError(f"{out}: results of another model or other settings ({differ}), {remedy}")
         count = there.shards
     if others := [each for each in sorted(out.glob("shard-*-of-*")) if not each.name.endswith(f"-of-{count}")]:
-        raise ConfigError(
-            f"{others[0]}: not one of {count} shards, which would have its films again: choose another --out"
-        )
+        raise ConfigError(f"{others[0]}: not one of {count} shards, whose films it has again: choose another --out")
     replace(run, shards=count).write(out)
     return count
 
 
-def _predict_shards(
-    shards: Mapping[Shard, FilmList], actor: ShardPredictor, threads: int, workers: int
-) -> Counter[str]:
+def _predict_shards(shards: dict[Shard, FilmList], actor: ShardPredictor, threads: int, workers: int) -> Counter[str]:
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 

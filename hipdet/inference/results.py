@@ -27,9 +27,7 @@ ROI_COLUMNS = (
 REVIEW_COLUMNS = ("film", "flags", "error", "lowest_score", "rois", "turned", "inverted", "width", "height")
 
 
-def write_predictions(
-    out: Path, records: Walk, categories: Mapping[str, int], faults: Mapping[str, str] | None = None
-) -> None:
+def write_predictions(out: Path, records: Walk, categories: Mapping[str, int], faults: Mapping[str, str] = {}) -> None:
     """Write ``predictions.json``, ``predictions.csv`` and ``review.csv`` into `out`.
 
     Args:
@@ -38,9 +36,9 @@ def write_predictions(
         categories: Category id of each class.
         faults: Why films have no DICOM objects, by name, for the review list.
     """
-    _write_json_list(out / "predictions.json", (row for each in records() for row in coco_results(*each, categories)))
+    write_coco_results(out / "predictions.json", records(), categories)
     write_csv(out / "predictions.csv", roi_table(records()))
-    write_csv(out / "review.csv", [REVIEW_COLUMNS, *_review(records(), faults or {})])
+    write_csv(out / "review.csv", [REVIEW_COLUMNS, *_review(records(), faults)])
 
 
 def write_films(path: Path, records: Walk, categories: Mapping[str, int]) -> None:
@@ -108,13 +106,14 @@ def _review(records: Iterable[Numbered], faults: Mapping[str, str]) -> list[tupl
     return [row for _, row in sorted(worst)]
 
 
-def _write_json_list(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a JSON list, one row per line, without keeping all rows in memory."""
+def write_coco_results(path: Path, records: Iterable[Numbered], categories: Mapping[str, int]) -> None:
+    """Write ``predictions.json``: a JSON list, one row per line, without keeping all rows in memory."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         separator = "["
-        for row in rows:
-            file.write(f"{separator}\n{json.dumps(row, allow_nan=False)}")
-            separator = ","
+        for each in records:
+            for row in coco_results(*each, categories):
+                file.write(f"{separator}\n{json.dumps(row, allow_nan=False)}")
+                separator = ","
         file.write("[]\n" if separator == "[" else "\n]\n")
 
 
@@ -169,11 +168,13 @@ class FilmJournal(Journal):
         if place is None:
             return None
         values = self._record(self.at(place), place).record("film")
-        if self.classes is not None:
-            for key in ("rois", "candidates"):
-                for roi in values.records(key) if key in values.values else ():
-                    roi.one_of("label", self.classes)
-        return FilmRois.from_json(values, source.name, source.path)
+        return FilmRois.from_json(values, source.name, source.path, self.classes)
+
+    def of(self, films: Mapping[int, FilmSource]) -> Iterator[Numbered]:
+        """The records of `films`, which are given by id; films without one are left out."""
+        for number, source in films.items():
+            if (record := self.find(source)) is not None:
+                yield number, record
 
     def _record(self, values: Mapping[str, Any], place: int) -> Record:
         remedy = "remove this journal of hipdet predict, or choose another --out"

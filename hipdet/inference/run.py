@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import astuple, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from hipdet.core.errors import DatasetError
 from hipdet.inference.archive import RUN, Run, write_lines
+from hipdet.inference.detections import FilmRois
 from hipdet.inference.detector import RoiDetector
-from hipdet.inference.dicom_objects import ObjectFolder
-from hipdet.inference.film_list import FilmList
-from hipdet.inference.results import FilmJournal, Numbered, write_films, write_predictions
+from hipdet.inference.film_list import FilmList, FilmSource
+from hipdet.inference.results import FilmJournal, write_films, write_predictions
 from hipdet.inference.selection import HEADERS, HeaderFilter, Shard
 
 JOURNAL = "journal.jsonl"
@@ -28,13 +28,13 @@ class Predictor:
         open_detector: Opens the detector.
         headers: Which films are kept.
         out: Folder of the results, or of the folders of shards.
-        objects: Which DICOM objects are written, if any; their folder is below that of the results.
+        objects: Writes DICOM objects, if any are wanted: `dicom_objects.write_objects`, from `folder` on.
     """
 
     open_detector: Callable[[], RoiDetector]
     headers: HeaderFilter
     out: Path
-    objects: ObjectFolder | None = None
+    objects: Callable[[Path, Iterator[FilmRois], Collection[str], dict[str, str]], Counter[str]] | None = None
 
     @cached_property
     def detector(self) -> RoiDetector:
@@ -54,9 +54,7 @@ class Predictor:
         settings += f", headers {self.headers}" if self.headers.wanted else ""
         return Run(settings, categories, len(todo.films), bool(todo.categories), *(astuple(shard) if shard else ()))
 
-    def predict(
-        self, todo: FilmList, shard: Shard | None = None, tell: Callable[[str], None] = lambda line: None
-    ) -> Counter[str]:
+    def predict(self, todo: FilmList, shard: Shard | None = None, tell: Callable[[str], None] = print) -> Counter[str]:
         """Predict the films that the journal doesn't have, then write all results, also after an interruption.
 
         Args:
@@ -73,26 +71,18 @@ class Predictor:
             StorageError: the journal can't be written.
         """
         out = self.out / shard.folder if shard else self.out
-        run, objects = self.run(todo, shard), self.objects and replace(self.objects, folder=out / "dicom", faults={})
+        run, faults, objects = self.run(todo, shard), dict[str, str](), Counter[str]()
         todo, lines = self.headers.films(todo, out / HEADERS)
         for line in lines:
             tell(line)
         with FilmJournal(out / JOURNAL, self.detector.settings, self.detector.model.card.classes) as journal:
-
-            def done() -> Iterator[Numbered]:
-                for number, source in zip(todo.ids, todo.films):
-                    if (record := journal.find(source)) is not None:
-                        yield number, record
-
+            done = partial(journal.of, todo.films)
             try:
-                # unreadable films are tried again
-                new = [each for each in todo.films if (known := journal.find(each)) is None or known.error is not None]
-                for source, record in zip(new, self.detector.of_sources(iter(new), len(new))):
-                    journal.add(source, record)
-                if objects is not None:
-                    objects.write((record for _, record in done()), {source.name for source in new})
+                new = predict_missing(self.detector, journal, todo.films)
+                if self.objects is not None:
+                    objects = self.objects(out / "dicom", (film for _, film in done()), new, faults)
             finally:
-                write_predictions(out, done, run.categories, objects.faults if objects else {})
+                write_predictions(out, done, run.categories, faults)
                 if not todo.categories:
                     write_films(out / "films.json", done, run.categories)
                 if shard:
@@ -100,9 +90,16 @@ class Predictor:
                     write_lines(out, done)
                     replace(run, films=len(todo.films)).write(out)
             found = Counter(films=len(todo.films), unreadable=sum(film.error is not None for _, film in done()))
-        if objects is not None:
-            found.update(objects=objects.count, without=len(objects.faults), others=objects.others)
+        found.update(objects, without=len(faults))
         return found
+
+
+def predict_missing(detector: RoiDetector, journal: FilmJournal, films: Mapping[int, FilmSource]) -> set[str]:
+    """Predict those of `films` that the `journal` doesn't have, or that couldn't be read; returns their names."""
+    new = [each for each in films.values() if (known := journal.find(each)) is None or known.error is not None]
+    for source, record in zip(new, detector.of_sources(iter(new), len(new))):
+        journal.add(source, record)
+    return {source.name for source in new}
 
 
 def discard(out: Path) -> None:

@@ -41,10 +41,7 @@ class Shard:
         """
         number, count = map(int, found.groups()) if (found := _SHARD.fullmatch(text)) else (0, 0)
         if not 1 <= number <= count <= MOST_SHARDS:
-            expected = (
-                f"expected K/N, from 1/N to N/N, such as 3/64: the third of 64 shards, of at most {MOST_SHARDS:,}"
-            )
-            raise ConfigError(f"--shard {text!r}: {expected}")
+            raise ConfigError(f"--shard {text!r}: expected K/N, from 1/N to N/N, such as 3/64, N up to {MOST_SHARDS:,}")
         return cls(number, count)
 
     @classmethod
@@ -60,12 +57,8 @@ class Shard:
 
     def films(self, todo: FilmList) -> FilmList:
         """The films of `todo` that are in the shard, with the ids that they have there."""
-        return _chosen(todo, [Shard.of(source.name, self.count) == self for source in todo.films])
-
-
-def _chosen(todo: FilmList, kept: Sequence[bool]) -> FilmList:
-    films = [source for source, keep in zip(todo.films, kept) if keep]
-    return replace(todo, films=films, ids=[number for number, keep in zip(todo.ids, kept) if keep])
+        films = {at: source for at, source in todo.films.items() if Shard.of(source.name, self.count) == self}
+        return replace(todo, films=films)
 
 
 @dataclass(frozen=True)
@@ -115,9 +108,10 @@ class HeaderFilter:
         """The films of `todo` that are kept, and the lines of :func:`write_headers` to `path`, if there is a filter."""
         if not self.wanted:
             return todo, []
-        found = list(read_ahead(self.check, todo.films, READERS))
-        rows = [(source.name, str(int(not kept)), why) for source, (kept, why) in zip(todo.films, found) if why]
-        return _chosen(todo, [kept for kept, _ in found]), write_headers(path, rows)
+        checked = dict(zip(todo.films, read_ahead(self.check, todo.films.values(), READERS)))
+        rows = [(todo.films[at].name, str(int(not kept)), why) for at, (kept, why) in checked.items() if why]
+        films = {at: source for at, source in todo.films.items() if checked[at][0]}
+        return replace(todo, films=films), write_headers(path, rows)
 
 
 def write_headers(path: Path, rows: Sequence[Sequence[str]]) -> list[str]:

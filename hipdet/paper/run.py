@@ -158,17 +158,15 @@ class Training:
             seconds=training_times(checkpoint)["seconds"],
             checkpoint=checkpoint.name,
             versions=report["versions"],
-            coco={
-                name: coco_ap(films.coco, detections, films.subsets[name]) for name in _tested_on(self.number, films)
-            },
+            coco={name: coco_ap(films.coco, detections, ids) for name, ids in _tested_on(self.number, films).items()},
         )
 
 
-def _tested_on(number: int, films: Films) -> list[str]:
+def _tested_on(number: int, films: Films) -> dict[str, list[int]]:
     """The subsets that the tables need of training `number`: not those of other pools, which other runs may lack."""
     pools = {experiment.pool for experiment in EXPERIMENTS.values()} - {EXPERIMENTS[number].pool}
     others = {f"{pool}_{part}" for pool in pools for part in ("train", "val")}
-    return [name for name in films.subsets if name not in others]
+    return {name: ids for name, ids in films.subsets.items() if name not in others}
 
 
 def _checked(number: int, record: Record, films: Films) -> dict[str, Any]:

@@ -128,18 +128,6 @@ def read_header(source: Source, name: str | None = None) -> RadiographHeader:
         return _dicom().dicom_header(file) if kind == "DICOM" else picture_header(file, kind)
 
 
-def read_series_description(source: Source, name: str | None = None) -> str | None:
-    """SeriesDescription of a DICOM film, such as ``AP Pelvis``; None if it has none.  No other tag is read.
-
-    Raises:
-        RadiographError: the film is missing, damaged, or not DICOM.
-    """
-    with _opened(source, name) as file:
-        if checked_kind(file) != "DICOM":
-            raise RadiographError("not a DICOM file, expected one with a series description")
-        return "\\".join(_dicom().header_texts(file, ["SeriesDescription"])["SeriesDescription"]) or None
-
-
 def read_dicom_tags(source: Source, keywords: Sequence[str], name: str | None = None) -> dict[str, list[str]] | None:
     """The values of the tags `keywords` of a DICOM film, none where one is missing or empty; None if the film isn't DICOM.
 
@@ -150,6 +138,16 @@ def read_dicom_tags(source: Source, keywords: Sequence[str], name: str | None = 
     """
     with _opened(source, name) as file:
         return _dicom().header_texts(file, keywords) if _is_dicom(file) else None
+
+
+def read_dicom_text(source: Source, keyword: str, name: str | None = None) -> str | None:
+    """The value of the tag `keyword`; None if there is none, or the film isn't DICOM.
+
+    Raises:
+        RadiographError: as :func:`read_dicom_tags`.
+    """
+    tags = read_dicom_tags(source, [keyword], name) or {keyword: []}
+    return "\\".join(tags[keyword]) or None
 
 
 def read_sound_elements(source: Source, name: str | None = None) -> tuple[Any, set[str]] | None:
@@ -165,17 +163,6 @@ def read_sound_elements(source: Source, name: str | None = None) -> tuple[Any, s
 def _is_dicom(file: BinaryIO) -> bool:
     file.seek(0)
     return sniff_kind(file.read(HEAD)) == "DICOM"
-
-
-def read_patient_id(source: Source, name: str | None = None) -> str | None:
-    """PatientID of a DICOM film; None if it has none, or isn't DICOM.  It tells patients apart, and must not be stored.
-
-    Raises:
-        RadiographError: the film is missing, or damaged.
-    """
-    with _opened(source, name) as file:
-        texts = _dicom().header_texts(file, ["PatientID"]) if checked_kind(file) == "DICOM" else {"PatientID": []}
-        return "\\".join(texts["PatientID"]) or None
 
 
 def _decoded(source: Source, name: str | None, depth: int = 8, at_least: int | None = None) -> ReducedFilm:

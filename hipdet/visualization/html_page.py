@@ -62,9 +62,7 @@ def write_page(
         page.writelines(fill_page("gallery", title=title, script=script, grouped=grouped, films=blocks))
 
 
-def fill_page(
-    name: str, filters: Mapping[str, Callable] | None = None, css: str | None = None, **values: Any
-) -> Iterator[str]:
+def fill_page(name: str, filters: Mapping[str, Callable] = {}, css: str = "", **values: Any) -> Iterator[str]:
     """The pieces of a page that stands alone: the template ``<name>.html`` with its style ``<css>.css``.
 
     Args:
@@ -76,7 +74,7 @@ def fill_page(
     pages = Environment(
         loader=FileSystemLoader(PARTS), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    pages.filters.update(filters or {}, policy_hash=_policy_hash, number=_number, share=_share)
+    pages.filters.update(filters, policy_hash=_policy_hash, number=_number, share=_share)
     style = (PARTS / f"{css or name}.css").read_text(encoding="utf-8")
     given = dict(script="", style=style, date=f"{datetime.now():%Y-%m-%d}")
     return pages.get_template(f"{name}.html").generate(given | values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -203,9 +204,7 @@ def write_calibration(
     write_figure(path, figure)
 
 
-def write_usual_ranges(
-    path: str | os.PathLike[str], values: Mapping[str, Floats], usual: Mapping[str, Sequence[float | None]]
-) -> None:
+def write_usual_ranges(path: Path, values: Mapping[str, Floats], usual: Mapping[str, Sequence[float | None]]) -> None:
     """Write a histogram of `values`, at least one per name, and the range that is usual, where one is known, as PNG."""
     figure, axes = panels(len(values), width=3, height=2.2)
     for axis, (name, each) in zip(axes, values.items()):

@@ -6,7 +6,7 @@ Limits of ratio and position may move, from films with labels; that of the score
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -36,6 +36,9 @@ MOVABLE = ("ratio", "x", "y", "distance", "tilt")
 TAILS = np.geomspace(0.1, 1e-4, 40)  # shares of the values beyond each end of a range, narrow ranges first
 
 
+Counts = dict[str, tuple[int, int]]  # flagged films, of how many
+
+
 @dataclass(frozen=True)
 class CheckedFilm:
     """What a model found on a film.
@@ -52,25 +55,21 @@ class CheckedFilm:
     right: bool | None = None
     unit: int = 0
 
-    def flags(self, ranges: Mapping[str, review.Range]) -> list[str]:
+    def flags(self, ranges: Mapping[str, review.Range]) -> set[str]:
         """Its flags, with other `ranges` of the measures that may move."""
         fixed = {*self.record.flags} - {review.FLAG_OF[name] for name in MOVABLE}
-        odd = fixed | review.odd_measures(self.values, ranges)
-        return [name for name in review.FLAGS if name in odd]
+        return fixed | review.odd_measures(self.values, ranges)
 
 
-def flag_counts(films: Sequence[CheckedFilm], flags: Sequence[Sequence[str]]) -> dict[str, tuple[int, int]]:
+def flag_counts(films: Sequence[CheckedFilm], flags: Sequence[Collection[str]]) -> Counts:
     """How many have any of `flags`, of how many: of all `films` with labels, of those that are right by them, and wrong."""
     groups = {"all": (True, False), "right": (True,), "wrong": (False,)}
-    chosen = {
-        name: [bool(own) for film, own in zip(films, flags) if film.right in kinds] for name, kinds in groups.items()
-    }
+    pairs = [(film.right, bool(own)) for film, own in zip(films, flags)]
+    chosen = {name: [own for right, own in pairs if right in kinds] for name, kinds in groups.items()}
     return {name: (sum(each), len(each)) for name, each in chosen.items()}
 
 
-def move_limits(
-    films: Sequence[CheckedFilm], limits: ReviewLimits | None, share: float
-) -> tuple[ReviewLimits, dict[str, tuple[int, int]]]:
+def move_limits(films: Sequence[CheckedFilm], limits: ReviewLimits | None, share: float) -> tuple[ReviewLimits, Counts]:
     """Move the limits of ratio and position: to the narrowest with which at most a `share` of such films has any flag.
 
     The share is that of films that didn't set the limits: `films` are divided into five parts by patient, and each part is

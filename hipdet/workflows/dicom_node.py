@@ -187,7 +187,7 @@ class DicomNode:
         self._peers = {_key(title): peer for title, peer in config.peers.items()}
         self._pauses: dict[str, float] = {}  # until when films and peers aren't tried again
         self._detector: RoiDetector = HipDetector(**config.detector, film_timeout=config.limits["film_seconds"])
-        self._maker = ObjectMaker.of(self._detector)
+        self._maker = ObjectMaker(self._detector)
         self._folders = [config.folder / name for name in ("arriving", "waiting", "done", "failed")]
         self._arriving, self._waiting, self._done, self._failed = self._folders
 
@@ -200,9 +200,9 @@ class DicomNode:
             self._serve()
             try:
                 while True:
+                    self._report()
                     start = time.monotonic()
                     if not any(self._step(path) for path in self._films()):
-                        self._report()
                         time.sleep(0.2 + 5 * (time.monotonic() - start))  # there may be thousands that can't be sent
             finally:
                 self._entity.shutdown()
@@ -279,7 +279,6 @@ class DicomNode:
 
     def _step(self, path: Path) -> bool:
         """Answer a film, if that can be tried now; whether it was."""
-        self._report()
         name, sender, start = path.stem.rstrip("+"), path.name[:8], time.monotonic()
         if sender not in self._peers or start < max(self._pauses.get(each, 0.0) for each in (name, sender)):
             return False

@@ -20,10 +20,11 @@ from hipdet.data.convert import Output, convert_found
 from hipdet.data.sources.folder import find_folder
 from hipdet.inference.detector import RoiDetector
 from hipdet.inference.film_list import FilmSource, films_at
-from hipdet.inference.results import FilmJournal, Numbered, coco_results
+from hipdet.inference.results import FilmJournal, Numbered, coco_results, write_coco_results
+from hipdet.inference.run import predict_missing
 from hipdet.visualization.film_pictures import compared_table
 from hipdet.workflows.fit_labels import FitLabels, find_films
-from hipdet.workflows.fit_metrics import Detected, write_as_predictions
+from hipdet.workflows.fit_metrics import Detected
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,7 @@ class FilmsElsewhere:
             DatasetError: as :attr:`coco`.
         """
         if self.coco is None:
-            listed = films_at([str(self.films)])
-            return dict(zip(listed.ids, listed.films))
+            return films_at([str(self.films)]).films
         names = {image["id"]: image["file_name"] for image in self.coco["images"]}
         return {number: FilmSource(name, film_below(self.films, name, self.labels)) for number, name in names.items()}
 
@@ -83,7 +83,7 @@ class FilmsElsewhere:
         """
         detector = RoiDetector(out, progress=True)
         records = detect(detector, self.sources(), out / "test.jsonl")
-        write_as_predictions(out / "test.json", records, self.classes)
+        write_coco_results(out / "test.json", records, {name: at for at, name in enumerate(self.classes, 1)})
         unreadable = sum(film.error is not None for _, film in records)
         flagged = sum(bool(film.flags) for _, film in records)
         found = dict(films=len(records), unreadable=unreadable, flagged=flagged)
@@ -96,13 +96,8 @@ class FilmsElsewhere:
 def detect(detector: RoiDetector, films: Mapping[int, FilmSource], path: Path) -> list[Numbered]:
     """The ROIs of `films` with their ids; those in the journal `path` are taken from it, others are added to it."""
     with FilmJournal(path, detector.settings, detector.model.card.classes) as journal:
-        known = {number: journal.find(source) for number, source in films.items()}
-        found = {number: record for number, record in known.items() if record and record.error is None}
-        todo = {number: source for number, source in films.items() if number not in found}
-        for (number, source), record in zip(todo.items(), detector.of_sources(iter(todo.values()), len(todo))):
-            journal.add(source, record)
-            found[number] = record
-    return [(number, found[number]) for number in films]
+        predict_missing(detector, journal, films)
+        return [*journal.of(films)]
 
 
 def compare_with_labels(records: Sequence[Numbered], coco: Coco) -> tuple[Detected, Coco]:

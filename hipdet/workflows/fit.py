@@ -306,8 +306,8 @@ class Fit:
             machine=machine(),
             **results.metrics(),
         )
-        model = FinalModel(final.folder, self.out / "model.onnx")
-        metrics["model"] = model.write(results, self.files, metrics, self.codes)
+        model = FinalModel(final.folder, self.out / "model.onnx", self.codes)
+        metrics["model"] = model.write(results, self.files, metrics)
         results.write_detections(self.out / "out_of_fold.json")
         metrics["crops"] = write_crops_of(self.out / "out_of_fold.json", self.options.data.films, self.out / "crops")
         if self.options.test is not None:

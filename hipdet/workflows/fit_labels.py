@@ -14,7 +14,7 @@ from hipdet.data.formats.parse import FaultyLabel, load_label_file, table_header
 from hipdet.data.formats.record import FilmLabels, FilmSizes, LabelBox
 from hipdet.data.match import FilmIndex, read_film_table, with_patients
 from hipdet.data.split_files import FoldTable
-from hipdet.radiographs.read import read_patient_id
+from hipdet.radiographs.read import read_dicom_text
 
 UNNAMED = "roi"  # the class, where the labels give no name
 PATIENT = "patient"  # column of label tables
@@ -135,7 +135,7 @@ def _by_rows(found: Found, tables: Mapping[Path, Sequence[tuple[str, str, str]]]
 def _by_tags(found: Found) -> tuple[Found, list[str]]:
     """Patients by DICOM's PatientID, which isn't kept; films stay unknown unless all have one."""
     ids = [
-        read_patient_id(each.file.source(), each.shown) if may_be_dicom(each.name) else None
+        read_dicom_text(each.file.source(), "PatientID", each.shown) if may_be_dicom(each.name) else None
         for each in found.candidates
     ]
     if not ids or None in ids:

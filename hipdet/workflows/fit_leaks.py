@@ -25,7 +25,7 @@ from hipdet.data.copies import (
 from hipdet.data.match import FilmIndex, find_films
 from hipdet.data.sources.folder import find_folder
 from hipdet.engine.checkpoint import get_meta, read_checkpoint
-from hipdet.radiographs.read import read_patient_id, read_radiograph
+from hipdet.radiographs.read import read_dicom_text, read_radiograph
 from hipdet.workflows.films_elsewhere import FilmsElsewhere
 from hipdet.workflows.fit_data import FitData
 from hipdet.workflows.fit_labels import PATIENT, may_be_dicom, patient_rows
@@ -133,6 +133,6 @@ def _tagged(films: Paths) -> dict[str, str]:
     found = {}
     for name, path in films.items():
         with suppress(HipdetError):  # a damaged film is reported where it is needed
-            if may_be_dicom(name) and (patient := read_patient_id(path, name)):
+            if may_be_dicom(name) and (patient := read_dicom_text(path, "PatientID", name)):
                 found[name] = patient
     return found

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from hipdet.evaluation.matching import HIT
 from hipdet.evaluation.metrics import Units, bootstrap_intervals, calibration, mean_interval, roi_metrics
 from hipdet.evaluation.report import FOUND_CORNERS, placement_metrics, read_roi_table
 from hipdet.inference.detections import FilmDetections
-from hipdet.inference.results import Numbered, write_predictions
+from hipdet.inference.results import Numbered
 from hipdet.inference.review import ReviewLimits, judge
 
 Row = Mapping[str, Any]
@@ -302,11 +301,3 @@ def film_records(
         spacing = read_spacing(Record(image, image["file_name"]))
         judged = judge(detections, counts, limits)
         yield image["id"], judged.record(image["file_name"], None, classes, counts.paired, None, spacing)
-
-
-def write_as_predictions(path: Path, records: Sequence[Numbered], classes: Sequence[str]) -> None:
-    """Write `records` to `path` in the form of the ``predictions.json`` of hipdet predict."""
-    categories = {name: number for number, name in enumerate(classes, 1)}
-    with TemporaryDirectory(dir=path.parent) as folder:
-        write_predictions(Path(folder), lambda: iter(records), categories)
-        (Path(folder) / "predictions.json").replace(path)

@@ -20,12 +20,12 @@ from hipdet.export.export import export_model, validation_films
 from hipdet.export.torch_model import TorchModel
 from hipdet.inference.crops import COLUMNS, CropSettings, crops_by_film, manifest_row, strangers, write_crops
 from hipdet.inference.dicom_objects import CODES
-from hipdet.inference.results import Numbered
+from hipdet.inference.results import Numbered, write_coco_results
 from hipdet.inference.review import ReviewLimits, build_limits
 from hipdet.radiographs.read import read_radiograph
 from hipdet.workflows.cross_validation import CONFIG, Fold
 from hipdet.workflows.fit_data import FitData, TrainingFiles
-from hipdet.workflows.fit_metrics import TABLE, Detected, doubted_labels, film_records, write_as_predictions
+from hipdet.workflows.fit_metrics import TABLE, Detected, doubted_labels, film_records
 from hipdet.workflows.fit_plan import FitPlan
 from hipdet.workflows.fit_words import IMAGENET, IMAGENET_NOTICE
 
@@ -155,7 +155,7 @@ class RoundResults:
 
     def write_detections(self, path: Path) -> None:
         """Write the ROIs of every film by the model that wasn't trained on it."""
-        write_as_predictions(path, self.records(), self.data.classes)
+        write_coco_results(path, self.records(), {each["name"]: each["id"] for each in self.data.coco["categories"]})
 
 
 def facts_of(training: Fold) -> dict[str, Any]:
@@ -180,15 +180,20 @@ def _iou_of_films(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
 
 @dataclass(frozen=True)
 class FinalModel:
-    """The model that was trained on all films; `trained` is the folder of the training, `path` that of the export."""
+    """The model that was trained on all films.
+
+    Attributes:
+        trained: Folder of the training.
+        path: File of the export.
+        codes: DICOM codes by class, for its card.
+    """
 
     trained: Path
     path: Path
+    codes: Mapping[str, Any]
 
-    def write(
-        self, results: RoundResults, files: TrainingFiles, metrics: Mapping[str, Any], codes: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Export the model with its card, which has the `codes` by class, after a comparison with torch.
+    def write(self, results: RoundResults, files: TrainingFiles, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        """Export the model with its card, after a comparison with torch.
 
         Raises:
             CheckpointError: the exported model differs from torch.
@@ -198,7 +203,7 @@ class FinalModel:
         data, found = metrics["data"], metrics["out_of_fold"]
         notice = f"; {IMAGENET_NOTICE}" if IMAGENET in metrics["training"]["start"] else ""
         about = dict(
-            **({CODES: codes} if codes else {}),
+            **({CODES: self.codes} if self.codes else {}),
             data=f"{data['films']} films, {data['rois']} ROIs, {data['patients']} patients; hipdet fit{notice}",
             metrics=f"out of fold: average IoU {found['avg_iou']:.3f}, acc50 {found['acc50']:.3f}",
             limits=NOT_FOR,

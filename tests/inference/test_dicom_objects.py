@@ -12,13 +12,13 @@ import pytest
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
 
-from dicom_objects import CLASSES, CODES, FILM, LEFT, MAKER, RIGHT, UIDS, dicom_film, require_valid
+from dicom_objects import CLASSES, FILM, LEFT, MAKER, RIGHT, UIDS, dicom_film, maker_of, require_valid
 from highdicom.sr import srread
 from pydicom.sr.codedict import codes as known
 
 from hipdet.core.errors import ConfigError
 from hipdet.inference.detections import DetectedRoi, FilmRois
-from hipdet.inference.dicom_objects import ObjectFolder, parse_codes
+from hipdet.inference.dicom_objects import parse_codes, write_objects
 from hipdet.version import __version__
 
 LUNG = DetectedRoi((0.0, 0.0, 400.0, 300.0), 1.0, CLASSES[1], "")
@@ -87,15 +87,15 @@ def test_same_patient_and_study_another_series(made):
 def test_uids_are_hashes_and_objects_the_same_bytes(made):
     import highdicom
 
-    parts = [__version__, highdicom.__version__, "chest", "f" * 64, "results 1, rois 2",
-             sorted([name, [list(code) for code in pair]] for name, pair in CODES.items()), ["sr", "1.2.3.4.5"]]  # fmt: skip
+    codes = sorted([name, [list(code) for code in pair]] for name, pair in parse_codes({}, CLASSES, "").items())
+    parts = [__version__, highdicom.__version__, "chest", "f" * 64, "results 1, rois 2", codes, ["sr", "1.2.3.4.5"]]
     digest = sha256(json.dumps(parts).encode()).digest()
     expected = f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"  # PS3.5 B.2
     assert pydicom.dcmread(made()).SOPInstanceUID == expected == MAKER.uid("sr", "1.2.3.4.5")
     others = [
-        replace(MAKER, settings="rois 1"),
-        replace(MAKER, fingerprint="e" * 64),
-        replace(MAKER, codes=parse_codes({"hip": dict(value="1", scheme="X", meaning="x")}, CLASSES, "")),
+        maker_of(settings="rois 1"),
+        maker_of(fingerprint="e" * 64),
+        maker_of(hip=dict(value="1", scheme="X", meaning="x")),
     ]
     for kind in ("sr", "pr"):
         first, second = made(kind).read_bytes(), made(kind).read_bytes()
@@ -174,7 +174,7 @@ def test_unknown_side_and_several_classes(made):
 def test_codes_with_a_site(made):
     heart = dict(value="80891009", scheme="SCT", meaning="Heart")
     site = dict(value="43799004", scheme="SCT", meaning="Thoracic cavity")
-    maker = replace(MAKER, codes=parse_codes({"hip": {**heart, "site": site}}, CLASSES, ""))
+    maker = maker_of(hip={**heart, "site": site})
     group = groups(made(maker=maker))[0]
     assert group.finding_type == known.SCT.Heart
     assert group.finding_sites[0].value.value == "43799004"
@@ -287,26 +287,26 @@ def test_folder(tmp_path):
     films.append(FilmRois("gone.dcm", tmp_path / "gone.dcm", error="no such file"))
 
     def write(films, new=(), kinds=("sr", "pr"), maker=MAKER):
-        folder = ObjectFolder(tmp_path / "dicom", maker, kinds)
-        folder.write(films, new)
-        return folder, {path.name: path.read_bytes() for path in (tmp_path / "dicom").iterdir()}
+        faults = {}
+        count = write_objects(maker, kinds, tmp_path / "dicom", films, new, faults)
+        return count, faults, {path.name: path.read_bytes() for path in (tmp_path / "dicom").iterdir()}
 
-    folder, first = write(films)
-    assert (folder.count, folder.others, set(folder.faults)) == (4, 1, {"again.dcm", "bad.dcm"})
-    assert "a.dcm has the same SOPInstanceUID" in folder.faults["again.dcm"]
-    assert "no date" in folder.faults["bad.dcm"]
+    count, faults, first = write(films)
+    assert (dict(count), set(faults)) == (dict(objects=4, others=1), {"again.dcm", "bad.dcm"})
+    assert "a.dcm has the same SOPInstanceUID" in faults["again.dcm"]
+    assert "no date" in faults["bad.dcm"]
     assert sorted(name.split(".", 3)[-1] for name in first) == ["pr.dcm"] * 2 + ["sr.dcm"] * 2
     assert all(str(pydicom.dcmread(io.BytesIO(data)).SOPInstanceUID) == name[:-7] for name, data in first.items())
     # what is missing is written again, what is there is left alone, and new detections are written
     name = min(first)
     (tmp_path / "dicom" / name).unlink()
     (tmp_path / "dicom" / max(first)).write_bytes(b"left alone")
-    assert write(films)[1] == {**first, max(first): b"left alone"}
-    assert write(films, {"a.dcm", "b.dcm"})[1] == first
+    assert write(films)[2] == {**first, max(first): b"left alone"}
+    assert write(films, {"a.dcm", "b.dcm"})[2] == first
     # objects of films that aren't there any more go, others' files stay
     (tmp_path / "dicom/2.25.notes.txt").write_bytes(b"mine")
-    _, left = write(films[:1], kinds=("sr",))
+    *_, left = write(films[:1], kinds=("sr",))
     assert sorted(name.split(".", 3)[-1] for name in left) == ["pr.dcm", "pr.dcm", "sr.dcm", "txt"]
-    _, other = write(films[:1], maker=replace(MAKER, settings="others"))
+    *_, other = write(films[:1], maker=maker_of(settings="others"))
     assert len(other) == 3
     assert not set(other) & set(first)

@@ -137,15 +137,15 @@ def test_names_start_from_the_folder_that_all_places_share(folder):
     assert films_at([str(folder)]).root == folder
     listed = films_at([str(folder / "sub"), str(folder / "y.png/*.tif"), str(folder / "b.jpg"), str(folder / "b.jpg")])
     assert listed.root == folder
-    assert [each.name for each in listed.films] == ["sub/1.2.840.113", "sub/empty.tif", "y.png/c.tif", "b.jpg"]
-    assert listed.ids == [1, 2, 3, 4]
+    assert [each.name for each in listed.films.values()] == ["sub/1.2.840.113", "sub/empty.tif", "y.png/c.tif", "b.jpg"]
+    assert [*listed.films] == [1, 2, 3, 4]
 
 
 def test_films_of_a_coco_file(tmp_path):
     path = tmp_path / "a.json"
     path.write_text('{"images": [{"id": 7, "file_name": "s/a.jpg"}], "categories": [{"id": 3, "name": "hip"}]}')
     listed = films_of_coco(path, tmp_path)
-    assert (listed.ids, listed.categories, listed.films[0].path) == ([7], {"hip": 3}, tmp_path / "s/a.jpg")
+    assert ([*listed.films], listed.categories, listed.films[7].path) == ([7], {"hip": 3}, tmp_path / "s/a.jpg")
     with pytest.raises(DatasetError, match=r"none\.json: can't be read"):
         films_of_coco(tmp_path / "none.json", tmp_path)
 

@@ -39,12 +39,12 @@ def films(tmp_path_factory):
 
 def listed(films, names=NAMES):
     sources = [FilmSource(name, films / os.fsdecode(name.encode().replace(b"%FF", b"\xff"))) for name in names]
-    return FilmList(films, sources, [*range(1, len(names) + 1)], {})
+    return FilmList(films, dict(enumerate(sources, 1)), {})
 
 
 def worker(out, **changes):
     predictor = Predictor(OPEN, HeaderFilter(), out)
-    return ShardPredictor(replace(predictor), replace(predictor.run(FilmList(out, [], [], {})), **changes), os.getcwd())
+    return ShardPredictor(replace(predictor), replace(predictor.run(FilmList(out, {}, {})), **changes), os.getcwd())
 
 
 def predicted(actor, todo, shard=ONE):
@@ -60,8 +60,8 @@ def parquet(folder):
 def test_a_shard_has_what_the_ordinary_engine_finds(films, tmp_path):
     """Bit for bit, also under names that aren't UTF-8 or look like formulas."""
     todo = listed(films)
-    assert predicted(worker(tmp_path), todo) == {"given": 4, "error": "", "films": 4, "unreadable": 1}
-    found = [replace(each, path=None) for each in OPEN().of_sources(iter(todo.films))]
+    assert predicted(worker(tmp_path), todo) == {"given": 4, "error": "", "films": 4, "unreadable": 1, "without": 0}
+    found = [replace(each, path=None) for each in OPEN().of_sources(iter(todo.films.values()))]
     results = read_results([tmp_path / FOLDER])
     assert (results.films, results.lines) == ([*enumerate(found, 1)], [])
     table = parquet(tmp_path / FOLDER)

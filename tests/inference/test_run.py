@@ -128,7 +128,7 @@ def test_discarded_results_are_predicted_again(films, tmp_path, monkeypatch):
 
 def test_a_coco_file_needs_the_classes_of_the_model(tmp_path):
     made = predictor(tmp_path)
-    assert made.run(FilmList(tmp_path, [], [], {"knee": 2, "hip": 7})).categories == {"knee": 2, "hip": 7}
+    assert made.run(FilmList(tmp_path, {}, {"knee": 2, "hip": 7})).categories == {"knee": 2, "hip": 7}
     with pytest.raises(DatasetError, match="the COCO file has no category 'hip', which the model finds"):
-        made.predict(FilmList(tmp_path, [], [], {"knee": 1}))
+        made.predict(FilmList(tmp_path, {}, {"knee": 1}))
     assert [*tmp_path.iterdir()] == []

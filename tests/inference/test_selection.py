@@ -16,7 +16,7 @@ NAMES = st.lists(st.text(min_size=1, max_size=30), unique=True, max_size=60)
 
 
 def listed(names):
-    return FilmList(Path("films"), [FilmSource(name) for name in names], [*range(1, len(names) + 1)], {})
+    return FilmList(Path("films"), {at: FilmSource(name) for at, name in enumerate(names, 1)}, {})
 
 
 @settings(deadline=None)
@@ -24,15 +24,15 @@ def listed(names):
 def test_shards_partition_the_films(names, count):
     todo = listed(names)
     shards = [Shard(number, count).films(todo) for number in range(1, count + 1)]
-    found = [pair for shard in shards for pair in zip(shard.ids, (each.name for each in shard.films))]
+    found = [(at, source.name) for shard in shards for at, source in shard.films.items()]
     assert sorted(found) == [*enumerate(names, 1)]
 
 
 @settings(deadline=None)
 @given(NAMES, NAMES, st.integers(1, 12))
 def test_a_film_stays_in_its_shard_when_others_are_added(names, more, count):
-    before = {each.name for each in Shard(1, count).films(listed(names)).films}
-    after = {each.name for each in Shard(1, count).films(listed([*dict.fromkeys([*more, *names])])).films}
+    before = {each.name for each in Shard(1, count).films(listed(names)).films.values()}
+    after = {each.name for each in Shard(1, count).films(listed([*dict.fromkeys([*more, *names])])).films.values()}
     assert before <= after
     assert after - before <= set(more)
 
@@ -64,7 +64,7 @@ def test_shards_are_of_about_the_same_size():
         ("0/4", "'0/4': expected K/N, from 1/N to N/N"),
         ("5/4", "'5/4': expected K/N, from 1/N to N/N"),
         ("1/0", "expected K/N"),
-        ("1/1000001", "of at most 1,000,000"),
+        ("1/1000001", "N up to 1,000,000"),
     ],
 )
 def test_bad_shards(text, message):
@@ -127,7 +127,7 @@ def test_films_are_found_by_their_headers(archive):
     assert found.check(FilmSource("broken.dcm", archive / "broken.dcm"))[0]  # predicting it says why it can't be read
     assert found.check(FilmSource("gone.dcm", archive / "gone.dcm")) == (True, "no header could be read")
     todo, lines = found.films(films_at([str(archive)]), archive / HEADERS)
-    assert {each.name for each in todo.films} == {
+    assert {each.name for each in todo.films.values()} == {
         name for name in FILMS if name not in ("chest.dcm", "lateral", "slice.dcm", "name.dcm")
     }
     assert lines[0].startswith("4 films left out by their DICOM headers (1: ")

@@ -26,10 +26,9 @@ from dicom_bytes import (
 )
 from film_bytes import JPEG as PICTURE
 from film_bytes import UPRIGHT, encoded
-from hipdet.core.errors import RadiographError
 from hipdet.radiographs.dicom import dicom_header
 from hipdet.radiographs.grey import RadiographHeader
-from hipdet.radiographs.read import read_header, read_radiograph, read_reduced, read_series_description
+from hipdet.radiographs.read import read_dicom_text, read_header, read_radiograph, read_reduced
 
 ROW = np.array([[0, 100, 150, 200, 250, 300, 400]], np.uint16)
 RESCALE = dict(RescaleSlope="2", RescaleIntercept="-100")  # -100 100 200 300 400 500 700
@@ -248,10 +247,9 @@ def test_warnings_return_after_the_last_reader():
 
 
 def test_series_description_and_nothing_else():
-    assert read_series_description(film(RAMP, SeriesDescription="AP Pelvis ")) == "AP Pelvis"
-    assert read_series_description(film(RAMP)) is None
-    with pytest.raises(RadiographError, match="not a DICOM file"):
-        read_series_description(PICTURE)
+    assert read_dicom_text(film(RAMP, SeriesDescription="AP Pelvis "), "SeriesDescription") == "AP Pelvis"
+    assert read_dicom_text(film(RAMP), "SeriesDescription") is None
+    assert read_dicom_text(PICTURE, "SeriesDescription") is None
 
 
 @pytest.mark.parametrize(

@@ -3,22 +3,31 @@
 import io
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from hipdet.inference.detections import DetectedRoi, FilmRois
-from hipdet.inference.dicom_objects import ObjectMaker, parse_codes
+from hipdet.inference.dicom_objects import ObjectMaker
 
 UIDS = dict(StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.3.4", SOPInstanceUID="1.2.3.4.5")
 CR = "1.2.840.10008.5.1.4.1.1.1"
 PIXELS = np.arange(300 * 400, dtype=np.uint16).reshape(300, 400) % 4096  # 400 wide
 CLASSES = ("hip", "left lung", "髋关节 ou hanche, très longue")
-CODES = parse_codes({}, CLASSES, "codes.json")
-MAKER = ObjectMaker("chest", "f" * 64, "results 1, rois 2", CODES)
 RIGHT = DetectedRoi((10.25, 20.5, 110.125, 140.75), 0.91234567, "hip", "left")  # of the picture
 LEFT = DetectedRoi((200.0, 21.0, 301.5, 141.0), 0.5, "hip", "right")
 FILM = FilmRois("film.dcm", None, 400, 300, (RIGHT, LEFT))
+
+
+def maker_of(settings="results 1, rois 2", fingerprint="f" * 64, **codes):
+    """The maker of objects for a model of `CLASSES` with such settings and codes."""
+    card = SimpleNamespace(config="chest", classes=CLASSES, about=dict(codes=codes))
+    model = SimpleNamespace(card=card, fingerprint=fingerprint)
+    return ObjectMaker(SimpleNamespace(model=model, settings=settings))
+
+
+MAKER = maker_of()
 
 
 def dicom_film(pixels=PIXELS, raw=(), syntax="1.2.840.10008.1.2.1", **tags):

@@ -6,8 +6,9 @@ import pytest
 
 from hipdet.core.classes import RoiCounts
 from hipdet.core.files import write_json
+from hipdet.inference.results import write_coco_results
 from hipdet.inference.review import ReviewLimits
-from hipdet.workflows.fit_metrics import Detected, doubted_labels, film_records, write_as_predictions
+from hipdet.workflows.fit_metrics import Detected, doubted_labels, film_records
 
 FOUND = ("found_x0", "found_y0", "found_x1", "found_y1")
 
@@ -174,7 +175,7 @@ def test_detections_on_every_film_in_its_own_pixels(tmp_path):
     assert records[1].rois[0].box == (100, 100, 300, 300)
     assert records[5].rois[0].box == (500, 500, 700, 700)
     assert records[4].flags == ("fewer_rois",)
-    write_as_predictions(tmp_path / "out_of_fold.json", list(records.items()), ["knee"])
+    write_coco_results(tmp_path / "out_of_fold.json", list(records.items()), {"knee": 1})
     rows = json.loads((tmp_path / "out_of_fold.json").read_text())
     assert [(row["file_name"], row["bbox"]) for row in rows[:1]] == [("1.jpg", [100, 100, 200, 200])]
     assert [path.name for path in tmp_path.iterdir()] == ["out_of_fold.json"]

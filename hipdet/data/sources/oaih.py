@@ -18,7 +18,7 @@ from hipdet.core.records import shown
 from hipdet.core.stored_files import StoredFile, files_below
 from hipdet.data.candidates import Candidate, Exclusion, Found
 from hipdet.data.formats.parse import FaultLog, LabelFault, decoded, table_rows
-from hipdet.radiographs.read import read_series_description
+from hipdet.radiographs.read import read_dicom_text
 
 SOURCE = "oaih"
 VISITS = ("00m", "12m", "18m", "24m", "30m", "36m", "48m", "72m", "96m")
@@ -172,7 +172,7 @@ def _descriptions(listing: Listing) -> dict[tuple[str, str], str]:
 def _read_description(series: Series) -> str | None:
     if series.dicom is None:
         return None
-    return (read_series_description(series.dicom.source(), series.dicom.name) or "").strip() or None
+    return read_dicom_text(series.dicom.source(), "SeriesDescription", series.dicom.name)
 
 
 def _notes(listing: Listing, others: Counter[str]) -> tuple[str, ...]:
