@@ -138,6 +138,7 @@ def test_a_killed_shard_carries_on(many):
 RAY = ["--engine", "ray", "--workers", 2]
 
 
+@pytest.mark.ci
 def test_ray_finds_the_same_and_carries_on_when_killed(many):
     pytest.importorskip("ray", reason="no ray: pip install 'hipdet[ray]'")
     out = many / "by ray"
@@ -166,6 +167,7 @@ def test_ray_finds_the_same_and_carries_on_when_killed(many):
     assert (drawn.returncode, (many / "ray.png").exists()) == (0, True), drawn.stderr
 
 
+@pytest.mark.ci
 def test_ray_lists_failures_and_what_headers_leave_out(work):
     pytest.importorskip("ray", reason="no ray: pip install 'hipdet[ray]'")
     pytest.importorskip("pydicom")

@@ -115,6 +115,7 @@ def test_shards_have_the_same_objects(films, first):
 
 
 @pytest.mark.ci
+@pytest.mark.ci
 def test_workers_of_ray_write_the_same_objects(films, first):
     pytest.importorskip("ray", reason="no ray: pip install 'hipdet[ray]'")
     command = ["-m", "hipdet", "predict", "films", "--out", "rays", "--engine", "ray", "--workers", 1, *WANTED]
