@@ -138,7 +138,7 @@ def read_films(folder: Path, run: Run) -> Iterator[Numbered]:
     """The films in the `folder` of a shard, whose :class:`Run` is `run`; none if it was interrupted before it wrote them.
 
     Raises:
-        DatasetError: the file is damaged.
+        DatasetError: the file is damaged, or has a label without a category.
     """
     path = folder / LINES
     if not path.is_file():

@@ -63,7 +63,7 @@ class ShardPredictor:
             if differ := self.run.difference(self.predictor.run(todo)):
                 remedy = "install the same on all"
                 raise ConfigError(f"a machine of the cluster has another hipdet or model ({differ}): {remedy}")
-            found = self.predictor.predict(todo, shard)
+            found = self.predictor.predict(todo, shard, lambda line: None)
             write_parquet(self.predictor.out / shard.folder)
         except (HipdetError, OSError, MemoryError) as error:
             return {"given": 0, "error": str(error) or "too little memory"}

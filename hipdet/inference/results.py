@@ -107,7 +107,7 @@ def _review(records: Iterable[Numbered], faults: Mapping[str, str]) -> list[tupl
 
 
 def write_coco_results(path: Path, records: Iterable[Numbered], categories: Mapping[str, int]) -> None:
-    """Write ``predictions.json``: a JSON list, one row per line, without keeping all rows in memory."""
+    """Write `records` in the form of ``predictions.json``: a JSON list, one row per line, not all in memory."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         separator = "["
         for each in records:

@@ -60,7 +60,7 @@ class Predictor:
         Args:
             todo: The films, of the `shard` if there is one.
             shard: Which shard it is, whose results are read as one with others.
-            tell: Gets lines that say what the headers leave out, before the first film is predicted.
+            tell: Gets lines that say what the headers leave out, before the first film is predicted (default: print).
 
         Returns:
             The numbers of `films` that the headers keep, of `unreadable` ones, of DICOM `objects`, of films `without` them,

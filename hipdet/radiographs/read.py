@@ -141,13 +141,14 @@ def read_dicom_tags(source: Source, keywords: Sequence[str], name: str | None = 
 
 
 def read_dicom_text(source: Source, keyword: str, name: str | None = None) -> str | None:
-    """The value of the tag `keyword`; None if there is none, or the film isn't DICOM.
+    """The value of the tag `keyword`, several joined by backslashes; None if there is none, or the film isn't DICOM.
 
     Raises:
-        RadiographError: as :func:`read_dicom_tags`.
+        RadiographError: the film is missing, damaged, or no film.
     """
-    tags = read_dicom_tags(source, [keyword], name) or {keyword: []}
-    return "\\".join(tags[keyword]) or None
+    with _opened(source, name) as file:
+        texts = _dicom().header_texts(file, [keyword])[keyword] if checked_kind(file) == "DICOM" else []
+        return "\\".join(texts) or None
 
 
 def read_sound_elements(source: Source, name: str | None = None) -> tuple[Any, set[str]] | None:

@@ -205,7 +205,7 @@ def write_calibration(
 
 
 def write_usual_ranges(path: Path, values: Mapping[str, Floats], usual: Mapping[str, Sequence[float | None]]) -> None:
-    """Write a histogram of `values`, at least one per name, and the range that is usual, where one is known, as PNG."""
+    """Write a histogram of `values`, at least one per name, and the usual range, where one is known, as PNG or SVG."""
     figure, axes = panels(len(values), width=3, height=2.2)
     for axis, (name, each) in zip(axes, values.items()):
         axis.hist(each, 24, color=BARS)

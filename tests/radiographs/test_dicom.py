@@ -26,6 +26,7 @@ from dicom_bytes import (
 )
 from film_bytes import JPEG as PICTURE
 from film_bytes import UPRIGHT, encoded
+from hipdet.core.errors import RadiographError
 from hipdet.radiographs.dicom import dicom_header
 from hipdet.radiographs.grey import RadiographHeader
 from hipdet.radiographs.read import read_dicom_text, read_header, read_radiograph, read_reduced
@@ -250,6 +251,8 @@ def test_series_description_and_nothing_else():
     assert read_dicom_text(film(RAMP, SeriesDescription="AP Pelvis "), "SeriesDescription") == "AP Pelvis"
     assert read_dicom_text(film(RAMP), "SeriesDescription") is None
     assert read_dicom_text(PICTURE, "SeriesDescription") is None
+    with pytest.raises(RadiographError, match="empty"):  # an incomplete download isn't a film without the tag
+        read_dicom_text(b"", "SeriesDescription")
 
 
 @pytest.mark.parametrize(

@@ -170,9 +170,8 @@ def _descriptions(listing: Listing) -> dict[tuple[str, str], str]:
 
 
 def _read_description(series: Series) -> str | None:
-    if series.dicom is None:
-        return None
-    return read_dicom_text(series.dicom.source(), "SeriesDescription", series.dicom.name)
+    file = series.dicom
+    return None if file is None else read_dicom_text(file.source(), "SeriesDescription", file.name)
 
 
 def _notes(listing: Listing, others: Counter[str]) -> tuple[str, ...]:
