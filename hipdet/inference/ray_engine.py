@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tqdm import tqdm
 
@@ -174,8 +174,8 @@ def _predict_shards(shards: dict[Shard, FilmList], actor: ShardPredictor, thread
     with warnings.catch_warnings():  # Ray 2.60 has no other place for max_task_retries yet; setup.py ends below 2.64
         warnings.simplefilter("ignore")
         data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            ShardPredictor, fn_constructor_kwargs=vars(actor), compute=ActorPoolStrategy(size=workers), num_cpus=threads,
-            max_task_retries=RETRIES,
+            cast(Any, ShardPredictor), fn_constructor_kwargs=vars(actor), compute=ActorPoolStrategy(size=workers),
+            num_cpus=threads, max_task_retries=RETRIES,
         )  # fmt: skip
     total: Counter[str] = Counter()
     try:
