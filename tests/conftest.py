@@ -8,6 +8,8 @@ from subprocess import CompletedProcess
 import pytest
 from filelock import FileLock
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run in parallel; torch reads it when it is imported
+
 import hipdet.plugin  # noqa: F401  (before any mmdet import: makes mmcv-lite usable)
 from browser import start_browser
 from places import REPOSITORY

@@ -30,18 +30,22 @@ def arguments(phantoms, *more):
 
 
 @pytest.fixture(scope="module")
-def done(phantoms, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("folds")
-    once = ["--variant", "once", "model.passes=(4,)"]
-    ran = run_tool("cross-validate", *arguments(phantoms, *once, "--jobs", 2), cwd=folder)
-    assert ran.returncode == 0, ran.stderr
-    return folder, ran
+def done(phantoms, make_once):
+    """A folder with the folds of two variants, and what the command printed; tests only read it."""
+
+    def make(folder):
+        once = ["--variant", "once", "model.passes=(4,)"]
+        ran = run_tool("cross-validate", *arguments(phantoms, *once, "--jobs", 2), cwd=folder)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    return make_once("folds", make)
 
 
 @pytest.mark.ci
 def test_every_roi_once_and_the_variants_beside_each_other(done, phantoms):
-    folder, ran = done
-    assert "| once |" in ran.stdout
+    folder, said = done
+    assert "| once |" in said
     summary = json.loads((folder / "out/summary.json").read_text())
     truth = json.loads((phantoms / "annotations/oaih.json").read_text())
     assert [row["variant"] for row in summary["variants"]] == ["base", "once"]

@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import time
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -29,9 +30,12 @@ def arguments(films, *more):
 
 
 @pytest.fixture(scope="module")
-def films(phantoms, tmp_path_factory):
+def films(phantoms, make_once):
     """12 films with two hips, of which one has a second label file's worth of doubt, and one that no row names."""
-    folder = tmp_path_factory.mktemp("films")
+    return make_once("fit_films", lambda folder: write_films(folder, phantoms))[0]
+
+
+def write_films(folder, phantoms):
     shutil.copytree(phantoms / "cgoa/images", folder / "images")
     rows = [
         dict(row, kind="worn" if place < 6 else "")
@@ -41,7 +45,6 @@ def films(phantoms, tmp_path_factory):
     write_rows(folder / "hips.csv", [row for row in rows if row["image"] != names[-1]])
     write_rows(folder / "more.csv", rows)
     (folder / "codes.json").write_text(json.dumps(CODES))
-    return folder
 
 
 def write_rows(path, rows):
@@ -64,8 +67,13 @@ def kill_when(place, films, found, how):
 
 
 @pytest.fixture(scope="module")
-def done(films, tmp_path_factory):
-    place = tmp_path_factory.mktemp("fit")
+def done(films, make_once):
+    """A folder with a fit that was killed twice, and what the last command printed; tests only read it."""
+    place, said = make_once("fit", lambda place: fit_killed_twice(place, films))
+    return place, CompletedProcess(*said)
+
+
+def fit_killed_twice(place, films):
     kill_when(place, films, "trainings/fold0/epoch_*.pth", signal.SIGKILL)
     assert not (place / "out/trainings/fold0/record.json").exists()
     kill_when(place, films, "trainings/fold1/epoch_*.pth", signal.SIGINT)
@@ -73,7 +81,7 @@ def done(films, tmp_path_factory):
     ran = run_tool("fit", *arguments(films), cwd=place)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert (place / "out/trainings/fold0/record.json").stat().st_mtime_ns == first
-    return place, ran
+    return [ran.args, ran.returncode, ran.stdout, ran.stderr]
 
 
 def read(place, name):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from ipaddress import ip_address
 
 import pytest
@@ -107,6 +108,7 @@ def inside(family, rest):
     return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
 
 
+@cache
 def can_be_alone():
     """Whether a process may have a network of its own, without a way out."""
     return bool(shutil.which("unshare")) and _runs([*ALONE, sys.executable, "-c", LONELY, "true"])

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from places import REPOSITORY
 
-PRELOADED = ("hipdet.plugin", "mmdet.apis", "pycocotools.cocoeval", "scipy.optimize")  # the plugin first: mmcv-lite
+# the plugin first: mmcv-lite; torch imports _dynamo with its first optimizer
+PRELOADED = ("hipdet.plugin", "mmdet.apis", "pycocotools.cocoeval", "scipy.optimize", "torch._dynamo")
 _server = None
 
 
