@@ -2,10 +2,8 @@
 
 import json
 import os
-import shutil
 import signal
 import time
-from subprocess import CompletedProcess
 
 import pytest
 import torch
@@ -30,16 +28,9 @@ def arguments(out, phantoms, *more):
 
 
 @pytest.fixture(scope="module")
-def finished(phantoms, make_once):
-    """A run of one experiment, then of all, which was killed in its second training, and the same again, which ended it.
-
-    The folder, which tests only read, and what the last command printed.
-    """
-    folder, said = make_once("finished", lambda folder: run_killed_once(folder, phantoms))
-    return folder / "out", CompletedProcess(*said)
-
-
-def run_killed_once(folder, phantoms):
+def finished(phantoms, tmp_path_factory):
+    """A run of one experiment, then of all, which was killed in its second training, and the same again, which ended it."""
+    folder = tmp_path_factory.mktemp("finished")
     options = ["--data-root", phantoms, "--val-fraction", 0.2, "--out", "out", *OPTIONS]
     alone = run_tool("experiments", 1, *options, cwd=folder)
     assert alone.returncode == 0, alone.stderr
@@ -60,7 +51,7 @@ def run_killed_once(folder, phantoms):
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in first.rglob("*")} == before  # not even touched
     assert log.read_text().count("Epoch(train) [1][1/3]") == 1  # resumed, not started again
-    return [again.args, again.returncode, again.stdout, again.stderr]
+    return folder / "out", again
 
 
 def tables(out):
@@ -116,7 +107,7 @@ def test_metrics_are_those_of_hipdet_test(finished, phantoms, tmp_path):
 
 @pytest.mark.ci
 def test_other_settings_are_refused_and_further_films_only_tested(finished, phantoms, tmp_path):
-    out = shutil.copytree(finished[0], tmp_path / "out")
+    out, _ = finished
     before = {path: path.stat().st_mtime_ns for path in out.rglob("epoch_*.pth")}
     refused = run_tool("experiments", *arguments(out, phantoms), "train_cfg.max_epochs=4", cwd=tmp_path)
     assert refused.returncode == 2
@@ -156,11 +147,10 @@ def test_real_films_as_the_test_set(shared, finished, phantoms, tmp_path):
     made = run_tool("convert", "fracatlas", films, "--out", tmp_path / "fracatlas", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     data = f"gis={tmp_path}/fracatlas/hips.json@{films}"
-    out = shutil.copytree(finished[0], tmp_path / "out")
-    options = ["--data-root", phantoms, "--val-fraction", 0.2, "--out", out, "--data", data, *OPTIONS]
+    options = ["--data-root", phantoms, "--val-fraction", 0.2, "--out", finished[0], "--data", data, *OPTIONS]
     done = run_tool("experiments", 1, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    (row,) = tables(out)[0]["rows"]
+    (row,) = tables(finished[0])[0]["rows"]
     assert (row["tested_on"], row["test_num_images"], row["test_num_rois"]) == ("gis", 100, 200)
 
 
